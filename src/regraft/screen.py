@@ -211,7 +211,9 @@ def printable(text: str) -> str:
 
 
 def _joins(c: str) -> bool:
-    return c in "\u200d\u200c\ufe0f\ufe0e" or unicodedata.category(c) == "Zs"  # joiners of emoji and scripts; wide spaces
+    return (
+        c in "\u200d\u200c\ufe0f\ufe0e" or unicodedata.category(c) == "Zs"
+    )  # joiners of emoji and scripts; wide spaces
 
 
 def screen_for(stream: TextIO | None = None, *, quiet: bool = False) -> Screen:

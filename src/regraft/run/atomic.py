@@ -1,0 +1,86 @@
+"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed onto it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def atomic(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path in the folder of ``path``; on success what was written there becomes ``path``.
+
+    The file is flushed to the disk before it is renamed, and the folder after it, so that a crash or a power cut leaves
+    either the old file or the new one. If the block raises, ``path`` is as it was and the temporary file is gone.
+
+    Args:
+        path: where the file should be. Its folder must exist.
+
+    Raises:
+        OSError: the file cannot be written there.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=target.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        os.replace(temporary, target)
+        _flush_folder(target.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write ``data`` to ``path``, whole or not at all."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` to ``path`` as UTF-8 with ``\\n`` line ends, whole or not at all.
+
+    File names that are not valid UTF-8 on disk (lone surrogates in Python) are written back as the bytes that they are.
+    """
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` to ``path`` as readable JSON, whole or not at all.
+
+    Raises:
+        ValueError: a number is NaN or infinite; such figures are written as ``None`` by whoever makes them.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _flush_folder(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # Windows cannot open a folder; there the rename itself is durable
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
