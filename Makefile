@@ -1,0 +1,74 @@
+# `make` alone says what there is. `demo` and `test` do all the set-up themselves, into .venv in this folder, and can be
+# run again at any time: packages are installed only when pyproject.toml or constraints.txt has changed.
+#
+#   make demo PHOTOS="my photos"      train on a folder of your own
+#   make test PYTHON=python3.12       choose the Python that .venv is made with
+#   make unit ARGS="-k split -x"      hand arguments to pytest
+
+SHELL := /bin/sh
+PYTHON ?= $(shell sh scripts/find_python.sh)
+BIN := $(if $(filter Windows_NT,$(OS)),.venv/Scripts,.venv/bin)
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+RUN := $(BIN)/python -m
+PHOTOS ?=
+ARGS ?=
+export PIP_REQUIRE_VIRTUALENV := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types layers unit format docs bench clean
+
+help: ## say what there is
+	@echo "regraft: a folder of labelled photos becomes a classifier"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s@ 2>/dev/null \
+	  || sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' Makefile
+
+demo: .venv/base.stamp ## install, then train on the embedded sample, or on PHOTOS=folder; no network needed for the run
+	@$(RUN) regraft demo $(if $(PHOTOS),"$(PHOTOS)")
+
+test: .venv/dev.stamp lint types layers unit ## install with the dev extra, then lint, types, import contract, tests
+
+lint: .venv/dev.stamp ## formatting and lint
+	@echo "== formatting and lint"
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+
+types: .venv/dev.stamp ## strict type check
+	@echo "== types"
+	@$(RUN) mypy
+
+layers: .venv/dev.stamp ## which part may import which
+	@echo "== import contract"
+	@$(BIN)/lint-imports
+
+unit: .venv/dev.stamp ## the tests alone; ARGS goes to pytest
+	@echo "== tests"
+	@$(RUN) pytest $(ARGS)
+
+format: .venv/dev.stamp ## format the code and mend what the linter can
+	@$(RUN) ruff check --fix .
+	@$(RUN) ruff format .
+
+docs: .venv/base.stamp ## write docs/cli.md from --help
+	@$(BIN)/python scripts/cli_reference.py
+
+bench: .venv/dev.stamp ## the benchmarks, one after the other; slow
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+
+clean: ## remove .venv and all caches
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/base.stamp: .venv/made.stamp pyproject.toml constraints.txt
+	@echo "== installing regraft and what it needs into .venv (a few minutes the first time, mostly PyTorch)"
+	@$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+.venv/dev.stamp: .venv/made.stamp pyproject.toml constraints.txt
+	@echo "== installing regraft and its development tools into .venv (a few minutes the first time, mostly PyTorch)"
+	@$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@ .venv/base.stamp
+
+.venv/made.stamp:
+	@sh scripts/find_python.sh "$(PYTHON)" > /dev/null
+	@echo "== making .venv with $(PYTHON)"
+	@"$(PYTHON)" -m venv --clear .venv
+	@touch $@
