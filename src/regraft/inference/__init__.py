@@ -1,0 +1,1 @@
+"""A trained classifier in use: photos in, probabilities out."""

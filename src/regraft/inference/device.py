@@ -1,0 +1,25 @@
+"""Which processor the arithmetic runs on."""
+
+from __future__ import annotations
+
+import torch
+
+from regraft.errors import ConfigError
+
+
+def pick_device(wanted: str = "auto") -> torch.device:
+    """Return the device called ``wanted``, or for ``"auto"`` the fastest that is there: CUDA, Apple's MPS, the processor.
+
+    Raises:
+        ConfigError: that device is not there.
+    """
+    there = ["cpu"]
+    if torch.backends.mps.is_available():
+        there.insert(0, "mps")
+    if torch.cuda.is_available():
+        there.insert(0, "cuda")
+    if wanted == "auto":
+        return torch.device(there[0])
+    if wanted not in there:
+        raise ConfigError(f"device {wanted}: not available here; found {', '.join(there)}")
+    return torch.device(wanted)

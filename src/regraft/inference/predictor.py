@@ -1,0 +1,176 @@
+"""`Predictor`: a model file, and everything that is needed to use it on photos."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.decode import read_photo
+from regraft.data.manifest import Entry
+from regraft.data.preprocessing import plain
+from regraft.errors import ModelFileError
+from regraft.features.engine import EagerEngine
+from regraft.features.extract import extract
+from regraft.features.store import FeatureStore
+from regraft.inference.device import pick_device
+from regraft.models.classifier import Classifier
+from regraft.models.file import load_classifier
+from regraft.run.folder import RunFolder
+from regraft.screen import Bar
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+CHUNK = 256
+"""Photos between two answers of `Predictor.stream`: memory does not grow with their number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What the classifier says of one photo.
+
+    Attributes:
+        path: the photo, as it was named.
+        label: the most probable class, or None where the photo could not be read.
+        probability: its probability in [0, 1], or None.
+        top: all classes with their probabilities, the most probable first; empty where there is an error.
+        error: why the photo could not be read, or None.
+    """
+
+    path: str
+    label: str | None
+    probability: float | None
+    top: tuple[tuple[str, float], ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities for several photos.
+
+    Attributes:
+        values: shape (n, classes), float64, rows sum to 1.
+        rows: shape (n,), which of the photos asked for each row is.
+        failed: photos that could not be read, as (which, why).
+    """
+
+    values: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    failed: tuple[tuple[int, str], ...]
+
+
+class Predictor:
+    """A trained classifier in use.
+
+    A photo's probabilities are the same bits whatever other photos are asked for with it: the network runs on batches
+    padded to one shape, and the head on one photo at a time.
+    """
+
+    def __init__(self, classifier: Classifier, *, device: str = "auto", workers: int | None = None) -> None:
+        self.classifier = classifier.eval()
+        self.classes: tuple[str, ...] = tuple(classifier.classes)
+        self.workers = workers
+        self._engine = EagerEngine(classifier.backbone, device=pick_device(device))
+        self._weight = classifier.head.weight.detach().cpu().double().numpy()
+        self._bias = classifier.head.bias.detach().cpu().double().numpy()
+
+    @classmethod
+    def load(cls, path: Path | str, *, device: str = "auto", workers: int | None = None) -> Predictor:
+        """Read a classifier from a run folder, or from its ``model.safetensors`` alone, wherever that was copied.
+
+        Raises:
+            ModelFileError: there is no model there, or the file is damaged, truncated or foreign.
+        """
+        return cls(load_classifier(model_file(Path(path))), device=device, workers=workers)
+
+    @overload
+    def predict(self, photos: Path | str | Image) -> Prediction: ...
+    @overload
+    def predict(self, photos: Sequence[Path | str | Image]) -> list[Prediction]: ...
+    def predict(self, photos: Path | str | Image | Sequence[Path | str | Image]) -> Prediction | list[Prediction]:
+        """Classify one photo, or several: paths or PIL images.
+
+        A photo that cannot be read gives a `Prediction` with an ``error`` instead of a label.
+        """
+        if isinstance(photos, (str, Path)) or not isinstance(photos, Sequence):
+            return self._one(photos)
+        if any(not isinstance(photo, (str, Path)) for photo in photos):
+            return [self._one(photo) for photo in photos]
+        return list(self.stream([Path(p) for p in photos if isinstance(p, (str, Path))]))
+
+    def stream(self, paths: Iterable[Path], bar: Bar | None = None) -> Iterator[Prediction]:
+        """Classify the photos at ``paths`` one after another, in bounded memory; the order is kept."""
+        chunk: list[Path] = []
+        for path in paths:
+            chunk.append(path)
+            if len(chunk) == CHUNK:
+                yield from self._several(chunk, bar)
+                chunk = []
+        if chunk:
+            yield from self._several(chunk, bar)
+
+    def scores(
+        self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None
+    ) -> Scores:
+        """Return the probabilities for ``entries``; features that are in ``store`` are not computed again."""
+        found = extract(entries, self.classifier.backbone, self._engine, store, workers=self.workers, bar=bar)
+        return Scores(self._probabilities(found.values), found.rows, tuple(found.failed))
+
+    def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        out = np.empty((len(features), len(self.classes)))
+        for row, feature in enumerate(features):
+            logits = self._weight @ feature.astype(np.float64) + self._bias
+            exponent = np.exp(logits - logits.max())
+            out[row] = exponent / exponent.sum()
+        return out
+
+    def _several(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
+        scores = self.scores([_entry(path) for path in paths], bar=bar)
+        rows = {int(row): values for row, values in zip(scores.rows, scores.values, strict=True)}
+        failed = dict(scores.failed)
+        for position, path in enumerate(paths):
+            if position in rows:
+                yield self._prediction(str(path), rows[position])
+            else:
+                yield Prediction(str(path), None, None, (), failed[position])
+
+    def _one(self, photo: Path | str | Image) -> Prediction:
+        if isinstance(photo, (str, Path)):
+            return next(iter(self._several([Path(photo)], None)))
+        from regraft.data.decode import as_rgb
+
+        pixels = plain(as_rgb(photo), self.classifier.backbone.spec.preprocessing)
+        values = self._probabilities(self._engine.run(pixels[None]))
+        return self._prediction(str(getattr(photo, "filename", "") or "image"), values[0])
+
+    def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
+        order = np.argsort(-values, kind="stable")
+        top = tuple((self.classes[i], float(values[i])) for i in order)
+        return Prediction(path, top[0][0], top[0][1], top)
+
+
+def model_file(path: Path) -> Path:
+    """Return the model file that ``path`` means: itself, or the one in a run folder.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    if path.is_dir():
+        inside = RunFolder(path).model
+        if not inside.exists():
+            unfinished = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
+            raise ModelFileError(f"{path} holds no {inside.name}: {unfinished}")
+        return inside
+    if not path.exists():
+        raise ModelFileError(f"no such run folder or model file: {path}")
+    return path
+
+
+def _entry(path: Path) -> Entry:
+    return Entry(name=str(path), path=path, content="", label="", side=None, group=None, status="ok", why="", given=None)

@@ -1,0 +1,94 @@
+"""Measure a classifier on labelled photos: a folder of them, or a side of the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.data.loader import default_workers
+from regraft.data.manifest import Entry, Manifest, scan
+from regraft.data.photo import Side
+from regraft.data.source import find_photos
+from regraft.errors import PhotosError, did_you_mean
+from regraft.inference.predictor import Predictor
+from regraft.measure.metrics import report
+from regraft.recipes.photos import say_aside
+from regraft.run.folder import open_folder
+from regraft.screen import QuietScreen, Screen
+
+
+def evaluate_folder(
+    predictor: Predictor, photos: Path | str, labels: Path | str | None = None, screen: Screen | None = None
+) -> dict[str, Any]:
+    """Measure ``predictor`` on a folder of labelled photos, or on those that a CSV lists.
+
+    Returns:
+        ``{"n": photos measured, "put_aside": [{"path", "why"}], "figures": as in metrics.json}``
+
+    Raises:
+        PhotosError: the folder is not what is needed, or holds a class that the classifier does not know.
+    """
+    screen = screen or QuietScreen()
+    source = find_photos(photos, labels, one_class=True)
+    workers = default_workers() if predictor.workers is None else predictor.workers
+    with screen.progress("photos", len(source.photos)) as bar:
+        manifest = scan(source, workers=workers, bar=bar)
+    return _measure(predictor, manifest.usable, manifest, screen)
+
+
+def evaluate_run(run: Path | str, side: Side, predictor: Predictor, screen: Screen | None = None) -> dict[str, Any]:
+    """Measure ``predictor`` on one side of the split of the run in folder ``run``.
+
+    Returns:
+        As `evaluate_folder`. With the run's own classifier the figures are those of ``metrics.json``.
+
+    Raises:
+        RunFolderError: ``run`` is not a finished run.
+        PhotosError: the run has no photos on that side, or they are not where they were.
+    """
+    folder = open_folder(Path(run))
+    manifest = Manifest.read(folder.manifest)
+    entries = [entry for entry in manifest.usable if entry.side == side]
+    if not entries:
+        there = sorted({entry.side for entry in manifest.usable if entry.side})
+        raise PhotosError(f"{run} has no {side} photos; its photos are {', '.join(there)}")
+    gone = [entry for entry in entries if not entry.path.exists()]
+    if gone:
+        raise PhotosError(
+            f"{len(gone):,} of {len(entries):,} {side} photos of {run} are not where they were, such as {gone[0].path}"
+        )
+    return _measure(predictor, entries, manifest, screen or QuietScreen())
+
+
+def _measure(predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen) -> dict[str, Any]:
+    index = _index(predictor.classes, entries)
+    with screen.progress("predict", len(entries)) as bar:
+        scores = predictor.scores(entries, bar=bar)
+    for position, why in scores.failed:
+        manifest.set_aside(entries[position], why)
+    say_aside([entries[position] for position, _ in scores.failed], screen)
+    seen = [entries[int(row)] for row in scores.rows]
+    y = np.array([index[entry.label] for entry in seen], dtype=np.int64)
+    return {
+        "n": len(seen),
+        "put_aside": [{"path": e.name, "why": e.why} for e in manifest.entries if e.status == "put aside"],
+        "figures": report(scores.values, y, predictor.classes),
+    }
+
+
+def _index(classes: Sequence[str], entries: Sequence[Entry]) -> dict[str, int]:
+    import unicodedata
+
+    known = {unicodedata.normalize("NFC", name): i for i, name in enumerate(classes)}
+    labels = sorted({entry.label for entry in entries})
+    unknown = [name for name in labels if unicodedata.normalize("NFC", name) not in known]
+    if unknown:
+        raise PhotosError(
+            f"the classifier does not know the class{'es' if len(unknown) > 1 else ''} "
+            f"{', '.join(repr(name) for name in unknown[:5])}{did_you_mean(unknown[0], classes)}\n"
+            f"  it knows {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}"
+        )
+    return {name: known[unicodedata.normalize("NFC", name)] for name in labels}

@@ -1,0 +1,181 @@
+"""Fine-tuning from the solved linear probe (LP-FT): some or all blocks trained with small, layer-wise learning rates.
+
+The head starts at the optimum of the frozen features, so that its first gradients do not tear up the backbone (Kumar et
+al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+https://arxiv.org/abs/2202.10054). Learning rates decay from block to block towards the bottom (Clark et al. 2020,
+https://arxiv.org/abs/2003.10555; Bao et al. 2021, https://arxiv.org/abs/2106.08254), warm up and follow a half cosine.
+Normalisation statistics stay those of the pretraining. The epoch with the lowest validation log-loss is kept.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from regraft.callbacks import EarlyStopping
+from regraft.data.loader import PhotoBatches
+from regraft.data.manifest import Entry
+from regraft.data.views import Augmentation
+from regraft.models.classifier import Classifier
+from regraft.models.ledger import block_checksums, freeze_ledger
+from regraft.probe.probe import Probe
+from regraft.recipes.job import Job
+from regraft.recipes.outcome import Outcome
+from regraft.recipes.photos import gradient_parts
+from regraft.recipes.precision import training_precision
+from regraft.recipes.probing import probe_classifier, solve_probe
+from regraft.recipes.recorder import BudgetEnd, Recorder
+from regraft.training import Trainer, WarmupCosine
+
+EPOCHS = 4
+LEARNING_RATE = 3e-4
+LAYER_DECAY = 0.8
+WEIGHT_DECAY = 0.05
+BATCH_SIZE = 32
+WARM_UP = 0.1
+"""Share of the steps in which the learning rate rises to its full size."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a fine-tuning is done.
+
+    Attributes:
+        unfreeze: ``"all"``, a number of blocks from the top, or names of blocks.
+        epochs: passes over the training photos.
+        lr: learning rate of the head and the topmost block, at the height of the schedule.
+        batch_size: photos a step.
+    """
+
+    unfreeze: Literal["all"] | int | Sequence[str]
+    epochs: int
+    lr: float
+    batch_size: int
+
+    @property
+    def title(self) -> str:
+        """What is trained, in words."""
+        if isinstance(self.unfreeze, int):
+            return f"upper {self.unfreeze} block{'s' if self.unfreeze != 1 else ''}"
+        return "all blocks" if self.unfreeze == "all" else ", ".join(self.unfreeze)
+
+
+@dataclass
+class Tuned:
+    """A finished fine-tuning: the classifier of its best epoch, and the record of it."""
+
+    classifier: Classifier
+    freeze: list[dict[str, Any]]
+    said: dict[str, Any]
+
+
+def plan_of(job: Job) -> Plan:
+    """Return the plan that the options ask for, with this recipe's defaults."""
+    config = job.config
+    return Plan(
+        unfreeze="all" if config.unfreeze is None else config.unfreeze,
+        epochs=config.epochs or EPOCHS,
+        lr=config.lr or LEARNING_RATE,
+        batch_size=config.batch_size or BATCH_SIZE,
+    )
+
+
+def run(job: Job) -> Outcome:
+    """Fine-tune as the options ask, whatever the probe says; both figures are reported."""
+    parts = gradient_parts(job.photos, job.config)
+    seen = [*parts.train, *([] if parts.report_is_chosen_on else parts.choose)]
+    probe = solve_probe(job, seen, nested=True)
+    start = solve_probe(job, parts.train, nested=False, label="start")
+    tuned = tune(job, plan_of(job), start, parts.train, parts.choose)
+    return Outcome(
+        chosen="fine-tune",
+        classifier=tuned.classifier,
+        parts=parts,
+        probe=probe,
+        cross_validated=probe,
+        folded=seen,
+        headline_out_of_fold=False,
+        freeze=tuned.freeze,
+        said=tuned.said,
+    )
+
+
+def tune(
+    job: Job, plan: Plan, start: Probe, train: Sequence[Entry], choose: Sequence[Entry], reserve: float = 0.0
+) -> Tuned:
+    """Train the blocks of ``plan`` from the solved probe ``start``, and keep the epoch that is best on ``choose``.
+
+    Args:
+        job: the training in progress.
+        plan: what to train, and how.
+        start: the linear probe of ``train``.
+        train: photos that gradient steps look at.
+        choose: photos whose log-loss decides which epoch is kept; without any, the last epoch is kept.
+        reserve: seconds of the budget to leave for what comes after.
+    """
+    classifier = copy.deepcopy(probe_classifier(job, start))  # the job's own backbone stays as it was pretrained
+    classifier.unfreeze(plan.unfreeze)
+    before = block_checksums(classifier)
+    groups = classifier.parameter_groups(plan.lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
+    rates = {str(group["name"]): float(group["lr"]) for group in groups}
+    trainer = Trainer(
+        classifier,
+        optimizer=torch.optim.AdamW(groups, lr=plan.lr),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        precision=training_precision(job, classifier, plan.batch_size, len(train) * plan.epochs),
+        device=job.device,
+    )
+    batches = _batches(job, train, plan.batch_size, Augmentation())
+    best = EarlyStopping(monitor="val_loss", patience=plan.epochs, restore_best_weights=True)
+    torch.manual_seed(job.config.seed)
+    with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
+        history = trainer.fit(
+            batches,
+            epochs=plan.epochs,
+            validation_data=_batches(job, choose, plan.batch_size, None) if choose else None,
+            class_weight=balanced_weights(job, train),
+            verbose=0,
+            callbacks=[
+                WarmupCosine(warmup=WARM_UP),
+                Recorder(job, plan.title, bar, plan.batch_size, len(train)),
+                BudgetEnd(job, plan.epochs, reserve),
+                *([best] if choose else []),
+            ],
+        )
+    classifier.eval()
+    epochs = len(history.history["loss"])
+    kept = int(np.argmin(history.history["val_loss"])) + 1 if choose else epochs
+    job.folder.journal.add("best epoch", stage=plan.title, epoch=kept, of=epochs)
+    return Tuned(
+        classifier=classifier,
+        freeze=freeze_ledger(classifier, before, rates),
+        said={"trained": plan.title, "epochs": epochs, "best_epoch": kept, "learning_rate": plan.lr},
+    )
+
+
+def balanced_weights(job: Job, train: Sequence[Entry]) -> dict[int, float] | None:
+    """Return the weight of each class that makes all classes count the same, or None where that is not asked for."""
+    if job.config.class_weight is None:
+        return None
+    counts = Counter(job.photos.labels(train).tolist())
+    return {label: len(train) / (len(counts) * n) for label, n in counts.items()}
+
+
+def _batches(job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None) -> PhotoBatches:
+    return PhotoBatches(
+        entries,
+        job.photos.labels(entries).tolist(),
+        job.backbone.spec.preprocessing,
+        augmentation=augmentation,
+        seed=job.config.seed,
+        batch_size=batch_size,
+        shuffle=augmentation is not None,
+        workers=job.workers,
+    )

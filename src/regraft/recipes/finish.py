@@ -1,0 +1,127 @@
+"""The end of a training: save the classifier, read it back, measure it with the code that users predict with, report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.data.manifest import Entry
+from regraft.inference.predictor import Predictor
+from regraft.measure.metrics import report
+from regraft.models.file import save_classifier
+from regraft.recipes.job import Job
+from regraft.recipes.outcome import Outcome
+from regraft.recipes.photos import say_aside
+from regraft.recipes.probing import probe_classifier
+from regraft.run.atomic import write_json, write_text
+from regraft.run.folder import FORMAT
+
+OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"
+RELOADED = "model.safetensors read back and run by predict's own code"
+
+
+def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
+    """Write the model, `freeze.json`, `manifest.csv`, `predictions.csv` and `metrics.json`; return the last."""
+    save_classifier(job.folder.model, outcome.classifier, {"recipe": job.config.recipe, "chosen": outcome.chosen})
+    write_json(job.folder.freeze, {"format": FORMAT, "blocks": outcome.freeze})
+    measured: dict[str, Any] = {}
+    rows: list[list[Any]] = []
+    if outcome.parts.report_side is not None:
+        measured, rows = _on_report(job, outcome)
+    measured |= _out_of_fold(job, outcome)
+    if outcome.headline_out_of_fold:
+        rows = _rows(job, outcome.folded, _folded_probabilities(outcome))
+    metrics = {
+        "format": FORMAT,
+        "recipe": job.config.recipe,
+        "chosen": outcome.chosen,
+        "classes": list(job.photos.classes),
+        "headline": f"final/{'out-of-fold' if outcome.headline_out_of_fold else outcome.parts.report_side}",
+        "training": {
+            "photos": len(outcome.parts.refit if outcome.chosen == "linear-probe" else outcome.parts.train),
+            **outcome.said,
+        },
+        "measured": measured,
+    }
+    job.photos.manifest.write(job.folder.manifest)
+    write_text(job.folder.predictions, _csv(rows))
+    write_json(job.folder.metrics, metrics)
+    return metrics
+
+
+def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[Any]]]:
+    """Measure the saved file and the linear probe on the photos that were held back."""
+    side, entries = outcome.parts.report_side, outcome.parts.report
+    predictor = Predictor.load(job.folder.model, device=job.device.type, workers=job.workers)
+    with job.screen.progress("measure", len(entries)) as bar:
+        scores = predictor.scores(entries, store=job.store, bar=bar)
+    if scores.failed:
+        for position, why in scores.failed:
+            job.photos.manifest.set_aside(entries[position], why)
+        say_aside([entries[position] for position, _ in scores.failed], job.screen)
+    seen = [entries[int(row)] for row in scores.rows]
+    probe = Predictor(probe_classifier(job, outcome.probe), device=job.device.type, workers=job.workers)
+    beside = probe.scores(seen, store=job.store).values
+    chosen_on = outcome.parts.report_is_chosen_on
+    measured = {
+        f"final/{side}": _entry(job, "final", str(side), seen, scores.values, RELOADED, chosen_on),
+        f"linear-probe/{side}": _entry(job, "linear-probe", str(side), seen, beside, "frozen features", False),
+    }
+    return measured, _rows(job, seen, scores.values)
+
+
+def _out_of_fold(job: Job, outcome: Outcome) -> dict[str, Any]:
+    if outcome.cross_validated is None or outcome.cross_validated.oof is None:
+        return {}
+    values = _folded_probabilities(outcome)
+    entry = _entry(job, "linear-probe", "out-of-fold", outcome.folded, values, OUT_OF_FOLD, False)
+    measured = {"linear-probe/out-of-fold": entry}
+    if outcome.headline_out_of_fold:
+        measured["final/out-of-fold"] = {**entry, "model": "final"}
+    return measured
+
+
+def _folded_probabilities(outcome: Outcome) -> NDArray[np.float64]:
+    assert outcome.cross_validated is not None and outcome.cross_validated.oof is not None
+    return np.asarray(outcome.cross_validated.oof, dtype=np.float64)
+
+
+def _entry(
+    job: Job,
+    model: str,
+    photos: str,
+    entries: Sequence[Entry],
+    values: NDArray[np.float64],
+    how: str,
+    chosen_on: bool,
+) -> dict[str, Any]:
+    return {
+        "model": model,
+        "photos": photos,
+        "n": len(entries),
+        "used_for_choosing": chosen_on,
+        "how": how,
+        "figures": report(values, job.photos.labels(entries), job.photos.classes),
+    }
+
+
+def _rows(job: Job, entries: Sequence[Entry], values: NDArray[np.float64]) -> list[list[Any]]:
+    rows: list[list[Any]] = []
+    for entry, label, row in zip(entries, job.photos.labels(entries), values, strict=True):
+        best = int(np.argmax(row))
+        rows.append([entry.name, entry.side or "", entry.label, job.photos.classes[best], f"{row[best]:.6f}", f"{row[label]:.6f}"])
+    return rows
+
+
+def _csv(rows: Sequence[Sequence[Any]]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["path", "split", "class", "predicted", "probability", "probability_of_class"])
+    writer.writerows(rows)
+    return out.getvalue()
+

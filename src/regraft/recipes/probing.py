@@ -1,0 +1,48 @@
+"""The linear probe as a step: every recipe starts with it and is compared with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from regraft.data.manifest import Entry
+from regraft.models.classifier import Classifier
+from regraft.probe.probe import Probe, fit_probe
+from regraft.recipes.job import Job
+
+
+def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str = "probe") -> Probe:
+    """Fit the linear probe on the frozen features of ``entries`` and say how good it is out of fold.
+
+    Args:
+        job: the training in progress.
+        entries: photos to fit and cross-validate on; copies and groups never straddle a fold.
+        nested: whether to compute the nested out-of-fold probabilities, which no choice has looked at.
+        label: what to call it on screen.
+    """
+    labels = job.photos.labels(entries)
+    features = job.features(entries)
+    with job.screen.progress(label, 1, unit="fits") as bar:
+        probe = fit_probe(
+            features,
+            labels,
+            classes=len(job.photos.classes),
+            groups=[entry.group or entry.content for entry in entries],
+            keys=[entry.content for entry in entries],
+            class_weight=job.config.class_weight,
+            seed=job.config.seed,
+            nested=nested,
+            bar=bar,
+        )
+    job.folder.journal.add("probe", photos=len(entries), **probe.choice)
+    return probe
+
+
+def probe_classifier(job: Job, probe: Probe) -> Classifier:
+    """Return a classifier of the frozen backbone with the probe as its head."""
+    classifier = Classifier(job.backbone, job.photos.classes)
+    classifier.freeze()
+    classifier.set_head(torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias)))
+    return classifier

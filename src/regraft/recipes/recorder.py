@@ -1,0 +1,90 @@
+"""Callbacks that a recipe attaches: they write what happens into the run folder and onto the screen."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from typing import Any
+
+from regraft.callbacks import Callback
+from regraft.recipes.job import Job
+from regraft.run.atomic import write_text
+from regraft.screen import Bar
+
+
+class Recorder(Callback):
+    """Writes `history.csv` after each epoch, journals it, and moves the progress bar.
+
+    Args:
+        job: the training in progress.
+        stage: what is trained, such as ``"all blocks"``.
+        bar: moves by the photos of each batch.
+        batch_size: photos in a batch.
+        photos: photos in an epoch; the last batch may be smaller.
+    """
+
+    def __init__(self, job: Job, stage: str, bar: Bar, batch_size: int, photos: int) -> None:
+        super().__init__()
+        self._job, self._stage, self._bar = job, stage, bar
+        self._batch_size, self._photos = batch_size, photos
+        self._rows: list[dict[str, Any]] = []
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move the bar by one batch."""
+        self._bar.advance(min(self._batch_size, self._photos - batch * self._batch_size))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the epoch down."""
+        figures = {name: _number(value) for name, value in (logs or {}).items()}
+        self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
+        self._job.folder.journal.add("epoch", **self._rows[-1])
+        write_text(self._job.folder.history, _csv(self._rows))
+        shown = [f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None]
+        self._bar.note(" · ".join([f"epoch {epoch + 1}", *shown]))
+
+
+class BudgetEnd(Callback):
+    """Ends a training after the epoch behind which no further one fits into the time budget.
+
+    Where it ended is a choice that a clock made, so it is journaled, and replayed when the run is repeated.
+    """
+
+    def __init__(self, job: Job, epochs: int, reserve: float) -> None:
+        super().__init__()
+        self._job, self._epochs, self._reserve = job, epochs, reserve
+        self._begun = 0.0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Note when the first epoch begins."""
+        self._begun = self._job.seconds_left() or math.inf
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop where the next epoch would not fit."""
+        done = epoch + 1
+        if done >= self._epochs:
+            return
+        replayed = self._job.config.choices.get("epochs done")
+        if replayed is not None:
+            ends = done >= int(replayed)
+        else:
+            left = self._job.seconds_left()
+            ends = left is not None and left - self._reserve < 1.05 * (self._begun - left) / done
+        if ends:
+            self._job.choose("epochs done", "no further epoch fits into the budget", lambda: done)
+            self._job.screen.line("budget", f"ends the training after epoch {done} of {self._epochs}")
+            self.model.stop_training = True
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _csv(rows: list[dict[str, Any]]) -> str:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
