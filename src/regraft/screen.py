@@ -1,8 +1,8 @@
 """What is said to a person while work goes on: a small protocol that every layer can speak through.
 
-Layers never print. They are handed a `Screen` and say one aligned line per fact, and one progress bar per wait. How that
-looks is decided here, once: `TerminalScreen` (colours and live bars), `PlainScreen` (a line now and then, for files and
-pipes) or `QuietScreen` (nothing).
+Layers never print. They are handed a `Screen` and say one aligned line per fact, and one progress bar per wait. How
+that looks is decided here, once: `TerminalScreen` (colours and live bars), `PlainScreen` (a line now and then, for
+files and pipes) or `QuietScreen` (nothing).
 """
 
 from __future__ import annotations
@@ -150,10 +150,10 @@ class _LiveBar(AbstractContextManager[Bar]):
 class TerminalScreen:
     """Colours and live bars, by rich. Text is never read as markup: a class may be called ``[red]``."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: TextIO | None = None) -> None:
         from rich.console import Console
 
-        self.console = Console(highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def line(self, label: str, text: str, note: str = "") -> None:
         """Print the fact with a coloured label and a dimmed note."""
@@ -221,4 +221,4 @@ def screen_for(stream: TextIO | None = None, *, quiet: bool = False) -> Screen:
     stream = stream if stream is not None else sys.stdout
     if quiet:
         return QuietScreen()
-    return TerminalScreen() if stream is sys.stdout and stream.isatty() else PlainScreen(stream)
+    return TerminalScreen(stream) if stream.isatty() else PlainScreen(stream)

@@ -1,0 +1,85 @@
+"""How a call ends: what is said about an error, and the exit code.
+
+0    done
+1    something unexpected, or the system refused (a full disk)
+2    a mistake that the user can put right
+130  Ctrl-C
+141  the reader of the output went away
+143  asked to end (SIGTERM)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from types import FrameType
+
+import click
+
+from regraft.errors import RegraftError
+from regraft.screen import printable
+
+DONE, FAILED, MISTAKE, INTERRUPTED, READER_GONE, TERMINATED = 0, 1, 2, 130, 141, 143
+
+
+class Terminated(BaseException):
+    """The system asked this process to end; work in progress is left as after Ctrl-C."""
+
+
+@contextlib.contextmanager
+def termination_raises() -> Iterator[None]:
+    """Turn SIGTERM into `Terminated` while the block runs, so that files are closed and threads are ended."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def explain(error: BaseException, *, debug: bool) -> int:
+    """Say ``error`` on standard error as one message and return the exit code; with ``debug``, its traceback too."""
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    message, code = _message(error)
+    click.echo(f"regraft: {printable(message)}", err=True)
+    return code
+
+
+def _message(error: BaseException) -> tuple[str, int]:
+    if isinstance(error, click.UsageError):
+        return _usage(error), MISTAKE
+    if isinstance(error, click.ClickException):
+        return error.format_message(), MISTAKE
+    if isinstance(error, RegraftError):
+        return str(error), MISTAKE
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "interrupted", INTERRUPTED
+    if isinstance(error, Terminated):
+        return "ended by SIGTERM", TERMINATED
+    if isinstance(error, MemoryError):
+        return "not enough memory\n  a smaller --batch-size or --size needs less", FAILED
+    if isinstance(error, OSError) and error.filename is not None:
+        mistake = isinstance(error, (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError))
+        return f"{error.filename}: {error.strerror or error}", MISTAKE if mistake else FAILED
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror, FAILED
+    text = " ".join(str(error).split())
+    return f"unexpected {type(error).__name__}: {text}\n  run it again with --debug to see where", FAILED
+
+
+def _usage(error: click.UsageError) -> str:
+    text = error.format_message().rstrip()
+    if error.ctx is None:
+        return text
+    return f"{text}\n  see: {error.ctx.command_path} --help"

@@ -1,0 +1,68 @@
+"""The group of all commands and the entry point of the console script."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import click
+import cloup
+
+from regraft._version import __version__
+from regraft.cli import ending, streams
+from regraft.cli.backbones import backbones
+from regraft.cli.completion import completion
+from regraft.cli.demo import demo
+from regraft.cli.evaluate import evaluate
+from regraft.cli.options import SETTINGS
+from regraft.cli.predict import predict
+from regraft.cli.sample import sample
+from regraft.cli.session import Session
+from regraft.cli.train import train
+
+
+class _Commands(cloup.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            value = super().invoke(ctx)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            streams.abandon_output()
+            raise click.exceptions.Exit(ending.READER_GONE) from None
+        return value
+
+
+@cloup.group(
+    cls=_Commands,
+    name="regraft",
+    context_settings=SETTINGS,
+    sections=[
+        cloup.Section("Make a classifier", [train, demo, sample]),
+        cloup.Section("Use and measure it", [predict, evaluate]),
+        cloup.Section("Look around", [backbones, completion]),
+    ],
+    epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",
+)
+@cloup.version_option(__version__, prog_name="regraft", message="%(prog)s %(version)s")
+def regraft() -> None:
+    """A folder of labelled photos becomes a classifier, by transfer learning from a pretrained network."""
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the command line and return the exit code; whatever goes wrong is said on standard error."""
+    session = Session()
+    try:
+        with ending.termination_raises():
+            code = regraft.main(list(arguments), prog_name="regraft", standalone_mode=False, obj=session)
+    except SystemExit:
+        raise  # the shell asked for completions, and has them
+    except BaseException as error:  # noqa: BLE001  (the outermost place: everything ends as a message and a code)
+        return ending.explain(error, debug=session.debug)
+    return code if isinstance(code, int) else ending.DONE
+
+
+def main() -> NoReturn:
+    """Be the command `regraft`."""
+    streams.prepare()
+    sys.exit(call(sys.argv[1:]))

@@ -1,0 +1,78 @@
+"""Options and settings that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import cloup
+from cloup import HelpFormatter, HelpTheme, Style
+
+from regraft.cli.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+PATH = click.Path(path_type=Path)
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+SETTINGS = cloup.Context.settings(
+    help_option_names=["-h", "--help"],
+    max_content_width=110,
+    color=False if os.environ.get("NO_COLOR") else None,
+    align_option_groups=True,
+    formatter_settings=HelpFormatter.settings(
+        col1_max_width=30,
+        theme=HelpTheme(
+            invoked_command=Style(bold=True),
+            heading=Style(bold=True),
+            col1=Style(fg="cyan"),
+            constraint=Style(dim=True),
+        ),
+    ),
+)
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
+
+
+def _note(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+        if value:
+            setattr(ctx.ensure_object(Session), name, True)
+
+    return store
+
+
+def _flag(name: str, help: str, *short: str) -> Callable[[F], F]:  # noqa: A002  (click's own word)
+    decorator: Callable[[F], F] = cloup.option(
+        *short, f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=_note(name), help=help
+    )
+    return decorator
+
+
+def output_options(*, json: bool = True, quiet: str = "Print the result alone.") -> Callable[[F], F]:
+    """Return the decorator that adds ``--quiet``, ``--json`` and ``--debug``; what they say is in the `Session`."""
+    flags = [_flag("quiet", quiet, "-q")]
+    if json:
+        flags.append(_flag("json", "Print exactly one JSON object; progress goes to standard error."))
+    flags.append(_flag("debug", "Show the traceback of an error."))
+    decorator: Callable[[F], F] = cloup.option_group("Output", *flags)
+    return decorator
+
+
+def device_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--device``."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--device", type=click.Choice(DEVICES), default="auto", help="Where the network runs; auto takes the fastest."
+    )
+    return decorator
+
+
+def workers_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--workers``."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--workers", type=int, metavar="N", help="Threads that decode photos; one per core if not given."
+    )
+    return decorator

@@ -1,0 +1,128 @@
+"""`regraft predict`: what a classifier says of photos."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import cloup
+
+from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
+from regraft.cli.rows import CommaSeparated, JsonLines, Rows, Table, as_json
+from regraft.cli.session import Session
+from regraft.errors import PhotosError
+from regraft.screen import Screen, printable
+
+if TYPE_CHECKING:
+    from regraft.inference.predictor import Prediction, Predictor
+    from regraft.sorted_copies import SortedCopies
+
+_EXAMPLES = """\b
+Examples:
+  regraft predict runs/photos-auto-001 new/*.jpg
+  regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
+  regraft predict model.safetensors camera --copy-to sorted"""
+
+
+@cloup.command(name="predict", short_help="Say what is on new photos.", epilog=_EXAMPLES)
+@cloup.argument("model", type=PATH, help="A run folder, or the model.safetensors of one wherever it was copied.")
+@cloup.argument(
+    "photos", nargs=-1, required=True, help="Photos, folders (photos at any depth) and patterns such as 'new/*.jpg'."
+)
+@cloup.option_group(
+    "Answer",
+    cloup.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "csv", "jsonl"]),
+        default="table",
+        show_default=True,
+        help="csv has the columns path,label,probability, then those of the next classes, then error.",
+    ),
+    cloup.option(
+        "--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Name the K best classes."
+    ),
+    cloup.option(
+        "--copy-to",
+        type=PATH,
+        metavar="OUT",
+        help="Copy every photo into OUT, sorted into folders by class. Nothing there is overwritten.",
+    ),
+)
+@cloup.option_group("Machine", device_option(), workers_option())
+@output_options(quiet="Print the answer alone.")
+@pass_session
+def predict(
+    session: Session,
+    model: Path,
+    photos: tuple[str, ...],
+    form: str,
+    top: int,
+    copy_to: Path | None,
+    device: str,
+    workers: int | None,
+) -> None:
+    """Classify PHOTOS with MODEL. A photo that can't be read gets a row that says why."""
+    from regraft.cli.photos import expand
+    from regraft.inference.predictor import Predictor
+    from regraft.sorted_copies import SortedCopies
+
+    predictor = Predictor.load(model, device=device, workers=workers)
+    paths = expand(photos, outside=copy_to)
+    copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
+    screen = session.screen(beside_results=True)
+    predictions = _sorted(_stream(predictor, paths, screen, session), copies)
+    top = min(top, len(predictor.classes))
+    if session.json:
+        found = list(predictions)
+        session.print_json(
+            {"classes": list(predictor.classes), "predictions": [as_json(prediction, top) for prediction in found]}
+        )
+        unread = sum(prediction.error is not None for prediction in found)
+    else:
+        unread = _print(predictions, _rows(form, paths, predictor.classes, top))
+    if copies is not None:
+        _say_copies(copies, screen)
+    if unread == len(paths):
+        raise PhotosError("not one of the photos could be read" if unread > 1 else "the photo could not be read")
+    if unread:
+        screen.warn(f"{unread:,} of {len(paths):,} photos could not be read")
+
+
+def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session: Session) -> Iterator[Prediction]:
+    if not session.json and sys.stdout.isatty():  # the rows themselves show how far it is
+        yield from predictor.stream(paths)
+        return
+    with screen.progress("predict", len(paths)) as bar:
+        yield from predictor.stream(paths, bar)
+
+
+def _sorted(predictions: Iterable[Prediction], copies: SortedCopies | None) -> Iterator[Prediction]:
+    for prediction in predictions:
+        if copies is not None and prediction.label is not None:
+            copies.add(Path(prediction.path), prediction.label)
+        yield prediction
+
+
+def _rows(form: str, paths: Sequence[Path], classes: Sequence[str], top: int) -> Rows:
+    if form == "csv":
+        return CommaSeparated(top)
+    return JsonLines(top) if form == "jsonl" else Table([str(path) for path in paths], classes, top)
+
+
+def _print(predictions: Iterable[Prediction], rows: Rows) -> int:
+    unread = 0
+    for prediction in predictions:
+        rows.add(prediction)
+        unread += prediction.error is not None
+    return unread
+
+
+def _say_copies(copies: SortedCopies, screen: Screen) -> None:
+    screen.line("copies", f"{copies.copied:,} photos, sorted into folders below {copies.out}")
+    for label, folder in copies.folders.items():
+        if label != folder and (copies.out / folder).is_dir():
+            screen.line("", f"class {printable(label)!r} is in the folder {folder}")

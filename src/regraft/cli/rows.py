@@ -1,0 +1,107 @@
+"""Predictions as a person or a program reads them: a table, CSV or JSON lines, one row as soon as it is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import click
+
+from regraft.cli.session import dumps
+from regraft.screen import printable
+
+if TYPE_CHECKING:
+    from regraft.inference.predictor import Prediction
+
+NARROWEST, WIDEST = 8, 60
+
+
+class Rows(Protocol):
+    """Prints predictions."""
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one."""
+
+
+class Table:
+    """Aligned columns, also for wide characters; what could not be read says why.
+
+    Args:
+        paths: all photos that will come, so that the first column is wide enough.
+        classes: all classes that there can be.
+        top: how many classes a row names.
+    """
+
+    def __init__(self, paths: Sequence[str], classes: Sequence[str], top: int) -> None:
+        self._path = _width(paths)
+        self._label = _width(classes)
+        self._top = top
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one."""
+        cells = [_pad(printable(prediction.path), self._path)]
+        if prediction.error is not None:
+            cells.append(f"not read: {printable(prediction.error)}")
+        for label, probability in prediction.top[: self._top]:
+            cells.append(f"{_pad(printable(label), self._label)} {_percent(probability):>7}")
+        click.echo("  ".join(cells).rstrip())
+
+
+class CommaSeparated:
+    """CSV with the columns path, label, probability, then label_2, probability_2 … and why a photo was not read."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+        more = [column for k in range(2, top + 1) for column in (f"label_{k}", f"probability_{k}")]
+        self._write(["path", "label", "probability", *more, "error"])
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one."""
+        cells: list[Any] = [cell for label, p in prediction.top[: self._top] for cell in (label, f"{p:.6f}")]
+        cells += [""] * (2 * self._top - len(cells))
+        self._write([prediction.path, *cells, prediction.error or ""])
+
+    def _write(self, cells: Sequence[Any]) -> None:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="\n").writerow(cells)
+        click.echo(out.getvalue(), nl=False)
+
+
+class JsonLines:
+    """One JSON object a line."""
+
+    def __init__(self, top: int) -> None:
+        self._top = top
+
+    def add(self, prediction: Prediction) -> None:
+        """Print one."""
+        click.echo(dumps(as_json(prediction, self._top)))
+
+
+def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
+    """Return ``prediction`` as JSON-able values, with its ``top`` best classes."""
+    return {
+        "path": prediction.path,
+        "label": prediction.label,
+        "probability": prediction.probability,
+        "top": [{"label": label, "probability": p} for label, p in prediction.top[:top]],
+        "error": prediction.error,
+    }
+
+
+def _percent(probability: float) -> str:
+    return f"{100 * probability:.1f} %"
+
+
+def _width(texts: Sequence[str]) -> int:
+    from rich.cells import cell_len
+
+    return min(max((cell_len(printable(text)) for text in texts), default=0), WIDEST)
+
+
+def _pad(text: str, width: int) -> str:
+    from rich.cells import cell_len
+
+    return text + " " * (width - cell_len(text))

@@ -1,0 +1,129 @@
+"""Copies of photos, sorted into one folder per class: inside the folder that was named, and never over a file."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from regraft.errors import UserError
+
+MAX_BYTES = 200
+"""Longest folder name in bytes of UTF-8; file systems take 255, and a file name still has to fit into the path."""
+
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff\u2028\u2029]')
+_RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
+
+
+def folder_names(classes: Sequence[str]) -> dict[str, str]:
+    """Return for each class the name of its folder: one path component, valid on Linux, macOS and Windows.
+
+    A class whose name can be a folder keeps it. Distinct classes get names that stay distinct where case and the
+    composition of accents are not told apart: the one that had to be changed gets a mark made from its name.
+
+    Args:
+        classes: any text, also ``"../../x"``, ``"CON"`` or text with NUL in it.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for label in sorted(set(classes), key=lambda label: (_safe(label) != label, label)):
+        plain = name = _safe(label)
+        tries = 0
+        while _alike(name) in taken or len(name.encode()) > MAX_BYTES:
+            name = f"{_cut(plain, MAX_BYTES - 13)}~{_mark(label, tries)}"
+            tries += 1
+        names[label] = name
+        taken.add(_alike(name))
+    return names
+
+
+def _safe(label: str) -> str:
+    name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", label)).strip().rstrip(". ")
+    if not name:
+        return "_"
+    if name.startswith("."):  # would be hidden
+        name = "_" + name[1:]
+    return f"_{name}" if _RESERVED.fullmatch(name) else name
+
+
+def _alike(name: str) -> str:
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
+
+
+def _cut(name: str, size: int) -> str:
+    return name.encode()[:size].decode(errors="ignore").rstrip(". ")
+
+
+def _mark(label: str, tries: int) -> str:
+    return hashlib.sha256(f"{tries} {label}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def _numbered(photo: Path, number: int) -> str:
+    if number == 1:
+        return photo.name
+    end = f" ({number}){photo.suffix}"
+    return os.fsdecode(os.fsencode(photo.stem)[: 255 - len(os.fsencode(end))]) + end
+
+
+class SortedCopies:
+    """Puts copies of photos below one folder, each into the folder of its class.
+
+    Args:
+        out: the folder; it is made when the first copy is.
+        classes: all classes that there can be.
+    """
+
+    def __init__(self, out: Path, classes: Sequence[str]) -> None:
+        self.out = out
+        self.folders = folder_names(classes)
+        self.copied = 0
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out} is a file; copies need a folder")
+
+    def add(self, photo: Path, label: str) -> Path:
+        """Copy ``photo`` into the folder of class ``label`` and return where it is; a name that is taken is numbered.
+
+        Raises:
+            UserError: the folder of the class is a link or a file, so that a copy would leave ``out``.
+            OSError: the photo cannot be read or the copy cannot be written; then no part of it is left.
+        """
+        folder = self._folder(label)
+        target, written = self._open_new(folder, photo)
+        try:
+            with written, photo.open("rb") as source:
+                shutil.copyfileobj(source, written, 1 << 20)
+        except BaseException:
+            target.unlink(missing_ok=True)
+            raise
+        with contextlib.suppress(OSError):
+            found = photo.stat()
+            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # the date of a photo is worth keeping
+        self.copied += 1
+        return target
+
+    def _open_new(self, folder: Path, photo: Path) -> tuple[Path, BinaryIO]:
+        for number in itertools.count(1):
+            target = folder / _numbered(photo, number)
+            with contextlib.suppress(FileExistsError):  # which whatever is there raises, links included
+                return target, target.open("xb")
+        raise AssertionError
+
+    def _folder(self, label: str) -> Path:
+        self.out.mkdir(parents=True, exist_ok=True)
+        folder = self.out / self.folders[label]
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+        if folder.is_symlink() or folder.resolve().parent != self.out.resolve():
+            raise UserError(
+                f"{folder} is a link, and copies stay inside {self.out}\n  remove it or name another folder"
+            )
+        if not folder.is_dir():
+            raise UserError(f"{folder} is a file where the folder of a class should be\n  name another folder")
+        return folder
