@@ -50,7 +50,7 @@ def _split(value: Any) -> Any:
     total = float(sum(value))
     if min(value) < 0 or value[0] <= 0 or not (math.isclose(total, 1.0) or math.isclose(total, 100.0)):
         raise ValueError(f"expected three parts of 100 with train above 0, found {'/'.join(f'{v:g}' for v in value)}")
-    return tuple(float(v) / total for v in value)
+    return tuple(float(v) / (100.0 if total > 1.5 else 1.0) for v in value)
 
 
 def _unfreeze(value: Any) -> Any:
