@@ -1,0 +1,92 @@
+"""A model file in use."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from regraft.data.manifest import Entry
+from regraft.errors import ModelFileError
+from regraft.inference.predictor import Predictor
+from regraft.models.classifier import Classifier
+from regraft.models.file import save_classifier
+from regraft.models.zoo import build_backbone
+from regraft.recipes.train import train
+from regraft.screen import QuietScreen
+from tests.recipes.conftest import make_photos, tiny  # noqa: F401  (a fixture)
+
+
+@pytest.fixture
+def model(tiny, tmp_path):  # noqa: F811
+    classifier = Classifier(build_backbone(**{"name" if k == "backbone" else k: v for k, v in tiny.items()}), ["x", "y"])
+    save_classifier(tmp_path / "model.safetensors", classifier, {})
+    return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return sorted(make_photos(tmp_path / "photos", {"x": 20, "y": 20}).rglob("*.png"))
+
+
+def test_a_photo_gets_the_same_bits_alone_and_among_others(model, photos):
+    predictor = Predictor.load(model)
+    together = predictor.predict(photos)
+    assert [p.path for p in together] == [str(p) for p in photos]
+    for position in (0, 7, 39):
+        assert predictor.predict(photos[position]) == together[position]
+    assert predictor.predict(photos[::-1]) == together[::-1]
+
+
+def test_probabilities_sum_to_one_and_the_best_is_first(model, photos):
+    found = Predictor.load(model).predict(photos[0])
+    assert found.top[0] == (found.label, found.probability)
+    assert sum(p for _, p in found.top) == pytest.approx(1.0)
+    assert [p for _, p in found.top] == sorted((p for _, p in found.top), reverse=True)
+
+
+def test_an_image_in_memory_gives_what_its_file_gives(model, photos):
+    predictor = Predictor.load(model)
+    from_file = predictor.predict(photos[3])
+    with Image.open(photos[3]) as image:
+        assert predictor.predict(image).top == from_file.top
+        assert [p.top for p in predictor.predict([image, photos[3]])] == [from_file.top] * 2
+
+
+def test_what_cannot_be_read_is_an_answer_with_a_reason(model, photos, tmp_path):
+    (tmp_path / "bad.jpg").write_text("no photo")
+    good, bad, gone = Predictor.load(model).predict([photos[0], tmp_path / "bad.jpg", tmp_path / "gone.jpg"])
+    assert good.error is None
+    assert bad.label is None
+    assert bad.error
+    assert gone.error
+
+
+def test_no_model_is_said_in_words(tmp_path, tiny):  # noqa: F811
+    with pytest.raises(ModelFileError, match="no such run folder or model file"):
+        Predictor.load(tmp_path / "nowhere")
+    with pytest.raises(ModelFileError, match="it is not a run folder"):
+        Predictor.load(tmp_path)
+    shutil.copy(tiny["weights"], tmp_path / "foreign.safetensors")
+    with pytest.raises(ModelFileError, match=r"foreign\.safetensors"):
+        Predictor.load(tmp_path / "foreign.safetensors")
+
+
+def test_scores_name_the_rows_that_could_be_read(model, photos, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"")
+    entries = [
+        Entry(name=p.name, path=p, content="", label="", side=None, group=None, status="ok", why="", given=None)
+        for p in (tmp_path / "bad.jpg", photos[0], photos[1])
+    ]
+    scores = Predictor.load(model).scores(entries)
+    assert scores.rows.tolist() == [1, 2]
+    assert scores.values.shape == (2, 2)
+    assert scores.failed[0][0] == 0
+    np.testing.assert_allclose(scores.values.sum(axis=1), 1.0)
+
+
+def test_a_run_predicts_from_its_folder(tiny, tmp_path, photos):  # noqa: F811
+    run = train(tmp_path / "photos", out=tmp_path / "run", recipe="linear-probe", screen=QuietScreen(), **tiny)
+    assert run.model.predict(photos[0]).top == Predictor.load(run.folder).predict(photos[0]).top
