@@ -7,21 +7,23 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
+from regraft.models.file import save_classifier
+from regraft.models.zoo import build_backbone
 
+from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
-from regraft.models.file import save_classifier
-from regraft.models.zoo import build_backbone
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
-from tests.recipes.conftest import make_photos, tiny  # noqa: F401  (a fixture)
 
 
 @pytest.fixture
-def model(tiny, tmp_path):  # noqa: F811
-    classifier = Classifier(build_backbone(**{"name" if k == "backbone" else k: v for k, v in tiny.items()}), ["x", "y"])
+def model(tiny, tmp_path):
+    classifier = Classifier(
+        build_backbone(**{"name" if k == "backbone" else k: v for k, v in tiny.items()}), ["x", "y"]
+    )
     save_classifier(tmp_path / "model.safetensors", classifier, {})
     return tmp_path / "model.safetensors"
 
@@ -64,7 +66,7 @@ def test_what_cannot_be_read_is_an_answer_with_a_reason(model, photos, tmp_path)
     assert gone.error
 
 
-def test_no_model_is_said_in_words(tmp_path, tiny):  # noqa: F811
+def test_no_model_is_said_in_words(tmp_path, tiny):
     with pytest.raises(ModelFileError, match="no such run folder or model file"):
         Predictor.load(tmp_path / "nowhere")
     with pytest.raises(ModelFileError, match="it is not a run folder"):
@@ -87,6 +89,6 @@ def test_scores_name_the_rows_that_could_be_read(model, photos, tmp_path):
     np.testing.assert_allclose(scores.values.sum(axis=1), 1.0)
 
 
-def test_a_run_predicts_from_its_folder(tiny, tmp_path, photos):  # noqa: F811
+def test_a_run_predicts_from_its_folder(tiny, tmp_path, photos):
     run = train(tmp_path / "photos", out=tmp_path / "run", recipe="linear-probe", screen=QuietScreen(), **tiny)
     assert run.model.predict(photos[0]).top == Predictor.load(run.folder).predict(photos[0]).top

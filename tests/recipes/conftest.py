@@ -1,41 +1,5 @@
-"""A tiny network with random weights, and small folders of generated photos."""
+"""The tiny network is at hand here."""
 
-from __future__ import annotations
+from tiny_network import tiny
 
-from pathlib import Path
-
-import numpy as np
-import pytest
-from PIL import Image
-
-TINY = "test_resnet.r160_in1k"
-
-
-def make_photos(root: Path, counts: dict[str, int], size: int = 48, noise: float = 60.0, seed: int = 0) -> Path:
-    """Write ``counts[label]`` photos for each label: stripes whose direction and colour depend on the class."""
-    draw = np.random.default_rng(seed)
-    for k, (label, n) in enumerate(counts.items()):
-        folder = root / label
-        folder.mkdir(parents=True, exist_ok=True)
-        for i in range(n):
-            across = np.arange(size)[:, None] if k % 2 else np.arange(size)[None, :]
-            wave = 80 * np.sin(across * (0.2 + 0.15 * k) + draw.uniform(0, 6.3))
-            base = 128 + wave[..., None] * np.array([1.0, 0.5 * (k % 3), 1.0 - 0.4 * (k % 2)])
-            pixels = np.broadcast_to(base, (size, size, 3)) + draw.normal(0, noise, (size, size, 3))
-            Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"photo {i:03}.png")
-    return root
-
-
-@pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> dict[str, object]:
-    """Options of a tiny network with fixed random weights, so that a test takes a second."""
-    import safetensors.torch
-    import torch
-
-    from regraft.models.torchvision_shim import import_timm
-
-    torch.manual_seed(0)
-    network = import_timm().create_model(TINY, pretrained=False)
-    weights = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
-    safetensors.torch.save_file(network.state_dict(), str(weights))
-    return {"backbone": TINY, "weights": weights, "size": 64}
+__all__ = ["tiny"]

@@ -27,7 +27,13 @@ def test_all_mistakes_are_named_at_once_with_the_nearest_names(tmp_path):
         resolve(file, photos="x")
     text = str(caught.value)
     assert text.startswith(f"{file}: 5 problems")
-    for part in ("'recipee'; did you mean 'recipe'", "did you mean 'fine-tune'", "lr:", "split: expected", "budget: exp"):
+    for part in (
+        "'recipee'; did you mean 'recipe'",
+        "did you mean 'fine-tune'",
+        "lr:",
+        "split: expected",
+        "budget: exp",
+    ):
         assert part in text
 
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from making import make_photos
 from regraft.data.manifest import Manifest
 from regraft.inference.predictor import Predictor
 from regraft.recipes.evaluate import evaluate_folder, evaluate_run
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
-from tests.recipes.conftest import make_photos
 
 RECIPES = ("linear-probe", "feature-extraction", "fine-tune", "auto")
 FILES = ("config.json", "environment.json", "events.jsonl", "freeze.json", "manifest.csv", "model.safetensors")
@@ -62,7 +62,11 @@ def test_a_recipe_ends_in_a_complete_run_folder(photos, tiny, tmp_path, recipe):
 def test_a_gradient_recipe_reports_the_probe_on_the_same_photos(photos, tiny, tmp_path):
     run = go(photos, tmp_path / "run", recipe="fine-tune", epochs=1, **tiny)
     ours, probe = run.metrics["measured"]["final/test"], run.metrics["measured"]["linear-probe/test"]
-    assert ours["n"] == probe["n"] == len([e for e in Manifest.read(run.folder / "manifest.csv").usable if e.side == "test"])
+    assert (
+        ours["n"]
+        == probe["n"]
+        == len([e for e in Manifest.read(run.folder / "manifest.csv").usable if e.side == "test"])
+    )
     assert (run.folder / "history.csv").read_text().startswith("stage,epoch,")
 
 
@@ -85,9 +89,9 @@ def test_evaluate_gives_the_figures_of_the_run(photos, tiny, tmp_path, recipe):
 def test_the_same_command_gives_the_same_weights_whatever_the_order_and_the_workers(photos, tiny, tmp_path, recipe):
     first = go(photos, tmp_path / "first", recipe=recipe, epochs=1, workers=0, **tiny)
     other = tmp_path / "renamed"
-    for folder in reversed(sorted(photos.iterdir())):
+    for folder in sorted(photos.iterdir(), reverse=True):
         (other / folder.name).mkdir(parents=True)
-        for photo in reversed(sorted(folder.iterdir())):
+        for photo in sorted(folder.iterdir(), reverse=True):
             shutil.copy(photo, other / folder.name / photo.name)
     second = go(other, tmp_path / "second", recipe=recipe, epochs=1, workers=3, **tiny)
     assert weights(first) == weights(second)
@@ -155,7 +159,9 @@ def test_photos_keep_their_sides_from_an_earlier_run(photos, tiny, tmp_path):
     first = go(photos, tmp_path / "first", recipe="feature-extraction", epochs=1, split_seed=3, **tiny)
     second = go(photos, tmp_path / "second", recipe="feature-extraction", epochs=1, split_from=first.folder, **tiny)
     third = go(photos, tmp_path / "third", recipe="feature-extraction", epochs=1, **tiny)
-    sides = [{e.content: e.side for e in Manifest.read(r.folder / "manifest.csv").usable} for r in (first, second, third)]
+    sides = [
+        {e.content: e.side for e in Manifest.read(r.folder / "manifest.csv").usable} for r in (first, second, third)
+    ]
     assert sides[0] == sides[1] != sides[2]
 
 

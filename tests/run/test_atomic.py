@@ -10,7 +10,7 @@ from regraft.run.atomic import atomic, write_bytes, write_json, write_text
 def test_a_file_appears_whole_and_nothing_else_is_left(tmp_path):
     write_text(tmp_path / "a.txt", "äé\n")
     assert (tmp_path / "a.txt").read_bytes() == "äé\n".encode()
-    assert os.listdir(tmp_path) == ["a.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
 
 
 def test_the_old_file_stays_when_writing_fails(tmp_path):
@@ -20,7 +20,7 @@ def test_the_old_file_stays_when_writing_fails(tmp_path):
         temporary.write_bytes(b"ne")
         raise RuntimeError("half way")
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["a.bin"]
+    assert [p.name for p in tmp_path.iterdir()] == ["a.bin"]
 
 
 def test_a_new_file_has_the_usual_permissions(tmp_path):

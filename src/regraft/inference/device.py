@@ -8,7 +8,7 @@ from regraft.errors import ConfigError
 
 
 def pick_device(wanted: str = "auto") -> torch.device:
-    """Return the device called ``wanted``, or for ``"auto"`` the fastest that is there: CUDA, Apple's MPS, the processor.
+    """Return the device called ``wanted``, or for ``"auto"`` the first there of CUDA, MPS and the processor.
 
     Raises:
         ConfigError: that device is not there.

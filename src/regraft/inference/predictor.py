@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from regraft.data.decode import read_photo
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import plain
 from regraft.errors import ModelFileError
@@ -115,9 +113,7 @@ class Predictor:
         if chunk:
             yield from self._several(chunk, bar)
 
-    def scores(
-        self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None
-    ) -> Scores:
+    def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
         """Return the probabilities for ``entries``; features that are in ``store`` are not computed again."""
         found = extract(entries, self.classifier.backbone, self._engine, store, workers=self.workers, bar=bar)
         return Scores(self._probabilities(found.values), found.rows, tuple(found.failed))
@@ -173,4 +169,6 @@ def model_file(path: Path) -> Path:
 
 
 def _entry(path: Path) -> Entry:
-    return Entry(name=str(path), path=path, content="", label="", side=None, group=None, status="ok", why="", given=None)
+    return Entry(
+        name=str(path), path=path, content="", label="", side=None, group=None, status="ok", why="", given=None
+    )

@@ -57,7 +57,9 @@ def run(job: Job) -> Outcome:
         f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
         f"on {len(parts.choose):,} photos"
     )
-    job.folder.journal.add("compared", gain=gain, standard_error=error, kept=tuned.said["trained"] if better else "probe")
+    job.folder.journal.add(
+        "compared", gain=gain, standard_error=error, kept=tuned.said["trained"] if better else "probe"
+    )
     job.screen.line("kept", f"{plan.title if better else 'linear probe'} · {verdict}")
     if not better:
         return _with_probe(job, linear, probe, {"fine_tuning": f"no clear gain: {verdict}"})

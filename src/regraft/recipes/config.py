@@ -141,7 +141,9 @@ def _read(file: Path) -> dict[str, Any]:
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}")
+        raise ConfigError(
+            f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}"
+        )
     return {str(k): v for k, v in values.items() if k not in ("format", "out")}  # a run's own place is not taken again
 
 

@@ -6,6 +6,7 @@ are standardised for the training of the head, and the standardisation is folded
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -36,7 +37,7 @@ class FeatureBatches:
         self._x, self._y, self._batch_size, self._seed = x, y, batch_size, seed
 
     def __len__(self) -> int:
-        return -(-len(self._y) // self._batch_size)
+        return math.ceil(len(self._y) / self._batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield batches ``start``, ``start + 1`` … of ``epoch``: features (B, D) float32 and labels (B,) int64."""

@@ -1,4 +1,4 @@
-"""The end of a training: save the classifier, read it back, measure it with the code that users predict with, report."""
+"""The end of a training: save the classifier, read it back, and measure it with the code that users predict with."""
 
 from __future__ import annotations
 
@@ -34,7 +34,9 @@ def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
     if outcome.parts.report_side is not None:
         measured, rows = _on_report(job, outcome)
     measured |= _out_of_fold(job, outcome)
-    if outcome.headline_out_of_fold:
+    if outcome.headline_out_of_fold:  # fitted on every photo: none of them is a test photo, whatever was planned
+        for entry in outcome.folded:
+            entry.side = "train"
         rows = _rows(job, outcome.folded, _folded_probabilities(outcome))
     metrics = {
         "format": FORMAT,
@@ -87,7 +89,8 @@ def _out_of_fold(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _folded_probabilities(outcome: Outcome) -> NDArray[np.float64]:
-    assert outcome.cross_validated is not None and outcome.cross_validated.oof is not None
+    assert outcome.cross_validated is not None
+    assert outcome.cross_validated.oof is not None
     return np.asarray(outcome.cross_validated.oof, dtype=np.float64)
 
 
@@ -114,7 +117,16 @@ def _rows(job: Job, entries: Sequence[Entry], values: NDArray[np.float64]) -> li
     rows: list[list[Any]] = []
     for entry, label, row in zip(entries, job.photos.labels(entries), values, strict=True):
         best = int(np.argmax(row))
-        rows.append([entry.name, entry.side or "", entry.label, job.photos.classes[best], f"{row[best]:.6f}", f"{row[label]:.6f}"])
+        rows.append(
+            [
+                entry.name,
+                entry.side or "",
+                entry.label,
+                job.photos.classes[best],
+                f"{row[best]:.6f}",
+                f"{row[label]:.6f}",
+            ]
+        )
     return rows
 
 
@@ -124,4 +136,3 @@ def _csv(rows: Sequence[Sequence[Any]]) -> str:
     writer.writerow(["path", "split", "class", "predicted", "probability", "probability_of_class"])
     writer.writerows(rows)
     return out.getvalue()
-

@@ -46,7 +46,7 @@ class Job:
         return default_workers() if self.config.workers is None else self.config.workers
 
     def choose(self, what: str, why: str, make: Callable[[], T]) -> T:
-        """Make a choice that a clock or a measurement decides: replay it, or take it and write it down before it acts."""
+        """Make a choice that a clock or a measurement decides: replay it, or take it and write it down first."""
         replayed = what in self.config.choices
         value: T = self.config.choices[what] if replayed else make()
         self.choices[what] = value

@@ -16,7 +16,7 @@ from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
 from regraft.data.split import assign, check_split
-from regraft.recipes.config import TrainConfig
+from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.run.folder import open_folder
 from regraft.screen import Screen
 
@@ -99,12 +99,19 @@ def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
     return split.notes
 
 
-def say_sides(photos: Photos, notes: Sequence[str], screen: Screen) -> None:
+def say_sides(photos: Photos, notes: Sequence[str], recipe: RecipeName, screen: Screen) -> None:
     """Say how many photos are on each side, and by which rule."""
+    if photos.small and recipe in ("linear-probe", "auto"):
+        screen.line(
+            "split", "none: out of fold over all photos", f"(under {SMALL:,}, too few to give some away for a test)"
+        )
+        if recipe == "linear-probe":
+            return
     counts = Counter(entry.side for entry in photos.usable)
     parts = [f"{side} {counts[side]:,}" for side in SIDES if counts[side]]
     how = "as given" if photos.given else "by content; a photo keeps its side as you add more"
-    screen.line("split", " · ".join(parts), f"({how})")
+    label = "" if photos.small and recipe == "auto" else "split"
+    screen.line(label, ("to compare with: " if not label else "") + " · ".join(parts), f"({how})")
     for note in notes:
         screen.line("", note)
 

@@ -40,7 +40,9 @@ class Recorder(Callback):
         self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
         self._job.folder.journal.add("epoch", **self._rows[-1])
         write_text(self._job.folder.history, _csv(self._rows))
-        shown = [f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None]
+        shown = [
+            f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None
+        ]
         self._bar.note(" · ".join([f"epoch {epoch + 1}", *shown]))
 
 

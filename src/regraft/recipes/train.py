@@ -68,7 +68,7 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
     folder = create(config.out, config.photos, config.recipe)
     write_start(folder, config.as_dict(), describe())
     folder.journal.add("start", photos=len(photos.usable), classes=len(photos.classes), device=str(device))
-    say_sides(photos, notes, screen)
+    say_sides(photos, notes, config.recipe, screen)
     screen.line("network", backbone.spec.line())
     job = Job(config, folder, screen, photos, backbone.to(device), device, started)
     first_pass(job)
@@ -81,4 +81,6 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
 def _outside_photos(config: TrainConfig) -> None:
     """Refuse a run folder inside the photos: the next run would take its files for photos."""
     if config.out is not None and config.out.resolve().is_relative_to(config.photos.resolve()):
-        raise RunFolderError(f"{config.out} lies inside the photos; nothing is written there\n  name a place outside with -o")
+        raise RunFolderError(
+            f"{config.out} lies inside the photos; nothing is written there\n  name a place outside with -o"
+        )

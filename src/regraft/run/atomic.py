@@ -47,7 +47,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8 with ``\\n`` line ends, whole or not at all.
+    """Write ``text`` to ``path`` as UTF-8, line ends as they are, whole or not at all.
 
     File names that are not valid UTF-8 on disk (lone surrogates in Python) are written back as the bytes that they are.
     """

@@ -1,4 +1,4 @@
-"""The run folder: the interface between a training and everything that comes after it. `docs/run-folder.md` is its text."""
+"""The run folder: the interface between a training and everything after it; `docs/run-folder.md` is its text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`events.jsonl`: what happened in a run, one JSON object a line, in order, each flushed before the act it speaks of."""
+"""`events.jsonl`: what happened in a run, one JSON object a line, in order, each flushed before its act."""
 
 from __future__ import annotations
 
