@@ -1,0 +1,180 @@
+"""Decoding one photo: upright, 8-bit sRGB, in bounded memory, or a `DecodeError` that says why not."""
+
+from __future__ import annotations
+
+import importlib
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import PIL
+from PIL import Image, ImageFile
+
+from regraft.data.files import read_regular, why_unreadable
+from regraft.data.formats import HEAD, kind_of, what_else
+from regraft.data.pixels import orientation, to_rgb, turn_upright
+from regraft.data.truncation import how_far
+from regraft.errors import DecodeError
+
+DECODER = f"decode1-pillow{PIL.__version__}"
+"""Changes whenever the same file may decode to other pixels; part of every key under which features are kept."""
+
+MAX_PIXELS = 250_000_000
+"""A photo that cannot be decoded within this many pixels is refused: a small file can claim any size."""
+
+Size: TypeAlias = tuple[int, int]
+"""(width, height) in pixels, as Pillow has it."""
+
+_READERS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "TIFF": ("PIL.TiffImagePlugin", "TiffImageFile"),
+    "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
+    "HEIC": ("pillow_heif.as_plugin", "HeifImageFile"),
+}
+_MISSING = {
+    "HEIC": "HEIC photos need an optional package: pip install 'regraft[heic]'",
+    "AVIF": "AVIF photos need Pillow 11.3 or later",
+}
+
+
+def read_photo(source: Path | bytes, *, at_least: Size | Callable[[Size], Size] | None = None) -> Image.Image:
+    """Decode a photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
+
+    Args:
+        source: the file, or its bytes.
+        at_least: (width, height) that the photo will be resized to, or a function that gives it for the full upright
+            (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale where twice that size remains, so that
+            the resampling that follows still sees more than it needs.
+
+    Returns:
+        An image of mode RGB.
+
+    Raises:
+        DecodeError: it cannot be decoded; the message says why, without the file's name.
+    """
+    data = source if isinstance(source, bytes) else _read(source)
+    kind = kind_of(data[:HEAD])
+    if kind is None:
+        raise DecodeError(f"not a photo: {what_else(data[:HEAD])}")
+    image = _open(data, kind)
+    try:
+        held = orientation(image) if kind == "JPEG" else 1
+        _shrink(image, kind, held, at_least)
+        image.load()
+        if ImageFile.LOAD_TRUNCATED_IMAGES:  # the user's own setting; it must not turn damaged photos into gray ones
+            _refuse_truncated(data, kind)
+        if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow turns TIFF, and libheif HEIC, by themselves
+            held = orientation(image)
+        upright = turn_upright(to_rgb(image), held)
+        upright.info = {}  # its orientation and its profile have been applied
+        return upright
+    except DecodeError:
+        raise
+    except MemoryError:
+        raise DecodeError(f"needs more memory than there is ({_megapixels(image.size)})") from None
+    except Exception as error:
+        raise DecodeError(_damage(error, data, kind)) from error
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """Return any PIL image as `read_photo` would have decoded it: upright, 8-bit sRGB, transparency on white.
+
+    Raises:
+        DecodeError: its pixels cannot be loaded.
+    """
+    try:
+        image.load()
+        return turn_upright(to_rgb(image), orientation(image))
+    except Exception as error:
+        raise DecodeError(f"cannot be decoded: {_said(error)}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_regular(path)
+    except OSError as error:
+        raise DecodeError(why_unreadable(error, path)) from error
+    except ValueError as error:  # a NUL in the name
+        raise DecodeError(f"cannot be read: {error}") from error
+
+
+def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """Open by the reader of that kind alone.
+
+    ``Image.open`` would try every format there is, Ghostscript included, and warn about sizes that are bounded here.
+    """
+    try:
+        image: ImageFile.ImageFile = reader(kind)(io.BytesIO(data))
+    except (ImportError, DecodeError) as error:
+        raise DecodeError(_MISSING.get(kind, str(error))) from error
+    except Exception as error:
+        raise DecodeError(f"its header cannot be read: {_said(error)}") from error
+    if min(image.size) < 1:
+        raise DecodeError("it has no pixels")
+    return image
+
+
+def reader(kind: str) -> Callable[[io.BytesIO], Any]:
+    """Return the class that opens a file of ``kind``.
+
+    Raises:
+        ImportError: it needs a package that is not installed.
+    """
+    module, name = _READERS[kind]
+    found: Callable[[io.BytesIO], Any] = getattr(importlib.import_module(module), name)
+    return found
+
+
+def _shrink(image: ImageFile.ImageFile, kind: str, held: int, at_least: Size | Callable[[Size], Size] | None) -> None:
+    """Choose the scale that a JPEG is decoded at, and refuse what is too large."""
+    width, height = image.size
+    # a progressive JPEG keeps the coefficients of the whole image in memory, whatever scale is asked for
+    if kind == "JPEG" and not image.info.get("progressive"):
+        scale = 1
+        if at_least is not None:
+            full = (height, width) if held >= 5 else (width, height)
+            need = at_least(full) if callable(at_least) else at_least
+            wide, high = reversed(need) if held >= 5 else need
+            scale = min(width // max(2 * wide, 1), height // max(2 * high, 1))
+        while _pixels_at(image.size, scale) > MAX_PIXELS and scale < 8:
+            scale = 2 * max(scale, 1)
+        if scale > 1:
+            image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
+    if image.size[0] * image.size[1] > MAX_PIXELS:
+        most = _megapixels((MAX_PIXELS, 1))
+        raise DecodeError(f"too large: {width:,} × {height:,} pixels; at most {most} are decoded")
+
+
+def _pixels_at(size: Size, scale: int) -> int:
+    step = max((s for s in (8, 4, 2, 1) if s <= scale), default=1)
+    return -(-size[0] // step) * -(-size[1] // step)
+
+
+def _refuse_truncated(data: bytes, kind: str) -> None:
+    share = how_far(lambda: reader(kind)(io.BytesIO(data)))
+    if share is not None and share < 1:
+        raise DecodeError(f"truncated after {share:.0%}".replace("%", " %"))
+
+
+def _damage(error: Exception, data: bytes, kind: str) -> str:
+    """Return what is wrong with a file whose header could be read."""
+    said = _said(error)
+    cut = "truncated" in said.lower()
+    share = how_far(lambda: reader(kind)(io.BytesIO(data)))
+    if share:
+        return f"{'truncated' if cut else 'damaged'} after {int(100 * share)} %"
+    return "truncated" if cut else f"cannot be decoded: {said}"
+
+
+def _said(error: BaseException) -> str:
+    first = (str(error).splitlines() or [""])[0].strip()
+    return first or type(error).__name__
+
+
+def _megapixels(size: Size) -> str:
+    return f"{size[0] * size[1] / 1e6:,.0f} megapixels"

@@ -1,0 +1,203 @@
+"""From entries to batches: decoded in threads, in order, a bounded number ahead."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from regraft.data.decode import read_photo
+from regraft.data.files import read_regular, why_unreadable
+from regraft.data.manifest import Entry
+from regraft.data.preprocessing import Preprocessing, normalise, plain
+from regraft.data.threads import default_workers, in_order
+from regraft.data.views import Augmentation, augmented, view_at_least
+from regraft.errors import DecodeError
+from regraft.randomness import Part, permutation
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+__all__ = ["Decoded", "PhotoBatches", "decode_in_order", "default_workers", "load_plain", "load_view"]
+
+
+@dataclass
+class Decoded:
+    """A batch of decoded photos.
+
+    Attributes:
+        index: shape (b,), int64, positions in the entries that were asked for.
+        pixels: shape (b, H, W, 3), uint8; row i belongs to ``index[i]``.
+        failed: photos of this batch that could not be decoded, as (position, why).
+    """
+
+    index: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+    failed: list[tuple[int, str]] = field(default_factory=list)
+
+
+def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
+    """Return the pixels of a photo as the network evaluates them, shape (H, W, 3), uint8.
+
+    Raises:
+        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+    """
+    return plain(read_photo(_bytes_of(entry), at_least=p.at_least), p)
+
+
+def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
+    """Return one view of a photo for training, shape (H, W, 3), uint8.
+
+    Raises:
+        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+    """
+    image = read_photo(_bytes_of(entry), at_least=lambda size: view_at_least(size, p, a, *key))
+    return augmented(image, p, a, *key)
+
+
+def _bytes_of(entry: Entry) -> bytes:
+    """Read a photo's file, and make sure that it still is what its content hash says."""
+    try:
+        data = read_regular(entry.path)
+    except OSError as error:
+        raise DecodeError(why_unreadable(error, entry.path)) from error
+    if entry.content and hashlib.sha256(data).hexdigest() != entry.content:
+        raise DecodeError("changed since it was scanned")
+    return data
+
+
+def decode_in_order(
+    entries: Sequence[Entry],
+    load: Callable[[Entry], NDArray[np.uint8]],
+    *,
+    batch_size: int,
+    workers: int | None = None,
+    order: Sequence[int] | None = None,
+) -> Iterator[Decoded]:
+    """Yield the photos in batches, in order, decoded by threads a bounded number ahead.
+
+    Args:
+        entries: photos to decode.
+        load: gives the pixels of one, shape (H, W, 3); called in the threads.
+        batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
+        workers: threads; None for `default_workers`, 0 for none.
+        order: positions in ``entries`` to visit, in this order; None for all.
+
+    Yields:
+        `Decoded`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
+        ``failed``; any other exception of ``load`` is raised.
+    """
+    workers = default_workers() if workers is None else workers
+    positions = range(len(entries)) if order is None else [int(i) for i in order]
+
+    def work(position: int) -> NDArray[np.uint8] | str:
+        entry = entries[position]
+        try:
+            return load(entry)
+        except DecodeError as error:
+            return str(error)
+        except OSError as error:
+            return why_unreadable(error, entry.path)
+
+    results = in_order(work, positions, workers=workers, ahead=batch_size + 2 * workers)
+    try:
+        for first in range(0, len(positions), batch_size):
+            part = positions[first : first + batch_size]
+            yield _batch(part, [next(results) for _ in part])
+    finally:
+        results.close()
+
+
+def _batch(positions: Sequence[int], results: Sequence[NDArray[np.uint8] | str]) -> Decoded:
+    pairs = list(zip(positions, results, strict=True))
+    good = [(i, pixels) for i, pixels in pairs if not isinstance(pixels, str)]
+    failed = [(i, why) for i, why in pairs if isinstance(why, str)]
+    pixels = np.stack([p for _, p in good]) if good else np.empty((0, 0, 0, 3), dtype=np.uint8)
+    return Decoded(np.array([i for i, _ in good], dtype=np.int64), pixels, failed)
+
+
+class PhotoBatches:
+    """Batches of photos for training: any batch of any epoch can be had without those before it.
+
+    The order of an epoch depends on (seed, epoch), a view on (seed, epoch, content); workers change nothing.
+
+    Args:
+        entries: photos that are known to decode.
+        labels: the class index of each.
+        preprocessing: the backbone's.
+        augmentation: what views are drawn from; None for the pixels that are evaluated.
+        seed: of the order and the views.
+        batch_size: photos in a batch.
+        shuffle: whether each epoch has its own order.
+        workers: threads that decode; None for `default_workers`, 0 for none.
+        drop_last: whether a last batch that is not full is left out.
+
+    Raises:
+        ValueError: there are not as many labels as photos, or ``batch_size`` is not positive.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        labels: Sequence[int] | NDArray[np.int64],
+        preprocessing: Preprocessing,
+        *,
+        augmentation: Augmentation | None = None,
+        seed: int = 0,
+        batch_size: int = 32,
+        shuffle: bool = False,
+        workers: int | None = None,
+        drop_last: bool = False,
+    ) -> None:
+        if len(entries) != len(labels):
+            raise ValueError(f"{len(entries)} photos need as many labels, not {len(labels)}")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be positive, not {batch_size}")
+        self.entries, self.preprocessing, self.augmentation = entries, preprocessing, augmentation
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.seed, self.batch_size, self.shuffle, self.drop_last = seed, batch_size, shuffle, drop_last
+        self.workers = workers
+
+    @property
+    def size(self) -> int:
+        """Photos that an epoch visits."""
+        return len(self) * self.batch_size if self.drop_last else len(self.entries)
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        n = len(self.entries)
+        return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """Return the positions that an epoch visits, in its order, shape (size,), int64."""
+        n = len(self.entries)
+        order = permutation(n, "order", self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
+        return order[: self.size]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of one epoch from batch ``start`` on; those before it are not decoded.
+
+        Yields:
+            Photos, shape (B, 3, H, W), float32, channels-last; and class indices, shape (B,), int64.
+
+        Raises:
+            DecodeError: a photo cannot be decoded; the message names it.
+        """
+        import torch
+
+        def load(entry: Entry) -> NDArray[np.uint8]:
+            if self.augmentation is None:
+                return load_plain(entry, self.preprocessing)
+            return load_view(entry, self.preprocessing, self.augmentation, self.seed, epoch, entry.content)
+
+        order = self.order(epoch)[start * self.batch_size :]
+        for batch in decode_in_order(
+            self.entries, load, batch_size=self.batch_size, workers=self.workers, order=order.tolist()
+        ):
+            for position, why in batch.failed:
+                raise DecodeError(f"{self.entries[position].name}: {why}")
+            yield normalise(batch.pixels, self.preprocessing), torch.from_numpy(self.labels[batch.index])

@@ -1,0 +1,229 @@
+"""The manifest: every file that was met, what it is, where it goes, and why."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from regraft.data.files import open_regular, why_unreadable
+from regraft.data.formats import HEAD, kind_of, what_else
+from regraft.data.labels import class_order
+from regraft.data.photo import Photo, Side
+from regraft.data.source import Source
+from regraft.data.threads import in_order
+from regraft.errors import PhotosError, RunFolderError, several
+from regraft.run.atomic import write_text
+from regraft.screen import Bar
+
+Status: TypeAlias = Literal["ok", "put aside", "skipped"]
+
+COLUMNS = ("path", "content", "class", "split", "group", "status", "why")
+
+_CHUNK = 1 << 20
+
+
+@dataclass(slots=True)
+class Entry:
+    """One file and its fate.
+
+    Attributes:
+        name: its path relative to the root, with ``/`` between the parts.
+        path: where to open it.
+        content: SHA-256 of its bytes, 64 hexadecimal digits; empty where it was not, or could not be, read.
+        label: its class, as written; empty for a skipped file.
+        side: the side that it is on, or None where that is not decided, or it is on none.
+        group: the user's group, or None.
+        status: ``"ok"``; ``"put aside"``: it claims to be a photo but cannot be used; ``"skipped"``: it is no photo.
+        why: the reason for its status; empty for most that are ok.
+        given: the side that the folder or the CSV gives it, or None.
+    """
+
+    name: str
+    path: Path
+    content: str
+    label: str
+    side: Side | None = None
+    group: str | None = None
+    status: Status = "ok"
+    why: str = ""
+    given: Side | None = None
+
+
+@dataclass
+class Manifest:
+    """All files of a folder of photos.
+
+    Attributes:
+        root: the folder that names are relative to.
+        classes: names of the classes, in the order of the classifier's outputs.
+        entries: every file, in name order.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def usable(self) -> list[Entry]:
+        """Photos whose status is ok, in name order."""
+        return [entry for entry in self.entries if entry.status == "ok"]
+
+    def set_aside(self, entry: Entry, why: str) -> None:
+        """Take a photo out of use, for a reason that stays in the manifest."""
+        entry.status, entry.why, entry.side = "put aside", why, None
+
+    def write(self, path: Path | str) -> None:
+        """Write the manifest as CSV: path, content, class, split, group, status, why.
+
+        Raises:
+            OSError: it cannot be written there.
+        """
+        text = io.StringIO(newline="")
+        out = csv.writer(text, lineterminator="\n")
+        out.writerow(COLUMNS)
+        for e in self.entries:
+            out.writerow((e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why))
+        write_text(path, text.getvalue())
+
+    @classmethod
+    def read(cls, path: Path | str, root: Path | str | None = None) -> Manifest:
+        """Read what `write` wrote.
+
+        Args:
+            path: the CSV file.
+            root: the folder that its names are relative to; without it, ``entry.path`` is the name alone.
+
+        Raises:
+            RunFolderError: there is no such file, or it is damaged; all that is wrong is named with its line.
+        """
+        base = Path(root) if root is not None else Path()
+        try:
+            text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+        except OSError as error:
+            raise RunFolderError(f"{path}: cannot be read: {error.strerror or error}") from error
+        rows = csv.reader(io.StringIO(text, newline=""))
+        entries, problems = _parse(rows, base)
+        if problems:
+            raise RunFolderError(several(str(path), problems))
+        return cls(base, class_order(entry.label for entry in entries if entry.status == "ok"), entries)
+
+
+def _parse(rows: Iterable[list[str]], base: Path) -> tuple[list[Entry], list[str]]:
+    entries: list[Entry] = []
+    problems: list[str] = []
+    lines = iter(rows)
+    if tuple(next(lines, ())) != COLUMNS:
+        return [], [f"not a manifest: its first line must be {','.join(COLUMNS)}"]
+    try:
+        for number, row in enumerate(lines, start=2):
+            entry = _entry(row, base)
+            if isinstance(entry, str):
+                problems.append(f"row {number}: {entry}")
+            else:
+                entries.append(entry)
+    except csv.Error as error:
+        problems.append(str(error))
+    return entries, problems
+
+
+def _entry(row: list[str], base: Path) -> Entry | str:
+    """Return the entry that a row holds, or what is wrong with it."""
+    if len(row) != len(COLUMNS):
+        return f"{len(row)} fields instead of {len(COLUMNS)}"
+    name, content, label, split, group, status, why = row
+    side = next((s for s in get_args(Side) if s == split), None)
+    known = next((s for s in get_args(Status) if s == status), None)
+    if known is None:
+        return f"status {status!r} is none of {', '.join(get_args(Status))}"
+    if split and side is None:
+        return f"split {split!r} is none of {', '.join(get_args(Side))}"
+    return Entry(name, base / name, content, label, side, group or None, known, why)
+
+
+def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
+    """Read every photo of ``source`` once and return the manifest; nothing is decoded yet.
+
+    Args:
+        source: what `find_photos` found.
+        workers: threads that read.
+        bar: advanced by one for each photo.
+
+    Returns:
+        A manifest with an entry for each photo, and one for each file that was skipped.
+    """
+    entries = []
+    for entry in in_order(read_entry, source.photos, workers=workers, ahead=4 * max(workers, 1)):
+        entries.append(entry)
+        if bar is not None:
+            bar.advance()
+    entries += [Entry(name, source.root / name, "", "", status="skipped", why=why) for name, why in source.skipped]
+    return Manifest(source.root, source.classes, sorted(entries, key=lambda entry: entry.name))
+
+
+def read_entry(photo: Photo) -> Entry:
+    """Return the entry of one photo: put aside where it cannot be read or is no photo."""
+    entry = Entry(photo.name, photo.path, "", photo.label, group=photo.group, given=photo.split)
+    try:
+        head, entry.content = _hashed(photo)
+    except OSError as error:
+        entry.status, entry.why = "put aside", why_unreadable(error, photo.path)
+        return entry
+    if kind_of(head) is None:
+        entry.status, entry.why = "put aside", f"not a photo: {what_else(head)}"
+    return entry
+
+
+def _hashed(photo: Photo) -> tuple[bytes, str]:
+    """Return the first bytes and the hash of all of them, without holding the file in memory."""
+    digest = hashlib.sha256()
+    with open_regular(photo.path) as file:
+        chunk = file.read(_CHUNK)
+        head = chunk[:HEAD]
+        while chunk:
+            digest.update(chunk)
+            chunk = file.read(_CHUNK)
+    return head, digest.hexdigest()
+
+
+def check_usable(manifest: Manifest) -> tuple[str, ...]:
+    """Check that what can be used of the photos is enough to train on.
+
+    A class that has lost all its photos is taken out of ``manifest.classes``; that is said in the notes. It is called
+    after the scan, and again when decoding has put photos aside.
+
+    Returns:
+        What is worth saying: classes without a usable photo, and classes with a single one.
+
+    Raises:
+        PhotosError: no photo is usable, or those that are belong to one class.
+    """
+    counts = Counter(entry.label for entry in manifest.usable)
+    lost = [name for name in manifest.classes if not counts[name]]
+    left = tuple(name for name in manifest.classes if counts[name])
+    aside = [entry for entry in manifest.entries if entry.status == "put aside"]
+    if len(left) < 2:
+        raise PhotosError(_too_little(manifest, left, aside))
+    manifest.classes = left
+    notes = [f"class {name} is left out: none of its photos can be read" for name in lost]
+    single = [name for name in left if counts[name] == 1]
+    if single:
+        many = f"class {single[0]} has" if len(single) == 1 else f"{len(single)} classes have"
+        notes.append(f"{many} a single photo: it can be learnt from, but not tested on")
+    return tuple(notes)
+
+
+def _too_little(manifest: Manifest, left: tuple[str, ...], aside: list[Entry]) -> str:
+    whole = len(aside) + len(manifest.usable)
+    reasons = "".join(f"\n  {e.name}: {e.why}" for e in aside[:5])
+    more = f"\n  … and {len(aside) - 5:,} more" if len(aside) > 5 else ""
+    if not left:
+        return f"{manifest.root}: none of its {whole:,} photos can be read{':' if reasons else ''}{reasons}{more}"
+    return (
+        f"{manifest.root}: only class {left[0]!r} has photos that can be read; two classes are the least{reasons}{more}"
+    )

@@ -1,0 +1,191 @@
+"""From an image to the pixels that a backbone was trained on: timm's evaluation transform, without torchvision."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from regraft.data.decode import DECODER, Size
+from regraft.errors import ConfigError, did_you_mean, several
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+INTERPOLATIONS = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+CROP_MODES = ("center", "squash", "border")
+
+_RESIZED_AT_MOST = 1 << 24
+"""A photo like a ribbon would be resized to gigabytes before its middle is taken; above this only its middle is."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How a backbone wants its photos; the names are those of timm's data configurations.
+
+    Attributes:
+        height: of the pixels that the network sees.
+        width: of the pixels that the network sees.
+        interpolation: ``"bicubic"``, ``"bilinear"``, ``"lanczos"``, ``"hamming"``, ``"box"`` or ``"nearest"``.
+        mean: of each channel in [0, 1], subtracted.
+        std: of each channel in [0, 1], divided by.
+        crop_pct: share of the resized photo's side that the crop keeps.
+        crop_mode: ``"center"`` resizes the short side and cuts the middle out; ``"squash"`` resizes both sides without
+            keeping their ratio; ``"border"`` resizes the long side and pads with the mean.
+    """
+
+    height: int = 224
+    width: int = 224
+    interpolation: str = "bicubic"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    crop_pct: float = 0.875
+    crop_mode: str = "center"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
+        object.__setattr__(self, "std", tuple(float(v) for v in self.std))
+        problems = []
+        if min(self.height, self.width) < 1:
+            problems.append(f"size must be positive, not {self.height} × {self.width}")
+        if self.interpolation not in INTERPOLATIONS:
+            near = did_you_mean(self.interpolation, INTERPOLATIONS)
+            problems.append(
+                f"interpolation must be one of {', '.join(INTERPOLATIONS)}, not {self.interpolation!r}{near}"
+            )
+        if self.crop_mode not in CROP_MODES:
+            near = did_you_mean(self.crop_mode, CROP_MODES)
+            problems.append(f"crop_mode must be one of {', '.join(CROP_MODES)}, not {self.crop_mode!r}{near}")
+        if {len(self.mean), len(self.std)} != {3} or min(self.std, default=0.0) <= 0:
+            problems.append("mean and std must be three numbers each, std positive")
+        if not self.crop_pct > 0:
+            problems.append(f"crop_pct must be positive, not {self.crop_pct}")
+        if problems:
+            raise ConfigError(several("preprocessing", problems))
+
+    @property
+    def resized(self) -> tuple[int, int]:
+        """(height, width) that the sides are resized towards, before the crop."""
+        return math.floor(self.height / self.crop_pct), math.floor(self.width / self.crop_pct)
+
+    @property
+    def at_least(self) -> Size:
+        """(width, height) that `read_photo` should leave of a photo for `plain`."""
+        height, width = self.resized
+        return width, height
+
+    @property
+    def id(self) -> str:
+        """A short stable text of all fields and the decoder: photos with equal content and id have equal pixels."""
+        text = json.dumps([DECODER, self.as_dict()], sort_keys=True)
+        return f"{self.height}x{self.width}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields, ready for JSON."""
+        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
+        """Return what `as_dict` gave.
+
+        Raises:
+            ConfigError: a field is unknown, or holds something that cannot be.
+        """
+        known = cls.__dataclass_fields__
+        problems = [f"unknown field {key!r}{did_you_mean(key, known)}" for key in fields if key not in known]
+        if problems:
+            raise ConfigError(several("preprocessing", problems))
+        return cls(**fields)
+
+
+def plain(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]:
+    """Return the pixels that the network evaluates, equal to the byte to those of timm's evaluation transform.
+
+    Method: ``timm.data.transforms_factory.transforms_imagenet_eval``.
+
+    Args:
+        image: of mode RGB, such as `read_photo` returns.
+        p: the backbone's preprocessing.
+
+    Returns:
+        Shape (height, width, 3), uint8.
+    """
+    resample = INTERPOLATIONS[p.interpolation]
+    size = _resized_size(image.size, p)
+    if size[0] * size[1] > _RESIZED_AT_MOST and size[0] >= p.width and size[1] >= p.height:
+        return np.array(_middle_only(image, size, p))
+    if size != image.size:
+        image = image.resize(size, resample)
+    fill = tuple(round(255 * v) for v in p.mean) if p.crop_mode == "border" else (0, 0, 0)
+    return np.array(_centre(image, (p.width, p.height), fill))
+
+
+def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
+    """Return what the network takes: ``(pixels / 255 - mean) / std``.
+
+    Args:
+        pixels: shape (B, H, W, 3), uint8.
+        p: the backbone's preprocessing.
+
+    Returns:
+        Shape (B, 3, H, W), float32, laid out channels-last.
+    """
+    import torch
+
+    values = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2).to(torch.float32)
+    mean = torch.tensor(p.mean, dtype=torch.float32).view(1, 3, 1, 1)
+    std = torch.tensor(p.std, dtype=torch.float32).view(1, 3, 1, 1)
+    return values.div_(255).sub_(mean).div_(std)
+
+
+def _resized_size(size: Size, p: Preprocessing) -> Size:
+    """Return (width, height) after resizing, by torchvision's and timm's own rules for rounding."""
+    width, height = size
+    to_height, to_width = p.resized
+    if p.crop_mode == "squash":
+        return to_width, to_height
+    if p.crop_mode == "center" and to_height == to_width:
+        short, long = (width, height) if width <= height else (height, width)
+        to_long = int(to_height * long / short)
+        return (to_height, to_long) if width <= height else (to_long, to_height)
+    pick = max if p.crop_mode == "border" else min
+    ratio = pick(height / to_height, width / to_width)
+    return max(1, round(width / ratio)), max(1, round(height / ratio))
+
+
+def _offset(have: int, want: int) -> int:
+    return int(round((have - want) / 2.0))  # noqa: RUF046 - as torchvision writes it, to the rounding
+
+
+def _centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Image:
+    """Cut the middle out; where the image is smaller, pad it first."""
+    width, height = size
+    missing = max(width - image.width, 0), max(height - image.height, 0)
+    if any(missing):
+        across, down = missing
+        border = (across // 2, down // 2, (across + 1) // 2, (down + 1) // 2)
+        image = ImageOps.expand(image, border=border, fill=fill)
+    left, top = _offset(image.width, width), _offset(image.height, height)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _middle_only(image: Image.Image, size: Size, p: Preprocessing) -> Image.Image:
+    """Resize no more than the crop will keep: the same picture, equal but for rounding."""
+    across, down = image.width / size[0], image.height / size[1]
+    left, top = _offset(size[0], p.width), _offset(size[1], p.height)
+    box = (left * across, top * down, (left + p.width) * across, (top + p.height) * down)
+    return image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)

@@ -1,0 +1,178 @@
+"""Where the photos are and which class each is of: a folder per class, train/ and val/, or a CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from regraft.data import complaints
+from regraft.data.files import why_unreadable
+from regraft.data.labels import class_order, one_spelling
+from regraft.data.photo import SIDE_NAMES, Photo, Side
+from regraft.data.table import read_table
+from regraft.data.walk import Folder, Found, Skipped, identity, look_in, photos_below
+from regraft.errors import PhotosError
+
+Layout: TypeAlias = Literal["classes", "split", "csv"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Files that claim to be photos, and what is known of them before they are read.
+
+    Attributes:
+        root: the folder of photos; names are relative to it.
+        photos: in name order.
+        classes: names of the classes, in the order of a classifier's outputs.
+        skipped: (name, why) of what is no photo of any class.
+        given_split: the sides that the folder or the CSV gives; empty where it gives none.
+        layout: how the photos are laid out.
+        notes: what is worth saying to the person.
+    """
+
+    root: Path
+    photos: tuple[Photo, ...]
+    classes: tuple[str, ...]
+    skipped: tuple[tuple[str, str], ...] = ()
+    given_split: frozenset[Side] = frozenset()
+    layout: Layout = "classes"
+    notes: tuple[str, ...] = ()
+
+
+def find_photos(root: Path | str, labels: Path | str | None = None) -> Source:
+    """Find the photos in a folder: one folder per class, or train/ and val/ with such folders, or as a CSV says.
+
+    Nothing is read but the first bytes of files whose names claim nothing.
+
+    Args:
+        root: the folder.
+        labels: a CSV with the columns path, label and, if wanted, split and group.
+
+    Raises:
+        PhotosError: there is no such folder, it cannot be read, it holds no photos, no class folders, or only one;
+            or the CSV is wrong.
+    """
+    root = Path(root)
+    inside, skipped = _top(root)
+    if labels is not None:
+        table = read_table(Path(labels), root)
+        return _source(root, table.photos, "csv", [], list(table.notes))
+    tree = _tree(root, inside, skipped)
+    sides = {name: SIDE_NAMES[name.casefold()] for name in tree if name.casefold() in SIDE_NAMES and tree[name].any}
+    if _is_split(sides, tree):
+        return _from_split(root, tree, sides, inside.photos, skipped)
+    complaints.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _others(tree, sides))
+    return _from_classes(root, tree, inside.photos, skipped)
+
+
+@dataclass(slots=True)
+class _Branch:
+    """A folder in the root: photos right in it, and photos by the folder in it that they lie below."""
+
+    loose: list[Found] = field(default_factory=list)
+    below: dict[str, list[Found]] = field(default_factory=dict)
+
+    @property
+    def any(self) -> bool:
+        return bool(self.loose) or self.nested
+
+    @property
+    def nested(self) -> bool:
+        return any(self.below.values())
+
+    @property
+    def all(self) -> list[Found]:
+        return sorted(self.loose + [found for photos in self.below.values() for found in photos])
+
+
+_Tree: TypeAlias = dict[str, _Branch]
+
+
+def _top(root: Path) -> tuple[Folder, Skipped]:
+    skipped: Skipped = []
+    complaints.check_root(root)
+    try:
+        return look_in(root, "", skipped), skipped
+    except OSError as error:
+        raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
+
+
+def _tree(root: Path, inside: Folder, skipped: Skipped) -> _Tree:
+    """Look through all folders; those called as a side is are looked through by the folders in them."""
+    above = frozenset(identity(folder) for folder in (root, *root.resolve().parents))
+    tree: _Tree = {}
+    for name, path in inside.folders:
+        if name.casefold() not in SIDE_NAMES:
+            tree[name] = _Branch(photos_below(path, name, above, skipped))
+            continue
+        try:
+            here = look_in(path, name, skipped)
+            enclosing = above | {identity(path)}
+        except OSError as error:
+            skipped.append((name, why_unreadable(error, path)))
+            continue
+        below = {full: photos_below(where, full, enclosing, skipped) for full, where in here.folders}
+        tree[name] = _Branch(here.photos, below)
+    return tree
+
+
+def _is_split(sides: Mapping[str, Side], tree: _Tree) -> bool:
+    """Whether there is train/ and another side, each with class folders; a class may well be called ``train``."""
+    nested = {side for name, side in sides.items() if tree[name].nested}
+    return "train" in nested and len(nested) > 1
+
+
+def _others(tree: _Tree, sides: Mapping[str, Side]) -> list[str]:
+    return [name for name, branch in tree.items() if name not in sides and branch.any]
+
+
+def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[Found], skipped: Skipped) -> Source:
+    photos: list[Photo] = []
+    notes = []
+    for name, side in sides.items():
+        branch = tree[name]
+        for folder, found in branch.below.items():
+            label = folder.rsplit("/", 1)[-1]
+            photos += [Photo(path, full, label, side, None) for full, path in found]
+        skipped += [(full, "not in a class folder") for full, _ in branch.loose]
+        if not branch.nested:
+            notes.append(f"{name}/ holds {len(branch.loose):,} photos but no class folders: they are not used")
+    for name in _others(tree, sides):
+        skipped += [(full, "beside the folders of the split") for full, _ in tree[name].all]
+        notes.append(f"{name}/ lies beside {' and '.join(f'{side}/' for side in sides)} and is not used")
+    skipped += [(full, "not in a class folder") for full, _ in loose]
+    return _source(root, photos, "split", skipped, notes)
+
+
+def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped) -> Source:
+    photos = [Photo(path, full, label, None, None) for label, branch in tree.items() for full, path in branch.all]
+    complaints.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
+    empty = [name for name, branch in tree.items() if not branch.any]
+    notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
+    if loose:
+        notes.append(f"{len(loose):,} photos lie in no class folder and are not used")
+    skipped += [(full, "not in a class folder") for full, _ in loose]
+    return _source(root, photos, "classes", skipped, notes)
+
+
+def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:
+    """Give each class one spelling, put everything in order, and check that there are two classes."""
+    photos = list(photos)
+    spelling = one_spelling(photo.label for photo in photos)
+    merged = sorted(label for label, shown in spelling.items() if label != shown)
+    notes = notes + [
+        f"class {spelling[label]} is spelt in two ways that look alike; they are one class" for label in merged
+    ]
+    photos = [
+        photo
+        if spelling[photo.label] == photo.label
+        else Photo(photo.path, photo.name, spelling[photo.label], photo.split, photo.group)
+        for photo in photos
+    ]
+    classes = class_order(photo.label for photo in photos)
+    complaints.check_two_classes(root, classes, len(photos), layout)
+    given = frozenset(photo.split for photo in photos if photo.split is not None)
+    ordered = tuple(sorted(photos, key=lambda photo: photo.name))
+    return Source(root, ordered, classes, tuple(sorted(skipped)), given, layout, tuple(notes))

@@ -1,0 +1,227 @@
+"""The split: which photo is on which side, decided by what the photo is, not by where it lies or what lies beside it.
+
+**The rule.** Exact copies are one; photos that share a group, and copies of such, are one *unit*. A unit without a
+group draws ``fraction("split", seed, content)``, one with groups ``fraction("split", seed, "group", name)``. Where
+near-duplicates make a unit of several contents, that of the smallest content hash counts, and of several groups that of
+the smallest name. The draw is compared with the fractions: low is train, then validation, then test. So a photo keeps
+its side when others are added, removed, renamed or moved.
+
+**Filling.** A class of three units or more has at least one on every side whose fraction is not 0; one of one or two
+has at least one in train. What is missing is taken from the class's lowest draws on sides that can spare one: train is
+filled first, then test, then validation. This is the one exception: such a unit goes back when a later photo fills the
+side.
+
+**Precedence.** A side that was given wins over one that is kept from an earlier run, and that over the draw.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from regraft.data.manifest import Entry, Manifest
+from regraft.data.photo import SIDES, Side
+from regraft.data.units import Unit, make_units
+from regraft.errors import ConfigError, PhotosError, did_you_mean
+
+_HELD_OUT_FIRST: tuple[Side, ...] = ("test", "validation", "train")
+_FILL_ORDER: tuple[Side, ...] = ("train", "test", "validation")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where each photo goes.
+
+    Attributes:
+        sides: for each content hash, its side.
+        notes: what is worth saying: sides that had to be filled, given or kept sides that disagree.
+    """
+
+    sides: dict[str, Side]
+    notes: tuple[str, ...] = ()
+
+
+def assign(
+    entries: Sequence[Entry],
+    *,
+    seed: int,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    keep: Mapping[str, Side] | None = None,
+    groups: Mapping[str, str] | None = None,
+) -> Split:
+    """Decide the side of every photo; the rule is at the top of this file.
+
+    Args:
+        entries: usable photos.
+        seed: another one gives another split.
+        fractions: expected shares of train, validation and test; they sum to 1, and train's is not 0.
+        keep: sides of an earlier run by content hash.
+        groups: content hash to the id of a group that must share a side, such as near-duplicates; only which contents
+            share an id counts. The user's groups are in the entries.
+
+    Raises:
+        ConfigError: the fractions cannot be.
+    """
+    _check_fractions(fractions)
+    fixed, notes = _fixed_sides(entries, keep or {})
+    units = make_units(entries, groups or {}, ("split", seed))
+    division = _Division(units, dict(zip(SIDES, fractions, strict=True)), fixed)
+    return Split(division.sides(), (*notes, *division.notes))
+
+
+def carve(entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mapping[str, str] | None = None) -> set[str]:
+    """Return the contents of a validation part of ``entries``, by the rule of `assign` with draws of its own.
+
+    Args:
+        entries: photos of the train side.
+        seed: another one gives another part.
+        fraction: the part's expected share, in [0, 1).
+        groups: as for `assign`.
+
+    Raises:
+        ConfigError: the fraction cannot be.
+    """
+    shares = (1 - fraction, fraction, 0.0)
+    _check_fractions(shares)
+    units = make_units(entries, groups or {}, ("carve", seed))
+    sides = _Division(units, dict(zip(SIDES, shares, strict=True)), {}).sides()
+    return {content for content, side in sides.items() if side == "validation"}
+
+
+def take_given(manifest: Manifest) -> tuple[str, ...]:
+    """Put every usable photo on the side that the folder or the CSV gives it.
+
+    A photo that is given on two sides would be measured on after it was learnt from: its copies on the side that is
+    learnt from are put aside.
+
+    Returns:
+        What is worth saying.
+    """
+    held_out: dict[str, Entry] = {}
+    for side in _HELD_OUT_FIRST:
+        for entry in manifest.usable:
+            if entry.given == side:
+                held_out.setdefault(entry.content, entry)
+    moved = 0
+    for entry in manifest.usable:
+        first = held_out.get(entry.content)
+        if first is not None and first.given != entry.given:
+            manifest.set_aside(entry, f"an exact copy of {first.name}, which is held out for {first.given}")
+            moved += 1
+        else:
+            entry.side = entry.given
+    if not moved:
+        return ()
+    return (f"{moved:,} photos were given on two sides: they are held out, and not learnt from",)
+
+
+def check_split(manifest: Manifest) -> None:
+    """Check that every class has photos to learn from.
+
+    Raises:
+        PhotosError: a class has none on the train side; all such classes are named.
+    """
+    sides: dict[str, Counter[Side | None]] = defaultdict(Counter)
+    for entry in manifest.usable:
+        sides[entry.label][entry.side] += 1
+    trained = [name for name in manifest.classes if sides[name]["train"]]
+    problems = [
+        f"class {name!r} has photos in {' and '.join(s for s in SIDES if sides[name][s]) or 'no side'}, none in train"
+        f"{did_you_mean(name, trained)}"
+        for name in manifest.classes
+        if not sides[name]["train"]
+    ]
+    if problems:
+        more = f"\n  … and {len(problems) - 20:,} more" if len(problems) > 20 else ""
+        raise PhotosError("\n  ".join([f"{manifest.root}: {problems[0]}", *problems[1:20]]) + more)
+
+
+def _check_fractions(fractions: Sequence[float]) -> None:
+    if len(fractions) != 3 or not all(0 <= f <= 1 for f in fractions) or abs(sum(fractions) - 1) > 1e-6:
+        raise ConfigError(f"a split is three shares that sum to 1 (such as 80/10/10), not {fractions}")
+    if fractions[0] == 0:
+        raise ConfigError("a split needs a share for train")
+
+
+def _fixed_sides(entries: Sequence[Entry], keep: Mapping[str, Side]) -> tuple[dict[str, Side], list[str]]:
+    """Return the sides that are not drawn, by content, and what is worth saying about them."""
+    given: dict[str, set[Side]] = defaultdict(set)
+    for entry in entries:
+        if entry.given is not None:
+            given[entry.content].add(entry.given)
+    fixed = {entry.content: keep[entry.content] for entry in entries if entry.content in keep}
+    fixed |= {content: next(s for s in _HELD_OUT_FIRST if s in sides) for content, sides in given.items()}
+    twice = sum(len(sides) > 1 for sides in given.values())
+    return fixed, [f"{twice:,} photos were given on two sides: they are held out"] if twice else []
+
+
+@dataclass
+class _Division:
+    """Units with their sides, and the classes whose sides had to be filled."""
+
+    units: Sequence[Unit]
+    shares: Mapping[Side, float]
+    fixed: Mapping[str, Side]
+    filled: dict[Side, list[str]] = field(default_factory=lambda: defaultdict(list))
+    straddling: int = 0
+
+    def __post_init__(self) -> None:
+        self._side = [self._first_side(unit) for unit in self.units]
+        members: dict[str, list[int]] = defaultdict(list)
+        for i, unit in enumerate(self.units):
+            for label in unit.labels:
+                members[label].append(i)
+        for label in sorted(members):
+            self._fill(label, sorted(members[label], key=lambda i: (self.units[i].draw, self.units[i].contents)))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth saying."""
+        notes = []
+        if self.straddling:
+            notes.append(f"{self.straddling:,} groups lie on two sides, as given or kept from an earlier run")
+        for side, classes in self.filled.items():
+            few = ", ".join(classes[:5]) + (f" and {len(classes) - 5:,} more" if len(classes) > 5 else "")
+            notes.append(f"{side} had no photo of {few}: it took the lowest hash of each")
+        return tuple(notes)
+
+    def sides(self) -> dict[str, Side]:
+        """Return the side of every content."""
+        return {
+            content: self.fixed.get(content, side)
+            for unit, side in zip(self.units, self._side, strict=True)
+            for content in unit.contents
+        }
+
+    def _first_side(self, unit: Unit) -> Side:
+        settled = [self.fixed[content] for content in unit.contents if content in self.fixed]
+        if settled:
+            self.straddling += len(set(settled)) > 1
+            return settled[0]
+        end = 0.0
+        for side in SIDES:
+            end += self.shares[side]
+            if unit.draw < end and self.shares[side] > 0:
+                return side
+        return next(side for side in reversed(SIDES) if self.shares[side] > 0)
+
+    def _fill(self, label: str, members: Sequence[int]) -> None:
+        """Give a class a unit on each side that it should be on; ``members`` are its units, the lowest draw first."""
+        wanted = _FILL_ORDER if len(members) > 2 else _FILL_ORDER[:1]
+        for side in wanted:
+            counts = Counter(self._side[i] for i in members)
+            if self.shares[side] == 0 or counts[side]:
+                continue
+            spare = [i for i in self._movable(members) if counts[self._side[i]] > 1 or side == "train"]
+            if spare:
+                self._side[spare[0]] = side
+                self.filled[side].append(label)
+
+    def _movable(self, members: Iterable[int]) -> list[int]:
+        """Return units that are neither fixed nor of another class as well."""
+        return [
+            i
+            for i in members
+            if len(self.units[i].labels) == 1 and not any(c in self.fixed for c in self.units[i].contents)
+        ]

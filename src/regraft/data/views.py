@@ -1,0 +1,155 @@
+"""Views: what a photo looks like in training, a pure function of the photo and of a key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from regraft.data.decode import Size
+from regraft.data.preprocessing import INTERPOLATIONS, Preprocessing
+from regraft.errors import ConfigError, several
+from regraft.randomness import Part, generator
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_GRAY = np.array([299, 587, 114]) / 1000  # ITU-R 601-2, as Pillow's own conversion to gray
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """A random resized crop, a flip, and a mild change of colour.
+
+    Attributes:
+        scale: range of the crop's share of the photo's area.
+        ratio: range of the crop's width over height, drawn evenly in its logarithm.
+        flip: whether half of the views are mirrored left to right.
+        brightness: factors are drawn from ``1 ± brightness``.
+        contrast: factors are drawn from ``1 ± contrast``.
+        saturation: factors are drawn from ``1 ± saturation``.
+    """
+
+    scale: tuple[float, float] = (0.35, 1.0)
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    flip: bool = True
+    brightness: float = 0.2
+    contrast: float = 0.2
+    saturation: float = 0.2
+
+    def __post_init__(self) -> None:
+        problems = []
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            problems.append(f"scale must hold 0 < smaller <= larger <= 1, not {self.scale}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            problems.append(f"ratio must hold 0 < smaller <= larger, not {self.ratio}")
+        problems += [
+            f"{name} must be in [0, 1], not {getattr(self, name)}"
+            for name in ("brightness", "contrast", "saturation")
+            if not 0 <= getattr(self, name) <= 1
+        ]
+        if problems:
+            raise ConfigError(several("augmentation", problems))
+
+    @property
+    def id(self) -> str:
+        """A short stable text of all fields."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return f"view1-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What one view does: a crop as shares of the photo's sides, a flip, and three factors."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    flip: bool
+    brightness: float
+    contrast: float
+    saturation: float
+
+
+def augmented(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
+    """Return one view of a photo for training.
+
+    Method: random resized crop after Szegedy et al., "Going Deeper with Convolutions" (2015), as torchvision does it;
+    brightness, contrast and saturation in this order, rounded once at the end.
+
+    Args:
+        image: of mode RGB.
+        p: gives the size and the interpolation.
+        a: ranges to draw from.
+        key: all that the view depends on besides the photo, such as ``(seed, epoch, content)``.
+
+    Returns:
+        Shape (height, width, 3), uint8.
+    """
+    draw = _draw(image.size, a, key)
+    wide, high = image.size
+    right, bottom = min((draw.left + draw.width) * wide, wide), min((draw.top + draw.height) * high, high)
+    box = (draw.left * wide, draw.top * high, right, bottom)
+    view = image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)
+    if draw.flip:
+        view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.array(_recoloured(view, draw.brightness, draw.contrast, draw.saturation))
+
+
+def view_at_least(size: Size, p: Preprocessing, a: Augmentation, *key: Part) -> Size:
+    """Return the (width, height) of the whole photo at which the view's crop has just the network's size."""
+    draw = _draw(size, a, key)
+    return math.ceil(p.width / draw.width), math.ceil(p.height / draw.height)
+
+
+def _draw(size: Size, a: Augmentation, key: tuple[Part, ...]) -> _Draw:
+    draws = generator("augmentation", *key).random(2 * _TRIES + 6)
+    flip, brightness, contrast, saturation, across, down = draws[2 * _TRIES :]
+    width, height = _crop(size, a, draws[:_TRIES], draws[_TRIES : 2 * _TRIES])
+    return _Draw(
+        left=float(across) * (1 - width),
+        top=float(down) * (1 - height),
+        width=width,
+        height=height,
+        flip=bool(a.flip and flip < 0.5),
+        brightness=1 + a.brightness * (2 * float(brightness) - 1),
+        contrast=1 + a.contrast * (2 * float(contrast) - 1),
+        saturation=1 + a.saturation * (2 * float(saturation) - 1),
+    )
+
+
+def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the crop's (width, height) as shares of the photo's: the first try that fits, or the largest that does."""
+    form = size[0] / size[1]
+    low, high = math.log(a.ratio[0]), math.log(a.ratio[1])
+    for i in range(_TRIES):
+        area = a.scale[0] + (a.scale[1] - a.scale[0]) * float(areas[i])
+        ratio = math.exp(low + (high - low) * float(ratios[i]))
+        width, height = math.sqrt(area * ratio / form), math.sqrt(area * form / ratio)
+        if width <= 1 and height <= 1:
+            return width, height
+    nearest = min(max(form, a.ratio[0]), a.ratio[1])
+    return min(1.0, nearest / form), min(1.0, form / nearest)
+
+
+def _recoloured(image: Image.Image, brightness: float, contrast: float, saturation: float) -> Image.Image:
+    """Change the colours by one linear map.
+
+    With x a pixel, g its gray and m the mean gray, brightness b, contrast c and saturation s in turn make it
+    ``b·c·(s·x + (1 - s)·g) + (1 - c)·b·m``.
+    """
+    if brightness == contrast == saturation == 1:
+        return image
+    counts = np.asarray(image.convert("L").histogram())
+    mean = float(counts @ np.arange(256)) / counts.sum()
+    matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * _GRAY)
+    offset = (1 - contrast) * brightness * mean
+    rows = [(*(float(v) for v in row), offset) for row in matrix]
+    return image.convert("RGB", (*rows[0], *rows[1], *rows[2]))

@@ -1,0 +1,135 @@
+"""Looking through folders: links are followed and loops end, only files are opened, what is left out is said."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path, PurePath
+from typing import TypeAlias
+
+from regraft.data.files import open_regular, why_unreadable
+from regraft.data.formats import HEAD, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, what_else
+
+Found: TypeAlias = tuple[str, Path]
+"""(name relative to the root, where to open it)"""
+
+Skipped: TypeAlias = list[tuple[str, str]]
+"""(name relative to the root, why it is left out)"""
+
+_SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
+
+
+@dataclass(slots=True)
+class Folder:
+    """What lies directly in a folder: folders, and files that claim to be photos. Both in name order."""
+
+    folders: list[Found] = field(default_factory=list)
+    photos: list[Found] = field(default_factory=list)
+
+
+def identity(path: Path) -> tuple[int, int] | str:
+    """Return what tells one folder from another, whatever links lead to it.
+
+    Raises:
+        OSError: there is nothing there, or it cannot be looked at.
+    """
+    found = path.stat()
+    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+
+
+def look_in(folder: Path, name: str, skipped: Skipped) -> Folder:
+    """Return what lies directly in ``folder``; what is left out is added to ``skipped``.
+
+    Args:
+        folder: where to look.
+        name: its name relative to the root, ``""`` for the root itself.
+        skipped: takes (name, why).
+
+    Raises:
+        OSError: the folder cannot be listed.
+    """
+    inside = Folder()
+    for entry in sorted(os.listdir(folder)):  # noqa: PTH208 - names as they are, without a Path for each
+        path, full = folder / entry, f"{name}/{entry}" if name else entry
+        why = _hidden(entry)
+        if why is None:
+            why = _sort_in(path, full, inside)
+        if why is not None:
+            skipped.append((full, why))
+    return inside
+
+
+def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped) -> list[Found]:
+    """Return all that claims to be a photo in ``folder`` and in the folders below it, in name order.
+
+    Args:
+        folder: where to begin.
+        name: its name relative to the root.
+        above: identities of folders that must not be entered again: those above ``folder``.
+        skipped: takes (name, why).
+    """
+    found: list[Found] = []
+    entered = set(above)
+    waiting = [(name, folder)]
+    while waiting:  # not by recursion: a folder may be deeper than Python's stack
+        name, folder = waiting.pop()
+        try:
+            which = identity(folder)
+            if which in entered:
+                skipped.append((name, "a link to a folder that is read already"))
+                continue
+            entered.add(which)
+            inside = look_in(folder, name, skipped)
+        except OSError as error:
+            skipped.append((name, why_unreadable(error, folder)))
+            continue
+        found += inside.photos
+        waiting += reversed(inside.folders)
+    return sorted(found)
+
+
+def _hidden(entry: str) -> str | None:
+    """Return why a name alone makes an entry no matter of ours."""
+    if entry.startswith(".") and not entry.startswith(".."):
+        return "hidden"
+    if entry.casefold() in _SYSTEM:
+        return "a file of the system"
+    if any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in entry):
+        return "its name is not valid Unicode"  # Windows allows such names; bytes that are not UTF-8 are another matter
+    return None
+
+
+def _sort_in(path: Path, name: str, inside: Folder) -> str | None:
+    """Add an entry to where it belongs, or return why it is left out."""
+    suffix = PurePath(path.name).suffix.lower()
+    claims = suffix in PHOTO_SUFFIXES
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if claims and error.errno != errno.ENAMETOOLONG:
+            inside.photos.append((name, path))  # the scan puts it aside, with this reason
+            return None
+        return why_unreadable(error, path)
+    if stat.S_ISDIR(mode):
+        inside.folders.append((name, path))
+        return None
+    if not stat.S_ISREG(mode):
+        return "neither a file nor a folder"
+    if suffix in RAW_SUFFIXES:
+        return "a camera raw file: export it as JPEG"
+    why = None if claims else _no_photo(path)
+    if why is None:
+        inside.photos.append((name, path))
+    return why
+
+
+def _no_photo(path: Path) -> str | None:
+    """Return why a file whose name claims nothing is no photo; None where it is one."""
+    try:
+        with open_regular(path) as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        return why_unreadable(error, path)
+    return None if kind_of(head) else f"not a photo: {what_else(head)}"
