@@ -1,0 +1,32 @@
+"""All callbacks of Keras 3, on any torch module: one a file, with Keras's names, arguments, hooks and behaviour."""
+
+from regraft.callbacks.callback import Callback
+from regraft.callbacks.callback_list import CallbackList
+from regraft.callbacks.csv_logger import CSVLogger
+from regraft.callbacks.early_stopping import EarlyStopping
+from regraft.callbacks.history import History
+from regraft.callbacks.lambda_callback import LambdaCallback
+from regraft.callbacks.learning_rate_scheduler import LearningRateScheduler
+from regraft.callbacks.model_checkpoint import ModelCheckpoint
+from regraft.callbacks.progbar_logger import ProgbarLogger
+from regraft.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from regraft.callbacks.terminate_on_nan import TerminateOnNaN
+from regraft.callbacks.torch_scheduler import TorchScheduler
+from regraft.callbacks.warmup_cosine import StepSchedule, WarmupCosine
+
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "StepSchedule",
+    "TerminateOnNaN",
+    "TorchScheduler",
+    "WarmupCosine",
+]

@@ -1,0 +1,163 @@
+"""What every callback is: the hooks of Keras 3, the trainer it is attached to, and a state that can be saved."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from regraft.errors import TrainingError, did_you_mean
+from regraft.screen import Screen, screen_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Logs = Mapping[str, Any]
+Hook = TypeVar("Hook", bound="Callable[..., None]")
+
+
+def default(hook: Hook) -> Hook:
+    """Mark a hook that does nothing, so that the loop need not call it. Keras marks its own with the same attribute."""
+    hook._is_default = True  # type: ignore[attr-defined]
+    return hook
+
+
+class Callback:
+    """Base of all callbacks: override the hooks that you need.
+
+    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds figures by name;
+    at a batch it is the running mean of the epoch so far, computed only if it is looked at.
+
+    Attributes:
+        params: ``{"verbose": ..., "epochs": ..., "steps": ...}`` of the current ``fit``, ``evaluate`` or ``predict``.
+        model: the `Trainer` that the callback is attached to.
+    """
+
+    #: Names of the attributes that make up the state of the callback, for `state_dict`.
+    saved: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] | None = None
+        self._model: Any = None
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Take the parameters of the loop that starts."""
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        """Take the trainer that the callback works with."""
+        self._model = model
+
+    @property
+    def model(self) -> Any:
+        """The `Trainer` that the callback is attached to."""
+        return self._model
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has to be kept to go on later: figures, texts, lists, dicts and tensors, nothing else."""
+        return {name: copy.copy(getattr(self, name)) for name in self.saved}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned.
+
+        Raises:
+            TrainingError: ``state`` holds something that this callback does not know.
+        """
+        for name in state:
+            if name not in self.saved:
+                raise TrainingError(f"{type(self).__name__} has no state named {name!r}; it has {list(self.saved)}")
+        for name, value in state.items():
+            setattr(self, name, copy.copy(value))
+
+    def needs_validation(self) -> str | None:
+        """Return what the callback needs validation data for, such as ``"monitors 'val_loss'"``, or None."""
+        return None
+
+    def close(self) -> None:
+        """Let go of files and threads. Called once at the end of a loop, also when it ended by an exception."""
+
+    def stop(self, reason: str) -> None:
+        """Stop training, and say why: `History` keeps the reason."""
+        stop = getattr(self._model, "stop", None)
+        if callable(stop):
+            stop(f"{type(self).__name__}: {reason}")
+        else:
+            self._model.stop_training = True
+
+    def say(self, text: str) -> None:
+        """Say ``text`` on the trainer's screen."""
+        screen: Screen | None = getattr(self._model, "screen", None)
+        (screen or screen_for()).line("", text)
+
+    @default
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run at the beginning of a training batch; the older name of `on_train_batch_begin`."""
+
+    @default
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run at the end of a training batch; the older name of `on_train_batch_end`."""
+
+    @default
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run at the beginning of epoch ``epoch``, counted from 0."""
+
+    @default
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Run at the end of an epoch, after its validation; ``logs`` may be added to."""
+
+    @default
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before training batch ``batch`` of the epoch, counted from 0."""
+        self.on_batch_begin(batch, logs=logs)
+
+    @default
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after training batch ``batch``; ``logs`` holds the running means of the epoch."""
+        self.on_batch_end(batch, logs=logs)
+
+    @default
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of ``evaluate``, or of the validation in ``fit``."""
+
+    @default
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of ``evaluate``, or of the validation in ``fit``."""
+
+    @default
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Run before a batch of ``predict``."""
+
+    @default
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Run after a batch of ``predict``; ``logs["outputs"]`` holds what the module returned."""
+
+    @default
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Run at the beginning of ``fit``."""
+
+    @default
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Run at the end of ``fit``; ``logs`` are those of the last epoch."""
+
+    @default
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Run at the beginning of ``evaluate``, or of the validation in ``fit``."""
+
+    @default
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Run at the end of ``evaluate``, or of the validation in ``fit``."""
+
+    @default
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Run at the beginning of ``predict``."""
+
+    @default
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Run at the end of ``predict``."""
+
+
+def reject_unknown(callback: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    """Raise `TrainingError` for keyword arguments that ``callback`` does not take."""
+    for name in given:
+        if name not in known:
+            raise TrainingError(f"{callback} takes no argument {name!r}{did_you_mean(name, known)}")

@@ -1,0 +1,265 @@
+"""A list of callbacks that is called as one."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from regraft.callbacks.callback import Callback, Logs
+from regraft.callbacks.history import History
+from regraft.callbacks.progbar_logger import ProgbarLogger
+from regraft.callbacks.torch_scheduler import TorchScheduler
+from regraft.errors import TrainingError
+
+HOOKS = (
+    "on_train_begin", "on_train_end", "on_epoch_begin", "on_epoch_end", "on_train_batch_begin", "on_train_batch_end",
+    "on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end", "on_predict_begin", "on_predict_end",
+    "on_predict_batch_begin", "on_predict_batch_end", "on_batch_begin", "on_batch_end",
+)  # fmt: skip
+OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
+
+class CallbackList(Callback):
+    """Call each hook of each callback, in order; a hook that no callback overrides costs nothing.
+
+    Args:
+        callbacks: `Callback` objects, Keras's own, torch schedulers, or lists of them.
+        add_history: add a `History` where there is none.
+        add_progbar: add a `ProgbarLogger` where there is none.
+        model: the trainer that they are attached to.
+        **params: what `Callback.params` holds.
+
+    Raises:
+        TrainingError: something in ``callbacks`` is no callback.
+    """
+
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        super().__init__()
+        self.callbacks: list[Any] = [as_callback(c) for c in _flat(callbacks)]
+        self.running: tuple[Any, str] | None = None
+        self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
+        self._add_defaults(add_history, add_progbar)
+        self.set_model(model)
+        self.set_params(params)
+        self.refresh()
+
+    def _add_defaults(self, add_history: bool, add_progbar: bool) -> None:
+        self.history = next((c for c in self.callbacks if isinstance(c, History)), None)
+        if self.history is None and add_history:
+            self.history = History()
+            self.callbacks.append(self.history)
+        if add_progbar and not any(isinstance(c, ProgbarLogger) for c in self.callbacks):
+            self.callbacks.append(ProgbarLogger())
+
+    def append(self, callback: Any) -> None:
+        """Add one more callback at the end."""
+        callback = as_callback(callback)
+        self.callbacks.append(callback)
+        if self._model is not None:
+            callback.set_model(self._model)
+        if self.params:
+            callback.set_params(self.params)
+        self.refresh()
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Hand ``params`` to every callback."""
+        self.params = params
+        if params:
+            for callback in self.callbacks:
+                callback.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Attach every callback to ``model``."""
+        if model is None:
+            return
+        self._model = model
+        if self.history is not None:
+            model.history = self.history
+        for callback in self.callbacks:
+            callback.set_model(model)
+
+    def refresh(self) -> None:
+        """Look again at which callback overrides which hook."""
+        self._hooks = {name: _overriding(self.callbacks, name) for name in HOOKS}
+
+    def wants(self, hook: str) -> bool:
+        """Return whether some callback overrides ``hook``."""
+        return bool(self._hooks[hook])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of every callback that has one, by position and class name."""
+        states = {}
+        for i, callback in enumerate(self.callbacks):
+            state: dict[str, Any] = getattr(callback, "state_dict", dict)()
+            if state:
+                states[_key(i, callback)] = state
+        return states
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Give every callback its state back.
+
+        Raises:
+            TrainingError: the callbacks are not those that the state is of.
+        """
+        own = {_key(i, c): c for i, c in enumerate(self.callbacks)}
+        unknown = [key for key in state if key not in own]
+        if unknown:
+            raise TrainingError(f"the saved state is of other callbacks: it has {unknown}, and here are {list(own)}")
+        for key, value in state.items():
+            own[key].load_state_dict(value)
+
+    def close(self) -> None:
+        """Close every callback, each once, whatever the others do."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                close = getattr(callback, "close", None)
+                if callable(close):
+                    stack.callback(close)
+
+    @contextlib.contextmanager
+    def _naming(self, hook: str, position: int | None) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            callback = type(self.running[0]).__name__ if self.running else "a callback"
+            where = f" ({'batch' if 'batch' in hook else 'epoch'} {position})" if position is not None else ""
+            error.add_note(f"raised by the callback {callback} in {hook}{where}")
+            raise
+        finally:
+            self.running = None
+
+    def _call(self, hook: str, position: int | None, *args: Any, **kwargs: Any) -> None:
+        calls = self._hooks[hook]
+        if not calls:
+            return
+        with self._naming(hook, position):
+            for callback, method in calls:
+                self.running = (callback, hook)
+                method(*args, **kwargs)
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_batch_begin", batch, batch, logs=_given(logs))
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_batch_end", batch, batch, logs=_given(logs))
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_epoch_begin", epoch, epoch, _given(logs))
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_epoch_end", epoch, epoch, _given(logs))
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        if self._hooks["on_train_batch_begin"]:
+            self._call("on_train_batch_begin", batch, batch, logs=_given(logs))
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        if self._hooks["on_train_batch_end"]:
+            self._call("on_train_batch_end", batch, batch, logs=_given(logs))
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_test_batch_begin", batch, batch, logs=_given(logs))
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_test_batch_end", batch, batch, logs=_given(logs))
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_predict_batch_begin", batch, batch, logs=_given(logs))
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_predict_batch_end", batch, batch, logs=_given(logs))
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._begin("on_train_begin", logs)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_train_end", None, _given(logs))
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._begin("on_test_begin", logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_test_end", None, _given(logs))
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._begin("on_predict_begin", logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Call the hook of the same name of every callback."""
+        self._call("on_predict_end", None, _given(logs))
+
+    def _begin(self, hook: str, logs: Logs | None) -> None:
+        self._call(hook, None, _given(logs))
+        self.refresh()  # a callback may have put functions in place of its hooks
+
+
+def as_callback(given: Any) -> Any:
+    """Return ``given`` as a callback: torch schedulers are wrapped, whatever has Keras's hooks is taken as it is.
+
+    Raises:
+        TrainingError: ``given`` is no callback.
+    """
+    if isinstance(given, (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)):
+        return TorchScheduler(given)
+    if isinstance(given, type):
+        raise TrainingError(
+            f"callbacks holds the class {given.__name__}, not an object of it: write {given.__name__}()"
+        )
+    if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
+        return given
+    raise TrainingError(
+        f"callbacks holds a {type(given).__name__}; expected regraft or Keras callbacks, or torch lr_scheduler objects"
+    )
+
+
+def _flat(callbacks: Any) -> list[Any]:
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Sequence) and not isinstance(callbacks, (str, bytes)):
+        return [one for some in callbacks for one in _flat(some)]
+    return [callbacks]
+
+
+def _key(position: int, callback: Any) -> str:
+    return f"{position}-{type(callback).__name__}"
+
+
+def _given(logs: Logs | None) -> Logs:
+    return {} if logs is None else logs
+
+
+def _overriding(callbacks: Sequence[Any], hook: str) -> list[tuple[Any, Callable[..., None]]]:
+    found = []
+    for callback in callbacks:
+        method = getattr(callback, hook, None)
+        older = getattr(callback, OLDER.get(hook, ""), None)
+        if method is None:
+            continue
+        if not getattr(method, "_is_default", False) or (older and not getattr(older, "_is_default", False)):
+            found.append((callback, method))
+    return found

@@ -1,0 +1,95 @@
+"""Stop when a figure no longer improves."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from regraft.callbacks.callback import Logs
+from regraft.callbacks.monitor_callback import Mode, MonitorCallback
+
+
+class EarlyStopping(MonitorCallback):
+    """Stop training when a monitored figure has stopped improving.
+
+    Args:
+        monitor: name of the figure.
+        min_delta: the least change that counts as an improvement.
+        patience: epochs without improvement after which training stops.
+        verbose: 1 says when it stops and which weights it restores.
+        mode: ``"min"``, ``"max"`` or ``"auto"``.
+        baseline: value that has to be reached; the wait restarts only below (above) it.
+        restore_best_weights: put the weights of the best epoch back at the end, also when training was not stopped.
+        start_from_epoch: epochs at the beginning that are not looked at.
+
+    Attributes:
+        best: the best value so far; NaN never is.
+        best_epoch: its epoch, counted from 0.
+        stopped_epoch: the epoch at whose end training was stopped; 0 if it was not.
+        wait: epochs since the last improvement.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ("best", "best_epoch", "best_weights", "stopped_epoch", "wait")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: Mode = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience = patience
+        self.verbose = verbose
+        self.baseline = baseline
+        self.restore_best_weights = restore_best_weights
+        self.start_from_epoch = start_from_epoch
+        self.wait = 0
+        self.stopped_epoch = 0
+        self.best_epoch = 0
+        self.best_weights: Any = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin anew, so that one object can serve several calls of ``fit``."""
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = self.best_weights = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Compare the epoch with the best one, and stop if it is too long ago."""
+        current = self.value(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self._keep_weights(epoch)
+        self.wait += 1
+        if self.improves(current, self.best):
+            self.best = current
+            self.best_epoch = epoch
+            if self.restore_best_weights:
+                self._keep_weights(epoch)
+            if self.baseline is None or self.improves(current, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.stop(self._reason())
+
+    def _keep_weights(self, epoch: int) -> None:
+        self.best_weights = self.model.get_weights()
+        self.best_epoch = epoch
+
+    def _reason(self) -> str:
+        best = "no finite value" if self.best is None else f"{self.best:.5g} at epoch {self.best_epoch + 1}"
+        epochs = "epoch" if self.wait == 1 else "epochs"
+        return f"{self.monitor} has not improved for {self.wait} {epochs} (best: {best})"
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Put the best weights back, if they are to be restored."""
+        if self.stopped_epoch > 0 and self.verbose > 0:
+            self.say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose > 0:
+                self.say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)

@@ -1,0 +1,59 @@
+"""Remember what each epoch gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from regraft.callbacks.callback import Callback, Logs
+
+
+class Figures(dict[str, list[Any]]):
+    """Lists of figures by name; ``lr``, the name of older lessons, finds ``learning_rate``."""
+
+    def __missing__(self, name: str) -> list[Any]:
+        if name == "lr" and "learning_rate" in self:
+            return self["learning_rate"]
+        raise KeyError(name)
+
+
+class History(Callback):
+    """Remember the logs of each epoch. Every ``fit`` has one and returns it.
+
+    Attributes:
+        history: figures by name, one per epoch: ``loss``, ``accuracy``, ``val_loss``, ``learning_rate`` ...
+        epoch: the numbers of the epochs, counted from 0.
+        stop_reason: why ``fit`` stopped before its last epoch, in words; None if it did not.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ("history", "epoch", "stop_reason")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[Any]] = Figures()
+        self.epoch: list[int] = []
+        self.stop_reason: str | None = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Start a new list of epochs; the figures of earlier calls stay, as in Keras."""
+        self.epoch = []
+        self.stop_reason = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Append the figures of the epoch."""
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)
+        if self.model is not None:
+            self.model.history = self
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the figures, the epochs and the reason of a stop."""
+        figures = {name: list(values) for name, values in self.history.items()}
+        return {"history": figures, "epoch": list(self.epoch), "stop_reason": self.stop_reason}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.history = Figures({name: list(values) for name, values in self.history.items()})
+        self.epoch = list(self.epoch)

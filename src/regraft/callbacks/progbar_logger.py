@@ -1,0 +1,135 @@
+"""Show how far a loop is."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from regraft.callbacks.callback import Callback, Logs
+from regraft.screen import Bar, PlainScreen, QuietScreen, Screen, clock, screen_for
+
+EVERY = 0.1  # seconds between two looks at the figures; a look waits for the device
+
+
+class ProgbarLogger(Callback):
+    """Show a bar for each epoch and a line with its figures.
+
+    How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and a
+    line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.verbose: int = 1
+        self.epochs: int = 1
+        self.target: int | None = None
+        self._stack = ExitStack()
+        self._bar: Bar | None = None
+        self._seen = 0
+        self._shown = 0.0
+        self._begun = 0.0
+        self._in_fit = False
+        self._label = ""
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Take the number of steps and epochs, and how much to say."""
+        super().set_params(params)
+        verbose = params.get("verbose", 1)
+        self.verbose = 1 if verbose == "auto" else int(verbose)
+        self.epochs = params.get("epochs") or 1
+        self.target = params.get("steps")
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Remember that validation inside ``fit`` is silent."""
+        self._in_fit = True
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Open the bar of an epoch."""
+        self._open(f"{epoch + 1}/{self.epochs}")
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Open the bar of ``evaluate``."""
+        if not self._in_fit:
+            self._open("evaluate")
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Open the bar of ``predict``."""
+        self._open("predict")
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar."""
+        self._move(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar of ``evaluate``."""
+        if not self._in_fit:
+            self._move(batch, logs)
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Move the bar of ``predict``."""
+        self._move(batch, None)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Close the bar and say the figures of the epoch."""
+        self._finish(logs)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Close the bar of ``evaluate`` and say its figures."""
+        if not self._in_fit:
+            self._finish(logs)
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Close the bar of ``predict``."""
+        self.close()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Forget that ``fit`` was running."""
+        self._in_fit = False
+
+    def close(self) -> None:
+        """Close the bar, if one is open."""
+        self._bar = None
+        self._stack.close()
+
+    @property
+    def _screen(self) -> Screen:
+        screen: Screen | None = getattr(self._model, "screen", None)
+        return screen or screen_for()
+
+    def _open(self, label: str) -> None:
+        self.close()
+        self._label, self._seen, self._begun = label, 0, time.monotonic()
+        self._shown = self._begun
+        if self.verbose == 1 and self.target and not isinstance(self._screen, (PlainScreen, QuietScreen)):
+            self._bar = self._stack.enter_context(self._screen.progress(label, self.target, "steps"))
+
+    def _move(self, batch: int, logs: Logs | None) -> None:
+        if self._bar is None:
+            return
+        now = time.monotonic()
+        if now - self._shown < EVERY and batch + 1 != self.target:
+            return
+        self._shown = now
+        self._bar.advance(batch + 1 - self._seen)
+        self._seen = batch + 1
+        if logs:
+            self._bar.note(figures(logs))
+
+    def _finish(self, logs: Logs | None) -> None:
+        self.close()
+        if self.verbose:
+            self._screen.line(self._label, figures(logs or {}), clock(time.monotonic() - self._begun))
+
+
+def figures(logs: Logs) -> str:
+    """Return ``logs`` as a person reads them: ``"loss 0.3120 · accuracy 0.9062"``."""
+    return " · ".join(f"{name} {_figure(value)}" for name, value in logs.items())
+
+
+def _figure(value: Any) -> str:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return str(value)
+    return f"{number:.4f}" if abs(number) > 1e-3 or number == 0 else f"{number:.4e}"

@@ -1,0 +1,94 @@
+"""Lower the learning rate when a figure no longer improves."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+
+from regraft.callbacks.callback import Logs, reject_unknown
+from regraft.callbacks.monitor_callback import Mode, MonitorCallback
+from regraft.errors import TrainingError
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Multiply the learning rate by ``factor`` when a monitored figure has stopped improving.
+
+    Args:
+        monitor: name of the figure.
+        factor: what the rate is multiplied by, below 1.
+        patience: epochs without improvement after which it is.
+        verbose: 1 says when it is.
+        mode: ``"min"``, ``"max"`` or ``"auto"``.
+        min_delta: the least change that counts as an improvement (``epsilon`` in older lessons).
+        cooldown: epochs after a reduction during which no epoch counts as without improvement.
+        min_lr: the rate is not lowered below this.
+
+    Raises:
+        TrainingError: ``factor`` is 1 or more, or an argument is unknown.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ("best", "wait", "cooldown_counter")
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: Mode = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        reject_unknown("ReduceLROnPlateau", kwargs, ("epsilon",))
+        super().__init__(monitor, mode, min_delta=kwargs.get("epsilon", min_delta))
+        if factor >= 1.0:
+            raise TrainingError(f"ReduceLROnPlateau does not support a factor >= 1.0; factor is {factor}")
+        self.factor = factor
+        self.min_lr = min_lr
+        self.patience = patience
+        self.verbose = verbose
+        self.cooldown = cooldown
+        self.cooldown_counter = 0
+        self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Begin anew, so that one object can serve several calls of ``fit``."""
+        self.best = None
+        self.cooldown_counter = self.wait = 0
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add ``learning_rate`` to the logs, compare the epoch with the best one, and lower the rate if it is time."""
+        current = self.value(logs)
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        if current is None:
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.improves(current, self.best):
+            self.best = current
+            self.wait = 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience and self._reduce(epoch):
+                self.cooldown_counter = self.cooldown
+                self.wait = 0
+
+    def _reduce(self, epoch: int) -> bool:
+        optimizer = self.model.optimizer
+        old = float(optimizer.learning_rate)
+        if old <= float(np.float32(self.min_lr)):
+            return False
+        new = max(old * self.factor, self.min_lr)
+        optimizer.learning_rate = new
+        if self.verbose > 0:
+            self.say(f"Epoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
+        return True
+
+    def in_cooldown(self) -> bool:
+        """Return whether the rate was lowered less than ``cooldown`` epochs ago."""
+        return self.cooldown_counter > 0

@@ -1,0 +1,94 @@
+"""Learning rates that follow a curve, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+from regraft.callbacks.callback import Callback, Logs
+from regraft.errors import TrainingError
+
+
+class StepSchedule(Callback):
+    """Multiply every parameter group's own learning rate by a curve, at each update of the weights.
+
+    A group's own rate is the one that it has when ``fit`` begins, so that layer-wise rates keep their ratio.
+
+    Args:
+        curve: ``f(step, steps)``: the factor for update ``step`` (from 0) of ``steps``.
+        steps: number of updates that the curve spans; None: all of ``fit``.
+
+    Raises:
+        TrainingError: from ``fit``, if ``steps`` is None and the number of batches is not known beforehand.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ("base", "begun", "total")
+
+    def __init__(self, curve: Callable[[int, int], float], steps: int | None = None) -> None:
+        super().__init__()
+        self.curve = curve
+        self.steps = steps
+        self.total = steps or 0
+        self.begun = 0
+        self.base: list[float] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Note each group's own rate and the number of updates to come."""
+        self.begun = self.model.optimizer.iterations
+        self.base = [float(group["lr"]) for group in self.model.optimizer.param_groups]
+        if self.steps is None:
+            params = self.params or {}
+            if not params.get("steps"):
+                raise TrainingError(
+                    f"{type(self).__name__}: how many batches an epoch has is not known; pass steps=, or steps_per_epoch= "
+                    "to fit"
+                )
+            epochs = params["epochs"] - int(getattr(self.model, "initial_epoch", 0))
+            self.total = epochs * math.ceil(params["steps"] / int(getattr(self.model, "accumulate", 1)))
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Set the rates of the update that the batch belongs to."""
+        factor = self.curve(self.model.optimizer.iterations - self.begun, self.total)
+        for group, base in zip(self.model.optimizer.param_groups, self.base, strict=True):
+            group["lr"] = base * factor
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Add ``learning_rate`` to the logs: that of the epoch's last update."""
+        if logs is not None:
+            logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back the groups' own rates and the place on the curve."""
+        super().load_state_dict(state)
+
+
+class WarmupCosine(StepSchedule):
+    """Rise in a line to each group's own learning rate, then fall along half a cosine.
+
+    The curve of Loshchilov and Hutter, *SGDR* (https://arxiv.org/abs/1608.03983), without restarts.
+
+    Args:
+        warmup: updates of the rise; below 1, their share of all updates.
+        floor: where the fall ends, as a share of the group's own rate.
+        steps: number of updates that the curve spans; None: all of ``fit``.
+
+    Raises:
+        TrainingError: ``warmup`` or ``floor`` is out of range.
+    """
+
+    def __init__(self, warmup: float = 0.1, floor: float = 0.0, steps: int | None = None) -> None:
+        super().__init__(self._curve, steps)
+        if warmup < 0:
+            raise TrainingError(f"WarmupCosine: warmup is {warmup}; expected updates (1, 2, ...) or a share below 1")
+        if not 0 <= floor <= 1:
+            raise TrainingError(f"WarmupCosine: floor is {floor}; expected a share between 0 and 1")
+        self.warmup = warmup
+        self.floor = floor
+
+    def _curve(self, step: int, steps: int) -> float:
+        rise = round(self.warmup * steps) if self.warmup < 1 else round(self.warmup)
+        if step < rise:
+            return (step + 1) / rise
+        along = min(1.0, (step - rise) / max(1, steps - rise))
+        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * along))

@@ -1,0 +1,10 @@
+"""The fit loop on any torch module, and what it is made of. Knows nothing of images, backbones or the run folder."""
+
+from regraft.training.batches import BatchSource
+from regraft.training.ema import EMA
+from regraft.training.losses import Loss
+from regraft.training.metrics import Metric
+from regraft.training.optimizer_view import OptimizerView
+from regraft.training.trainer import Trainer
+
+__all__ = ["EMA", "BatchSource", "Loss", "Metric", "OptimizerView", "Trainer"]

@@ -1,0 +1,78 @@
+"""Exponential moving average of the weights (Polyak averaging)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regraft.errors import TrainingError
+
+
+class EMA:
+    """The moving average of a module's trainable parameters: ``average = momentum * average + (1 - momentum) * weight``.
+
+    As Keras's ``use_ema``: the first update sets the average to the weights, and at the end of ``fit`` the weights become
+    the average.
+
+    Args:
+        module: whose parameters are averaged; buffers are not.
+        momentum: share of the old average, between 0 and 1.
+        overwrite_frequency: let the weights become the average every so many updates; None: only at the end of ``fit``.
+
+    Raises:
+        TrainingError: ``momentum`` is out of range.
+    """
+
+    def __init__(self, module: nn.Module, momentum: float = 0.99, overwrite_frequency: int | None = None) -> None:
+        if not 0 <= momentum <= 1:
+            raise TrainingError(f"ema is {momentum}; expected a momentum between 0 and 1, such as 0.99")
+        self.momentum = momentum
+        self.overwrite_frequency = overwrite_frequency
+        self._names = [name for name, p in module.named_parameters() if p.requires_grad]
+        self._weights = [p for p in module.parameters() if p.requires_grad]
+        self.average = [p.detach().clone() for p in self._weights]
+        self._updates = 0
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take the weights into the average, after an update of them."""
+        share = 1.0 if self._updates == 0 else 1.0 - self.momentum
+        torch._foreach_lerp_(self.average, [w.detach() for w in self._weights], share)
+        self._updates += 1
+        if self.overwrite_frequency and self._updates % self.overwrite_frequency == 0:
+            self.overwrite()
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange weights and average."""
+        for weight, average in zip(self._weights, self.average, strict=True):
+            kept = weight.detach().clone()
+            weight.copy_(average)
+            average.copy_(kept)
+
+    @torch.no_grad()
+    def overwrite(self) -> None:
+        """Let the weights become the average."""
+        for weight, average in zip(self._weights, self.average, strict=True):
+            weight.copy_(average)
+
+    @torch.no_grad()
+    def restart(self) -> None:
+        """Let the average become the weights."""
+        for weight, average in zip(self._weights, self.average, strict=True):
+            average.copy_(weight)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average by parameter name and the number of updates."""
+        average: dict[str, Tensor] = dict(zip(self._names, self.average, strict=True))
+        return {"average": average, "updates": self._updates}
+
+    @torch.no_grad()
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        for name, average in zip(self._names, self.average, strict=True):
+            average.copy_(state["average"][name])
+        self._updates = int(state["updates"])

@@ -1,0 +1,166 @@
+"""The running figures of an epoch: the loss, the losses of the outputs, and the metrics."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regraft.errors import TrainingError
+from regraft.training.logs import BatchLogs
+from regraft.training.metrics import Metric, TorchMetric, metric_of
+from regraft.training.objective import is_single, named_outputs, part_of
+
+
+class Meter:
+    """Sums over the batches of an epoch. Nothing here waits for the device until a figure is looked at.
+
+    ``loss`` is the mean of the batches' losses, each counted by its number of samples, as Keras's is.
+
+    Args:
+        metrics: names, torchmetrics objects, functions; a dict by output where there are several.
+        weighted: metrics in which samples count by their weight.
+        takes_logits: says whether the loss of an output takes logits, by its name (None: the only one) and position.
+    """
+
+    def __init__(
+        self,
+        metrics: Any = None,
+        weighted: Any = None,
+        takes_logits: Callable[[str | None, int], bool] = lambda name, position: False,
+    ) -> None:
+        self._takes_logits = takes_logits
+        self.metrics: dict[str | None, list[Metric]] = {}
+        for given, counted in ((metrics, False), (weighted, True)):
+            for output, some in _by_output(given).items():
+                own = [metric_of(one, weighted=counted) for one in some]
+                self.metrics.setdefault(output, []).extend(own)
+        for output, some_metrics in self.metrics.items():
+            _make_unique(output, some_metrics)
+        self._all = [m for some in self.metrics.values() for m in some]
+        self._stateful = any(isinstance(m, TorchMetric) for m in self._all)
+        self._logs: weakref.ref[BatchLogs] | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin an epoch."""
+        self._settle()
+        self.loss: Tensor | None = None
+        self.parts: dict[str, Tensor] = {}
+        self.size = 0
+        for metric in self._all:
+            metric.reset()
+
+    def update(
+        self,
+        loss: Tensor,
+        parts: Sequence[tuple[str, Tensor]],
+        size: int,
+        outputs: Any,
+        targets: Any,
+        weight: Any = None,
+    ) -> None:
+        """Add a batch of ``size`` samples; its tensors carry no gradient."""
+        if self._stateful:
+            self._settle()
+        self.size += size
+        self.loss = _add(self.loss, loss, size)
+        for name, value in parts:
+            self.parts[name] = _add(self.parts.get(name), value, size)
+        if self._all:
+            self._update_metrics(outputs, targets, weight)
+
+    def _update_metrics(self, outputs: Any, targets: Any, weight: Any) -> None:
+        single = is_single(outputs)
+        for name, metrics in self.metrics.items():
+            if name is None and single:
+                logits = self._takes_logits(None, 0)
+                for metric in metrics:
+                    metric.update(outputs, targets, weight, logits)
+                continue
+            names = [key for key, _ in ([] if single else named_outputs(outputs))]
+            if name not in names:
+                raise TrainingError(
+                    f"metrics are given for the output {name!r}, but the module's outputs are {names or 'one tensor'}; "
+                    "for several outputs give a dict: metrics={'output_0': [...]}"
+                )
+            position = names.index(name)
+            output, target = part_of(outputs, name, position), part_of(targets, name, position)
+            own = part_of(weight, name, position) if isinstance(weight, (Mapping, tuple, list)) else weight
+            for metric in metrics:
+                metric.update(output, target, own, self._takes_logits(name, position))
+
+    def logs(self) -> BatchLogs:
+        """Return the figures so far, computed when they are looked at and as they are now."""
+        figures: dict[str, Any] = {}
+        if self.loss is not None:
+            figures["loss"] = (self.loss, self.size)
+        for name, total in self.parts.items():
+            figures[name] = (total, self.size)
+        for metric in self._all:
+            figures.update(metric.figures())
+        logs = BatchLogs(figures)
+        if self._stateful:
+            self._logs = weakref.ref(logs)
+        return logs
+
+    def _settle(self) -> None:
+        """Let logs that someone still holds take their figures before the metrics move on."""
+        logs = self._logs() if self._logs is not None else None
+        if logs is not None:
+            logs.settle()
+        self._logs = None
+
+    def names(self) -> list[str]:
+        """Return the names of the figures that are known before the first batch."""
+        return ["loss", *(m.name for m in self._all)]
+
+    def directions(self) -> dict[str, str]:
+        """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
+        return {"loss": "min"} | {m.name: m.direction for m in self._all if m.direction}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        metrics = {m.name: m.state_dict() for m in self._all}
+        return {"loss": self.loss, "parts": dict(self.parts), "size": self.size, "metrics": metrics}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the sums back."""
+        self.loss, self.parts, self.size = state["loss"], dict(state["parts"]), state["size"]
+        for metric in self._all:
+            metric.load_state_dict(state["metrics"][metric.name])
+
+
+def _add(total: Tensor | None, value: Tensor, size: int) -> Tensor:
+    """Return ``total + size * value`` as a new tensor: logs that hold the old one keep their figure."""
+    if total is None:
+        precise = torch.float32 if value.device.type == "mps" else torch.float64
+        return value.to(precise) * size
+    return torch.add(total, value, alpha=size)
+
+
+def _by_output(given: Any) -> dict[str | None, list[Any]]:
+    if given is None:
+        return {}
+    if isinstance(given, Mapping):
+        return {str(name): _list(some) for name, some in given.items()}
+    return {None: _list(given)}
+
+
+def _list(some: Any) -> list[Any]:
+    return list(some) if isinstance(some, list) else [some]
+
+
+def _make_unique(output: str | None, metrics: list[Metric]) -> None:
+    """Give metrics the names of Keras: with the output in front, and a number behind where a name comes again."""
+    seen: dict[str, int] = {}
+    for metric in metrics:
+        name = f"{output}_{metric.name}" if output else metric.name
+        if name in seen and metric.weighted and f"weighted_{name}" not in seen:
+            name = f"weighted_{metric.name}" if not output else f"{output}_weighted_{metric.name}"
+        count = seen.get(name, 0)
+        seen[name] = count + 1
+        metric.name = f"{name}_{count}" if count else name

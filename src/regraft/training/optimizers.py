@@ -1,0 +1,78 @@
+"""Optimizers by name, with the defaults that Keras gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.errors import TrainingError, did_you_mean
+from regraft.training.optimizer_view import OptimizerView
+
+#: Name, class of `torch.optim`, and the arguments that stand for Keras's defaults.
+BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+    "sgd": (torch.optim.SGD, {"lr": 0.01}),
+    "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
+    "nesterov": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9, "nesterov": True}),
+    "adam": (torch.optim.Adam, {"lr": 0.001, "eps": 1e-7}),
+    "adamw": (torch.optim.AdamW, {"lr": 0.001, "eps": 1e-7, "weight_decay": 0.004}),
+    "rmsprop": (torch.optim.RMSprop, {"lr": 0.001, "alpha": 0.9, "eps": 1e-7}),
+    "adagrad": (torch.optim.Adagrad, {"lr": 0.001, "initial_accumulator_value": 0.1, "eps": 1e-7}),
+    "adadelta": (torch.optim.Adadelta, {"lr": 0.001, "rho": 0.95, "eps": 1e-7}),
+    "adamax": (torch.optim.Adamax, {"lr": 0.001, "eps": 1e-7}),
+    "nadam": (torch.optim.NAdam, {"lr": 0.001, "eps": 1e-7}),
+}
+
+
+def optimizer_of(
+    given: Any,
+    module: nn.Module,
+    learning_rate: float | None = None,
+    parameters: Iterable[Any] | None = None,
+) -> OptimizerView:
+    """Return ``given`` as an optimizer of the module's parameters.
+
+    Args:
+        given: a name; a torch optimizer that was built already; or a function that builds one from the parameters, such
+            as ``functools.partial(torch.optim.SGD, lr=0.1)`` or ``torch.optim.AdamW``.
+        module: its parameters that need a gradient are optimized.
+        learning_rate: for a name or a function, in place of its default.
+        parameters: parameters, or groups of them with their own options, in place of the module's.
+
+    Raises:
+        TrainingError: no such optimizer, or arguments that do not go together.
+    """
+    if isinstance(given, OptimizerView):
+        return given
+    if isinstance(given, torch.optim.Optimizer):
+        if learning_rate is not None or parameters is not None:
+            raise TrainingError("learning_rate and parameters belong to an optimizer given by name, not to an object")
+        return OptimizerView(given)
+    chosen = [p for p in module.parameters() if p.requires_grad] if parameters is None else list(parameters)
+    if not chosen:
+        raise TrainingError("the module has no parameter that needs a gradient: there is nothing to train")
+    if isinstance(given, str):
+        kind, options = _by_name(given)
+        rate = {} if learning_rate is None else {"lr": learning_rate}
+        return OptimizerView(kind(chosen, **(options | rate)))
+    if callable(given):
+        return OptimizerView(_built(given, chosen, learning_rate))
+    raise TrainingError(f"optimizer is a {type(given).__name__}; expected a name, a torch optimizer or a function")
+
+
+def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
+    if name.lower() not in BY_NAME:
+        raise TrainingError(
+            f"no optimizer is called {name!r}{did_you_mean(name.lower(), BY_NAME)} There are: {', '.join(BY_NAME)}"
+        )
+    return BY_NAME[name.lower()]
+
+
+def _built(function: Callable[..., Any], parameters: list[Any], learning_rate: float | None) -> torch.optim.Optimizer:
+    rate = {} if learning_rate is None else {"lr": learning_rate}
+    built = function(parameters, **rate)
+    if not isinstance(built, torch.optim.Optimizer):
+        raise TrainingError(f"the optimizer function returned a {type(built).__name__}, not a torch optimizer")
+    return built

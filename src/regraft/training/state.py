@@ -1,0 +1,139 @@
+"""Where training is: its place, why it stopped, and all that has to be kept to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.callbacks.callback_list import CallbackList
+from regraft.callbacks.history import History
+from regraft.errors import TrainingError
+from regraft.training.ema import EMA
+from regraft.training.meter import Meter
+from regraft.training.optimizer_view import OptimizerView
+from regraft.training.precision import Precision
+
+
+class TrainingState:
+    """The part of a `Trainer` that changes while it trains.
+
+    Attributes:
+        epoch: number of the running epoch, counted from 0.
+        initial_epoch: number of the first epoch of this ``fit``.
+        stop_reason: why training was stopped, in words; None: it was not.
+        history: the `History` of the last ``fit``.
+    """
+
+    module: nn.Module
+    optimizer: OptimizerView | None
+    ema: EMA | None
+    precision: Precision
+    meter: Meter
+    screen: Any
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.initial_epoch = 0
+        self.history: History | None = None
+        self.stop_reason: str | None = None
+        self.stop_evaluating = self.stop_predicting = False
+        self._stop = False
+        self._callbacks: CallbackList | None = None
+        self._pending: Mapping[str, Any] | None = None
+
+    @property
+    def stop_training(self) -> bool:
+        """Whether ``fit`` ends after this batch. Setting it notes, as `stop_reason`, which callback did so."""
+        return self._stop
+
+    @stop_training.setter
+    def stop_training(self, value: bool) -> None:
+        self._stop = bool(value)
+        if not value:
+            self.stop_reason = None
+        elif self.stop_reason is None:
+            running = self._callbacks.running if self._callbacks is not None else None
+            self.stop_reason = (
+                f"{type(running[0]).__name__} stopped it in {running[1]}" if running else "it was told to"
+            )
+
+    def stop(self, reason: str) -> None:
+        """End ``fit`` after this batch, and say why."""
+        if self.stop_reason is None:
+            self.stop_reason = reason
+        self._stop = True
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` returned: at once, or, inside ``on_train_begin``, when all callbacks have begun."""
+        if self._callbacks is not None and self._callbacks.running is not None:
+            self._pending = state
+        else:
+            self.load_state_dict(state)
+
+    def begin(self, callbacks: CallbackList, initial_epoch: int) -> None:
+        """Begin a ``fit``."""
+        self._callbacks, self.initial_epoch, self.epoch = callbacks, initial_epoch, initial_epoch
+        self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
+        self._pending = None
+        self.stop_training = False
+
+    def first_epoch(self) -> int:
+        """Return the epoch that ``fit`` begins with, after the callbacks had their chance to bring back a state."""
+        if self._pending is not None:
+            state, self._pending = self._pending, None
+            self.load_state_dict(state)
+            self.initial_epoch = int(state["epoch"])
+        elif self._initial_epoch:
+            self.initial_epoch = self._initial_epoch
+        return self.initial_epoch
+
+    def finish(self) -> None:
+        """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""
+        if self.ema is not None:
+            self.ema.overwrite()
+        if self.history is not None:
+            self.history.stop_reason = self.stop_reason
+
+    def training_state(self) -> dict[str, Any]:
+        """Return the state of the optimizer, the moving average and the loss scaling; of those that there are."""
+        parts = {"optimizer": self.optimizer, "ema": self.ema, "precision": self.precision}
+        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        return {name: state for name, state in states.items() if state}
+
+    def load_training_state(self, state: Mapping[str, Any]) -> None:
+        """Take back what `training_state` returned.
+
+        Raises:
+            TrainingError: the state has a part that this trainer has not.
+        """
+        for name, value in state.items():
+            part = getattr(self, name, None)
+            if part is None:
+                raise TrainingError(f"the saved state has a part {name!r}, but the Trainer was made without it")
+            part.load_state_dict(value)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that has to be kept to go on: figures, texts, lists, dicts and tensors, nothing else.
+
+        ``epoch`` is the next one to run: inside ``on_epoch_end`` that is the one after it.
+        """
+        return {
+            "module": self.module.state_dict(),
+            "training": self.training_state(),
+            "meter": self.meter.state_dict(),
+            "callbacks": self._callbacks.state_dict() if self._callbacks is not None else {},
+            "epoch": self.epoch + 1,
+            "random": torch.get_rng_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        self.module.load_state_dict(state["module"])
+        self.load_training_state(state["training"])
+        self.meter.load_state_dict(state["meter"])
+        if self._callbacks is not None:
+            self._callbacks.load_state_dict(state["callbacks"])
+        torch.set_rng_state(state["random"])

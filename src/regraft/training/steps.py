@@ -1,0 +1,177 @@
+"""What is done with one batch: to train, to test, to predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regraft.training.ema import EMA
+from regraft.training.meter import Meter
+from regraft.training.objective import Objective
+from regraft.training.optimizer_view import OptimizerView
+from regraft.training.precision import Precision
+from regraft.training.structure import as_tensor, size_of, tree_map
+
+
+def unpack(batch: Any) -> tuple[Any, Any, Any]:
+    """Return a batch as ``(x, y, weight)``; what it lacks is None. A list or tuple is (x,), (x, y) or (x, y, weight)."""
+    if isinstance(batch, (tuple, list)):
+        x, y, weight = (*batch, None, None)[:3]
+        return x, y, weight
+    return batch, None, None
+
+
+def moved(tree: Any, device: torch.device) -> Any:
+    """Return ``tree`` as tensors on ``device``."""
+    if isinstance(tree, Tensor):
+        return tree if tree.device == device else tree.to(device, non_blocking=True)
+    if tree is None:
+        return None
+    return tree_map(lambda leaf: _moved(leaf, device), tree)
+
+
+def _moved(leaf: Any, device: torch.device) -> Any:
+    tensor = as_tensor(leaf)
+    return tensor.to(device, non_blocking=True) if isinstance(tensor, Tensor) else tensor
+
+
+def call(module: Callable[..., Any], x: Any) -> Any:
+    """Call a module: a tuple or list is its arguments, a dict its keyword arguments."""
+    if isinstance(x, Tensor):
+        return module(x)
+    if isinstance(x, Mapping):
+        return module(**x)
+    if isinstance(x, (tuple, list)):
+        return module(*x)
+    return module(x)
+
+
+class ClassWeights:
+    """Weights of samples by their class, as ``class_weight`` of ``fit``: classes that are not named weigh 1.
+
+    Args:
+        weights: class number to weight.
+        device: where the targets are.
+    """
+
+    def __init__(self, weights: Mapping[Any, float], device: torch.device) -> None:
+        size = max((int(c) for c in weights), default=-1) + 2
+        table = torch.ones(size)
+        for number, weight in weights.items():
+            table[int(number)] = float(weight)
+        self._table = table.to(device)  # its last entry, 1, is for all classes beyond
+
+    def __call__(self, targets: Tensor, weight: Tensor | None) -> Tensor:
+        """Return the weights (samples,) of a batch, times those that it has."""
+        classes = targets
+        if targets.ndim > 1:
+            classes = targets.argmax(-1) if targets.shape[-1] != 1 else targets.squeeze(-1)
+        own = self._table[classes.round().long().clamp(max=len(self._table) - 1)]
+        return own if weight is None else own * weight.reshape(own.shape)
+
+
+@dataclass
+class Update:
+    """How gradients become an update of the weights.
+
+    Attributes:
+        accumulate: batches whose gradients are added up for one update.
+        clip_norm: largest norm of all gradients together; None: any.
+        clip_value: largest absolute value of each; None: any.
+    """
+
+    optimizer: OptimizerView
+    precision: Precision
+    ema: EMA | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    clip_value: float | None = None
+
+    def __call__(self) -> None:
+        """Update the weights and clear the gradients."""
+        scaler, optimizer = self.precision.scaler, self.optimizer.torch
+        if self.clip_norm is not None or self.clip_value is not None:
+            if scaler is not None:
+                scaler.unscale_(optimizer)
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            if self.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+            if self.clip_value is not None:
+                nn.utils.clip_grad_value_(parameters, self.clip_value)
+        if scaler is None:
+            optimizer.step()
+        else:
+            scaler.step(optimizer)
+            scaler.update()
+        optimizer.zero_grad()
+        self.optimizer.iterations += 1
+        if self.ema is not None:
+            self.ema.update()
+
+
+@dataclass
+class Forward:
+    """From a batch to the outputs of a module, their loss and the figures."""
+
+    module: Callable[..., Any]
+    objective: Objective
+    precision: Precision
+    device: torch.device
+    class_weights: ClassWeights | None = None
+
+    def __call__(self, batch: Any, meter: Meter) -> Tensor:
+        """Return the loss of a batch, with its gradient graph, and take its figures into ``meter``."""
+        x, y, weight = (moved(part, self.device) for part in unpack(batch))
+        if self.class_weights is not None:
+            weight = self.class_weights(y, weight)
+        with self.precision.autocast():
+            outputs = call(self.module, x)
+            loss, parts = self.objective(outputs, y, weight)
+        with torch.no_grad():
+            meter.update(loss.detach(), parts, size_of(x), _detached(outputs), y, weight)
+        return loss
+
+
+def _detached(tree: Any) -> Any:
+    return tree.detach() if isinstance(tree, Tensor) else tree_map(_detached_leaf, tree)
+
+
+def _detached_leaf(leaf: Any) -> Any:
+    return leaf.detach() if isinstance(leaf, Tensor) else leaf
+
+
+class TrainStep:
+    """One batch of training: forward, loss, backward, and the update when its turn has come."""
+
+    def __init__(self, forward: Forward, update: Update, steps: int | None = None) -> None:
+        self.forward, self.update, self.steps = forward, update, steps
+        self._waiting = 0
+
+    def __call__(self, batch: Any, number: int, meter: Meter) -> None:
+        """Train on batch ``number`` of the epoch."""
+        loss = self.forward(batch, meter)
+        group = self._group(number)
+        if group > 1:
+            loss = loss / group
+        scaler = self.update.precision.scaler
+        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        self._waiting += 1
+        if self._waiting == group:
+            self.flush()
+
+    def _group(self, number: int) -> int:
+        """Return how many batches the update is made of that batch ``number`` belongs to; the last may have fewer."""
+        accumulate = self.update.accumulate
+        if accumulate == 1 or self.steps is None:
+            return accumulate
+        return min(accumulate, self.steps - number // accumulate * accumulate)
+
+    def flush(self) -> None:
+        """Update the weights with the gradients that wait, if any do."""
+        if self._waiting:
+            self._waiting = 0
+            self.update()

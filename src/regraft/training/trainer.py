@@ -1,0 +1,323 @@
+"""`Trainer`: any torch module, with ``fit``, ``evaluate`` and ``predict`` as Keras has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.callbacks.callback_list import CallbackList
+from regraft.callbacks.history import History
+from regraft.errors import TrainingError
+from regraft.screen import Screen, screen_for
+from regraft.training.checks import check_directions, check_validation, validates
+from regraft.training.device import chosen_device
+from regraft.training.ema import EMA
+from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
+from regraft.training.meter import Meter
+from regraft.training.objective import Objective
+from regraft.training.optimizers import optimizer_of
+from regraft.training.precision import Precision, PrecisionName
+from regraft.training.state import TrainingState
+from regraft.training.steps import ClassWeights, Forward, TrainStep, Update, call, moved, unpack
+from regraft.training.structure import concatenate, to_numpy, tree_map
+from regraft.training.surface import KerasSurface
+
+Verbose = int | str
+
+
+class Trainer(TrainingState, KerasSurface):
+    """Trains, evaluates and runs a torch module.
+
+    Args:
+        module: any ``torch.nn.Module``. A tuple of inputs becomes its arguments, a dict its keyword arguments; its output
+            may be a tensor, a tuple or a dict.
+        optimizer: a name, a torch optimizer, or a function that builds one from the parameters (`optimizer_of`).
+        loss: a name, a torch loss, or a function of (output, target); a list or dict of them by output (`Objective`).
+        metrics: names, torchmetrics objects, functions of (output, target), or ``(name, any of these)``; a dict by output.
+        weighted_metrics: metrics in which samples count by their weight.
+        loss_weights: factors of the losses of several outputs.
+        learning_rate: of an optimizer given by name or function.
+        parameters: parameters or parameter groups to optimize, in place of those that need a gradient.
+        device: where to run; None: where the module is; ``"auto"``: CUDA, Apple's MPS or the processor.
+        precision: ``"fp32"``, ``"bf16"`` or, on CUDA, ``"fp16"``.
+        accumulate: batches whose gradients make one update.
+        clip_norm: largest norm of all gradients together.
+        clip_value: largest absolute value of a gradient.
+        ema: momentum of a moving average of the weights, such as 0.999; None: none. See `EMA`.
+        ema_overwrite_frequency: updates after which the weights become their average.
+        compile: run the module through ``torch.compile``; a dict holds its options.
+        seed: what the order of the samples depends on, beside the epoch.
+        screen: where is said what happens; None: standard output.
+
+    Attributes:
+        optimizer: the optimizer as an `OptimizerView`.
+        history: the `History` of the last ``fit``.
+        stop_reason: why training was stopped, in words.
+
+    Raises:
+        TrainingError: an argument is none of the above; the message says what is expected.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        weighted_metrics: Any = None,
+        loss_weights: Any = None,
+        learning_rate: float | None = None,
+        parameters: Any = None,
+        device: str | torch.device | None = None,
+        precision: PrecisionName = "fp32",
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        ema_overwrite_frequency: int | None = None,
+        compile: bool | Mapping[str, Any] = False,
+        seed: int = 0,
+        screen: Screen | None = None,
+    ) -> None:
+        super().__init__()
+        if accumulate < 1:
+            raise TrainingError(f"accumulate is {accumulate}; expected 1 batch or more for an update")
+        self.device = chosen_device(device, module)
+        self.module = module.to(self.device)
+        self.optimizer = None if optimizer is None else optimizer_of(optimizer, module, learning_rate, parameters)
+        self.objective = None if loss is None else Objective(loss, loss_weights)
+        self.precision = Precision(precision, self.device)
+        self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
+        self.accumulate, self.clip_norm, self.clip_value = accumulate, clip_norm, clip_value
+        self.seed = seed
+        self.screen = screen or screen_for()
+        self._metrics = (metrics, weighted_metrics)
+        self._forward: Any = (
+            torch.compile(module, **(compile if isinstance(compile, Mapping) else {})) if compile else module
+        )
+        self.meter = self._new_meter()
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Verbose = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | str = True,
+        class_weight: Mapping[Any, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int | Sequence[int] = 1,
+    ) -> History:
+        """Train the module.
+
+        Args:
+            x: tensors or arrays (in tuples or dicts where there are several), a ``Dataset``, a ``DataLoader``, an iterable
+                or generator of batches ``(x, y)`` or ``(x, y, weight)``, or a `BatchSource`. A data set with an attribute
+                ``validation`` brings its own validation data.
+            y: targets, where ``x`` is tensors or arrays.
+            batch_size: 32 if None, where ``x`` is not batches already.
+            epochs: the number of the last epoch, counted from 1.
+            verbose: 0 silent, 1 or ``"auto"`` a bar, 2 a line per epoch.
+            callbacks: callbacks of regraft or Keras, or torch schedulers.
+            validation_split: share at the end of ``x`` that is kept for validation.
+            validation_data: ``(x, y)`` or ``(x, y, weight)``, or anything else that ``x`` may be.
+            shuffle: a new order of the samples each epoch; ``"batch"``: only inside the batches.
+            class_weight: weights of samples by class number; multiplied with ``sample_weight``.
+            sample_weight: weights of the samples (n,).
+            initial_epoch: number of the first epoch, counted from 0.
+            steps_per_epoch: batches of an epoch; None: all.
+            validation_steps: batches of a validation; None: all.
+            validation_batch_size: as ``batch_size``, for validation.
+            validation_freq: validate every so many epochs, or after those listed, counted from 1.
+
+        Returns:
+            What each epoch gave, and why training stopped.
+
+        Raises:
+            TrainingError: an argument is wrong, or a callback needs what is not there; before the first step.
+        """
+        (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
+        training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
+        validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
+        hooks = self._hooks(callbacks, verbose, epochs, training.num_batches, history=True)
+        check_validation(hooks.callbacks, self.metrics_names, validation is not None)
+        check_directions(hooks.callbacks)
+        step = self._train_step(class_weight, training.num_batches)
+        logs: dict[str, Any] = {}
+        self.begin(hooks, initial_epoch)
+        with closing(hooks):
+            hooks.on_train_begin()
+            for epoch in range(self.first_epoch(), epochs):
+                self.epoch = epoch
+                self.meter.reset()
+                hooks.on_epoch_begin(epoch)
+                self.module.train()
+                for number, batch in training.epoch(epoch):
+                    hooks.on_train_batch_begin(number)
+                    step(batch, number, self.meter)
+                    hooks.on_train_batch_end(number, self.meter.logs())
+                    if self.stop_training:
+                        break
+                step.flush()
+                logs = dict(self.meter.logs())
+                self.module.eval()
+                if validation is not None and validates(epoch, validation_freq):
+                    logs |= {f"val_{name}": value for name, value in self._test(validation, hooks).items()}
+                hooks.on_epoch_end(epoch, logs)
+                if self.stop_training:
+                    break
+            self.finish()
+            hooks.on_train_end(logs)
+        return hooks.history or History()
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Verbose = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Return the loss and the metrics of data: a dict, a list in the order of `metrics_names`, or the loss alone."""
+        feed = feed_of(x, y, sample_weight, batch_size, steps)
+        hooks = self._hooks(callbacks, verbose, 1, feed.num_batches)
+        self.module.eval()
+        with closing(hooks):
+            logs = self._test(feed, hooks)
+        return logs if return_dict else _listed(logs)
+
+    def _test(self, feed: Feed, hooks: CallbackList) -> dict[str, Any]:
+        forward, meter = self._forward_step(), self._new_meter()
+        self.stop_evaluating = False
+        hooks.on_test_begin()
+        with torch.no_grad():
+            for number, batch in feed.epoch(0):
+                hooks.on_test_batch_begin(number)
+                forward(batch, meter)
+                hooks.on_test_batch_end(number, meter.logs())
+                if self.stop_evaluating:
+                    break
+        logs = dict(meter.logs())
+        hooks.on_test_end(logs)
+        return logs
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Verbose = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+    ) -> Any:
+        """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
+        feed = feed_of(x, None, None, batch_size, steps)
+        hooks = self._hooks(callbacks, verbose, 1, feed.num_batches)
+        self.module.eval()
+        self.stop_predicting = False
+        outputs: list[Any] = []
+        with closing(hooks):
+            hooks.on_predict_begin()
+            for number, batch in feed.epoch(0):
+                hooks.on_predict_batch_begin(number)
+                given = self.predict_step(batch)
+                outputs.append(tree_map(to_numpy, given))
+                hooks.on_predict_batch_end(number, {"outputs": given})
+                if self.stop_predicting:
+                    break
+            hooks.on_predict_end()
+        return concatenate(outputs)
+
+    def predict_step(self, batch: Any) -> Any:
+        """Return the outputs of the module for one batch, as tensors without gradient."""
+        x = moved(unpack(batch)[0], self.device)
+        with torch.no_grad(), self.precision.autocast():
+            return call(self._forward, x)
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Mapping[Any, float] | None = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""
+        self.module.train()
+        self.meter.reset()
+        step = self._train_step(class_weight, 1)
+        step((x, y, sample_weight), 0, self.meter)
+        logs = dict(self.meter.logs())
+        return logs if return_dict else _listed(logs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """Return the loss and the metrics of one batch, as `evaluate` does."""
+        self.module.eval()
+        meter = self._new_meter()
+        with torch.no_grad():
+            self._forward_step()((x, y, sample_weight), meter)
+        logs = dict(meter.logs())
+        return logs if return_dict else _listed(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """Return the outputs of the module for one batch, as arrays."""
+        self.module.eval()
+        return tree_map(to_numpy, self.predict_step((x,)))
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the figures that a batch gives, ``loss`` first."""
+        return self.meter.names()
+
+    def metric_directions(self) -> dict[str, str]:
+        """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
+        return self.meter.directions()
+
+    def _hooks(
+        self, callbacks: Any, verbose: Verbose, epochs: int, steps: int | None, *, history: bool = False
+    ) -> CallbackList:
+        if isinstance(callbacks, CallbackList):
+            return callbacks
+        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+        return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
+
+    def _new_meter(self) -> Meter:
+        return Meter(*self._metrics, self.objective.takes_logits if self.objective else _never)
+
+    def _forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
+        if self.objective is None:
+            raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
+        weights = ClassWeights(class_weight, self.device) if class_weight else None
+        return Forward(self._forward, self.objective, self.precision, self.device, weights)
+
+    def _train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
+        if self.optimizer is None:
+            raise TrainingError("the Trainer was made without an optimizer; pass optimizer=, such as optimizer='adam'")
+        self.optimizer.torch.zero_grad()
+        clip = (self.clip_norm, self.clip_value)
+        update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
+        return TrainStep(self._forward_step(class_weight), update, steps)
+
+
+def _listed(logs: Mapping[str, Any]) -> Any:
+    values = list(logs.values())
+    return values[0] if len(values) == 1 else values
+
+
+def _never(name: str | None, position: int) -> bool:
+    return False

@@ -1,0 +1,149 @@
+"""Weights on disk: safetensors, HDF5 or torch's own format, by the suffix of the file."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regraft.errors import ModelFileError, TrainingError, WeightsError, several
+from regraft.run.atomic import atomic
+from regraft.training.state_tree import flatten, unflatten
+
+SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
+STATE = "training_state"
+Content = tuple[dict[str, Tensor], dict[str, str]]
+_said: set[str] = set()
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """Return which of the known suffixes ``path`` has.
+
+    Raises:
+        TrainingError: none of them.
+    """
+    name = os.fspath(path)
+    for suffix in SUFFIXES:
+        if name.endswith(suffix):
+            return suffix
+    raise TrainingError(f"{name}: weights are written as {', '.join(SUFFIXES)}; the name has to end with one of these")
+
+
+def write_weights(
+    path: str | os.PathLike[str], weights: Mapping[str, Tensor], state: Mapping[str, Any], *, overwrite: bool = True
+) -> None:
+    """Write weights, and a training state if it is not empty, to ``path``; the file is whole or as it was.
+
+    Raises:
+        TrainingError: an unknown suffix, a folder of that name, or the file exists and ``overwrite`` is False.
+        OSError: the file cannot be written.
+    """
+    suffix, target = suffix_of(path), Path(path)
+    if target.is_dir():
+        raise TrainingError(f"{target} is a folder; expected the name of a file")
+    if target.exists() and not overwrite:
+        raise TrainingError(f"{target} exists; pass overwrite=True to replace it")
+    if suffix == ".keras" and ".keras" not in _said:
+        _said.add(".keras")
+        warnings.warn(
+            f"{target}: regraft's .keras files hold weights as safetensors, not a Keras archive",
+            UserWarning,
+            stacklevel=4,
+        )
+    tensors = {name: tensor.detach() for name, tensor in weights.items()}
+    metadata = {"format": "regraft-weights", "version": "1"}
+    if state:
+        metadata[STATE], own = flatten(state, f"{STATE}/")
+        tensors |= own
+    with atomic(target) as temporary:
+        _writer(suffix)(temporary, tensors, metadata)
+
+
+def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the weights and the training state (empty if there is none) of a file.
+
+    Args:
+        path: a file that `write_weights` wrote, or one with the same tensors.
+        own: the module's ``state_dict``, which the weights have to fit.
+
+    Raises:
+        ModelFileError: the file is missing, damaged or foreign.
+        WeightsError: tensors are missing, too many, or of other shapes; all of them are named.
+    """
+    suffix = suffix_of(path)
+    if not Path(path).is_file():
+        raise ModelFileError(f"{os.fspath(path)}: no such file")
+    try:
+        tensors, metadata = _reader(suffix)(Path(path))
+    except ModelFileError:
+        raise
+    except Exception as error:  # each format has its own errors for damage
+        raise ModelFileError(f"{os.fspath(path)} is damaged or no {suffix} file of weights: {error}") from error
+    state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
+    weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
+    _check_fit(os.fspath(path), weights, own)
+    return weights, state
+
+
+def _check_fit(path: str, weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    problems = [f"{name} is missing in the file" for name in own if name not in weights]
+    problems += [f"{name} is in the file, but the module has no such tensor" for name in weights if name not in own]
+    problems += [
+        f"{name} has shape {tuple(weights[name].shape)} in the file; the module expects {tuple(own[name].shape)}"
+        for name in own
+        if name in weights and weights[name].shape != own[name].shape
+    ]
+    if problems:
+        raise WeightsError(several(f"{path} does not fit the module", problems))
+
+
+def _writer(suffix: str) -> Callable[[Path, dict[str, Tensor], dict[str, str]], None]:
+    return {".pt": _write_torch, ".h5": _write_hdf5, ".weights.h5": _write_hdf5}.get(suffix, _write_safetensors)
+
+
+def _reader(suffix: str) -> Callable[[Path], Content]:
+    return {".pt": _read_torch, ".h5": _read_hdf5, ".weights.h5": _read_hdf5}.get(suffix, _read_safetensors)
+
+
+def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    from safetensors.torch import save_file
+
+    save_file({name: t.cpu().contiguous().clone() for name, t in tensors.items()}, path, metadata)
+
+
+def _read_safetensors(path: Path) -> Content:
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata() or {}
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118: no mapping
+
+
+def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    torch.save({"tensors": {name: t.cpu() for name, t in tensors.items()}, "metadata": metadata}, path)
+
+
+def _read_torch(path: Path) -> Content:
+    content = torch.load(path, map_location="cpu", weights_only=True)
+    if isinstance(content, dict) and set(content) == {"tensors", "metadata"}:
+        return content["tensors"], content["metadata"]
+    if isinstance(content, dict) and all(isinstance(t, Tensor) for t in content.values()):
+        return content, {}  # a plain state_dict
+    raise ModelFileError(f"{path} is a .pt file, but holds no weights by name")
+
+
+def _write_hdf5(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    from regraft.training.hdf5 import write_hdf5
+
+    write_hdf5(path, tensors, metadata)
+
+
+def _read_hdf5(path: Path) -> Content:
+    from regraft.training.hdf5 import read_hdf5
+
+    return read_hdf5(path)
