@@ -1,0 +1,1 @@
+"""Backbones from timm's zoo, their blocks, and the classifier that stands on one."""

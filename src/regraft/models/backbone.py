@@ -1,0 +1,85 @@
+"""`Backbone`: a network of timm's zoo without its classifier, and all that is known of it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import nn
+
+from regraft.models.blocks import Block, split_blocks
+from regraft.models.checksums import tensors_checksum
+from regraft.models.freezing import Freezer, What
+from regraft.models.spec import BackboneSpec
+
+
+class Backbone(nn.Module):
+    """A pretrained network that turns photos into features. A new one is frozen and in inference mode.
+
+    Attributes:
+        network: the network of timm, made with ``num_classes=0``.
+        spec: its name, weights, licence and preprocessing.
+        blocks: its blocks, bottom to top.
+        notes: what is worth saying about how its weights were loaded.
+    """
+
+    def __init__(self, network: nn.Module, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.network = network
+        self.spec = spec
+        self.blocks: tuple[Block, ...] = split_blocks(network)
+        self.notes: tuple[str, ...] = ()
+        self._freezer = Freezer(network, self.blocks)
+        self.eval()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the features of ``x``.
+
+        Args:
+            x: shape (B, 3, H, W), float32, normalised as ``spec.preprocessing`` says.
+
+        Returns:
+            Shape (B, D), of the dtype that the network computes in.
+        """
+        self._freezer.hold()  # somebody may have called train() on the network itself
+        features: torch.Tensor = self.network(x)
+        return features
+
+    def train(self, mode: bool = True) -> Self:
+        """Switch the trained blocks to training mode or back; frozen ones stay in inference mode."""
+        super().train(mode)
+        self._freezer.hold()
+        return self
+
+    def freeze(self) -> None:
+        """Freeze all blocks: their parameters, their running statistics, their dropout."""
+        self._freezer.freeze()
+        self.train(self.training)
+
+    def unfreeze(self, what: What, *, norm_statistics: bool = False) -> None:
+        """Train the blocks that ``what`` names, beside those that are trained already; `freeze` starts over.
+
+        Args:
+            what: ``"all"``, the number of blocks from the top, or names of blocks; patterns such as
+                ``"blocks.*"`` will do.
+            norm_statistics: whether normalisation in these blocks uses, and updates by, the statistics of each batch.
+                By default it keeps those of the pretraining: small batches of another kind of photo make worse ones.
+
+        Raises:
+            ConfigError: there are not so many blocks, or none of that name.
+        """
+        self._freezer.unfreeze(what, norm_statistics=norm_statistics)
+        self.train(self.training)
+
+    @property
+    def trainable_blocks(self) -> tuple[str, ...]:
+        """Names of the blocks that are trained, bottom to top."""
+        return self._freezer.trained
+
+    def trains_statistics(self, block: int) -> bool:
+        """Return whether block number ``block`` is trained with the statistics of its batches."""
+        return self._freezer.trains_statistics(block)
+
+    def weights_hash(self) -> str:
+        """Return the SHA-256, in hex, of the names, shapes and bytes of all parameters and buffers."""
+        return tensors_checksum({**dict(self.network.named_parameters()), **dict(self.network.named_buffers())})

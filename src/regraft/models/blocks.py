@@ -1,0 +1,167 @@
+"""The blocks of a network, bottom to top: what is frozen or trained as a whole."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+HEAD = "head"
+"""What the head of a classifier is called beside the blocks of its backbone; no block has this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A part of a network that is frozen or trained as a whole.
+
+    Attributes:
+        name: unique in its network, such as ``"blocks.3"`` or ``"layer4"``; the lowest one is often ``"stem"``.
+        parameters: their names in the network.
+        buffers: their names in the network.
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
+def split_blocks(network: nn.Module) -> tuple[Block, ...]:
+    """Return the blocks of ``network``, bottom to top; each parameter and each buffer is in exactly one of them.
+
+    timm's own coarse layer groups say what belongs together. Where a network has none, its children do, with
+    containers such as ``stages`` taken apart. What remains above the last block and only scales or shifts (a final
+    normalisation) joins the block below it.
+
+    Args:
+        network: any network of timm, or any other module.
+    """
+    parameters = [name for name, _ in network.named_parameters()]
+    groups = _timm_groups(network, parameters) or _child_groups(network, parameters)
+    groups = _join_scales(network, groups)
+    owner = {name: index for index, group in enumerate(groups) for name in group}
+    buffers: dict[int, list[str]] = defaultdict(list)
+    for name, _ in network.named_buffers():
+        buffers[_nearest_owner(name, owner)].append(name)
+    names = _names(groups, parameters)
+    return tuple(
+        Block(name, tuple(group), tuple(buffers[index]))
+        for index, (name, group) in enumerate(zip(names, groups, strict=True))
+    )
+
+
+def modules_of(network: nn.Module, blocks: Sequence[Block]) -> dict[str, frozenset[int]]:
+    """Return, for the name of each module in ``network``, the indices of the blocks that its tensors belong to.
+
+    A module without parameters or buffers, such as dropout, goes with the module around it where that belongs to a
+    single block, else with what comes before it.
+    """
+    spans: dict[str, set[int]] = defaultdict(set)
+    for index, block in enumerate(blocks):
+        for name in (*block.parameters, *block.buffers):
+            for module in _ancestors(name):
+                spans[module].add(index)
+    found: dict[str, frozenset[int]] = {}
+    before = frozenset({0})
+    for name, _ in network.named_modules():
+        own = frozenset(spans.get(name, ()))
+        if not own:
+            around = found.get(name.rpartition(".")[0], before)
+            own = around if len(around) == 1 else before
+        elif len(own) == 1:
+            before = own
+        found[name] = own
+    return found
+
+
+def _timm_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[str]]:
+    matcher = getattr(network, "group_matcher", None)
+    if matcher is None:
+        return []
+    from timm.models import group_parameters
+
+    try:
+        rules = matcher(coarse=True)
+    except AssertionError:  # rdnet: "coarse grouping is not implemented"
+        rules = matcher()
+    grouped: Mapping[int, list[str]] = group_parameters(network, rules)
+    groups = [list(grouped[index]) for index in sorted(grouped)]
+    return groups if len(groups) > 1 else []
+
+
+def _child_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[str]]:
+    """Group by child; a container of several children counts as that many."""
+    prefixes = []
+    for name, child in network.named_children():
+        inside = isinstance(child, (nn.Sequential, nn.ModuleList)) and len(child) > 1
+        prefixes += [f"{name}.{part}" for part, _ in child.named_children()] if inside else [name]
+    groups: dict[str, list[str]] = {prefix: [] for prefix in ("", *prefixes)}
+    for name in parameters:
+        groups[next((p for p in prefixes if name.startswith(f"{p}.")), "")].append(name)
+    loose = groups.pop("")
+    found = [group for group in groups.values() if group]
+    if not found:
+        return [loose]
+    found[0] = loose + found[0]  # tokens and position tables act at the bottom
+    return found
+
+
+def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]:
+    """Let a last group that holds nothing but vectors join the one below."""
+    shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
+    while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
+        groups = [*groups[:-2], groups[-2] + groups[-1]]
+    return groups
+
+
+def _nearest_owner(buffer: str, owner: Mapping[str, int]) -> int:
+    """Return the group of the parameters that share most of the path with ``buffer``; the lowest group if none do."""
+    for module in _ancestors(buffer):
+        if not module:
+            break
+        inside = [index for name, index in owner.items() if name.startswith(f"{module}.")]
+        if inside:
+            return min(inside)
+    return 0
+
+
+def _ancestors(name: str) -> Iterable[str]:
+    """Yield the module that holds ``name``, the module around that one, … and at last the network itself, ``""``."""
+    while name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+def _names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> list[str]:
+    everything = Counter(module for name in parameters for module in _ancestors(name))
+    names: list[str] = []
+    for index, group in enumerate(groups):
+        inside = Counter(module for name in group for module in _ancestors(name))
+        whole = [_widest(name, inside, everything) for name in group]
+        name = "stem" if index == 0 and len(set(whole)) > 1 else whole[0]
+        if name == HEAD:
+            name = _common(group)
+        names.append(name if name not in names else f"{name} ({index})")
+    return names
+
+
+def _widest(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
+    """Return the widest module around the parameter ``name`` that lies in its group as a whole, or ``name`` itself."""
+    found = name
+    for module in _ancestors(name):
+        if not module or inside[module] != everything[module]:
+            break
+        found = module
+    return found
+
+
+def _common(group: Sequence[str]) -> str:
+    """Return a name longer than ``head`` for a block that is the whole of a module called so."""
+    parts = [name.split(".")[:-1] for name in group]
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return ".".join(shared) if len(shared) > 1 else f"backbone.{HEAD}"

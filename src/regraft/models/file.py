@@ -1,0 +1,120 @@
+"""The model file: one safetensors file that is enough to predict, read without trust in what it says."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from regraft.errors import BackboneError, ModelFileError, WeightsError
+from regraft.models.backbone import Backbone
+from regraft.models.checksums import tensors_checksum
+from regraft.models.classifier import Classifier
+from regraft.models.file_format import FormatError, ModelMetadata
+from regraft.models.names import configuration
+from regraft.models.safetensors_header import Header, HeaderError, read_header
+from regraft.models.weights import fit_weights
+from regraft.models.zoo import create_network
+from regraft.run.atomic import atomic
+
+_BACKBONE, _HEAD = "backbone.", "head."
+
+
+def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str, str] | None = None) -> None:
+    """Write ``classifier`` to ``path``, whole or not at all; equal classifiers give equal files.
+
+    Args:
+        path: of the file; its folder must exist.
+        classifier: what to write.
+        extra: further facts to keep in the file, text by key.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"{_BACKBONE}{name}": value for name, value in classifier.backbone.network.state_dict().items()}
+    tensors |= {f"{_HEAD}{name}": value for name, value in classifier.head.state_dict().items()}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    metadata = ModelMetadata(classifier.classes, classifier.backbone.spec, dict(extra or {}), "")
+    metadata = replace(metadata, sha256=_checksum(metadata, tensors))
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, metadata.as_text())
+
+
+def load_classifier(path: Path | str) -> Classifier:
+    """Read a classifier from a file that `save_classifier` wrote. No code in the file is run.
+
+    Raises:
+        ModelFileError: there is no such file, or it is damaged, truncated or foreign.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    path = Path(path)
+    header, metadata = _read(path)
+    _check_bounds(path, header, metadata)
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path} cannot be read: {error}") from error
+    if _checksum(metadata, tensors) != metadata.sha256:
+        raise ModelFileError(f"{path} is damaged: its checksum differs from what was written")
+    return _assemble(path, metadata, tensors)
+
+
+def read_metadata(path: Path | str) -> ModelMetadata:
+    """Return what the model file at ``path`` says of itself; its tensors are not read.
+
+    Raises:
+        ModelFileError: there is no such file, or it is damaged, truncated or foreign.
+    """
+    return _read(Path(path))[1]
+
+
+def _read(path: Path) -> tuple[Header, ModelMetadata]:
+    if not path.is_file():
+        raise ModelFileError(f"no such model file: {path}")
+    try:
+        header = read_header(path)
+        return header, ModelMetadata.from_text(header.metadata)
+    except (HeaderError, FormatError) as error:
+        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_bounds(path: Path, header: Header, metadata: ModelMetadata) -> None:
+    """Refuse a file whose network would be larger than what it holds, before that network is built."""
+    spec = metadata.backbone
+    held = sum(math.prod(shape) for name, shape in header.shapes.items() if name.startswith(_BACKBONE))
+    head = (len(metadata.classes), spec.num_features)
+    if header.shapes.get(f"{_HEAD}weight") != head or header.shapes.get(f"{_HEAD}bias") != head[:1]:
+        raise ModelFileError(f"{path} is not a usable model file: its head does not fit its {head[0]} classes")
+    if spec.parameters > held:
+        raise ModelFileError(f"{path} is not a usable model file: it lacks tensors of {spec.name}")
+
+
+def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
+    spec = metadata.backbone
+    state = {name.removeprefix(_BACKBONE): v for name, v in tensors.items() if name.startswith(_BACKBONE)}
+    size = spec.preprocessing.height
+    try:
+        usual = configuration(spec.name).input_size[1:]
+        network = create_network(spec.name, None if tuple(usual) == (size, size) else size, filled=False)
+        fit_weights(network, state, str(path))
+    except (BackboneError, WeightsError) as error:
+        raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
+    classifier = Classifier(Backbone(network, spec), metadata.classes, own=True)
+    classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
+    return classifier
+
+
+def _checksum(metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> str:
+    said = json.dumps(replace(metadata, sha256="").as_text(), sort_keys=True)
+    return hashlib.sha256(f"{said}\n{tensors_checksum(tensors)}".encode()).hexdigest()

@@ -1,0 +1,99 @@
+"""What regraft writes into the metadata of a model file: one JSON text under the key ``regraft``.
+
+One key, because safetensors writes several in an order that changes from run to run, and equal models give equal files.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regraft._version import __version__
+from regraft.models.spec import BackboneSpec
+
+KEY = "regraft"
+FORMAT = 1
+_FIELDS = ("format", "version", "classes", "backbone", "extra", "sha256")
+
+
+class FormatError(ValueError):
+    """The metadata of a model file is not regraft's; the message says why, without the file's name."""
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a model file says beside its tensors.
+
+    Attributes:
+        classes: names of the classes, in the order of the outputs. They are data: never paths, never markup.
+        backbone: spec of the backbone.
+        extra: further text by key.
+        sha256: of all tensors and of the other fields, so that damage shows.
+        version: of the regraft that wrote it.
+    """
+
+    classes: tuple[str, ...]
+    backbone: BackboneSpec
+    extra: dict[str, str]
+    sha256: str
+    version: str = __version__
+
+    def as_text(self) -> dict[str, str]:
+        """Return the metadata for a safetensors file."""
+        values = {
+            "format": FORMAT,
+            "version": self.version,
+            "classes": list(self.classes),
+            "backbone": self.backbone.as_dict(),
+            "extra": self.extra,
+            "sha256": self.sha256,
+        }
+        return {KEY: json.dumps(values, sort_keys=True)}
+
+    @classmethod
+    def from_text(cls, metadata: Mapping[str, str]) -> ModelMetadata:
+        """Read what `as_text` returned.
+
+        Raises:
+            FormatError: it is not regraft's, of a newer format, or damaged.
+        """
+        values = _values(metadata)
+        classes, extra = values["classes"], values["extra"]
+        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+            raise FormatError("its classes are not a list of names")
+        if len(classes) < 2 or len(set(classes)) != len(classes):
+            raise FormatError("it names fewer than two different classes")
+        if not isinstance(extra, dict) or not all(isinstance(value, str) for value in extra.values()):
+            raise FormatError("its further facts are not text")
+        try:
+            backbone = BackboneSpec.from_dict(values["backbone"])
+        except (ValueError, TypeError, AttributeError) as error:
+            raise FormatError(f"its description of the backbone is damaged: {error}") from error
+        return cls(tuple(classes), backbone, extra, str(values["sha256"]), str(values["version"]))
+
+
+def own_spec(metadata: Mapping[str, str]) -> BackboneSpec | None:
+    """Return the backbone that a model file of regraft holds, or None for any other file."""
+    try:
+        return ModelMetadata.from_text(metadata).backbone
+    except FormatError:
+        return None
+
+
+def _values(metadata: Mapping[str, str]) -> dict[str, Any]:
+    if KEY not in metadata:
+        raise FormatError("it holds tensors, but was not written by regraft; as weights it may do: --weights FILE")
+    try:
+        values = json.loads(metadata[KEY])
+    except (ValueError, RecursionError) as error:
+        raise FormatError("its metadata is damaged") from error
+    if not isinstance(values, dict) or type(values.get("format")) is not int:
+        raise FormatError("its metadata is damaged")
+    if values["format"] > FORMAT:
+        raise FormatError(f"it has format {values['format']}, and this regraft reads up to {FORMAT}: upgrade it")
+    missing = [field for field in _FIELDS if field not in values]
+    if missing:
+        raise FormatError(f"its metadata lacks {', '.join(missing)}")
+    return values

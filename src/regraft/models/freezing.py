@@ -1,0 +1,93 @@
+"""Real freezing: no gradient, no change of running statistics, no dropout, through every change of mode."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from torch import nn
+
+from regraft.errors import ConfigError, did_you_mean, several
+from regraft.models.blocks import Block, modules_of
+from regraft.models.normalisation import keeps_statistics
+
+What: TypeAlias = Literal["all"] | int | Sequence[str]
+"""Which blocks: all, the last N, or by name (``"blocks.6"``, or a pattern such as ``"blocks.*"``)."""
+
+
+class Freezer:
+    """Keeps the frozen blocks of a network frozen.
+
+    Args:
+        network: the network; at first all of it is frozen.
+        blocks: its blocks, bottom to top.
+    """
+
+    def __init__(self, network: nn.Module, blocks: Sequence[Block]) -> None:
+        self._network, self._blocks = network, tuple(blocks)
+        self._trained: dict[int, bool] = {}  # index of a trained block -> whether its statistics are trained
+        self._held: list[nn.Module] = []
+        self.apply()
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """Names of the blocks that are trained, bottom to top."""
+        return tuple(self._blocks[index].name for index in sorted(self._trained))
+
+    def trains_statistics(self, index: int) -> bool:
+        """Return whether block ``index`` is trained with the statistics of its batches."""
+        return self._trained.get(index, False)
+
+    def freeze(self) -> None:
+        """Freeze all blocks."""
+        self._trained.clear()
+        self.apply()
+
+    def unfreeze(self, what: What, *, norm_statistics: bool) -> None:
+        """Train the blocks that ``what`` names, beside those that are trained already.
+
+        Raises:
+            ConfigError: there are not so many blocks, or none of that name.
+        """
+        for index in self._chosen(what):
+            self._trained[index] = norm_statistics
+        self.apply()
+
+    def apply(self) -> None:
+        """Set which parameters take gradients, and find the modules that stay in inference mode."""
+        parameters = dict(self._network.named_parameters())
+        for index, block in enumerate(self._blocks):
+            for name in block.parameters:
+                parameters[name].requires_grad_(index in self._trained)
+        spans = modules_of(self._network, self._blocks)
+        self._held = [module for name, module in self._network.named_modules() if self._holds(module, spans[name])]
+        self.hold()
+
+    def hold(self) -> None:
+        """Put back into inference mode what must be in it, after anybody changed the mode of the network."""
+        for module in self._held:
+            if module.training:
+                module.training = False
+
+    def _holds(self, module: nn.Module, span: frozenset[int]) -> bool:
+        if not all(index in self._trained for index in span):
+            return True
+        return keeps_statistics(module) and not all(self._trained[index] for index in span)
+
+    def _chosen(self, what: What) -> list[int]:
+        names = [block.name for block in self._blocks]
+        if what == "all":
+            return list(range(len(names)))
+        if isinstance(what, int):
+            if not 0 <= what <= len(names):
+                raise ConfigError(f"unfreeze: {what} blocks asked for; the backbone has {len(names)}")
+            return list(range(len(names) - what, len(names)))
+        wanted = [what] if isinstance(what, str) else list(what)
+        found = {
+            pattern: [i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)] for pattern in wanted
+        }
+        problems = [f"no block {pattern!r}{did_you_mean(pattern, names)}" for pattern in wanted if not found[pattern]]
+        if problems:
+            raise ConfigError(several("unfreeze", problems) + f"\n  blocks: {', '.join(names)}")
+        return sorted({index for indices in found.values() for index in indices})

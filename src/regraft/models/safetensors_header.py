@@ -1,0 +1,121 @@
+"""The header of a safetensors file, checked before anything of the size that it claims is allocated."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MOST_HEADER = 16 << 20
+"""Bytes of the longest header that is read; a network of 10,000 tensors needs about 1 MB."""
+
+_ITEM_SIZES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself.
+
+    Attributes:
+        metadata: free text by key.
+        shapes: shape of each tensor, by its name.
+    """
+
+    metadata: dict[str, str]
+    shapes: dict[str, tuple[int, ...]]
+
+
+class HeaderError(ValueError):
+    """This is no safetensors file, or it is damaged; the message says how, without the file's name."""
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of the safetensors file at ``path``; none of its tensors is read.
+
+    Format: https://huggingface.co/docs/safetensors, "Format".
+
+    Raises:
+        HeaderError: the file is damaged, truncated, or something else.
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+        if len(start) < 8:
+            raise HeaderError(f"{size} bytes are too few" if size else "the file is empty")
+        length = int.from_bytes(start, "little")
+        if length > MOST_HEADER or length < 2:
+            raise HeaderError(_what_else(start + file.read(8)))
+        if length > size - 8:
+            raise HeaderError(f"it ends within its header: {size - 8:,} of {length:,} bytes are there")
+        raw = file.read(length)
+    values = _parse(raw)
+    metadata = values.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
+        raise HeaderError("its metadata is not text")
+    return Header(metadata, _shapes(values, size - 8 - length))
+
+
+def _parse(raw: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise HeaderError("its header is not JSON") from error
+    if not isinstance(values, dict):
+        raise HeaderError("its header is not a table of tensors")
+    return values
+
+
+def _shapes(entries: dict[str, Any], available: int) -> dict[str, tuple[int, ...]]:
+    """Check that the tensors lie one behind the other and fill the file, and return their shapes."""
+    shapes, places = {}, []
+    for name, entry in entries.items():
+        begin, end, shape = _entry(name, entry)
+        places.append((begin, end))
+        shapes[name] = shape
+    reached = 0
+    for begin, end in sorted(places):
+        if begin != reached:
+            raise HeaderError(f"its tensors overlap or leave a gap at byte {reached:,}")
+        reached = end
+    if reached > available:
+        raise HeaderError(f"truncated: {available:,} of {reached:,} bytes of tensors are there")
+    if reached < available:
+        raise HeaderError(f"{available - reached:,} bytes too many behind its tensors")
+    return shapes
+
+
+def _entry(name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
+    if not isinstance(entry, dict):
+        raise HeaderError(f"tensor {name!r} is not described")
+    shape, offsets = _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
+    size = _ITEM_SIZES.get(str(entry.get("dtype")))
+    if shape is None or offsets is None or len(offsets) != 2 or size is None:
+        raise HeaderError(f"tensor {name!r} has no proper dtype, shape and place")
+    if offsets[1] - offsets[0] != math.prod(shape) * size:
+        raise HeaderError(f"tensor {name!r} of shape {shape} does not fit its place")
+    return offsets[0], offsets[1], shape
+
+
+def _counts(values: Any) -> tuple[int, ...] | None:
+    proper = isinstance(values, list) and len(values) <= 16 and all(type(v) is int and 0 <= v < 1 << 62 for v in values)
+    return tuple(values) if proper else None
+
+
+def _what_else(start: bytes) -> str:
+    known = {
+        b"PK": "a zip archive, as torch.save writes it",
+        b"\x80": "a pickle, as torch.save once wrote it",
+        b"\x89HDF": "an HDF5 file, as Keras writes it",
+        b"\x89PNG": "a PNG image",
+        b"\xff\xd8": "a JPEG image",
+    }
+    for signature, what in known.items():
+        if start.startswith(signature):
+            return f"it is {what}, not a safetensors file"
+    return "it is not a safetensors file"

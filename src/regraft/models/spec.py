@@ -1,0 +1,111 @@
+"""What is known of a backbone beside its weights: where they come from, their licence, how photos are prepared."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from regraft.data.preprocessing import Preprocessing
+
+_COMMERCIAL = {
+    "apache-2.0": True,
+    "mit": True,
+    "bsd-3-clause": True,
+    "cc-by-4.0": True,
+    "nvidia-open-model-license": True,
+    "apple-amlr": False,  # "Apple Machine Learning Research Model": research purposes only
+    "fair-noncommercial-research-license": False,
+}
+_DATA = {
+    "in1k": "ImageNet-1k",
+    "in12k": "ImageNet-12k",
+    "in21k": "ImageNet-21k",
+    "in22k": "ImageNet-22k",
+    "laion2b": "LAION-2B",
+    "laion400m": "LAION-400M",
+    "laiona": "LAION-Aesthetics",
+    "laion": "LAION",
+    "openai": "OpenAI's WIT-400M",
+    "webli": "WebLI",
+    "datacompxl": "DataComp-XL",
+    "dfn2b": "DFN-2B",
+    "dfn5b": "DFN-5B",
+    "metaclip": "MetaCLIP",
+    "merged2b": "Merged-2B",
+    "lvd142m": "LVD-142M",
+    "lvd1689m": "LVD-1689M",
+    "sat493m": "SAT-493M",
+    "yfcc100m": "YFCC-100M",
+    "ig1b": "Instagram-1B",
+    "sa1b": "SA-1B",
+    "jft300m": "JFT-300M",
+}
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """The frozen description of a backbone; it travels with every model file.
+
+    Attributes:
+        name: timm's name of the architecture.
+        weights: where the weights come from: a package, timm's tag, a file's name, or ``"random"``.
+        trained_on: the data they were trained on, as far as it is known.
+        licence: licence of the weights, or None where it is not known.
+        commercial: whether that licence allows commercial use; None where it is not known or has conditions.
+        num_features: length D of the features.
+        parameters: number of parameters of the backbone.
+        preprocessing: how a photo becomes the network's input.
+    """
+
+    name: str
+    weights: str
+    trained_on: str
+    licence: str | None
+    commercial: bool | None
+    num_features: int
+    parameters: int
+    preprocessing: Preprocessing
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        return {**dataclasses.asdict(self), "preprocessing": self.preprocessing.as_dict()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BackboneSpec:
+        """Make a spec of what `as_dict` returned.
+
+        Raises:
+            ValueError: a field is missing, unknown, or of another type.
+        """
+        names = {f.name for f in dataclasses.fields(cls)}
+        if set(values) != names:
+            raise ValueError(f"fields differ: {', '.join(sorted(set(values) ^ names))}")
+        texts = [values["name"], values["weights"], values["trained_on"], values["licence"] or ""]
+        counts = [values["num_features"], values["parameters"]]
+        if not all(isinstance(v, str) for v in texts) or not all(type(v) is int and v >= 0 for v in counts):
+            raise ValueError("a field has another type")
+        if values["commercial"] not in (True, False, None) or not isinstance(values["preprocessing"], Mapping):
+            raise ValueError("a field has another type")
+        try:
+            preprocessing = Preprocessing.from_dict(dict(values["preprocessing"]))
+        except (TypeError, KeyError) as error:
+            raise ValueError(f"preprocessing: {error}") from error
+        return cls(**{**values, "preprocessing": preprocessing})
+
+
+def allows_commercial_use(licence: str | None) -> bool | None:
+    """Return whether ``licence`` (an identifier as the hubs write it) allows commercial use, None where unknown."""
+    if licence is None:
+        return None
+    key = licence.lower()
+    if "-nc-" in key or key.endswith("-nc"):
+        return False
+    return _COMMERCIAL.get(key)
+
+
+def trained_on(tag: str) -> str:
+    """Return in words what data timm's weights ``tag`` names, such as ``augreg_in21k_ft_in1k``; the tag if none."""
+    known = [_DATA[part] for part in tag.split("_") if part in _DATA]
+    return ", then ".join(dict.fromkeys(known)) or tag or "unknown"

@@ -1,0 +1,209 @@
+"""Weights from a file: read without running code, and fitted to a network or refused with all that is wrong."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.errors import WeightsError, several
+from regraft.models.safetensors_header import HeaderError, read_header
+
+_PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
+_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
+_PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
+_SHOWN = 12  # problems of one kind that are listed
+
+State = dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a file of weights holds.
+
+    Attributes:
+        state: tensors by name.
+        metadata: free text by key; empty for pickled files.
+    """
+
+    state: State
+    metadata: dict[str, str]
+
+
+def read_weights(path: Path) -> WeightsFile:
+    """Read a file of weights: ``.safetensors``, or ``.pt``, ``.pth``, ``.bin`` of tensors alone.
+
+    Raises:
+        WeightsError: there is no such file, it is damaged, it holds no tensors, or it would have to run code.
+    """
+    if not path.is_file():
+        raise WeightsError(f"no such weights file: {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    if path.suffix in _PICKLED:
+        return WeightsFile(_tensors(_read_pickled(path), path), {})
+    known = ", ".join(sorted({".safetensors", *_PICKLED}))
+    raise WeightsError(
+        f"{path}: expected a weights file ending in one of {known}; found {path.suffix or 'no ending'!r}"
+    )
+
+
+def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[str, ...]:
+    """Load ``state`` into ``network``, all of it or nothing.
+
+    Prefixes that wrappers add are taken off. The classifier of the pretraining is left out, since `Classifier` has a
+    head of its own. Where names or shapes still differ, timm's own conversion of older checkpoints is tried (it also
+    resamples position tables to another input size). Counters of seen batches may be absent.
+
+    Args:
+        network: a network of timm, made with ``num_classes=0``.
+        state: tensors by name.
+        source: what to call them in a message.
+
+    Returns:
+        Notes worth saying, such as the classifier that was left out.
+
+    Raises:
+        WeightsError: names every tensor that is missing, unexpected, or of another shape.
+    """
+    own = network.state_dict()
+    found = _unprefixed(state, own)
+    notes = _without_classifier(network, found, own)
+    problems = _problems(own, found)
+    if problems:
+        converted = _converted(network, found, own)
+        if converted is None:
+            raise WeightsError(several(f"{source} does not fit the network", problems))
+        found = converted
+    with torch.no_grad():
+        for name, value in own.items():
+            if name in found:
+                value.copy_(found[name])
+    return notes
+
+
+def _read_safetensors(path: Path) -> WeightsFile:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        header = read_header(path)
+        return WeightsFile(load_file(path), header.metadata)
+    except (HeaderError, SafetensorError) as error:
+        raise WeightsError(f"{path} is not a usable weights file: {error}") from error
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _read_pickled(path: Path) -> Any:
+    import pickle
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} holds more than tensors, or is damaged; loading it could run code, so it is not loaded\n"
+            "  save the tensors alone: torch.save(model.state_dict(), FILE), or as .safetensors"
+        ) from error
+    except Exception as error:  # a damaged file can raise almost anything
+        line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise WeightsError(f"{path} is damaged, or not a file of torch.save: {line}") from error
+
+
+def _tensors(value: Any, path: Path) -> State:
+    """Return the tensors by name, out of whatever wraps them."""
+    for _ in range(4):
+        if not isinstance(value, Mapping):
+            break
+        inner = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), Mapping)), None)
+        if inner is None:
+            break
+        value = inner
+    tensors = {}
+    if isinstance(value, Mapping):
+        tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}
+    if not tensors:
+        raise WeightsError(f"{path} holds no tensors by name; found {type(value).__name__}")
+    return tensors
+
+
+def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> State:
+    """Take prefixes off, where that makes more names known to the network; names without the prefix stay."""
+    found = dict(state)
+    for chain in itertools.chain.from_iterable(itertools.product(_PREFIXES, repeat=n) for n in (1, 2, 3)):
+        prefix = "".join(chain)
+        if not any(name.startswith(prefix) for name in state):
+            continue
+        bare = {name.removeprefix(prefix): value for name, value in state.items()}
+        if len(bare) == len(state) and _known(bare, own) > _known(found, own):
+            found = bare
+    return found
+
+
+def _known(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> int:
+    return sum(name in own for name in state)
+
+
+def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Take the classifier of the pretraining out of ``found``, and say so."""
+    names = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
+    names = (names,) if isinstance(names, str) else tuple(names)
+    dropped = {}
+    for name in (*names, "head", "fc", "classifier"):
+        for key in (f"{name}.weight", f"{name}.bias"):
+            if key in found and key not in own:
+                dropped[key] = found.pop(key)
+    classes = {value.shape[0] for key, value in dropped.items() if key.endswith(".weight") and value.ndim > 1}
+    if not classes:
+        return ()
+    return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes is left out",)
+
+
+def _problems(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+    missing = [f"{n}: missing, expected shape {_shape(own[n])}" for n in own if n not in found and not _is_counter(n)]
+    extra = [f"{n}: unexpected, of shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
+    other = [
+        f"{n}: expected shape {_shape(own[n])}, found {_shape(found[n])}"
+        for n in own
+        if n in found and own[n].shape != found[n].shape
+    ]
+    return [line for kind in (other, missing, extra) for line in _bounded(kind)]
+
+
+def _bounded(lines: list[str]) -> list[str]:
+    more = len(lines) - _SHOWN
+    return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more:,} more of this kind"]
+
+
+def _converted(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
+    """Return what timm's conversion of older checkpoints makes of ``found``, if that fits."""
+    module = sys.modules[type(network).__module__]
+    convert: Callable[..., Any] | None = getattr(module, "checkpoint_filter_fn", None)
+    if convert is None:
+        return None
+    try:
+        converted = convert(dict(found), network)
+    except Exception:  # noqa: BLE001 - written for other checkpoints; what does not fit is reported as it was
+        return None
+    if not isinstance(converted, Mapping):
+        return None
+    state = {str(name): value for name, value in converted.items() if isinstance(value, torch.Tensor)}
+    _without_classifier(network, state, own)
+    return None if _problems(own, state) else state
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
+
+
+def _shape(value: torch.Tensor) -> str:
+    return str(tuple(value.shape))

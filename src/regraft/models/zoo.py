@@ -1,0 +1,156 @@
+"""timm's zoo: backbones by name, with their weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.errors import BackboneError
+from regraft.models import hub
+from regraft.models.backbone import Backbone
+from regraft.models.catalogue import BackboneInfo, list_backbones
+from regraft.models.file_format import own_spec
+from regraft.models.names import DEFAULT, configuration, full_name, preprocessing_of
+from regraft.models.packaged import LICENCE, package_of, packaged_file, packaged_state
+from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
+from regraft.models.torchvision_shim import import_timm
+from regraft.models.unfilled import unfilled
+from regraft.models.weights import fit_weights, read_weights
+
+__all__ = ["DEFAULT", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
+
+
+def build_backbone(
+    name: str = DEFAULT,
+    *,
+    weights: Path | str | None = None,
+    size: int | None = None,
+    pretrained: bool = True,
+    seed: int = 0,
+) -> Backbone:
+    """Build a backbone of timm's zoo with its pretrained weights, frozen and in inference mode.
+
+    Args:
+        name: timm's name, also with a tag, such as ``"resnet18.a1_in1k"``. The default needs no network.
+        weights: a local file: ``.safetensors``, ``.pt``, ``.pth``, ``.bin``, or a model file of regraft.
+        size: height and width of the input in pixels; the size of the pretraining if None.
+        pretrained: whether to use weights at all; without, they are random.
+        seed: of random weights.
+
+    Raises:
+        BackboneError: there is no such network, it cannot take this size, or its weights cannot be had here.
+        WeightsError: the file of weights is damaged, or does not fit.
+    """
+    cfg = configuration(name)
+    if weights is not None:
+        return _from_file(name, cfg, Path(weights), size)
+    if not pretrained:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = create_network(name, size)
+        return _assemble(name, network, cfg, size, "random", "nothing: random weights", None)
+    packaged = packaged_file(name)
+    if packaged is not None:
+        network = create_network(name, size, filled=False)
+        fit_weights(network, packaged_state(name, packaged, network), str(package_of(name)))
+        return _assemble(name, network, cfg, size, f"imagenet ({package_of(name)})", "ImageNet-1k", LICENCE)
+    network = _from_hub(name, cfg, size)
+    return _assemble(name, network, cfg, size, full_name(name, cfg), trained_on(cfg.tag or ""), cfg.license)
+
+
+def create_network(name: str, size: int | None = None, *, filled: bool = True, **more: Any) -> nn.Module:
+    """Create timm's network without a classifier.
+
+    Args:
+        name: timm's name.
+        size: height and width of the input; needed where the network is built for one size.
+        filled: whether to fill in random weights; where others are loaded next, that is time lost.
+        more: arguments for ``timm.create_model``.
+
+    Raises:
+        BackboneError: the network cannot take this size.
+    """
+    timm = import_timm()
+    cfg = configuration(name)
+    other = size is not None and tuple(cfg.input_size[1:]) != (size, size)
+    if other and cfg.fixed_input_size:
+        more["img_size"] = size
+    try:
+        with unfilled(active=not filled):
+            network: nn.Module = timm.create_model(name, num_classes=0, **more)
+        if other:
+            _try_size(name, size, more.get("img_size"))
+    except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError) as error:
+        if not other:
+            raise
+        raise BackboneError(
+            f"{name} cannot take photos of {size} × {size} pixels; it was made for {cfg.input_size[1]}"
+        ) from error
+    return network
+
+
+def _try_size(name: str, size: int | None, img_size: int | None) -> None:
+    """Run the network without weights or arithmetic on an input of ``size``."""
+    more = {} if img_size is None else {"img_size": img_size}
+    with torch.device("meta"), torch.no_grad():
+        network = import_timm().create_model(name, num_classes=0, **more).eval()
+        network(torch.empty(1, 3, size or 0, size or 0))
+
+
+def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
+    file = read_weights(path)
+    spec = own_spec(file.metadata)
+    network = create_network(name, size, filled=False)
+    notes = fit_weights(network, file.state, str(path))
+    licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
+    backbone = _assemble(name, network, cfg, size, path.name, data, licence)
+    backbone.notes = tuple(f"{path.name}: {note}" for note in notes)
+    return backbone
+
+
+def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
+    """Let timm download its weights, or take them from an earlier download."""
+    if not cfg.has_weights:
+        raise BackboneError(f"{name} has no pretrained weights\n  give a local file with --weights FILE")
+    more: dict[str, Any] = {"pretrained": True}
+    found = hub.cached_file(cfg)
+    if found is not None and not cfg.custom_load:
+        more["pretrained_cfg_overlay"] = {"file": str(found)}
+    elif found is None:
+        reason = hub.why_unreachable(cfg)
+        if reason:
+            raise BackboneError(_offline(name, reason))
+    try:
+        return create_network(name, size, **more)
+    except BackboneError:
+        raise
+    except Exception as error:  # a download can fail in any way that the hub's libraries know
+        line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise BackboneError(_offline(name, f"the download failed: {line}")) from error
+
+
+def _offline(name: str, reason: str) -> str:
+    return (
+        f"the weights of {name} are not on this machine, and {reason}: give a local file with --weights FILE, "
+        f"or use {DEFAULT}, which needs no network"
+    )
+
+
+def _assemble(
+    name: str, network: nn.Module, cfg: Any, size: int | None, weights: str, data: str, licence: str | None
+) -> Backbone:
+    features: Any = getattr(network, "head_hidden_size", None) or network.num_features
+    spec = BackboneSpec(
+        name=name,
+        weights=weights,
+        trained_on=data,
+        licence=licence,
+        commercial=allows_commercial_use(licence),
+        num_features=int(features),
+        parameters=sum(p.numel() for p in network.parameters()),
+        preprocessing=preprocessing_of(cfg, size),
+    )
+    return Backbone(network, spec)
