@@ -25,8 +25,8 @@ def default(hook: Hook) -> Hook:
 class Callback:
     """Base of all callbacks: override the hooks that you need.
 
-    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds figures by name;
-    at a batch it is the running mean of the epoch so far, computed only if it is looked at.
+    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds figures by
+    name; at a batch it is the running mean of the epoch so far, computed only if it is looked at.
 
     Attributes:
         params: ``{"verbose": ..., "epochs": ..., "steps": ...}`` of the current ``fit``, ``evaluate`` or ``predict``.

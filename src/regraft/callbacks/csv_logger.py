@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TextIO
+from typing import IO, Any, ClassVar
 
 import numpy as np
 
@@ -34,14 +34,15 @@ class CSVLogger(Callback):
         self.append = append
         self.keys: list[str] | None = None
         self._header = True
-        self._file: TextIO | None = None
+        self._file: IO[str] | None = None
         self._writer: Any = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file."""
         self.close()
         self._header = not (self.append and _has_a_line(self.filename))
-        self._file = open(self.filename, "a" if self.append else "w", encoding="utf-8", newline="")
+        mode = "a" if self.append else "w"
+        self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
         self.keys = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import string
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -29,7 +28,7 @@ class ModelCheckpoint(MonitorCallback):
         mode: ``"min"``, ``"max"`` or ``"auto"``.
         save_freq: ``"epoch"``, or a number of batches.
         initial_value_threshold: the first epoch has to improve on this value.
-        **kwargs: of older lessons: ``period``, save every so many epochs; ``options``, which only TensorFlow has use for.
+        **kwargs: of older lessons: ``period``, save every so many epochs; ``options``, of use to TensorFlow only.
 
     Raises:
         TrainingError: an unknown suffix or argument, or a name in ``filepath`` that cannot be filled in.
@@ -166,10 +165,6 @@ class ModelCheckpoint(MonitorCallback):
                     f"There are: {sorted(known)}"
                 )
         return self.filepath.format(**known)
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back the best value and the counters."""
-        super().load_state_dict(state)
 
 
 def _fields_of(template: str) -> tuple[str, ...]:

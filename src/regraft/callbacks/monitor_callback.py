@@ -33,9 +33,8 @@ class MonitorCallback(Callback):
     ) -> None:
         super().__init__()
         if mode not in MODES:
-            raise TrainingError(
-                f"{type(self).__name__}: mode is {mode!r}; expected 'auto', 'min' or 'max'{did_you_mean(str(mode), MODES)}"
-            )
+            near = did_you_mean(str(mode), MODES)
+            raise TrainingError(f"{type(self).__name__}: mode is {mode!r}; expected 'auto', 'min' or 'max'{near}")
         self.monitor = monitor
         self.mode: Mode = mode
         self.best: float | None = baseline
@@ -89,10 +88,8 @@ class MonitorCallback(Callback):
             TrainingError: there is no figure of that name.
         """
         logs = logs or {}
-        if self.monitor == "lr" and "lr" not in logs:
-            found = logs.get("learning_rate")
-        else:
-            found = logs.get(self.monitor)
+        name = "learning_rate" if self.monitor == "lr" and "lr" not in logs else self.monitor
+        found = logs.get(name)
         if found is not None:
             return _number(found)
         if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):

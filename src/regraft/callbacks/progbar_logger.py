@@ -15,8 +15,8 @@ EVERY = 0.1  # seconds between two looks at the figures; a look waits for the de
 class ProgbarLogger(Callback):
     """Show a bar for each epoch and a line with its figures.
 
-    How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and a
-    line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
+    How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and
+    a line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
     """
 
     def __init__(self) -> None:

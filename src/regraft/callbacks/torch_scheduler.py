@@ -19,8 +19,8 @@ class TorchScheduler(Callback):
 
     Args:
         scheduler: the object; its optimizer must be the trainer's.
-        per: step it at the end of every ``"epoch"`` or after every ``"batch"`` that updated the weights; ``"auto"``: per
-            batch for ``OneCycleLR`` and ``CyclicLR``, which are made for it, per epoch for all others.
+        per: step it at the end of every ``"epoch"`` or after every ``"batch"`` that updated the weights; ``"auto"``:
+            per batch for ``OneCycleLR`` and ``CyclicLR``, which are made for it, per epoch for all others.
         monitor: for ``lr_scheduler.ReduceLROnPlateau``, the figure that it is given.
 
     Raises:

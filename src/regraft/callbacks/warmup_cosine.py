@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from regraft.callbacks.callback import Callback, Logs
@@ -41,8 +41,8 @@ class StepSchedule(Callback):
             params = self.params or {}
             if not params.get("steps"):
                 raise TrainingError(
-                    f"{type(self).__name__}: how many batches an epoch has is not known; pass steps=, or steps_per_epoch= "
-                    "to fit"
+                    f"{type(self).__name__}: how many batches an epoch has is not known; pass steps=, or "
+                    "steps_per_epoch= to fit"
                 )
             epochs = params["epochs"] - int(getattr(self.model, "initial_epoch", 0))
             self.total = epochs * math.ceil(params["steps"] / int(getattr(self.model, "accumulate", 1)))
@@ -57,10 +57,6 @@ class StepSchedule(Callback):
         """Add ``learning_rate`` to the logs: that of the epoch's last update."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back the groups' own rates and the place on the curve."""
-        super().load_state_dict(state)
 
 
 class WarmupCosine(StepSchedule):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
@@ -63,7 +63,7 @@ class ArrayBatches:
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return -(-self.size // self.batch_size)
+        return math.ceil(self.size / self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch, from number ``start`` on."""
@@ -96,7 +96,7 @@ class DatasetBatches:
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        return -(-self.size // self.batch_size)
+        return math.ceil(self.size / self.batch_size)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch, from number ``start`` on."""
@@ -152,7 +152,7 @@ def batches_of(
     """
     if _all_arrays(x):
         size = size_of(x)
-        given = batch_size or (-(-size // steps) if steps else 32)
+        given = batch_size or (math.ceil(size / steps) if steps else 32)
         return ArrayBatches((x, y, sample_weight), batch_size=given, shuffle=shuffle, seed=seed)
     if y is not None or sample_weight is not None:
         name = "y" if y is not None else "sample_weight"
@@ -209,7 +209,7 @@ def split_off(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[A
             f"validation_split cuts arrays and data sets, not a {type(x).__name__}; pass validation_data instead"
         )
     size = size_of(x) if arrays else len(x)
-    cut = int(np.floor(size * (1.0 - share)))
+    cut = math.floor(size * (1.0 - share))
     if cut in (0, size):
         raise TrainingError(f"{size} samples cannot be split with validation_split={share}: one part would be empty")
     if not arrays:

@@ -11,8 +11,8 @@ from regraft.errors import TrainingError, several
 def check_validation(callbacks: Iterable[Any], names: Sequence[str], has_validation: bool) -> None:
     """Check that there is validation data where a callback needs it.
 
-    A callback needs it if its ``needs_validation()`` says so, or, as Keras's own have no such method, if its ``monitor``
-    begins with ``val_``. A figure that the trainer does not make itself (another callback may) is let pass.
+    A callback needs it if its ``needs_validation()`` says so, or, as Keras's own have no such method, if its
+    ``monitor`` begins with ``val_``. A figure that the trainer does not make itself (another callback may) is let pass.
 
     Args:
         callbacks: all callbacks of ``fit``.
@@ -60,7 +60,11 @@ def check_directions(callbacks: Iterable[Any]) -> None:
 
 
 def validates(epoch: int, frequency: int | Sequence[int]) -> bool:
-    """Return whether epoch ``epoch`` (from 0) ends with validation: every so many epochs, or after those listed (from 1).
+    """Return whether epoch ``epoch`` (from 0) ends with validation.
+
+    Args:
+        epoch: number of the epoch, counted from 0.
+        frequency: validate every so many epochs, or after those listed, counted from 1.
 
     Raises:
         TrainingError: ``frequency`` is neither.

@@ -12,10 +12,10 @@ from regraft.errors import TrainingError
 
 
 class EMA:
-    """The moving average of a module's trainable parameters: ``average = momentum * average + (1 - momentum) * weight``.
+    """The moving average of a module's trainable parameters.
 
-    As Keras's ``use_ema``: the first update sets the average to the weights, and at the end of ``fit`` the weights become
-    the average.
+    ``average = momentum * average + (1 - momentum) * weight`` after each update, as Keras's ``use_ema``: the first one
+    sets the average to the weights, and at the end of ``fit`` the weights become the average.
 
     Args:
         module: whose parameters are averaged; buffers are not.

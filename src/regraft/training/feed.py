@@ -109,7 +109,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Fee
 
 
 def with_validation(x: Any, y: Any, sample_weight: Any, split: float, data: Any) -> tuple[tuple[Any, Any, Any], Any]:
-    """Return ``(x, y, sample_weight)`` to train on and the validation data: that given, split off, or brought by ``x``."""
+    """Return ``(x, y, sample_weight)`` to train on, and the validation data: given, split off, or brought by ``x``."""
     if data is not None:
         return (x, y, sample_weight), data
     if split:

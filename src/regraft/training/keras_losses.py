@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 EPSILON = 1e-7
 
@@ -56,7 +56,7 @@ def mean_squared_logarithmic_error(output: Tensor, target: Tensor) -> Tensor:
 def huber(output: Tensor, target: Tensor) -> Tensor:
     """Return the Huber loss with ``delta = 1``."""
     output, target = _same_rank(output, target)
-    return _last(F.huber_loss(output, target, reduction="none"))
+    return _last(functional.huber_loss(output, target, reduction="none"))
 
 
 def log_cosh(output: Tensor, target: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def kl_divergence(output: Tensor, target: Tensor) -> Tensor:
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
     """Return the cosine between output and target with its sign turned, so that less is better."""
     output, target = _same_rank(output, target)
-    return -F.cosine_similarity(output, target, dim=-1)
+    return -functional.cosine_similarity(output, target, dim=-1)
 
 
 def _signs(target: Tensor) -> Tensor:

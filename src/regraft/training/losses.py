@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training import keras_losses
@@ -18,19 +18,19 @@ from regraft.training import keras_losses
 Takes = Literal["logits", "probabilities", "any"]
 
 TORCH_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": F.cross_entropy,
-    "nll_loss": F.nll_loss,
-    "binary_cross_entropy": F.binary_cross_entropy,
-    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
-    "bce_with_logits": F.binary_cross_entropy_with_logits,
-    "mse_loss": F.mse_loss,
-    "l1_loss": F.l1_loss,
-    "smooth_l1_loss": F.smooth_l1_loss,
-    "huber_loss": F.huber_loss,
-    "kl_div": F.kl_div,
-    "poisson_nll_loss": F.poisson_nll_loss,
-    "soft_margin_loss": F.soft_margin_loss,
-    "multilabel_soft_margin_loss": F.multilabel_soft_margin_loss,
+    "cross_entropy": functional.cross_entropy,
+    "nll_loss": functional.nll_loss,
+    "binary_cross_entropy": functional.binary_cross_entropy,
+    "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
+    "bce_with_logits": functional.binary_cross_entropy_with_logits,
+    "mse_loss": functional.mse_loss,
+    "l1_loss": functional.l1_loss,
+    "smooth_l1_loss": functional.smooth_l1_loss,
+    "huber_loss": functional.huber_loss,
+    "kl_div": functional.kl_div,
+    "poisson_nll_loss": functional.poisson_nll_loss,
+    "soft_margin_loss": functional.soft_margin_loss,
+    "multilabel_soft_margin_loss": functional.multilabel_soft_margin_loss,
 }
 LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
 
@@ -82,8 +82,8 @@ class Loss:
         values = self.each(output, target) if self.each else self.mean(output, target)
         if values.ndim == 0:
             raise TrainingError(
-                f"the loss {self.name} gives one number for the batch, so samples cannot be weighted; let it return one "
-                "loss per sample"
+                f"the loss {self.name} gives one number for the batch, so samples cannot be weighted; let it return "
+                "one loss per sample"
             )
         weight = weight.to(values.dtype)
         weighted = values * weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
@@ -93,8 +93,8 @@ class Loss:
         self._checked = True
         if isinstance(output, Tensor) and not bool(((output >= -1e-4) & (output <= 1 + 1e-4)).all()):
             raise TrainingError(
-                f"loss={self.name!r} is Keras's, which takes probabilities, but the module gives values outside 0 to 1; "
-                "use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
+                f"loss={self.name!r} is Keras's, which takes probabilities, but the module gives values outside 0 to "
+                "1; use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
             )
 
 
@@ -142,7 +142,7 @@ def _by_name(name: str) -> Loss:
 
 
 def _suiting(target: Any, output: Any) -> Any:
-    """Give the target of a loss on logits the type that torch insists on: int64 classes, or floats of the output's shape."""
+    """Give the target of a loss on logits the type that torch insists on: int64 classes, or floats as the output."""
     if not isinstance(target, Tensor) or not isinstance(output, Tensor):
         return target
     if target.is_floating_point():

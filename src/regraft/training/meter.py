@@ -30,9 +30,9 @@ class Meter:
         self,
         metrics: Any = None,
         weighted: Any = None,
-        takes_logits: Callable[[str | None, int], bool] = lambda name, position: False,
+        takes_logits: Callable[[str | None, int], bool] | None = None,
     ) -> None:
-        self._takes_logits = takes_logits
+        self._takes_logits = takes_logits or _never
         self.metrics: dict[str | None, list[Metric]] = {}
         for given, counted in ((metrics, False), (weighted, True)):
             for output, some in _by_output(given).items():
@@ -164,3 +164,7 @@ def _make_unique(output: str | None, metrics: list[Metric]) -> None:
         count = seen.get(name, 0)
         seen[name] = count + 1
         metric.name = f"{name}_{count}" if count else name
+
+
+def _never(output: str | None, position: int) -> bool:
+    return False

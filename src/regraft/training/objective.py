@@ -47,9 +47,9 @@ class Objective:
     """The loss of a batch over all outputs of a module.
 
     Args:
-        loss: a name, a torch loss or a function for one output or for each of them alike; a list or a dict by output for
-            different ones (None: no loss for that output). A function that is no torch loss is handed all outputs and
-            targets as they are.
+        loss: a name, a torch loss or a function for one output or for each of them alike; a list or a dict by output
+            for different ones (None: no loss for that output). A function that is no torch loss is handed all outputs
+            and targets as they are.
         loss_weights: what each output's loss is multiplied by: a number, or a list or dict by output.
 
     Raises:

@@ -11,9 +11,9 @@ import torch
 class OptimizerView:
     """A torch optimizer whose learning rate can be read and set as a Keras optimizer's.
 
-    With several parameter groups ``learning_rate`` is that of the *leading* group: the one with the largest rate when the
-    view was made (in layer-wise decaying rates, the topmost). Setting it multiplies the rates of all groups by the same
-    factor, so that they keep their ratio.
+    With several parameter groups ``learning_rate`` is that of the *leading* group: the one with the largest rate when
+    the view was made (in layer-wise decaying rates, the topmost). Setting it multiplies the rates of all groups by the
+    same factor, so that they keep their ratio.
 
     Args:
         optimizer: the torch optimizer; whatever is not found here is looked up there.

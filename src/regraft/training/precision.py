@@ -17,7 +17,7 @@ class Precision:
     """How a step computes.
 
     Args:
-        name: ``"fp32"``; ``"bf16"``: torch's autocast, weights stay fp32; ``"fp16"``: autocast with loss scaling, on CUDA.
+        name: ``"fp32"``; ``"bf16"``: torch's autocast, weights stay fp32; ``"fp16"``: on CUDA, with loss scaling.
         device: where the step runs.
 
     Raises:

@@ -67,7 +67,7 @@ class TrainingState:
         self._stop = True
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from what `state_dict` returned: at once, or, inside ``on_train_begin``, when all callbacks have begun."""
+        """Go on from what `state_dict` returned; inside ``on_train_begin``, as soon as all callbacks have begun."""
         if self._callbacks is not None and self._callbacks.running is not None:
             self._pending = state
         else:

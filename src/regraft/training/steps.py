@@ -18,7 +18,7 @@ from regraft.training.structure import as_tensor, size_of, tree_map
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:
-    """Return a batch as ``(x, y, weight)``; what it lacks is None. A list or tuple is (x,), (x, y) or (x, y, weight)."""
+    """Return a batch, which is x, (x,), (x, y) or (x, y, weight), as ``(x, y, weight)``; what it lacks is None."""
     if isinstance(batch, (tuple, list)):
         x, y, weight = (*batch, None, None)[:3]
         return x, y, weight

@@ -7,37 +7,25 @@ from contextlib import closing
 from typing import Any
 
 import torch
-from torch import nn
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
-from regraft.errors import TrainingError
-from regraft.screen import Screen, screen_for
 from regraft.training.checks import check_directions, check_validation, validates
-from regraft.training.device import chosen_device
-from regraft.training.ema import EMA
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
-from regraft.training.meter import Meter
-from regraft.training.objective import Objective
-from regraft.training.optimizers import optimizer_of
-from regraft.training.precision import Precision, PrecisionName
-from regraft.training.state import TrainingState
-from regraft.training.steps import ClassWeights, Forward, TrainStep, Update, call, moved, unpack
+from regraft.training.setup import Setup, Verbose
+from regraft.training.steps import call, moved, unpack
 from regraft.training.structure import concatenate, to_numpy, tree_map
-from regraft.training.surface import KerasSurface
-
-Verbose = int | str
 
 
-class Trainer(TrainingState, KerasSurface):
+class Trainer(Setup):
     """Trains, evaluates and runs a torch module.
 
     Args:
-        module: any ``torch.nn.Module``. A tuple of inputs becomes its arguments, a dict its keyword arguments; its output
-            may be a tensor, a tuple or a dict.
+        module: any ``torch.nn.Module``. A tuple of inputs becomes its arguments, a dict its keyword arguments; its
+            output may be a tensor, a tuple or a dict.
         optimizer: a name, a torch optimizer, or a function that builds one from the parameters (`optimizer_of`).
         loss: a name, a torch loss, or a function of (output, target); a list or dict of them by output (`Objective`).
-        metrics: names, torchmetrics objects, functions of (output, target), or ``(name, any of these)``; a dict by output.
+        metrics: names, torchmetrics objects, functions of (output, target), ``(name, any of these)``; a dict by output.
         weighted_metrics: metrics in which samples count by their weight.
         loss_weights: factors of the losses of several outputs.
         learning_rate: of an optimizer given by name or function.
@@ -62,46 +50,6 @@ class Trainer(TrainingState, KerasSurface):
         TrainingError: an argument is none of the above; the message says what is expected.
     """
 
-    def __init__(
-        self,
-        module: nn.Module,
-        optimizer: Any = None,
-        loss: Any = None,
-        metrics: Any = None,
-        *,
-        weighted_metrics: Any = None,
-        loss_weights: Any = None,
-        learning_rate: float | None = None,
-        parameters: Any = None,
-        device: str | torch.device | None = None,
-        precision: PrecisionName = "fp32",
-        accumulate: int = 1,
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        ema: float | None = None,
-        ema_overwrite_frequency: int | None = None,
-        compile: bool | Mapping[str, Any] = False,
-        seed: int = 0,
-        screen: Screen | None = None,
-    ) -> None:
-        super().__init__()
-        if accumulate < 1:
-            raise TrainingError(f"accumulate is {accumulate}; expected 1 batch or more for an update")
-        self.device = chosen_device(device, module)
-        self.module = module.to(self.device)
-        self.optimizer = None if optimizer is None else optimizer_of(optimizer, module, learning_rate, parameters)
-        self.objective = None if loss is None else Objective(loss, loss_weights)
-        self.precision = Precision(precision, self.device)
-        self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
-        self.accumulate, self.clip_norm, self.clip_value = accumulate, clip_norm, clip_value
-        self.seed = seed
-        self.screen = screen or screen_for()
-        self._metrics = (metrics, weighted_metrics)
-        self._forward: Any = (
-            torch.compile(module, **(compile if isinstance(compile, Mapping) else {})) if compile else module
-        )
-        self.meter = self._new_meter()
-
     def fit(
         self,
         x: Any = None,
@@ -124,9 +72,9 @@ class Trainer(TrainingState, KerasSurface):
         """Train the module.
 
         Args:
-            x: tensors or arrays (in tuples or dicts where there are several), a ``Dataset``, a ``DataLoader``, an iterable
-                or generator of batches ``(x, y)`` or ``(x, y, weight)``, or a `BatchSource`. A data set with an attribute
-                ``validation`` brings its own validation data.
+            x: tensors or arrays (in tuples or dicts where there are several), a ``Dataset``, a ``DataLoader``, an
+                iterable or generator of batches ``(x, y)`` or ``(x, y, weight)``, or a `BatchSource`. A data set with
+                an attribute ``validation`` brings its own validation data.
             y: targets, where ``x`` is tensors or arrays.
             batch_size: 32 if None, where ``x`` is not batches already.
             epochs: the number of the last epoch, counted from 1.
@@ -152,10 +100,10 @@ class Trainer(TrainingState, KerasSurface):
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
-        hooks = self._hooks(callbacks, verbose, epochs, training.num_batches, history=True)
+        hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
         check_validation(hooks.callbacks, self.metrics_names, validation is not None)
         check_directions(hooks.callbacks)
-        step = self._train_step(class_weight, training.num_batches)
+        step = self.train_step(class_weight, training.num_batches)
         logs: dict[str, Any] = {}
         self.begin(hooks, initial_epoch)
         with closing(hooks):
@@ -194,16 +142,16 @@ class Trainer(TrainingState, KerasSurface):
         callbacks: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """Return the loss and the metrics of data: a dict, a list in the order of `metrics_names`, or the loss alone."""
+        """Return the loss and the metrics of data: a dict, a list as `metrics_names`, or the loss alone."""
         feed = feed_of(x, y, sample_weight, batch_size, steps)
-        hooks = self._hooks(callbacks, verbose, 1, feed.num_batches)
+        hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         self.module.eval()
         with closing(hooks):
             logs = self._test(feed, hooks)
         return logs if return_dict else _listed(logs)
 
     def _test(self, feed: Feed, hooks: CallbackList) -> dict[str, Any]:
-        forward, meter = self._forward_step(), self._new_meter()
+        forward, meter = self.forward_step(), self.new_meter()
         self.stop_evaluating = False
         hooks.on_test_begin()
         with torch.no_grad():
@@ -227,7 +175,7 @@ class Trainer(TrainingState, KerasSurface):
     ) -> Any:
         """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
         feed = feed_of(x, None, None, batch_size, steps)
-        hooks = self._hooks(callbacks, verbose, 1, feed.num_batches)
+        hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         self.module.eval()
         self.stop_predicting = False
         outputs: list[Any] = []
@@ -247,7 +195,7 @@ class Trainer(TrainingState, KerasSurface):
         """Return the outputs of the module for one batch, as tensors without gradient."""
         x = moved(unpack(batch)[0], self.device)
         with torch.no_grad(), self.precision.autocast():
-            return call(self._forward, x)
+            return call(self.forward, x)
 
     def train_on_batch(
         self,
@@ -260,7 +208,7 @@ class Trainer(TrainingState, KerasSurface):
         """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""
         self.module.train()
         self.meter.reset()
-        step = self._train_step(class_weight, 1)
+        step = self.train_step(class_weight, 1)
         step((x, y, sample_weight), 0, self.meter)
         logs = dict(self.meter.logs())
         return logs if return_dict else _listed(logs)
@@ -268,9 +216,9 @@ class Trainer(TrainingState, KerasSurface):
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return the loss and the metrics of one batch, as `evaluate` does."""
         self.module.eval()
-        meter = self._new_meter()
+        meter = self.new_meter()
         with torch.no_grad():
-            self._forward_step()((x, y, sample_weight), meter)
+            self.forward_step()((x, y, sample_weight), meter)
         logs = dict(meter.logs())
         return logs if return_dict else _listed(logs)
 
@@ -279,45 +227,7 @@ class Trainer(TrainingState, KerasSurface):
         self.module.eval()
         return tree_map(to_numpy, self.predict_step((x,)))
 
-    @property
-    def metrics_names(self) -> list[str]:
-        """The names of the figures that a batch gives, ``loss`` first."""
-        return self.meter.names()
-
-    def metric_directions(self) -> dict[str, str]:
-        """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
-        return self.meter.directions()
-
-    def _hooks(
-        self, callbacks: Any, verbose: Verbose, epochs: int, steps: int | None, *, history: bool = False
-    ) -> CallbackList:
-        if isinstance(callbacks, CallbackList):
-            return callbacks
-        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
-        return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
-
-    def _new_meter(self) -> Meter:
-        return Meter(*self._metrics, self.objective.takes_logits if self.objective else _never)
-
-    def _forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
-        if self.objective is None:
-            raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
-        weights = ClassWeights(class_weight, self.device) if class_weight else None
-        return Forward(self._forward, self.objective, self.precision, self.device, weights)
-
-    def _train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
-        if self.optimizer is None:
-            raise TrainingError("the Trainer was made without an optimizer; pass optimizer=, such as optimizer='adam'")
-        self.optimizer.torch.zero_grad()
-        clip = (self.clip_norm, self.clip_value)
-        update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
-        return TrainStep(self._forward_step(class_weight), update, steps)
-
 
 def _listed(logs: Mapping[str, Any]) -> Any:
     values = list(logs.values())
     return values[0] if len(values) == 1 else values
-
-
-def _never(name: str | None, position: int) -> bool:
-    return False

@@ -121,7 +121,7 @@ def _read_safetensors(path: Path) -> Content:
 
     with safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118: no mapping
+        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
 
 
 def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -1,0 +1,102 @@
+"""What a `Trainer` is made of, and how its steps are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from regraft.callbacks.callback_list import CallbackList
+from regraft.errors import TrainingError
+from regraft.screen import Screen, screen_for
+from regraft.training.device import chosen_device
+from regraft.training.ema import EMA
+from regraft.training.meter import Meter
+from regraft.training.objective import Objective
+from regraft.training.optimizers import optimizer_of
+from regraft.training.precision import Precision, PrecisionName
+from regraft.training.state import TrainingState
+from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
+from regraft.training.surface import KerasSurface
+
+Verbose = int | str
+
+
+class Setup(TrainingState, KerasSurface):
+    """The parts of a `Trainer`; its arguments are described there."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        weighted_metrics: Any = None,
+        loss_weights: Any = None,
+        learning_rate: float | None = None,
+        parameters: Any = None,
+        device: str | torch.device | None = None,
+        precision: PrecisionName = "fp32",
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        ema_overwrite_frequency: int | None = None,
+        compile: bool | Mapping[str, Any] = False,  # noqa: A002 (its name in Keras and torch)
+        seed: int = 0,
+        screen: Screen | None = None,
+    ) -> None:
+        super().__init__()
+        if accumulate < 1:
+            raise TrainingError(f"accumulate is {accumulate}; expected 1 batch or more for an update")
+        self.device = chosen_device(device, module)
+        self.module = module.to(self.device)
+        self.optimizer = None if optimizer is None else optimizer_of(optimizer, module, learning_rate, parameters)
+        self.objective = None if loss is None else Objective(loss, loss_weights)
+        self.precision = Precision(precision, self.device)
+        self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
+        self.accumulate, self.clip_norm, self.clip_value = accumulate, clip_norm, clip_value
+        self.seed = seed
+        self.screen = screen or screen_for()
+        self._metrics = (metrics, weighted_metrics)
+        self.forward: Any = (
+            torch.compile(module, **(compile if isinstance(compile, Mapping) else {})) if compile else module
+        )
+        self.meter = self.new_meter()
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """The names of the figures that a batch gives, ``loss`` first."""
+        return self.meter.names()
+
+    def metric_directions(self) -> dict[str, str]:
+        """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
+        return self.meter.directions()
+
+    def hooks_of(
+        self, callbacks: Any, verbose: Verbose, epochs: int, steps: int | None, *, history: bool = False
+    ) -> CallbackList:
+        if isinstance(callbacks, CallbackList):
+            return callbacks
+        params = {"verbose": verbose, "epochs": epochs, "steps": steps}
+        return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
+
+    def new_meter(self) -> Meter:
+        return Meter(*self._metrics, self.objective.takes_logits if self.objective else None)
+
+    def forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
+        if self.objective is None:
+            raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
+        weights = ClassWeights(class_weight, self.device) if class_weight else None
+        return Forward(self.forward, self.objective, self.precision, self.device, weights)
+
+    def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
+        if self.optimizer is None:
+            raise TrainingError("the Trainer was made without an optimizer; pass optimizer=, such as optimizer='adam'")
+        self.optimizer.torch.zero_grad()
+        clip = (self.clip_norm, self.clip_value)
+        update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
+        return TrainStep(self.forward_step(class_weight), update, steps)
