@@ -84,12 +84,8 @@ class Manifest:
         Raises:
             OSError: it cannot be written there.
         """
-        text = io.StringIO(newline="")
-        out = csv.writer(text, lineterminator="\n")
-        out.writerow(COLUMNS)
-        for e in self.entries:
-            out.writerow((e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why))
-        write_text(path, text.getvalue())
+        rows = [(e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why) for e in self.entries]
+        write_text(path, "".join(map(_line, (COLUMNS, *rows))))
 
     @classmethod
     def read(cls, path: Path | str, root: Path | str | None = None) -> Manifest:
@@ -112,6 +108,15 @@ class Manifest:
         if problems:
             raise RunFolderError(several(str(path), problems))
         return cls(base, class_order(entry.label for entry in entries if entry.status == "ok"), entries)
+
+
+def _line(fields: Iterable[str]) -> str:
+    """Return a line of CSV; the standard writer leaves a bare carriage return unquoted before Python 3.13."""
+    return ",".join(_quoted(field) for field in fields) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _parse(rows: Iterable[list[str]], base: Path) -> tuple[list[Entry], list[str]]:

@@ -1,0 +1,21 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def photos_root() -> Path:
+    """The folder of real photos (flowers5, hymenoptera); tests that need it are skipped where it is absent."""
+    root = Path(os.environ.get("REGRAFT_TEST_PHOTOS", REPOSITORY.parent / "shared" / "photos"))
+    if not root.is_dir():
+        pytest.skip(
+            f"no real photos at {root}; set REGRAFT_TEST_PHOTOS to a folder that holds hymenoptera and flowers5"
+        )
+    return root
