@@ -63,7 +63,7 @@ def own(data: Path, steps: int) -> float:
     classifier = Classifier(backbone, manifest.classes)
     classifier.unfreeze("all")
     groups = classifier.parameter_groups(LEARNING_RATE, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
-    trainer = Trainer(classifier, optimizer=torch.optim.AdamW(groups), loss="sparse_categorical_crossentropy")
+    trainer = Trainer(classifier, optimizer=torch.optim.AdamW(groups), loss="cross_entropy")
     labels = [manifest.classes.index(entry.label) for entry in entries]
     source = PhotoBatches(
         entries,

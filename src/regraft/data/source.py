@@ -41,7 +41,7 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def find_photos(root: Path | str, labels: Path | str | None = None) -> Source:
+def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class: bool = False) -> Source:
     """Find the photos in a folder: one folder per class, or train/ and val/ with such folders, or as a CSV says.
 
     Nothing is read but the first bytes of files whose names claim nothing.
@@ -49,12 +49,19 @@ def find_photos(root: Path | str, labels: Path | str | None = None) -> Source:
     Args:
         root: the folder.
         labels: a CSV with the columns path, label and, if wanted, split and group.
+        one_class: whether photos of a single class will do, as they do for measuring a classifier.
 
     Raises:
         PhotosError: there is no such folder, it cannot be read, it holds no photos, no class folders, or only one;
             or the CSV is wrong.
     """
-    root = Path(root)
+    source = _found(Path(root), labels)
+    if not one_class:
+        complaints.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
+    return source
+
+
+def _found(root: Path, labels: Path | str | None) -> Source:
     inside, skipped = _top(root)
     if labels is not None:
         table = read_table(Path(labels), root)
@@ -158,7 +165,7 @@ def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped)
 
 
 def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:
-    """Give each class one spelling, put everything in order, and check that there are two classes."""
+    """Give each class one spelling, and put everything in order."""
     photos = list(photos)
     spelling = one_spelling(photo.label for photo in photos)
     merged = sorted(label for label, shown in spelling.items() if label != shown)
@@ -172,7 +179,6 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
         for photo in photos
     ]
     classes = class_order(photo.label for photo in photos)
-    complaints.check_two_classes(root, classes, len(photos), layout)
     given = frozenset(photo.split for photo in photos if photo.split is not None)
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
     return Source(root, ordered, classes, tuple(sorted(skipped)), given, layout, tuple(notes))

@@ -92,28 +92,18 @@ def carve(entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mappi
 def take_given(manifest: Manifest) -> tuple[str, ...]:
     """Put every usable photo on the side that the folder or the CSV gives it.
 
-    A photo that is given on two sides would be measured on after it was learnt from: its copies on the side that is
-    learnt from are put aside.
-
     Returns:
-        What is worth saying.
+        What is worth saying: how many photos are on two sides, so that figures are measured on what was learnt from.
     """
-    held_out: dict[str, Entry] = {}
-    for side in _HELD_OUT_FIRST:
-        for entry in manifest.usable:
-            if entry.given == side:
-                held_out.setdefault(entry.content, entry)
-    moved = 0
+    sides: dict[str, set[Side | None]] = defaultdict(set)
     for entry in manifest.usable:
-        first = held_out.get(entry.content)
-        if first is not None and first.given != entry.given:
-            manifest.set_aside(entry, f"an exact copy of {first.name}, which is held out for {first.given}")
-            moved += 1
-        else:
-            entry.side = entry.given
-    if not moved:
+        entry.side = entry.given
+        sides[entry.content].add(entry.given)
+    straddling = sum(len(found) > 1 for found in sides.values())
+    if not straddling:
         return ()
-    return (f"{moved:,} photos were given on two sides: they are held out, and not learnt from",)
+    are = "photo is" if straddling == 1 else "photos are"
+    return (f"{straddling:,} {are} on two sides of the given split, as exact copies: figures will flatter",)
 
 
 def check_split(manifest: Manifest) -> None:

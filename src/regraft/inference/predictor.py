@@ -90,17 +90,19 @@ class Predictor:
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...
     @overload
-    def predict(self, photos: Sequence[Path | str | Image]) -> list[Prediction]: ...
-    def predict(self, photos: Path | str | Image | Sequence[Path | str | Image]) -> Prediction | list[Prediction]:
+    def predict(self, photos: list[Path | str | Image] | tuple[Path | str | Image, ...]) -> list[Prediction]: ...
+    def predict(
+        self, photos: Path | str | Image | list[Path | str | Image] | tuple[Path | str | Image, ...]
+    ) -> Prediction | list[Prediction]:
         """Classify one photo, or several: paths or PIL images.
 
         A photo that cannot be read gives a `Prediction` with an ``error`` instead of a label.
         """
-        if isinstance(photos, (str, Path)) or not isinstance(photos, Sequence):
+        if not isinstance(photos, (list, tuple)):
             return self._one(photos)
         if any(not isinstance(photo, (str, Path)) for photo in photos):
             return [self._one(photo) for photo in photos]
-        return list(self.stream([Path(p) for p in photos if isinstance(p, (str, Path))]))
+        return list(self.stream(Path(p) for p in photos if isinstance(p, (str, Path))))
 
     def stream(self, paths: Iterable[Path], bar: Bar | None = None) -> Iterator[Prediction]:
         """Classify the photos at ``paths`` one after another, in bounded memory; the order is kept."""

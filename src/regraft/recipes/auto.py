@@ -102,7 +102,6 @@ def _epoch_seconds(job: Job, plan: Plan, parts: Parts) -> float:
     classifier = Classifier(job.backbone, job.photos.classes)
     classifier.unfreeze(plan.unfreeze)
     step = step_seconds(classifier, plan.batch_size)
-    classifier.freeze()
     return step * len(parts.train) / plan.batch_size + len(parts.choose) * _photo_seconds(job)
 
 

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.callbacks import EarlyStopping
+from regraft.callbacks import EarlyStopping, WarmupCosine
+from regraft.data.manifest import Entry
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.randomness import permutation
 from regraft.recipes.fine_tune import balanced_weights
@@ -22,7 +23,7 @@ from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import gradient_parts
 from regraft.recipes.probing import probe_classifier, solve_probe
 from regraft.recipes.recorder import Recorder
-from regraft.training import Trainer, WarmupCosine
+from regraft.training import Trainer
 
 EPOCHS = 30
 LEARNING_RATE = 1e-3
@@ -65,12 +66,12 @@ def run(job: Job) -> Outcome:
     trainer = Trainer(
         head,
         optimizer=torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=WEIGHT_DECAY),
-        loss="sparse_categorical_crossentropy",
+        loss="cross_entropy",
         metrics=["accuracy"],
         device="cpu",
     )
 
-    def batches(entries: Sequence, values: NDArray[np.float32], seed: int | None) -> FeatureBatches:
+    def batches(entries: Sequence[Entry], values: NDArray[np.float32], seed: int | None) -> FeatureBatches:
         x = torch.from_numpy((values - mean) / scale)
         return FeatureBatches(x, torch.from_numpy(job.photos.labels(entries)), batch_size, seed)
 

@@ -9,7 +9,6 @@ Normalisation statistics stay those of the pretraining. The epoch with the lowes
 
 from __future__ import annotations
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from regraft.callbacks import EarlyStopping
+from regraft.callbacks import EarlyStopping, WarmupCosine
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
 from regraft.data.views import Augmentation
@@ -31,7 +30,7 @@ from regraft.recipes.photos import gradient_parts
 from regraft.recipes.precision import training_precision
 from regraft.recipes.probing import probe_classifier, solve_probe
 from regraft.recipes.recorder import BudgetEnd, Recorder
-from regraft.training import Trainer, WarmupCosine
+from regraft.training import Trainer
 
 EPOCHS = 4
 LEARNING_RATE = 3e-4
@@ -119,7 +118,8 @@ def tune(
         choose: photos whose log-loss decides which epoch is kept; without any, the last epoch is kept.
         reserve: seconds of the budget to leave for what comes after.
     """
-    classifier = copy.deepcopy(probe_classifier(job, start))  # the job's own backbone stays as it was pretrained
+    classifier = Classifier(job.backbone, job.photos.classes)  # a copy: the job's backbone stays as it was pretrained
+    classifier.load_state_dict(probe_classifier(job, start).state_dict())
     classifier.unfreeze(plan.unfreeze)
     before = block_checksums(classifier)
     groups = classifier.parameter_groups(plan.lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
@@ -127,7 +127,7 @@ def tune(
     trainer = Trainer(
         classifier,
         optimizer=torch.optim.AdamW(groups, lr=plan.lr),
-        loss="sparse_categorical_crossentropy",
+        loss="cross_entropy",
         metrics=["accuracy"],
         precision=training_precision(job, classifier, plan.batch_size, len(train) * plan.epochs),
         device=job.device,

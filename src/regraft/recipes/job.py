@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.data.loader import default_workers
-from regraft.data.manifest import Entry
+from regraft.data.manifest import Entry, check_usable
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore, MemoryStore
@@ -77,8 +77,6 @@ def first_pass(job: Job) -> None:
     Raises:
         PhotosError: too little is left.
     """
-    from regraft.data.manifest import check_usable
-
     entries = job.photos.usable
     engine = EagerEngine(job.backbone, device=job.device)
     begun = time.monotonic()
@@ -92,9 +90,8 @@ def first_pass(job: Job) -> None:
         job.photos.manifest.set_aside(entries[position], why)
     if found.failed:
         say_aside([entries[position] for position, _ in found.failed], job.screen)
-        check_usable(job.photos.manifest)
-        for note in divide(job.photos, job.config):
-            job.screen.line("split", note)
+        for note in (*check_usable(job.photos.manifest), *divide(job.photos, job.config)):
+            job.screen.warn(note)
     speed = found.computed / max(spent, 1e-9)
     job.screen.line(
         "features", f"{found.computed:,} photos · {speed:,.0f} photos/s · {found.from_store:,} from the store"

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
-from regraft.data.split import assign, check_split
+from regraft.data.split import assign, carve, check_split, take_given
 from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.run.folder import open_folder
 from regraft.screen import Screen
@@ -32,13 +32,16 @@ class Photos:
 
     Attributes:
         manifest: every file and its fate.
-        classes: names of the classes, in the order of the classifier's outputs.
         given: sides that the folder or the CSV gives; empty where regraft splits.
     """
 
     manifest: Manifest
-    classes: tuple[str, ...]
     given: frozenset[Side]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of the classifier's outputs."""
+        return self.manifest.classes
 
     @property
     def usable(self) -> list[Entry]:
@@ -70,9 +73,11 @@ def gather(config: TrainConfig, screen: Screen) -> Photos:
     workers = default_workers() if config.workers is None else config.workers
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    photos = Photos(manifest, manifest.classes, source.given_split)
-    check_usable(manifest)
+    photos = Photos(manifest, source.given_split)
+    notes = check_usable(manifest)
     _say_found(photos, config.photos, screen)
+    for note in (*source.notes, *notes):
+        screen.warn(note)
     return photos
 
 
@@ -87,12 +92,11 @@ def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
     """
     usable = photos.usable
     if photos.given:
-        for entry in usable:
-            entry.side = entry.given
+        notes = take_given(photos.manifest)
         check_split(photos.manifest)
-        return ()
+        return notes
     keep = _earlier_sides(config.split_from) if config.split_from is not None else None
-    split = assign(usable, seed=config.split_seed, fractions=config.split, keep=keep)
+    split = assign(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=_groups(usable))
     for entry in usable:
         entry.side = split.sides[entry.content]
     check_split(photos.manifest)
@@ -126,11 +130,6 @@ def _say_found(photos: Photos, root: Path, screen: Screen) -> None:
     if skipped:
         parts.append(f"{skipped:,} other files skipped")
     screen.line("photos", " · ".join(parts), str(root))
-    counts = Counter(entry.label for entry in photos.usable)
-    few = [name for name in photos.classes if counts[name] == 1]
-    if few:
-        names = ", ".join(few[:5]) + (" …" if len(few) > 5 else "")
-        screen.warn(f"a single photo of {names}: it can be learnt from but not tested on")
 
 
 def _first(aside: Sequence[Entry]) -> str:
@@ -144,12 +143,13 @@ def say_aside(entries: Sequence[Entry], screen: Screen) -> None:
         screen.warn(f"{len(entries):,} put aside ({_first(entries)})")
 
 
+def _groups(entries: Sequence[Entry]) -> dict[str, str]:
+    return {entry.content: entry.group for entry in entries if entry.group}
+
+
 def _earlier_sides(run: Path) -> dict[str, Side]:
     manifest = Manifest.read(open_folder(run).manifest)
     return {entry.content: entry.side for entry in manifest.usable if entry.side is not None}
-
-
-Purpose = Literal["linear", "gradient"]
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,7 @@ def gradient_parts(photos: Photos, config: TrainConfig) -> Parts:
 
 def carve_out(train: Sequence[Entry], config: TrainConfig) -> tuple[list[Entry], list[Entry]]:
     """Set a validation part of ``train`` apart by content: a fifth of a small one, a tenth from 1,000 photos up."""
-    from regraft.data.split import carve
-
-    contents = carve(train, seed=config.split_seed, fraction=0.2 if len(train) < SMALL else 0.1)
+    fraction = 0.2 if len(train) < SMALL else 0.1
+    contents = carve(train, seed=config.split_seed, fraction=fraction, groups=_groups(train))
     inner = [entry for entry in train if entry.content not in contents]
     return inner, [entry for entry in train if entry.content in contents]

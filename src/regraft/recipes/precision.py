@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import statistics
 import time
-from pathlib import Path
 from typing import Literal
 
 import torch
 
 from regraft.models.classifier import Classifier
+from regraft.places import cache_folder
 from regraft.recipes.job import Job
 from regraft.run.atomic import write_json
 from regraft.run.environment import describe
@@ -96,12 +95,9 @@ class _Measured:
     """A measurement of this machine, kept between runs so that the same command makes the same choice again."""
 
     def __init__(self, what: str) -> None:
-        from platformdirs import user_cache_path
-
         machine = describe()
         self._key = f"{what} {machine['processor']} {machine['cores']} {torch.get_num_threads()} {torch.__version__}"
-        root = os.environ.get("REGRAFT_CACHE")
-        self._file = (Path(root) if root else user_cache_path("regraft")) / "measured.json"
+        self._file = cache_folder() / "measured.json"
 
     def get(self) -> float | None:
         try:

@@ -41,8 +41,7 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
 
 
 def probe_classifier(job: Job, probe: Probe) -> Classifier:
-    """Return a classifier of the frozen backbone with the probe as its head."""
-    classifier = Classifier(job.backbone, job.photos.classes)
-    classifier.freeze()
+    """Return a classifier of the job's own frozen backbone with the probe as its head."""
+    classifier = Classifier(job.backbone, job.photos.classes, own=True)
     classifier.set_head(torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias)))
     return classifier

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from regraft.callbacks import Callback
@@ -30,11 +31,11 @@ class Recorder(Callback):
         self._batch_size, self._photos = batch_size, photos
         self._rows: list[dict[str, Any]] = []
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Move the bar by one batch."""
         self._bar.advance(min(self._batch_size, self._photos - batch * self._batch_size))
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Write the epoch down."""
         figures = {name: _number(value) for name, value in (logs or {}).items()}
         self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
@@ -57,11 +58,11 @@ class BudgetEnd(Callback):
         self._job, self._epochs, self._reserve = job, epochs, reserve
         self._begun = 0.0
 
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Note when the first epoch begins."""
         self._begun = self._job.seconds_left() or math.inf
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Stop where the next epoch would not fit."""
         done = epoch + 1
         if done >= self._epochs:

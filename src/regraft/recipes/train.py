@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
+from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.process import keep_freed_memory
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
@@ -69,13 +70,23 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
     write_start(folder, config.as_dict(), describe())
     folder.journal.add("start", photos=len(photos.usable), classes=len(photos.classes), device=str(device))
     say_sides(photos, notes, config.recipe, screen)
-    screen.line("network", backbone.spec.line())
+    screen.line("network", _network(backbone))
     job = Job(config, folder, screen, photos, backbone.to(device), device, started)
     first_pass(job)
     outcome = RECIPES[config.recipe](job)
     metrics = finish(job, outcome)
     folder.journal.add("end", chosen=outcome.chosen, seconds=round(time.time() - started, 2))
     return Run(folder.path, config, metrics)
+
+
+def _network(backbone: Backbone) -> str:
+    spec = backbone.spec
+    size = spec.preprocessing
+    pixels = f"{size.height} px" if size.height == size.width else f"{size.height} × {size.width} px"
+    licence = spec.licence or "licence unknown"
+    if spec.commercial is False:
+        licence += " (no commercial use)"
+    return f"{spec.name} · {spec.trained_on} · {licence} · {pixels} · {spec.parameters / 1e6:.1f} M parameters"
 
 
 def _outside_photos(config: TrainConfig) -> None:
