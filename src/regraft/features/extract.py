@@ -1,0 +1,164 @@
+"""Features of photos: from the store where they are there already, computed where not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.data.loader import decode_in_order, load_plain
+from regraft.data.manifest import Entry
+from regraft.features.engine import Engine
+from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.models.backbone import Backbone
+from regraft.screen import Bar
+
+PLAIN = "plain"
+"""The view that is evaluated: no augmentation."""
+
+
+@dataclass(frozen=True)
+class Features:
+    """Features of those photos that could be decoded.
+
+    Attributes:
+        values: shape (n, D), float32.
+        rows: shape (n,), int64, ascending: ``values[i]`` belongs to position ``rows[i]`` of the entries.
+        failed: photos that could not be decoded, as (position, why).
+        computed: photos that went through the network.
+        from_store: photos whose features were there already, in the store or as those of an exact copy.
+    """
+
+    values: NDArray[np.float32]
+    rows: NDArray[np.int64]
+    failed: tuple[tuple[int, str], ...]
+    computed: int
+    from_store: int
+
+
+def extract(
+    entries: Sequence[Entry],
+    backbone: Backbone,
+    engine: Engine,
+    store: FeatureStore | None = None,
+    *,
+    load: Callable[[Entry], NDArray[np.uint8]] | None = None,
+    view: str = PLAIN,
+    workers: int | None = None,
+    bar: Bar | None = None,
+) -> Features:
+    """Return the features of ``entries``; threads decode while the network runs.
+
+    The bits of a photo's features depend neither on the order of the entries, nor on which of them were in the store,
+    nor on the number of workers.
+
+    Args:
+        entries: the photos. Those without a content hash are always computed and never stored.
+        backbone: what the engine runs.
+        engine: how it is run.
+        store: where to look first, and to put what was computed.
+        load: gives the pixels of a photo, shape (H, W, 3), uint8; those that are evaluated if None.
+        view: names what ``load`` gives.
+        workers: threads that decode; None for the default, 0 for none.
+        bar: moves by one for each photo.
+    """
+    p = backbone.spec.preprocessing
+    pass_ = _Pass(entries, _keys(entries, backbone, engine, view), store, backbone.spec.num_features, bar)
+    pass_.look_up()
+    for positions in pass_.rounds():
+        batches = decode_in_order(
+            entries,
+            load or (lambda entry: load_plain(entry, p)),
+            batch_size=engine.batch_size,
+            workers=workers,
+            order=positions,
+        )
+        for batch in batches:
+            if len(batch.index):
+                pass_.keep(batch.index, engine.run(batch.pixels))
+            pass_.fail(batch.failed)
+    return pass_.features()
+
+
+def _keys(entries: Sequence[Entry], backbone: Backbone, engine: Engine, view: str) -> list[FeatureKey | None]:
+    preprocessing, cut = backbone.spec.preprocessing.id, f"{backbone.spec.name}/features"
+    weights, numerics = engine.refresh(), engine.numerics
+    return [
+        feature_key(entry.content, preprocessing, view, weights, cut, numerics) if entry.content else None
+        for entry in entries
+    ]
+
+
+class _Pass:
+    """One pass over the photos: which of them are done, and how."""
+
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        keys: Sequence[FeatureKey | None],
+        store: FeatureStore | None,
+        width: int,
+        bar: Bar | None,
+    ) -> None:
+        self._keys, self._store, self._bar = keys, store, bar
+        self._values = np.empty((len(entries), width), dtype=np.float32)
+        self._done = np.zeros(len(entries), dtype=bool)
+        self._failed: dict[int, str] = {}
+        self._computed = 0
+
+    def look_up(self) -> None:
+        """Take what the store has."""
+        if self._store is None:
+            return
+        for position, key in enumerate(self._keys):
+            features = self._store.get(key) if key is not None else None
+            if features is not None:
+                self._set(position, features)
+
+    def rounds(self) -> Iterator[list[int]]:
+        """Yield the positions to compute: one of each content, then copies of which the first was unreadable."""
+        waiting = np.flatnonzero(~self._done).tolist()
+        while waiting:
+            leaders = {self._keys[i] or i: i for i in reversed(waiting)}
+            now = sorted(leaders.values())
+            yield now
+            waiting = [i for i in waiting if not self._done[i] and i not in self._failed]
+            for position in waiting:
+                leader = leaders[self._keys[position] or position]
+                if self._done[leader]:
+                    self._set(position, self._values[leader])
+            waiting = [i for i in waiting if not self._done[i]]
+
+    def keep(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
+        """Take features that were computed, shape (b, D), of the photos at ``positions``."""
+        for position, row in zip(positions.tolist(), features, strict=True):
+            self._set(position, row)
+            key = self._keys[position]
+            if self._store is not None and key is not None:
+                self._store.put(key, row)
+        self._computed += len(positions)
+
+    def fail(self, failed: Sequence[tuple[int, str]]) -> None:
+        """Take note of photos that could not be decoded."""
+        self._failed.update(failed)
+        if self._bar is not None:
+            self._bar.advance(len(failed))
+
+    def features(self) -> Features:
+        """Return all that was found."""
+        rows = np.flatnonzero(self._done)
+        return Features(
+            values=self._values if self._done.all() else self._values[rows],
+            rows=rows.astype(np.int64),
+            failed=tuple(sorted(self._failed.items())),
+            computed=self._computed,
+            from_store=len(rows) - self._computed,
+        )
+
+    def _set(self, position: int, features: NDArray[np.float32]) -> None:
+        self._values[position] = features
+        self._done[position] = True
+        if self._bar is not None:
+            self._bar.advance(1)
