@@ -49,6 +49,9 @@ def termination_raises() -> Iterator[None]:
 
 def explain(error: BaseException, *, debug: bool) -> int:
     """Say ``error`` on standard error as one message and return the exit code; with ``debug``, its traceback too."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.format_message())
+        return DONE
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     message, code = _message(error)

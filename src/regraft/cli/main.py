@@ -23,14 +23,17 @@ from regraft.cli.train import train
 
 
 class _Commands(cloup.Group):
+    """The group, which ends quietly when the reader of its output goes away, while it shows help or runs a command."""
+
+    def make_context(self, *args: Any, **more: Any) -> click.Context:
+        with streams.reader_may_go(ending.READER_GONE):
+            return super().make_context(*args, **more)
+
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with streams.reader_may_go(ending.READER_GONE):
             value = super().invoke(ctx)
             sys.stdout.flush()
-        except BrokenPipeError:
-            streams.abandon_output()
-            raise click.exceptions.Exit(ending.READER_GONE) from None
-        return value
+            return value
 
 
 @cloup.group(

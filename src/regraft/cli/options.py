@@ -62,10 +62,10 @@ def output_options(*, json: bool = True, quiet: str = "Print the result alone.")
     return decorator
 
 
-def device_option() -> Callable[[F], F]:
-    """Return the decorator that adds ``--device``."""
+def device_option(default: str | None = "auto") -> Callable[[F], F]:
+    """Return the decorator that adds ``--device``; with ``default`` None, a configuration file may decide."""
     decorator: Callable[[F], F] = cloup.option(
-        "--device", type=click.Choice(DEVICES), default="auto", help="Where the network runs; auto takes the fastest."
+        "--device", type=click.Choice(DEVICES), default=default, help="Where the network runs; auto takes the fastest."
     )
     return decorator
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from regraft.data.files import open_regular
-from regraft.data.formats import HEAD, PHOTO_SUFFIXES, kind_of
+from regraft.data.walk import Skipped, photos_below
 from regraft.errors import PhotosError
 
 
@@ -25,16 +24,18 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
     """
     found: dict[Path, None] = {}
     missing = []
+    skipped: Skipped = []
     for argument in arguments:
         named = _named(argument)
         if not named:
             missing.append(argument)
         for path in named:
-            found.update(dict.fromkeys(_photos_below(path, outside) if path.is_dir() else [path]))
+            found.update(dict.fromkeys(_in_folder(path, outside, skipped) if path.is_dir() else [path]))
     if missing:
         raise PhotosError(f"no such photo or folder: {', '.join(missing)}")
     if not found:
-        raise PhotosError(f"no photos in {', '.join(arguments)}")
+        why = f"\n  found {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+        raise PhotosError(f"no photos in {', '.join(arguments)}{why}")
     return list(found)
 
 
@@ -46,25 +47,9 @@ def _named(argument: str) -> list[Path]:
     return []
 
 
-def _photos_below(folder: Path, outside: Path | None) -> Iterator[Path]:
-    kept_out = outside.resolve() if outside is not None else None
-    for place, folders, files in os.walk(folder):
-        if kept_out is not None and Path(place).resolve() == kept_out:
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            path = Path(place, name)
-            if not name.startswith(".") and _looks_like_photo(path):
-                yield path
-
-
-def _looks_like_photo(path: Path) -> bool:
-    """Return whether the content is a photo's or the name claims so; what then cannot be read is said, not left out."""
-    if path.suffix.lower() in PHOTO_SUFFIXES:
-        return True
-    try:
-        with open_regular(path) as file:
-            return kind_of(file.read(HEAD)) is not None
-    except OSError:
-        return False
+def _in_folder(folder: Path, outside: Path | None, skipped: Skipped) -> Iterable[Path]:
+    paths = [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
+    if outside is None:
+        return paths
+    left_out = outside.resolve()
+    return [path for path in paths if not path.resolve().is_relative_to(left_out)]

@@ -6,6 +6,9 @@ import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
+
+import click
 
 
 def prepare() -> None:
@@ -23,9 +26,14 @@ def prepare() -> None:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
-def abandon_output() -> None:
-    """Forget what standard output still holds, because its reader has gone (``regraft … | head``)."""
-    with contextlib.suppress(OSError, ValueError):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
-        os.close(nowhere)
+@contextlib.contextmanager
+def reader_may_go(code: int) -> Iterator[None]:
+    """End the command with exit code ``code`` when the reader of its output has gone (``regraft … | head``)."""
+    try:
+        yield
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, ValueError):  # what is still to be written goes nowhere
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, sys.stdout.fileno())
+            os.close(nowhere)
+        raise click.exceptions.Exit(code) from None

@@ -45,7 +45,7 @@ Examples:
     cloup.option(
         "--recipe",
         type=click.Choice(RECIPES),
-        help="How to train. auto (if not given) starts with the linear probe and fine-tunes if that gains.",
+        help="How to train, see above; auto if not given.",
     ),
     cloup.option("--budget", metavar="TIME", help="What auto may spend: 30s, 10m, 2h."),
     cloup.option(
@@ -99,7 +99,7 @@ Examples:
 )
 @cloup.option_group(
     "Machine",
-    device_option(),
+    device_option(default=None),
     cloup.option(
         "--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="auto measures what this processor gains from."
     ),
@@ -112,7 +112,14 @@ def train(session: Session, photos: Path | None, config: Path | None, **options:
 
     The end says how good it is on photos that no choice has looked at, and the command to use it. Photos are only read,
     never changed; what can't be read is put aside and named.
-    """
+
+    \b
+    Recipes
+      linear-probe        the network stays as it is; a linear classifier is solved on its features: seconds
+      feature-extraction  the same, but the classifier is trained in epochs, as a lecture shows it
+      fine-tune           blocks of the network are trained too, starting from the linear probe: minutes
+      auto                the linear probe, then fine-tuning if the budget allows it; the better one is kept
+    """  # noqa: D301  (click takes the backspace for: keep these lines as they are)
     if photos is None and config is None:
         raise click.UsageError("which photos? Name a folder: regraft train PHOTOS", click.get_current_context())
 

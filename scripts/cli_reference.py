@@ -1,0 +1,61 @@
+"""Writes docs/cli.md from the help of every command: `make docs`. A test fails when the file is stale.
+
+python scripts/cli_reference.py [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from regraft.cli.main import regraft
+from regraft.cli.options import SETTINGS
+
+TARGET = Path(__file__).resolve().parent.parent / "docs" / "cli.md"
+WIDTH = 100
+
+INTRODUCTION = """\
+# Command line
+
+Made from `--help` by `make docs`; please don't edit it by hand.
+
+A user's mistake ends in one message and exit code 2; Ctrl-C in 130; anything unexpected in 1, and `--debug` shows where.
+"""
+
+
+def page() -> str:
+    """Return the reference of all commands as Markdown."""
+    parent = regraft.context_class(regraft, info_name="regraft", **SETTINGS)
+    parts = [INTRODUCTION, _section(regraft, "regraft", None)]
+    for name in regraft.list_commands(parent):
+        command = regraft.get_command(parent, name)
+        assert command is not None
+        parts.append(_section(command, name, parent))
+    return "\n".join(parts)
+
+
+def _section(command: click.Command, name: str, parent: click.Context | None) -> str:
+    settings = SETTINGS if parent is None else {}
+    with command.make_context(name, [], parent=parent, resilient_parsing=True, **settings) as context:
+        context.terminal_width = WIDTH
+        text = click.unstyle(command.get_help(context)).rstrip()
+    return f"## {context.command_path}\n\n```text\n{text}\n```\n"
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` say whether it is up to date."""
+    if "--check" not in sys.argv:
+        TARGET.parent.mkdir(exist_ok=True)
+        TARGET.write_text(page(), encoding="utf-8")
+        print(f"wrote {TARGET.name}")
+        return 0
+    if not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page():
+        print(f"docs/{TARGET.name} is stale: run make docs")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""`regraft backbones`: the networks that a training can start from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cloup
+
+from regraft.cli.options import output_options, pass_session
+from regraft.cli.session import Session
+from regraft.errors import BackboneError, did_you_mean
+
+if TYPE_CHECKING:
+    from regraft.models.catalogue import BackboneInfo
+
+STARTING_POINTS = (
+    "convnext_tiny",
+    "deit3_small_patch16_224",
+    "efficientnet_b0",
+    "mobilenetv3_large_100",
+    "resnet18",
+    "resnet50",
+    "swin_tiny_patch4_window7_224",
+    "vit_small_patch14_dinov2",
+)
+
+_EXAMPLES = """\b
+Examples:
+  regraft backbones
+  regraft backbones 'convnext*'
+  regraft train photos --backbone resnet18"""
+
+
+@cloup.command(name="backbones", short_help="List pretrained networks.", epilog=_EXAMPLES)
+@cloup.argument("pattern", required=False, help="Part of a name, or a pattern such as 'vit_*_224'; '*' for all.")
+@output_options(quiet="Print names alone.")
+@pass_session
+def backbones(session: Session, pattern: str | None) -> None:
+    """List the networks whose name fits PATTERN: parameters, input size, licence, and whether they are here offline.
+
+    Without a pattern: those whose weights are on this machine, and a few to start from.
+    """
+    from regraft.models.catalogue import list_backbones
+
+    every = list_backbones(pattern or "")
+    if not every:
+        near = did_you_mean(pattern or "", [info.name for info in list_backbones()])
+        raise BackboneError(f"no backbone fits {pattern!r}{near}")
+    few = [info for info in every if info.offline or info.name in STARTING_POINTS] if pattern is None else every
+    if session.json:
+        session.print_json({"backbones": [dataclasses.asdict(info) for info in every]})
+    elif session.quiet:
+        for info in every:
+            session.print(info.name)
+    else:
+        _show(session, few, len(every) - len(few))
+
+
+def _show(session: Session, shown: Sequence[BackboneInfo], left_out: int) -> None:
+    from regraft.report.text import columns
+
+    head = ("name", "parameters", "pixels", "licence of the weights", "trained on", "weights")
+    for line in columns([head, *(_row(info) for info in shown)], right=(1, 2)):
+        session.print(line)
+    if left_out:
+        session.print(f"\n{left_out:,} more: regraft backbones PATTERN, such as 'convnext*', or '*' for all")
+
+
+def _row(info: BackboneInfo) -> tuple[str, ...]:
+    height, width = info.size
+    licence = info.licence or ("unknown" if info.pretrained else "")
+    return (
+        info.name,
+        "" if info.parameters is None else f"{info.parameters / 1e6:,.1f} M",
+        str(height) if height == width else f"{height}x{width}",
+        f"{licence} (not commercial)" if info.commercial is False else licence,
+        info.trained_on,
+        "here" if info.offline else "to download" if info.pretrained else "none",
+    )

@@ -1,0 +1,67 @@
+"""`regraft evaluate`: how good a classifier is on labelled photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import cloup
+
+from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
+from regraft.cli.session import Session
+
+_EXAMPLES = """\b
+Examples:
+  regraft evaluate runs/photos-auto-001 more_photos
+  regraft evaluate runs/photos-auto-001 --split test --top 3
+  regraft evaluate model.safetensors photos --labels labels.csv"""
+
+
+@cloup.command(name="evaluate", short_help="Measure a classifier on labelled photos.", epilog=_EXAMPLES)
+@cloup.argument("model", type=PATH, help="A run folder, or the model.safetensors of one wherever it was copied.")
+@cloup.argument("photos", type=PATH, required=False, help="A folder with one folder per class.")
+@cloup.option_group(
+    "Photos",
+    cloup.option("--labels", type=PATH, metavar="CSV", help="Labels from a CSV of path,label instead of from folders."),
+    cloup.option(
+        "--split",
+        type=click.Choice(["train", "validation", "test"]),
+        help="Instead of PHOTOS: a side of the run's own split. test gives the figures of its metrics.json.",
+    ),
+)
+@cloup.option_group(
+    "Figures",
+    cloup.option(
+        "--top", type=click.IntRange(min=1), multiple=True, metavar="K",
+        help="Also the rank-K accuracy: how often the right class is among the K best. Can be given again.",
+    ),
+)  # fmt: skip
+@cloup.option_group("Machine", device_option(), workers_option())
+@output_options(quiet="Print the figures alone.")
+@pass_session
+def evaluate(
+    session: Session,
+    model: Path,
+    photos: Path | None,
+    labels: Path | None,
+    split: str | None,
+    top: tuple[int, ...],
+    device: str,
+    workers: int | None,
+) -> None:
+    """Measure MODEL on PHOTOS, or on a side of its own split: accuracy with its 95 % interval, and class by class."""
+    if (photos is None) == (split is None):
+        raise click.UsageError(
+            "which photos? Name a folder of labelled photos, or a side of the run with --split (not both)",
+            click.get_current_context(),
+        )
+    from regraft.inference.predictor import Predictor
+    from regraft.recipes.evaluate import evaluate_folder, evaluate_run
+    from regraft.report.figures import show_figures
+
+    screen = session.screen()
+    predictor = Predictor.load(model, device=device, workers=workers)
+    if split is not None:
+        found = evaluate_run(model, split, predictor, screen)
+    else:
+        found = evaluate_folder(predictor, photos, labels, screen)

@@ -1,0 +1,1 @@
+"""The embedded sample: photos to try regraft on, without a download."""

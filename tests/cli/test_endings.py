@@ -1,0 +1,136 @@
+"""How a call ends: one message on standard error and the right exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from cli.conftest import in_shell
+from regraft.cli import sample as _sample  # noqa: F401  (the module that is patched below)
+from regraft.errors import BackboneError, DecodeError, several
+
+
+@pytest.fixture
+def failing(regraft, monkeypatch, tmp_path):
+    """Let `regraft sample digits OUT` raise the error."""
+
+    def run(error: BaseException, *more: str):
+        def write(out):
+            raise error
+
+        monkeypatch.setattr("regraft.sample.digits.write_digits", write)
+        return regraft("sample", "digits", tmp_path / "out", *more)
+
+    return run
+
+
+def test_a_mistake_is_one_message_and_exit_code_2(failing):
+    said = failing(BackboneError(several("options", ["one", "two"])))
+    assert said.code == 2 and said.out == ""
+    assert said.one_message() == "options: 2 problems\n  one\n  two"
+    assert failing(DecodeError("truncated")).code == 2
+
+
+def test_something_unexpected_says_how_to_see_more(failing):
+    said = failing(ZeroDivisionError("division\nby zero"))
+    assert said.code == 1
+    assert (
+        said.one_message() == "unexpected ZeroDivisionError: division by zero\n  run it again with --debug to see where"
+    )
+
+
+def test_debug_shows_the_traceback(failing):
+    said = failing(ZeroDivisionError("oh"), "--debug")
+    assert said.code == 1 and "Traceback" in said.err and "in write" in said.err
+
+
+def test_what_the_system_refuses_is_said_in_its_words(failing):
+    said = failing(OSError(errno.ENOSPC, "No space left on device", "/disk/file"))
+    assert (said.code, said.one_message()) == (1, "/disk/file: No space left on device")
+    said = failing(PermissionError(errno.EACCES, "Permission denied", "/disk/file"))
+    assert (said.code, said.one_message()) == (2, "/disk/file: Permission denied")
+    said = failing(MemoryError())
+    assert said.code == 1 and "not enough memory" in said.one_message()
+
+
+def test_ctrl_c_is_130(failing):
+    said = failing(KeyboardInterrupt())
+    assert said.code == 130 and said.err.endswith("regraft: interrupted\n")
+
+
+def test_control_characters_in_a_message_are_shown_not_obeyed(failing):
+    assert "\\x1b[31mred" in failing(BackboneError("no such network: \x1b[31mred")).one_message()
+
+
+def test_a_wrong_option_says_the_nearest_and_where_help_is(regraft):
+    said = regraft("train", "photos", "--recip", "auto", "--epoch", "3")
+    assert said.code == 2 and "Did you mean" in said.one_message() and "see: regraft train --help" in said.err
+    said = regraft("trian", "photos")
+    assert said.code == 2 and "train" in said.one_message()
+    said = regraft("train", "photos", "--epochs", "many")
+    assert said.code == 2 and "'many' is not a valid integer" in said.one_message()
+    said = regraft("train", "photos", "--recipe", "linear")
+    assert said.code == 2 and "linear-probe" in said.one_message()
+
+
+def test_without_arguments_the_first_page_is_shown(regraft):
+    said = regraft()
+    assert said.code == 0 and said.out.startswith("Usage: regraft") and said.err == ""
+
+
+def test_a_reader_that_goes_away_is_no_error(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "regraft", "--help"], stdout=write, stderr=subprocess.PIPE, encoding="utf-8", check=False
+    )
+    os.close(write)
+    assert done.stderr == ""
+    assert done.returncode == 141
+
+
+SLOW = """
+import regraft.sample.digits, sys, time
+def slow(out):
+    print("ready", flush=True)
+    time.sleep(60)
+regraft.sample.digits.write_digits = slow
+sys.argv = ["regraft", "sample", "digits", "out"]
+from regraft.cli.main import main
+main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
+@pytest.mark.parametrize(("number", "code", "text"), [
+    (signal.SIGTERM, 143, "regraft: ended by SIGTERM\n"),
+    (signal.SIGINT, 130, "\nregraft: interrupted\n"),
+])  # fmt: skip
+def test_signals_end_it_with_a_line_and_their_code(tmp_path, number, code, text):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW], stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8", cwd=tmp_path
+    )
+    assert process.stdout.readline() == "ready\n"
+    begun = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=20)
+    assert (process.returncode, err) == (code, text)
+    assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("environment", [
+    {"LC_ALL": "C"},
+    {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
+])  # fmt: skip
+def test_any_name_can_be_said_in_any_locale(tmp_path, environment):
+    done = in_shell("train", "写真 🌷", cwd=tmp_path, encoding="latin-1", **environment)
+    assert done.returncode == 2 and "UnicodeEncodeError" not in done.stderr
+    assert done.stderr.startswith("regraft: no such folder: ")
