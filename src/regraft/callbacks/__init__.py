@@ -10,6 +10,7 @@ from regraft.callbacks.learning_rate_scheduler import LearningRateScheduler
 from regraft.callbacks.model_checkpoint import ModelCheckpoint
 from regraft.callbacks.progbar_logger import ProgbarLogger
 from regraft.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from regraft.callbacks.swap_ema_weights import SwapEMAWeights
 from regraft.callbacks.terminate_on_nan import TerminateOnNaN
 from regraft.callbacks.torch_scheduler import TorchScheduler
 from regraft.callbacks.warmup_cosine import StepSchedule, WarmupCosine
@@ -26,6 +27,7 @@ __all__ = [
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "StepSchedule",
+    "SwapEMAWeights",
     "TerminateOnNaN",
     "TorchScheduler",
     "WarmupCosine",

@@ -22,6 +22,10 @@ class EMA:
         momentum: share of the old average, between 0 and 1.
         overwrite_frequency: let the weights become the average every so many updates; None: only at the end of ``fit``.
 
+    Attributes:
+        average: the average of each trainable parameter, in order; the weights, while ``shown``.
+        shown: whether the module holds the average instead of its weights, for an evaluation.
+
     Raises:
         TrainingError: ``momentum`` is out of range.
     """
@@ -34,6 +38,7 @@ class EMA:
         self._names = [name for name, p in module.named_parameters() if p.requires_grad]
         self._weights = [p for p in module.parameters() if p.requires_grad]
         self.average = [p.detach().clone() for p in self._weights]
+        self.shown = False
         self._updates = 0
 
     @torch.no_grad()
@@ -46,12 +51,15 @@ class EMA:
             self.overwrite()
 
     @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange weights and average."""
-        for weight, average in zip(self._weights, self.average, strict=True):
+    def show(self, average: bool) -> None:
+        """Let the module hold the average, and keep its weights here; or put them back."""
+        if average == self.shown:
+            return
+        for weight, other in zip(self._weights, self.average, strict=True):
             kept = weight.detach().clone()
-            weight.copy_(average)
-            average.copy_(kept)
+            weight.copy_(other)
+            other.copy_(kept)
+        self.shown = average
 
     @torch.no_grad()
     def overwrite(self) -> None:
@@ -60,19 +68,23 @@ class EMA:
             weight.copy_(average)
 
     @torch.no_grad()
-    def restart(self) -> None:
-        """Let the average become the weights."""
-        for weight, average in zip(self._weights, self.average, strict=True):
-            average.copy_(weight)
+    def finish(self) -> None:
+        """Leave the average in the module, and begin anew from it."""
+        if self.shown:
+            for weight, average in zip(self._weights, self.average, strict=True):
+                average.copy_(weight)
+            self.shown = False
+        else:
+            self.overwrite()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average by parameter name and the number of updates."""
         average: dict[str, Tensor] = dict(zip(self._names, self.average, strict=True))
-        return {"average": average, "updates": self._updates}
+        return {"average": average, "updates": self._updates, "shown": self.shown}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
         for name, average in zip(self._names, self.average, strict=True):
             average.copy_(state["average"][name])
-        self._updates = int(state["updates"])
+        self._updates, self.shown = int(state["updates"]), bool(state["shown"])

@@ -48,6 +48,10 @@ class Feed:
             raise TrainingError(f"the data had no batch for epoch {epoch + 1}: {hint}")
         self.num_batches = number + 1
 
+    def restart(self) -> None:
+        """Begin again at the first batch, where the source can."""
+        self._rest, self._pass = None, 0
+
     def _some(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
         if self._rest is None:
             self._begin_pass()

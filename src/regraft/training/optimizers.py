@@ -22,7 +22,7 @@ BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adagrad": (torch.optim.Adagrad, {"lr": 0.001, "initial_accumulator_value": 0.1, "eps": 1e-7}),
     "adadelta": (torch.optim.Adadelta, {"lr": 0.001, "rho": 0.95, "eps": 1e-7}),
     "adamax": (torch.optim.Adamax, {"lr": 0.001, "eps": 1e-7}),
-    "nadam": (torch.optim.NAdam, {"lr": 0.001, "eps": 1e-7}),
+    "nadam": (torch.optim.NAdam, {"lr": 0.001, "eps": 1e-7, "momentum_decay": 1.0}),
 }
 
 

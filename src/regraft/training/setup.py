@@ -79,21 +79,33 @@ class Setup(TrainingState, KerasSurface):
     def hooks_of(
         self, callbacks: Any, verbose: Verbose, epochs: int, steps: int | None, *, history: bool = False
     ) -> CallbackList:
+        """Return the callbacks of a loop, with a `History` and a `ProgbarLogger` where they belong."""
         if isinstance(callbacks, CallbackList):
             return callbacks
         params = {"verbose": verbose, "epochs": epochs, "steps": steps}
         return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
 
     def new_meter(self) -> Meter:
+        """Return sums for the figures of batches, empty."""
         return Meter(*self._metrics, self.objective.takes_logits if self.objective else None)
 
     def forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
+        """Return what goes from a batch to its loss and figures.
+
+        Raises:
+            TrainingError: there is no loss.
+        """
         if self.objective is None:
             raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
         weights = ClassWeights(class_weight, self.device) if class_weight else None
         return Forward(self.forward, self.objective, self.precision, self.device, weights)
 
     def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
+        """Return what trains on a batch; ``steps`` is the number of batches of an epoch, where it is known.
+
+        Raises:
+            TrainingError: there is no optimizer or no loss.
+        """
         if self.optimizer is None:
             raise TrainingError("the Trainer was made without an optimizer; pass optimizer=, such as optimizer='adam'")
         self.optimizer.torch.zero_grad()

@@ -93,7 +93,7 @@ class TrainingState:
     def finish(self) -> None:
         """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""
         if self.ema is not None:
-            self.ema.overwrite()
+            self.ema.finish()
         if self.history is not None:
             self.history.stop_reason = self.stop_reason
 

@@ -153,6 +153,7 @@ class Trainer(Setup):
     def _test(self, feed: Feed, hooks: CallbackList) -> dict[str, Any]:
         forward, meter = self.forward_step(), self.new_meter()
         self.stop_evaluating = False
+        feed.restart()
         hooks.on_test_begin()
         with torch.no_grad():
             for number, batch in feed.epoch(0):
