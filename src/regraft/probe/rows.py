@@ -1,0 +1,130 @@
+"""The matrix products of the solver, over features that are kept once and standardised on the fly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.probe.threads import in_threads
+
+Float = NDArray[np.floating[Any]]
+
+BLOCK = 1024
+"""Rows that one product takes at a time when the features are converted on the way."""
+
+KEEP = 256 << 20
+"""Bytes of converted features that are kept; larger ones are converted again for each product."""
+
+
+@dataclass
+class Rows:
+    """Features as several problems see them, each through its own affine map ``z = (x - mean) * scale``.
+
+    The map is applied to the weights, not to the features: all problems share one matrix, and one product serves all.
+
+    Attributes:
+        X: features, shape (n, d).
+        mean: what each problem subtracts, shape (p, d), float64.
+        scale: what each problem multiplies by, shape (p, d), float64; zero leaves a feature out.
+        dtype: precision of the products. If it is that of ``X`` and there is no ``order``, nothing is copied.
+        order: the rows to use and their order, shape (n',), or None for all as they stand.
+        threads: how many blocks of rows may be worked on at once.
+    """
+
+    X: Float
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    dtype: type[np.floating[Any]]
+    order: NDArray[np.int64] | None = None
+    threads: int = 1
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return len(self.X) if self.order is None else len(self.order)
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.X.shape[1])
+
+    def logits(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Float:
+        """Return ``z @ weight.T + bias`` for each problem: (p, k, d), (p, k) -> (p, k, n)."""
+        p, k, d = weight.shape
+        scaled = weight * self.scale[:, None, :]
+        shift = bias - np.matmul(scaled, self.mean[:, :, None])[:, :, 0]
+        left = scaled.reshape(p * k, d).astype(self.dtype)
+        out = np.empty((p * k, self.n), self.dtype)
+
+        def product(block: slice) -> None:
+            np.matmul(left, self._block(block).T, out=out[:, block])
+
+        in_threads(product, self._blocks, self.threads)
+        out += shift.reshape(p * k, 1).astype(self.dtype)
+        return out.reshape(p, k, self.n)
+
+    def gradient(self, residual: Float) -> NDArray[np.float64]:
+        """Return ``residual @ z`` for each problem: (p, k, n) -> (p, k, d)."""
+        p, k, n = residual.shape
+        flat = residual.reshape(p * k, n)
+        parts = in_threads(lambda block: flat[:, block] @ self._block(block), self._blocks, self.threads)
+        total = np.zeros((p * k, self.d))
+        for part in parts:  # in a fixed order: the sum is the same bits on any number of threads
+            total += part
+        sums = flat.sum(axis=1, dtype=np.float64).reshape(p, k, 1)
+        out: NDArray[np.float64] = (total.reshape(p, k, self.d) - sums * self.mean[:, None, :]) * self.scale[:, None, :]
+        return out
+
+    @cached_property
+    def _as_is(self) -> bool:
+        return self.order is None and self.X.dtype == self.dtype
+
+    @cached_property
+    def _blocks(self) -> list[slice]:
+        step = self.n if self._as_is else BLOCK
+        return [slice(i, min(i + step, self.n)) for i in range(0, self.n, max(1, step))]
+
+    @cached_property
+    def _kept(self) -> Float | None:
+        if self._as_is:
+            return self.X
+        small = self.n * self.d * np.dtype(self.dtype).itemsize <= KEEP
+        return self._convert(slice(0, self.n)) if small else None
+
+    def _block(self, block: slice) -> Float:
+        kept = self._kept
+        return self._convert(block) if kept is None else kept[block]
+
+    def _convert(self, block: slice) -> Float:
+        rows = self.X[block] if self.order is None else self.X[self.order[block]]
+        return rows.astype(self.dtype)
+
+
+def moments(X: Float, order: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of each feature over the rows ``order``: (d,), (d,), float64.
+
+    Two passes over blocks of rows: exact to rounding, without a float64 copy of the whole.
+    """
+    blocks = [order[i : i + BLOCK] for i in range(0, len(order), BLOCK)]
+    mean = np.zeros(X.shape[1])
+    for block in blocks:
+        mean += X[block].sum(axis=0, dtype=np.float64)
+    mean /= max(1, len(order))
+    squares = np.zeros(X.shape[1])
+    for block in blocks:
+        centred = X[block] - mean
+        squares += np.einsum("nd,nd->d", centred, centred)
+    return mean, np.sqrt(squares / max(1, len(order)))
+
+
+def reciprocal(mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return ``1 / deviation``, and 0 where a feature is constant up to the rounding of float32.
+
+    A constant feature tells classes apart no better than the bias; left in, it would divide by nothing.
+    """
+    constant = deviation <= 1e-6 * np.abs(mean) + np.finfo(np.float32).tiny
+    return np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))

@@ -1,0 +1,41 @@
+"""Threads of the solver: several small products at once, each on one thread of the linear algebra library.
+
+For matrices as thin as these (a few classes wide) a library that splits one product over all cores spends more time on
+meeting points than on arithmetic. The work is cut into pieces whose shape does not depend on the number of threads,
+and their results are added in a fixed order, so that the same bits come out on any number of cores.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+@contextmanager
+def one_thread_per_product() -> Iterator[None]:
+    """Hold the linear algebra library to one thread a product; ours run beside each other instead."""
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        yield
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """Return ``[work(item) for item in items]``, computed on up to ``threads`` threads."""
+    if threads <= 1 or len(items) <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
+        return list(pool.map(work, items))
