@@ -95,7 +95,7 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[Found]
         photos = "1 photo" if len(loose) == 1 else f"{len(loose):,} photos"
         raise PhotosError(f"{shown} holds {photos} but no class folders.\n{_sketch(root)}")
     if skipped:
-        name, why = skipped[0]
+        name, why = min(skipped)
         found = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
         raise PhotosError(f"{shown} holds no photos.\n{_sketch(root)}\n{found}")
     raise PhotosError(f"{shown} is empty: there are no photos in it.\n{_sketch(root)}")

@@ -184,8 +184,20 @@ def _centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Imag
 
 
 def _middle_only(image: Image.Image, size: Size, p: Preprocessing) -> Image.Image:
-    """Resize no more than the crop will keep: the same picture, equal but for rounding."""
-    across, down = image.width / size[0], image.height / size[1]
-    left, top = _offset(size[0], p.width), _offset(size[1], p.height)
-    box = (left * across, top * down, (left + p.width) * across, (top + p.height) * down)
-    return image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)
+    """Resize no more than the crop will keep: the same picture, but for rounding and which side Pillow does first."""
+    start, end = _span(image.width, size[0], p.width)
+    top, bottom = _span(image.height, size[1], p.height)
+    # Pillow takes a box in single precision: cut it out with a margin first, so that its numbers are small
+    margin_x, margin_y = (8 + 4 * math.ceil(have / size[i]) for i, have in enumerate(image.size))
+    x, y = max(int(start) - margin_x, 0), max(int(top) - margin_y, 0)
+    near = image.crop(
+        (x, y, min(math.ceil(end) + margin_x, image.width), min(math.ceil(bottom) + margin_y, image.height))
+    )
+    box = (start - x, top - y, end - x, bottom - y)
+    return near.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)
+
+
+def _span(have: int, resized: int, kept: int) -> tuple[float, float]:
+    """Return where in ``have`` pixels the crop begins and ends that keeps ``kept`` of ``resized``."""
+    first = _offset(resized, kept)
+    return first * have / resized, (first + kept) * have / resized

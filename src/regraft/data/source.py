@@ -12,7 +12,7 @@ from regraft.data.files import why_unreadable
 from regraft.data.labels import class_order, one_spelling
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.data.table import read_table
-from regraft.data.walk import Folder, Found, Skipped, identity, look_in, photos_below
+from regraft.data.walk import Folder, Found, Skipped, closed, closed_folders, identity, look_in, photos_below
 from regraft.errors import PhotosError
 
 Layout: TypeAlias = Literal["classes", "split", "csv"]
@@ -118,7 +118,7 @@ def _tree(root: Path, inside: Folder, skipped: Skipped) -> _Tree:
             here = look_in(path, name, skipped)
             enclosing = above | {identity(path)}
         except OSError as error:
-            skipped.append((name, why_unreadable(error, path)))
+            skipped.append((name, closed(error, path)))
             continue
         below = {full: photos_below(where, full, enclosing, skipped) for full, where in here.folders}
         tree[name] = _Branch(here.photos, below)
@@ -159,7 +159,12 @@ def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped)
     empty = [name for name, branch in tree.items() if not branch.any]
     notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
     if loose:
-        notes.append(f"{len(loose):,} photos lie in no class folder and are not used")
+        lie = (
+            "1 photo lies in no class folder and is"
+            if len(loose) == 1
+            else f"{len(loose):,} photos lie in no class folder and are"
+        )
+        notes.append(f"{lie} not used")
     skipped += [(full, "not in a class folder") for full, _ in loose]
     return _source(root, photos, "classes", skipped, notes)
 
@@ -169,7 +174,7 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     photos = list(photos)
     spelling = one_spelling(photo.label for photo in photos)
     merged = sorted(label for label, shown in spelling.items() if label != shown)
-    notes = notes + [
+    notes = [*notes, *closed_folders(skipped)] + [
         f"class {spelling[label]} is spelt in two ways that look alike; they are one class" for label in merged
     ]
     photos = [

@@ -83,11 +83,24 @@ def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str
             entered.add(which)
             inside = look_in(folder, name, skipped)
         except OSError as error:
-            skipped.append((name, why_unreadable(error, folder)))
+            skipped.append((name, closed(error, folder)))
             continue
         found += inside.photos
         waiting += reversed(inside.folders)
     return sorted(found)
+
+
+_CLOSED = "a folder that "
+
+
+def closed(error: OSError, folder: Path) -> str:
+    """Return why a folder is left out that cannot be read."""
+    return _CLOSED + why_unreadable(error, folder)
+
+
+def closed_folders(skipped: Skipped) -> list[str]:
+    """Return what is worth saying of folders that could not be read: the photos in them are missed."""
+    return [f"{name} is {why}" for name, why in skipped if why.startswith(_CLOSED)]
 
 
 def _hidden(entry: str) -> str | None:
