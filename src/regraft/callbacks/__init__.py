@@ -1,5 +1,6 @@
 """All callbacks of Keras 3, on any torch module: one a file, with Keras's names, arguments, hooks and behaviour."""
 
+from regraft.callbacks.backup_and_restore import BackupAndRestore
 from regraft.callbacks.callback import Callback
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.csv_logger import CSVLogger
@@ -10,12 +11,15 @@ from regraft.callbacks.learning_rate_scheduler import LearningRateScheduler
 from regraft.callbacks.model_checkpoint import ModelCheckpoint
 from regraft.callbacks.progbar_logger import ProgbarLogger
 from regraft.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
+from regraft.callbacks.remote_monitor import RemoteMonitor
 from regraft.callbacks.swap_ema_weights import SwapEMAWeights
+from regraft.callbacks.tensorboard import TensorBoard
 from regraft.callbacks.terminate_on_nan import TerminateOnNaN
 from regraft.callbacks.torch_scheduler import TorchScheduler
 from regraft.callbacks.warmup_cosine import StepSchedule, WarmupCosine
 
 __all__ = [
+    "BackupAndRestore",
     "CSVLogger",
     "Callback",
     "CallbackList",
@@ -26,8 +30,10 @@ __all__ = [
     "ModelCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
+    "RemoteMonitor",
     "StepSchedule",
     "SwapEMAWeights",
+    "TensorBoard",
     "TerminateOnNaN",
     "TorchScheduler",
     "WarmupCosine",

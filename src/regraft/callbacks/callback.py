@@ -84,10 +84,19 @@ class Callback:
         else:
             self._model.stop_training = True
 
+    @property
+    def screen(self) -> Screen:
+        """The trainer's screen."""
+        screen: Screen | None = getattr(self._model, "screen", None)
+        return screen or screen_for()
+
     def say(self, text: str) -> None:
         """Say ``text`` on the trainer's screen."""
-        screen: Screen | None = getattr(self._model, "screen", None)
-        (screen or screen_for()).line("", text)
+        self.screen.line("", text)
+
+    def warn(self, text: str) -> None:
+        """Say on the trainer's screen that something went wrong that training does not stop for."""
+        self.screen.warn(f"{type(self).__name__}: {text}")
 
     @default
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:

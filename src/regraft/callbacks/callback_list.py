@@ -97,12 +97,12 @@ class CallbackList(Callback):
         return bool(self._hooks[hook])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every callback that has one, by position and class name."""
-        states = {}
-        for i, callback in enumerate(self.callbacks):
+        """Return the state of every callback that has one, by its class name and which of that class it is."""
+        states: dict[str, Any] = {}
+        for key, callback in self._keyed().items():
             state: dict[str, Any] = getattr(callback, "state_dict", dict)()
             if state:
-                states[_key(i, callback)] = state
+                states[key] = state
         return states
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -111,12 +111,16 @@ class CallbackList(Callback):
         Raises:
             TrainingError: the callbacks are not those that the state is of.
         """
-        own = {_key(i, c): c for i, c in enumerate(self.callbacks)}
+        own = self._keyed()
         unknown = [key for key in state if key not in own]
         if unknown:
             raise TrainingError(f"the saved state is of other callbacks: it has {unknown}, and here are {list(own)}")
         for key, value in state.items():
             own[key].load_state_dict(value)
+
+    def _keyed(self) -> dict[str, Any]:
+        names = [type(callback).__name__ for callback in self.callbacks]
+        return {f"{n}-{names[:i].count(n)}": c for i, (n, c) in enumerate(zip(names, self.callbacks, strict=True))}
 
     def close(self) -> None:
         """Close every callback, each once, whatever the others do."""
@@ -243,10 +247,6 @@ def _flat(callbacks: Any) -> list[Any]:
     if isinstance(callbacks, Sequence) and not isinstance(callbacks, (str, bytes)):
         return [one for some in callbacks for one in _flat(some)]
     return [callbacks]
-
-
-def _key(position: int, callback: Any) -> str:
-    return f"{position}-{type(callback).__name__}"
 
 
 def _given(logs: Logs | None) -> Logs:

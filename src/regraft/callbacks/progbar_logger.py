@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from regraft.callbacks.callback import Callback, Logs
-from regraft.screen import Bar, PlainScreen, QuietScreen, Screen, clock, screen_for
+from regraft.screen import Bar, PlainScreen, QuietScreen, clock
 
 EVERY = 0.1  # seconds between two looks at the figures; a look waits for the device
 
@@ -92,17 +92,12 @@ class ProgbarLogger(Callback):
         self._bar = None
         self._stack.close()
 
-    @property
-    def _screen(self) -> Screen:
-        screen: Screen | None = getattr(self._model, "screen", None)
-        return screen or screen_for()
-
     def _open(self, label: str) -> None:
         self.close()
         self._label, self._seen, self._begun = label, 0, time.monotonic()
         self._shown = self._begun
-        if self.verbose == 1 and self.target and not isinstance(self._screen, (PlainScreen, QuietScreen)):
-            self._bar = self._stack.enter_context(self._screen.progress(label, self.target, "steps"))
+        if self.verbose == 1 and self.target and not isinstance(self.screen, (PlainScreen, QuietScreen)):
+            self._bar = self._stack.enter_context(self.screen.progress(label, self.target, "steps"))
 
     def _move(self, batch: int, logs: Logs | None) -> None:
         if self._bar is None:
@@ -119,7 +114,7 @@ class ProgbarLogger(Callback):
     def _finish(self, logs: Logs | None) -> None:
         self.close()
         if self.verbose:
-            self._screen.line(self._label, figures(logs or {}), clock(time.monotonic() - self._begun))
+            self.screen.line(self._label, figures(logs or {}), clock(time.monotonic() - self._begun))
 
 
 def figures(logs: Logs) -> str:

@@ -14,8 +14,8 @@ class SwapEMAWeights(Callback):
     The trainer has to keep one: ``Trainer(..., ema=0.999)``.
 
     Args:
-        swap_on_epoch: also hold the average in the module from the end of an epoch to the beginning of the next, so that
-            callbacks behind this one, such as `ModelCheckpoint`, see it.
+        swap_on_epoch: also hold the average in the module from the end of an epoch to the beginning of the next, so
+            that callbacks behind this one, such as `ModelCheckpoint`, see it.
 
     Raises:
         TrainingError: from ``fit``, if the trainer keeps no moving average.

@@ -3,8 +3,19 @@
 from regraft.training.batches import BatchSource
 from regraft.training.ema import EMA
 from regraft.training.losses import Loss
+from regraft.training.lr_finder import LearningRateCurve
 from regraft.training.metrics import Metric
 from regraft.training.optimizer_view import OptimizerView
+from regraft.training.parameter_groups import discriminative_groups
 from regraft.training.trainer import Trainer
 
-__all__ = ["EMA", "BatchSource", "Loss", "Metric", "OptimizerView", "Trainer"]
+__all__ = [
+    "EMA",
+    "BatchSource",
+    "LearningRateCurve",
+    "Loss",
+    "Metric",
+    "OptimizerView",
+    "Trainer",
+    "discriminative_groups",
+]

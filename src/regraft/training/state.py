@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from regraft.training.ema import EMA
 from regraft.training.meter import Meter
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.precision import Precision
+from regraft.training.state_tree import read_state, write_state
 
 
 class TrainingState:
@@ -23,6 +25,7 @@ class TrainingState:
     Attributes:
         epoch: number of the running epoch, counted from 0.
         initial_epoch: number of the first epoch of this ``fit``.
+        batch: the batch that is being trained on, as the data gave it.
         stop_reason: why training was stopped, in words; None: it was not.
         history: the `History` of the last ``fit``.
     """
@@ -38,6 +41,7 @@ class TrainingState:
         self.epoch = 0
         self.initial_epoch = 0
         self.history: History | None = None
+        self.batch: Any = None
         self.stop_reason: str | None = None
         self.stop_evaluating = self.stop_predicting = False
         self._stop = False
@@ -128,6 +132,18 @@ class TrainingState:
             "epoch": self.epoch + 1,
             "random": torch.get_rng_state(),
         }
+
+    def write_state(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
+        """Write `state_dict`, or ``state``, to a file as safetensors, whole or not at all."""
+        write_state(path, self.state_dict() if state is None else state)
+
+    def read_state(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Return the state in a file that `write_state` wrote.
+
+        Raises:
+            ModelFileError: the file is missing, damaged or foreign.
+        """
+        return read_state(path)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""

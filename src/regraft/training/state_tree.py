@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ import torch
 from torch import Tensor
 
 from regraft.errors import ModelFileError
+from regraft.run.atomic import atomic
 
+FORMAT = "regraft-state"
 MARK = "$"  # a dict with this one key stands for what JSON has not
 
 
@@ -80,3 +84,39 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
         return get(json.loads(text))
     except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise ModelFileError(f"the saved training state cannot be read: {error!r}") from error
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
+    """Write a state to ``path`` as safetensors, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    text, tensors = flatten(state, "")
+    whole = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic(Path(path)) as temporary:
+        save_file(whole, temporary, {"format": FORMAT, "version": "1", "state": text})
+
+
+def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the state that `write_state` wrote.
+
+    Raises:
+        ModelFileError: the file is missing, damaged or foreign.
+    """
+    from safetensors import safe_open
+
+    if not Path(path).is_file():
+        raise ModelFileError(f"{os.fspath(path)}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except Exception as error:  # safetensors has its own errors for damage
+        raise ModelFileError(f"{os.fspath(path)} is damaged: {error}") from error
+    if metadata.get("format") != FORMAT:
+        raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
+    found = unflatten(metadata["state"], tensors)
+    return dict(found)

@@ -12,6 +12,7 @@ from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
 from regraft.training.checks import check_directions, check_validation, validates
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
+from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
 from regraft.training.setup import Setup, Verbose
 from regraft.training.steps import call, moved, unpack
 from regraft.training.structure import concatenate, to_numpy, tree_map
@@ -114,6 +115,7 @@ class Trainer(Setup):
                 hooks.on_epoch_begin(epoch)
                 self.module.train()
                 for number, batch in training.epoch(epoch):
+                    self.batch = batch
                     hooks.on_train_batch_begin(number)
                     step(batch, number, self.meter)
                     hooks.on_train_batch_end(number, self.meter.logs())
@@ -227,6 +229,28 @@ class Trainer(Setup):
         """Return the outputs of the module for one batch, as arrays."""
         self.module.eval()
         return tree_map(to_numpy, self.predict_step((x,)))
+
+    def find_lr(
+        self,
+        x: Any,
+        y: Any = None,
+        batch_size: int | None = None,
+        start: float = 1e-6,
+        end: float = 10.0,
+        steps: int = 100,
+    ) -> LearningRateCurve:
+        """Return how the loss goes while the learning rate grows from ``start`` to ``end``; nothing is changed by it.
+
+        Args:
+            x: as in `fit`.
+            y: as in `fit`.
+            batch_size: as in `fit`.
+            start: first learning rate.
+            end: last learning rate, if the loss has not exploded before.
+            steps: number of learning rates, each one batch.
+        """
+        feed = feed_of(x, y, None, batch_size, None, shuffle=True, seed=self.seed)
+        return find_learning_rate(self, feed, start, end, steps)
 
 
 def _listed(logs: Mapping[str, Any]) -> Any:

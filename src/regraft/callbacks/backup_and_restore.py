@@ -1,0 +1,101 @@
+"""Go on after an interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from regraft.callbacks.callback import Callback, Logs
+from regraft.errors import ModelFileError, TrainingError
+
+
+class BackupAndRestore(Callback):
+    """Keep the whole state of training in a folder, and go on from it when ``fit`` is called again.
+
+    What comes back: weights, optimizer, moving average, the state of every callback, the history, and the generator
+    that dropout draws from. Training goes on with the epoch after the last one that was kept.
+
+    Args:
+        backup_dir: folder for the state; made if it does not exist.
+        save_freq: ``"epoch"``: at the end of each epoch; a number: also every so many batches (the epoch that is
+            running is then begun again, with the weights as they were).
+        double_checkpoint: keep the state before the last one too, and use it where the last one is damaged.
+        delete_checkpoint: remove the state when training has come to its end.
+
+    Raises:
+        TrainingError: ``backup_dir`` is empty or ``save_freq`` is wrong.
+        ModelFileError: from ``fit``, if the state in the folder is damaged and there is none before it.
+    """
+
+    LATEST, PREVIOUS = "latest.safetensors", "previous.safetensors"
+
+    def __init__(
+        self,
+        backup_dir: str | os.PathLike[str],
+        save_freq: int | Literal["epoch"] = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if not os.fspath(backup_dir):
+            raise TrainingError("BackupAndRestore: backup_dir is empty; expected a folder")
+        if save_freq != "epoch" and not _is_a_number_of_batches(save_freq):
+            raise TrainingError(
+                f"BackupAndRestore: save_freq is {save_freq!r}; expected 'epoch' or a number of batches"
+            )
+        self.backup_dir = Path(backup_dir)
+        self.save_freq = save_freq
+        self.double_checkpoint = double_checkpoint
+        self.delete_checkpoint = delete_checkpoint
+        self._batches = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Bring the state back, if there is one."""
+        latest, previous = self.backup_dir / self.LATEST, self.backup_dir / self.PREVIOUS
+        if not latest.exists() and not previous.exists():
+            return
+        try:
+            state = self.model.read_state(latest)
+        except ModelFileError as error:
+            if not previous.exists():
+                raise
+            self.warn(f"{error}; going on from the state before it")
+            state = self.model.read_state(previous)
+        self.model.restore(state)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Keep the state, if enough batches have passed."""
+        if self.save_freq == "epoch":
+            return
+        self._batches += 1
+        if self._batches >= self.save_freq:
+            self._batches = 0
+            self._keep(self.model.epoch)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Keep the state."""
+        self._batches = 0
+        self._keep(epoch + 1)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Remove the state, if it is not to stay."""
+        if not self.delete_checkpoint:
+            return
+        for name in (self.LATEST, self.PREVIOUS):
+            (self.backup_dir / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # there is something else in the folder
+            self.backup_dir.rmdir()
+
+    def _keep(self, epoch: int) -> None:
+        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        latest = self.backup_dir / self.LATEST
+        if self.double_checkpoint and latest.exists():
+            os.replace(latest, self.backup_dir / self.PREVIOUS)
+        state: dict[str, Any] = self.model.state_dict() | {"epoch": epoch}
+        self.model.write_state(latest, state)
+
+
+def _is_a_number_of_batches(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0

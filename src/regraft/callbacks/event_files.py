@@ -1,0 +1,121 @@
+"""Event files of TensorBoard, written with its own package through torch; no TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft.errors import MissingExtraError
+
+MOST_IMAGES = 64  # of one weight
+
+
+def require_tensorboard() -> None:
+    """Raise `MissingExtraError` if the package tensorboard is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError("TensorBoard's event files", "callbacks")
+
+
+class EventFile:
+    """One event file in ``folder``, of one side of training."""
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._writer: Any = SummaryWriter(str(folder))
+
+    def scalar(self, name: str, value: Any, step: int) -> None:
+        """Write a figure; what is no single number is left out."""
+        if np.ndim(value) == 0 and not isinstance(value, str):
+            self._writer.add_scalar(name, float(value), step)
+
+    def histogram(self, name: str, values: Tensor, step: int) -> None:
+        """Write how values of any shape are distributed; NaN and infinite ones are left out."""
+        flat = values.detach().float().flatten()
+        finite = flat[torch.isfinite(flat)]
+        if finite.numel():
+            self._writer.add_histogram(name, finite.cpu().numpy(), step)
+
+    def images(self, name: str, images: np.ndarray[Any, Any], step: int) -> None:
+        """Write images (n, height, width, 1 or 3), float between 0 and 1, or uint8."""
+        self._writer.add_images(name, images, step, dataformats="NHWC")
+
+    def text(self, name: str, text: str, step: int) -> None:
+        """Write a text; Markdown is shown as such."""
+        self._writer.add_text(name, text, step)
+
+    def graph(self, module: nn.Module, batch: Any, device: torch.device) -> None:
+        """Write the graph of ``module``, traced with one sample of ``batch``; it and all generators stay as they are.
+
+        Raises:
+            Exception: whatever tracing raises for a module that it cannot follow.
+        """
+        inputs = _first_sample(batch, device)
+        with _undisturbed(module), warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            self._writer.add_graph(module, inputs, use_strict_trace=False)
+
+    def flush(self) -> None:
+        """Bring all to the disk."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Bring all to the disk and close the file."""
+        self._writer.close()
+
+
+def _first_sample(batch: Any, device: torch.device) -> Any:
+    x = batch[0] if isinstance(batch, (tuple, list)) else batch
+    if isinstance(x, Mapping):
+        raise TypeError("its inputs are given by name")
+    parts = [torch.as_tensor(part)[:1].to(device) for part in (x if isinstance(x, (tuple, list)) else [x])]
+    parts = [part.float() if part.dtype is torch.float64 else part for part in parts]
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+@contextlib.contextmanager
+def _undisturbed(module: nn.Module) -> Iterator[None]:
+    """Leave the mode of every part of ``module``, and the generators, as they are."""
+    modes = [(part, part.training) for part in module.modules()]
+    cuda = [p.device for p in module.parameters() if p.device.type == "cuda"][:1]
+    with torch.random.fork_rng(devices=cuda):
+        module.eval()
+        try:
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
+
+
+def weight_as_image(weight: Tensor) -> np.ndarray[Any, Any] | None:
+    """Return a weight as images (n, height, width, 1 or 3) between 0 and 1; None for shapes that are no image.
+
+    Vectors are a row and matrices an image, wider than high, as in Keras; filters (n, 1 or 3, height, width) an image
+    each, the first 64 of them.
+    """
+    values = weight.detach().float().cpu()
+    if values.ndim == 4 and values.shape[1] in (1, 3):
+        images = values[:MOST_IMAGES].permute(0, 2, 3, 1)
+    else:
+        values = values.squeeze()
+        if values.ndim == 1:
+            images = values.reshape(1, 1, -1, 1)
+        elif values.ndim == 2:
+            values = values.T if values.shape[0] > values.shape[1] else values
+            images = values.reshape(1, *values.shape, 1)
+        elif values.ndim == 3:
+            images = values[:MOST_IMAGES].unsqueeze(-1)
+        else:
+            return None
+    images = torch.nan_to_num(images, 0.0, 0.0, 0.0)
+    low, high = float(images.min()), float(images.max())
+    found: np.ndarray[Any, Any] = ((images - low) / max(high - low, 1e-12)).numpy()
+    return found

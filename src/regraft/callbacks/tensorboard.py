@@ -1,0 +1,182 @@
+"""Write what TensorBoard shows."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import nn
+
+from regraft.callbacks import event_files
+from regraft.callbacks.callback import Callback, Logs
+from regraft.callbacks.profiling import BatchProfile
+from regraft.callbacks.projector import Projector
+from regraft.errors import TrainingError
+
+
+class TensorBoard(Callback):
+    """Write event files in Keras's layout: ``train/`` and ``validation/`` below ``log_dir``.
+
+    Scalars are ``epoch_loss``, ``epoch_<metric>`` and ``epoch_learning_rate`` by epoch (counted from 0), those of
+    validation without ``val_``; ``evaluation_<metric>_vs_iterations`` by update of the weights; and ``batch_loss`` ...
+    by batch where ``update_freq`` asks for them. Look at them with ``tensorboard --logdir log_dir``.
+
+    Args:
+        log_dir: the folder.
+        histogram_freq: write histograms of all weights every so many epochs; 0: never.
+        write_graph: write the graph of the module, traced once with the first batch.
+        write_images: also write weights as images, with the histograms.
+        write_steps_per_second: write how many steps a second were made.
+        update_freq: ``"epoch"``, ``"batch"``, or a number: write batch figures every so many batches. To look at a
+            figure waits for the device.
+        profile_batch: number of a batch (from 1), or a pair or text ``"10,20"`` of the first and last one, to profile;
+            0: none. The trace is ``train/profile/*.json.gz``, which https://ui.perfetto.dev opens.
+        embeddings_freq: write the weights of all ``nn.Embedding`` for the projector every so many epochs; 0: never.
+        embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or such files by module name.
+
+    Raises:
+        MissingExtraError: the package tensorboard is not installed.
+        TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.
+    """
+
+    saved: ClassVar[tuple[str, ...]] = ("global_batch",)
+
+    def __init__(
+        self,
+        log_dir: str | os.PathLike[str] = "logs",
+        histogram_freq: int = 0,
+        write_graph: bool = True,
+        write_images: bool = False,
+        write_steps_per_second: bool = False,
+        update_freq: int | Literal["epoch", "batch"] = "epoch",
+        profile_batch: int | str | tuple[int, int] = 0,
+        embeddings_freq: int = 0,
+        embeddings_metadata: str | Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__()
+        event_files.require_tensorboard()
+        self.log_dir = str(log_dir)
+        self.histogram_freq = histogram_freq
+        self.write_graph = write_graph
+        self.write_images = write_images
+        self.write_steps_per_second = write_steps_per_second
+        self.update_freq = _checked_frequency(update_freq)
+        self.embeddings_freq = embeddings_freq
+        self.embeddings_metadata = embeddings_metadata
+        self.global_batch = 0
+        self._profile = BatchProfile(profile_batch, Path(self.log_dir, "train", "profile"), self.warn)
+        self._projector: Projector | None = None
+        self._files: dict[str, event_files.EventFile] = {}
+        self._graph_written = False
+        self._batch_begun = self._epoch_begun = 0.0
+        self._iterations = 0
+
+    def set_model(self, model: Any) -> None:
+        """Take the trainer, and check the names of the embeddings."""
+        super().set_model(model)
+        self._graph_written = not self.write_graph
+        if self.embeddings_freq:
+            self._projector = Projector(self.log_dir, _embeddings(model.module), self.embeddings_metadata)
+
+    def file(self, side: Literal["train", "validation"]) -> event_files.EventFile:
+        """Return the event file of ``side``, opened when it is first asked for."""
+        if side not in self._files:
+            self._files[side] = event_files.EventFile(Path(self.log_dir, side))
+        return self._files[side]
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Count batches from 0."""
+        self.global_batch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Note the time."""
+        self._epoch_begun = time.perf_counter()
+        self._iterations = self.model.optimizer.iterations
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Note the time, and begin the profile if it is its turn."""
+        self.global_batch += 1
+        self._batch_begun = time.perf_counter()
+        self._profile.begin(self.global_batch)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Write the figures of the batch, if its turn has come."""
+        self._profile.end(self.global_batch)
+        if not self._graph_written:
+            self._graph_written = True
+            self._write_graph()
+        if self.update_freq == "epoch" or self.global_batch % self.update_freq:
+            return
+        for name, value in (logs or {}).items():
+            self.file("train").scalar(f"batch_{name}", value, self.global_batch)
+        if self.write_steps_per_second:
+            speed = 1.0 / max(time.perf_counter() - self._batch_begun, 1e-9)
+            self.file("train").scalar("batch_steps_per_second", speed, self.global_batch)
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Write the figures of an evaluation by the number of updates."""
+        optimizer = self.model.optimizer
+        for name, value in (logs or {}).items() if optimizer is not None else ():
+            self.file("validation").scalar(f"evaluation_{name}_vs_iterations", value, optimizer.iterations)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Write the figures of the epoch, histograms and embeddings."""
+        figures = dict(logs or {}) | {"learning_rate": float(self.model.optimizer.learning_rate)}
+        if self.write_steps_per_second:
+            done = self.model.optimizer.iterations - self._iterations
+            figures["steps_per_second"] = done / max(time.perf_counter() - self._epoch_begun, 1e-9)
+        for name, value in figures.items():
+            side: Literal["train", "validation"] = "validation" if name.startswith("val_") else "train"
+            self.file(side).scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            self._write_weights(epoch)
+        if self._projector is not None and epoch % self.embeddings_freq == 0:
+            self._projector.write(_embeddings(self.model.module))
+        for file in self._files.values():
+            file.flush()
+
+    def _write_weights(self, epoch: int) -> None:
+        file = self.file("train")
+        for name, weight in self.model.module.state_dict().items():
+            path = name.replace(".", "/")
+            if weight.is_floating_point() and weight.numel():
+                file.histogram(f"{path}/histogram", weight, epoch)
+                image = event_files.weight_as_image(weight) if self.write_images else None
+                if image is not None:
+                    file.images(f"{path}/image", image, epoch)
+
+    def _write_graph(self) -> None:
+        try:
+            self.file("train").graph(self.model.module, self.model.batch, self.model.device)
+        except Exception as error:  # noqa: BLE001 (a module that cannot be traced can be trained all the same)
+            first = str(error).strip().splitlines()[:1]
+            self.warn(f"the graph is not written, because the module cannot be traced: {''.join(first)}")
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """End a profile that is still running, and close the files."""
+        self.close()
+
+    def close(self) -> None:
+        """End a profile that is still running, and close the files."""
+        self._profile.close()
+        files, self._files = self._files, {}
+        for file in files.values():
+            file.close()
+
+
+def _embeddings(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: m.weight for name, m in module.named_modules() if isinstance(m, nn.Embedding)}
+
+
+def _checked_frequency(given: Any) -> int | Literal["epoch"]:
+    if given == "epoch":
+        return "epoch"
+    if given == "batch":
+        return 1
+    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
+        return given
+    raise TrainingError(f"TensorBoard: update_freq is {given!r}; expected 'epoch', 'batch' or a number of batches")
