@@ -139,6 +139,8 @@ def _tensors(value: Any, path: Path) -> State:
 def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> State:
     """Take prefixes off, where that makes more names known to the network; names without the prefix stay."""
     found = dict(state)
+    if all(name in found for name in own):
+        return found
     for chain in itertools.chain.from_iterable(itertools.product(_PREFIXES, repeat=n) for n in (1, 2, 3)):
         prefix = "".join(chain)
         if not any(name.startswith(prefix) for name in state):
