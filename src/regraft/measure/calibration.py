@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.measure.intervals import NO_PHOTOS, ONE_PHOTO, figure
+from regraft.measure.intervals import NO_PHOTOS, ONE_PHOTO, RESAMPLES, figure
+from regraft.randomness import generator
 
 BINS = 15
 
@@ -19,7 +20,9 @@ def calibration_error(gaps: NDArray[np.float64], resampled: NDArray[np.float64])
     of their predicted class, the upper edge included; the error is the mean distance between a bin's accuracy and its
     mean probability. On few photos it is too high, because chance alone makes a distance; so are its bootstrap
     resamples. The interval is therefore reflected around the value (Davison and Hinkley 1997, "Bootstrap Methods",
-    section 5.2), which takes that excess out, and is widened to hold the value itself.
+    section 5.2), which takes that excess out, and is widened to hold the value itself. It begins at zero where a
+    classifier whose probabilities are exact would reach the value by chance (Vaicenavicius et al. 2019,
+    https://arxiv.org/abs/1902.06977).
 
     Args:
         gaps: what `gaps_of` returns, shape (n, 15).
@@ -33,6 +36,8 @@ def calibration_error(gaps: NDArray[np.float64], resampled: NDArray[np.float64])
         return figure(value, 1, None, ONE_PHOTO)
     resampled = np.abs(resampled).sum(axis=1) / n
     low, high = 2 * value - np.quantile(resampled, [0.975, 0.025])
+    if value <= np.quantile(_of_exact(gaps), 0.975):
+        low = 0.0
     return figure(value, n, (max(0.0, min(float(low), value)), min(1.0, max(float(high), value))))
 
 
@@ -46,3 +51,14 @@ def gaps_of(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]
     out = np.zeros((len(y), BINS))
     out[np.arange(len(y)), bins] = (predicted == y) - confidence
     return out
+
+
+def _of_exact(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return calibration errors, shape (resamples,), that classifiers with these probabilities have when all are exact.
+
+    A gap is 1 - c or -c for a probability c; either way |gap| (1 - |gap|) is the variance of being right.
+    """
+    spread = np.sqrt((np.abs(gaps) * (1 - np.abs(gaps))).sum(axis=0))
+    chance = generator("calibration", len(gaps)).standard_normal((RESAMPLES, BINS)) * spread
+    errors: NDArray[np.float64] = np.abs(chance).sum(axis=1) / len(gaps)
+    return errors

@@ -140,6 +140,8 @@ def resampled_sums(columns: NDArray[np.float64], *key: str | int) -> NDArray[np.
         block = draw.permutation(np.arange(n) % UNITS)
         columns = np.stack([np.bincount(block, column, UNITS) for column in columns.T], axis=1)
     units = len(columns)
+    if not units:
+        return np.zeros((RESAMPLES, len(sums)))
     out = np.empty((RESAMPLES, columns.shape[1]))
     step = max(1, min(RESAMPLES, 2_000_000 // units))
     for i in range(0, RESAMPLES, step):

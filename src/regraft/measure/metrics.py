@@ -30,7 +30,12 @@ Labels = NDArray[np.integer[Any]] | Sequence[int]
 
 
 def report(
-    probabilities: NDArray[np.floating[Any]], y: Labels, classes: Sequence[str], *, largest: str | None = None
+    probabilities: NDArray[np.floating[Any]],
+    y: Labels,
+    classes: Sequence[str],
+    *,
+    largest: str | None = None,
+    top: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Measure probabilities against labels.
 
@@ -39,6 +44,7 @@ def report(
         y: the true class of each photo, shape (n,), integers in ``range(k)``. Classes without a photo are allowed.
         classes: names of the k classes.
         largest: the class that has most photos to train on; if None, the one with most photos here.
+        top: more k for ``top_k``, at least 1 each.
 
     Returns:
         A dict of plain JSON values without NaN. A figure is ``{"value", "n", "interval": [low, high]}`` with a 95 %
@@ -61,7 +67,7 @@ def report(
         "balanced_accuracy": _balanced(counts),
         "log_loss": _log_loss(loss, resampled[:, 0]),
         "calibration_error": calibration_error(gaps, resampled[:, 1:]),
-        "top_k": _top_k(p, labels),
+        "top_k": _top_k(p, labels, top),
         "largest_class": _largest(labels, classes, largest),
         "per_class": per_class(counts, classes),
         "confusion": {"labels": list(classes), "counts": counts.tolist()},
@@ -174,9 +180,9 @@ def _log_loss(values: NDArray[np.float64], resampled: NDArray[np.float64]) -> di
     return figure(float(values.mean()), n, interval, why)
 
 
-def _top_k(p: NDArray[np.float64], y: NDArray[np.int64]) -> dict[str, Any]:
+def _top_k(p: NDArray[np.float64], y: NDArray[np.int64], more: Sequence[int]) -> dict[str, Any]:
     places = ranks(p, y)
-    sizes = [2] + ([5] if p.shape[1] > 5 else [])
+    sizes = sorted({2, *more} | ({5} if p.shape[1] > 5 else set()))
     return {str(k): proportion(int((places < k).sum()), len(y)) for k in sizes}
 
 

@@ -1,0 +1,70 @@
+"""Differences photo by photo, and fold by fold."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from regraft.measure.paired import accuracy_difference, across_folds, log_loss_difference
+
+
+def two_classifiers(n, seed=0):
+    draw = np.random.default_rng(seed)
+    y = draw.integers(0, 3, n)
+    easy = draw.normal(0, 2.0, (n, 1)) * np.eye(3)[y]  # how hard a photo is, for both
+    logits = [easy + gain * np.eye(3)[y] + draw.normal(0, 0.3, (n, 3)) for gain in (1.0, 1.4)]
+    first, second = (np.exp(z) / np.exp(z).sum(1, keepdims=True) for z in logits)
+    return first, second, y
+
+
+def test_pairing_is_sharper_than_two_intervals():
+    first, second, y = two_classifiers(400)
+    gain = log_loss_difference(first, second, y)
+    apart = [-np.log(p[np.arange(400), y]) for p in (first, second)]
+    unpaired = math.sqrt(sum(a.var(ddof=1) / 400 for a in apart))
+    assert gain.value == pytest.approx(apart[0].mean() - apart[1].mean())
+    assert gain.value > 0
+    assert gain.interval[0] > 0
+    assert gain.standard_error < unpaired / 3
+
+
+def test_it_mirrors():
+    first, second, y = two_classifiers(60)
+    for difference in (accuracy_difference, log_loss_difference):
+        a, b = difference(first, second, y), difference(second, first, y)
+        assert a.value == pytest.approx(-b.value)
+        assert a.standard_error == pytest.approx(b.standard_error)
+        assert a.interval[0] <= a.value <= a.interval[1]
+    assert accuracy_difference(first, first, y).value == 0
+
+
+def test_one_photo_and_none_say_little():
+    p = np.array([[0.9, 0.1]])
+    one = log_loss_difference(p, p[:, ::-1], [0])
+    assert one.interval is None
+    assert one.standard_error == math.inf
+    low, high = accuracy_difference(p, p[:, ::-1], [0]).interval
+    assert low < 0 < high
+    none = log_loss_difference(np.zeros((0, 2)), np.zeros((0, 2)), [])
+    assert math.isnan(none.value)
+    for difference in (one, none, accuracy_difference(np.zeros((0, 2)), np.zeros((0, 2)), [])):
+        json.dumps(difference.as_dict(), allow_nan=False)
+    assert none.as_dict()["value"] is None
+
+
+def test_folds_that_share_training_photos_are_less_evidence():
+    first, second = [0.80, 0.82, 0.79, 0.84, 0.81], [0.75, 0.78, 0.73, 0.77, 0.76]
+    found = across_folds(first, second)
+    plain = np.subtract(first, second).std(ddof=1) / math.sqrt(5)
+    assert found.value == pytest.approx(0.054)
+    assert found.standard_error == pytest.approx(plain * math.sqrt(1 + 5 / 4))
+    assert found.interval[0] == pytest.approx(found.value - 2.776 * found.standard_error, abs=1e-4)
+    assert across_folds([0.8], [0.7]).interval is None
+
+
+def test_other_photos_are_refused():
+    with pytest.raises(ValueError, match="same photos, but there are 2 and 3"):
+        across_folds([1, 2], [1, 2, 3])
+    with pytest.raises(ValueError, match=r"of shape \(2,\)"):
+        log_loss_difference(np.full((2, 2), 0.5), np.full((3, 2), 0.5), [0, 1])
