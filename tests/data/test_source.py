@@ -189,15 +189,19 @@ def test_folders_that_link_to_each_other_are_read_once_a_class(tmp_path: Path) -
 def test_a_deep_folder(tmp_path: Path) -> None:
     make(tmp_path, "b/1.jpg", "a/1.jpg")
     folder = tmp_path / "a"
-    for _ in range(1200):  # deeper than Python's stack
-        folder = folder / "d"
-        try:
+    try:
+        for _ in range(1200):  # deeper than Python's stack
+            folder = folder / "d"
             folder.mkdir()
-        except OSError:
-            break
-    else:
         (folder / "1.jpg").write_bytes(JPEG)
-    assert len(find_photos(tmp_path).photos) >= 2
+        assert len(find_photos(tmp_path).photos) == 3
+    except OSError:
+        pytest.skip("this system has no paths so long")
+    finally:  # pytest's own cleaning is not deep enough
+        (folder / "1.jpg").unlink(missing_ok=True)
+        while folder.name == "d":
+            folder.rmdir()
+            folder = folder.parent
 
 
 def test_the_order_on_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

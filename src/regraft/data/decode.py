@@ -158,7 +158,7 @@ def _pixels_at(size: Size, scale: int) -> int:
 def _refuse_truncated(data: bytes, kind: str) -> None:
     share = how_far(lambda: reader(kind)(io.BytesIO(data)))
     if share is not None and share < 1:
-        raise DecodeError(f"truncated after {share:.0%}".replace("%", " %"))
+        raise DecodeError(f"truncated after {int(100 * share)} %")
 
 
 def _damage(error: Exception, data: bytes, kind: str) -> str:

@@ -60,4 +60,5 @@ def why_unreadable(error: OSError, path: Path) -> str:
         return "cannot be read: a link to nothing" if path.is_symlink() else "cannot be read: no longer there"
     if error.errno == errno.ELOOP:
         return "cannot be read: a link to itself"
-    return f"cannot be read: {(error.strerror or type(error).__name__).lower()}"
+    said = error.strerror or type(error).__name__
+    return f"cannot be read: {said[:1].lower()}{said[1:]}"

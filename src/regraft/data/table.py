@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from regraft.data.files import read_regular, why_unreadable
 from regraft.data.formats import HEAD, what_else
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.errors import PhotosError, did_you_mean
@@ -63,11 +64,11 @@ def read_table(file: Path, root: Path) -> Table:
 
 def _text(file: Path) -> str:
     try:
-        data = file.read_bytes()
+        data = read_regular(file)
     except FileNotFoundError:
         raise PhotosError(f"no such file of labels: {file}") from None
     except OSError as error:
-        raise PhotosError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        raise PhotosError(f"{file}: {why_unreadable(error, file)}") from error
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # what spreadsheets call "Unicode text"
         return data.decode("utf-16", "replace")
     what = what_else(data[:HEAD])

@@ -12,6 +12,7 @@ from PIL import Image, ImageFile
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_ORIENTATION = 0x0112
 _MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
 
 
@@ -36,13 +37,14 @@ def how_far(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
     if image.mode not in _MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
         raise ValueError("cannot be told")
-    if not image.tile:
-        raise ValueError("decoded at once, or not at all")
+    if not image.tile or getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) != 1:
+        raise ValueError("decoded at once, or turned while it is")
     bands = len(image.getbands())
     palette = image.palette
     ground = Image.new(image.mode, image.size, level if bands == 1 else (level,) * bands)
     image.im = ground.im
     image.palette = palette
+    image._ended = True  # type: ignore[attr-defined] # with LOAD_TRUNCATED_IMAGES Pillow would fill a JPEG up with gray
     with contextlib.suppress(Exception):
         image.load()
     return np.asarray(Image.Image._new(ground, image.im)).copy()
