@@ -18,6 +18,15 @@ def keras() -> Any:
     return pytest.importorskip("keras", reason=SHORT)
 
 
+@pytest.fixture(scope="session")
+def torchmetrics() -> Any:
+    """The package torchmetrics, which imports torchvision."""
+    from regraft.models.torchvision_shim import ensure_timm_imports
+
+    ensure_timm_imports()
+    return pytest.importorskip("torchmetrics", reason=SHORT.replace("keras", "torchmetrics"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)

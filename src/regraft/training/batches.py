@@ -167,7 +167,7 @@ def batches_of(
         return DatasetBatches(x, batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
     if isinstance(x, Iterator):
         return OneShotBatches(x)
-    if isinstance(x, Iterable):
+    if isinstance(x, Iterable) and not isinstance(x, (str, bytes)):
         return IterableBatches(x)
     raise TrainingError(
         f"x is a {type(x).__name__}; expected tensors, arrays, a Dataset, a DataLoader, an iterable of batches, or an "
@@ -187,7 +187,7 @@ def _all_arrays(x: Any) -> bool:
 
 
 def _is_map_style(x: Any) -> bool:
-    if isinstance(x, (DataLoader, list, tuple, dict)):
+    if isinstance(x, (DataLoader, list, tuple, dict, str, bytes)):
         return False
     return isinstance(x, Dataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 

@@ -35,18 +35,19 @@ class Feed:
         """Yield ``(number, batch)`` of an epoch, from number ``start`` on.
 
         Raises:
-            TrainingError: a generator without ``steps_per_epoch`` has nothing left for this epoch.
+            TrainingError: there is nothing left for this epoch, as after the end of a generator.
         """
-        if self.steps is not None:
-            yield from self._some(self.steps, start)
-            return
         number = start - 1
-        for number, batch in enumerate(self.source.epoch(epoch, start), start):
+        batches = (
+            enumerate(self.source.epoch(epoch, start), start) if self.steps is None else self._some(self.steps, start)
+        )
+        for number, batch in batches:
             yield number, batch
         if number < 0:
             hint = "pass steps_per_epoch, or something that can be iterated again"
             raise TrainingError(f"the data had no batch for epoch {epoch + 1}: {hint}")
-        self.num_batches = number + 1
+        if self.steps is None:
+            self.num_batches = number + 1
 
     def restart(self) -> None:
         """Begin again at the first batch, where the source can."""
@@ -58,6 +59,8 @@ class Feed:
         for number in range(start, steps):
             batch = self._next()
             if batch is None:
+                if number == 0:
+                    return
                 warnings.warn(
                     f"the data ran out after {number} of the {steps} steps of the epoch", RuntimeWarning, stacklevel=4
                 )

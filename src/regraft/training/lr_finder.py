@@ -7,11 +7,11 @@ import math
 import os
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
 from regraft.errors import TrainingError
 from regraft.run.atomic import write_text
 from regraft.training.feed import Feed
+from regraft.training.lr_plot import curve_as_svg
 from regraft.training.setup import Setup
 
 SMOOTHING = 0.9  # share of the old value in the moving average of the loss
@@ -44,40 +44,6 @@ class LearningRateCurve:
         slopes = [self.losses[min(i + 1, len(self.losses) - 1)] - self.losses[max(i - 1, 0)] for i in range(end)]
         return self.rates[min(range(end), key=slopes.__getitem__)]
 
-    def svg(self, width: int = 640, height: int = 400) -> str:
-        """Return the curve as a picture, an SVG document; the suggestion is marked."""
-        left, right, top, bottom = 60, 20, 20, 45
-        low, high = min(self.losses), min(max(self.losses), 2.5 * self.losses[0] - 1.5 * min(self.losses))
-        first, last = math.log10(self.rates[0]), math.log10(self.rates[-1])
-
-        def at(rate: float, loss: float) -> tuple[float, float]:
-            x = left + (math.log10(rate) - first) / max(last - first, 1e-9) * (width - left - right)
-            y = top + (high - min(loss, high)) / max(high - low, 1e-9) * (height - top - bottom)
-            return round(x, 1), round(y, 1)
-
-        points = " ".join("{},{}".format(*at(r, c)) for r, c in zip(self.rates, self.losses, strict=True))
-        x, y = at(self.suggestion, self.losses[self.rates.index(self.suggestion)])
-        base = height - bottom
-        ticks = "".join(
-            f'<line x1="{at(10.0**k, low)[0]}" x2="{at(10.0**k, low)[0]}" y1="{top}" y2="{base}" stroke="#ddd"/>'
-            f'<text x="{at(10.0**k, low)[0]}" y="{base + 16}" text-anchor="middle">1e{k}</text>'
-            for k in range(math.ceil(first), math.floor(last) + 1)
-        )
-        levels = "".join(
-            f'<text x="{left - 6}" y="{at(1.0 if first <= 0 <= last else self.rates[0], value)[1] + 4}" '
-            f'text-anchor="end">{value:.3g}</text>'
-            for value in (low, (low + high) / 2, high)
-        )
-        label = escape(f"suggestion {self.suggestion:.2g}")
-        return (
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
-            f'font-size="12"><rect width="{width}" height="{height}" fill="white"/>{ticks}{levels}'
-            f'<polyline points="{points}" fill="none" stroke="#1f6feb" stroke-width="2"/>'
-            f'<circle cx="{x}" cy="{y}" r="5" fill="#d1242f"/><text x="{x + 8}" y="{y - 8}">{label}</text>'
-            f'<text x="{(left + width - right) / 2}" y="{height - 8}" text-anchor="middle">learning rate</text>'
-            f'<text x="14" y="{height / 2}" transform="rotate(-90 14 {height / 2})" text-anchor="middle">loss</text></svg>'
-        )
-
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Write the picture of the curve to ``path``, an ``.svg`` file.
 
@@ -86,7 +52,7 @@ class LearningRateCurve:
         """
         if not os.fspath(path).endswith(".svg"):
             raise TrainingError(f"{os.fspath(path)}: the plot is an SVG picture; its name has to end with .svg")
-        write_text(os.fspath(path), self.svg())
+        write_text(os.fspath(path), curve_as_svg(self.rates, self.losses, self.suggestion))
 
 
 def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, steps: int) -> LearningRateCurve:

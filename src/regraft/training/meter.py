@@ -63,7 +63,7 @@ class Meter:
         targets: Any,
         weight: Any = None,
     ) -> None:
-        """Add a batch of ``size`` samples; its tensors carry no gradient."""
+        """Add a batch of ``size`` samples. Gradients have to be off, or every batch would stay in memory."""
         if self._stateful:
             self._settle()
         self.size += size

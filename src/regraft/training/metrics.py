@@ -132,7 +132,7 @@ class AutoAccuracy(Metric):
                 self.each = lambda output, target: binary_accuracy(output, target, threshold)
             elif target.ndim == output.ndim and target.shape[-1] != 1:
                 self.each = categorical_accuracy
-        super().update(output, target, weight, logits)
+        Metric.update(self, output, target, weight)
 
 
 class TorchMetric(Metric):
@@ -157,7 +157,7 @@ class TorchMetric(Metric):
         """Add a batch."""
         if self._updates == 0 and hasattr(self.metric, "to"):
             self.metric = self.metric.to(output.device)
-        self.metric.update(output, target)
+        self.metric.update(output.detach(), target)  # some keep what they are given
         self._updates += 1
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:

@@ -82,7 +82,7 @@ class Objective:
             if loss is None:
                 continue
             value = loss(output, part_of(targets, name, i), _weight_of(weight, name, i))
-            parts.append((f"{name}_loss", value.detach()))
+            parts.append((f"{name}_loss", value))
             total = total + value * self._factor(name, i)
         if not parts:
             raise TrainingError("no output of the module has a loss")

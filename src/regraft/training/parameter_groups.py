@@ -30,8 +30,8 @@ def discriminative_groups(
         blocks: the blocks, bottom to top; None: the children of ``module``, or of its only child.
 
     Raises:
-        TrainingError: a rate or ``decay`` is not above 0, both a pair and ``decay`` are given, or the blocks leave out or
-            repeat a parameter.
+        TrainingError: a rate or ``decay`` is not above 0, both a pair and ``decay`` are given, or the blocks leave out
+            or repeat a parameter.
     """
     parts = [_trainable(block) for block in (_blocks(module) if blocks is None else blocks)]
     _check_cover(module, parts)

@@ -125,23 +125,18 @@ class Forward:
 
     def __call__(self, batch: Any, meter: Meter) -> Tensor:
         """Return the loss of a batch, with its gradient graph, and take its figures into ``meter``."""
-        x, y, weight = (moved(part, self.device) for part in unpack(batch))
+        x, y, weight = unpack(batch)
+        x, y = moved(x, self.device), moved(y, self.device)
+        if weight is not None:
+            weight = moved(weight, self.device)
         if self.class_weights is not None:
             weight = self.class_weights(y, weight)
         with self.precision.autocast():
             outputs = call(self.module, x)
             loss, parts = self.objective(outputs, y, weight)
         with torch.no_grad():
-            meter.update(loss.detach(), parts, size_of(x), _detached(outputs), y, weight)
+            meter.update(loss, parts, size_of(x), outputs, y, weight)
         return loss
-
-
-def _detached(tree: Any) -> Any:
-    return tree.detach() if isinstance(tree, Tensor) else tree_map(_detached_leaf, tree)
-
-
-def _detached_leaf(leaf: Any) -> Any:
-    return leaf.detach() if isinstance(leaf, Tensor) else leaf
 
 
 class TrainStep:

@@ -109,6 +109,7 @@ class Trainer(Setup):
         self.begin(hooks, initial_epoch)
         with closing(hooks):
             hooks.on_train_begin()
+            watched = hooks.wants("on_train_batch_end")
             for epoch in range(self.first_epoch(), epochs):
                 self.epoch = epoch
                 self.meter.reset()
@@ -118,7 +119,8 @@ class Trainer(Setup):
                     self.batch = batch
                     hooks.on_train_batch_begin(number)
                     step(batch, number, self.meter)
-                    hooks.on_train_batch_end(number, self.meter.logs())
+                    if watched:
+                        hooks.on_train_batch_end(number, self.meter.logs())
                     if self.stop_training:
                         break
                 step.flush()
