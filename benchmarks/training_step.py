@@ -61,6 +61,7 @@ def own(data: Path, steps: int) -> float:
     entries = [entry for entry in manifest.usable if entry.given == "train"]
     backbone = build_backbone()
     classifier = Classifier(backbone, manifest.classes)
+    classifier.to(memory_format=torch.channels_last)
     classifier.unfreeze("all")
     groups = classifier.parameter_groups(LEARNING_RATE, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
     trainer = Trainer(classifier, optimizer=torch.optim.AdamW(groups), loss="cross_entropy")

@@ -139,18 +139,23 @@ def test_choosing_on_the_given_validation_side_is_flagged(tiny, tmp_path):
     assert flagged.metrics["training"]["photos"] == 60 > plain.metrics["training"]["photos"]
 
 
-def test_a_run_with_a_budget_is_repeated_from_its_configuration(photos, tiny, tmp_path):
-    first = go(photos, tmp_path / "first", recipe="auto", budget="20s", epochs=2, **tiny)
+@pytest.fixture(scope="module")
+def hard_photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("hard"), {"ash": 60, "birch": 60, "cedar": 60}, size=32, noise=200.0)
+
+
+def test_a_run_with_a_budget_is_repeated_from_its_configuration(hard_photos, tiny, tmp_path):
+    first = go(hard_photos, tmp_path / "first", recipe="auto", budget="40s", epochs=2, split="60/20/20", **tiny)
     config = json.loads((first.folder / "config.json").read_text())
     assert "epochs" in config["choices"]
-    second = train(photos, config=first.folder / "config.json", out=tmp_path / "second", screen=QuietScreen())
+    second = train(hard_photos, config=first.folder / "config.json", out=tmp_path / "second", screen=QuietScreen())
     assert weights(first) == weights(second)
     replayed = json.loads((second.folder / "config.json").read_text())["choices"]
     assert replayed == config["choices"]
 
 
-def test_a_budget_that_is_spent_leaves_the_probe(photos, tiny, tmp_path):
-    run = go(photos, tmp_path / "run", recipe="auto", budget="0.1s", **tiny)
+def test_a_budget_that_is_spent_leaves_the_probe(hard_photos, tiny, tmp_path):
+    run = go(hard_photos, tmp_path / "run", recipe="auto", budget="0.1s", split="60/20/20", **tiny)
     assert run.metrics["chosen"] == "linear-probe"
     assert "budget" in run.metrics["training"]["fine_tuning"]
 
@@ -171,5 +176,5 @@ def test_balanced_weights_help_the_small_class(tiny, tmp_path):
     for weight in (None, "balanced"):
         run = go(photos, tmp_path / str(weight), recipe="linear-probe", class_weight=weight, **tiny)
         per_class = run.metrics["measured"]["final/out-of-fold"]["figures"]["per_class"]
-        recall.append(np.array([c["recall"]["value"] for c in per_class if c["class"] == "few"]))
+        recall.append(np.array([c["recall"]["value"] for c in per_class if c["label"] == "few"]))
     assert recall[1] >= recall[0]

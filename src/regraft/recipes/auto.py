@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
@@ -100,6 +101,7 @@ def _affordable(job: Job, parts: Parts) -> Plan | None:
 
 def _epoch_seconds(job: Job, plan: Plan, parts: Parts) -> float:
     classifier = Classifier(job.backbone, job.photos.classes)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier.unfreeze(plan.unfreeze)
     step = step_seconds(classifier, plan.batch_size)
     return step * len(parts.train) / plan.batch_size + len(parts.choose) * _photo_seconds(job)
@@ -145,8 +147,7 @@ def _with_probe(job: Job, parts: Parts, probe: Probe, said: dict[str, str]) -> O
 
 def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:
     """Return the fine-tuned classifier beside a probe that has not seen the photos that are reported on."""
-    seen = [*parts.train, *parts.choose] if job.photos.small else parts.refit
-    beside = solve_probe(job, seen, nested=False, label="beside") if job.photos.small else probe
+    beside = solve_probe(job, parts.seen, nested=False, label="beside") if job.photos.small else probe
     return Outcome(
         chosen="fine-tune",
         classifier=tuned.classifier,

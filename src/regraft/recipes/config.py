@@ -100,7 +100,7 @@ class TrainConfig(BaseModel):
 
     @field_serializer("photos", "labels", "out", "weights", "split_from")
     def _as_text(self, value: Path | None) -> str | None:
-        return None if value is None else value.as_posix()
+        return None if value is None else value.absolute().as_posix()
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,21 @@ from regraft.screen import QuietScreen, Screen
 
 
 def evaluate_folder(
-    predictor: Predictor, photos: Path | str, labels: Path | str | None = None, screen: Screen | None = None
+    predictor: Predictor,
+    photos: Path | str,
+    labels: Path | str | None = None,
+    screen: Screen | None = None,
+    *,
+    top: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Measure ``predictor`` on a folder of labelled photos, or on those that a CSV lists.
+
+    Args:
+        predictor: the classifier.
+        photos: the folder.
+        labels: the CSV, or None where folders are the classes.
+        screen: where progress is said.
+        top: more k for the rank-k accuracies ``top_k``.
 
     Returns:
         ``{"n": photos measured, "put_aside": [{"path", "why"}], "figures": as in metrics.json}``
@@ -36,10 +48,12 @@ def evaluate_folder(
     workers = default_workers() if predictor.workers is None else predictor.workers
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    return _measure(predictor, manifest.usable, manifest, screen)
+    return _measure(predictor, manifest.usable, manifest, screen, top)
 
 
-def evaluate_run(run: Path | str, side: Side, predictor: Predictor, screen: Screen | None = None) -> dict[str, Any]:
+def evaluate_run(
+    run: Path | str, side: Side, predictor: Predictor, screen: Screen | None = None, *, top: Sequence[int] = ()
+) -> dict[str, Any]:
     """Measure ``predictor`` on one side of the split of the run in folder ``run``.
 
     Returns:
@@ -50,20 +64,29 @@ def evaluate_run(run: Path | str, side: Side, predictor: Predictor, screen: Scre
         PhotosError: the run has no photos on that side, or they are not where they were.
     """
     folder = open_folder(Path(run))
-    manifest = Manifest.read(folder.manifest)
+    manifest = Manifest.read(folder.manifest, folder.read_config()["photos"])
     entries = [entry for entry in manifest.usable if entry.side == side]
     if not entries:
         there = sorted({entry.side for entry in manifest.usable if entry.side})
-        raise PhotosError(f"{run} has no {side} photos; its photos are {', '.join(there)}")
-    gone = [entry for entry in entries if not entry.path.exists()]
+        raise PhotosError(f"{run} has no {side} photos; all its photos are {', '.join(there)}")
+    _locate(entries, folder.read_config())
+    return _measure(predictor, entries, manifest, screen or QuietScreen(), top)
+
+
+def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
+    """Find the photos of a manifest again, by their names, where the run found them."""
+    source = find_photos(config["photos"], config["labels"], one_class=True)
+    places = {photo.name: photo.path for photo in source.photos}
+    gone = [entry.name for entry in entries if entry.name not in places]
     if gone:
-        raise PhotosError(
-            f"{len(gone):,} of {len(entries):,} {side} photos of {run} are not where they were, such as {gone[0].path}"
-        )
-    return _measure(predictor, entries, manifest, screen or QuietScreen())
+        raise PhotosError(f"{source.root}: {len(gone):,} of {len(entries):,} photos are gone, such as {gone[0]}")
+    for entry in entries:
+        entry.path = places[entry.name]
 
 
-def _measure(predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen) -> dict[str, Any]:
+def _measure(
+    predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen, top: Sequence[int]
+) -> dict[str, Any]:
     index = _index(predictor.classes, entries)
     with screen.progress("predict", len(entries)) as bar:
         scores = predictor.scores(entries, bar=bar)
@@ -75,7 +98,7 @@ def _measure(predictor: Predictor, entries: Sequence[Entry], manifest: Manifest,
     return {
         "n": len(seen),
         "put_aside": [{"path": e.name, "why": e.why} for e in manifest.entries if e.status == "put aside"],
-        "figures": report(scores.values, y, predictor.classes),
+        "figures": report(scores.values, y, predictor.classes, top=top),
     }
 
 

@@ -52,7 +52,7 @@ class FeatureBatches:
 def run(job: Job) -> Outcome:
     """Train a head on the frozen features, and keep the epoch that is best on the validation part."""
     parts = gradient_parts(job.photos, job.config)
-    seen = [*parts.train, *([] if parts.report_is_chosen_on else parts.choose)]
+    seen = parts.seen
     probe = solve_probe(job, seen, nested=True)
     features = job.features(parts.train)
     mean, scale = _standardisation(features)

@@ -88,7 +88,7 @@ def plan_of(job: Job) -> Plan:
 def run(job: Job) -> Outcome:
     """Fine-tune as the options ask, whatever the probe says; both figures are reported."""
     parts = gradient_parts(job.photos, job.config)
-    seen = [*parts.train, *([] if parts.report_is_chosen_on else parts.choose)]
+    seen = parts.seen
     probe = solve_probe(job, seen, nested=True)
     start = solve_probe(job, parts.train, nested=False, label="start")
     tuned = tune(job, plan_of(job), start, parts.train, parts.choose)
@@ -120,6 +120,7 @@ def tune(
     """
     classifier = Classifier(job.backbone, job.photos.classes)  # a copy: the job's backbone stays as it was pretrained
     classifier.load_state_dict(probe_classifier(job, start).state_dict())
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier.unfreeze(plan.unfreeze)
     before = block_checksums(classifier)
     groups = classifier.parameter_groups(plan.lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)

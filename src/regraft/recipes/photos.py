@@ -172,6 +172,12 @@ class Parts:
     refit: list[Entry]
     report_is_chosen_on: bool = False
 
+    @property
+    def seen(self) -> list[Entry]:
+        """Photos that a probe may be fitted on to be compared on ``report``, in name order."""
+        chosen = [] if self.report_is_chosen_on else self.choose
+        return sorted([*self.train, *chosen], key=lambda entry: entry.name)
+
 
 def linear_parts(photos: Photos) -> Parts:
     """Return the parts of a recipe that only fits a linear model on frozen features.
@@ -192,7 +198,7 @@ def gradient_parts(photos: Photos, config: TrainConfig) -> Parts:
     """Return the parts of a recipe that trains by gradient and keeps its best epoch."""
     train, validation, test = photos.on("train"), photos.on("validation"), photos.on("test")
     if not photos.given:
-        refit = photos.usable if photos.small else train + validation
+        refit = photos.usable if photos.small else photos.on("train", "validation")
         return Parts(train, validation, test, "test" if test else None, refit)
     if test and validation:
         return Parts(train, validation, test, "test", train)

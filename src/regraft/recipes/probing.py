@@ -9,7 +9,7 @@ import torch
 
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
-from regraft.probe.probe import Probe, fit_probe
+from regraft.probe.probe import STEPS, Probe, fit_probe
 from regraft.recipes.job import Job
 
 
@@ -24,7 +24,7 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
     """
     labels = job.photos.labels(entries)
     features = job.features(entries)
-    with job.screen.progress(label, 1, unit="fits") as bar:
+    with job.screen.progress(label, STEPS, unit="steps") as bar:
         probe = fit_probe(
             features,
             labels,
@@ -37,6 +37,11 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
             bar=bar,
         )
     job.folder.journal.add("probe", photos=len(entries), **probe.choice)
+    if nested:
+        figure = f"{100 * probe.cv_accuracy:.1f} % ± {100 * probe.cv_accuracy_error:.1f}"
+        job.screen.line(
+            label, f"{figure} out of fold, {len(entries):,} photos", f"C = {probe.C:g}, chosen by cross-validation"
+        )
     return probe
 
 
