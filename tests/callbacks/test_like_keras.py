@@ -1,8 +1,8 @@
 """Generated series of logs are fed to the hooks of Keras's callback and of ours: what both do must be the same.
 
-Figures are multiples of 1/64, so that Keras, which compares in single precision, and regraft, which compares in double,
-see the same ties. What is different on purpose is listed in docs/callbacks.md and left out here: a NaN that comes first,
-and a monitored figure that does not exist while others of validation do.
+Figures are multiples of 1/64, so that Keras, which compares in single precision, and regraft, which compares in
+double, see the same ties. What is different on purpose is listed in docs/callbacks.md and left out here: a NaN that
+comes first, and a monitored figure that does not exist while others of validation do.
 """
 
 from __future__ import annotations

@@ -58,8 +58,8 @@ def assert_close(expected: dict[str, Any], found: dict[str, Any], tolerance: flo
         np.testing.assert_allclose(found[name], values, rtol=0, atol=tolerance, err_msg=name)
 
 
-#: How far the history may be from Keras's after 5 epochs. Torch's Adam corrects the bias before it adds epsilon, and its
-#: RMSprop adds epsilon outside the root; the others have Keras's formula.
+#: How far the history may be from Keras's after 5 epochs. Torch's Adam corrects the bias before it adds epsilon, and
+#: its RMSprop adds epsilon outside the root; the others have Keras's formula.
 TOLERANCES = {
     "sgd": 1e-5, "momentum": 1e-5, "nesterov": 1e-5, "adagrad": 1e-5, "adadelta": 1e-5, "adamax": 1e-5, "nadam": 1e-5,
     "adam": 1e-4, "adamw": 1e-4, "rmsprop": 1e-2,
