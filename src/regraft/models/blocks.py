@@ -138,8 +138,8 @@ def _names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> list[s
     names: list[str] = []
     for index, group in enumerate(groups):
         inside = Counter(module for name in group for module in _ancestors(name))
-        whole = [_widest(name, inside, everything) for name in group]
-        name = "stem" if index == 0 and len(set(whole)) > 1 else whole[0]
+        units = Counter(_widest(name, inside, everything) for name in group)
+        name = "stem" if index == 0 and len(units) > 1 else units.most_common(1)[0][0]
         if name == HEAD:
             name = _common(group)
         names.append(name if name not in names else f"{name} ({index})")

@@ -56,7 +56,7 @@ def _info(name: str) -> BackboneInfo:
     pretrained = packaged or bool(cfg.has_weights)
     return BackboneInfo(
         name=name,
-        parameters=_parameter_counts().get(name),
+        parameters=parameter_counts().get(name),
         size=(cfg.input_size[1], cfg.input_size[2]),
         licence=licence if pretrained else None,
         commercial=allows_commercial_use(licence) if pretrained else None,
@@ -67,8 +67,8 @@ def _info(name: str) -> BackboneInfo:
 
 
 @cache
-def _parameter_counts() -> dict[str, int]:
-    """Read the numbers of parameters; building all networks to count them takes minutes."""
+def parameter_counts() -> dict[str, int]:
+    """Return the number of parameters by name, read from a file: building all networks to count takes minutes."""
     text = resources.files("regraft.models").joinpath("parameter_counts.txt").read_text(encoding="utf-8")
     rows = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
     return {name: int(count) for name, count in rows}
