@@ -265,16 +265,16 @@ def _damaged() -> Iterator[tuple[Odd, bytes]]:
     aside = "put aside"
     yield Odd("cut.jpg", aside, r"truncated after (4|5|6)\d %"), jpeg[: len(jpeg) * 6 // 10]
     yield Odd("cut progressive.jpg", aside, "truncated"), progressive[: len(progressive) // 2]
-    yield Odd("cut in header.jpg", aside, "header|truncated"), jpeg[:100]
-    yield Odd("three bytes.jpg", aside, "header"), jpeg[:3]
+    yield Odd("cut in header.jpg", aside, "header is damaged or cut off"), jpeg[:100]
+    yield Odd("three bytes.jpg", aside, "header is damaged or cut off$"), jpeg[:3]
     yield Odd("cut.png", aside, r"(truncated|damaged) after (4|5)\d %"), png[: len(png) // 2]
-    yield Odd("cut in header.png", aside, "header|decoded"), png[:20]
-    yield Odd("signature alone.png", aside, "header|decoded"), png[:8]
+    yield Odd("cut in header.png", aside, "header is damaged or cut off"), png[:20]
+    yield Odd("signature alone.png", aside, "header is damaged or cut off"), png[:8]
     yield (
         Odd("flipped bits.png", aside, "damaged|broken|decoded"),
         png[:5000] + bytes(b ^ 255 for b in png[5000:6000]) + png[6000:],
     )
-    yield Odd("broken checksum.png", aside, "header|checksum|decoded"), png[:29] + b"\0\0\0\0" + png[33:]
+    yield Odd("broken checksum.png", aside, "header is damaged"), png[:29] + b"\0\0\0\0" + png[33:]
     yield Odd("cut.gif", aside, "truncated|damaged|decoded"), gif[: len(gif) // 2]
     yield Odd("cut.bmp", aside, r"(truncated|damaged) after \d+ %|decoded|truncated"), bmp[: len(bmp) // 2]
     webp = encoded(big, "WEBP")

@@ -113,7 +113,7 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     except (ImportError, DecodeError) as error:
         raise DecodeError(_MISSING.get(kind, str(error))) from error
     except Exception as error:
-        raise DecodeError(f"its header cannot be read: {_said(error)}") from error
+        raise DecodeError(f"its header is damaged or cut off{_reason(error)}") from error
     if min(image.size) < 1:
         raise DecodeError("it has no pixels")
     return image
@@ -158,7 +158,7 @@ def _pixels_at(size: Size, scale: int) -> int:
 def _refuse_truncated(data: bytes, kind: str) -> None:
     share = how_far(lambda: reader(kind)(io.BytesIO(data)))
     if share is not None and share < 1:
-        raise DecodeError(f"truncated after {int(100 * share)} %")
+        raise DecodeError(_after("truncated", share))
 
 
 def _damage(error: Exception, data: bytes, kind: str) -> str:
@@ -166,9 +166,20 @@ def _damage(error: Exception, data: bytes, kind: str) -> str:
     said = _said(error)
     cut = "truncated" in said.lower()
     share = how_far(lambda: reader(kind)(io.BytesIO(data)))
-    if share:
-        return f"{'truncated' if cut else 'damaged'} after {int(100 * share)} %"
-    return "truncated" if cut else f"cannot be decoded: {said}"
+    if cut or share:
+        return _after("truncated" if cut else "damaged", share)
+    return f"cannot be decoded: {said}"
+
+
+def _after(what: str, share: float | None) -> str:
+    percent = int(100 * (share or 0))
+    return f"{what} after {percent} %" if percent else what
+
+
+def _reason(error: BaseException) -> str:
+    """Return Pillow's reason in brackets, where it means something to a person."""
+    said = _said(error)
+    return "" if said.startswith(("not identified", "unpack", "index out", "Truncated")) else f" ({said})"
 
 
 def _said(error: BaseException) -> str:
