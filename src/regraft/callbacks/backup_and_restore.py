@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from regraft.callbacks.callback import Callback, Logs
 from regraft.errors import ModelFileError, TrainingError
@@ -29,6 +29,7 @@ class BackupAndRestore(Callback):
         ModelFileError: from ``fit``, if the state in the folder is damaged and there is none before it.
     """
 
+    runs_last: ClassVar[bool] = True  # what it keeps has to hold what the other callbacks did at the same event
     LATEST, PREVIOUS = "latest.safetensors", "previous.safetensors"
 
     def __init__(

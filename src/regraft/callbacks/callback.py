@@ -35,6 +35,8 @@ class Callback:
 
     #: Names of the attributes that make up the state of the callback, for `state_dict`.
     saved: ClassVar[tuple[str, ...]] = ()
+    #: Whether the hooks are called after those of all other callbacks, whatever the order of the list.
+    runs_last: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] | None = None

@@ -255,7 +255,7 @@ def _given(logs: Logs | None) -> Logs:
 
 def _overriding(callbacks: Sequence[Any], hook: str) -> list[tuple[Any, Callable[..., None]]]:
     found = []
-    for callback in callbacks:
+    for callback in sorted(callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False))):
         method = getattr(callback, hook, None)
         older = getattr(callback, OLDER.get(hook, ""), None)
         if method is None:

@@ -97,7 +97,7 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
             rates.append(rate)
             losses.append(loss)
     finally:
-        trainer.load_state_dict(kept)
+        trainer.load_state_dict(kept | {"stopped": None})
         trainer.meter.reset()
         for part, mode in modes:
             part.training = mode

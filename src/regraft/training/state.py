@@ -84,15 +84,15 @@ class TrainingState:
         self._pending = None
         self.stop_training = False
 
-    def first_epoch(self) -> int:
-        """Return the epoch that ``fit`` begins with, after the callbacks had their chance to bring back a state."""
+    def epochs(self, end: int) -> range:
+        """Return the epochs that ``fit`` has to run up to ``end``, after the callbacks had their chance to go on."""
         if self._pending is not None:
             state, self._pending = self._pending, None
             self.load_state_dict(state)
             self.initial_epoch = int(state["epoch"])
         elif self._initial_epoch:
             self.initial_epoch = self._initial_epoch
-        return self.initial_epoch
+        return range(end if self._stop else self.initial_epoch, end)
 
     def finish(self) -> None:
         """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""
@@ -130,6 +130,7 @@ class TrainingState:
             "meter": self.meter.state_dict(),
             "callbacks": self._callbacks.state_dict() if self._callbacks is not None else {},
             "epoch": self.epoch + 1,
+            "stopped": self.stop_reason,
             "random": torch.get_rng_state(),
         }
 
@@ -153,3 +154,5 @@ class TrainingState:
         if self._callbacks is not None:
             self._callbacks.load_state_dict(state["callbacks"])
         torch.set_rng_state(state["random"])
+        if state["stopped"] is not None:
+            self.stop(state["stopped"])

@@ -110,7 +110,7 @@ class Trainer(Setup):
         with closing(hooks):
             hooks.on_train_begin()
             watched = hooks.wants("on_train_batch_end")
-            for epoch in range(self.first_epoch(), epochs):
+            for epoch in self.epochs(epochs):
                 self.epoch = epoch
                 self.meter.reset()
                 hooks.on_epoch_begin(epoch)

@@ -1,0 +1,110 @@
+"""Learning rates that change by epoch and by step."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.optim import lr_scheduler
+
+from regraft.callbacks import Callback, LearningRateScheduler, StepSchedule, TorchScheduler, WarmupCosine
+from regraft.errors import TrainingError
+
+
+class Rates(Callback):
+    """Notes the rate of every group at every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[list[float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.seen.append([group["lr"] for group in self.model.optimizer.param_groups])
+
+
+@pytest.mark.parametrize(
+    ("make", "per"),
+    [
+        (lambda o: lr_scheduler.StepLR(o, 2, 0.5), "epoch"),
+        (lambda o: lr_scheduler.CosineAnnealingLR(o, 5), "epoch"),
+        (lambda o: lr_scheduler.OneCycleLR(o, 0.1, total_steps=20), "batch"),
+        (lambda o: lr_scheduler.CyclicLR(o, 0.01, 0.1, 3), "batch"),
+    ],
+)
+def test_torch_schedulers_step_as_in_a_loop_by_hand(make: Any, per: str, make_trainer: Any, points: Any) -> None:
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    scheduler = make(optimizer)
+    expected = []
+    for _ in range(5):
+        for _ in range(4):
+            expected.append([optimizer.param_groups[0]["lr"]])
+            optimizer.step()
+            if per == "batch":
+                scheduler.step()
+        if per == "epoch":
+            scheduler.step()
+
+    trainer, rates = make_trainer(optimizer="sgd", learning_rate=0.1), Rates()
+    given = [make(trainer.optimizer.torch), rates]
+    callbacks = given if per == "epoch" else given[::-1]
+    history = trainer.fit(*points, epochs=5, batch_size=30, verbose=0, callbacks=callbacks).history
+    assert rates.seen == expected
+    assert len(history["learning_rate"]) == 5
+
+
+def test_torchs_plateau_scheduler_is_given_the_figure(make_trainer: Any, points: Any) -> None:
+    trainer = make_trainer(optimizer="sgd", learning_rate=0.1)
+    scheduler = lr_scheduler.ReduceLROnPlateau(trainer.optimizer.torch, patience=0, threshold=9.0, factor=0.1)
+    with pytest.raises(TrainingError, match="TorchScheduler monitors 'val_loss'"):
+        trainer.fit(*points, verbose=0, callbacks=[scheduler])
+    given = [TorchScheduler(scheduler, monitor="loss")]
+    rates = trainer.fit(*points, epochs=4, verbose=0, callbacks=given).history["learning_rate"]
+    assert rates == pytest.approx([0.1, 0.01, 0.001, 0.0001])
+
+
+def test_a_scheduler_of_another_optimizer_is_refused(make_trainer: Any, points: Any) -> None:
+    foreign = lr_scheduler.StepLR(torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0), 1)
+    with pytest.raises(TrainingError, match="StepLR was made for another optimizer"):
+        make_trainer().fit(*points, verbose=0, callbacks=[foreign])
+    with pytest.raises(TrainingError, match="per is 'step'"):
+        TorchScheduler(foreign, per="step")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("accumulate", [1, 3])
+def test_warmup_and_cosine_follow_their_formula(accumulate: int, make_trainer: Any, points: Any) -> None:
+    def two(parameters: Any) -> torch.optim.Optimizer:
+        return torch.optim.SGD([{"params": parameters[:2], "lr": 0.01}, {"params": parameters[2:], "lr": 0.1}])
+
+    trainer, rates = make_trainer(optimizer=two, accumulate=accumulate), Rates()
+    trainer.fit(*points, epochs=5, batch_size=30, verbose=0, callbacks=[WarmupCosine(0.2, floor=0.05), rates])
+    updates = 5 * math.ceil(4 / accumulate)
+    rise = round(0.2 * updates)
+    factors = [
+        (k + 1) / rise if k < rise else 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * (k - rise) / (updates - rise)))
+        for k in range(updates)
+    ]
+    batches = [epoch * math.ceil(4 / accumulate) + i // accumulate for epoch in range(5) for i in range(4)]
+    for (low, high), k in zip(rates.seen, batches, strict=True):
+        assert (low, high) == pytest.approx((0.01 * factors[k], 0.1 * factors[k]))
+        assert high / low == pytest.approx(10)
+
+
+def test_a_curve_of_ones_own_over_some_steps(make_trainer: Any, points: Any) -> None:
+    trainer, rates = make_trainer(optimizer="sgd", learning_rate=0.5), Rates()
+    data = ((points[0][:8], points[1][:8]) for _ in range(6))
+    trainer.fit(data, verbose=0, callbacks=[StepSchedule(lambda step, steps: step / steps, steps=6), rates])
+    assert [r for (r,) in rates.seen] == pytest.approx([0.5 * k / 6 for k in range(6)])
+    with pytest.raises(TrainingError, match="how many batches an epoch has is not known; pass steps="):
+        trainer.fit(iter([]), verbose=0, callbacks=[WarmupCosine()])
+
+
+def test_wrong_arguments(make_trainer: Any, points: Any) -> None:
+    with pytest.raises(TrainingError, match="warmup is -1"):
+        WarmupCosine(-1)
+    with pytest.raises(TrainingError, match="floor is 2"):
+        WarmupCosine(floor=2)
+    with pytest.raises(TrainingError, match="the function gave 1 at epoch 0; it must return a float"):
+        make_trainer().fit(*points, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 1)])
