@@ -256,6 +256,8 @@ def _others() -> Iterator[tuple[Odd, bytes]]:
     if features.check("avif"):
         yield Odd("plain.avif"), encoded(p, "AVIF", quality=95)
         yield Odd("avif called.jpg"), encoded(p, "AVIF", quality=95)
+        yield Odd("orientation.avif"), encoded(held(6), "AVIF", quality=95, exif=exif(6))
+        yield Odd("transparent.avif", shows="white"), encoded(Image.new("RGBA", SIZE, 0), "AVIF")
 
 
 def _damaged() -> Iterator[tuple[Odd, bytes]]:

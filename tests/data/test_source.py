@@ -135,6 +135,15 @@ def test_spellings_that_look_alike_are_one_class(tmp_path: Path) -> None:
     assert source.notes == (f"class {decomposed} is spelt in two ways that look alike; they are one class",)
 
 
+def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> None:
+    make(tmp_path, "Rose/1.jpg", "rose/2.jpg", "tulip/1.jpg")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("this file system does not tell cases apart")
+    source = find_photos(tmp_path)
+    assert source.classes == ("Rose", "rose", "tulip")
+    assert source.notes == ("classes 'Rose' and 'rose' differ only in case or spaces; they are kept apart",)
+
+
 def test_labels_are_shown_as_written(tmp_path: Path) -> None:
     names = ["cafe\u0301", "红玫瑰", "🌻", " spaces ", "-n", "[red]", "x" * 200, "..∕..∕x", "%s", "a'b\"c", "Ａ"]
     if os.name == "posix":

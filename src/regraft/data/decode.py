@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,8 +14,8 @@ import PIL
 from PIL import Image, ImageFile
 
 from regraft.data.files import read_regular, why_unreadable
-from regraft.data.formats import HEAD, kind_of, what_else
-from regraft.data.pixels import orientation, to_rgb, turn_upright
+from regraft.data.formats import HEAD, claimed_size, kind_of, what_else
+from regraft.data.pixels import orientation, to_rgb, to_rgb_in_strips, turn_upright
 from regraft.data.truncation import how_far
 from regraft.errors import DecodeError
 
@@ -23,8 +25,16 @@ DECODER = f"decode1-pillow{PIL.__version__}"
 MAX_PIXELS = 250_000_000
 """A photo that cannot be decoded within this many pixels is refused: a small file can claim any size."""
 
+LARGE = 40_000_000
+"""Photos of more pixels are decoded one at a time, whatever the number of threads, and converted strip by strip."""
+
 Size: TypeAlias = tuple[int, int]
 """(width, height) in pixels, as Pillow has it."""
+
+AtLeast: TypeAlias = Size | Callable[[Size], Size] | None
+
+_LARGE_ONES = threading.Lock()
+_EIGHT_BITS = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "La", "RGBa"})
 
 _READERS = {
     "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
@@ -42,14 +52,15 @@ _MISSING = {
 }
 
 
-def read_photo(source: Path | bytes, *, at_least: Size | Callable[[Size], Size] | None = None) -> Image.Image:
+def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image:
     """Decode a photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
 
     Args:
         source: the file, or its bytes.
         at_least: (width, height) that the photo will be resized to, or a function that gives it for the full upright
             (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale where twice that size remains, so that
-            the resampling that follows still sees more than it needs.
+            the resampling that follows still sees more than it needs. Other photos are made smaller likewise where
+            they are `LARGE`.
 
     Returns:
         An image of mode RGB.
@@ -63,16 +74,8 @@ def read_photo(source: Path | bytes, *, at_least: Size | Callable[[Size], Size] 
         raise DecodeError(f"not a photo: {what_else(data[:HEAD])}")
     image = _open(data, kind)
     try:
-        held = orientation(image) if kind == "JPEG" else 1
-        _shrink(image, kind, held, at_least)
-        image.load()
-        if ImageFile.LOAD_TRUNCATED_IMAGES:  # the user's own setting; it must not turn damaged photos into gray ones
-            _refuse_truncated(data, kind)
-        if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow turns TIFF, and libheif HEIC, by themselves
-            held = orientation(image)
-        upright = turn_upright(to_rgb(image), held)
-        upright.info = {}  # its orientation and its profile have been applied
-        return upright
+        with _LARGE_ONES if image.width * image.height > LARGE else contextlib.nullcontext():
+            return _decoded(image, data, kind, at_least)
     except DecodeError:
         raise
     except MemoryError:
@@ -108,6 +111,9 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
 
     ``Image.open`` would try every format there is, Ghostscript included, and warn about sizes that are bounded here.
     """
+    claimed = claimed_size(data[:HEAD]) if kind == "WebP" else None
+    if claimed is not None and claimed[0] * claimed[1] > MAX_PIXELS // 2:  # opening alone takes twice its pixels
+        raise DecodeError(f"too large: {claimed[0]:,} × {claimed[1]:,} pixels")
     try:
         image: ImageFile.ImageFile = reader(kind)(io.BytesIO(data))
     except (ImportError, DecodeError) as error:
@@ -130,24 +136,51 @@ def reader(kind: str) -> Callable[[io.BytesIO], Any]:
     return found
 
 
-def _shrink(image: ImageFile.ImageFile, kind: str, held: int, at_least: Size | Callable[[Size], Size] | None) -> None:
+def _decoded(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: AtLeast) -> Image.Image:
+    held = orientation(image) if kind == "JPEG" else 1
+    _shrink(image, kind, _needed(at_least, image.size, held))
+    image.load()
+    if ImageFile.LOAD_TRUNCATED_IMAGES:  # the user's own setting; it must not turn damaged photos into gray ones
+        _refuse_truncated(data, kind)
+    if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow turns TIFF, and libheif HEIC, by themselves
+        held = orientation(image)
+    if image.width * image.height > LARGE:
+        need = _needed(at_least, image.size, held)
+        converted = to_rgb_in_strips(image, _spare(image.size, need) if need else 1)
+    else:
+        converted = to_rgb(image)
+    upright = turn_upright(converted, held)
+    upright.info = {}  # its orientation and its profile have been applied
+    return upright
+
+
+def _needed(at_least: AtLeast, size: Size, held: int) -> Size | None:
+    """Return the (width, height) that is asked for of a photo as it is stored, which may be turned."""
+    if at_least is None:
+        return None
+    turned = held >= 5
+    need = at_least((size[1], size[0]) if turned else size) if callable(at_least) else at_least
+    return (need[1], need[0]) if turned else need
+
+
+def _spare(size: Size, need: Size) -> int:
+    """Return how many times smaller a photo may become while twice of what is needed remains; at least 1."""
+    return max(min(size[0] // max(2 * need[0], 1), size[1] // max(2 * need[1], 1)), 1)
+
+
+def _shrink(image: ImageFile.ImageFile, kind: str, need: Size | None) -> None:
     """Choose the scale that a JPEG is decoded at, and refuse what is too large."""
     width, height = image.size
     # a progressive JPEG keeps the coefficients of the whole image in memory, whatever scale is asked for
-    if kind == "JPEG" and not image.info.get("progressive"):
-        scale = 1
-        if at_least is not None:
-            full = (height, width) if held >= 5 else (width, height)
-            need = at_least(full) if callable(at_least) else at_least
-            wide, high = reversed(need) if held >= 5 else need
-            scale = min(width // max(2 * wide, 1), height // max(2 * high, 1))
+    if kind == "JPEG" and (width * height <= MAX_PIXELS or not image.info.get("progressive")):
+        scale = _spare(image.size, need) if need else 1
         while _pixels_at(image.size, scale) > MAX_PIXELS and scale < 8:
-            scale = 2 * max(scale, 1)
+            scale *= 2
         if scale > 1:
             image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
-    if image.size[0] * image.size[1] > MAX_PIXELS:
-        most = _megapixels((MAX_PIXELS, 1))
-        raise DecodeError(f"too large: {width:,} × {height:,} pixels; at most {most} are decoded")
+    most = MAX_PIXELS if image.mode in _EIGHT_BITS else MAX_PIXELS // 4  # numbers are worked on in double precision
+    if image.size[0] * image.size[1] > most:
+        raise DecodeError(f"too large: {width:,} × {height:,} pixels; at most {_megapixels((most, 1))} are decoded")
 
 
 def _pixels_at(size: Size, scale: int) -> int:

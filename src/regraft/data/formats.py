@@ -78,6 +78,19 @@ def _iso_kind(head: bytes) -> str | None:
     return "HEIC" if any(brand in _HEIC_BRANDS for brand in brands) else None
 
 
+def claimed_size(head: bytes) -> tuple[int, int] | None:
+    """Return the (width, height) that the first bytes of a WebP claim (RFC 9649); None where they are cut off."""
+    chunk, body = head[12:16], head[20:]
+    if len(body) < 10:
+        return None
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
 def what_else(head: bytes) -> str:
     """Return what a file that is no photo seems to be, such as ``"a PDF"`` or ``"text"``."""
     if not head.strip(b"\0"):

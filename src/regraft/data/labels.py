@@ -23,3 +23,15 @@ def one_spelling(labels: Iterable[str]) -> dict[str, str]:
     for label in spellings:
         chosen.setdefault(same(label), label)
     return {label: chosen[same(label)] for label in spellings}
+
+
+def case_notes(labels: Iterable[str]) -> list[str]:
+    """Return what is worth saying of classes whose names differ in nothing but case or the space around them."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        alike.setdefault(same(label).casefold().strip(), []).append(label)
+    return [
+        f"classes {' and '.join(repr(label) for label in group)} differ only in case or spaces; they are kept apart"
+        for group in alike.values()
+        if len(group) > 1
+    ]

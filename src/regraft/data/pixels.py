@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _ORIENTATION = 0x0112
+_STRIP = 1 << 22
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -55,6 +56,24 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode not in {"L", "RGB", "CMYK"}:
         image = image.convert("RGB")
     return to_srgb(image, profile)
+
+
+def to_rgb_in_strips(image: Image.Image, factor: int) -> Image.Image:
+    """Do as `to_rgb` does with a large image, a strip at a time, so that no second copy of it is made on the way.
+
+    Args:
+        image: what to convert. Numbers of more than 8 bits are converted at once: their range is that of all of them.
+        factor: how many times smaller it is made, by averaging squares of that side.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return to_rgb(image).reduce(factor) if factor > 1 else to_rgb(image)
+    width, height = image.size
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = factor * max(_STRIP // width // factor, 1)
+    for top in range(0, height, rows):
+        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    return small
 
 
 def _on_white(image: Image.Image, profile: object) -> Image.Image:

@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 from regraft.data import complaints
 from regraft.data.files import why_unreadable
-from regraft.data.labels import class_order, one_spelling
+from regraft.data.labels import case_notes, class_order, one_spelling
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.data.table import read_table
 from regraft.data.walk import Folder, Found, Skipped, closed, closed_folders, identity, look_in, photos_below
@@ -177,6 +177,7 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     notes = [*notes, *closed_folders(skipped)] + [
         f"class {spelling[label]} is spelt in two ways that look alike; they are one class" for label in merged
     ]
+    notes += case_notes(set(spelling.values()))
     photos = [
         photo
         if spelling[photo.label] == photo.label
