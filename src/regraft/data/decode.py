@@ -199,14 +199,14 @@ def _damage(error: Exception, data: bytes, kind: str) -> str:
     said = _said(error)
     cut = "truncated" in said.lower()
     share = how_far(lambda: reader(kind)(io.BytesIO(data)))
-    if cut or share:
+    if cut or (share and share < 1):
         return _after("truncated" if cut else "damaged", share)
     return f"cannot be decoded: {said}"
 
 
 def _after(what: str, share: float | None) -> str:
     percent = int(100 * (share or 0))
-    return f"{what} after {percent} %" if percent else what
+    return f"{what} after {percent} %" if 0 < percent < 100 else what
 
 
 def _reason(error: BaseException) -> str:

@@ -37,7 +37,7 @@ def how_far(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
     if image.mode not in _MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
         raise ValueError("cannot be told")
-    if not image.tile or getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) != 1:
+    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) != 1:
         raise ValueError("decoded at once, or turned while it is")
     bands = len(image.getbands())
     palette = image.palette
