@@ -156,7 +156,8 @@ def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[
 def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped) -> Source:
     photos = [Photo(path, full, label, None, None) for label, branch in tree.items() for full, path in branch.all]
     complaints.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
-    empty = [name for name, branch in tree.items() if not branch.any]
+    left_out = dict(skipped)
+    empty = [name for name, branch in tree.items() if not branch.any and name not in left_out]
     notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
     if loose:
         lie = (
