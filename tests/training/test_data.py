@@ -122,7 +122,7 @@ def test_a_data_set_can_make_its_own_batches(points: Any) -> None:
         def __len__(self) -> int:
             return len(points[0])
 
-        def batches(self, *, batch_size: int, shuffle: bool, seed: int) -> Source:
+        def batches(self, *, batch_size: int, shuffle: bool) -> Source:
             return Source(list(zip(points[0].split(batch_size), points[1].split(batch_size), strict=True)))
 
     assert trainer().fit(Own(), verbose=0, batch_size=50).history["loss"]

@@ -145,7 +145,7 @@ def batches_of(
 ) -> Any:
     """Return a source of batches for whatever ``x`` is.
 
-    A data set that has a method ``batches(batch_size=, shuffle=, seed=)`` is asked for its own source.
+    A data set that has a method ``batches(batch_size=, shuffle=)`` is asked for its own source.
 
     Raises:
         TrainingError: ``x`` is nothing that batches can come from, or ``y`` is given where ``x`` brings its own.
@@ -160,7 +160,7 @@ def batches_of(
     if callable(getattr(x, "epoch", None)) and hasattr(x, "__len__"):
         return x
     if callable(getattr(x, "batches", None)):
-        return x.batches(batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
+        return x.batches(batch_size=batch_size or 32, shuffle=bool(shuffle))
     if isinstance(x, IterableDataset):
         return IterableBatches(DataLoader(x, batch_size=batch_size or 32))
     if _is_map_style(x):
