@@ -7,9 +7,9 @@ import math
 
 import pytest
 import torch
-from models.families import smallest_of_each, without_memory
 from torch import nn
 
+from models.families import smallest_of_each, without_memory
 from regraft.models.blocks import modules_of, split_blocks
 from regraft.models.catalogue import parameter_counts
 

@@ -43,10 +43,10 @@ def list_backbones(pattern: str = "") -> list[BackboneInfo]:
     """Return the backbones whose name matches ``pattern``, in the order of their names.
 
     Args:
-        pattern: part of a name, or a pattern such as ``"vit_*_patch16_*"``; all backbones if empty.
+        pattern: part of a name, or a pattern such as ``"vit_*_patch16_*"``, in any case; all backbones if empty.
     """
-    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [_info(name) for name in sorted(import_timm().list_models()) if fnmatch.fnmatch(name, wanted)]
+    wanted = (pattern if any(c in pattern for c in "*?[") else f"*{pattern}*").lower()
+    return [_info(name) for name in sorted(import_timm().list_models()) if fnmatch.fnmatchcase(name, wanted)]
 
 
 def _info(name: str) -> BackboneInfo:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
-from regraft.errors import BackboneError, ModelFileError, WeightsError
+from regraft.errors import BackboneError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
 from regraft.models.file_format import FormatError, ModelMetadata
 from regraft.models.names import configuration
 from regraft.models.safetensors_header import Header, HeaderError, read_header
-from regraft.models.weights import fit_weights
+from regraft.models.spec import BackboneSpec
+from regraft.models.weights import misfits
 from regraft.models.zoo import create_network
 from regraft.run.atomic import atomic
+
+T = TypeVar("T")
 
 _BACKBONE, _HEAD = "backbone.", "head."
 
@@ -58,7 +62,7 @@ def load_classifier(path: Path | str) -> Classifier:
 
     path = Path(path)
     header, metadata = _read(path)
-    _check_bounds(path, header, metadata)
+    _check_shapes(path, header, metadata)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -89,30 +93,38 @@ def _read(path: Path) -> tuple[Header, ModelMetadata]:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _check_bounds(path: Path, header: Header, metadata: ModelMetadata) -> None:
-    """Refuse a file whose network would be larger than what it holds, before that network is built."""
+def _check_shapes(path: Path, header: Header, metadata: ModelMetadata) -> None:
+    """Compare the tensors that the file claims with those of its network, before either takes any memory."""
     spec = metadata.backbone
-    held = sum(math.prod(shape) for name, shape in header.shapes.items() if name.startswith(_BACKBONE))
     head = (len(metadata.classes), spec.num_features)
     if header.shapes.get(f"{_HEAD}weight") != head or header.shapes.get(f"{_HEAD}bias") != head[:1]:
         raise ModelFileError(f"{path} is not a usable model file: its head does not fit its {head[0]} classes")
-    if spec.parameters > held:
-        raise ModelFileError(f"{path} is not a usable model file: it lacks tensors of {spec.name}")
+    with torch.device("meta"):
+        claimed = {name: torch.empty(shape) for name, shape in _of_backbone(header.shapes).items()}
+        problems = misfits(_network(path, spec).state_dict(), claimed)
+    if problems:
+        raise ModelFileError(several(f"{path} does not fit {spec.name} of this timm", problems))
 
 
 def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
-    spec = metadata.backbone
-    state = {name.removeprefix(_BACKBONE): v for name, v in tensors.items() if name.startswith(_BACKBONE)}
-    size = spec.preprocessing.height
-    try:
-        usual = configuration(spec.name).input_size[1:]
-        network = create_network(spec.name, None if tuple(usual) == (size, size) else size, filled=False)
-        fit_weights(network, state, str(path))
-    except (BackboneError, WeightsError) as error:
-        raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
-    classifier = Classifier(Backbone(network, spec), metadata.classes, own=True)
+    network = _network(path, metadata.backbone)
+    network.load_state_dict(_of_backbone(tensors), strict=False)  # compared before; counters may be absent
+    classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
     classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
     return classifier
+
+
+def _network(path: Path, spec: BackboneSpec) -> nn.Module:
+    wanted = (spec.preprocessing.height, spec.preprocessing.width)
+    try:
+        usual = tuple(configuration(spec.name).input_size[1:])
+        return create_network(spec.name, None if wanted == usual else wanted[0], filled=False)
+    except BackboneError as error:
+        raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
+
+
+def _of_backbone(values: Mapping[str, T]) -> dict[str, T]:
+    return {name.removeprefix(_BACKBONE): value for name, value in values.items() if name.startswith(_BACKBONE)}
 
 
 def _checksum(metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -49,11 +49,12 @@ def read_header(path: Path) -> Header:
         if len(start) < 8:
             raise HeaderError(f"{size} bytes are too few" if size else "the file is empty")
         length = int.from_bytes(start, "little")
-        if length > MOST_HEADER or length < 2:
-            raise HeaderError(_what_else(start + file.read(8)))
+        brace = file.read(1)
+        if length > MOST_HEADER or length < 2 or brace not in (b"{", b""):
+            raise HeaderError(_what_else(start))
         if length > size - 8:
             raise HeaderError(f"it ends within its header: {size - 8:,} of {length:,} bytes are there")
-        raw = file.read(length)
+        raw = brace + file.read(length - 1)
     values = _parse(raw)
     metadata = values.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
@@ -66,8 +67,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
         values = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise HeaderError("its header is not JSON") from error
-    if not isinstance(values, dict):
-        raise HeaderError("its header is not a table of tensors")
+    assert isinstance(values, dict)  # it begins with a brace
     return values
 
 

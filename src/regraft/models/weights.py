@@ -76,7 +76,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: s
     own = network.state_dict()
     found = _unprefixed(state, own)
     notes = _without_classifier(network, found, own)
-    problems = _problems(own, found)
+    problems = misfits(own, found)
     if problems:
         converted = _converted(network, found, own)
         if converted is None:
@@ -170,7 +170,8 @@ def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torc
     return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes is left out",)
 
 
-def _problems(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+def misfits(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return, a line each, what of ``found`` is not as in ``own``: other shapes, missing and unexpected tensors."""
     missing = [f"{n}: missing, expected shape {_shape(own[n])}" for n in own if n not in found and not _is_counter(n)]
     extra = [f"{n}: unexpected, of shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
     other = [
@@ -200,7 +201,7 @@ def _converted(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]
         return None
     state = {str(name): value for name, value in converted.items() if isinstance(value, torch.Tensor)}
     _without_classifier(network, state, own)
-    return None if _problems(own, state) else state
+    return None if misfits(own, state) else state
 
 
 def _is_counter(name: str) -> bool:

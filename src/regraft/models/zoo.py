@@ -20,6 +20,9 @@ from regraft.models.torchvision_shim import import_timm
 from regraft.models.unfilled import unfilled
 from regraft.models.weights import fit_weights, read_weights
 
+LARGEST = 4096
+"""Pixels of the largest side of an input that is tried."""
+
 __all__ = ["DEFAULT", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
 
 
@@ -75,29 +78,27 @@ def create_network(name: str, size: int | None = None, *, filled: bool = True, *
     """
     timm = import_timm()
     cfg = configuration(name)
-    other = size is not None and tuple(cfg.input_size[1:]) != (size, size)
-    if other and cfg.fixed_input_size:
-        more["img_size"] = size
-    try:
-        with unfilled(active=not filled):
-            network: nn.Module = timm.create_model(name, num_classes=0, **more)
-        if other:
-            _try_size(name, size, more.get("img_size"))
-    except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError) as error:
-        if not other:
-            raise
-        raise BackboneError(
-            f"{name} cannot take photos of {size} × {size} pixels; it was made for {cfg.input_size[1]}"
-        ) from error
+    if size is not None and tuple(cfg.input_size[1:]) != (size, size):
+        fixed = {"img_size": size} if cfg.fixed_input_size else {}
+        _check_size(name, size, cfg, fixed)
+        more |= fixed
+    with unfilled(active=not filled):
+        network: nn.Module = timm.create_model(name, num_classes=0, **more)
     return network
 
 
-def _try_size(name: str, size: int | None, img_size: int | None) -> None:
-    """Run the network without weights or arithmetic on an input of ``size``."""
-    more = {} if img_size is None else {"img_size": img_size}
-    with torch.device("meta"), torch.no_grad():
-        network = import_timm().create_model(name, num_classes=0, **more).eval()
-        network(torch.empty(1, 3, size or 0, size or 0))
+def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
+    """Run the network without weights, memory or arithmetic on an input of ``size``."""
+    reason: Exception | None = None
+    try:
+        with torch.device("meta"), torch.no_grad():
+            network = import_timm().create_model(name, num_classes=0, **fixed).eval()
+            network(torch.empty(1, 3, size, size))
+    except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
+        reason = error
+    if reason is not None or size > LARGEST:
+        made = f"it was made for {cfg.input_size[1]}"
+        raise BackboneError(f"{name} cannot take photos of {size} × {size} pixels; {made}") from reason
 
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
