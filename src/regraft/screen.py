@@ -33,8 +33,8 @@ class Bar(Protocol):
 class Screen(Protocol):
     """Where a run says what it does."""
 
-    def line(self, label: str, text: str, note: str = "") -> None:
-        """Say one fact: a short label, the text, and a quieter note at its end."""
+    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
+        """Say one fact: a short label, the text (``strong`` for what matters most), and a quieter note at its end."""
 
     def warn(self, text: str) -> None:
         """Say something that the person should look at."""
@@ -60,12 +60,12 @@ class _NoBar(AbstractContextManager[Bar]):
 class QuietScreen:
     """Says nothing but warnings, and those on standard error."""
 
-    def line(self, label: str, text: str, note: str = "") -> None:
+    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Say nothing."""
 
     def warn(self, text: str) -> None:
         """Say ``text`` on standard error."""
-        print(f"regraft: {text}", file=sys.stderr)
+        print(f"regraft: {printable(text)}", file=sys.stderr)
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
         """Return a bar that shows nothing."""
@@ -73,7 +73,7 @@ class QuietScreen:
 
 
 class _PlainBar(AbstractContextManager[Bar]):
-    """Says a line every ten seconds and one at the end, so that a log stays short."""
+    """Says a line every ten seconds, and one at the end of a wait so long, so that a log stays short."""
 
     EVERY = 10.0
 
@@ -86,7 +86,7 @@ class _PlainBar(AbstractContextManager[Bar]):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if time.monotonic() - self._begun >= 1.0 and kind is None:
+        if self._said > self._begun and kind is None:
             self._say()
 
     def advance(self, n: int = 1) -> None:
@@ -104,8 +104,8 @@ class _PlainBar(AbstractContextManager[Bar]):
         if self._done < self._total and speed > 0:
             parts.append(f"{clock((self._total - self._done) / speed)} left")
         if self._text:
-            parts.append(self._text)
-        print(f"{self._label:<{LABEL_WIDTH}}{' · '.join(parts)}", file=self._file, flush=True)
+            parts.append(printable(self._text))
+        print(f"{printable(self._label):<{LABEL_WIDTH}}{' · '.join(parts)}", file=self._file, flush=True)
 
 
 class PlainScreen:
@@ -114,10 +114,11 @@ class PlainScreen:
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file if file is not None else sys.stdout
 
-    def line(self, label: str, text: str, note: str = "") -> None:
+    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Print the fact; lines after the first are aligned under the text."""
         body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
-        print(f"{label:<{LABEL_WIDTH}}{body}{'   ' + printable(note) if note else ''}", file=self._file, flush=True)
+        line = f"{label:<{LABEL_WIDTH}}{body}{'   ' + printable(note) if note else ''}"
+        print(line.rstrip(), file=self._file, flush=True)
 
     def warn(self, text: str) -> None:
         """Print the warning after an exclamation mark."""
@@ -155,15 +156,15 @@ class TerminalScreen:
 
         self.console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
-    def line(self, label: str, text: str, note: str = "") -> None:
+    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Print the fact with a coloured label and a dimmed note."""
         from rich.text import Text
 
-        body = text.replace("\n", "\n" + " " * LABEL_WIDTH)
-        out = Text(f"{label:<{LABEL_WIDTH}}", style="cyan").append(printable(body), style="default")
+        body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
+        shown = Text.assemble((f"{label:<{LABEL_WIDTH}}", "cyan"), (body, "bold" if strong else ""))
         if note:
-            out.append("   " + printable(note), style="dim")
-        self.console.print(out)
+            shown.append("   " + printable(note), style="dim")
+        self.console.print(shown)
 
     def warn(self, text: str) -> None:
         """Print the warning in yellow."""
@@ -174,8 +175,12 @@ class TerminalScreen:
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
         """Return a live bar with the speed and the time left."""
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
+        from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
         from rich.text import Text
+
+        class Count(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text(f"{int(task.completed):,}/{int(task.total or 0):,}")
 
         class Speed(ProgressColumn):
             def render(self, task: Task) -> Text:
@@ -189,10 +194,11 @@ class TerminalScreen:
 
         progress = Progress(
             TextColumn("{task.description:<8}", style="cyan", markup=False),
-            BarColumn(bar_width=34),
-            MofNCompleteColumn(),
+            BarColumn(bar_width=34, complete_style="cyan", finished_style="cyan"),
+            Count(),
             Speed(),
             console=self.console,
+            transient=True,  # what came of a wait is said by the line after it
         )
         return _LiveBar(progress, printable(label), total, unit)
 

@@ -42,7 +42,7 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     screen = session.screen()
     if photos is None:
         photos = _digits(screen)
-    screen.line("$", command("regraft", "train", photos, "--recipe", "linear-probe"))
+    screen.line("command", command("regraft", "train", photos, "--recipe", "linear-probe"))
     config = resolve(None, photos=photos, out=out, recipe="linear-probe", device=device, workers=workers)
     run = train_config(config, screen)
     if session.json:
@@ -71,10 +71,10 @@ def _predict_a_few(session: Session, run: Run, screen: Screen) -> None:
     from regraft.data.manifest import Manifest
     from regraft.report.text import command
 
-    usable = Manifest.read(run.folder / "manifest.csv").usable
+    usable = Manifest.read(run.folder / "manifest.csv", run.config.photos).usable
     held_back = [entry for entry in usable if entry.side == "test"] or usable
     few = [entry.path for entry in held_back[:: max(1, len(held_back) // A_FEW)][:A_FEW]]
-    screen.line("$", command("regraft", "predict", run.folder, *few[:1]) + " …")
+    screen.line("command", command("regraft", "predict", run.folder, *few[:1]) + " …")
     rows = Table([str(path) for path in few], run.model.classes, top=2)
     for prediction in run.model.stream(few):
         rows.add(prediction)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
 from regraft.cli.session import Session
+from regraft.screen import screen_for
+
+if TYPE_CHECKING:
+    from regraft.data.photo import Side
 
 _EXAMPLES = """\b
 Examples:
@@ -44,7 +49,7 @@ def evaluate(
     model: Path,
     photos: Path | None,
     labels: Path | None,
-    split: str | None,
+    split: Side | None,
     top: tuple[int, ...],
     device: str,
     workers: int | None,
@@ -57,11 +62,16 @@ def evaluate(
         )
     from regraft.inference.predictor import Predictor
     from regraft.recipes.evaluate import evaluate_folder, evaluate_run
-    from regraft.report.figures import show_figures
+    from regraft.report.figures import show_evaluation
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers)
-    if split is not None:
-        found = evaluate_run(model, split, predictor, screen)
+    if photos is not None:
+        found = evaluate_folder(predictor, photos, labels, screen, top=top)
     else:
-        found = evaluate_folder(predictor, photos, labels, screen)
+        assert split is not None
+        found = evaluate_run(model, split, predictor, screen, top=top)
+    if session.json:
+        session.print_json(found)
+    else:
+        show_evaluation(found, split or str(photos), screen_for())

@@ -21,7 +21,6 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 SETTINGS = cloup.Context.settings(
     help_option_names=["-h", "--help"],
     max_content_width=110,
-    color=False if os.environ.get("NO_COLOR") else None,
     align_option_groups=True,
     formatter_settings=HelpFormatter.settings(
         col1_max_width=30,
@@ -33,6 +32,9 @@ SETTINGS = cloup.Context.settings(
         ),
     ),
 )
+
+if os.environ.get("NO_COLOR"):
+    SETTINGS["color"] = False
 
 pass_session = click.make_pass_decorator(Session, ensure=True)
 

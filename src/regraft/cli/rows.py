@@ -15,7 +15,7 @@ from regraft.screen import printable
 if TYPE_CHECKING:
     from regraft.inference.predictor import Prediction
 
-NARROWEST, WIDEST = 8, 60
+WIDEST = 100
 
 
 class Rows(Protocol):

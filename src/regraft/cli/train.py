@@ -107,7 +107,7 @@ Examples:
 )
 @output_options(quiet="Say nothing but warnings; print the run folder at the end.")
 @pass_session
-def train(session: Session, photos: Path | None, config: Path | None, **options: Any) -> None:
+def train(session: Session, /, photos: Path | None, config: Path | None, **options: Any) -> None:
     """Train a classifier on PHOTOS and test it.
 
     The end says how good it is on photos that no choice has looked at, and the command to use it. Photos are only read,

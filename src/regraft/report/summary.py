@@ -1,0 +1,66 @@
+"""The end of a training: what a person wants to see of a finished run, and what to do next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from regraft.report.figures import GAP, beside, most_confused, ranks, show_accuracy, weakest
+from regraft.report.text import command, counted, megabytes, percent
+from regraft.run.folder import open_folder
+from regraft.screen import Screen
+
+
+def show_run(run: Path, screen: Screen) -> None:
+    """Say how good the classifier of a finished run is, where it is, and the commands to use it.
+
+    Raises:
+        RunFolderError: ``run`` is not a finished run.
+    """
+    folder = open_folder(run)
+    metrics, config = folder.read_metrics(), folder.read_config()
+    entry = metrics["measured"][metrics["headline"]]
+    figures = entry["figures"]
+    screen.line("", "")
+    show_accuracy(figures, measured_on(entry), screen)
+    screen.line("compare", GAP.join(_beside(metrics, entry)))
+    closer = [*ranks(figures), weakest(figures), most_confused(figures)]
+    screen.line("details", GAP.join(text for text in closer if text) or "not one mistake")
+    screen.line("", "")
+    files = [f"{folder.model.name} {megabytes(folder.model)}", folder.metrics.name, folder.manifest.name]
+    screen.line("run", f"{run}   {' · '.join(files)}")
+    screen.line("use it", f"{command('regraft', 'predict', run)} new/*.jpg")
+    improve, why = _next(metrics, config)
+    if improve:
+        screen.line("improve", improve, why)
+
+
+def measured_on(entry: dict[str, Any]) -> str:
+    """Return in words which photos an entry of ``metrics.json`` was measured on, and what that is worth."""
+    photos = counted(entry["n"], "photo")
+    if entry["photos"] == "out-of-fold":
+        return f"{photos}, each judged by a probe that had not seen it"
+    if entry["used_for_choosing"]:
+        return f"{photos} of {entry['photos']}, which the best epoch was chosen on: it flatters"
+    return f"{photos} of {entry['photos']} that no choice has looked at"
+
+
+def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """Return what the accuracy is to be compared with, on the same photos."""
+    figures, measured = entry["figures"], metrics["measured"]
+    probe = measured.get(f"linear-probe/{entry['photos']}")
+    parts = []
+    if metrics["chosen"] == "linear-probe":
+        parts.append("this is the linear probe")
+    elif probe is not None:
+        parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}")
+    return [*parts, *beside(figures)]
+
+
+def _next(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
+    """Return a command that may improve the result, and why."""
+    photos = config["photos"]
+    labels = ["--labels", config["labels"]] if config.get("labels") else []
+    if metrics["recipe"] == "linear-probe":
+        return command("regraft", "train", photos, *labels, "--budget", "10m"), "fine-tunes too, if that gains"
+    return "", ""

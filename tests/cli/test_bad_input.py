@@ -1,0 +1,165 @@
+"""Whatever is wrong with what is asked for is one message with exit code 2, before any work, and nothing is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+
+from making import make_photos
+
+
+@pytest.fixture
+def refused(regraft, tmp_path):
+    """Call the command line and return its message, which must be a user's mistake that left nothing behind."""
+
+    def run(*arguments, leaves=()) -> str:
+        said = regraft(*arguments)
+        assert said.code == 2, said.err
+        assert said.out == "" or said.out.startswith("photos ")
+        assert sorted(os.listdir(tmp_path / "here")) == sorted(leaves)
+        return said.one_message()
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return make_photos(tmp_path / "trees", {"ash": 4, "birch": 4})
+
+
+def test_no_such_folder(refused, photos):
+    assert "no such folder: nowhere" in refused("train", "nowhere")
+    assert "did you mean 'trees'" in refused("train", photos.parent / "tree")
+
+
+def test_which_photos(refused):
+    assert refused("train").startswith("which photos? Name a folder: regraft train PHOTOS")
+
+
+def test_an_empty_folder(refused, tmp_path):
+    (tmp_path / "empty").mkdir()
+    assert "empty is empty: there are no photos in it." in refused("train", tmp_path / "empty")
+
+
+def test_one_class(refused, photos):
+    shutil.rmtree(photos / "birch")
+    assert "holds one class only: ash (4 photos)" in refused("train", photos)
+
+
+def test_photos_without_class_folders(refused, photos):
+    message = refused("train", photos / "ash")
+    assert "ash holds 4 photos but no class folders." in message
+    assert "daisy/*.jpg" in message and "--labels labels.csv" in message
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_unreadable_permissions(regraft, photos):
+    assert regraft("train", "nowhere").code == 2  # all that is imported on the way is readable
+    photos.chmod(0)
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)  # somebody whom permissions hold for
+    try:
+        said = regraft("train", photos)
+    finally:
+        os.seteuid(user)
+        photos.chmod(0o755)
+    assert said.code == 2 and "permission denied" in said.one_message()
+
+
+def test_every_file_damaged(refused, photos, tiny):
+    for path in photos.rglob("*.png"):
+        path.write_bytes(b"no photo at all")
+    message = refused("train", photos)
+    assert "photo 000.png" in message and "not a photo: text" in message
+
+
+def test_every_photo_cut_short(regraft, photos, tiny):
+    for path in photos.rglob("*.png"):
+        path.write_bytes(path.read_bytes()[:200])
+    options = [word for name, value in tiny.items() for word in (f"--{name}", value)]
+    said = regraft("train", photos, *options)
+    assert said.code == 2 and "Traceback" not in said.err and "truncated" in said.err
+
+
+def test_an_out_that_holds_something_else(refused, photos, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    assert "holds something else already, and nothing there is overwritten" in refused(
+        "train", photos, "-o", tmp_path / "mine"
+    )
+    assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
+    assert "lies inside the photos" in refused("train", photos, "-o", photos / "run")
+    assert not (photos / "run").exists()
+
+
+def test_an_unknown_backbone(refused, photos):
+    message = refused("train", photos, "--backbone", "resnet_50")
+    assert message.startswith("unknown backbone 'resnet_50'; did you mean") and "resnet50" in message
+
+
+def test_weights_that_are_not_there_or_do_not_fit(refused, photos, tiny, tmp_path):
+    assert "gone.pt" in refused("train", photos, "--weights", "gone.pt")
+    message = refused("train", photos, "--backbone", "test_vit", "--weights", tiny["weights"], "--size", "160")
+    assert str(tiny["weights"].name) in message and "expected" in message
+
+
+def test_wrong_rows_of_a_csv_are_all_said_at_once(refused, photos, tmp_path):
+    table = tmp_path / "labels.csv"
+    table.write_text("file,class\na,b\n")
+    assert "labels.csv" in refused("train", photos, "--labels", table)
+    table.write_text("path,label\nash/photo 000.png,ash\nash/gone.png,ash\nash/photo 001.png,\n")
+    message = refused("train", photos, "--labels", table)
+    assert "3" in message and "gone.png" in message and "4" in message
+
+
+def test_wrong_keys_of_a_configuration_are_all_said_at_once(refused, photos, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("recipee: auto\nbatchsize: 3\nlr: -1\n")
+    message = refused("train", photos, "--config", config)
+    for part in ("3 problems", "'recipee'", "did you mean 'recipe'", "'batchsize'", "'batch_size'", "lr: "):
+        assert part in message
+    assert "no such configuration file: gone.yaml" in refused("train", photos, "--config", "gone.yaml")
+
+
+def test_wrong_values_are_all_said_at_once(refused, photos):
+    message = refused("train", photos, "--budget", "soon", "--split", "50/50", "--epochs", "0")
+    assert "3 problems" in message and "30s, 10m or 2h" in message and "80/10/10" in message
+
+
+def test_an_option_wins_over_the_file(refused, photos, tmp_path):
+    config = tmp_path / "mine.json"
+    config.write_text(json.dumps({"backbone": "resnet18", "photos": "elsewhere"}))
+    assert "'no_such'" in refused("train", photos, "--config", config, "--backbone", "no_such")
+
+
+def test_a_split_from_what_is_no_run(refused, photos):
+    assert "no such run folder: gone" in refused("train", photos, "--split-from", "gone")
+    assert "is not a run folder" in refused("train", photos, "--split-from", photos)
+
+
+def test_a_given_split_that_leaves_a_class_out_of_train(refused, tmp_path):
+    root = tmp_path / "given"
+    make_photos(root / "train", {"ash": 3, "birch": 3})
+    make_photos(root / "val", {"ash": 2, "cedar": 2})
+    message = refused("train", root)
+    assert "cedar" in message and "train" in message
+
+
+def test_evaluating_needs_photos_or_a_side(refused):
+    assert refused("evaluate", "run").startswith("which photos?")
+    assert refused("evaluate", "run", "photos", "--split", "test").startswith("which photos?")
+    assert "no such run folder or model file: run" in refused("evaluate", "run", "photos")
+
+
+def test_evaluating_classes_that_the_model_does_not_know(refused, trained, tmp_path):
+    other = make_photos(tmp_path / "other", {"ash": 2, "beech": 2})
+    message = refused("evaluate", trained.folder, other)
+    assert "does not know the class 'beech'" in message and "it knows ash, birch, cedar" in message
+
+
+def test_no_backbone_of_that_name(refused):
+    assert refused("backbones", "resnett50").startswith("no backbone fits 'resnett50'; did you mean ")

@@ -1,0 +1,170 @@
+"""`regraft predict`: photos, folders and patterns in; a table, CSV, JSON lines or one JSON object out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import shutil
+
+import pytest
+from rich.cells import cell_len
+
+from cli.conftest import in_shell
+from making import make_photos
+from regraft.cli.photos import expand
+from regraft.errors import PhotosError
+
+
+@pytest.fixture
+def new(tmp_path):
+    """A folder with photos, something hidden, something that is no photo, and a damaged photo."""
+    folder = make_photos(tmp_path / "new", {"a": 3, "b": 2})
+    (folder / "notes.txt").write_text("no photo")
+    (folder / ".hidden.png").write_bytes((folder / "a" / "photo 000.png").read_bytes())
+    (folder / "b" / "damaged.png").write_bytes((folder / "b" / "photo 000.png").read_bytes()[:400])
+    return folder
+
+
+def names(paths, folder):
+    return [path.relative_to(folder).as_posix() for path in paths]
+
+
+def test_a_folder_means_the_photos_at_any_depth_in_it(new):
+    assert names(expand([str(new)]), new) == [
+        "a/photo 000.png", "a/photo 001.png", "a/photo 002.png", "b/damaged.png", "b/photo 000.png", "b/photo 001.png",
+    ]  # fmt: skip
+
+
+def test_a_pattern_that_no_shell_expanded_is_expanded(new):
+    assert names(expand([str(new / "*" / "photo*1.png")]), new) == ["a/photo 001.png", "b/photo 001.png"]
+    assert len(expand([str(new / "**" / "*.png")])) == 6
+
+
+def test_a_photo_whose_name_looks_like_a_pattern_is_itself(new):
+    odd = new / "a[01]*.png"
+    shutil.copy(new / "a" / "photo 000.png", odd)
+    assert expand([str(odd)]) == [odd]
+
+
+def test_a_photo_named_twice_is_classified_once(new):
+    assert len(expand([str(new / "a"), str(new / "a" / "photo 001.png"), str(new / "a")])) == 3
+
+
+def test_the_folder_that_copies_go_to_is_left_out(new):
+    (new / "sorted").mkdir()
+    shutil.copy(new / "a" / "photo 000.png", new / "sorted")
+    assert len(expand([str(new)])) == 7
+    assert len(expand([str(new)], outside=new / "sorted")) == 6
+
+
+def test_all_that_names_nothing_is_said_at_once(new):
+    with pytest.raises(PhotosError, match=r"no such photo or folder: nowhere, none\*\.jpg"):
+        expand([str(new), "nowhere", "none*.jpg"])
+    (new / "empty").mkdir()
+    with pytest.raises(PhotosError, match="no photos in "):
+        expand([str(new / "empty")])
+
+
+def test_csv_has_a_row_for_every_photo(regraft, trained, new):
+    said = regraft("predict", trained.folder, new, "--format", "csv", "--top", 2)
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert said.code == 0 and len(rows) == 6
+    assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2", "error"]
+    good = [row for row in rows if not row["error"]]
+    assert len(good) == 5
+    for row in good:
+        assert {row["label"], row["label_2"]} <= {"ash", "birch", "cedar"}
+        assert 0 <= float(row["probability_2"]) <= float(row["probability"]) <= 1
+    (bad,) = [row for row in rows if row["error"]]
+    assert bad["path"].endswith("damaged.png") and bad["label"] == "" and "truncated" in bad["error"]
+    assert "1 of 6 photos could not be read" in said.err
+
+
+def test_every_format_says_the_same(regraft, trained, new):
+    lines = [json.loads(line) for line in regraft("predict", trained.folder, new, "--format", "jsonl").out.splitlines()]
+    whole = json.loads(regraft("predict", trained.folder, new, "--json").out)
+    rows = list(csv.DictReader(io.StringIO(regraft("predict", trained.folder, new, "--format", "csv").out)))
+    table = regraft("predict", trained.folder, new).out.splitlines()
+    assert whole["predictions"] == lines and whole["classes"] == ["ash", "birch", "cedar"]
+    assert len(lines) == len(rows) == len(table) == 6
+    for line, row, shown in zip(lines, rows, table, strict=True):
+        assert line["path"] == row["path"] and shown.startswith(line["path"])
+        assert line["label"] == (row["label"] or None)
+        if line["label"]:
+            assert float(row["probability"]) == pytest.approx(line["probability"], abs=1e-6)
+            assert line["label"] in shown and len(line["top"]) == 1
+        else:
+            assert "not read: " in shown and line["error"] == row["error"]
+
+
+def test_the_table_is_aligned_also_for_wide_characters(regraft, trained, new):
+    shutil.copy(new / "a" / "photo 000.png", new / "a" / "写真 🌷.png")
+    said = regraft("predict", trained.folder, new / "a")
+    assert len({cell_len(line[: line.rindex("%")]) for line in said.out.splitlines()}) == 1
+
+
+def test_more_than_all_classes_are_all_classes(regraft, trained, new):
+    said = regraft("predict", trained.folder, new / "a", "--top", 99, "--format", "jsonl")
+    assert [len(json.loads(line)["top"]) for line in said.out.splitlines()] == [3, 3, 3]
+    assert "--top" in regraft("predict", trained.folder, new, "--top", 0).one_message()
+
+
+def test_the_one_model_file_is_enough(regraft, trained, new, tmp_path):
+    shutil.copy(trained.folder / "model.safetensors", tmp_path / "elsewhere.safetensors")
+    there = regraft("predict", tmp_path / "elsewhere.safetensors", new, "--format", "csv").out
+    assert there == regraft("predict", trained.folder, new, "--format", "csv").out
+
+
+def test_quiet_says_the_answer_alone(regraft, trained, new):
+    said = regraft("predict", trained.folder, new / "a", "--quiet", "--format", "csv")
+    assert said.err == "" and len(said.out.splitlines()) == 4
+
+
+def test_copies_are_sorted_and_said(regraft, trained, new, tmp_path):
+    said = regraft("predict", trained.folder, new, "--copy-to", tmp_path / "sorted")
+    assert said.code == 0 and f"copies   5 photos, sorted into folders below {tmp_path / 'sorted'}" in said.err
+    copies = list((tmp_path / "sorted").rglob("*.png"))
+    assert len(copies) == 5 and {p.parent.name for p in copies} <= {"ash", "birch", "cedar"}
+    assert len(list(new.rglob("*.png"))) == 7  # nothing was moved
+
+
+def test_a_photo_that_cannot_be_read_alone_is_a_mistake(regraft, trained, new):
+    said = regraft("predict", trained.folder, new / "b" / "damaged.png")
+    assert said.code == 2 and "the photo could not be read" in said.one_message()
+    assert "not read: truncated" in said.out
+
+
+@pytest.mark.parametrize("make", ["empty", "text", "cut", "foreign", "pickle"])
+def test_a_bad_model_file_is_one_message(regraft, trained, new, tmp_path, make):
+    path = tmp_path / "model.safetensors"
+    whole = (trained.folder / "model.safetensors").read_bytes()
+    if make == "foreign":
+        import numpy as np
+        import safetensors.numpy
+
+        safetensors.numpy.save_file({"x": np.zeros(3, np.float32)}, path)
+    else:
+        path.write_bytes(
+            {"empty": b"", "text": b"hello" * 99, "cut": whole[: len(whole) // 2], "pickle": b"\x80\x04."}[make]
+        )
+    said = regraft("predict", path, new)
+    assert said.code == 2 and "model.safetensors" in said.one_message() and said.out == ""
+
+
+def test_no_such_model_and_a_folder_that_is_no_run(regraft, new, tmp_path):
+    assert "no such run folder or model file" in regraft("predict", tmp_path / "gone", new).one_message()
+    assert "it is not a run folder" in regraft("predict", new, new).one_message()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_file_names_that_are_no_text_are_said_and_sorted(trained, tmp_path):
+    photos = make_photos(tmp_path / "in", {"a": 1})
+    odd = os.fsencode(tmp_path / "in") + b"/\xff\x1b[31m.png"
+    os.rename(os.fsencode(photos / "a" / "photo 000.png"), odd)
+    done = in_shell("predict", trained.folder, "in", "--format", "jsonl", "--copy-to", "out", cwd=tmp_path, LC_ALL="C")
+    assert done.returncode == 0 and "\x1b" not in done.stdout + done.stderr
+    assert os.fsencode(json.loads(done.stdout)["path"]) == b"in/\xff\x1b[31m.png"
+    assert [os.fsencode(p.name) for p in (tmp_path / "out").rglob("*.png")] == [b"\xff\x1b[31m.png"]
+    assert "\x1b" not in in_shell("predict", trained.folder, "in", cwd=tmp_path).stdout

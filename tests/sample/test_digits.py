@@ -1,0 +1,59 @@
+"""The embedded sample is all there, whole or not at all, and is never written over something else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from regraft.errors import PhotosError
+from regraft.sample.digits import COUNT, SIDE, write_digits
+
+
+def test_the_digits_are_a_folder_per_class(tmp_path):
+    assert write_digits(tmp_path / "digits") == COUNT
+    assert sorted(p.name for p in (tmp_path / "digits").iterdir()) == [str(k) for k in range(10)]
+    files = sorted((tmp_path / "digits").rglob("*.png"))
+    assert len(files) == COUNT
+    with Image.open(files[0]) as image:
+        assert image.size == (SIDE, SIDE) and image.mode == "L"
+        pixels = np.asarray(image)
+    assert pixels.max() == 255 and pixels.min() < 60  # dark ink on white paper
+    assert [p.name for p in tmp_path.iterdir()] == ["digits"]
+
+
+def test_a_second_call_changes_nothing(tmp_path):
+    write_digits(tmp_path / "digits", per_class=2)
+    before = {p: p.stat().st_mtime_ns for p in (tmp_path / "digits").rglob("*")}
+    assert write_digits(tmp_path / "digits", per_class=2) == 20
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "digits").rglob("*")} == before
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "deep").mkdir()
+    assert write_digits(tmp_path / "deep", per_class=1) == 10
+
+
+@pytest.mark.parametrize("name", ["mine.png", "0/mine.txt"])
+def test_what_is_there_is_kept(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(b"precious")
+    with pytest.raises(PhotosError, match="holds something else, and nothing there is overwritten"):
+        write_digits(tmp_path, per_class=1)
+    assert (tmp_path / name).read_bytes() == b"precious"
+
+
+def test_a_file_in_its_place_is_kept(tmp_path):
+    (tmp_path / "digits").write_bytes(b"precious")
+    with pytest.raises(PhotosError, match="holds something else"):
+        write_digits(tmp_path / "digits")
+
+
+def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
+    def full(*arguments, **more):
+        raise OSError("no space")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="no space"):
+        write_digits(tmp_path / "digits", per_class=1)
+    assert list(tmp_path.iterdir()) == []
