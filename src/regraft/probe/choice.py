@@ -46,8 +46,8 @@ def choose(
 
     Two of them tie when their mean losses differ by at most one standard error of that difference, taken over the same
     photos. Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3, take the standard error of the
-    lowest mean instead. That error is mostly about how hard the photos are, which is the same for every C; it is many
-    times larger, and the models that it lets through are clearly worse.
+    lowest mean instead; that is mostly about how hard the photos are, which is the same for every C, and many times
+    larger.
 
     Args:
         losses: held-out loss of each row at each C, shape (c, n), float64.
@@ -60,7 +60,7 @@ def choose(
     total = weight.sum()
     mean = losses @ weight / total if total > 0 else np.zeros(len(losses))
     best = int(np.argmin(mean))
-    error = np.array([_standard_error(row - losses[best], weight, unit) for row in losses])
+    error = np.array([standard_error(row - losses[best], weight, unit) for row in losses])
     tied = np.flatnonzero(mean - mean[best] <= error)
     index = int(min(tied.min(), best)) if len(tied) else best
     numbers = (tuple(float(v) for v in values) for values in (mean, mean - mean[best], error))
@@ -68,13 +68,19 @@ def choose(
 
 
 def past(choice: Choice) -> bool:
-    """Return whether the loss has left its lowest value for good: clearly higher at the last two Cs."""
-    gaps = np.array(choice.difference) - np.array(choice.standard_error)
-    return len(gaps) - 1 - choice.best >= 2 and bool((gaps[-2:] > 0).all())
+    """Return whether the loss has left its lowest value for good.
+
+    It has where it is clearly higher (three standard errors) at the last C, or higher (one) at each of the last two.
+    """
+    beyond = len(choice.grid) - 1 - choice.best
+    gap, error = np.array(choice.difference), np.array(choice.standard_error)
+    if beyond >= 1 and gap[-1] > 3 * error[-1]:
+        return True
+    return beyond >= 2 and bool((gap[-2:] > error[-2:]).all())
 
 
-def _standard_error(values: NDArray[np.float64], weight: NDArray[np.float64], unit: NDArray[np.int64]) -> float:
-    """Return the standard error of the weighted mean of ``values``, the rows of a unit taken as one."""
+def standard_error(values: NDArray[np.float64], weight: NDArray[np.float64], unit: NDArray[np.int64]) -> float:
+    """Return the standard error of the weighted mean of ``values``, the rows of a unit taken as one; all (n,)."""
     if not len(values):
         return 0.0
     centred = weight * (values - values @ weight / weight.sum())

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from regraft.probe.choice import Choice, choose, past
 from regraft.probe.folds import Folds
-from regraft.probe.lockstep import Point, Problems, log_probability, minimise, prior
+from regraft.probe.lockstep import minimise
 from regraft.probe.memory import Memory
-from regraft.probe.rows import Float, Rows, reciprocal
+from regraft.probe.problems import Point, Problems, bias_unit, log_probability, prior
+from regraft.probe.rows import Rows
+from regraft.probe.scaling import Centred, scale_of
 from regraft.probe.solver import PAIRS
 from regraft.probe.threads import cores, in_threads, one_thread_per_product
 
@@ -33,7 +35,7 @@ TOLERANCE = 3e-3
 LIMIT = 500
 """Iterations for one C after which the path ends: what lies beyond is harder still."""
 
-WIDTH = 32
+WIDTH = 48
 """Columns of a batch, about: wide enough for fast products, narrow enough to have a batch for each core."""
 
 
@@ -59,18 +61,20 @@ class Search:
     Attributes:
         choice: the C chosen with all folds.
         outer: for each fold, the model fitted without it; at its own C after a nested search, else at the one C.
-        start: weights and bias at the chosen C, fitted without the first fold: a start for the fit on all.
+        nested: whether they searched for it themselves.
+        rows: how many rows the search looked at.
         unconverged: the C at which the path ended because a model was not solved in time, or None.
     """
 
     choice: Choice
     outer: list[Outer]
     nested: bool
+    rows: int
     unconverged: float | None
 
 
 def search(
-    X: Float,
+    X: Centred,
     y: NDArray[np.int64],
     weight: NDArray[np.float64],
     folds: Folds,
@@ -83,7 +87,7 @@ def search(
     """Cross-validate every C of ``grid`` until the loss clearly rises, and choose.
 
     Args:
-        X: features, shape (n, d), float32, about standardised; the folds standardise them exactly.
+        X: features, n rows; each model standardises them by the rows that it is fitted on.
         y: class of each row, shape (n,).
         weight: what each row counts in fits and in the choice, shape (n,).
         folds: at least two; a nested search needs three.
@@ -114,7 +118,7 @@ class _Batch:
     def start(self) -> Point:
         if not self.at:
             return prior(self.problems)
-        return self.at[-1] if len(self.at) == 1 else self.at[-1].toward(self.at[-2])
+        return self.at[-1] if len(self.at) == 1 else self.at[-1].beyond(self.at[-2])
 
 
 class _Path:
@@ -122,14 +126,14 @@ class _Path:
 
     def __init__(
         self,
-        X: Float,
+        X: Centred,
         y: NDArray[np.int64],
         weight: NDArray[np.float64],
         folds: Folds,
         classes: int,
         nested: bool,
     ) -> None:
-        self._X, self._y, self._weight, self._folds, self._nested = X, y, weight, folds, nested
+        self._X, self._y, self._weight, self._folds, self._nested = X.values, y, weight, folds, nested
         self._classes = classes
         self._sums = _FoldSums(X, folds)
         out: list[tuple[int, ...]] = [(f,) for f in range(folds.number)]
@@ -145,10 +149,11 @@ class _Path:
 
     def follow(self, C: float) -> bool:
         """Solve all models at the next ``C``; return whether the path need not be followed further."""
-        ratio = C / self._tried[-1] if self._tried else 1.0
+        before = self._tried[-1] if self._tried else C
 
         def solve(batch: _Batch) -> tuple[bool, NDArray[np.float64]]:
-            batch.memory.rescale(ratio, self._classes * self._X.shape[1])
+            stretch = bias_unit(batch.problems, C) / bias_unit(batch.problems, before)
+            batch.memory.rescale(C / before, stretch)
             solved = minimise(batch.problems, C, batch.start(), batch.memory, TOLERANCE, LIMIT)
             batch.at = [*batch.at[-1:], solved.point]
             return bool(solved.converged.all()), -log_probability(solved.logits, self._y)
@@ -165,7 +170,7 @@ class _Path:
         choices = self._choices()
         last = choices[-1]
         outer = [self._outer(f, choices[f] if self._nested else last) for f in range(self._folds.number)]
-        return Search(last, outer, self._nested, self._unconverged)
+        return Search(last, outer, self._nested, len(self._y), self._unconverged)
 
     def _batch(self, left_out: list[tuple[int, ...]], classes: int, models: int) -> _Batch:
         held = np.stack([np.isin(self._folds.of, out) for out in left_out])
@@ -204,7 +209,7 @@ class _Path:
 
     def _outer(self, fold: int, choice: Choice) -> Outer:
         point = self._models[choice.index][fold]
-        mean, scale = self._sums.standardise([(fold,)])
+        mean, scale = self._sums.raw([(fold,)])
         weight = point.weight.astype(np.float64) * scale[0]
         bias = point.bias.astype(np.float64) - weight @ mean[0]
         known = np.bincount(self._y[self._folds.of != fold], minlength=self._classes) > 0
@@ -214,26 +219,33 @@ class _Path:
 class _FoldSums:
     """Sums over each fold, from which mean and deviation without any folds follow at once."""
 
-    def __init__(self, X: Float, folds: Folds) -> None:
+    def __init__(self, X: Centred, folds: Folds) -> None:
+        self._origin, self._unit = X.origin, X.unit
         self._n = np.bincount(folds.of, minlength=folds.number).astype(np.float64)
-        shape = (folds.number, X.shape[1])
+        shape = (folds.number, X.values.shape[1])
         self._first, self._second = np.zeros(shape), np.zeros(shape)
         for f in range(folds.number):
             rows = np.flatnonzero(folds.of == f)
             for i in range(0, len(rows), 1024):
-                block = X[rows[i : i + 1024]].astype(np.float64)
+                block = X.values[rows[i : i + 1024]].astype(np.float64)
                 self._first[f] += block.sum(axis=0)
                 self._second[f] += np.einsum("nd,nd->d", block, block)
 
+    def raw(self, left_out: list[tuple[int, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return as `standardise`, for features as they come."""
+        mean, scale = self.standardise(left_out)
+        return self._origin + mean * self._unit, scale / self._unit
+
     def standardise(self, left_out: list[tuple[int, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return mean and reciprocal deviation of the rows outside the folds of each entry: (p, d), (p, d)."""
+        """Return what to subtract and to multiply by, from the rows outside the folds of each entry: (p, d), (p, d)."""
         keep = np.ones((len(left_out), len(self._n)))
         for i, out in enumerate(left_out):
             keep[i, list(out)] = 0
         n = np.maximum(keep @ self._n, 1.0)[:, None]
         mean = keep @ self._first / n
         variance = np.maximum(keep @ self._second / n - mean**2, 0.0)
-        return mean, reciprocal(mean, np.sqrt(variance))
+        scale = scale_of(self._origin + mean * self._unit, np.sqrt(variance) * self._unit)
+        return mean, scale * self._unit
 
 
 def _deal(models: list[tuple[int, ...]], classes: int, n: int) -> list[list[tuple[int, ...]]]:

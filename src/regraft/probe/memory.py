@@ -59,8 +59,8 @@ class Memory:
         part = np.zeros(along.shape)  # q = sum of part * basis + own * gradient
         own = np.ones(len(g))
         steps = np.zeros((len(g), m))
-        curvature = np.where(self._valid, np.einsum("pii->pi", inner[:, :m, m:]), 1.0)
-        weight = np.where(self._valid, 1.0 / curvature, 0.0)
+        curvature = np.einsum("pii->pi", inner[:, :m, m:])
+        weight = self._valid / np.where(self._valid, curvature, 1.0)
         for j in reversed(self._order):
             steps[:, j] = weight[:, j] * (np.einsum("pi,pi->p", inner[:, j], part) + own * along[:, j])
             part[:, m + j] -= steps[:, j]
@@ -81,18 +81,23 @@ class Memory:
         self._inner[:] = 0
         self._scale[:] = 1
 
-    def rescale(self, ratio: float, penalised: int) -> None:
-        """Carry the pairs over to a problem whose data term weighs ``ratio`` times as much.
+    def rescale(self, ratio: float, stretch: NDArray[np.float64]) -> None:
+        """Carry the pairs over to problems whose data term weighs ``ratio`` times as much.
 
-        The Hessian is ``C A + I`` in the first ``penalised`` variables, so that ``y' = ratio y - (ratio - 1) s`` is the
-        change of gradient that the same step would now cause; the others are scaled to unit curvature, by sqrt(C).
+        The Hessian is ``C A + I`` in the weights, so that ``y' = ratio y - (ratio - 1) s`` is the change of gradient
+        that the same step would now cause. The biases, which are not penalised, come last.
+
+        Args:
+            ratio: the new C by the old one.
+            stretch: the new unit of each bias by the old one, shape (p, k).
         """
+        penalised = self._basis.shape[2] - stretch.shape[1]
         m = self.pairs
         s, y = self._basis[:, :m], self._basis[:, m:]
         y[:, :, :penalised] *= ratio
         y[:, :, :penalised] -= (ratio - 1) * s[:, :, :penalised]
-        s[:, :, penalised:] *= ratio**0.5
-        y[:, :, penalised:] *= ratio**0.5
+        s[:, :, penalised:] *= stretch[:, None, :]
+        y[:, :, penalised:] *= ratio / stretch[:, None, :]
         self._inner = np.matmul(self._basis, self._basis.transpose(0, 2, 1)).astype(np.float64)
         ss, sy, yy = (np.einsum("pii->pi", self._inner[:, a, b]) for a, b in _quarters(m))
         self._valid &= (sy > 1e-10 * np.sqrt(ss * yy)) & (sy > 0)

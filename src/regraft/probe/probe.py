@@ -15,16 +15,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.probe.choice import standard_error
 from regraft.probe.crossval import GRID, Outer, Search, describe, search
 from regraft.probe.folds import FOLDS, Folds, make_folds, row_keys
-from regraft.probe.lockstep import Point, Problems, softmax
-from regraft.probe.rows import BLOCK, Float, Rows, moments, reciprocal
+from regraft.probe.problems import Point, Problems, softmax
+from regraft.probe.rows import BLOCK, Float, Rows
+from regraft.probe.scaling import centred, moments, scale_of
 from regraft.probe.solver import Solution, check_problem, solve_one
 from regraft.probe.threads import cores
 from regraft.screen import Bar
 
 STEPS = len(GRID) + 2
 """What `fit_probe` advances its bar by in all."""
+
+SEARCHED = 20_000
+"""Photos that the regularisation is searched on; more of them would not choose better, only later."""
 
 DEFAULT_C = 1e-3
 """Regularisation where there is too little to cross-validate."""
@@ -40,8 +45,8 @@ class Probe:
         C: the regularisation, chosen by cross-validation.
         cv_log_loss: mean log-loss of held-out photos at that C; the choice looked at it, it is a little too good.
         cv_accuracy: accuracy of held-out photos, after a nested search that of ``oof``.
-        cv_accuracy_error: standard error of ``cv_accuracy`` over photos. These three are NaN where all photos are one
-            group, so that none can be held out.
+        cv_accuracy_error: its standard error over groups of photos; infinite for one. These three are NaN where all
+            photos are one group, so that none can be held out.
         oof: out-of-fold probabilities of the nested search, shape (n, k), float64, in the order of the rows given: no
             fit and no choice has looked at the photo that a row predicts. None without a nested search. A class that
             only one fold has is unknown when that fold is predicted; it gets the probability zero there.
@@ -97,27 +102,22 @@ def fit_probe(
         NotConvergedError: the final fit was not solved to its optimum.
     """
     features, labels, _, _ = check_problem(X, np.asarray(y), classes, None)
-    names = row_keys(features, labels) if keys is None else [str(key) for key in keys]
-    order = np.array(sorted(range(len(labels)), key=lambda i: (names[i], labels[i])), dtype=np.int64)
-    in_order = None if groups is None else [groups[i] for i in order]
-    folds = make_folds(labels[order], [names[i] for i in order], in_order, number=FOLDS, seed=seed)
-    data = _Data(features, labels[order], order, _class_weights(labels[order], classes, class_weight), folds, classes)
+    data = _Data.of(features, labels, classes, groups, keys, class_weight, seed)
     steps = _Steps(bar)
-    found, searched = (None, 0) if folds.number < 2 else data.search(nested, steps)
+    found = data.search(nested, steps) if data.folds.number > 1 else None
     steps.to(STEPS - 2)
-    solution, probe_weight, bias = data.solve(DEFAULT_C if found is None else found.choice.C, found)
+    C = DEFAULT_C if found is None else found.choice.C
+    solution, weight, bias = data.solve(C, found)
     steps.to(STEPS)
-    choice = {} if found is None else describe(found)
-    C = float(choice.setdefault("C", DEFAULT_C))
-    choice |= {"folds": folds.number, "searched": searched, "iterations": solution.iterations}
-    choice |= {"gradient_norm": float(f"{solution.gradient_norm:.3g}"), "class_weight": class_weight}
+    choice = {"C": C} if found is None else describe(found)
+    choice |= {"folds": data.folds.number, "searched": 0 if found is None else found.rows}
+    choice |= {"class_weight": class_weight, "iterations": solution.iterations}
+    choice |= {"gradient_norm": float(f"{solution.gradient_norm:.3g}")}
     if found is None:
-        return Probe(probe_weight, bias, C, np.nan, np.nan, np.nan, None, choice, solution)
-    held_out = data.held_out(found)
-    right = float((held_out.argmax(axis=1) == labels).mean())
-    error = float(np.sqrt(right * (1 - right) / len(labels)))
-    loss = found.choice.mean[found.choice.index]
-    return Probe(probe_weight, bias, C, loss, right, error, held_out if nested else None, choice, solution)
+        return Probe(weight, bias, C, np.nan, np.nan, np.nan, None, choice, solution)
+    oof = data.held_out(found)
+    loss, right, error = found.choice.mean[found.choice.index], *data.accuracy(oof)
+    return Probe(weight, bias, C, loss, right, error, oof if nested else None, choice, solution)
 
 
 @dataclass
@@ -131,31 +131,43 @@ class _Data:
     folds: Folds
     classes: int
 
-    def search(self, nested: bool, steps: _Steps) -> tuple[Search, int]:
-        """Return what the cross-validation found, and on how many rows."""
+    @classmethod
+    def of(
+        cls,
+        X: Float,
+        y: NDArray[np.int64],
+        classes: int,
+        groups: Sequence[Hashable] | None,
+        keys: Sequence[str] | None,
+        class_weight: str | None,
+        seed: int,
+    ) -> _Data:
+        for name, given in (("groups", groups), ("keys", keys)):
+            if given is not None and len(given) != len(y):
+                raise ValueError(f"{name} must name each of the {len(y)} rows, but there are {len(given)}")
+        names = row_keys(X, y) if keys is None else [str(key) for key in keys]
+        order = np.array(sorted(range(len(y)), key=lambda i: (names[i], y[i])), dtype=np.int64)
+        grouped = None if groups is None else [groups[i] for i in order]
+        folds = make_folds(y[order], [names[i] for i in order], grouped, number=FOLDS, seed=seed)
+        return cls(X, y[order], order, _class_weights(y, classes, class_weight)[order], folds, classes)
+
+    def search(self, nested: bool, steps: _Steps) -> Search:
+        """Return what the cross-validation found."""
         some = _sample(self.y, self.folds, self.classes)
-        mean, deviation = moments(self.X, self.order[some])
-        scale = reciprocal(mean, deviation)
-        part = np.empty((len(some), self.X.shape[1]), np.float32)
-        for i in range(0, len(some), BLOCK):
-            part[i : i + BLOCK] = (self.X[self.order[some[i : i + BLOCK]]] - mean) * scale
+        part = centred(self.X, self.order[some])
         folds = Folds(self.folds.of[some], self.folds.unit[some], self.folds.rank[some], self.folds.number)
         # with two folds nothing is left to search within one: no choice is made rather than one that has looked
         grid = (DEFAULT_C,) if nested and folds.number < 3 else GRID
         y, weight = self.y[some], self.weight[some]
-        found = search(part, y, weight, folds, self.classes, nested=nested, grid=grid, step=steps.one)
-        for outer in found.outer:  # for features as they come
-            outer.weight = outer.weight * scale
-            outer.bias = outer.bias - outer.weight @ mean
-        return found, len(some)
+        return search(part, y, weight, folds, self.classes, nested=nested, grid=grid, step=steps.one)
 
     def solve(self, C: float, found: Search | None) -> tuple[Solution, NDArray[np.float64], NDArray[np.float64]]:
         """Return the solution on all rows, and its weights and biases with the standardisation folded in."""
         mean, deviation = moments(self.X, self.order)
-        scale = reciprocal(mean, deviation)
+        scale = scale_of(mean[None], deviation[None])[0]
         rows = Rows(self.X, mean[None], scale[None], np.float64, self.order, cores())
         problems = Problems.of(rows, self.y, self.weight[None], self.classes)
-        solution = solve_one(problems, C, _start(found.outer[0], mean, deviation) if found else None)
+        solution = solve_one(problems, C, _start(found.outer[0], mean, scale) if found else None)
         weight = solution.weight * scale
         return solution, weight, solution.bias - weight @ mean
 
@@ -166,6 +178,11 @@ class _Data:
             rows = self.order[self.folds.of == f]
             out[rows] = _predict(self.X, rows, outer.weight, outer.bias)
         return out
+
+    def accuracy(self, probabilities: NDArray[np.float64]) -> tuple[float, float]:
+        """Return the accuracy of probabilities in the order of ``X``, and its standard error."""
+        right = (probabilities[self.order].argmax(axis=1) == self.y).astype(np.float64)
+        return float(right.mean()), standard_error(right, np.ones(len(right)), self.folds.unit)
 
 
 class _Steps:
@@ -194,7 +211,7 @@ def _class_weights(y: NDArray[np.int64], classes: int, kind: str | None) -> NDAr
 
 def _sample(y: NDArray[np.int64], folds: Folds, classes: int) -> NDArray[np.int64]:
     """Return the rows to search on: all, or of each class its share with the lowest shuffled places."""
-    limit = min(20_000, max(4_000, 200_000 // classes, 10 * classes))
+    limit = min(SEARCHED, max(SEARCHED // 5, 10 * SEARCHED // classes, 10 * classes))
     if len(y) <= limit:
         return np.arange(len(y))
     keep = []
@@ -205,10 +222,11 @@ def _sample(y: NDArray[np.int64], folds: Folds, classes: int) -> NDArray[np.int6
     return np.sort(np.concatenate(keep))
 
 
-def _start(outer: Outer, mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> Point | None:
+def _start(outer: Outer, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Point | None:
     if not np.isfinite(outer.bias).all():
         return None
-    return Point((outer.weight * deviation)[None], (outer.bias + outer.weight @ mean)[None])
+    back = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
+    return Point((outer.weight * back)[None], (outer.bias + outer.weight @ mean)[None])
 
 
 def _predict(
@@ -217,5 +235,5 @@ def _predict(
     out = np.empty((len(rows), len(bias)))
     for i in range(0, len(rows), BLOCK):
         logits = X[rows[i : i + BLOCK]].astype(np.float64) @ weight.T + bias
-        out[i : i + BLOCK] = softmax(logits.T[None])[0].T
+        out[i : i + BLOCK] = softmax(logits)
     return out

@@ -102,29 +102,3 @@ class Rows:
     def _convert(self, block: slice) -> Float:
         rows = self.X[block] if self.order is None else self.X[self.order[block]]
         return rows.astype(self.dtype)
-
-
-def moments(X: Float, order: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of each feature over the rows ``order``: (d,), (d,), float64.
-
-    Two passes over blocks of rows: exact to rounding, without a float64 copy of the whole.
-    """
-    blocks = [order[i : i + BLOCK] for i in range(0, len(order), BLOCK)]
-    mean = np.zeros(X.shape[1])
-    for block in blocks:
-        mean += X[block].sum(axis=0, dtype=np.float64)
-    mean /= max(1, len(order))
-    squares = np.zeros(X.shape[1])
-    for block in blocks:
-        centred = X[block] - mean
-        squares += np.einsum("nd,nd->d", centred, centred)
-    return mean, np.sqrt(squares / max(1, len(order)))
-
-
-def reciprocal(mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ``1 / deviation``, and 0 where a feature is constant up to the rounding of float32.
-
-    A constant feature tells classes apart no better than the bias; left in, it would divide by nothing.
-    """
-    constant = deviation <= 1e-6 * np.abs(mean) + np.finfo(np.float32).tiny
-    return np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))

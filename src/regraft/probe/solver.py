@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import RegraftError
-from regraft.probe.lockstep import Point, Problems, Solved, minimise, prior
+from regraft.probe.lockstep import Solved, minimise
 from regraft.probe.memory import Memory
+from regraft.probe.problems import Point, Problems, prior
 from regraft.probe.rows import Float, Rows
 from regraft.probe.threads import cores, one_thread_per_product
 
@@ -103,12 +104,12 @@ def solve_one(problems: Problems, C: float, start: Point | None, tol: float = 1e
             f"{solved.gradient_norm[0]:.3g} after {iterations:,} iterations, wanted {solved.goal[0]:.3g}\n"
             "  standardise the features, or take a smaller C"
         )
-    return _solution(problems, C, solved, iterations)
+    return _solution(C, solved, iterations)
 
 
-def _solution(problems: Problems, C: float, solved: Solved, iterations: int) -> Solution:
+def _solution(C: float, solved: Solved, iterations: int) -> Solution:
     weight, bias = solved.point.weight[0], solved.point.bias[0]
-    value = C * problems.loss(solved.logits)[0] + 0.5 * float((weight**2).sum())
+    value = C * solved.loss[0] + 0.5 * float((weight**2).sum())
     return Solution(weight, bias - bias.mean(), float(value), float(solved.gradient_norm[0]), iterations)
 
 

@@ -1,0 +1,92 @@
+"""The nested search against one that fits every model by itself."""
+
+import numpy as np
+import pytest
+
+from regraft.probe.choice import choose
+from regraft.probe.crossval import GRID, search
+from regraft.probe.folds import make_folds
+from regraft.probe.problems import softmax
+from regraft.probe.scaling import centred, scale_of
+from regraft.probe.solver import fit_logistic
+
+
+def problem(n=120, d=30, k=3, seed=0):
+    draw = np.random.default_rng(seed)
+    y = np.arange(n) % k
+    X = (draw.normal(0, 0.7, (k, d))[y] + draw.normal(0, 1, (n, d))) * draw.uniform(0.1, 3, d) + draw.uniform(0, 5, d)
+    return X.astype(np.float32), y, make_folds(y, [f"{i:04}" for i in draw.permutation(n)])
+
+
+def alone(X, y, train, C, k):
+    """Return log-probabilities of all rows by a model fitted on ``train`` only."""
+    rows = X[train].astype(np.float64)
+    mean, scale = rows.mean(0), scale_of(rows.mean(0)[None], rows.std(0)[None])[0]
+    found = fit_logistic((rows - mean) * scale, y[train], C, classes=k)
+    return np.log(softmax(((X - mean) * scale) @ found.weight.T + found.bias))
+
+
+def by_hand(X, y, folds, k, grid, left=()):
+    """Return the held-out losses at each C over the folds that are not ``left`` out."""
+    losses, seen = np.zeros((len(grid), len(y))), ~np.isin(folds.of, left)
+    for f in sorted(set(folds.of) - set(left)):
+        train = np.flatnonzero(~np.isin(folds.of, [f, *left]))
+        held = np.flatnonzero(folds.of == f)
+        for c, C in enumerate(grid):
+            losses[c, held] = -alone(X, y, train, C, k)[held, y[held]]
+    return losses, seen
+
+
+def test_it_chooses_and_predicts_as_a_search_of_one_model_at_a_time():
+    X, y, folds = problem()
+    grid = (1e-4, 1e-3, 1e-2, 1e-1)
+    found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3, nested=True, grid=grid)
+    for f, outer in enumerate(found.outer):
+        losses, seen = by_hand(X, y, folds, 3, grid, left=(f,))
+        expected = choose(losses, seen.astype(float), folds.unit, grid)
+        assert outer.choice.C == expected.C
+        assert outer.choice.mean == pytest.approx(expected.mean, abs=2e-3)
+        held, train = folds.of == f, np.flatnonzero(folds.of != f)
+        p = softmax(X[held] @ outer.weight.T + outer.bias)
+        assert np.abs(p - np.exp(alone(X, y, train, outer.choice.C, 3)[held])).max() < 0.01
+    losses, seen = by_hand(X, y, folds, 3, grid)
+    assert found.choice.C == choose(losses, seen.astype(float), folds.unit, grid).C
+    assert found.choice.mean == pytest.approx(losses.mean(axis=1), abs=2e-3)
+
+
+def test_without_nesting_the_choice_is_the_same():
+    X, y, folds = problem(seed=1)
+    part, ones = centred(X, np.arange(len(y))), np.ones(len(y))
+    nested, plain = (search(part, y, ones, folds, 3, nested=flag) for flag in (True, False))
+    assert plain.choice.C == nested.choice.C
+    tried = min(len(plain.choice.mean), len(nested.choice.mean))
+    assert plain.choice.mean[:tried] == pytest.approx(nested.choice.mean[:tried], abs=1e-3)
+    assert {outer.choice.C for outer in plain.outer} == {plain.choice.C}
+
+
+def test_the_photos_of_a_fold_change_nothing_about_its_own_model():
+    X, y, folds = problem(seed=2)
+    ones = np.ones(len(y))
+    before = search(centred(X, np.arange(len(y))), y, ones, folds, 3).outer[2]
+    X[folds.of == 2] = np.random.default_rng(9).normal(0, 50, X[folds.of == 2].shape)
+    y = np.where(folds.of == 2, (y + 1) % 3, y)
+    after = search(centred(X, np.arange(len(y))), y, ones, folds, 3).outer[2]
+    assert after.choice.C == before.choice.C
+    assert after.weight == pytest.approx(before.weight, abs=0.02 * np.abs(before.weight).max())
+
+
+def test_the_path_ends_where_the_loss_has_clearly_risen():
+    X, y, folds = problem(n=300, d=100, seed=3)
+    y = np.random.default_rng(0).permutation(y)  # labels without meaning: the weakest model is best
+    found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
+    assert found.choice.index == 0
+    assert len(found.choice.grid) < len(GRID) - 3
+
+
+def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatch):
+    monkeypatch.setattr("regraft.probe.crossval.LIMIT", 3)
+    X, y, folds = problem(seed=4)
+    found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
+    assert found.unconverged is not None
+    assert found.unconverged not in found.choice.grid
+    assert max(found.choice.grid) < found.unconverged

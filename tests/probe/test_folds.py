@@ -1,0 +1,61 @@
+"""Folds hold every class, never cut a group, and do not care for the order of rows."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from regraft.probe.folds import make_folds, row_keys
+
+
+def keys_of(n):
+    return [f"{i * 7919 % 10_007:05}" for i in range(n)]
+
+
+def test_each_fold_has_its_share_of_every_class():
+    y = np.repeat([0, 1, 2], [53, 20, 7])
+    folds = make_folds(y, keys_of(80), seed=3)
+    counts = np.array([[((folds.of == f) & (y == c)).sum() for c in range(3)] for f in range(5)])
+    assert folds.number == 5
+    assert (np.ptp(counts, axis=0) <= 1).all()
+    assert np.ptp(counts.sum(axis=1)) <= 1
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_order_of_rows_and_the_names_of_groups_change_nothing(data):
+    n = data.draw(st.integers(2, 40))
+    y = np.array(data.draw(st.lists(st.integers(0, 3), min_size=n, max_size=n)))
+    groups = data.draw(st.lists(st.integers(0, 12), min_size=n, max_size=n))
+    order = np.array(data.draw(st.permutations(range(n))))
+    keys = keys_of(n)
+    here = make_folds(y, keys, groups, seed=1)
+    there = make_folds(y[order], [keys[i] for i in order], [f"group {groups[i]}" for i in order], seed=1)
+    assert there.number == here.number
+    assert np.array_equal(there.of, here.of[order])
+    assert np.array_equal(there.rank, here.rank[order])
+    for group in set(groups):
+        assert len(set(here.of[np.array(groups) == group])) == 1
+    assert set(here.of) == set(range(here.number))
+
+
+def test_rows_that_share_a_key_or_a_group_stay_together_through_others():
+    keys, groups = ["a", "a", "b", "c", "d", "e"], [1, 2, 2, 3, 4, 5]
+    folds = make_folds(np.array([0, 1, 0, 1, 0, 1]), keys, groups)
+    assert len(set(folds.of[:3])) == 1
+    assert len(set(folds.unit)) == 4
+    assert folds.number == 4
+
+
+def test_another_seed_deals_other_folds():
+    y = np.arange(60) % 2
+    a, b = (make_folds(y, keys_of(60), seed=seed).of for seed in (0, 1))
+    assert not np.array_equal(a, b)
+
+
+def test_a_key_is_made_of_features_and_class():
+    X = np.random.default_rng(0).normal(0, 1, (3, 4)).astype(np.float32)
+    X[2] = X[0]
+    keys = row_keys(X, np.array([0, 0, 0]))
+    assert keys[0] == keys[2] != keys[1]
+    assert row_keys(X, np.array([0, 0, 1]))[2] != keys[2]
+    assert row_keys(X[::-1], np.array([0, 0, 0])) == keys[::-1]
