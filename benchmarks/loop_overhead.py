@@ -122,11 +122,11 @@ def main() -> None:
     step = np.median(times[:, 0]) / len(data) * 1e6
     print(f"no callbacks    {np.median(extra):6.1f} µs a step more  ({interval(extra)})  a step by hand {step:.0f} µs")
 
-    data = batches(40, 32)
+    data = batches(60, 32)
     with tempfile.TemporaryDirectory() as folder:
         for name, callbacks in (("no callbacks", list), ("five callbacks", lambda: some_callbacks(folder))):
-            times = pairs(count, lambda: network(420, 4), data, 2, callbacks)
-            ratio, step = times[:, 1] / times[:, 0], np.median(times[:, 0]) / 80 * 1e3
+            times = pairs(count, lambda: network(640, 4), data, 2, callbacks)
+            ratio, step = times[:, 1] / times[:, 0], np.median(times[:, 0]) / 120 * 1e3
             print(f"{name:<15} {np.median(ratio):6.4f} × the time  ({interval(ratio)})  a step by hand {step:.1f} ms")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -130,26 +130,18 @@ class CallbackList(Callback):
                 if callable(close):
                     stack.callback(close)
 
-    @contextlib.contextmanager
-    def _naming(self, hook: str, position: int | None) -> Iterator[None]:
+    def _call(self, hook: str, position: int | None, *args: Any, **kwargs: Any) -> None:
         try:
-            yield
+            for callback, method in self._hooks[hook]:
+                self.running = (callback, hook)
+                method(*args, **kwargs)
         except Exception as error:
-            callback = type(self.running[0]).__name__ if self.running else "a callback"
+            name = type(self.running[0]).__name__ if self.running else "a callback"
             where = f" ({'batch' if 'batch' in hook else 'epoch'} {position})" if position is not None else ""
-            error.add_note(f"raised by the callback {callback} in {hook}{where}")
+            error.add_note(f"raised by the callback {name} in {hook}{where}")
             raise
         finally:
             self.running = None
-
-    def _call(self, hook: str, position: int | None, *args: Any, **kwargs: Any) -> None:
-        calls = self._hooks[hook]
-        if not calls:
-            return
-        with self._naming(hook, position):
-            for callback, method in calls:
-                self.running = (callback, hook)
-                method(*args, **kwargs)
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""

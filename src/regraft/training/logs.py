@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -60,33 +60,30 @@ for _name in (
 
 
 def _computed(figures: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    waiting: list[Tensor] = []
-    places: list[tuple[str, int]] = []
-    for name, figure in figures.items():
-        value = figure() if callable(figure) else figure
+    found = {name: figure() if callable(figure) else figure for name, figure in figures.items()}
+    sides = [side for value in found.values() if isinstance(value, tuple) for side in value]
+    numbers = iter(_fetch(sides))
+    figured: dict[str, Any] = {}
+    for name, value in found.items():
         if isinstance(value, tuple):
-            values[name] = list(value)
-            for side in (0, 1):
-                if isinstance(value[side], Tensor):
-                    waiting.append(value[side])
-                    places.append((name, side))
+            figured[name] = _ratio(next(numbers), next(numbers))
         else:
-            values.update(_flat(name, value))
-    for (name, side), number in zip(places, _fetch(waiting), strict=True):
-        values[name][side] = number
-    return {name: _ratio(*v) if isinstance(v, list) else v for name, v in values.items()}
+            figured.update(_flat(name, value))
+    return figured
 
 
-def _fetch(tensors: list[Tensor]) -> list[float]:
-    """Bring tensors without dimensions to the host, all in one transfer."""
-    if not tensors:
-        return []
-    if tensors[0].device.type == "cpu":
-        return [float(t.item()) for t in tensors]
-    precise = torch.float32 if tensors[0].device.type == "mps" else torch.float64
-    found: list[float] = torch.stack([t.to(precise) for t in tensors]).tolist()
-    return found
+def _fetch(values: list[Any]) -> list[float]:
+    """Return figures, some of them tensors without dimensions, on the host; those of a device in one transfer."""
+    away = [v for v in values if isinstance(v, Tensor) and not v.is_cpu]
+    if not away:
+        return [v.item() if isinstance(v, Tensor) else v for v in values]
+    precise = torch.float32 if away[0].device.type == "mps" else torch.float64
+    brought = iter(torch.stack([t.to(precise) for t in away]).tolist())
+    return [_here(v, brought) if isinstance(v, Tensor) else v for v in values]
+
+
+def _here(value: Tensor, brought: Iterator[float]) -> float:
+    return float(value.item()) if value.is_cpu else next(brought)
 
 
 def _ratio(total: float, count: float) -> float:
