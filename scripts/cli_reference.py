@@ -21,7 +21,7 @@ INTRODUCTION = """\
 
 Made from `--help` by `make docs`; please don't edit it by hand.
 
-A user's mistake ends in one message and exit code 2; Ctrl-C in 130; anything unexpected in 1, and `--debug` shows where.
+A user's mistake ends in one message and exit code 2, Ctrl-C in 130, anything unexpected in 1; `--debug` shows where.
 """
 
 

@@ -45,7 +45,7 @@ def test_any_name_from_train_to_copies(photos, tiny, tmp_path):
     shown = in_shell("predict", run, photos, "--top", "5", cwd=tmp_path)
     assert shown.returncode == 0 and all(label in shown.stdout for label in CLASSES)
 
-    outside = {path for path in base.rglob("*")}
+    outside = set(base.rglob("*"))
     done = in_shell("predict", run, photos, "--copy-to", base / "out", "--format", "jsonl", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     predictions = [json.loads(line) for line in done.stdout.splitlines()]

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what is asked for is one message with exit code 2, before any work, and nothing is left behind."""
+"""Whatever is wrong with what is asked for is one message and exit code 2, and nothing is left behind."""
 
 from __future__ import annotations
 
