@@ -6,7 +6,6 @@
 It stops early, and the weights of its best epoch are put back. Expect about 95 % of the digits; on a few hundred photos
 a network from scratch learns little, which is what `regraft train photos/` is for.
 """
-# ruff: noqa: INP001, T201
 
 from __future__ import annotations
 

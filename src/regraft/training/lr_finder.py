@@ -73,7 +73,7 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
     """
     if not (0 < start < end and steps >= 2):
         raise TrainingError(
-            f"find_lr: start is {start}, end {end}, steps {steps}; expected 0 < start < end, 2 steps or more"
+            f"find_lr: start is {start}, end {end}, steps {steps}; expected 0 < start < end and 2 steps or more"
         )
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer
