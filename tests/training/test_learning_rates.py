@@ -60,7 +60,7 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     root = ET.fromstring((tmp_path / "lr.svg").read_text())
     texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"learning rate", "loss", "1e-5", "1e0"} <= set(texts)
-    with pytest.raises(TrainingError, match="its name has to end with .svg"):
+    with pytest.raises(TrainingError, match=r"its name has to end with \.svg"):
         curve.plot(tmp_path / "lr.png")
 
 
@@ -68,7 +68,7 @@ def test_wrong_searches(points: Any) -> None:
     trainer = Trainer(network(), "sgd", "cross_entropy")
     with pytest.raises(TrainingError, match="expected 0 < start < end and 2 steps or more"):
         trainer.find_lr(*points, start=1.0, end=0.1)
-    with pytest.raises(TrainingError, match="no number|exploded at the first rates"):
+    with pytest.raises(TrainingError, match="is no number, or explodes, at the first rates already"):
         trainer.find_lr(points[0] * float("nan"), points[1])
 
 
