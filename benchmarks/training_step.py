@@ -53,7 +53,7 @@ def own(data: Path, steps: int) -> float:
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
-    from regraft.recipes.fine_tune import BATCH_SIZE, LAYER_DECAY, LEARNING_RATE, WEIGHT_DECAY
+    from regraft.recipes.fine_tune import BATCH_SIZE, LAYER_DECAY, WEIGHT_DECAY
     from regraft.training import Trainer
 
     keep_freed_memory()
@@ -63,7 +63,7 @@ def own(data: Path, steps: int) -> float:
     classifier = Classifier(backbone, manifest.classes)
     classifier.to(memory_format=torch.channels_last)
     classifier.unfreeze("all")
-    groups = classifier.parameter_groups(LEARNING_RATE, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
+    groups = classifier.parameter_groups(3e-4, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
     trainer = Trainer(classifier, optimizer=torch.optim.AdamW(groups), loss="cross_entropy")
     labels = [manifest.classes.index(entry.label) for entry in entries]
     source = PhotoBatches(

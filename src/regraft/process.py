@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
+import time
+from pathlib import Path
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
 _KEEP = 1 << 30
@@ -12,9 +15,9 @@ _KEEP = 1 << 30
 def keep_freed_memory() -> bool:
     """Let the C library keep freed memory for the next batch instead of handing it back to the system.
 
-    A network allocates and frees the same large blocks for every batch. glibc returns each to the system and takes fresh
-    pages for the next one, and touching fresh pages costs more than the arithmetic: without this, frozen passes on a
-    processor run at about half their speed, and training steps at a third. Only glibc has the switch; elsewhere
+    A network allocates and frees the same large blocks for every batch. glibc returns each to the system and takes
+    fresh pages for the next one, and touching fresh pages costs more than the arithmetic: without this, frozen passes
+    on a processor run at about half their speed, and training steps at a third. Only glibc has the switch; elsewhere
     nothing happens.
 
     Returns:
@@ -28,3 +31,23 @@ def keep_freed_memory() -> bool:
         return False
     settings = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, _KEEP), (_M_TOP_PAD, 64 << 20))
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
+
+
+def sleep_while_waiting() -> None:
+    """Let threads of OpenMP that wait for one another sleep instead of spinning; call it before torch is loaded.
+
+    Decoding threads share the cores with the network's. A thread that spins while it waits keeps a core from whoever
+    has work: on two cores that others used too, a frozen pass took two and a half times as long with spinning. Where
+    the user has set ``OMP_WAIT_POLICY``, that holds.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def process_began() -> float:
+    """Return when this process began, in seconds since 1970; now, where the system does not say."""
+    try:
+        ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
+        up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])
+        return time.time() - (up - ticks / os.sysconf("SC_CLK_TCK"))
+    except (OSError, ValueError, IndexError):
+        return time.time()

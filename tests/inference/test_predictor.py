@@ -7,14 +7,14 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from regraft.models.file import save_classifier
-from regraft.models.zoo import build_backbone
 
 from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
+from regraft.models.file import save_classifier
+from regraft.models.zoo import build_backbone
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
 

@@ -20,6 +20,7 @@ from regraft.cli.predict import predict
 from regraft.cli.sample import sample
 from regraft.cli.session import Session
 from regraft.cli.train import train
+from regraft.process import sleep_while_waiting
 
 
 class _Commands(cloup.Group):
@@ -68,4 +69,5 @@ def call(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Be the command `regraft`."""
     streams.prepare()
+    sleep_while_waiting()
     sys.exit(call(sys.argv[1:]))

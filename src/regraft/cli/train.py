@@ -123,12 +123,13 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
     if photos is None and config is None:
         raise click.UsageError("which photos? Name a folder: regraft train PHOTOS", click.get_current_context())
 
+    from regraft.process import process_began
     from regraft.recipes.config import resolve
     from regraft.recipes.train import train_config
     from regraft.report.summary import show_run
 
     screen = session.screen()
-    run = train_config(resolve(config, photos=photos, **options), screen)
+    run = train_config(resolve(config, photos=photos, **options), screen, started=process_began())
     if session.json:
         session.print_json({"run": str(run.folder), "model": str(run.folder / "model.safetensors"), **run.metrics})
     elif session.quiet:

@@ -9,6 +9,7 @@ Normalisation statistics stay those of the pretraining. The epoch with the lowes
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,7 +34,12 @@ from regraft.recipes.recorder import BudgetEnd, Recorder
 from regraft.training import Trainer
 
 EPOCHS = 4
-LEARNING_RATE = 3e-4
+LEARNING_RATE_PER_STEP = 2e-6
+LEARNING_RATES = 3e-5, 1e-3
+"""Where no learning rate is given, it is so much for each step that is to come, within these bounds: the first steps
+disturb what was pretrained, and only a training of some hundred steps makes more good than that. `docs/recipes.md` has
+the search behind it."""
+
 LAYER_DECAY = 0.8
 WEIGHT_DECAY = 0.05
 BATCH_SIZE = 32
@@ -48,14 +54,22 @@ class Plan:
     Attributes:
         unfreeze: ``"all"``, a number of blocks from the top, or names of blocks.
         epochs: passes over the training photos.
-        lr: learning rate of the head and the topmost block, at the height of the schedule.
+        lr: learning rate of the head and the topmost block, at its height; None: by the number of steps.
         batch_size: photos a step.
     """
 
     unfreeze: Literal["all"] | int | Sequence[str]
     epochs: int
-    lr: float
+    lr: float | None
     batch_size: int
+
+    def rate(self, photos: int) -> float:
+        """Return the learning rate for training on ``photos``."""
+        if self.lr is not None:
+            return self.lr
+        steps = self.epochs * math.ceil(photos / self.batch_size)
+        low, high = LEARNING_RATES
+        return min(high, max(low, LEARNING_RATE_PER_STEP * steps))
 
     @property
     def title(self) -> str:
@@ -80,7 +94,7 @@ def plan_of(job: Job) -> Plan:
     return Plan(
         unfreeze="all" if config.unfreeze is None else config.unfreeze,
         epochs=config.epochs or EPOCHS,
-        lr=config.lr or LEARNING_RATE,
+        lr=config.lr,
         batch_size=config.batch_size or BATCH_SIZE,
     )
 
@@ -123,11 +137,12 @@ def tune(
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier.unfreeze(plan.unfreeze)
     before = block_checksums(classifier)
-    groups = classifier.parameter_groups(plan.lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
+    lr = plan.rate(len(train))
+    groups = classifier.parameter_groups(lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
     rates = {str(group["name"]): float(group["lr"]) for group in groups}
     trainer = Trainer(
         classifier,
-        optimizer=torch.optim.AdamW(groups, lr=plan.lr),
+        optimizer=torch.optim.AdamW(groups, lr=lr),
         loss="cross_entropy",
         metrics=["accuracy"],
         precision=training_precision(job, classifier, plan.batch_size, len(train) * plan.epochs),
@@ -157,7 +172,7 @@ def tune(
     return Tuned(
         classifier=classifier,
         freeze=freeze_ledger(classifier, before, rates),
-        said={"trained": plan.title, "epochs": epochs, "best_epoch": kept, "learning_rate": plan.lr},
+        said={"trained": plan.title, "epochs": epochs, "best_epoch": kept, "learning_rate": lr},
     )
 
 
