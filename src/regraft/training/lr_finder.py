@@ -103,7 +103,7 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
             part.training = mode
     if len(rates) < 2:
         raise TrainingError(
-            f"find_lr: the loss is no number, or explodes, at the first rates already, from {start}; give a smaller start"
+            f"find_lr: the loss is no number, or explodes, at the first rates already; give a start below {start}"
         )
     return LearningRateCurve(tuple(rates), tuple(losses))
 

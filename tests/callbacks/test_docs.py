@@ -1,0 +1,84 @@
+"""docs/callbacks.md: its signatures are those of the code, its examples run, and no callback is left out.
+
+python tests/callbacks/test_docs.py     writes the signatures anew
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from regraft import callbacks
+from regraft.training import Trainer
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "callbacks.md"
+SIGNATURE = re.compile(r"<!-- signature: (\w+) -->\n```text\n(.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def signature(name: str) -> str:
+    """Return how ``name`` is called, one argument a line where they are many."""
+    cls = Trainer if name == "Trainer" else getattr(callbacks, name)
+    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    texts = [_argument(p) for p in parameters]
+    for i, p in enumerate(parameters):
+        if p.kind is p.KEYWORD_ONLY and "*" not in texts:
+            texts.insert(i, "*")
+    flat = f"{name}({', '.join(texts)})"
+    return flat if len(flat) <= 110 else f"{name}(\n" + "".join(f"    {text},\n" for text in texts) + ")"
+
+
+def _argument(p: inspect.Parameter) -> str:
+    stars = {p.VAR_KEYWORD: "**", p.VAR_POSITIONAL: "*"}.get(p.kind, "")
+    default = "" if p.default is p.empty else f"={p.default!r}"
+    return f"{stars}{p.name}{default}"
+
+
+def regenerated(page: str) -> str:
+    return SIGNATURE.sub(lambda found: f"<!-- signature: {found[1]} -->\n```text\n{signature(found[1])}\n```\n", page)
+
+
+def examples() -> list[Any]:
+    page = PAGE.read_text(encoding="utf-8")
+    found = [pytest.param(m[1], id=f"line-{page[: m.start()].count(chr(10)) + 1}") for m in EXAMPLE.finditer(page)]
+    return found[1:]
+
+
+def test_signatures_are_those_of_the_code() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert page == regenerated(page), "run: python tests/callbacks/test_docs.py"
+
+
+def test_every_callback_has_a_section_with_signature_and_example() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^### (\w+)\n(.*?)(?=^##)", page, re.DOTALL | re.MULTILINE))
+    for name in callbacks.__all__:
+        assert SIGNATURE.search(sections[name]), name
+        assert len(EXAMPLE.findall(sections[name])) == 1, name
+    assert len(callbacks.__all__) == 18
+    assert len(examples()) == 18 + 4
+
+
+@pytest.mark.parametrize("example", examples())
+def test_examples_run(example: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    preamble = EXAMPLE.findall(PAGE.read_text(encoding="utf-8"))[0]
+    names: dict[str, Any] = {}
+    exec(preamble, names)
+    exec(example, names)
+
+
+def test_everything_that_is_documented_by_name_exists() -> None:
+    from regraft.training.optimizers import BY_NAME
+
+    page = PAGE.read_text(encoding="utf-8")
+    table = page[page.index("## Optimizers by name") : page.index("## Coming from elsewhere")]
+    assert set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))) == set(BY_NAME)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(regenerated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
