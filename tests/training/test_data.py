@@ -95,6 +95,14 @@ def test_the_order_of_samples_depends_on_seed_and_epoch_alone(points: Any) -> No
     assert inside != sorted(inside)
 
 
+def test_validation_data_in_all_forms(points: Any) -> None:
+    x, y = points
+    ones = torch.ones(len(x))
+    forms = [(x, y), [x, y], [x.numpy(), y.numpy()], (x, y, ones), TensorDataset(x, y), [(x, y)]]
+    losses = [trainer().fit(x, y, verbose=0, validation_data=form).history["val_loss"] for form in forms]
+    assert all(loss == pytest.approx(losses[0]) for loss in losses)
+
+
 @pytest.mark.parametrize("shuffle", [False, True, "batch"])
 @pytest.mark.parametrize("kind", [ArrayBatches, DatasetBatches])
 def test_an_epoch_can_begin_at_any_batch(points: Any, shuffle: Any, kind: Any) -> None:

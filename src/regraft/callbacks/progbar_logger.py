@@ -109,7 +109,7 @@ class ProgbarLogger(Callback):
         self._bar.advance(batch + 1 - self._seen)
         self._seen = batch + 1
         if logs:
-            self._bar.note(figures(logs))
+            self._bar.note(figures(dict([next(iter(logs.items()))])))  # more would not fit beside the bar
 
     def _finish(self, logs: Logs | None) -> None:
         self.close()

@@ -10,6 +10,7 @@ from typing import Any
 from regraft.errors import TrainingError
 from regraft.training.batches import OneShotBatches, batches_of, split_off
 from regraft.training.steps import unpack
+from regraft.training.structure import is_array
 
 
 class Feed:
@@ -111,7 +112,8 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Fee
     """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or what ``x`` of ``fit`` may be."""
     if data is None:
         return None
-    x, y, weight = unpack(data) if isinstance(data, tuple) else (data, None, None)
+    arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) for part in data)
+    x, y, weight = unpack(data) if isinstance(data, tuple) or arrays else (data, None, None)
     return feed_of(x, y, weight, batch_size, steps)
 
 

@@ -31,6 +31,7 @@ class TrainingState:
     """
 
     module: nn.Module
+    device: torch.device
     optimizer: OptimizerView | None
     ema: EMA | None
     precision: Precision
@@ -131,8 +132,14 @@ class TrainingState:
             "callbacks": self._callbacks.state_dict() if self._callbacks is not None else {},
             "epoch": self.epoch + 1,
             "stopped": self.stop_reason,
-            "random": torch.get_rng_state(),
+            "random": self._random_state(),
         }
+
+    def _random_state(self) -> dict[str, torch.Tensor]:
+        states = {"cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        return states
 
     def write_state(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
         """Write `state_dict`, or ``state``, to a file as safetensors, whole or not at all."""
@@ -153,6 +160,8 @@ class TrainingState:
         self.meter.load_state_dict(state["meter"])
         if self._callbacks is not None:
             self._callbacks.load_state_dict(state["callbacks"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"]["cpu"])
+        if "cuda" in state["random"]:
+            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
         if state["stopped"] is not None:
             self.stop(state["stopped"])
