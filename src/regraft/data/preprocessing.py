@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image, ImageOps
 
+from regraft.data.buffers import batch_of
 from regraft.data.decode import DECODER, Size
 from regraft.errors import ConfigError, did_you_mean, several
 
@@ -146,10 +147,10 @@ def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
     """
     import torch
 
-    values = torch.from_numpy(np.require(pixels, requirements=["C", "W"])).permute(0, 3, 1, 2).to(torch.float32)
-    mean = torch.tensor(p.mean, dtype=torch.float32).view(1, 3, 1, 1)
-    std = torch.tensor(p.std, dtype=torch.float32).view(1, 3, 1, 1)
-    return values.div_(255).sub_(mean).div_(std)
+    values = batch_of(pixels.shape)
+    values.copy_(torch.from_numpy(np.require(pixels, requirements=["C", "W"])))
+    mean, std = torch.tensor(p.mean, dtype=torch.float32), torch.tensor(p.std, dtype=torch.float32)
+    return values.div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
 
 
 def _resized_size(size: Size, p: Preprocessing) -> Size:
