@@ -20,7 +20,7 @@ from torch import nn
 from regraft.callbacks import LambdaCallback, TensorBoard
 from regraft.callbacks.event_files import weight_as_image
 from regraft.callbacks.projector import Projector
-from regraft.errors import MissingExtraError, TrainingError
+from regraft.errors import TrainingError
 from regraft.training import Trainer
 
 
@@ -251,9 +251,3 @@ def test_metadata_of_an_embedding_that_does_not_exist(tmp_path: Path) -> None:
     callback = TensorBoard(tmp_path, embeddings_freq=1, embeddings_metadata={"word": "labels.tsv"})
     with pytest.raises(TrainingError, match="there is no embedding 'word'; did you mean 'words'"):
         callback.set_model(Trainer(Words(), "sgd", "cross_entropy"))
-
-
-def test_without_the_package(monkeypatch: Any) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'regraft\[callbacks\]'"):
-        TensorBoard()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -13,15 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.errors import MissingExtraError
-
 MOST_IMAGES = 64  # of one weight
-
-
-def require_tensorboard() -> None:
-    """Raise `MissingExtraError` if the package tensorboard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        raise MissingExtraError("TensorBoard's event files", "callbacks")
 
 
 class EventFile:

@@ -39,7 +39,6 @@ class TensorBoard(Callback):
         embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or such files by module name.
 
     Raises:
-        MissingExtraError: the package tensorboard is not installed.
         TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.
     """
 
@@ -58,7 +57,6 @@ class TensorBoard(Callback):
         embeddings_metadata: str | Mapping[str, str] | None = None,
     ) -> None:
         super().__init__()
-        event_files.require_tensorboard()
         self.log_dir = str(log_dir)
         self.histogram_freq = histogram_freq
         self.write_graph = write_graph

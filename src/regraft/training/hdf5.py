@@ -9,19 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regraft.errors import MissingExtraError, ModelFileError
+from regraft.errors import ModelFileError
 
 METADATA = "regraft_metadata"
 NAME = "name"
 BFLOAT16 = "bfloat16"
-
-
-def _h5py() -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtraError(".h5 files", "h5") from error
-    return h5py
 
 
 def write_hdf5(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -29,7 +21,9 @@ def write_hdf5(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str])
 
     bfloat16, which HDF5 has not, is written as its bits (uint16) with the attribute ``dtype = "bfloat16"``.
     """
-    with _h5py().File(path, "w") as file:
+    import h5py
+
+    with h5py.File(path, "w") as file:
         for name, tensor in tensors.items():
             own = tensor.detach().cpu().contiguous()
             bits = own.view(torch.int16).numpy().view(np.uint16) if own.dtype is torch.bfloat16 else own.numpy()
@@ -47,7 +41,8 @@ def read_hdf5(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelFileError: the file is no HDF5, or another program's.
     """
-    h5py = _h5py()
+    import h5py
+
     tensors: dict[str, Tensor] = {}
     metadata: dict[str, str] = {}
 
