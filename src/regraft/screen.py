@@ -80,13 +80,13 @@ class _PlainBar(AbstractContextManager[Bar]):
     def __init__(self, label: str, total: int, unit: str, file: TextIO) -> None:
         self._label, self._total, self._unit, self._file = label, total, unit, file
         self._done, self._text, self._begun = 0, "", time.monotonic()
-        self._said = self._begun
+        self._said, self._done_then = self._begun, 0
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if self._said > self._begun and kind is None:
+        if self._said > self._begun and self._done > self._done_then and kind is None:
             self._say()
 
     def advance(self, n: int = 1) -> None:
@@ -98,7 +98,7 @@ class _PlainBar(AbstractContextManager[Bar]):
         self._text = text
 
     def _say(self) -> None:
-        self._said = time.monotonic()
+        self._said, self._done_then = time.monotonic(), self._done
         speed = self._done / max(self._said - self._begun, 1e-9)
         parts = [f"{self._done:,}/{self._total:,}", f"{speed:,.0f} {self._unit}/s"]
         if self._done < self._total and speed > 0:
