@@ -1,0 +1,99 @@
+"""The end of a training says what the figures say, and how little when there are few photos."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+
+from regraft.errors import RunFolderError
+from regraft.measure.metrics import report
+from regraft.report.summary import measured_on, show_run
+from regraft.report.text import columns, command, counted, percent
+from regraft.screen import PlainScreen
+
+
+def entry(y, predicted, classes, photos="test", chosen_on=False):
+    """An entry of metrics.json for a classifier that is 90 % sure of ``predicted``."""
+    k = len(classes)
+    p = np.full((len(y), k), 0.1 / (k - 1))
+    p[np.arange(len(y)), predicted] = 0.9
+    figures = report(p, y, classes)
+    return {"photos": photos, "n": len(y), "used_for_choosing": chosen_on, "how": "", "figures": figures}
+
+
+@pytest.fixture
+def shown(tmp_path):
+    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto"):
+        run = tmp_path / "runs" / "trees-auto-001"
+        run.mkdir(parents=True)
+        metrics = {"format": 1, "recipe": recipe, "chosen": chosen, "headline": headline, "measured": measured}
+        (run / "metrics.json").write_text(json.dumps(metrics))
+        (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None}))
+        (run / "model.safetensors").write_bytes(b"x" * 17_000_000)
+        out = io.StringIO()
+        show_run(run, PlainScreen(out))
+        return out.getvalue()
+
+    return show
+
+
+def test_a_good_result_is_compared_on_the_same_photos(shown):
+    y = np.repeat([0, 1, 2], [60, 50, 40])
+    good, probe = y.copy(), y.copy()
+    good[:3], probe[:9] = 1, 1
+    classes = ["ash", "birch", "cedar"]
+    text = shown({"final/test": entry(y, good, classes), "linear-probe/test": entry(y, probe, classes)})
+    assert "accuracy 98.0 %   (94.3 – 99.3, 95 %)   150 photos of test that no choice has looked at\n" in text
+    assert "linear probe  94.0 %" in text and "largest class alone (ash)  40.0 %" in text
+    assert "weakest  ash 95 % (n 60)" in text and "most confused  ash → birch 3×" in text
+    assert "top-2" in text and "say little" not in text and "balanced" not in text
+    assert "model.safetensors 17 MB" in text and "trees-auto-001 new/*.jpg" in text
+
+
+def test_few_photos_say_little(shown):
+    y = np.repeat([0, 1], 5)
+    text = shown({"final/test": entry(y, [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], ["ash", "birch"])})
+    assert "10 photos say little: anything from 40 to 89 % is plausible" in text
+    assert "not clearly better than always answering 'ash', which is right on 50.0 % of them" in text
+
+
+def test_uneven_classes_show_the_balanced_accuracy(shown):
+    y = np.repeat([0, 1], [500, 5])
+    text = shown({"final/test": entry(y, np.zeros(505, int), ["common", "rare"])})
+    assert "balanced over classes  50.0 %" in text and "not clearly better than always answering 'common'" in text
+    assert "weakest  rare 0 % (n 5)" in text
+
+
+def test_not_one_mistake(shown):
+    y = np.repeat([0, 1], 100)
+    text = shown({"final/test": entry(y, y, ["ash", "birch"])})
+    assert "not one mistake" in text and "accuracy 100.0 %" in text
+
+
+def test_a_choice_that_looked_at_the_photos_is_said():
+    flattered = {"n": 9, "photos": "validation", "used_for_choosing": True}
+    assert measured_on(flattered) == "9 photos of validation, which the best epoch was chosen on: it flatters"
+
+
+def test_a_linear_probe_points_to_more(shown):
+    y = np.repeat([0, 1], 100)
+    measured = {"final/out-of-fold": entry(y, y, ["ash", "birch"], "out-of-fold")}
+    text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe")
+    assert "each judged by a probe that had not seen it" in text and "this is the linear probe" in text
+    assert "improve  regraft train 'my trees' --budget 10m" in text
+
+
+def test_no_finished_run(tmp_path):
+    with pytest.raises(RunFolderError, match="no such run folder"):
+        show_run(tmp_path / "gone", PlainScreen(io.StringIO()))
+
+
+def test_words():
+    assert (percent(None), percent(0.9074), counted(1, "photo"), counted(1284, "photo")) == (
+        "–", "90.7 %", "1 photo", "1,284 photos",
+    )  # fmt: skip
+    assert command("regraft", "predict", "my run") == "regraft predict 'my run'"
+    assert columns([["a", "1"], ["花", "22"]], right=[1]) == ["a    1", "花  22"]
