@@ -55,6 +55,7 @@ def explain(error: BaseException, *, debug: bool) -> int:
     if debug:
         traceback.print_exception(error, file=sys.stderr)
     message, code = _message(error)
+    message = _with_notes(message, error)
     click.echo(f"regraft: {printable(message)}", err=True)
     return code
 
@@ -79,6 +80,13 @@ def _message(error: BaseException) -> tuple[str, int]:
         return error.strerror, FAILED
     text = " ".join(str(error).split())
     return f"unexpected {type(error).__name__}: {text}\n  run it again with --debug to see where", FAILED
+
+
+def _with_notes(message: str, error: BaseException) -> str:
+    """Return ``message`` with the notes of ``error`` below its first line, such as which callback raised it."""
+    first, *rest = message.split("\n")
+    notes = [f"  {' '.join(str(note).split())}" for note in getattr(error, "__notes__", ())]
+    return "\n".join([first, *notes, *rest])
 
 
 def _usage(error: click.UsageError) -> str:

@@ -15,6 +15,7 @@ from regraft.cli.backbones import backbones
 from regraft.cli.completion import completion
 from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
+from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
 from regraft.cli.predict import predict
 from regraft.cli.sample import sample
@@ -42,7 +43,7 @@ class _Commands(cloup.Group):
     name="regraft",
     context_settings=SETTINGS,
     sections=[
-        cloup.Section("Make a classifier", [train, demo, sample]),
+        cloup.Section("Make a classifier", [train, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
         cloup.Section("Look around", [backbones, completion]),
     ],

@@ -78,3 +78,22 @@ def workers_option() -> Callable[[F], F]:
         "--workers", type=int, metavar="N", help="Threads that decode photos; one per core if not given."
     )
     return decorator
+
+
+def network_options() -> Callable[[F], F]:
+    """Return the decorator that adds ``--backbone``, ``--weights`` and ``--size``."""
+    decorator: Callable[[F], F] = cloup.option_group(
+        "Network",
+        cloup.option(
+            "--backbone",
+            metavar="NAME",
+            help="Any network of timm; see regraft backbones. tf_efficientnet_lite0 needs no download.",
+        ),
+        cloup.option(
+            "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
+        ),
+        cloup.option(
+            "--size", type=int, metavar="PIXELS", help="Side of the square that the network sees; its own if not given."
+        ),
+    )
+    return decorator

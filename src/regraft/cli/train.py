@@ -8,7 +8,8 @@ from typing import Any
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
+from regraft.cli.callback_options import callback_options
+from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
 from regraft.cli.session import Session
 
 RECIPES = ("auto", "linear-probe", "feature-extraction", "fine-tune")
@@ -18,6 +19,7 @@ Examples:
   regraft train photos
   regraft train photos --recipe linear-probe -o runs/first
   regraft train photos --recipe fine-tune --unfreeze 2 --epochs 4
+  regraft train photos --recipe fine-tune --epochs 20 --early-stop 3 --tensorboard
   regraft train photos --budget 10m --json > result.json"""
 
 
@@ -63,20 +65,8 @@ Examples:
     ),
     cloup.option("--seed", type=int, metavar="N", help="Decides order, augmentation and dropout; 0 if not given."),
 )
-@cloup.option_group(
-    "Network",
-    cloup.option(
-        "--backbone",
-        metavar="NAME",
-        help="Any network of timm; see regraft backbones. tf_efficientnet_lite0 needs no download.",
-    ),
-    cloup.option(
-        "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
-    ),
-    cloup.option(
-        "--size", type=int, metavar="PIXELS", help="Side of the square that the network sees; its own if not given."
-    ),
-)
+@callback_options()
+@network_options()
 @cloup.option_group(
     "Photos",
     cloup.option(

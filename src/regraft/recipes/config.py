@@ -6,8 +6,17 @@ import math
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
 from regraft.errors import ConfigError, did_you_mean, several
 
@@ -15,6 +24,9 @@ RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]
 Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, that many from the top, or those named."""
 
+CALLBACK_OPTIONS = (
+    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback",
+)  # fmt: skip
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -69,6 +81,33 @@ def _unfreeze(value: Any) -> Any:
     raise ValueError(f"expected all, a number of blocks from the top, or names of blocks, found {value!r}")
 
 
+def _address(value: Any) -> Any:
+    """Read the address of a web server, without a slash at its end."""
+    if value is None:
+        return None
+    expected = f"expected the address of a server such as http://localhost:9000, found {value!r}"
+    try:
+        parts = urlsplit(str(value))
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        named = False
+    if not named or parts.query or parts.fragment or re.search(r"\s", str(value)):
+        raise ValueError(expected)
+    return str(value).rstrip("/")
+
+
+def _callbacks(value: Any) -> Any:
+    """Read one ``module:Class``, or several."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(f"expected module:Class, or a list of such, found {value!r}")  # noqa: TRY004 (pydantic's way)
+    for name in names:
+        parts = name.split(":") if isinstance(name, str) else []
+        if len(parts) != 2 or not all(word.isidentifier() for part in parts for word in part.split(".")):
+            raise ValueError(f"expected module:Class such as my_callbacks:Alarm, found {name!r}")
+    return tuple(names)
+
+
 class TrainConfig(BaseModel):
     """The resolved configuration of a training; `config.json` holds it, and it can be given again."""
 
@@ -95,8 +134,30 @@ class TrainConfig(BaseModel):
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int | None, Field(ge=0, le=256)] = None
+    early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None
+    tensorboard: bool = False
+    remote_monitor: Annotated[str | None, BeforeValidator(_address)] = None
+    reduce_lr_on_plateau: bool = False
+    lr_schedule: Literal["cosine", "linear", "constant"] | None = None
+    callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
     choices: dict[str, Any] = Field(default_factory=dict)
     """What an earlier run chose by a clock or a measurement; it is replayed, not chosen again."""
+
+    @model_validator(mode="after")
+    def _callbacks_have_epochs(self) -> TrainConfig:
+        """Refuse callbacks where there are no epochs, and two of them that would set the same learning rate."""
+        asked = [name for name in CALLBACK_OPTIONS if getattr(self, name) not in (None, False, ())]
+        if asked and self.recipe == "linear-probe":
+            raise ValueError(
+                f"{' and '.join(asked)} {'need' if len(asked) > 1 else 'needs'} a recipe that trains in epochs; "
+                "linear-probe is solved at once: choose feature-extraction, fine-tune or auto"
+            )
+        if self.reduce_lr_on_plateau and self.lr_schedule not in (None, "constant"):
+            raise ValueError(
+                f"reduce_lr_on_plateau and lr_schedule {self.lr_schedule!r} would both set the learning rate; "
+                "choose one of them"
+            )
+        return self
 
     @field_serializer("photos", "labels", "out", "weights", "split_from")
     def _as_text(self, value: Path | None) -> str | None:
@@ -157,7 +218,9 @@ def _problem(error: dict[str, Any]) -> str:
         allowed = _literals(TrainConfig.model_fields[name].annotation)
         near = did_you_mean(str(error["input"]), allowed)
         return f"{name}: expected {', '.join(allowed)}, found {error['input']!r}{near}"
-    message = error["msg"].removeprefix("Value error, ")
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
     return f"{name}: {message}" if "found" in message else f"{name}: {message}, found {error['input']!r}"
 
 

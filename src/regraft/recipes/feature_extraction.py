@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.callbacks import EarlyStopping, WarmupCosine
 from regraft.data.manifest import Entry
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.randomness import permutation
+from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.fine_tune import balanced_weights
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
@@ -69,6 +69,7 @@ def run(job: Job) -> Outcome:
         loss="cross_entropy",
         metrics=["accuracy"],
         device="cpu",
+        screen=job.screen,
     )
 
     def batches(entries: Sequence[Entry], values: NDArray[np.float32], seed: int | None) -> FeatureBatches:
@@ -77,24 +78,21 @@ def run(job: Job) -> Outcome:
 
     chosen = parts.choose
     with job.screen.progress("head", epochs * len(parts.train)) as bar:
+        recorder = Recorder(job, "head", bar, batch_size, len(parts.train))
+        callbacks = callbacks_of(job, chosen, epochs=epochs, warmup=0.0, recipes=[recorder])
         history = trainer.fit(
             batches(parts.train, features, config.seed),
             epochs=epochs,
             validation_data=batches(chosen, job.features(chosen), None) if chosen else None,
             class_weight=balanced_weights(job, parts.train),
             verbose=0,
-            callbacks=[
-                WarmupCosine(warmup=0.0),
-                Recorder(job, "head", bar, batch_size, len(parts.train)),
-                *([EarlyStopping(monitor="val_loss", patience=epochs, restore_best_weights=True)] if chosen else []),
-            ],
+            callbacks=callbacks,
         )
     classifier = probe_classifier(job, probe)
     before = block_checksums(classifier)
     weight = head.weight.detach().cpu().numpy().astype(np.float64) / scale
     bias = head.bias.detach().cpu().numpy().astype(np.float64) - weight @ mean.astype(np.float64)
     classifier.set_head(torch.from_numpy(weight), torch.from_numpy(bias))
-    kept = int(np.argmin(history.history["val_loss"])) + 1 if chosen else epochs
     return Outcome(
         chosen="feature-extraction",
         classifier=classifier,
@@ -104,7 +102,7 @@ def run(job: Job) -> Outcome:
         folded=seen,
         headline_out_of_fold=False,
         freeze=freeze_ledger(classifier, before, {"head": lr}),
-        said={"trained": "head", "epochs": epochs, "best_epoch": kept, "learning_rate": lr},
+        said={"trained": "head", "learning_rate": lr, **ended(job, "head", history, callbacks, epochs)},
     )
 
 

@@ -15,16 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from regraft.callbacks import EarlyStopping, WarmupCosine
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
 from regraft.data.views import Augmentation
 from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
+from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import gradient_parts
@@ -132,48 +131,70 @@ def tune(
         choose: photos whose log-loss decides which epoch is kept; without any, the last epoch is kept.
         reserve: seconds of the budget to leave for what comes after.
     """
-    classifier = Classifier(job.backbone, job.photos.classes)  # a copy: the job's backbone stays as it was pretrained
+    classifier = starting_point(job, plan, start)
+    before = block_checksums(classifier)
+    lr = plan.rate(len(train))
+    trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
+    torch.manual_seed(job.config.seed)
+    with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
+        recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
+        budget = BudgetEnd(job, plan.epochs, reserve)
+        callbacks = callbacks_of(job, choose, epochs=plan.epochs, warmup=WARM_UP, recipes=[recorder, budget])
+        history = trainer.fit(
+            photo_batches(job, train, plan.batch_size, Augmentation()),
+            epochs=plan.epochs,
+            validation_data=photo_batches(job, choose, plan.batch_size, None) if choose else None,
+            class_weight=balanced_weights(job, train),
+            verbose=0,
+            callbacks=callbacks,
+        )
+    classifier.eval()
+    return Tuned(
+        classifier=classifier,
+        freeze=freeze_ledger(classifier, before, rates),
+        said={
+            "trained": plan.title,
+            "learning_rate": lr,
+            **ended(job, plan.title, history, callbacks, plan.epochs),
+        },
+    )
+
+
+def starting_point(job: Job, plan: Plan, start: Probe) -> Classifier:
+    """Return the pretrained network with the solved probe as its head and the blocks of ``plan`` unfrozen.
+
+    It is a copy: the job's backbone stays as it was pretrained.
+    """
+    classifier = Classifier(job.backbone, job.photos.classes)
     classifier.load_state_dict(probe_classifier(job, start).state_dict())
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     classifier.unfreeze(plan.unfreeze)
-    before = block_checksums(classifier)
-    lr = plan.rate(len(train))
+    return classifier
+
+
+def trainer_of(
+    job: Job, plan: Plan, classifier: Classifier, lr: float, photos: int
+) -> tuple[Trainer, dict[str, float]]:
+    """Return the trainer of ``classifier``, and the learning rate of each block at its height.
+
+    Args:
+        job: the training in progress.
+        plan: how it is trained.
+        classifier: what is trained.
+        lr: learning rate of the head and the topmost block.
+        photos: photos in an epoch.
+    """
     groups = classifier.parameter_groups(lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
-    rates = {str(group["name"]): float(group["lr"]) for group in groups}
     trainer = Trainer(
         classifier,
         optimizer=torch.optim.AdamW(groups, lr=lr),
         loss="cross_entropy",
         metrics=["accuracy"],
-        precision=training_precision(job, classifier, plan.batch_size, len(train) * plan.epochs),
+        precision=training_precision(job, classifier, plan.batch_size, photos * plan.epochs),
         device=job.device,
+        screen=job.screen,
     )
-    batches = _batches(job, train, plan.batch_size, Augmentation())
-    best = EarlyStopping(monitor="val_loss", patience=plan.epochs, restore_best_weights=True)
-    torch.manual_seed(job.config.seed)
-    with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
-        history = trainer.fit(
-            batches,
-            epochs=plan.epochs,
-            validation_data=_batches(job, choose, plan.batch_size, None) if choose else None,
-            class_weight=balanced_weights(job, train),
-            verbose=0,
-            callbacks=[
-                WarmupCosine(warmup=WARM_UP),
-                Recorder(job, plan.title, bar, plan.batch_size, len(train)),
-                BudgetEnd(job, plan.epochs, reserve),
-                *([best] if choose else []),
-            ],
-        )
-    classifier.eval()
-    epochs = len(history.history["loss"])
-    kept = int(np.argmin(history.history["val_loss"])) + 1 if choose else epochs
-    job.folder.journal.add("best epoch", stage=plan.title, epoch=kept, of=epochs)
-    return Tuned(
-        classifier=classifier,
-        freeze=freeze_ledger(classifier, before, rates),
-        said={"trained": plan.title, "epochs": epochs, "best_epoch": kept, "learning_rate": lr},
-    )
+    return trainer, {str(group["name"]): float(group["lr"]) for group in groups}
 
 
 def balanced_weights(job: Job, train: Sequence[Entry]) -> dict[int, float] | None:
@@ -184,7 +205,10 @@ def balanced_weights(job: Job, train: Sequence[Entry]) -> dict[int, float] | Non
     return {label: len(train) / (len(counts) * n) for label, n in counts.items()}
 
 
-def _batches(job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None) -> PhotoBatches:
+def photo_batches(
+    job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
+) -> PhotoBatches:
+    """Return the batches of ``entries``: shuffled views where there is an augmentation, else as they are, in order."""
     return PhotoBatches(
         entries,
         job.photos.labels(entries).tolist(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -39,6 +39,8 @@ class Job:
     started: float
     store: FeatureStore = field(default_factory=MemoryStore)
     choices: dict[str, bool | int | float | str] = field(default_factory=dict)
+    own_callbacks: Sequence[Any] = ()
+    """The user's own callbacks, in the order of the options."""
 
     @property
     def workers(self) -> int:

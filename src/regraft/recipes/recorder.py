@@ -75,8 +75,7 @@ class BudgetEnd(Callback):
             ends = left is not None and left - self._reserve < 1.05 * (self._begun - left) / done
         if ends:
             self._job.choose("epochs done", "no further epoch fits into the budget", lambda: done)
-            self._job.screen.line("budget", f"ends the training after epoch {done} of {self._epochs}")
-            self.model.stop_training = True
+            self.stop("no further epoch fits into the budget")
 
 
 def _number(value: Any) -> float | None:

@@ -7,20 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from regraft.errors import RunFolderError
-from regraft.inference.device import pick_device
-from regraft.models.backbone import Backbone
-from regraft.models.zoo import build_backbone
-from regraft.process import keep_freed_memory
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.config import RecipeName, TrainConfig, resolve
 from regraft.recipes.finish import finish
-from regraft.recipes.job import Job, first_pass
+from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import divide, gather, say_sides
 from regraft.recipes.run import Run
-from regraft.run.environment import describe
-from regraft.run.folder import create, write_start
+from regraft.recipes.start import start
 from regraft.screen import Screen, screen_for
 
 RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
@@ -59,39 +52,8 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
         screen: where progress is said.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
     """
-    started = time.time() if started is None else started
-    keep_freed_memory()
-    device = pick_device(config.device)
-    photos = gather(config, screen)
-    notes = divide(photos, config)
-    backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
-    _outside_photos(config)
-    folder = create(config.out, config.photos, config.recipe)
-    write_start(folder, config.as_dict(), describe())
-    folder.journal.add("start", photos=len(photos.usable), classes=len(photos.classes), device=str(device))
-    say_sides(photos, notes, config.recipe, screen)
-    screen.line("network", _network(backbone))
-    job = Job(config, folder, screen, photos, backbone.to(device), device, started)
-    first_pass(job)
+    job = start(config, screen, started)
     outcome = RECIPES[config.recipe](job)
     metrics = finish(job, outcome)
-    folder.journal.add("end", chosen=outcome.chosen, seconds=round(time.time() - started, 2))
-    return Run(folder.path, config, metrics)
-
-
-def _network(backbone: Backbone) -> str:
-    spec = backbone.spec
-    size = spec.preprocessing
-    pixels = f"{size.height} px" if size.height == size.width else f"{size.height} × {size.width} px"
-    licence = spec.licence or "licence unknown"
-    if spec.commercial is False:
-        licence += " (no commercial use)"
-    return f"{spec.name} · {spec.trained_on} · {licence} · {pixels} · {spec.parameters / 1e6:.1f} M parameters"
-
-
-def _outside_photos(config: TrainConfig) -> None:
-    """Refuse a run folder inside the photos: the next run would take its files for photos."""
-    if config.out is not None and config.out.resolve().is_relative_to(config.photos.resolve()):
-        raise RunFolderError(
-            f"{config.out} lies inside the photos; nothing is written there\n  name a place outside with -o"
-        )
+    job.folder.journal.add("end", chosen=outcome.chosen, seconds=round(time.time() - job.started, 2))
+    return Run(job.folder.path, config, metrics)

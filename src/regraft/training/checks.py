@@ -22,15 +22,18 @@ def check_validation(callbacks: Iterable[Any], names: Sequence[str], has_validat
     Raises:
         TrainingError: it is needed and missing.
     """
-    if has_validation:
-        return
-    problems = [f"{type(c).__name__} {need}" for c in callbacks if (need := _need(c, names))]
+    problems = [] if has_validation else validation_needs(callbacks, names)
     if problems:
         raise TrainingError(
             several("fit has no validation data, and a callback needs it", problems)
             + "\n  add validation_data=(x, y) or validation_split=0.2 to fit, or let the data set bring a .validation; "
             "or monitor a figure of training, such as monitor='loss'"
         )
+
+
+def validation_needs(callbacks: Iterable[Any], names: Sequence[str]) -> list[str]:
+    """Return what each callback needs validation data for, such as ``"EarlyStopping monitors 'val_loss'"``."""
+    return [f"{type(c).__name__} {need}" for c in callbacks if (need := _need(c, names))]
 
 
 def _need(callback: Any, names: Sequence[str]) -> str | None:

@@ -1,0 +1,119 @@
+"""The callbacks of a training by gradient: what its recipe needs, and what the options add to it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from regraft.callbacks import (
+    Callback,
+    EarlyStopping,
+    History,
+    ReduceLROnPlateau,
+    RemoteMonitor,
+    StepSchedule,
+    TensorBoard,
+    WarmupCosine,
+)
+from regraft.data.manifest import Entry
+from regraft.errors import ConfigError, several
+from regraft.recipes.config import TrainConfig
+from regraft.recipes.job import Job
+from regraft.recipes.pictures import ValidationPictures
+from regraft.training.checks import validation_needs
+
+FIGURES = ("loss", "accuracy")
+"""What the recipes' trainers measure of a batch."""
+
+PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 2
+"""After 2 epochs without a better val_loss the learning rate becomes a tenth. Keras waits for 10 epochs, and would not
+act at all in the few that a fine-tuning has."""
+
+
+def callbacks_of(
+    job: Job, choose: Sequence[Entry], *, epochs: int, warmup: float, recipes: Sequence[Callback]
+) -> list[Any]:
+    """Return all callbacks of one ``fit``, in their order.
+
+    What sets the learning rate comes first, then what the options add, so that the recipe's own see the figures that
+    those put into the logs. `EarlyStopping` is the last: it puts the weights of the best epoch back.
+
+    Args:
+        job: the training in progress.
+        choose: the validation photos, in the order in which ``fit`` sees them; may be empty.
+        epochs: planned passes over the photos.
+        warmup: share of the steps in which the learning rate rises.
+        recipes: callbacks that the recipe needs.
+
+    Raises:
+        ConfigError: a callback needs validation photos, and there are none.
+    """
+    config = job.config
+    check_validation_photos(config, job.own_callbacks, validated=bool(choose))
+    found: list[Any] = [_schedule(job, warmup), *job.own_callbacks]
+    if config.tensorboard:
+        board = TensorBoard(log_dir=job.folder.tensorboard)
+        found += [*([ValidationPictures(board, job, choose)] if choose else []), board]
+        job.screen.line("logs", f"tensorboard --logdir {shlex.quote(str(job.folder.tensorboard))}")
+    if config.remote_monitor is not None:
+        found.append(RemoteMonitor(root=config.remote_monitor))
+    found += recipes
+    if choose:
+        patience = epochs if config.early_stop is None else config.early_stop
+        found.append(EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True))
+    return found
+
+
+def check_validation_photos(config: TrainConfig, own: Sequence[Any], *, validated: bool) -> None:
+    """Raise `ConfigError` where a callback needs validation photos and there are none."""
+    if validated:
+        return
+    watching = [name for name in ("early_stop", "reduce_lr_on_plateau") if getattr(config, name) not in (None, False)]
+    problems = [f"{name} monitors 'val_loss'" for name in watching] + validation_needs(own, FIGURES)
+    if problems:
+        raise ConfigError(
+            several("there are no validation photos, and a callback needs them", problems)
+            + "\n  give validation a share of the photos, such as --split 80/10/10"
+        )
+
+
+def ended(job: Job, stage: str, history: History, callbacks: Sequence[Any], planned: int) -> dict[str, Any]:
+    """Journal and say how a training ended, and return the facts for `metrics.json`.
+
+    Returns:
+        ``epochs`` that were made, ``best_epoch`` (from 1; the one that is kept) and ``stop_reason`` (None where
+        nothing stopped it).
+    """
+    epochs = len(history.epoch)
+    best = next((c for c in reversed(callbacks) if isinstance(c, EarlyStopping) and c.restore_best_weights), None)
+    kept = epochs if best is None else best.best_epoch + 1
+    reason = history.stop_reason
+    job.folder.journal.add("best epoch", stage=stage, epoch=kept, of=epochs, stop_reason=reason)
+    if reason is not None and epochs < planned:
+        job.screen.line("stopped", f"after epoch {epochs} of {planned}", f"({reason})")
+    return {"epochs": epochs, "best_epoch": kept, "stop_reason": reason}
+
+
+def _schedule(job: Job, warmup: float) -> Callback:
+    """Return what sets the learning rate: half a cosine unless the options say otherwise."""
+    if job.config.reduce_lr_on_plateau:
+        job.screen.line("schedule", "lower the learning rate at a plateau of val_loss", "(in place of the half cosine)")
+        return ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+    if job.config.lr_schedule == "constant":
+        return StepSchedule(_after_warmup(warmup, falls=False))
+    if job.config.lr_schedule == "linear":
+        return StepSchedule(_after_warmup(warmup, falls=True))
+    return WarmupCosine(warmup=warmup)
+
+
+def _after_warmup(warmup: float, *, falls: bool) -> Callable[[int, int], float]:
+    """Return a factor that rises in a line over a share of the steps, and then stays at 1 or falls in a line to 0."""
+
+    def factor(step: int, steps: int) -> float:
+        rise = round(warmup * steps)
+        if step < rise:
+            return (step + 1) / rise
+        return 1.0 - min(1.0, (step - rise) / max(1, steps - rise)) if falls else 1.0
+
+    return factor
