@@ -12,6 +12,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 RUN := $(BIN)/python -m
 PHOTOS ?=
 ARGS ?=
+DATA ?=
+PEERS ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
@@ -51,20 +53,23 @@ format: .venv/dev.stamp ## format the code and mend what the linter can
 docs: .venv/base.stamp ## write docs/cli.md from --help
 	@$(BIN)/python scripts/cli_reference.py
 
-bench: .venv/dev.stamp ## the benchmarks, one after the other; slow
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS) || exit 1; done
+bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder PEERS=folder adds those against peers
+	@for name in loop_overhead probe_solver many_photos; do \
+	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
+	$(if $(PEERS),@for name in peers training_step; do \
+	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py "$(DATA)" --peers "$(PEERS)" || exit 1; done)
 
 clean: ## remove .venv and all caches
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/base.stamp: .venv/made.stamp pyproject.toml constraints.txt
 	@echo "== installing regraft and what it needs into .venv (a few minutes the first time, mostly PyTorch)"
-	@$(PIP) install --quiet -c constraints.txt -e .
+	@$(PIP) install -qq -c constraints.txt -e .
 	@touch $@
 
 .venv/dev.stamp: .venv/made.stamp pyproject.toml constraints.txt
 	@echo "== installing regraft and its development tools into .venv (a few minutes the first time, mostly PyTorch)"
-	@$(PIP) install --quiet -c constraints.txt -e ".[dev]"
+	@$(PIP) install -qq -c constraints.txt -e ".[dev]"
 	@touch $@ .venv/base.stamp
 
 .venv/made.stamp:

@@ -5,7 +5,8 @@ works() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 
 if [ -n "${1:-}" ]; then
     works "$1" || {
-        echo "regraft needs Python 3.11 or newer; '$1' is $("$1" -V 2>&1 || echo 'not a Python')." >&2
+        found=$("$1" -V 2>/dev/null) || found="not there, or not a Python"
+        echo "regraft needs Python 3.11 or newer; '$1' is $found." >&2
         echo "  name another with: make PYTHON=/path/to/python3.12 ..." >&2
         exit 1
     }
