@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Literal, Protocol, TypeAlias
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError
-from regraft.features.folding import folded
+from regraft.features.frozen import Frozen, Precision, frozen
 from regraft.models.backbone import Backbone
-
-Precision: TypeAlias = Literal["fp32", "bf16"]
-
-_BATCH_SIZES = {"cpu": 16}
-_BATCH_SIZE_ELSEWHERE = 64
 
 
 class Engine(Protocol):
     """Runs a frozen network on batches of photos."""
 
-    batch_size: int
+    @property
+    def batch_size(self) -> int:
+        """Photos in every batch."""
 
     @property
     def numerics(self) -> str:
@@ -41,14 +37,17 @@ class EagerEngine:
 
     Every batch is padded to one fixed shape, so that the same kernels do the same sums for a photo wherever it is in
     the batch, and whatever is beside it: its features are the same bits. The engine works on a copy of the network, in
-    inference mode, channels-last, with `folded` normalisations; the backbone itself stays where and as it is.
+    inference mode, channels-last, with folded normalisations; the backbone itself stays where and as it is.
 
     Args:
         backbone: what gives the features.
         device: where the arithmetic runs.
         precision: ``"fp32"``, or ``"bf16"`` for autocast to bfloat16.
-        batch_size: photos in the fixed shape. By default 16 on the processor, where more gain nothing and a single
-            photo costs as much as all of them, and 64 elsewhere.
+        batch_size: photos in the fixed shape; by default one that suits the device and the network. Where a photo's
+            place in a batch of that size would matter after all, photos are run one at a time.
+
+    Raises:
+        ConfigError: an argument holds something that cannot be.
     """
 
     def __init__(
@@ -61,16 +60,18 @@ class EagerEngine:
     ) -> None:
         if precision not in ("fp32", "bf16"):
             raise ConfigError(f"precision: expected 'fp32' or 'bf16', found {precision!r}")
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
         self.backbone = backbone
         self.device = torch.device(device)
-        if batch_size is None:
-            batch_size = _BATCH_SIZES.get(self.device.type, _BATCH_SIZE_ELSEWHERE)
-        if batch_size < 1:
-            raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
         self.precision: Precision = precision
-        self.batch_size = batch_size
-        self._network: nn.Module | None = None
-        self._hash = ""
+        self._wanted = batch_size
+        self._frozen: Frozen | None = None
+
+    @property
+    def batch_size(self) -> int:
+        """Photos in every batch."""
+        return self._ready().batch_size
 
     @property
     def numerics(self) -> str:
@@ -82,9 +83,7 @@ class EagerEngine:
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
         found = self.backbone.weights_hash()
-        if found != self._hash:
-            self._network = None
-        self._hash = found
+        self._frozen = frozen(self.backbone, found, self.device, self.precision, self._wanted)
         return found
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -99,28 +98,21 @@ class EagerEngine:
         Raises:
             ValueError: there are more photos than ``batch_size``.
         """
-        count = len(pixels)
-        if count > self.batch_size:
-            raise ValueError(f"a batch holds at most {self.batch_size} photos, not {count}")
-        if count < self.batch_size:
-            padded = np.zeros((self.batch_size, *pixels.shape[1:]), dtype=np.uint8)
+        count, network = len(pixels), self._ready()
+        if count > network.batch_size:
+            raise ValueError(f"a batch holds at most {network.batch_size} photos, not {count}")
+        if count < network.batch_size:
+            padded = np.zeros((network.batch_size, *pixels.shape[1:]), dtype=np.uint8)
             padded[:count] = pixels
             pixels = padded
-        features: NDArray[np.float32] = self._forward(normalise(pixels, self.backbone.spec.preprocessing)).numpy()
+        features: NDArray[np.float32] = network(normalise(pixels, self.backbone.spec.preprocessing)).numpy()
         return features[:count]
 
-    def _forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self._network is None:
-            self._network = self._copy()
-        autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with torch.inference_mode(), autocast:
-            x = x.to(self.device, memory_format=torch.channels_last)
-            features: torch.Tensor = self._network(x)
-        return features.float().cpu()
-
-    def _copy(self) -> nn.Module:
-        p = self.backbone.spec.preprocessing
-        return folded(self.backbone.network, p.height, p.width).to(self.device)
+    def _ready(self) -> Frozen:
+        if self._frozen is None:
+            self.refresh()
+        assert self._frozen is not None
+        return self._frozen
 
 
 def _processor(device: torch.device) -> str:

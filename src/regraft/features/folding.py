@@ -13,7 +13,7 @@ import copy
 import torch
 from torch import nn
 
-from regraft.randomness import generator
+from regraft.features.invented import invented_photos
 
 TOLERANCE = 1e-4
 """Largest difference to the network as it was, relative to the largest feature; rounding alone gives about 3e-6."""
@@ -31,7 +31,7 @@ def folded(network: nn.Module, height: int, width: int) -> nn.Module:
     """
     plain: nn.Module = copy.deepcopy(network).to("cpu").requires_grad_(False).eval()
     plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = _sample(height, width)
+    x = invented_photos(_PHOTOS, height, width)
     with torch.inference_mode():
         expected, pairs, inputs = _trace(plain, x)
     if not pairs and not inputs:
@@ -44,16 +44,6 @@ def folded(network: nn.Module, height: int, width: int) -> nn.Module:
             _pad_kernel(cheaper, name, size)
     with torch.inference_mode():
         return cheaper if _equal(expected, cheaper(x)) else plain
-
-
-def _sample(height: int, width: int) -> torch.Tensor:
-    """Return invented photos, noise on three scales, always the same, shape (2, 3, H, W)."""
-    draw = generator("folding", height, width)
-    x = torch.zeros(_PHOTOS, 3, height, width)
-    for cells in (4, 32, 256):
-        coarse = torch.from_numpy(draw.standard_normal((_PHOTOS, 3, cells, cells)).astype("float32"))
-        x += nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
-    return x.contiguous(memory_format=torch.channels_last)
 
 
 def _equal(expected: torch.Tensor, found: torch.Tensor) -> bool:
