@@ -70,11 +70,11 @@ def choose(
 def past(choice: Choice) -> bool:
     """Return whether the loss has left its lowest value for good.
 
-    It has where it is clearly higher (three standard errors) at the last C, or higher (one) at each of the last two.
+    It has where it is clearly higher (two standard errors) at the last C, or higher (one) at each of the last two.
     """
     beyond = len(choice.grid) - 1 - choice.best
     gap, error = np.array(choice.difference), np.array(choice.standard_error)
-    if beyond >= 1 and gap[-1] > 3 * error[-1]:
+    if beyond >= 1 and gap[-1] > 2 * error[-1]:
         return True
     return beyond >= 2 and bool((gap[-2:] > error[-2:]).all())
 

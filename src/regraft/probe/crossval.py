@@ -29,8 +29,9 @@ from regraft.probe.threads import cores, in_threads, one_thread_per_product
 GRID = tuple(float(f"{10 ** (e / 2):.6g}") for e in range(-10, 3))
 """From 1e-5 to 10, two a decade."""
 
-TOLERANCE = 3e-3
-"""Relative distance to the optimum at which models are compared; it moves a log-loss by less than 0.001."""
+TOLERANCE = 1e-2
+"""Bound on the relative distance to the optimum at which models are compared. On photos of flowers and of insects it
+moves the out-of-fold log-loss by less than 0.0002 and the chosen C not at all, at half the time of 1e-4."""
 
 LIMIT = 500
 """Iterations for one C after which the path ends: what lies beyond is harder still."""
