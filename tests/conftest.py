@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,10 @@ def photos_root() -> Path:
             f"no real photos at {root}; set REGRAFT_TEST_PHOTOS to a folder that holds hymenoptera and flowers5"
         )
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def heed_ctrl_c() -> None:
+    """A runner started in the background ignores Ctrl-C, and its children would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
