@@ -150,6 +150,28 @@ def test_a_trained_backbone_still_runs_in_inference_mode():
     assert backbone.training
 
 
+def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
+    import gc
+    import weakref
+
+    from regraft.features import frozen as module
+
+    made = []
+    monkeypatch.setattr(module, "folded", lambda *a, plain=module.folded: made.append(1) or plain(*a))
+    backbone = build_backbone("test_resnet", pretrained=False, size=32, seed=77)
+    x = sized(backbone)[:1]
+    EagerEngine(backbone).run(x)
+    EagerEngine(backbone).run(x)
+    EagerEngine(build_backbone("test_resnet", pretrained=False, size=32, seed=77)).run(x)
+    assert len(made) == 1
+    EagerEngine(build_backbone("test_resnet", pretrained=False, size=32, seed=78)).run(x)
+    assert len(made) == 2
+    network = weakref.ref(EagerEngine(backbone)._ready())
+    del backbone
+    gc.collect()
+    assert network() is None
+
+
 def test_numerics_tell_engines_apart(tiny):
     texts = {
         EagerEngine(tiny).numerics,

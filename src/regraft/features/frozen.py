@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import torch
 from torch import nn
@@ -52,14 +52,15 @@ class Frozen:
         return features.float().cpu()
 
 
-_Settings: TypeAlias = tuple[str, torch.device, Precision, int | None, int]
-_made: WeakKeyDictionary[Backbone, dict[_Settings, Frozen]] = WeakKeyDictionary()
+_Settings: TypeAlias = tuple[str, str, torch.device, Precision, int | None, int]
+_made: WeakKeyDictionary[Backbone, dict[_Settings, Frozen]] = WeakKeyDictionary()  # kept as long as the backbone is
+_alive: WeakValueDictionary[_Settings, Frozen] = WeakValueDictionary()
 
 
 def frozen(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, batch_size: int | None
 ) -> Frozen:
-    """Return ``backbone`` made ready; what was made for the same weights and settings is used again.
+    """Return ``backbone`` made ready; what was made for equal weights and settings, and is still there, is used again.
 
     Args:
         backbone: it is left as and where it is.
@@ -68,12 +69,14 @@ def frozen(
         precision: of the arithmetic.
         batch_size: photos in a batch; one that suits the device and the network if None.
     """
-    settings = (weights_hash, device, precision, batch_size, torch.get_num_threads())
+    network = f"{backbone.spec.name} {backbone.spec.preprocessing.id}"
+    settings = (network, weights_hash, device, precision, batch_size, torch.get_num_threads())
     known = _made.setdefault(backbone, {})
+    for outdated in [other for other in known if other[1] != weights_hash]:
+        del known[outdated]
     if settings not in known:
-        for outdated in [other for other in known if other[0] != weights_hash]:
-            del known[outdated]
-        known[settings] = _make(backbone, device, precision, batch_size)
+        known[settings] = _alive.get(settings) or _make(backbone, device, precision, batch_size)
+        _alive[settings] = known[settings]
     return known[settings]
 
 
