@@ -26,10 +26,11 @@ def entry(y, predicted, classes, photos="test", chosen_on=False):
 
 @pytest.fixture
 def shown(tmp_path):
-    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto"):
+    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto", training=None):
         run = tmp_path / "runs" / "trees-auto-001"
         run.mkdir(parents=True)
         metrics = {"format": 1, "recipe": recipe, "chosen": chosen, "headline": headline, "measured": measured}
+        metrics["training"] = training or {"photos": 100}
         (run / "metrics.json").write_text(json.dumps(metrics))
         (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None}))
         (run / "model.safetensors").write_bytes(b"x" * 17_000_000)
@@ -84,6 +85,17 @@ def test_a_linear_probe_points_to_more(shown):
     text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe")
     assert "each judged by a probe that had not seen it" in text and "this is the linear probe" in text
     assert "improve  regraft train 'my trees' --budget 10m" in text
+
+
+def test_what_was_trained_is_said_and_what_did_not_gain_leads_back_to_auto(shown):
+    y = np.repeat([0, 1], 100)
+    worse = y.copy()
+    worse[:3] = 1
+    training = {"photos": 190, "trained": "all blocks", "learning_rate": 3e-05, "epochs": 4, "best_epoch": 2}
+    measured = {"final/test": entry(y, worse, ["ash", "birch"]), "linear-probe/test": entry(y, y, ["ash", "birch"])}
+    text = shown(measured, recipe="fine-tune", training=training)
+    assert "trained  all blocks · 190 photos · epoch 2 of 4 kept · learning rate 3e-05\n" in text
+    assert "--budget 10m   keeps the better of the linear probe and fine-tuning" in text
 
 
 def test_no_finished_run(tmp_path):

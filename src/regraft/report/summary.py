@@ -21,6 +21,9 @@ def show_run(run: Path, screen: Screen) -> None:
     metrics, config = folder.read_metrics(), folder.read_config()
     entry = metrics["measured"][metrics["headline"]]
     figures = entry["figures"]
+    trained = _trained(metrics["training"])
+    if trained:
+        screen.line("trained", trained)
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
     screen.line("compare", GAP.join(_beside(metrics, entry)))
@@ -57,10 +60,34 @@ def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     return [*parts, *beside(figures)]
 
 
+def _trained(training: dict[str, Any]) -> str:
+    """Return in words what was trained by gradient, on how many photos and until when; empty for a linear probe."""
+    if "trained" not in training:
+        return ""
+    parts = [training["trained"], counted(training["photos"], "photo")]
+    if training.get("best_epoch") is not None:
+        parts.append(f"epoch {training['best_epoch']} of {training['epochs']} kept")
+    if training.get("learning_rate") is not None:
+        parts.append(f"learning rate {training['learning_rate']:g}")
+    if training.get("stop_reason"):
+        parts.append(str(training["stop_reason"]))
+    return " · ".join(parts)
+
+
 def _next(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
     """Return a command that may improve the result, and why."""
-    photos = config["photos"]
-    labels = ["--labels", config["labels"]] if config.get("labels") else []
+    if metrics["recipe"] == "auto":
+        return "", ""
+    words = [config["photos"], *(["--labels", config["labels"]] if config.get("labels") else []), "--budget", "10m"]
     if metrics["recipe"] == "linear-probe":
-        return command("regraft", "train", photos, *labels, "--budget", "10m"), "fine-tunes too, if that gains"
+        return command("regraft", "train", *words), "fine-tunes too, if that gains"
+    photos = metrics["headline"].partition("/")[2]
+    final, probe = (metrics["measured"].get(f"{model}/{photos}") for model in ("final", "linear-probe"))
+    if final and probe and _accuracy(final) <= _accuracy(probe):
+        return command("regraft", "train", *words), "keeps the better of the linear probe and fine-tuning"
     return "", ""
+
+
+def _accuracy(entry: dict[str, Any]) -> float:
+    """Return the accuracy of an entry of ``metrics.json``, 0 where no photo was measured."""
+    return float(entry["figures"]["accuracy"]["value"] or 0.0)
