@@ -90,3 +90,10 @@ def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatc
     assert found.unconverged is not None
     assert found.unconverged not in found.choice.grid
     assert max(found.choice.grid) < found.unconverged
+
+
+def test_a_path_whose_first_model_is_not_solved_says_so(monkeypatch):
+    monkeypatch.setattr("regraft.probe.crossval.LIMIT", 0)
+    X, y, folds = problem(seed=4)
+    found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
+    assert found.choice.grid == (found.unconverged,)

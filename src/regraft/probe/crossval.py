@@ -64,7 +64,8 @@ class Search:
         outer: for each fold, the model fitted without it; at its own C after a nested search, else at the one C.
         nested: whether they searched for it themselves.
         rows: how many rows the search looked at.
-        unconverged: the C at which the path ended because a model was not solved in time, or None.
+        unconverged: the C at which the path ended because a model was not solved in time, or None. It is not chosen,
+            unless it was the first.
     """
 
     choice: Choice
@@ -160,12 +161,13 @@ class _Path:
             return bool(solved.converged.all()), -log_probability(solved.logits, self._y)
 
         results = in_threads(solve, self._batches, cores())
-        if self._tried and not all(converged for converged, _ in results):
+        if not all(converged for converged, _ in results):
             self._unconverged = C
-            return True
+            if self._tried:
+                return True
         self._tried.append(C)
         self._keep([losses for _, losses in results])
-        return all(past(choice) for choice in self._choices())
+        return self._unconverged is not None or all(past(choice) for choice in self._choices())
 
     def result(self) -> Search:
         choices = self._choices()
@@ -187,16 +189,15 @@ class _Path:
         new = np.zeros((len(self._losses), len(self._y)))
         models: dict[int, Point] = {}
         for batch, of_batch in zip(self._batches, losses, strict=True):
+            at = batch.at[-1]
             for i, out in enumerate(batch.left_out):
                 known = batch.problems.known[i][self._y]
-                for held, search_of in ((out[0], out[-1]), (out[-1], out[0])) if len(out) == 2 else ((out[0], -1),):
+                for held, of_search in _serves(out):
                     rows = (self._folds.of == held) & known
-                    new[search_of, rows] = of_batch[i, rows]
-                    self._seen[search_of, rows] = True
+                    new[of_search, rows] = of_batch[i, rows]
+                    self._seen[of_search, rows] = True
                 if len(out) == 1:
-                    models[out[0]] = Point(
-                        batch.at[-1].weight[i].astype(np.float32), batch.at[-1].bias[i].astype(np.float32)
-                    )
+                    models[out[0]] = Point(at.weight[i].astype(np.float32), at.bias[i].astype(np.float32))
         for kept, row in zip(self._losses, new, strict=True):
             kept.append(row)
         self._models.append(models)
@@ -215,6 +216,14 @@ class _Path:
         bias = point.bias.astype(np.float64) - weight @ mean[0]
         known = np.bincount(self._y[self._folds.of != fold], minlength=self._classes) > 0
         return Outer(choice, weight, np.where(known, bias, -np.inf))
+
+
+def _serves(left_out: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Return which held-out fold a model predicts for the search of which fold; -1 is the search over all folds."""
+    if len(left_out) == 1:
+        return [(left_out[0], -1)]
+    f, g = left_out
+    return [(f, g), (g, f)]
 
 
 class _FoldSums:
@@ -245,7 +254,8 @@ class _FoldSums:
         n = np.maximum(keep @ self._n, 1.0)[:, None]
         mean = keep @ self._first / n
         variance = np.maximum(keep @ self._second / n - mean**2, 0.0)
-        scale = scale_of(self._origin + mean * self._unit, np.sqrt(variance) * self._unit)
+        size = np.maximum(np.abs(self._origin + mean * self._unit), self._unit)
+        scale = scale_of(size, np.sqrt(variance) * self._unit)
         return mean, scale * self._unit
 
 

@@ -59,16 +59,16 @@ def moments(X: Float, order: NDArray[np.int64]) -> tuple[NDArray[np.float64], ND
     return mean, np.sqrt(squares / max(1, len(order)))
 
 
-def scale_of(mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+def scale_of(size: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return what to multiply centred features by: (p, d), (p, d) -> (p, d).
 
     A feature that is constant up to the rounding of float32 gets zero: it tells no classes apart, and is left out.
 
     Args:
-        mean: mean of each feature in each problem.
+        size: how large the values of each feature are in each problem, such as their mean.
         deviation: standard deviation of each feature in each problem.
     """
-    constant = deviation <= 1e-6 * np.abs(mean) + np.finfo(np.float32).tiny
+    constant = deviation <= 1e-6 * np.abs(size) + np.finfo(np.float32).tiny
     out = np.zeros(deviation.shape)
     for row, own, varies in zip(out, deviation, ~constant, strict=True):
         if varies.any():
