@@ -105,7 +105,7 @@ class _PlainBar(AbstractContextManager[Bar]):
             parts.append(f"{clock((self._total - self._done) / speed)} left")
         if self._text:
             parts.append(printable(self._text))
-        print(f"{printable(self._label):<{LABEL_WIDTH}}{' · '.join(parts)}", file=self._file, flush=True)
+        print(f"{_column(printable(self._label))}{' · '.join(parts)}", file=self._file, flush=True)
 
 
 class PlainScreen:
@@ -117,7 +117,7 @@ class PlainScreen:
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Print the fact; lines after the first are aligned under the text."""
         body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
-        line = f"{label:<{LABEL_WIDTH}}{body}{'   ' + printable(note) if note else ''}"
+        line = f"{_column(label)}{body}{'   ' + printable(note) if note else ''}"
         print(line.rstrip(), file=self._file, flush=True)
 
     def warn(self, text: str) -> None:
@@ -161,7 +161,7 @@ class TerminalScreen:
         from rich.text import Text
 
         body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
-        shown = Text.assemble((f"{label:<{LABEL_WIDTH}}", "cyan"), (body, "bold" if strong else ""))
+        shown = Text.assemble((_column(label), "cyan"), (body, "bold" if strong else ""))
         if note:
             shown.append("   " + printable(note), style="dim")
         self.console.print(shown)
@@ -209,6 +209,10 @@ def clock(seconds: float) -> str:
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def _column(label: str) -> str:
+    return f"{label:<{LABEL_WIDTH - 1}} "
 
 
 def printable(text: str) -> str:
