@@ -22,7 +22,7 @@ from regraft.probe.problems import Point, Problems, prior
 from regraft.probe.rows import Float, Rows
 from regraft.probe.threads import cores, one_thread_per_product
 
-PAIRS = 12
+PAIRS = 20
 """Steps whose curvature is remembered."""
 
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar
 
 from threadpoolctl import ThreadpoolController
 
@@ -29,8 +30,13 @@ def cores() -> int:
 @contextmanager
 def one_thread_per_product() -> Iterator[None]:
     """Hold the linear algebra library to one thread a product; ours run beside each other instead."""
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    with _controller().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _controller() -> Any:
+    return ThreadpoolController()  # it searches the process for libraries: milliseconds, once
 
 
 def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
