@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from regraft.measure.calibration import BINS
+from regraft.measure.calibration import BINS, at_best_temperature
 from regraft.measure.metrics import report
 
 
@@ -49,3 +49,22 @@ def test_the_interval_of_an_overconfident_classifier_does_not():
     p = np.where(np.arange(200)[:, None] % 4 < 2, np.eye(2)[y] * 0.98 + 0.01, 0.99 - np.eye(2)[y] * 0.98)
     low, high = report(p, y, ["a", "b"])["calibration_error"]["interval"]
     assert 0.35 < low < 0.49 < high
+
+
+def test_being_surer_or_less_sure_of_the_same_answers_makes_no_difference_at_the_best_temperature():
+    draw = np.random.default_rng(0)
+    logits = draw.normal(size=(300, 3))
+    y = (logits + draw.gumbel(size=(300, 3))).argmax(axis=1)
+
+    def softmax(z):
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        return e / e.sum(axis=1, keepdims=True)
+
+    def loss(p):
+        return -np.log(p[np.arange(300), y]).mean()
+
+    found = [loss(at_best_temperature(softmax(logits * scale), y)) for scale in (0.4, 1.0, 2.5)]
+    assert max(found) - min(found) < 1e-3
+    assert all(
+        value <= loss(softmax(logits * scale)) + 1e-12 for value, scale in zip(found, (0.4, 1.0, 2.5), strict=True)
+    )

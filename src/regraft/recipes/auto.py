@@ -1,8 +1,9 @@
 """`auto`: the linear probe first, then fine-tuning where it is worth trying and the budget allows; the better is kept.
 
 The probe is a candidate like any other. Candidates are compared on a validation part that neither was fitted on, by
-log-loss, photo by photo; a difference within one standard error goes to the probe, which is the cheaper (the rule of
-Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3).
+log-loss, photo by photo, each at its best temperature: being surer of the same answers is no gain. A difference within
+one standard error goes to the probe, which is the cheaper (Breiman et al. 1984, "Classification and Regression Trees",
+section 3.4.3).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
 from regraft.inference.predictor import Predictor
+from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
@@ -117,11 +119,11 @@ def _photo_seconds(job: Job) -> float:
 
 
 def _gain(job: Job, tuned: Tuned, start: Probe, choose: Sequence[Entry]) -> tuple[float, float]:
-    """Return by how much fine-tuning lowers the log-loss on ``choose``, and the standard error of that."""
+    """Return by how much fine-tuning lowers the calibrated log-loss on ``choose``, and the standard error of that."""
     y = job.photos.labels(choose)
     ours = _probabilities(job, tuned.classifier, choose)
     probes = _probabilities(job, probe_classifier(job, start), choose)
-    difference = log_loss_difference(probes, ours, y)
+    difference = log_loss_difference(at_best_temperature(probes, y), at_best_temperature(ours, y), y)
     return difference.value, difference.standard_error
 
 
