@@ -2,8 +2,8 @@
 
 The probe is a candidate like any other. Candidates are compared on a validation part that neither was fitted on, by
 log-loss, photo by photo, each at its best temperature: being surer of the same answers is no gain. A difference within
-one standard error goes to the probe, which is the cheaper (Breiman et al. 1984, "Classification and Regression Trees",
-section 3.4.3).
+two standard errors goes to the probe, which is the cheaper (as in Breiman et al. 1984, "Classification and Regression
+Trees", section 3.4.3, where one is enough: there nothing was chosen on the photos that decide).
 """
 
 from __future__ import annotations
@@ -36,6 +36,9 @@ MIN_TRAIN = 100
 MIN_CHOOSE = 20
 """With fewer validation photos a comparison of two candidates says nothing."""
 
+CLEARLY = 2.0
+"""Standard errors that a gain must exceed. One is not enough: the epoch that is compared was chosen on the same photos."""
+
 EXACT = 0.995
 """Out-of-fold accuracy of the probe above which there is nothing left to gain."""
 
@@ -55,7 +58,7 @@ def run(job: Job) -> Outcome:
     start = solve_probe(job, parts.train, nested=False, label="start")
     tuned = tune(job, plan, start, parts.train, parts.choose, reserve=_after_seconds(job, parts))
     gain, error = _gain(job, tuned, start, parts.choose)
-    better = gain > error
+    better = gain > CLEARLY * error
     verdict = (
         f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
         f"on {len(parts.choose):,} photos"
