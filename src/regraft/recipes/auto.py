@@ -37,7 +37,7 @@ MIN_CHOOSE = 20
 """With fewer validation photos a comparison of two candidates says nothing."""
 
 CLEARLY = 2.0
-"""Standard errors that a gain must exceed. One is not enough: the epoch that is compared was chosen on the same photos."""
+"""Standard errors that a gain must exceed. One is not enough: the epoch compared was chosen on the same photos."""
 
 EXACT = 0.995
 """Out-of-fold accuracy of the probe above which there is nothing left to gain."""
