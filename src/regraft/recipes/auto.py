@@ -20,10 +20,10 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
-from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, plan_of, tune
 from regraft.recipes.job import Job
+from regraft.recipes.linear_probe import outcome_of
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import Parts, gradient_parts, linear_parts
 from regraft.recipes.precision import step_seconds
@@ -54,7 +54,7 @@ def run(job: Job) -> Outcome:
     plan = None if reason else _affordable(job, parts)
     if plan is None:
         job.screen.line("plan", f"linear probe only · {reason or 'fine-tuning does not fit into the budget'}")
-        return _with_probe(job, linear, probe, {"fine_tuning": reason or "did not fit into the budget"})
+        return outcome_of(job, linear, probe, fine_tuning=reason or "did not fit into the budget")
     start = solve_probe(job, parts.train, nested=False, label="start")
     tuned = tune(job, plan, start, parts.train, parts.choose, reserve=_after_seconds(job, parts))
     gain, error = _gain(job, tuned, start, parts.choose)
@@ -68,7 +68,7 @@ def run(job: Job) -> Outcome:
     )
     job.screen.line("kept", f"{plan.title if better else 'linear probe'} · {verdict}")
     if not better:
-        return _with_probe(job, linear, probe, {"fine_tuning": f"no clear gain: {verdict}"})
+        return outcome_of(job, linear, probe, fine_tuning=f"no clear gain: {verdict}")
     return _with_tuned(job, parts, tuned, probe)
 
 
@@ -133,21 +133,6 @@ def _gain(job: Job, tuned: Tuned, start: Probe, choose: Sequence[Entry]) -> tupl
 def _probabilities(job: Job, classifier: Classifier, entries: Sequence[Entry]) -> NDArray[np.float64]:
     predictor = Predictor(classifier, device=job.device.type, workers=job.workers)
     return predictor.scores(entries, store=job.store).values
-
-
-def _with_probe(job: Job, parts: Parts, probe: Probe, said: dict[str, str]) -> Outcome:
-    classifier = probe_classifier(job, probe)
-    return Outcome(
-        chosen="linear-probe",
-        classifier=classifier,
-        parts=parts,
-        probe=probe,
-        cross_validated=probe,
-        folded=parts.refit,
-        headline_out_of_fold=parts.report_side is None,
-        freeze=freeze_ledger(classifier, block_checksums(classifier), {}),
-        said=dict(said),
-    )
 
 
 def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:

@@ -9,16 +9,21 @@ Bengio 2016, https://arxiv.org/abs/1610.01644, and Kornblith et al. 2019, https:
 from __future__ import annotations
 
 from regraft.models.ledger import block_checksums, freeze_ledger
+from regraft.probe.probe import Probe
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import linear_parts
+from regraft.recipes.photos import Parts, linear_parts
 from regraft.recipes.probing import probe_classifier, solve_probe
 
 
 def run(job: Job) -> Outcome:
     """Solve the linear probe; with few photos and no given split, on all of them."""
     parts = linear_parts(job.photos)
-    probe = solve_probe(job, parts.refit, nested=True)
+    return outcome_of(job, parts, solve_probe(job, parts.refit, nested=True))
+
+
+def outcome_of(job: Job, parts: Parts, probe: Probe, **said: str) -> Outcome:
+    """Return the outcome that ships ``probe``, which was fitted on ``parts.refit`` with a nested search."""
     classifier = probe_classifier(job, probe)
     return Outcome(
         chosen="linear-probe",
@@ -29,4 +34,5 @@ def run(job: Job) -> Outcome:
         folded=parts.refit,
         headline_out_of_fold=parts.report_side is None,
         freeze=freeze_ledger(classifier, block_checksums(classifier), {}),
+        said=dict(said),
     )
