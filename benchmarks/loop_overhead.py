@@ -3,7 +3,8 @@
     python benchmarks/loop_overhead.py [--pairs 20]
 
 Pairs of the two run interleaved, in one process and on one thread, timed by the processor time that it takes, so
-that what else the machine does falls on both alike. Each pair also checks that both ended with the same weights, to the
+that what else the machine does falls on both alike. A pair is the sum of short turns that alternate, because the speed
+of a shared processor drifts by more within a second than what is measured. Each pair also checks that both ended with the same weights, to the
 bit. Printed are the medians over the pairs with 95 % intervals (by bootstrap), without and with callbacks: microseconds
 a step with a network of almost no work, which is the exact figure; and the ratio of times at steps of about 5 ms, which
 a busy machine blurs by more than what is measured.
@@ -72,23 +73,23 @@ def by_trainer(model: nn.Module, data: BATCHES, epochs: int, callbacks: Callable
 
 
 def pairs(
-    count: int, make: Callable[[], nn.Module], data: BATCHES, epochs: int, callbacks: Callable[[], list[object]]
+    count: int, make: Callable[[], nn.Module], data: BATCHES, turns: int, callbacks: Callable[[], list[object]]
 ) -> np.ndarray:
-    """Return the seconds of ``count`` interleaved pairs, (count, 2): by hand, by `Trainer`."""
+    """Return the seconds of ``count`` interleaved pairs of ``turns``, (count, 2): by hand, by `Trainer`."""
     times = []
-    for i in range(count + 1):
+    for i in range(count * turns + turns):
         models = make(), make()
         if i % 2:
-            first = by_hand(models[0], data, epochs)
-            second = by_trainer(models[1], data, epochs, callbacks)
+            first = by_hand(models[0], data, 1)
+            second = by_trainer(models[1], data, 1, callbacks)
         else:
-            second = by_trainer(models[1], data, epochs, callbacks)
-            first = by_hand(models[0], data, epochs)
+            second = by_trainer(models[1], data, 1, callbacks)
+            first = by_hand(models[0], data, 1)
         same = zip(models[0].parameters(), models[1].parameters(), strict=True)
         if not all(torch.equal(a, b) for a, b in same):
             raise SystemExit("the two loops ended with different weights")
         times.append((first, second))
-    return np.array(times[1:])  # the first pair warms up
+    return np.array(times).reshape(count + 1, turns, 2).sum(1)[1:]  # the first pair warms up
 
 
 def interval(values: np.ndarray) -> str:
@@ -126,8 +127,8 @@ def main() -> None:
             print(f"{name:<15} {np.median(extra):6.1f} µs a step more  ({interval(extra)}), {share:.2%} of 5 ms")
         data = batches(60, 32)
         for name, callbacks in cases:
-            times = pairs(count, lambda: network(640, 4), data, 2, callbacks)
-            ratio, step = times[:, 1] / times[:, 0], np.median(times[:, 0]) / 120 * 1e3
+            times = pairs(count, lambda: network(640, 4), data, 4, callbacks)
+            ratio, step = times[:, 1] / times[:, 0], np.median(times[:, 0]) / 240 * 1e3
             print(f"{name:<15} {np.median(ratio):6.4f} × the time  ({interval(ratio)}), a step by hand {step:.1f} ms")
 
 
