@@ -42,9 +42,9 @@ layers: .venv/dev.stamp ## which part may import which
 	@echo "== import contract"
 	@$(BIN)/lint-imports
 
-unit: .venv/dev.stamp ## the tests alone; ARGS goes to pytest
+unit: .venv/dev.stamp ## the tests alone, on all cores; ARGS goes to pytest
 	@echo "== tests"
-	@$(RUN) pytest $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto $(ARGS)
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError, did_you_mean, several
-from regraft.run.atomic import write_text
 
 CONFIG = "projector_config.pbtxt"
 

@@ -17,8 +17,8 @@ from regraft.data.labels import class_order
 from regraft.data.photo import Photo, Side
 from regraft.data.source import Source
 from regraft.data.threads import in_order
+from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, RunFolderError, several
-from regraft.run.atomic import write_text
 from regraft.screen import Bar
 
 Status: TypeAlias = Literal["ok", "put aside", "skipped"]

@@ -12,17 +12,17 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from regraft.disk.atomic import atomic
+from regraft.disk.safetensors_header import Header, HeaderError, read_header
 from regraft.errors import BackboneError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
 from regraft.models.file_format import FormatError, ModelMetadata
 from regraft.models.names import configuration
-from regraft.models.safetensors_header import Header, HeaderError, read_header
 from regraft.models.spec import BackboneSpec
 from regraft.models.weights import misfits
 from regraft.models.zoo import create_network
-from regraft.run.atomic import atomic
 
 T = TypeVar("T")
 

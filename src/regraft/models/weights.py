@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from regraft.disk.safetensors_header import HeaderError, read_header
 from regraft.errors import WeightsError, several
-from regraft.models.safetensors_header import HeaderError, read_header
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")

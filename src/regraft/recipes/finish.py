@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
+from regraft.disk.atomic import write_json, write_text
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import report
 from regraft.models.file import save_classifier
@@ -18,7 +19,6 @@ from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import say_aside
 from regraft.recipes.probing import probe_classifier
-from regraft.run.atomic import write_json, write_text
 from regraft.run.folder import FORMAT
 
 OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
+from regraft.disk.atomic import write_json
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore, MemoryStore
 from regraft.models.backbone import Backbone
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.photos import Photos, divide, say_aside
-from regraft.run.atomic import write_json
 from regraft.run.folder import FORMAT, RunFolder
 from regraft.screen import Screen
 

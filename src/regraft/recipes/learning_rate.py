@@ -12,12 +12,12 @@ import torch
 
 from regraft.data.loader import PhotoBatches
 from regraft.data.views import Augmentation
+from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.fine_tune import photo_batches, plan_of, starting_point, trainer_of
 from regraft.recipes.photos import gradient_parts
 from regraft.recipes.probing import solve_probe
 from regraft.recipes.start import start
-from regraft.run.atomic import write_text
 from regraft.screen import Bar, Screen
 from regraft.training.lr_finder import LearningRateCurve
 

@@ -13,9 +13,9 @@ from regraft.callbacks import Callback, TensorBoard
 from regraft.callbacks.projector import Projector
 from regraft.data.loader import decode_in_order, load_plain
 from regraft.data.manifest import Entry
+from regraft.disk.atomic import write_text
 from regraft.recipes.drawing import captioned, confusion_picture, sprite_sheet
 from regraft.recipes.job import Job
-from regraft.run.atomic import write_text
 from regraft.screen import printable
 
 A_FEW = 16

@@ -10,10 +10,10 @@ from typing import Literal
 
 import torch
 
+from regraft.disk.atomic import write_json
 from regraft.models.classifier import Classifier
 from regraft.places import cache_folder
 from regraft.recipes.job import Job
-from regraft.run.atomic import write_json
 from regraft.run.environment import describe
 
 Precision = Literal["fp32", "bf16"]

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from regraft.callbacks import Callback
+from regraft.disk.atomic import write_text
 from regraft.recipes.job import Job
-from regraft.run.atomic import write_text
 from regraft.screen import Bar
 
 

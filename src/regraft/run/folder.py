@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from regraft.disk.atomic import write_json
 from regraft.errors import RunFolderError
-from regraft.run.atomic import write_json
 from regraft.run.journal import Journal
 
 FORMAT = 1

@@ -8,8 +8,8 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError
-from regraft.run.atomic import write_text
 from regraft.training.feed import Feed
 from regraft.training.lr_plot import curve_as_svg
 from regraft.training.setup import Setup

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regraft.disk.atomic import atomic
 from regraft.errors import ModelFileError
-from regraft.run.atomic import atomic
 
 FORMAT = "regraft-state"
 MARK = "$"  # a dict with this one key stands for what JSON has not

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from regraft.disk.atomic import atomic
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
-from regraft.run.atomic import atomic
 from regraft.training.state_tree import flatten, unflatten
 
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")

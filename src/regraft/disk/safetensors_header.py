@@ -11,10 +11,27 @@ from typing import Any
 MOST_HEADER = 16 << 20
 """Bytes of the longest header that is read; a network of 10,000 tensors needs about 1 MB."""
 
-_ITEM_SIZES = {
+ITEM_SIZES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8,
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Described:
+    """One tensor as the header describes it.
+
+    Attributes:
+        dtype: such as ``"F32"``.
+        shape: its shape.
+        begin: where its bytes begin, counted from the end of the header.
+        end: where they end.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -23,11 +40,18 @@ class Header:
 
     Attributes:
         metadata: free text by key.
-        shapes: shape of each tensor, by its name.
+        tensors: each tensor, by its name.
+        data_begins: where the bytes of the tensors begin in the file.
     """
 
     metadata: dict[str, str]
-    shapes: dict[str, tuple[int, ...]]
+    tensors: dict[str, Described]
+    data_begins: int
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each tensor, by its name."""
+        return {name: tensor.shape for name, tensor in self.tensors.items()}
 
 
 class HeaderError(ValueError):
@@ -59,7 +83,7 @@ def read_header(path: Path) -> Header:
     metadata = values.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise HeaderError("its metadata is not text")
-    return Header(metadata, _shapes(values, size - 8 - length))
+    return Header(metadata, _tensors(values, size - 8 - length), 8 + length)
 
 
 def _parse(raw: bytes) -> dict[str, Any]:
@@ -71,15 +95,11 @@ def _parse(raw: bytes) -> dict[str, Any]:
     return values
 
 
-def _shapes(entries: dict[str, Any], available: int) -> dict[str, tuple[int, ...]]:
-    """Check that the tensors lie one behind the other and fill the file, and return their shapes."""
-    shapes, places = {}, []
-    for name, entry in entries.items():
-        begin, end, shape = _entry(name, entry)
-        places.append((begin, end))
-        shapes[name] = shape
+def _tensors(entries: dict[str, Any], available: int) -> dict[str, Described]:
+    """Check that the tensors lie one behind the other and fill the file, and return them."""
+    tensors = {name: _entry(name, entry) for name, entry in entries.items()}
     reached = 0
-    for begin, end in sorted(places):
+    for begin, end in sorted((tensor.begin, tensor.end) for tensor in tensors.values()):
         if begin != reached:
             raise HeaderError(f"its tensors overlap or leave a gap at byte {reached:,}")
         reached = end
@@ -87,19 +107,20 @@ def _shapes(entries: dict[str, Any], available: int) -> dict[str, tuple[int, ...
         raise HeaderError(f"truncated: {available:,} of {reached:,} bytes of tensors are there")
     if reached < available:
         raise HeaderError(f"{available - reached:,} bytes too many behind its tensors")
-    return shapes
+    return tensors
 
 
-def _entry(name: str, entry: Any) -> tuple[int, int, tuple[int, ...]]:
+def _entry(name: str, entry: Any) -> Described:
     if not isinstance(entry, dict):
         raise HeaderError(f"tensor {name!r} is not described")
     shape, offsets = _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
-    size = _ITEM_SIZES.get(str(entry.get("dtype")))
+    dtype = str(entry.get("dtype"))
+    size = ITEM_SIZES.get(dtype)
     if shape is None or offsets is None or len(offsets) != 2 or size is None:
         raise HeaderError(f"tensor {name!r} has no proper dtype, shape and place")
     if offsets[1] - offsets[0] != math.prod(shape) * size:
         raise HeaderError(f"tensor {name!r} of shape {shape} does not fit its place")
-    return offsets[0], offsets[1], shape
+    return Described(dtype, shape, offsets[0], offsets[1])
 
 
 def _counts(values: Any) -> tuple[int, ...] | None:

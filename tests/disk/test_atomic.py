@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from regraft.run.atomic import atomic, write_bytes, write_json, write_text
+from regraft.disk.atomic import atomic, write_bytes, write_json, write_text
 
 
 def test_a_file_appears_whole_and_nothing_else_is_left(tmp_path):
