@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+
+from regraft.features.packing import Numbers
 
 FeatureKey: TypeAlias = str
 """64 hexadecimal digits; see `feature_key`."""
@@ -30,30 +32,47 @@ def feature_key(
 
 
 class FeatureStore(Protocol):
-    """Keeps features by key. What it returns is not to be written to."""
+    """Keeps features by key: float32 or float16, of any shape. What it returns is not to be written to."""
 
-    def get(self, key: FeatureKey) -> NDArray[np.float32] | None:
-        """Return the features under ``key``, shape (D,), or None where there are none."""
+    def get(self, key: FeatureKey) -> Numbers | None:
+        """Return the features under ``key``, or None where there are none."""
 
-    def put(self, key: FeatureKey, features: NDArray[np.float32]) -> None:
-        """Keep ``features``, shape (D,), under ``key``."""
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+        """Yield (position in ``keys``, features) for those that are there, in any order, few at a time in memory."""
+
+    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+        """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
+
+    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+        """Keep several at once."""
 
 
 class MemoryStore:
     """Keeps features in memory as long as it lives itself."""
 
     def __init__(self) -> None:
-        self._features: dict[FeatureKey, NDArray[np.float32]] = {}
+        self._features: dict[FeatureKey, Numbers] = {}
 
     def __len__(self) -> int:
         return len(self._features)
 
-    def get(self, key: FeatureKey) -> NDArray[np.float32] | None:
-        """Return the features under ``key``, shape (D,), or None where there are none."""
+    def get(self, key: FeatureKey) -> Numbers | None:
+        """Return the features under ``key``, or None where there are none."""
         return self._features.get(key)
 
-    def put(self, key: FeatureKey, features: NDArray[np.float32]) -> None:
-        """Keep a copy of ``features``, shape (D,), under ``key``."""
-        kept = np.array(features, dtype=np.float32)
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+        """Yield (position in ``keys``, features) for those that are there."""
+        for position, key in enumerate(keys):
+            if key in self._features:
+                yield position, self._features[key]
+
+    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+        """Keep a copy of ``features`` under ``key``."""
+        kept = np.array(features)
         kept.flags.writeable = False
         self._features[key] = kept
+
+    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+        """Keep a copy of each."""
+        for key, features in items:
+            self.put(key, features, kind)

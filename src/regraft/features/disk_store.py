@@ -1,0 +1,270 @@
+"""Features on disk: shared by all runs and processes of a person, bounded, and never wrong.
+
+Every entry carries a digest over its key and its bits, so that whatever happens to the disk, what comes back is what
+was put there or nothing. Where the file itself is damaged, a new one is begun beside it. Nothing that goes wrong here
+stops a run: it is said once, and the run goes on without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from regraft.features.packing import Numbers
+from regraft.features.store import FeatureKey
+from regraft.features.store_file import Kind, StoreFile
+from regraft.places import cache_folder
+
+LARGEST = 10 * 10**9
+"""Bytes that the store takes at most, unless told otherwise."""
+
+SHARE = 0.1
+"""Share of the free disk that it takes at most."""
+
+_SOME = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
+_AFTER_EVICTION = 0.9  # of the bound: not every write has to make room
+_TIMEOUT = 10.0  # seconds to wait for another process that writes
+_TRIES = 3
+_NAME = re.compile(r"features-(\d{4,9})\.sqlite")
+_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT}
+
+T = TypeVar("T")
+
+
+class DiskStore:
+    """Keeps features in a file that several processes may use at once.
+
+    Args:
+        folder: where; ``features`` in the user's cache folder if None.
+        bound: bytes to take at most; the smaller of `LARGEST` and `SHARE` of the free disk if None. What was not used
+            for longest makes room.
+        warn: told, once, why the store cannot be used.
+    """
+
+    def __init__(
+        self, folder: Path | None = None, *, bound: int | None = None, warn: Callable[[str], None] | None = None
+    ) -> None:
+        self.folder = cache_folder() / "features" if folder is None else folder
+        self._given, self._warn = bound, warn or _warn
+        self._file: StoreFile | None = None
+        self._path = self._named(1)
+        self._process = os.getpid()
+        self._lock = threading.RLock()
+        self._off = self._full = False
+
+    def close(self) -> None:
+        """Let go of the file; it is opened again when it is needed."""
+        with self._lock:
+            if self._file is not None and self._process == os.getpid():
+                self._file.close()
+            self._file = None
+
+    @property
+    def bound(self) -> int:
+        """Bytes that the store takes at most."""
+        if self._given is not None:
+            return self._given
+        try:
+            place = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
+            free = shutil.disk_usage(place).free
+        except OSError:
+            return LARGEST
+        return min(LARGEST, int(SHARE * (free + self.size())))
+
+    def size(self) -> int:
+        """Return the bytes that the store takes on disk."""
+        return sum(_bytes(path) for path in self._files())
+
+    def get(self, key: FeatureKey) -> Numbers | None:
+        """Return what is kept under ``key``, not to be written to, or None."""
+        return next((numbers for _, numbers in self.get_many([key])), None)
+
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+        """Yield (position in ``keys``, what is kept under it), in any order, few at a time in memory."""
+        places: dict[bytes, list[int]] = {}
+        for position, key in enumerate(keys):
+            places.setdefault(bytes.fromhex(key), []).append(position)
+        wanted, now = list(places), _hour()
+        stale: list[bytes] = []
+        for first in range(0, len(wanted), _SOME):
+            for raw, used, numbers in self._read(wanted[first : first + _SOME]):
+                if numbers is None:
+                    continue
+                if used != now:
+                    stale.append(raw)
+                for position in places[raw]:
+                    yield position, numbers
+        if stale and not self._full:
+            self._do(lambda file: file.touch(stale, now), None, writes=True)
+
+    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+        """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
+        self.put_many([(key, features)], kind)
+
+    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+        """Keep several at once, in one transaction: all of them or none."""
+        rows = [(bytes.fromhex(key), numbers) for key, numbers in items]
+        if rows and not self._full and sum(numbers.nbytes for _, numbers in rows) < _AFTER_EVICTION * self.bound:
+            self._do(lambda file: self._keep(file, rows, kind), None, writes=True)
+
+    def kinds(self) -> list[Kind]:
+        """Return what is there, the most of it first."""
+        return self._do(lambda file: file.kinds(), []) if self._files() else []
+
+    def prune(self, *, size: int | None = None, unused_hours: int | None = None) -> int:
+        """Remove what was used least recently, and give its space back to the disk.
+
+        Args:
+            size: bytes that the store may take after that.
+            unused_hours: remove what was not used for longer.
+
+        Returns:
+            The number of entries removed.
+        """
+        removed = 0
+        if unused_hours is not None:
+            removed += self._do(
+                lambda file: _remove(file, file.keys(used_before=_hour() - unused_hours)), 0, writes=True
+            )
+        if size is not None:
+            removed += self._do(lambda file: _evict(file, size), 0, writes=True)
+        self._do(lambda file: file.shrink(), None, writes=True)
+        return removed
+
+    def clear(self) -> int:
+        """Remove everything; return the number of entries removed."""
+        removed = self._do(lambda file: _remove(file, file.keys()), 0, writes=True)
+        self._do(lambda file: file.shrink(), None, writes=True)
+        return removed
+
+    def verify(self) -> tuple[int, int]:
+        """Read every entry and remove those that are damaged; return how many are sound, and how many were not."""
+        self._do(lambda file: file.check(), None)  # where the structure is damaged, a new file is begun
+        sound, bad = 0, list[bytes]()
+        keys: list[bytes] = []
+        keys = self._do(lambda file: file.keys(), keys)
+        for first in range(0, len(keys), _SOME):
+            part = keys[first : first + _SOME]
+            good = {key for key, _, numbers in self._read(part) if numbers is not None}
+            sound += len(good)
+            bad += [key for key in part if key not in good]
+        if bad:
+            self._do(lambda file: file.remove(bad), None, writes=True)
+        return sound, len(bad)
+
+    def _read(self, keys: list[bytes]) -> list[tuple[bytes, int, Numbers | None]]:
+        nothing: list[tuple[bytes, int, Numbers | None]] = []
+        return self._do(lambda file: file.read(keys), nothing)
+
+    def _keep(self, file: StoreFile, rows: Sequence[tuple[bytes, Numbers]], kind: str) -> None:
+        file.write(rows, kind, _hour())
+        bound = self.bound
+        if file.size() > bound:
+            _evict(file, int(_AFTER_EVICTION * bound))
+
+    def _do(self, work: Callable[[StoreFile], T], otherwise: T, *, writes: bool = False) -> T:
+        """Return what ``work`` gives with the file, or ``otherwise`` where that cannot be had."""
+        with self._lock:
+            for _ in range(_TRIES):
+                if self._off or (writes and self._full):
+                    break
+                try:
+                    return work(self._opened())
+                except (sqlite3.Error, OSError, OverflowError) as error:
+                    self._went_wrong(error, writes=writes)
+        return otherwise
+
+    def _opened(self) -> StoreFile:
+        if self._process != os.getpid():  # a connection must not be used, nor closed, on the other side of a fork
+            self._file, self._process = None, os.getpid()
+        if self._file is None:
+            files = self._files()
+            self._path = files[-1] if files else self._named(1)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._file = StoreFile(self._path, timeout=_TIMEOUT)
+            for old in files[:-1]:
+                _delete(old)
+        return self._file
+
+    def _went_wrong(self, error: Exception, *, writes: bool) -> None:
+        """Decide how to go on: with a new file, without writing, or without the store."""
+        code = getattr(error, "sqlite_errorcode", None)
+        primary = sqlite3.SQLITE_ERROR if code is None else code & 0xFF
+        writable = os.access(self.folder, os.W_OK) or not self.folder.exists()
+        moved = primary == sqlite3.SQLITE_READONLY and writable
+        if isinstance(error, OSError):
+            self._off = True
+        elif primary in _DAMAGED or moved or isinstance(error, OverflowError):
+            self._begin_again()
+            return
+        elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or not writes:
+            self._off = True
+        self._full = True
+        self._warn(f"the store of features in {self.folder} cannot be {'used' if self._off else 'written to'}: {error}")
+
+    def _begin_again(self) -> None:
+        """Leave a damaged file to itself and take the next; another process may have begun it already."""
+        self.close()
+        if self._files()[-1:] == [self._path]:
+            with contextlib.suppress(OSError):
+                self._named(_number(self._path) + 1).touch()
+
+    def _files(self) -> list[Path]:
+        try:
+            found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        except OSError:
+            return []
+        return sorted(found, key=_number)
+
+    def _named(self, number: int) -> Path:
+        return self.folder / f"features-{number:04}.sqlite"
+
+
+def _evict(file: StoreFile, target: int) -> int:
+    """Remove what was used least recently until at most ``target`` bytes are in use; return how many entries."""
+    removed, before = 0, None
+    while (size := file.size()) > target and size != before:
+        removed += _remove(file, file.keys(oldest=size - target))
+        before = size
+    return removed
+
+
+def _remove(file: StoreFile, keys: list[bytes]) -> int:
+    file.remove(keys)
+    return len(keys)
+
+
+def _delete(path: Path) -> None:
+    for part in (path, path.with_name(f"{path.name}-journal")):
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def _number(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _hour() -> int:
+    return int(time.time() // 3600)
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=2)
