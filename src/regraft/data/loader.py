@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["Decoded", "PhotoBatches", "decode_in_order", "default_workers", "load_plain", "load_view"]
+__all__ = ["Decoded", "PhotoBatches", "bytes_of", "decode_in_order", "default_workers", "load_plain", "load_view"]
 
 
 @dataclass
@@ -46,7 +46,7 @@ def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    return plain(read_photo(_bytes_of(entry), at_least=p.at_least), p)
+    return plain(read_photo(bytes_of(entry), at_least=p.at_least), p)
 
 
 def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
@@ -55,12 +55,16 @@ def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> ND
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    image = read_photo(_bytes_of(entry), at_least=lambda size: view_at_least(size, p, a, *key))
+    image = read_photo(bytes_of(entry), at_least=lambda size: view_at_least(size, p, a, *key))
     return augmented(image, p, a, *key)
 
 
-def _bytes_of(entry: Entry) -> bytes:
-    """Read a photo's file, and make sure that it still is what its content hash says."""
+def bytes_of(entry: Entry) -> bytes:
+    """Read a photo's file, and make sure that it still is what its content hash says.
+
+    Raises:
+        DecodeError: it cannot be read, or is no longer the file that was scanned.
+    """
     try:
         data = read_regular(entry.path)
     except OSError as error:

@@ -1,0 +1,195 @@
+"""Whether two photos show the same picture: one is laid over the other as well as can be, and then they are compared.
+
+The small grey versions are aligned by an affine map (shift, size, turn), from coarse to fine. Each step is Gauss-Newton
+on the difference of the two, with brightness and contrast projected out (Evangelidis and Psarakis 2008, "Parametric
+image alignment using enhanced correlation coefficient maximization", https://doi.org/10.1109/TPAMI.2008.113). What is
+compared is local contrast, so that two photos that merely have a bright blob in the same place differ; the worst
+quarter of the blocks is left out, so that filled corners, a border or a caption do not hide a copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from regraft.audit.contrast import local_contrast, without_fill
+
+_BATCH = 64
+_CELLS, _KEPT = 8, 0.75
+_LEAST = 0.35
+"""A fit over less of the part than this says nothing."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A level of the alignment.
+
+    Attributes:
+        side: of the images, in pixels.
+        steps: how many are taken.
+        radius: of the surroundings that local contrast is relative to, in pixels.
+        hopeless: correlation below which a pair is given up afterwards.
+    """
+
+    side: int
+    steps: int
+    radius: int
+    hopeless: float
+
+
+COARSE = (Stage(32, 3, 3, 0.4), Stage(32, 4, 3, 0.65), Stage(64, 3, 5, 0.7))
+FINE = (Stage(128, 3, 6, 0.6),)
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """How well each of m pairs of photos fits together.
+
+    Attributes:
+        fit: correlation of local contrast where the two overlap, the worst quarter aside, in [-1, 1]; -1 where the
+            alignment was given up. Shape (m,), float32.
+        whole: the same with the worst quarter.
+        overlap: share of the part that the other covers, in [0, 1], shape (m,), float32.
+        theta: where the part lies in the other, as an affine map on [-1, 1], shape (m, 2, 3), float32.
+    """
+
+    fit: NDArray[np.float32]
+    whole: NDArray[np.float32]
+    overlap: NDArray[np.float32]
+    theta: NDArray[np.float32]
+
+
+def align(
+    part: NDArray[np.uint8], other: NDArray[np.uint8], theta: NDArray[np.float32], stages: tuple[Stage, ...] = COARSE
+) -> Aligned:
+    """Align pairs of grey images.
+
+    Args:
+        part: shape (m, side, side), uint8, of the size of the last stage.
+        other: the same.
+        theta: where to begin, shape (m, 2, 3).
+        stages: the levels, from coarse to fine.
+    """
+    m = len(part)
+    fit, whole, overlap = (np.full(m, -1.0, dtype=np.float32) for _ in range(3))
+    found = Aligned(fit, whole, overlap, theta.astype(np.float32))
+    for i in range(0, m, _BATCH):
+        at = slice(i, min(i + _BATCH, m))
+        one, two = (torch.from_numpy(np.array(x[at], dtype=np.float32)) for x in (part, other))
+        _align_batch(one, two, found, at, stages)
+    return found
+
+
+def _align_batch(a: Tensor, b: Tensor, found: Aligned, at: slice, stages: tuple[Stage, ...]) -> None:
+    theta = torch.from_numpy(found.theta[at].copy())
+    rows = torch.arange(len(a))
+    shown = [without_fill(x) for x in (a, b)]
+    for stage in stages:
+        small = [functional.avg_pool2d(x[rows], x.shape[-1] // stage.side) for x in (a, b, *shown)]
+        theta[rows], fit = _refined(_Layer.of(small[0], small[2], stage), _Layer.of(small[1], small[3], stage),
+                                    theta[rows], stage.steps)  # fmt: skip
+        rows = rows[fit > stage.hopeless]
+        if not len(rows):
+            return
+    one, two = (_Layer(x[rows], mask[rows]) for x, mask in zip((a, b), shown, strict=True))
+    fit, whole, overlap = _compare(one, two, theta[rows], stages[-1].radius)
+    where = rows.numpy() + at.start
+    found.theta[where] = theta[rows].numpy()
+    for kept, value in ((found.fit, fit), (found.whole, whole), (found.overlap, overlap)):
+        kept[where] = value.numpy()
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Images, and 1 where they show the picture rather than a border; both (m, side, side)."""
+
+    image: Tensor
+    shown: Tensor
+
+    @classmethod
+    def of(cls, grey: Tensor, shown: Tensor, stage: Stage) -> _Layer:
+        return cls(local_contrast(grey, stage.radius, shown), shown)
+
+
+def _refined(a: _Layer, b: _Layer, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+    """Return better maps, shape (m, 2, 3), and the correlation before the last step, shape (m,)."""
+    m, side, _ = a.image.shape
+    x, y = _coordinates(side)
+    channels = torch.stack([b.image, *_slopes(b.image), b.shown], dim=1)
+    target, shown = a.image.reshape(m, 1, -1), a.shown.reshape(m, 1, -1)
+    fit = torch.zeros(m)
+    for _ in range(steps):
+        seen, inside = _warped(channels, theta)
+        value, across, down, visible = seen.chunk(4, dim=1)
+        inside = inside * visible * shown
+        rows = torch.cat(
+            [across * x, across * y, across, down * x, down * y, down, value, target, torch.ones_like(value)], dim=1
+        )
+        step, fit = _step((rows * inside) @ rows.mT)
+        theta = theta + step
+    return theta, fit
+
+
+def _step(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the Gauss-Newton step, shape (m, 2, 3), and the correlation, from products of the slopes and the images.
+
+    Args:
+        gram: shape (m, 9, 9), of the six slopes, the warped image, the target and the mask.
+    """
+    count = gram[:, 8, 8].clamp_min(1)[:, None, None]
+    centred = gram[:, :8, :8] - gram[:, :8, 8:] @ gram[:, 8:, :8] / count
+    slopes, with_value, with_target = centred[:, :6, :6], centred[:, :6, 6:7], centred[:, :6, 7:8]
+    value, target = (centred[:, i, i].clamp_min(1e-6)[:, None, None] for i in (6, 7))
+    both = centred[:, 6, 7][:, None, None]
+    hessian = (slopes - with_value @ with_value.mT / value) / value
+    pull = (with_target - with_value * both / value) / (value * target).sqrt()
+    ridge = hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * 1e-3 + 1e-6
+    step = torch.linalg.solve(hessian + ridge * torch.eye(6), pull)
+    return step.reshape(-1, 2, 3).clamp(-0.15, 0.15), (both / (value * target).sqrt())[:, 0, 0]
+
+
+def _coordinates(side: int) -> tuple[Tensor, Tensor]:
+    at = (torch.arange(side, dtype=torch.float32) + 0.5) * (2 / side) - 1
+    return at.repeat(side), at.repeat_interleave(side)
+
+
+def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the derivatives along x and y, in units of [-1, 1] across the image."""
+    scale = image.shape[-1] / 4
+    wide = functional.pad(image[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    return (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) * scale, (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) * scale
+
+
+def _warped(channels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Return what lies at ``theta``, (m, c, pixels), and which of it lies inside, (m, 1, pixels), as 0 or 1."""
+    m, c, side, _ = channels.shape
+    grid = functional.affine_grid(theta, [m, 1, side, side], align_corners=False)
+    seen = functional.grid_sample(channels, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    inside = (grid.abs() <= 1).all(dim=-1).to(torch.float32).reshape(m, 1, -1)
+    return seen.reshape(m, c, -1), inside
+
+
+def _compare(a: _Layer, b: _Layer, theta: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the correlation with and without the worst blocks, and the overlap; each (m,)."""
+    m, side, _ = a.image.shape
+    seen, inside = _warped(torch.stack([b.image, b.shown], dim=1), theta)
+    mask = (inside[:, 0] * (seen[:, 1] > 0.99)).reshape(m, side, side) * a.shown
+    one, two = (local_contrast(x, radius, mask) for x in (a.image, seen[:, 0].reshape(m, side, side)))
+    cells = [_cells(x) for x in (one * two, one * one, two * two)]
+    whole = cells[0].sum(1) / (cells[1].sum(1) * cells[2].sum(1)).clamp_min(1e-9).sqrt()
+    harm = cells[1] + cells[2] - 2 * cells[0]  # how much of the squared difference each block makes
+    order = harm.argsort(dim=1)[:, : int(_KEPT * harm.shape[1])]
+    kept = [x.gather(1, order).sum(1) for x in cells]
+    fit = kept[0] / (kept[1] * kept[2]).clamp_min(1e-9).sqrt()
+    overlap = mask.sum(dim=(1, 2)) / a.shown.sum(dim=(1, 2)).clamp_min(1)
+    poor = (overlap < _LEAST) | ~torch.isfinite(fit)
+    return torch.where(poor, -1.0, fit), torch.where(poor, -1.0, whole), overlap
+
+
+def _cells(image: Tensor) -> Tensor:
+    return functional.avg_pool2d(image, image.shape[-1] // _CELLS).flatten(1)

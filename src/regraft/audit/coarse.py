@@ -1,0 +1,104 @@
+"""Which pairs of photos may show the same picture, told cheaply from 16 × 16 pixels; and where to begin aligning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from regraft.audit.contrast import blur_matrix
+
+SIDE, _FROM, _RADIUS = 16, 32, 3
+_ZOOM, _SHIFTS = 0.86, (-0.1, 0.0, 0.1)
+_LESS, _TURNS = 0.93, (-5.0, 5.0)
+_BLOCK, _SLOTS = 512, 4096
+
+
+@dataclass(frozen=True)
+class Rough:
+    """What m pairs look like from afar.
+
+    Attributes:
+        likeness: best correlation over a few crops, turns and mirror images, in [-1, 1], shape (m,), float32.
+        swapped: whether the second is a part of the first rather than the other way round, shape (m,), bool.
+        theta: where the part lies in the whole, as an affine map, shape (m, 2, 3), float32.
+    """
+
+    likeness: NDArray[np.float32]
+    swapped: NDArray[np.bool_]
+    theta: NDArray[np.float32]
+
+
+def look_roughly(grey: NDArray[np.uint8], pairs: NDArray[np.int64]) -> Rough:
+    """Compare pairs of photos: (n, 64, 64), uint8, and positions (m, 2), int64."""
+    m, v = len(pairs), len(_views())
+    best = np.full((2, m), -2.0, dtype=np.float32)
+    which = np.zeros((2, m), dtype=np.int64)
+    whole = torch.cat([_seen(grey[i : i + _BLOCK], slice(0, 1))[:, 0] for i in range(0, len(grey), _BLOCK)])
+    order = np.argsort(pairs.ravel(), kind="stable")  # the views of a block of photos are made once, then forgotten
+    place = pairs.ravel()[order]
+    for start in range(0, len(grey), _BLOCK):
+        low, high = np.searchsorted(place, [start, start + _BLOCK])
+        block = _seen(grey[start : start + _BLOCK]) if low < high else whole[:0, None]
+        for i in range(low, high, _SLOTS):
+            pair, side = np.divmod(order[i : min(i + _SLOTS, high)], 2)
+            views = block[torch.from_numpy(pairs[pair, side] - start)]
+            part = whole[torch.from_numpy(pairs[pair, 1 - side])]
+            mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
+            match = views @ torch.stack([part, mirrored], dim=2)
+            value, index = match.transpose(1, 2).reshape(len(part), 2 * v).max(dim=1)
+            best[side, pair], which[side, pair] = value.numpy(), index.numpy()
+    swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
+    chosen = np.where(swapped, which[0], which[1])
+    theta = _views().numpy()[chosen % v] if m else np.zeros((0, 2, 3), dtype=np.float32)
+    theta[:, :, 0] *= np.where(chosen >= v, -1, 1)[:, None]
+    return Rough(np.maximum(best[0], best[1]), swapped, theta)
+
+
+@cache
+def _views() -> Tensor:
+    """Return affine maps that show a photo whole, cropped and turned, shape (v, 2, 3)."""
+    maps = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    maps += [[[_ZOOM, 0.0, x], [0.0, _ZOOM, y]] for x, y in product(_SHIFTS, _SHIFTS)]
+    for turn in _TURNS:
+        c, s = _LESS * math.cos(math.radians(turn)), _LESS * math.sin(math.radians(turn))
+        maps.append([[c, -s, 0.0], [s, c, 0.0]])
+    return torch.tensor(maps, dtype=torch.float32)
+
+
+@cache
+def _matrices() -> Tensor:
+    """Return what makes the detail of each view from 32 × 32 pixels, which is linear: shape (v, 256, 1024)."""
+    views = _views()
+    pixels = torch.eye(_FROM * _FROM).reshape(_FROM * _FROM, 1, _FROM, _FROM)
+    blur = blur_matrix(SIDE, _RADIUS)
+    out = []
+    for view in views:
+        fine = functional.affine_grid(view[None], [1, 1, 2 * SIDE, 2 * SIDE], align_corners=False)
+        seen = functional.grid_sample(
+            pixels, fine.expand(len(pixels), -1, -1, -1), padding_mode="border", align_corners=False
+        )
+        small = functional.avg_pool2d(seen, 2)[:, 0]
+        out.append((small - blur @ small @ blur.T).reshape(len(pixels), -1).T)
+    return torch.stack(out)
+
+
+def _seen(grey: NDArray[np.uint8], which: slice = slice(None)) -> Tensor:
+    """Return normalised local contrast of each view: (n, 64, 64), uint8 -> (n, v, 256), float32."""
+    image = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(grey)).to(torch.float32), 2).reshape(
+        len(grey), -1
+    )
+    matrix = _matrices()[which]
+    detail = (image @ matrix.reshape(-1, image.shape[1]).T).reshape(len(grey), len(matrix), SIDE, SIDE)
+    blur = blur_matrix(SIDE, _RADIUS)
+    spread = (blur @ (detail * detail) @ blur.T).clamp_min(0).sqrt()
+    contrast = detail / (spread + 2.0 + 0.5 * spread.mean(dim=(-2, -1), keepdim=True))
+    flat = contrast.flatten(2)
+    return functional.normalize(flat - flat.mean(dim=2, keepdim=True), dim=2)
