@@ -81,6 +81,24 @@ Examples:
         "--split-from", type=PATH, metavar="RUN", help="Keep every photo on the side that it had in an earlier run."
     ),
     cloup.option(
+        "--group-by",
+        metavar="RULE",
+        help="Keep photos together that belong together: parent, exif-burst, column:NAME of the CSV, or a regular "
+        "expression on the path whose first group names them.",
+    ),
+    cloup.option(
+        "--fix-leaks",
+        is_flag=True,
+        default=None,
+        help="With a given split: leave train photos out that are copies of photos on another side.",
+    ),
+    cloup.option(
+        "--decisions",
+        type=PATH,
+        metavar="CSV",
+        help="Drop and relabel photos as a CSV of path,decision,why says, without touching them; see regraft check.",
+    ),
+    cloup.option(
         "--choose-on-val",
         is_flag=True,
         default=None,

@@ -11,7 +11,8 @@ has at least one in train. What is missing is taken from the class's lowest draw
 filled first, then test, then validation. This is the one exception: such a unit goes back when a later photo fills the
 side.
 
-**Precedence.** A side that was given wins over one that is kept from an earlier run, and that over the draw.
+**Precedence.** A side that was given wins over one that is kept from an earlier run, and that over the draw. Where a
+new photo shows that photos kept on different sides belong together, they join on the side of the smallest content hash.
 """
 
 from __future__ import annotations
@@ -66,6 +67,12 @@ def assign(
     _check_fractions(fractions)
     fixed, notes = _fixed_sides(entries, keep or {})
     units = make_units(entries, groups or {}, ("split", seed))
+    given = {entry.content for entry in entries if entry.given is not None}
+    moved = _join_kept(units, fixed, given)
+    if moved:
+        one = "photo changes side: new ones show that it belongs"
+        several = "photos change sides: new ones show that they belong"
+        notes.append(f"{moved:,} {one if moved == 1 else several} with photos on another")
     division = _Division(units, dict(zip(SIDES, fractions, strict=True)), fixed)
     return Split(division.sides(), (*notes, *division.notes))
 
@@ -144,6 +151,21 @@ def _fixed_sides(entries: Sequence[Entry], keep: Mapping[str, Side]) -> tuple[di
     fixed |= {content: next(s for s in _HELD_OUT_FIRST if s in sides) for content, sides in given.items()}
     twice = sum(len(sides) > 1 for sides in given.values())
     return fixed, [f"{twice:,} photos were given on two sides: they are held out"] if twice else []
+
+
+def _join_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[str]) -> int:
+    """Bring kept sides of one unit to agree, in ``fixed``, and return how many contents change sides."""
+    moved = 0
+    for unit in units:
+        settled = [content for content in unit.contents if content in fixed]
+        if len({fixed[content] for content in settled}) < 2:
+            continue
+        side = next((fixed[content] for content in settled if content in given), fixed[settled[0]])
+        for content in settled:
+            if content not in given and fixed[content] != side:
+                fixed[content] = side
+                moved += 1
+    return moved
 
 
 @dataclass

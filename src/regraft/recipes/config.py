@@ -130,6 +130,9 @@ class TrainConfig(BaseModel):
     split: Annotated[tuple[float, float, float], BeforeValidator(_split)] = (0.8, 0.1, 0.1)
     split_from: Path | None = None
     choose_on_val: bool = False
+    group_by: str | None = None
+    fix_leaks: bool = False
+    decisions: Path | None = None
     class_weight: Literal["balanced"] | None = None
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -159,7 +162,7 @@ class TrainConfig(BaseModel):
             )
         return self
 
-    @field_serializer("photos", "labels", "out", "weights", "split_from")
+    @field_serializer("photos", "labels", "out", "weights", "split_from", "decisions")
     def _as_text(self, value: Path | None) -> str | None:
         return None if value is None else value.absolute().as_posix()
 

@@ -16,6 +16,7 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import report
 from regraft.models.file import save_classifier
 from regraft.recipes.job import Job
+from regraft.recipes.naive import naive_claim
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import say_aside
 from regraft.recipes.probing import probe_classifier
@@ -50,6 +51,9 @@ def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
         },
         "measured": measured,
     }
+    claim = naive_claim(job, outcome)
+    if claim is not None:
+        metrics["naive_split"] = claim
     job.photos.manifest.write(job.folder.manifest)
     write_text(job.folder.predictions, _csv(rows))
     write_json(job.folder.metrics, metrics)

@@ -73,8 +73,12 @@ class Job:
         return found.values
 
 
-def first_pass(job: Job) -> None:
+def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = None) -> None:
     """Decode every photo once and keep its features; put aside what cannot be decoded, and divide the rest again.
+
+    Args:
+        job: the training.
+        load: gives the pixels of a photo; those that are evaluated if None.
 
     Raises:
         PhotosError: too little is left.
@@ -83,7 +87,7 @@ def first_pass(job: Job) -> None:
     engine = EagerEngine(job.backbone, device=job.device)
     begun = time.monotonic()
     with job.screen.progress("features", len(entries)) as bar:
-        found = extract(entries, job.backbone, engine, job.store, workers=job.workers, bar=bar)
+        found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
     job.folder.journal.add(
         "features", photos=found.computed, from_store=found.from_store, seconds=round(spent, 2), engine=engine.numerics

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
 from regraft.data.split import assign, carve, check_split, take_given
+from regraft.data.units import make_units
 from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.run.folder import open_folder
 from regraft.screen import Screen
@@ -33,10 +35,12 @@ class Photos:
     Attributes:
         manifest: every file and its fate.
         given: sides that the folder or the CSV gives; empty where regraft splits.
+        alike: content hash to the id of its group, for photos that show the same picture; known after the first pass.
     """
 
     manifest: Manifest
     given: frozenset[Side]
+    alike: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -57,6 +61,15 @@ class Photos:
         """Photos on any of ``sides``, in name order."""
         return [entry for entry in self.usable if entry.side in sides]
 
+    def units(self, entries: Sequence[Entry]) -> list[str]:
+        """Return for each entry the id of the photos that it may not be parted from: copies, and the user's group."""
+        unit_of = {
+            content: unit.contents[0]
+            for unit in make_units(self.usable, self.alike, ("unit",))
+            for content in unit.contents
+        }
+        return [unit_of[entry.content] for entry in entries]
+
     def labels(self, entries: Sequence[Entry]) -> NDArray[np.int64]:
         """Return the class index of each entry, shape (n,), int64."""
         index = {name: i for i, name in enumerate(self.classes)}
@@ -74,11 +87,25 @@ def gather(config: TrainConfig, screen: Screen) -> Photos:
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     photos = Photos(manifest, source.given_split)
-    notes = check_usable(manifest)
+    decided = () if config.decisions is None else decide(manifest, config.decisions)
+    notes = (*decided, *check_usable(manifest))
     _say_found(photos, config.photos, screen)
     for note in (*source.notes, *notes):
         screen.warn(note)
     return photos
+
+
+def decide(manifest: Manifest, file: Path) -> tuple[str, ...]:
+    """Do with the photos as a person decided, and return what is worth saying.
+
+    Raises:
+        PhotosError: the file of decisions is wrong.
+    """
+    decisions = read_decisions(file)
+    notes = apply_decisions(manifest, decisions, file)
+    verbs = Counter(decision.verb for decision in decisions)
+    done = f"{verbs['drop']:,} dropped, {verbs['relabel']:,} relabelled, {verbs['keep']:,} kept"
+    return (f"{file.name}: {done}", *notes)
 
 
 def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
@@ -96,7 +123,7 @@ def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
         check_split(photos.manifest)
         return notes
     keep = _earlier_sides(config.split_from) if config.split_from is not None else None
-    split = assign(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=_groups(usable))
+    split = assign(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=photos.alike)
     for entry in usable:
         entry.side = split.sides[entry.content]
     check_split(photos.manifest)
@@ -141,10 +168,6 @@ def say_aside(entries: Sequence[Entry], screen: Screen) -> None:
     """Name, once, the photos that could not be decoded."""
     if entries:
         screen.warn(f"{len(entries):,} put aside ({_first(entries)})")
-
-
-def _groups(entries: Sequence[Entry]) -> dict[str, str]:
-    return {entry.content: entry.group for entry in entries if entry.group}
 
 
 def _earlier_sides(run: Path) -> dict[str, Side]:
@@ -204,13 +227,13 @@ def gradient_parts(photos: Photos, config: TrainConfig) -> Parts:
         return Parts(train, validation, test, "test", train)
     if config.choose_on_val and validation:
         return Parts(train, validation, validation, "validation", train, report_is_chosen_on=True)
-    inner, chosen = carve_out(train, config)
+    inner, chosen = carve_out(train, config, photos.alike)
     return Parts(inner, chosen, test or validation, "test" if test else "validation", train)
 
 
-def carve_out(train: Sequence[Entry], config: TrainConfig) -> tuple[list[Entry], list[Entry]]:
+def carve_out(train: Sequence[Entry], config: TrainConfig, alike: Mapping[str, str]) -> tuple[list[Entry], list[Entry]]:
     """Set a validation part of ``train`` apart by content: a fifth of a small one, a tenth from 1,000 photos up."""
     fraction = 0.2 if len(train) < SMALL else 0.1
-    contents = carve(train, seed=config.split_seed, fraction=fraction, groups=_groups(train))
+    contents = carve(train, seed=config.split_seed, fraction=fraction, groups=alike)
     inner = [entry for entry in train if entry.content not in contents]
     return inner, [entry for entry in train if entry.content in contents]

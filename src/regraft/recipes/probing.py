@@ -29,7 +29,7 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
             features,
             labels,
             classes=len(job.photos.classes),
-            groups=[entry.group or entry.content for entry in entries],
+            groups=job.photos.units(entries),
             keys=[entry.content for entry in entries],
             class_weight=job.config.class_weight,
             seed=job.config.seed,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from regraft.audit.looks import Looks
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
@@ -14,6 +15,7 @@ from regraft.recipes.config import TrainConfig
 from regraft.recipes.job import Job, first_pass
 from regraft.recipes.own_callbacks import own_callbacks
 from regraft.recipes.photos import divide, gather, gradient_parts, say_sides
+from regraft.recipes.together import keep_together
 from regraft.run.environment import describe
 from regraft.run.folder import create, write_start
 from regraft.screen import Screen
@@ -33,7 +35,7 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
     device = pick_device(config.device)
     own = own_callbacks(config.callback)
     photos = gather(config, screen)
-    notes = divide(photos, config)
+    divide(photos, config)
     if config.recipe in ("feature-extraction", "fine-tune"):
         check_validation_photos(config, own, validated=bool(gradient_parts(photos, config).choose))
     backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
@@ -41,10 +43,11 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
     folder = create(config.out, config.photos, name or config.recipe)
     write_start(folder, config.as_dict(), describe())
     folder.journal.add("start", photos=len(photos.usable), classes=len(photos.classes), device=str(device))
-    say_sides(photos, notes, config.recipe, screen)
     screen.line("network", _network(backbone))
     job = Job(config, folder, screen, photos, backbone.to(device), device, started, own_callbacks=own)
-    first_pass(job)
+    looks = Looks(backbone.spec.preprocessing, job.store)
+    first_pass(job, looks.load)
+    say_sides(photos, keep_together(job, looks), config.recipe, screen)
     return job
 
 

@@ -57,7 +57,18 @@ def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
         parts.append("this is the linear probe")
     elif probe is not None:
         parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}")
-    return [*parts, *beside(figures)]
+    return [*parts, *_naive(metrics), *beside(figures)]
+
+
+def _naive(metrics: dict[str, Any]) -> list[str]:
+    """Return what a random split would have claimed of the linear probe, where that is another figure."""
+    claim = metrics.get("naive_split")
+    if not claim:
+        return []
+    low, high = (100 * bound for bound in claim["difference"]["interval"])
+    honest = percent(claim["grouped"]["value"]).removesuffix(" %")
+    claimed = percent(claim["random"]["value"])
+    return [f"a naive split would have claimed  {claimed} (probe; honest {honest}; {low:+.1f} to {high:+.1f} points)"]
 
 
 def _trained(training: dict[str, Any]) -> str:

@@ -1,0 +1,92 @@
+"""Groups that the user asks for: photos of one house, one patient, one burst, which must not be parted by a split."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from regraft.audit.glance import Glance
+from regraft.data.files import read_regular, why_unreadable
+from regraft.data.manifest import Entry
+from regraft.errors import ConfigError, PhotosError, did_you_mean
+
+BURST = 10.0
+"""Seconds after the last shot within which the next one belongs to the same burst."""
+
+HELP = "parent, exif-burst, column:NAME, or a regular expression on the path"
+
+
+def user_groups(
+    rule: str, entries: Sequence[Entry], glances: Sequence[Glance], labels: Path | None = None
+) -> dict[str, str]:
+    """Return the group of each photo by its name; photos that the rule does not reach are left out.
+
+    Args:
+        rule: ``"parent"``: the folder that a photo lies in; ``"exif-burst"``: shots that follow each other within
+            `BURST` seconds by the camera's clock, in one folder; ``"column:NAME"``: a column of the CSV of labels;
+            anything else: a regular expression that is searched in the path, whose first group, or the whole match if
+            it has none, is the name of the group.
+        entries: the photos.
+        glances: of each; looked at for ``"exif-burst"`` alone.
+        labels: the CSV.
+
+    Raises:
+        ConfigError: the rule cannot be, or reaches no photo.
+        PhotosError: the CSV has no such column.
+    """
+    if rule == "parent":
+        groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
+    elif rule == "exif-burst":
+        groups = _bursts(entries, glances)
+    elif rule.startswith("column:"):
+        groups = _column(rule.removeprefix("column:"), labels)
+    else:
+        groups = _matched(rule, entries)
+    names = {entry.name for entry in entries}
+    found = {name: group for name, group in groups.items() if group and name in names}
+    if not found:
+        raise ConfigError(f"group_by: {rule!r} reaches none of the {len(entries):,} photos; expected {HELP}")
+    return found
+
+
+def _matched(rule: str, entries: Sequence[Entry]) -> dict[str, str]:
+    try:
+        pattern = re.compile(rule)
+    except re.error as error:
+        raise ConfigError(f"group_by: {rule!r} is not a regular expression ({error}); expected {HELP}") from None
+    found = {entry.name: pattern.search(entry.name) for entry in entries}
+    return {name: (m[1] or "") if pattern.groups else m[0] for name, m in found.items() if m}
+
+
+def _bursts(entries: Sequence[Entry], glances: Sequence[Glance]) -> dict[str, str]:
+    timed = sorted(
+        (entry.name.rpartition("/")[0], glance.taken, entry.name)
+        for entry, glance in zip(entries, glances, strict=True)
+        if math.isfinite(glance.taken)
+    )
+    groups: dict[str, str] = {}
+    last = ("", -math.inf, "")
+    for folder, taken, name in timed:
+        near = folder == last[0] and taken - last[1] <= BURST
+        groups[name] = groups[last[2]] if near else f"burst {name}"
+        last = (folder, taken, name)
+    return groups
+
+
+def _column(column: str, labels: Path | None) -> dict[str, str]:
+    if labels is None:
+        raise ConfigError("group_by: a column needs the CSV of labels (--labels)")
+    try:
+        text = read_regular(labels).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        why = why_unreadable(error, labels) if isinstance(error, OSError) else "not UTF-8 text"
+        raise PhotosError(f"{labels}: {why}") from error
+    rows = csv.DictReader(io.StringIO(text, newline=""))
+    names = list(rows.fieldnames or ())
+    if column not in names or "path" not in names:
+        raise PhotosError(f"{labels} has no column {column!r}{did_you_mean(column, names)}")
+    return {row["path"]: row[column] for row in rows if row["path"]}

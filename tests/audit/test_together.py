@@ -1,0 +1,147 @@
+"""Photos that belong together are on one side of every split, whatever comes and goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audit.conftest import P, save, scene
+from regraft.audit.glance import look
+from regraft.audit.grouping import user_groups
+from regraft.data.manifest import Entry, scan
+from regraft.data.source import find_photos
+from regraft.data.split import assign, carve
+from regraft.errors import ConfigError, PhotosError
+from regraft.probe.folds import make_folds
+
+
+def entries_of(codes, labels, groups):
+    return [
+        Entry(f"{label}/{code}.jpg", Path(), f"{code:064x}", str(label), group=group)
+        for code, label, group in zip(codes, labels, groups, strict=True)
+    ]
+
+
+@st.composite
+def folders(draw):
+    n = draw(st.integers(3, 30))
+    codes = draw(st.lists(st.integers(0, 10**9), min_size=n, max_size=n, unique=True))
+    labels = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
+    users = draw(st.lists(st.sampled_from([None, None, "a", "b", "c"]), min_size=n, max_size=n))
+    near = draw(st.lists(st.integers(0, n), min_size=n, max_size=n))
+    entries = entries_of(codes, labels, users)
+    return entries, {entry.content: str(g) for entry, g in zip(entries, near, strict=True) if g < n // 2}
+
+
+@settings(max_examples=40, deadline=None)
+@given(folders(), st.integers(0, 5))
+def test_no_group_straddles(folder, seed):
+    entries, near = folder
+    sides = assign(entries, seed=seed, fractions=(0.6, 0.2, 0.2), groups=near).sides
+    carved = carve(entries, seed=seed, fraction=0.3, groups=near)
+    for name in set(near.values()):
+        members = [content for content, group in near.items() if group == name]
+        assert len({sides[content] for content in members}) == 1
+        assert len({content in carved for content in members}) == 1
+    for name in {entry.group for entry in entries if entry.group}:
+        assert len({sides[entry.content] for entry in entries if entry.group == name}) == 1
+
+
+@settings(max_examples=40, deadline=None)
+@given(folders())
+def test_no_group_straddles_though_sides_are_kept_from_before_it_was_known(folder):
+    entries, near = folder
+    before = assign(entries, seed=0, fractions=(0.6, 0.2, 0.2)).sides
+    after = assign(entries, seed=0, fractions=(0.6, 0.2, 0.2), keep=before, groups=near)
+    for name in set(near.values()):
+        assert len({after.sides[content] for content, group in near.items() if group == name}) == 1
+    moved = [content for content, side in before.items() if after.sides[content] != side]
+    assert bool(moved) == any(" with photos on another" in note for note in after.notes)
+
+
+def test_new_photos_move_no_old_one_unless_they_join_two_groups():
+    draw = np.random.default_rng(0)
+    codes = draw.choice(10**9, 220, replace=False).tolist()
+    entries = entries_of(codes, [0, 1] * 110, [None] * 220)
+    near = {entries[i].content: str(i // 2) for i in range(40)}
+    old = entries[:200]
+    before = assign(old, seed=0, groups=near).sides
+    more = {**near, **{entries[200 + i].content: near[entries[2 * i].content] for i in range(10)}}
+    after = assign(entries, seed=0, keep=before, groups=more)
+    assert all(after.sides[content] == side for content, side in before.items())
+    assert not any(" with photos on another" in note for note in after.notes)
+    joining = {content: "1" if group == "0" else group for content, group in more.items()}
+    joined = assign(
+        entries,
+        seed=0,
+        keep={
+            **before,
+            entries[0].content: "test",
+            entries[1].content: "test",
+            entries[2].content: "train",
+            entries[3].content: "train",
+        },
+        groups=joining,
+    )
+    assert any("2 photos change sides" in note for note in joined.notes)
+
+
+@pytest.mark.parametrize("n", [40])
+def test_folds_of_a_cross_validation_keep_groups_whole(n):
+    y = np.arange(n) % 2
+    groups = [str(i // 4) for i in range(n)]
+    folds = make_folds(y, [f"{i:02}" for i in range(n)], groups)
+    assert all(len(set(folds.of[4 * g : 4 * g + 4].tolist())) == 1 for g in range(n // 4))
+
+
+def glanced(root):
+    entries = scan(find_photos(root), workers=0).usable
+    return entries, [look(entry, P)[1] for entry in entries]
+
+
+def test_groups_by_folder_and_by_expression(tmp_path):
+    for house in ("h1", "h2"):
+        for label in ("cat", "dog"):
+            save(scene(hash_of(house + label)), tmp_path / label / house / f"{house}_1.png")
+    entries, glances = glanced(tmp_path)
+    assert user_groups("parent", entries, glances)["cat/h1/h1_1.png"] == "cat/h1"
+    by_house = user_groups(r"/(h\d)_", entries, glances)
+    assert by_house["cat/h1/h1_1.png"] == by_house["dog/h1/h1_1.png"] == "h1"
+    with pytest.raises(ConfigError, match="reaches none of the 4 photos; expected parent, exif-burst"):
+        user_groups("nothing like it", entries, glances)
+    with pytest.raises(ConfigError, match="is not a regular expression"):
+        user_groups("(", entries, glances)
+
+
+def hash_of(text):
+    return sum(map(ord, text))
+
+
+def test_groups_by_the_time_of_the_shot(tmp_path):
+    for k, (label, second) in enumerate([("cat", 0), ("cat", 4), ("cat", 40), ("dog", 2)]):
+        image = scene(k)
+        exif = image.getexif()
+        exif.get_ifd(0x8769)[0x9003] = f"2024:05:01 10:00:{second:02}"
+        save(image, tmp_path / label / f"{k}.jpg", exif=exif)
+    save(scene(9), tmp_path / "dog" / "untimed.jpg")
+    entries, glances = glanced(tmp_path)
+    groups = user_groups("exif-burst", entries, glances)
+    assert groups["cat/0.jpg"] == groups["cat/1.jpg"] != groups["cat/2.jpg"]
+    assert groups["dog/3.jpg"] != groups["cat/0.jpg"] and "dog/untimed.jpg" not in groups
+
+
+def test_groups_by_a_column(tmp_path):
+    for k in range(2):
+        save(scene(k), tmp_path / f"{'ab'[k]}" / f"{k}.png")
+    entries, glances = glanced(tmp_path)
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label,house\na/0.png,a,h1\nb/1.png,b,h1\n")
+    assert set(user_groups("column:house", entries, glances, table).values()) == {"h1"}
+    with pytest.raises(PhotosError, match="no column 'hous'; did you mean 'house'"):
+        user_groups("column:hous", entries, glances, table)
+    with pytest.raises(ConfigError, match="needs the CSV"):
+        user_groups("column:house", entries, glances)
