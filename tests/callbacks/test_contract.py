@@ -113,7 +113,7 @@ def test_state_comes_back(name: str, tmp_path: Path, make_trainer: Any, points: 
     assert flatten(other.state_dict(), "")[0] == text
     for tensor, expected in zip(flatten(other.state_dict(), "")[1].values(), tensors.values(), strict=True):
         assert torch.equal(tensor, expected)
-    stateful = {"BackupAndRestore", "LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor",
+    stateful = {"LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor",
                 "SwapEMAWeights", "TerminateOnNaN"}  # fmt: skip
     assert bool(state) == (name not in stateful)
     if name != "TorchScheduler":

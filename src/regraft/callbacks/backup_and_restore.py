@@ -14,13 +14,15 @@ from regraft.errors import ModelFileError, TrainingError
 class BackupAndRestore(Callback):
     """Keep the whole state of training in a folder, and go on from it when ``fit`` is called again.
 
-    What comes back: weights, optimizer, moving average, the state of every callback, the history, and the generator
-    that dropout draws from. Training goes on with the epoch after the last one that was kept.
+    What comes back: weights, optimizer, moving average, the state of every callback, the history, the figures of the
+    epoch so far, and the generators that dropout and the order of the data are drawn from. Training goes on with the
+    next batch, and ends with the weights that it would have had. ``fit(resume=...)`` does the same by the clock, on
+    another thread, and heeds Ctrl-C.
 
     Args:
         backup_dir: folder for the state; made if it does not exist.
-        save_freq: ``"epoch"``: at the end of each epoch; a number: also every so many batches (the epoch that is
-            running is then begun again, with the weights as they were).
+        save_freq: ``"epoch"``: at the end of each epoch; a number: also every so many batches. Where the data is a
+            generator, which cannot go back, the epoch is then begun again, with the weights as they were.
         double_checkpoint: keep the state before the last one too, and use it where the last one is damaged.
         delete_checkpoint: remove the state when training has come to its end.
 
@@ -29,6 +31,7 @@ class BackupAndRestore(Callback):
         ModelFileError: from ``fit``, if the state in the folder is damaged and there is none before it.
     """
 
+    saved: ClassVar[tuple[str, ...]] = ("_batches",)
     runs_last: ClassVar[bool] = True  # what it keeps has to hold what the other callbacks did at the same event
     LATEST, PREVIOUS = "latest.safetensors", "previous.safetensors"
 
@@ -52,10 +55,15 @@ class BackupAndRestore(Callback):
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
 
+    @property
+    def will_restore(self) -> bool:
+        """Whether there is a state to go on from."""
+        return any((self.backup_dir / name).exists() for name in (self.LATEST, self.PREVIOUS))
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Bring the state back, if there is one."""
         latest, previous = self.backup_dir / self.LATEST, self.backup_dir / self.PREVIOUS
-        if not latest.exists() and not previous.exists():
+        if not self.will_restore:
             return
         try:
             state = self.model.read_state(latest)
@@ -73,12 +81,12 @@ class BackupAndRestore(Callback):
         self._batches += 1
         if self._batches >= self.save_freq:
             self._batches = 0
-            self._keep(self.model.epoch)
+            self._keep()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Keep the state."""
         self._batches = 0
-        self._keep(epoch + 1)
+        self._keep()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Remove the state, if it is not to stay."""
@@ -89,12 +97,14 @@ class BackupAndRestore(Callback):
         with contextlib.suppress(OSError):  # there is something else in the folder
             self.backup_dir.rmdir()
 
-    def _keep(self, epoch: int) -> None:
+    def _keep(self) -> None:
         self.backup_dir.mkdir(parents=True, exist_ok=True)
         latest = self.backup_dir / self.LATEST
         if self.double_checkpoint and latest.exists():
             os.replace(latest, self.backup_dir / self.PREVIOUS)
-        state: dict[str, Any] = self.model.state_dict() | {"epoch": epoch}
+        state: dict[str, Any] = self.model.state_dict()
+        if not self.model.feed.seekable:
+            state |= {"batch": 0}
         self.model.write_state(latest, state)
 
 

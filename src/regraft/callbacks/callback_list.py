@@ -11,6 +11,7 @@ import torch
 from regraft.callbacks.callback import Callback, Logs
 from regraft.callbacks.history import History
 from regraft.callbacks.progbar_logger import ProgbarLogger
+from regraft.callbacks.states import AUTOMATIC, load_state, state_of
 from regraft.callbacks.torch_scheduler import TorchScheduler
 from regraft.errors import TrainingError
 
@@ -47,6 +48,7 @@ class CallbackList(Callback):
         super().__init__()
         self.callbacks: list[Any] = [as_callback(c) for c in _flat(callbacks)]
         self.running: tuple[Any, str] | None = None
+        self._taken_up: set[int] = set()
         self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
         self._add_defaults(add_history, add_progbar)
         self.set_model(model)
@@ -98,12 +100,8 @@ class CallbackList(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every callback that has one, by its class name and which of that class it is."""
-        states: dict[str, Any] = {}
-        for key, callback in self._keyed().items():
-            state: dict[str, Any] = getattr(callback, "state_dict", dict)()
-            if state:
-                states[key] = state
-        return states
+        states = {key: state_of(callback) for key, callback in self._keyed().items()}
+        return {key: state for key, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Give every callback its state back.
@@ -112,11 +110,17 @@ class CallbackList(Callback):
             TrainingError: the callbacks are not those that the state is of.
         """
         own = self._keyed()
-        unknown = [key for key in state if key not in own]
+        unknown = [key for key in state if key not in own and AUTOMATIC not in state[key]]
         if unknown:
             raise TrainingError(f"the saved state is of other callbacks: it has {unknown}, and here are {list(own)}")
-        for key, value in state.items():
-            own[key].load_state_dict(value)
+        known = {key: value for key, value in state.items() if key in own}
+        self._taken_up = {id(own[key]) for key, value in known.items() if load_state(own[key], value)}
+
+    def on_epoch_taken_up(self, epoch: int) -> None:
+        """Go on inside an epoch: only callbacks whose state could not be put back whole are told that it begins."""
+        for callback, method in self._hooks["on_epoch_begin"]:
+            if id(callback) not in self._taken_up:
+                method(epoch, {})
 
     def _keyed(self) -> dict[str, Any]:
         names = [type(callback).__name__ for callback in self.callbacks]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import csv
 import os
 from collections.abc import Iterable, Mapping
@@ -11,6 +13,8 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
+from regraft.disk.growing import cut, durable_size
+from regraft.errors import TrainingError
 
 
 class CSVLogger(Callback):
@@ -23,9 +27,12 @@ class CSVLogger(Callback):
         filename: the file; its folder must exist.
         separator: what stands between two fields.
         append: go on with a file that exists, without a second header; otherwise it is overwritten.
+
+    Training that goes on after an interruption cuts off what was written after the state that it goes on from. A disk
+    that is full ends the file, with a warning, and not the training.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("keys",)
+    saved: ClassVar[tuple[str, ...]] = ("keys", "size")
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         super().__init__()
@@ -36,13 +43,16 @@ class CSVLogger(Callback):
         self._header = True
         self._file: IO[str] | None = None
         self._writer: Any = None
+        self._ended = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file."""
         self.close()
-        self._header = not (self.append and _has_a_line(self.filename))
-        mode = "a" if self.append else "w"
+        going_on = bool(getattr(self._model, "going_on", False))
+        self._header = not ((self.append or going_on) and _has_a_line(self.filename))
+        mode = "a" if self.append or going_on else "w"
         self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
+        self._ended = False
         self.keys = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -52,14 +62,25 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if self.keys and not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
+        if self._ended:
+            return
         if self._file is None:
             raise RuntimeError(f"CSVLogger: {self.filename} is not open; on_train_begin comes first")
+        try:
+            self._write(self._file, [epoch, *(_text(logs.get(key, "NA")) for key in self.keys)])
+        except OSError as error:
+            self._ended = True
+            with contextlib.suppress(OSError):
+                self.close()
+            self.warn(f"{self.filename} ends before epoch {epoch + 1}: {error.strerror or error}; training goes on")
+
+    def _write(self, file: IO[str], row: list[Any]) -> None:
         if self._writer is None:
-            self._writer = csv.writer(self._file, delimiter=self.sep)
+            self._writer = csv.writer(file, delimiter=self.sep)
             if self._header:
-                self._writer.writerow(["epoch", *self.keys])
-        self._writer.writerow([epoch, *(_text(logs.get(key, "NA")) for key in self.keys)])
-        self._file.flush()
+                self._writer.writerow(["epoch", *(self.keys or ())])
+        self._writer.writerow(row)
+        file.flush()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Close the file."""
@@ -71,10 +92,22 @@ class CSVLogger(Callback):
             self._file.close()
         self._file = self._writer = None
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the columns, and how long the file is; all of that is on the disk then."""
+        return {"keys": copy.copy(self.keys), "size": None if self._file is None else durable_size(self._file)}
+
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the columns back: what follows goes below those that are there."""
-        super().load_state_dict(state)
-        self._header = self._header and self.keys is None
+        """Take the columns back, and cut off what was written later."""
+        unknown = [name for name in state if name not in self.saved]
+        if unknown:
+            raise TrainingError(f"CSVLogger has no state named {unknown[0]!r}; it has {list(self.saved)}")
+        self.keys = copy.copy(state["keys"])
+        size = state["size"]
+        if self._file is None or size is None:
+            return
+        if cut(self._file, size):
+            self.warn(f"{self.filename} is shorter than it was: lines of earlier epochs are missing")
+        self._header = not _has_a_line(self.filename)
 
 
 def _has_a_line(filename: str) -> bool:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
+
+import numpy as np
 
 from regraft.callbacks.callback import Logs
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
@@ -77,7 +80,7 @@ class EarlyStopping(MonitorCallback):
             self.stop(self._reason())
 
     def _keep_weights(self, epoch: int) -> None:
-        self.best_weights = self.model.get_weights()
+        self.best_weights = _read_only(getattr(self.model, "changing_weights", self.model.get_weights)())
         self.best_epoch = epoch
 
     def _reason(self) -> str:
@@ -92,4 +95,17 @@ class EarlyStopping(MonitorCallback):
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
                 self.say(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
-            self.model.set_weights(self.best_weights)
+            getattr(self.model, "set_changing_weights", self.model.set_weights)(self.best_weights)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        super().load_state_dict(state)
+        self.best_weights = _read_only(self.best_weights)
+
+
+def _read_only(weights: Any) -> Any:
+    """Mark arrays as never changing, so that a snapshot need not copy them."""
+    for array in weights if isinstance(weights, list) else ():
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False
+    return weights

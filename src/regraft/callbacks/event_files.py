@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regraft.disk.growing import cut, durable_size
+
 MOST_IMAGES = 64  # of one weight
+SIDES = ("train", "validation")
 
 
 class EventFile:
@@ -61,6 +64,34 @@ class EventFile:
     def close(self) -> None:
         """Bring all to the disk and close the file."""
         self._writer.close()
+
+
+def event_files(folder: Path) -> list[str]:
+    """Return the event files of both sides below ``folder``, relative to it."""
+    found = (path for side in SIDES for path in (folder / side).glob("events.out.tfevents.*"))
+    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+
+
+def durable_sizes(folder: Path, others: Collection[str]) -> dict[str, int]:
+    """Bring the event files below ``folder`` to the disk, all but ``others``, and return their sizes in bytes."""
+    sizes = {}
+    for name in event_files(folder):
+        if name not in others:
+            with (folder / name).open("rb+") as file:
+                sizes[name] = durable_size(file)
+    return sizes
+
+
+def cut_back(folder: Path, others: Collection[str], sizes: Mapping[str, int]) -> None:
+    """Cut the event files below ``folder``, all but ``others``, to ``sizes``; those that have none are removed."""
+    for name in event_files(folder):
+        if name in others:
+            continue
+        if name not in sizes:
+            (folder / name).unlink()
+            continue
+        with (folder / name).open("rb+") as file:
+            cut(file, sizes[name])
 
 
 def _first_sample(batch: Any, device: torch.device) -> Any:

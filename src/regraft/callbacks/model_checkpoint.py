@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import string
 from pathlib import Path
@@ -11,11 +12,16 @@ from regraft.callbacks.callback import Logs, reject_unknown
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
 from regraft.errors import TrainingError, did_you_mean
 
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
+"""Errors of the disk, not of the path that was given."""
+
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
 
 
 class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, at the end of epochs or every so many batches.
+
+    A disk that is full, or a folder that can no longer be written to, is a warning, and the last good file stays.
 
     Args:
         filepath: the file; ``{epoch:02d}`` (counted from 1), ``{batch}`` and the names of logs such as
@@ -34,7 +40,7 @@ class ModelCheckpoint(MonitorCallback):
         TrainingError: an unknown suffix or argument, or a name in ``filepath`` that cannot be filled in.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("best", "batches_seen", "last_batch", "epochs_seen")
+    saved: ClassVar[tuple[str, ...]] = ("best", "batches_seen", "last_batch", "epochs_seen", "_epoch", "_has_saved")
 
     def __init__(
         self,
@@ -61,6 +67,7 @@ class ModelCheckpoint(MonitorCallback):
         self.batches_seen = self.epochs_seen = 0
         self.last_batch: int | None = None
         self._epoch = 0
+        self._has_saved = False
         self._fields = _fields_of(self.filepath)
         self._check_arguments()
 
@@ -121,15 +128,27 @@ class ModelCheckpoint(MonitorCallback):
         if self._fields and not _validated(self._fields, logs):
             return  # an epoch without validation (validation_freq): its figures cannot be in the name
         path = self._path(epoch, batch, logs)
+        before = self.best
         if not self._good_enough(epoch, path, logs):
             return
+        try:
+            self._write(path)
+        except OSError as error:
+            if not self._has_saved and error.errno not in DISK:
+                raise
+            self.best = before  # what could not be kept is not the best that there is
+            self.warn(f"{path} could not be written: {error.strerror or error}; training goes on")
+            return
+        self._has_saved = True
+        if self.verbose > 0:
+            self.say(f"Epoch {epoch + 1}: finished saving model to {path}")
+
+    def _write(self, path: str) -> None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
-        if self.verbose > 0:
-            self.say(f"Epoch {epoch + 1}: finished saving model to {path}")
 
     def _good_enough(self, epoch: int, path: str, logs: Logs) -> bool:
         if not self.save_best_only:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, ClassVar
 
 from regraft.callbacks.callback import Callback, Logs
 from regraft.screen import Bar, PlainScreen, QuietScreen, clock
@@ -18,6 +18,8 @@ class ProgbarLogger(Callback):
     How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and
     a line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
     """
+
+    display: ClassVar[bool] = True  # it only shows what is; nothing of it has to be kept
 
     def __init__(self) -> None:
         super().__init__()

@@ -42,7 +42,7 @@ class TensorBoard(Callback):
         TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("global_batch",)
+    saved: ClassVar[tuple[str, ...]] = ("global_batch", "_iterations", "_graph_written", "_others")
 
     def __init__(
         self,
@@ -72,6 +72,7 @@ class TensorBoard(Callback):
         self._graph_written = False
         self._batch_begun = self._epoch_begun = 0.0
         self._iterations = 0
+        self._others: list[str] = []  # event files of other trainings in the same folder
 
     def set_model(self, model: Any) -> None:
         """Take the trainer, and check the names of the embeddings."""
@@ -89,6 +90,20 @@ class TensorBoard(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Count batches from 0."""
         self.global_batch = 0
+        self._others = event_files.event_files(Path(self.log_dir))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the counts, and how long the event files are; all of that is on the disk then."""
+        for file in self._files.values():
+            file.flush()
+        return {**super().state_dict(), "sizes": event_files.durable_sizes(Path(self.log_dir), self._others)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the counts back, and cut off the events that were written later."""
+        super().load_state_dict({name: value for name, value in state.items() if name != "sizes"})
+        self._epoch_begun = self._batch_begun = time.perf_counter()
+        if "sizes" in state:
+            event_files.cut_back(Path(self.log_dir), self._others, state["sizes"])
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Note the time."""

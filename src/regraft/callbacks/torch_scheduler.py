@@ -80,3 +80,4 @@ class TorchScheduler(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Give the scheduler its state back."""
         self.scheduler.load_state_dict(dict(state["scheduler"]))
+        self.scheduler.optimizer._opt_called = True  # by the process before this one; torch would warn of the order

@@ -57,10 +57,14 @@ def write_blocks(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str,
             _write_all(file, block.data)
 
 
-def read_blocks(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
+def read_blocks(path: Path, *, foreign: bool = False) -> tuple[dict[str, Block], dict[str, str]]:
     """Return the tensors and texts of a file that `write_blocks` wrote.
 
     What the file claims about its size is checked before memory is taken, and all of it against the checksum.
+
+    Args:
+        path: the file.
+        foreign: take a safetensors file that has no checksum too, because somebody else wrote it.
 
     Raises:
         ModelFileError: it is missing, damaged, or something else; the message says how.
@@ -82,6 +86,8 @@ def read_blocks(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
         name: Block(tensor.dtype, tensor.shape, body[tensor.begin : tensor.end])
         for name, tensor in header.tensors.items()
     }
+    if claimed is None and foreign:
+        return blocks, metadata
     if claimed is None:
         raise ModelFileError(f"{path} is not one of regraft's snapshots: it has no checksum")
     if claimed != checksum(blocks, metadata):

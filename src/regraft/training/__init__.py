@@ -7,6 +7,7 @@ from regraft.training.lr_finder import LearningRateCurve
 from regraft.training.metrics import Metric
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.parameter_groups import discriminative_groups
+from regraft.training.snapshots import Snapshots
 from regraft.training.trainer import Trainer
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Loss",
     "Metric",
     "OptimizerView",
+    "Snapshots",
     "Trainer",
     "discriminative_groups",
 ]

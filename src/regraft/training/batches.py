@@ -122,6 +122,47 @@ class IterableBatches:
         return iterator
 
 
+class LoaderBatches(IterableBatches):
+    """Batches of a ``torch.utils.data.DataLoader``.
+
+    Attributes:
+        generators: generators of its own that its order, or that of its sampler, is drawn from.
+    """
+
+    def __init__(self, batches: DataLoader[Any]) -> None:
+        super().__init__(batches)
+        sampler = getattr(batches, "sampler", None)
+        own = [getattr(part, "generator", None) for part in (batches, sampler)]
+        self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
+
+    def state(self) -> Any:
+        """Return where the loader is, if it can say so itself as torchdata's stateful one does, or None."""
+        return self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
+
+    def restored(self, state: Any) -> Iterator[Any]:
+        """Yield the batches that follow ``state``."""
+        self.batches.load_state_dict(state)  # type: ignore[attr-defined]
+        return iter(self.batches)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches from number ``start`` on, if all generators are as they were when the epoch began.
+
+        The order is drawn again. Samples before ``start`` are not read, unless worker processes with generators of
+        their own read them: those must go through the same samples to come to the same state.
+        """
+        loader: Any = self.batches
+        if start == 0 or loader.num_workers or isinstance(loader.dataset, IterableDataset):
+            return super().epoch(epoch, start)
+        kept = {"collate_fn": loader.collate_fn, "pin_memory": loader.pin_memory}
+        order = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # as iter(loader) does, in this order
+        for _ in range(start):
+            next(order, None)
+        if loader.batch_sampler is None:
+            return iter(DataLoader(loader.dataset, batch_size=None, sampler=order, **kept))
+        return iter(DataLoader(loader.dataset, batch_sampler=order, **kept))
+
+
 class OneShotBatches:
     """Batches of a generator, which goes on where it was: an epoch begins where the last one ended."""
 
@@ -162,7 +203,9 @@ def batches_of(
     if callable(getattr(x, "batches", None)):
         return x.batches(batch_size=batch_size or 32, shuffle=bool(shuffle))
     if isinstance(x, IterableDataset):
-        return IterableBatches(DataLoader(x, batch_size=batch_size or 32))
+        return LoaderBatches(DataLoader(x, batch_size=batch_size or 32))
+    if isinstance(x, DataLoader):
+        return LoaderBatches(x)
     if _is_map_style(x):
         return DatasetBatches(x, batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
     if isinstance(x, Iterator):

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import torch
+
 from regraft.errors import TrainingError
-from regraft.training.batches import OneShotBatches, batches_of, split_off
+from regraft.training.batches import LoaderBatches, OneShotBatches, batches_of, split_off
+from regraft.training.generators import generator_states, restore_generators
 from regraft.training.steps import unpack
 from regraft.training.structure import is_array
 
@@ -28,9 +31,59 @@ class Feed:
         self.source = source
         self.steps = steps
         self.num_batches = steps or _length(source)
+        self.device = torch.device("cpu")
         self._pass = 0
+        self._taken = 0
+        self._begun: dict[str, Any] | None = None
         self._rest: Iterator[Any] | None = None
         self._left: int | None = None
+        self._pending: Mapping[str, Any] | None = None
+
+    @property
+    def seekable(self) -> bool:
+        """Whether training can go on inside an epoch; a generator cannot go back."""
+        return not isinstance(self.source, OneShotBatches)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the data is: the pass over the source, the batches taken from it, and how it began.
+
+        ``begun`` holds the states of all generators from just before the pass, which an order may have been drawn from.
+        """
+        inside = self._rest is not None and self._taken > 0
+        loader = self.source.state() if inside and isinstance(self.source, LoaderBatches) else None
+        return {
+            "pass": self._pass,
+            "taken": self._taken if inside else 0,
+            "begun": self._begun if inside else None,
+            "loader": loader,
+            "own": [generator.get_state() for generator in self._generators],
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there at the next `epoch`. The global generators must be as they were at that moment."""
+        self._rest, self._pending = None, state
+        for generator, own in zip(self._generators, state["own"], strict=False):
+            generator.set_state(own)
+
+    @property
+    def _generators(self) -> list[torch.Generator]:
+        return self.source.generators if isinstance(self.source, LoaderBatches) else []
+
+    def _open(self, number: int, start: int) -> Iterator[Any]:
+        """Return the batches of pass ``number`` over the source from ``start`` on."""
+        pending, self._pending = self._pending, None
+        self._pass, self._taken = number, start
+        if pending is None or not start:
+            self._begun = generator_states(self.device, self._generators)
+            return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
+        self._begun = pending["begun"]
+        if pending["loader"] is not None:
+            return _stream(self.source.restored(pending["loader"]))
+        now = generator_states(self.device, self._generators)
+        restore_generators(pending["begun"], self.device, self._generators)
+        batches = _stream(self.source.epoch(number, start))
+        restore_generators(now, self.device, self._generators)
+        return batches
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[int, Any]]:
         """Yield ``(number, batch)`` of an epoch, from number ``start`` on.
@@ -39,10 +92,7 @@ class Feed:
             TrainingError: there is nothing left for this epoch, as after the end of a generator.
         """
         number = start - 1
-        batches = (
-            enumerate(self.source.epoch(epoch, start), start) if self.steps is None else self._some(self.steps, start)
-        )
-        for number, batch in batches:
+        for number, batch in self._all(epoch, start) if self.steps is None else self._some(self.steps, start):
             yield number, batch
         if number < 0:
             hint = "pass steps_per_epoch, or something that can be iterated again"
@@ -53,6 +103,13 @@ class Feed:
     def restart(self) -> None:
         """Begin again at the first batch, where the source can."""
         self._rest, self._pass = None, 0
+
+    def _all(self, epoch: int, start: int) -> Iterator[tuple[int, Any]]:
+        self._rest = self._open(epoch, start)
+        for number, batch in enumerate(self._rest, start):
+            self._taken = number + 1
+            yield number, batch
+        self._rest = None
 
     def _some(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
         if self._rest is None:
@@ -68,23 +125,35 @@ class Feed:
                 break
             yield number, batch[0]
         if self._left == 0:
-            self._rest = None
+            self._end_pass()
 
     def _begin_pass(self) -> None:
-        self._rest = iter(self.source.epoch(self._pass))
+        pending = self._pending
+        number, taken = (self._pass, 0) if pending is None else (int(pending["pass"]), int(pending["taken"]))
+        self._rest = self._open(number, taken)
         self._left = _length(self.source)
-        if not isinstance(self.source, OneShotBatches):
+        if self._left is not None:
+            self._left -= taken
+
+    def _end_pass(self) -> None:
+        self._rest = None
+        if self.seekable:
             self._pass += 1
 
     def _next(self) -> tuple[Any] | None:
         if self._rest is None or self._left == 0:
             return None
         for batch in self._rest:
+            self._taken += 1
             if self._left is not None:
                 self._left -= 1
             return (batch,)
-        self._rest = None
+        self._end_pass()
         return None
+
+
+def _stream(batches: Iterable[Any]) -> Iterator[Any]:
+    return iter(batches)
 
 
 def _length(source: Any) -> int | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -47,6 +47,7 @@ class Setup(TrainingState, KerasSurface):
         ema_overwrite_frequency: int | None = None,
         compile: bool | Mapping[str, Any] = False,  # noqa: A002 (its name in Keras and torch)
         seed: int = 0,
+        fixed: Collection[str] = (),
         screen: Screen | None = None,
     ) -> None:
         super().__init__()
@@ -60,6 +61,7 @@ class Setup(TrainingState, KerasSurface):
         self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
         self.accumulate, self.clip_norm, self.clip_value = accumulate, clip_norm, clip_value
         self.seed = seed
+        self.fixed = frozenset(fixed)
         self.screen = screen or screen_for()
         self._metrics = (metrics, weighted_metrics)
         self.forward: Any = (

@@ -6,17 +6,21 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
-from regraft.errors import TrainingError
+from regraft.errors import TrainingError, several
 from regraft.training.ema import EMA
+from regraft.training.feed import Feed
+from regraft.training.generators import generator_states, restore_generators
 from regraft.training.meter import Meter
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.precision import Precision
 from regraft.training.state_tree import read_state, write_state
+from regraft.training.steps import TrainStep
 
 
 class TrainingState:
@@ -25,6 +29,10 @@ class TrainingState:
     Attributes:
         epoch: number of the running epoch, counted from 0.
         initial_epoch: number of the first epoch of this ``fit``.
+        position: what comes next: the number of the epoch, and of the batch in it.
+        going_on: whether this ``fit`` goes on with a training that was interrupted; known when the callbacks begin.
+        fixed: names in the module's ``state_dict`` that training never changes, and that are there again when the same
+            program runs; snapshots leave them out.
         batch: the batch that is being trained on, as the data gave it.
         stop_reason: why training was stopped, in words; None: it was not.
         history: the `History` of the last ``fit``.
@@ -41,6 +49,12 @@ class TrainingState:
     def __init__(self) -> None:
         self.epoch = 0
         self.initial_epoch = 0
+        self.position = (0, 0)
+        self.going_on = False
+        self.fixed: frozenset[str] = frozenset()
+        self.feed: Feed | None = None
+        self.step: TrainStep | None = None
+        self.logs: dict[str, Any] = {}
         self.history: History | None = None
         self.batch: Any = None
         self.stop_reason: str | None = None
@@ -78,22 +92,44 @@ class TrainingState:
         else:
             self.load_state_dict(state)
 
-    def begin(self, callbacks: CallbackList, initial_epoch: int) -> None:
+    def begin(self, callbacks: CallbackList, initial_epoch: int, feed: Feed, step: TrainStep) -> None:
         """Begin a ``fit``."""
         self._callbacks, self.initial_epoch, self.epoch = callbacks, initial_epoch, initial_epoch
+        self.feed, self.step = feed, step
+        feed.device = self.device
+        self.position, self.logs = (initial_epoch, 0), {}
         self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
         self._pending = None
         self.stop_training = False
+        self.going_on = any(getattr(callback, "will_restore", False) for callback in callbacks.callbacks)
 
-    def epochs(self, end: int) -> range:
-        """Return the epochs that ``fit`` has to run up to ``end``, after the callbacks had their chance to go on."""
-        if self._pending is not None:
-            state, self._pending = self._pending, None
+    def take_up(self, state: Mapping[str, Any] | None) -> None:
+        """Go on from ``state``, or from what a callback gave `restore`, after the callbacks have begun."""
+        state = self._pending if self._pending is not None else state
+        self._pending = None
+        if state is not None:
             self.load_state_dict(state)
-            self.initial_epoch = int(state["epoch"])
+            self.initial_epoch = self.position[0]
         elif self._initial_epoch:
             self.initial_epoch = self._initial_epoch
+            self.position = (self.initial_epoch, 0)
+
+    def epochs(self, end: int) -> range:
+        """Return the epochs that ``fit`` has to run up to ``end``."""
         return range(end if self._stop else self.initial_epoch, end)
+
+    def begin_epoch(self, epoch: int, hooks: CallbackList) -> int:
+        """Begin an epoch, or go on inside it; return the number of its first batch to come."""
+        self.epoch = epoch
+        start = self.position[1] if self.position[0] == epoch else 0
+        self.position = (epoch, start)
+        if start:
+            hooks.on_epoch_taken_up(epoch)
+        else:
+            self.meter.reset()
+            hooks.on_epoch_begin(epoch)
+        self.module.train()
+        return start
 
     def finish(self) -> None:
         """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""
@@ -123,23 +159,23 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         """Return all that has to be kept to go on: figures, texts, lists, dicts and tensors, nothing else.
 
-        ``epoch`` is the next one to run: inside ``on_epoch_end`` that is the one after it.
+        ``epoch`` and ``batch`` are what comes next: inside ``on_epoch_end`` that is the epoch after it.
         """
+        epoch, batch = self.position
+        weights = self.module.state_dict()
         return {
-            "module": self.module.state_dict(),
+            "module": {name: weights[name] for name in weights if name not in self.fixed},
             "training": self.training_state(),
             "meter": self.meter.state_dict(),
             "callbacks": self._callbacks.state_dict() if self._callbacks is not None else {},
-            "epoch": self.epoch + 1,
+            "epoch": epoch,
+            "batch": batch,
+            "logs": {name: float(value) for name, value in self.logs.items() if np.ndim(value) == 0},
             "stopped": self.stop_reason,
-            "random": self._random_state(),
+            "step": self.step.state_dict() if self.step is not None else {},
+            "data": self.feed.state_dict() if self.feed is not None else {},
+            "random": generator_states(self.device),
         }
-
-    def _random_state(self) -> dict[str, torch.Tensor]:
-        states = {"cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            states["cuda"] = torch.cuda.get_rng_state(self.device)
-        return states
 
     def write_state(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
         """Write `state_dict`, or ``state``, to a file as safetensors, whole or not at all."""
@@ -154,14 +190,45 @@ class TrainingState:
         return read_state(path)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
-        self.module.load_state_dict(state["module"])
+        """Take back what `state_dict` returned.
+
+        Raises:
+            TrainingError: it is of another module or other callbacks.
+        """
+        self._check_module(state["module"])
+        self.module.load_state_dict(state["module"], strict=False)
         self.load_training_state(state["training"])
-        self.meter.load_state_dict(state["meter"])
+        self.meter.load_state_dict(on_device(state["meter"], self.device))
+        if self.step is not None and state["step"]:
+            self.step.load_state_dict(on_device(state["step"], self.device))
         if self._callbacks is not None:
             self._callbacks.load_state_dict(state["callbacks"])
-        torch.set_rng_state(state["random"]["cpu"])
-        if "cuda" in state["random"]:
-            torch.cuda.set_rng_state(state["random"]["cuda"], self.device)
+        restore_generators(state["random"], self.device)
+        if self.feed is not None and state["data"]:
+            self.feed.load_state_dict(state["data"])
+        self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
         if state["stopped"] is not None:
             self.stop(state["stopped"])
+
+    def _check_module(self, weights: Mapping[str, torch.Tensor]) -> None:
+        own = {name: value for name, value in self.module.state_dict().items() if name not in self.fixed}
+        problems = [f"{name} is not in the snapshot" for name in own if name not in weights]
+        problems += [f"{name} is in the snapshot only" for name in weights if name not in own]
+        problems += [
+            f"{name} has shape {tuple(weights[name].shape)} in the snapshot and {tuple(own[name].shape)} here"
+            for name in own
+            if name in weights and weights[name].shape != own[name].shape
+        ]
+        if problems:
+            raise TrainingError(several("the saved state is of another module", problems))
+
+
+def on_device(tree: Any, device: torch.device) -> Any:
+    """Return ``tree`` with the tensors in its dicts, lists and tuples on ``device``."""
+    if isinstance(tree, torch.Tensor):
+        return tree.to(device)
+    if isinstance(tree, Mapping):
+        return {name: on_device(value, device) for name, value in tree.items()}
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(on_device(value, device) for value in tree)
+    return tree

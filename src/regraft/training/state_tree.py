@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,19 +15,29 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regraft.disk.atomic import atomic
+from regraft.disk.snapshot_file import Block, read_blocks, write_blocks
 from regraft.errors import ModelFileError
 
-FORMAT = "regraft-state"
+FORMAT, VERSION = "regraft-state", 2
 MARK = "$"  # a dict with this one key stands for what JSON has not
 
+_DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
+    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
+    torch.uint16: "U16", torch.uint32: "U32", torch.uint64: "U64",
+}  # fmt: skip
+_NAMES = {name: dtype for dtype, name in _DTYPES.items()}
 
-def flatten(state: Any, prefix: str) -> tuple[str, dict[str, Tensor]]:
+
+def flatten(state: Any, prefix: str, *, copy: bool = False) -> tuple[str, dict[str, Tensor]]:
     """Return ``state`` as JSON and its tensors by name.
 
     Args:
-        state: dicts (keys text or whole numbers), lists, tuples, texts, numbers, booleans, None, tensors and arrays.
+        state: dicts (keys text or whole numbers), lists, tuples, texts, bytes, numbers, booleans, None, tensors and
+            arrays.
         prefix: what the names of the tensors begin with.
+        copy: return copies in row-major order on the processor, which nobody else changes; arrays that are read-only
+            already are taken as they are.
 
     Raises:
         TypeError: ``state`` holds something else.
@@ -35,9 +47,10 @@ def flatten(state: Any, prefix: str) -> tuple[str, dict[str, Tensor]]:
     def put(value: Any) -> Any:
         if isinstance(value, (Tensor, np.ndarray)):
             name = f"{prefix}{len(tensors)}"
+            tensor = value.detach() if isinstance(value, Tensor) else _from_array(value)
             kind = "tensor" if isinstance(value, Tensor) else "array"
-            tensors[name] = value.detach() if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
-            return {MARK: [kind, name]}
+            tensors[name] = _copied(tensor) if copy and _may_change(value) else tensor
+            return {MARK: [kind, name] if tensor.is_contiguous() else [kind, name, list(tensor.stride())]}
         if isinstance(value, np.generic):
             return put(value.item())
         if isinstance(value, Mapping):
@@ -46,6 +59,8 @@ def flatten(state: Any, prefix: str) -> tuple[str, dict[str, Tensor]]:
             return {MARK: ["tuple", [put(one) for one in value]]}
         if isinstance(value, list):
             return [put(one) for one in value]
+        if isinstance(value, bytes):
+            return {MARK: ["bytes", base64.b64encode(value).decode()]}
         if isinstance(value, float) and not math.isfinite(value):
             return {MARK: ["float", str(value)]}
         if value is None or isinstance(value, (str, int, float)):
@@ -56,7 +71,7 @@ def flatten(state: Any, prefix: str) -> tuple[str, dict[str, Tensor]]:
 
 
 def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Return the state that `flatten` took apart.
+    """Return the state that `flatten` took apart, its tensors laid out in memory as they were.
 
     Raises:
         ModelFileError: ``text`` or ``tensors`` are not what `flatten` makes.
@@ -67,15 +82,17 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
             return [get(one) for one in value]
         if not isinstance(value, dict):
             return value
-        kind, content = value[MARK]
+        kind, content, *more = value[MARK]
         if kind == "tensor":
-            return tensors[content]
+            return _laid_out(tensors[content], more)
         if kind == "array":
             return tensors[content].numpy()
         if kind == "dict":
             return {get(key): get(one) for key, one in content}
         if kind == "tuple":
             return tuple(get(one) for one in content)
+        if kind == "bytes":
+            return base64.b64decode(content, validate=True)
         if kind == "float":
             return float(content)
         raise ValueError(kind)
@@ -86,37 +103,102 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
         raise ModelFileError(f"the saved training state cannot be read: {error!r}") from error
 
 
-def write_state(path: str | os.PathLike[str], state: Mapping[str, Any]) -> None:
-    """Write a state to ``path`` as safetensors, whole or not at all.
+def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
+    array = np.ascontiguousarray(array).reshape(array.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # an array that is read-only: nothing writes to the tensor
+        return torch.from_numpy(array)
+
+
+def _may_change(value: Any) -> bool:
+    return isinstance(value, Tensor) or bool(value.flags.writeable)
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
+
+
+def _laid_out(tensor: Tensor, more: list[Any]) -> Tensor:
+    """Return ``tensor`` with the strides in ``more``, if there are any: other arithmetic paths may round otherwise."""
+    if not more:
+        return tensor
+    strides = [int(one) for one in more[0]]
+    reach = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, strides, strict=True))
+    if min(strides, default=1) < 1 or reach > tensor.numel():
+        raise ValueError("strides reach beyond the tensor")
+    return torch.empty_strided(tuple(tensor.shape), strides, dtype=tensor.dtype).copy_(tensor)
+
+
+def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> None:
+    """Write a state to ``path`` as safetensors with a checksum, whole or not at all.
+
+    Args:
+        path: the file.
+        state: what `flatten` takes.
+        facts: texts to write beside it.
 
     Raises:
         OSError: the file cannot be written.
     """
-    from safetensors.torch import save_file
-
     text, tensors = flatten(state, "")
-    whole = {name: tensor.cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic(Path(path)) as temporary:
-        save_file(whole, temporary, {"format": FORMAT, "version": "1", "state": text})
+    write_flat(Path(path), text, tensors, facts or {})
+
+
+def write_flat(path: Path, text: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
+    """Write what `flatten` returned; no tensor on the processor that is contiguous is copied for it."""
+    blocks = {name: block_of(tensor) for name, tensor in tensors.items()}
+    write_blocks(path, blocks, {**facts, "format": FORMAT, "version": str(VERSION), "state": text})
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return the state that `write_state` wrote.
 
     Raises:
-        ModelFileError: the file is missing, damaged or foreign.
+        ModelFileError: the file is missing, damaged or foreign, or a newer regraft wrote it.
     """
-    from safetensors import safe_open
+    return read_with_facts(path)[0]
 
-    if not Path(path).is_file():
-        raise ModelFileError(f"{os.fspath(path)}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except Exception as error:  # safetensors has its own errors for damage
-        raise ModelFileError(f"{os.fspath(path)} is damaged: {error}") from error
-    if metadata.get("format") != FORMAT:
+
+def read_with_facts(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the state that `write_state` wrote, and the texts beside it.
+
+    Raises:
+        ModelFileError: the file is missing, damaged or foreign, or a newer regraft wrote it.
+    """
+    blocks, metadata = read_blocks(Path(path))
+    if metadata.get("format") != FORMAT or "state" not in metadata:
         raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
-    found = unflatten(metadata["state"], tensors)
-    return dict(found)
+    if metadata.get("version") != str(VERSION):
+        raise ModelFileError(
+            f"{os.fspath(path)} is a state of version {metadata.get('version')}; this regraft reads version {VERSION}"
+        )
+    found = unflatten(metadata.pop("state"), {name: tensor_of(block) for name, block in blocks.items()})
+    if not isinstance(found, dict):
+        raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
+    return found, metadata
+
+
+def block_of(tensor: Tensor) -> Block:
+    """Return the bytes of a tensor; one on the processor that is contiguous is not copied.
+
+    Raises:
+        TypeError: it is of a type that safetensors has not.
+    """
+    if tensor.dtype not in _DTYPES:
+        raise TypeError(f"a state holds tensors of whole and real numbers, not of {tensor.dtype}")
+    flat = tensor.cpu().contiguous().reshape(-1)
+    return Block(_DTYPES[tensor.dtype], tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
+
+
+def tensor_of(block: Block) -> Tensor:
+    """Return a block as a tensor with memory of its own.
+
+    Raises:
+        ModelFileError: it is of a type that torch has not.
+    """
+    dtype = _NAMES.get(block.dtype)
+    if dtype is None:
+        raise ModelFileError(f"a saved state holds no tensors of type {block.dtype}")
+    if not len(block.data):
+        return torch.empty(block.shape, dtype=dtype)
+    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(dtype).reshape(block.shape)

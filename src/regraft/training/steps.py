@@ -158,6 +158,25 @@ class TrainStep:
         if self._waiting == group:
             self.flush()
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the gradients that wait for the rest of their update, by parameter group; nothing if none do."""
+        if not self._waiting:
+            return {}
+        groups = self.update.optimizer.param_groups
+        return {"waiting": self._waiting, "gradients": [[p.grad for p in group["params"]] for group in groups]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take them back."""
+        self._waiting = int(state["waiting"])
+        for group, gradients in zip(self.update.optimizer.param_groups, state["gradients"], strict=True):
+            for parameter, gradient in zip(group["params"], gradients, strict=True):
+                parameter.grad = gradient
+
+    @property
+    def waiting(self) -> bool:
+        """Whether gradients wait for the rest of their update."""
+        return self._waiting > 0
+
     def _group(self, number: int) -> int:
         """Return how many batches the update is made of that batch ``number`` belongs to; the last may have fewer."""
         accumulate = self.update.accumulate

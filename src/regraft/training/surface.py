@@ -38,6 +38,7 @@ class KerasSurface:
 
     module: nn.Module
     optimizer: OptimizerView | None
+    fixed: frozenset[str]
     built = True
     jit_compile = False
 
@@ -83,6 +84,17 @@ class KerasSurface:
         """Return copies of all parameters and buffers, as arrays in the order of the ``state_dict``."""
         return [np.array(to_numpy(w)) for w in self.weights]
 
+    def changing_weights(self) -> list[np.ndarray[Any, Any]]:
+        """Return copies of the parameters and buffers that training may change: all but those in ``fixed``."""
+        return [np.array(to_numpy(w)) for name, w in self.module.state_dict().items() if name not in self.fixed]
+
+    @torch.no_grad()
+    def set_changing_weights(self, weights: Sequence[Any]) -> None:
+        """Set what `changing_weights` returned."""
+        own = [w for name, w in self.module.state_dict().items() if name not in self.fixed]
+        for weight, given in zip(own, weights, strict=True):
+            weight.copy_(torch.tensor(given))
+
     @torch.no_grad()
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all parameters and buffers, in the order of `get_weights`.
@@ -94,7 +106,7 @@ class KerasSurface:
         if len(weights) != len(state):
             raise TrainingError(f"set_weights was given {len(weights)} arrays; the module has {len(state)}")
         for (name, own), given in zip(state.items(), weights, strict=True):
-            tensor = torch.as_tensor(np.asarray(given) if not isinstance(given, Tensor) else given)
+            tensor = torch.tensor(np.asarray(given)) if not isinstance(given, Tensor) else given
             if tensor.shape != own.shape:
                 raise TrainingError(
                     f"set_weights: {name} has shape {tuple(own.shape)}, and was given {tuple(tensor.shape)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -13,7 +14,9 @@ from regraft.callbacks.history import History
 from regraft.training.checks import check_directions, check_validation, validates
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
+from regraft.training.resumption import Resumption
 from regraft.training.setup import Setup, Verbose
+from regraft.training.snapshots import Snapshots
 from regraft.training.steps import call, moved, unpack
 from regraft.training.structure import concatenate, to_numpy, tree_map
 
@@ -40,6 +43,8 @@ class Trainer(Setup):
         ema_overwrite_frequency: updates after which the weights become their average.
         compile: run the module through ``torch.compile``; a dict holds its options.
         seed: what the order of the samples depends on, beside the epoch.
+        fixed: names in the module's ``state_dict`` that training never changes and that are there again when the same
+            program runs, such as frozen pretrained weights: snapshots and kept best weights leave them out.
         screen: where is said what happens; None: standard output.
 
     Attributes:
@@ -69,6 +74,7 @@ class Trainer(Setup):
         validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
+        resume: str | os.PathLike[str] | Snapshots | None = None,
     ) -> History:
         """Train the module.
 
@@ -91,6 +97,9 @@ class Trainer(Setup):
             validation_steps: batches of a validation; None: all.
             validation_batch_size: as ``batch_size``, for validation.
             validation_freq: validate every so many epochs, or after those listed, counted from 1.
+            resume: a folder for snapshots of the whole state, or `Snapshots`. If it holds some, training goes on from
+                the newest, inside its epoch, and ends with the weights that it would have had. The first Ctrl-C or
+                SIGTERM finishes the step and writes one; see ``docs/resume.md``.
 
         Returns:
             What each epoch gave, and why training stopped.
@@ -105,34 +114,38 @@ class Trainer(Setup):
         check_validation(hooks.callbacks, self.metrics_names, validation is not None)
         check_directions(hooks.callbacks)
         step = self.train_step(class_weight, training.num_batches)
-        logs: dict[str, Any] = {}
-        self.begin(hooks, initial_epoch)
-        with closing(hooks):
+        with closing(hooks), Resumption(self, resume) as resumption:
+            self.begin(hooks, initial_epoch, training, step)
+            state = resumption.look()
             hooks.on_train_begin()
+            self.take_up(state)
+            resumption.begin()
             watched = hooks.wants("on_train_batch_end")
             for epoch in self.epochs(epochs):
-                self.epoch = epoch
-                self.meter.reset()
-                hooks.on_epoch_begin(epoch)
-                self.module.train()
-                for number, batch in training.epoch(epoch):
+                for number, batch in training.epoch(epoch, self.begin_epoch(epoch, hooks)):
                     self.batch = batch
                     hooks.on_train_batch_begin(number)
                     step(batch, number, self.meter)
+                    self.position = (epoch, number + 1)
                     if watched:
                         hooks.on_train_batch_end(number, self.meter.logs())
                     if self.stop_training:
                         break
+                    resumption.after_batch()
                 step.flush()
-                logs = dict(self.meter.logs())
+                self.logs = dict(self.meter.logs())
                 self.module.eval()
                 if validation is not None and validates(epoch, validation_freq):
-                    logs |= {f"val_{name}": value for name, value in self._test(validation, hooks).items()}
-                hooks.on_epoch_end(epoch, logs)
+                    resumption.before_test()
+                    figures = self._test(validation, hooks, resumption)
+                    self.logs |= {f"val_{name}": value for name, value in figures.items()}
+                self.position = (epoch + 1, 0)
+                hooks.on_epoch_end(epoch, self.logs)
+                resumption.after_epoch(last=self.stop_training or epoch + 1 == epochs)
                 if self.stop_training:
                     break
             self.finish()
-            hooks.on_train_end(logs)
+            hooks.on_train_end(self.logs)
         return hooks.history or History()
 
     def evaluate(
@@ -154,7 +167,7 @@ class Trainer(Setup):
             logs = self._test(feed, hooks)
         return logs if return_dict else _listed(logs)
 
-    def _test(self, feed: Feed, hooks: CallbackList) -> dict[str, Any]:
+    def _test(self, feed: Feed, hooks: CallbackList, resumption: Resumption | None = None) -> dict[str, Any]:
         forward, meter = self.forward_step(), self.new_meter()
         self.stop_evaluating = False
         feed.restart()
@@ -166,6 +179,8 @@ class Trainer(Setup):
                 hooks.on_test_batch_end(number, meter.logs())
                 if self.stop_evaluating:
                     break
+                if resumption is not None:
+                    resumption.after_test_batch()
         logs = dict(meter.logs())
         hooks.on_test_end(logs)
         return logs

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import atomic
+from regraft.disk.snapshot_file import read_blocks, write_blocks
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
-from regraft.training.state_tree import flatten, unflatten
+from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
 STATE = "training_state"
@@ -111,17 +112,12 @@ def _reader(suffix: str) -> Callable[[Path], Content]:
 
 
 def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    from safetensors.torch import save_file
-
-    save_file({name: t.cpu().contiguous().clone() for name, t in tensors.items()}, path, metadata)
+    write_blocks(path, {name: block_of(tensor) for name, tensor in tensors.items()}, metadata)
 
 
 def _read_safetensors(path: Path) -> Content:
-    from safetensors import safe_open
-
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-        return {name: file.get_tensor(name) for name in file.keys()}, metadata  # noqa: SIM118
+    blocks, metadata = read_blocks(path, foreign=True)
+    return {name: tensor_of(block) for name, block in blocks.items()}, metadata
 
 
 def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

@@ -1,0 +1,57 @@
+"""The state of any callback: its own, or, where it has none to give, whatever plain values it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from regraft.callbacks.callback import Callback
+
+AUTOMATIC = "automatic"
+_NOT_STATE = ("model", "params", "_model", "_params", "validation_data")
+
+
+def state_of(callback: Any) -> dict[str, Any]:
+    """Return what has to be kept of ``callback`` to go on later.
+
+    A callback without a state of its own (Keras's, or a class that does not fill `Callback.saved`) gives its attributes
+    that are figures, texts, arrays, or lists and dicts of such, and the names of the others.
+    """
+    if getattr(callback, "display", False):
+        return {}
+    if not _is_automatic(callback):
+        return dict(callback.state_dict())
+    values = {name: value for name, value in vars(callback).items() if name not in _NOT_STATE}
+    plain = {name: value for name, value in values.items() if _is_plain(value)}
+    others = [name for name, value in values.items() if name not in plain and value is not None]
+    return {AUTOMATIC: plain, "others": others} if plain or others else {}
+
+
+def load_state(callback: Any, state: Mapping[str, Any]) -> bool:
+    """Give ``callback`` its state back; return whether all of it could be, so that no hook has to be called again."""
+    if AUTOMATIC not in state:
+        callback.load_state_dict(state)
+        return True
+    for name, value in state[AUTOMATIC].items():
+        setattr(callback, name, value)
+    return all(getattr(callback, name, None) is not None for name in state["others"])
+
+
+def _is_automatic(callback: Any) -> bool:
+    if not callable(getattr(callback, "state_dict", None)):
+        return True
+    own = isinstance(callback, Callback) and type(callback).state_dict is Callback.state_dict
+    return own and not type(callback).saved
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return type(value) is dict and all(isinstance(k, (str, int)) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return type(value) in (list, tuple) and all(_is_plain(one) for one in value)
+    if isinstance(value, np.ndarray):
+        return value.dtype.kind in "biuf"
+    return value is None or isinstance(value, (str, bytes, int, float, np.generic, Tensor))

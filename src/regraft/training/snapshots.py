@@ -1,0 +1,175 @@
+"""Snapshots of a training: two files written in turn, so that one of them is whole whatever happens.
+
+Each is written beside its place, flushed to the disk and renamed onto it, and has a checksum over all that it says. The
+newest whole one counts. The state is copied on the training thread and written on another.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from regraft.errors import ModelFileError, TrainingError, several
+from regraft.training.state_tree import flatten, read_with_facts, write_flat
+
+EVERY = 30.0
+"""Seconds between two snapshots inside an epoch."""
+
+SHARE = 50
+"""A snapshot that may be left out is written only if this many times its own duration has passed since the last one, so
+that short epochs spend no more than a fiftieth of their time on it."""
+
+
+class Snapshots:
+    """The snapshots of one training in a folder.
+
+    Args:
+        folder: where they are; made when the first is written.
+        every: seconds between two snapshots inside an epoch.
+        identity: what the training is of, by name, such as photos and arguments; a snapshot of something else is
+            refused.
+
+    Attributes:
+        every: as given.
+        warn: is told what went wrong and does not end the training; `Trainer` sets it to its screen's.
+    """
+
+    SLOTS = ("a.safetensors", "b.safetensors")
+
+    def __init__(
+        self, folder: str | os.PathLike[str], every: float = EVERY, identity: Mapping[str, str] | None = None
+    ) -> None:
+        if not every > 0:
+            raise TrainingError(f"snapshots every {every} seconds cannot be; expected a number above 0")
+        self.folder = Path(folder)
+        self.every = float(every)
+        self.identity = dict(identity or {})
+        self.warn: Callable[[str], None] = _say_nothing
+        self._sequence = 0
+        self._slot = 0
+        self._last = time.monotonic()
+        self._cost = 0.0
+        self._failed = ""
+        self._pool: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
+
+    def newest(self) -> dict[str, Any] | None:
+        """Return the state in the newest whole snapshot, or None where there is no snapshot at all.
+
+        Raises:
+            ModelFileError: there are snapshots, but none of them is whole.
+            TrainingError: the snapshot is of another training; everything that differs is named.
+        """
+        found: dict[int, tuple[dict[str, Any], dict[str, str], int]] = {}
+        damaged: list[str] = []
+        for slot, name in enumerate(self.SLOTS):
+            path = self.folder / name
+            if not path.exists():
+                continue
+            try:
+                state, facts = read_with_facts(path)
+                found[int(facts["sequence"])] = (state, facts, slot)
+            except (ModelFileError, KeyError, ValueError) as error:
+                damaged.append(str(error))
+        if not found:
+            if damaged:
+                raise ModelFileError(several(f"{self.folder}: no snapshot is whole", damaged))
+            return None
+        self._sequence = max(found)
+        state, facts, slot = found[self._sequence]
+        self._slot = 1 - slot
+        for problem in damaged:
+            self.warn(f"{problem}; going on from the other snapshot")
+        self._check(json.loads(facts.get("identity", "{}")))
+        return state
+
+    def _check(self, other: Mapping[str, str]) -> None:
+        names = [*self.identity, *(name for name in other if name not in self.identity)]
+        differences = [
+            f"{name}: {other.get(name, 'nothing')} then, {self.identity.get(name, 'nothing')} now"
+            for name in names
+            if other.get(name) != self.identity.get(name)
+        ]
+        if differences:
+            raise TrainingError(
+                several(f"{self.folder} holds the snapshots of another training", differences)
+                + "\n  name another folder, or delete this one to start over"
+            )
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        return time.monotonic() - self._last >= self.every
+
+    @property
+    def cheap(self) -> bool:
+        """Whether one more would take a small share of the time since the last one, or is due."""
+        return self.due or time.monotonic() - self._last >= SHARE * self._cost
+
+    def save(self, state: Mapping[str, Any], *, wait: bool = False) -> None:
+        """Copy ``state`` and write it, on another thread; a failure is a warning, and the snapshot before it stays.
+
+        Args:
+            state: what `flatten` takes.
+            wait: return when it is on the disk.
+
+        Raises:
+            TypeError: ``state`` holds something that a snapshot cannot.
+        """
+        self._settle()
+        begun = time.monotonic()
+        text, tensors = flatten(state, "", copy=True)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._sequence += 1
+        facts = {"sequence": str(self._sequence), "identity": json.dumps(self.identity, ensure_ascii=False)}
+        path = self.folder / self.SLOTS[self._slot]
+        self._slot = 1 - self._slot
+        self._writing = self._pool.submit(self._write, path, text, tensors, facts, begun)
+        self._last = begun
+        if wait:
+            self._settle()
+
+    def _write(self, path: Path, text: str, tensors: dict[str, Tensor], facts: dict[str, str], begun: float) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_flat(path, text, tensors, facts)
+        self._cost = time.monotonic() - begun
+
+    def _settle(self) -> None:
+        """Wait for the one that is being written, and say if it failed."""
+        writing, self._writing = self._writing, None
+        if writing is None:
+            return
+        try:
+            writing.result()
+            self._failed = ""
+        except OSError as error:
+            self._slot = 1 - self._slot  # the other one is the last that is whole
+            why = error.strerror or str(error)
+            if why != self._failed:
+                self._failed = why
+                self.warn(f"a snapshot could not be written to {self.folder}: {why}; training goes on without it")
+
+    def close(self) -> None:
+        """Wait until everything is on the disk."""
+        self._settle()
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+
+    def clear(self) -> None:
+        """Delete the snapshots."""
+        self.close()
+        for name in self.SLOTS:
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _say_nothing(text: str) -> None:
+    """Say nothing: no screen has been set."""
