@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,6 +19,8 @@ from regraft.data.loader import bytes_of
 from regraft.data.manifest import Entry
 from regraft.data.pixels import orientation
 from regraft.data.preprocessing import Preprocessing, plain
+
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", module="PIL")  # it is read for its time alone
 
 GREY = 64
 """Side of the small grey version that photos are compared by, in pixels."""

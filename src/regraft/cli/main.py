@@ -12,6 +12,7 @@ import cloup
 from regraft._version import __version__
 from regraft.cli import ending, streams
 from regraft.cli.backbones import backbones
+from regraft.cli.check import check
 from regraft.cli.completion import completion
 from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
@@ -43,7 +44,7 @@ class _Commands(cloup.Group):
     name="regraft",
     context_settings=SETTINGS,
     sections=[
-        cloup.Section("Make a classifier", [train, lr, demo, sample]),
+        cloup.Section("Make a classifier", [train, check, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
         cloup.Section("Look around", [backbones, completion]),
     ],

@@ -40,4 +40,7 @@ class Session:
 def dumps(value: Any, *, indent: int | None = None) -> str:
     """Return ``value`` as JSON; where the output cannot hold every character, only ASCII is used."""
     ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
-    return json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    if not ascii_only and any("\ud800" <= c <= "\udfff" for c in text):  # names that are not valid UTF-8 on disk
+        return json.dumps(value, indent=indent, allow_nan=False)
+    return text

@@ -1,0 +1,189 @@
+"""`check`: everything that is wrong with photos and labels, without touching one of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.audit.check import check as run_checks
+from regraft.audit.copies import find_copies
+from regraft.audit.finding import LEVELS, Finding
+from regraft.audit.grouping import user_groups
+from regraft.audit.looks import Looks
+from regraft.audit.subject import Subject
+from regraft.data.labels import class_order
+from regraft.data.loader import default_workers
+from regraft.data.manifest import Manifest, scan
+from regraft.data.source import find_photos
+from regraft.disk.atomic import write_json, write_text
+from regraft.errors import PhotosError, RunFolderError
+from regraft.features.engine import EagerEngine
+from regraft.features.extract import extract
+from regraft.features.store import FeatureStore, MemoryStore
+from regraft.inference.device import pick_device
+from regraft.models.zoo import build_backbone
+from regraft.probe.probe import STEPS, fit_probe
+from regraft.recipes.photos import Photos, decide
+from regraft.recipes.together import all_of, take_groups
+from regraft.screen import Screen
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """What to check, and how.
+
+    Attributes:
+        photos: the folder.
+        labels: a CSV of labels, or None for a folder per class.
+        group_by: a rule of `regraft.audit.grouping.user_groups`, or None.
+        decisions: a file of decisions that are applied first, or None.
+        backbone: the network that photos are compared and labels doubted by.
+        weights: a local file of its weights, or None.
+        size: the side that it sees, or None for its own.
+        device: where it runs.
+        workers: threads that decode, or None for the default.
+    """
+
+    photos: Path
+    labels: Path | None = None
+    group_by: str | None = None
+    decisions: Path | None = None
+    backbone: str = "tf_efficientnet_lite0"
+    weights: Path | None = None
+    size: int | None = None
+    device: str = "auto"
+    workers: int | None = None
+
+
+def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
+    """Check photos and return what `check.json` holds; nothing is written.
+
+    Raises:
+        PhotosError: there is no such folder, no photo in it, or the CSV or the decisions are wrong.
+        BackboneError, WeightsError: the network cannot be had.
+    """
+    begun = time.monotonic()
+    source = find_photos(options.photos, options.labels, one_class=True)
+    workers = default_workers() if options.workers is None else options.workers
+    with screen.progress("photos", len(source.photos)) as bar:
+        manifest = scan(source, workers=workers, bar=bar)
+    for note in (*source.notes, *(decide(manifest, options.decisions) if options.decisions is not None else ())):
+        screen.warn(note)
+    subject = _look(options, manifest, class_order(p.label for p in source.photos), store or MemoryStore(), screen)
+    findings = run_checks(subject)
+    return {
+        "format": FORMAT,
+        "photos": str(options.photos),
+        "files": dict(Counter(entry.status for entry in manifest.entries)),
+        "classes": dict(Counter(entry.label for entry in subject.entries)),
+        "accuracy": _accuracy(subject),
+        "counts": {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)},
+        "findings": [finding.as_dict() for finding in findings],
+        "labels": _labels(manifest, findings),
+        "seconds": round(time.monotonic() - begun, 1),
+    }
+
+
+def write_check(found: dict[str, Any], out: Path) -> None:
+    """Write ``check.json`` and ``check.csv`` into ``out``, which is made where it is not there.
+
+    Raises:
+        RunFolderError: ``out`` lies inside the photos, or cannot be written.
+    """
+    if out.resolve().is_relative_to(Path(found["photos"]).resolve()):
+        raise RunFolderError(f"{out} lies inside the photos; nothing is written there\n  name a place outside with -o")
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["finding", "level", "kind", "path", "class", "suggestion", "words"])
+    for number, finding in enumerate(found["findings"], start=1):
+        about = [finding["level"], finding["kind"]]
+        for name in finding["photos"] or [""]:
+            label = found["labels"].get(name, "")
+            writer.writerow([number, *about, name, label, finding["suggestion"], finding["words"]])
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(out / "check.json", found)
+        write_text(out / "check.csv", rows.getvalue())
+    except OSError as error:
+        raise RunFolderError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _look(
+    options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
+) -> Subject:
+    """Decode every photo once, and find out all that the checks look at."""
+    backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
+    device = pick_device(options.device)
+    engine = EagerEngine(backbone.to(device), device=device)
+    looks = Looks(backbone.spec.preprocessing, store)
+    entries = manifest.usable
+    with screen.progress("features", len(entries)) as bar:
+        found = extract(entries, backbone, engine, store, load=looks.load, workers=options.workers, bar=bar)
+    for position, why in found.failed:
+        manifest.set_aside(entries[position], why)
+    entries = manifest.usable
+    workers = default_workers() if options.workers is None else options.workers
+    glances = all_of(looks, entries, workers)
+    if options.group_by is not None:
+        take_groups(user_groups(options.group_by, entries, glances, options.labels), entries)
+    manifest.classes = class_order(entry.label for entry in entries)
+    copies = find_copies(entries, found.values, glances, store=store, workers=workers)
+    photos = Photos(manifest, frozenset(e.given for e in entries if e.given is not None), copies.groups)
+    probabilities = _probabilities(photos, found.values, screen)
+    return Subject(manifest, names, entries, glances, found.values, copies, probabilities, bool(photos.given))
+
+
+def _probabilities(photos: Photos, features: NDArray[np.float32], screen: Screen) -> NDArray[np.float64] | None:
+    """Return the probabilities of a probe that has not seen the photo, nor one like it; None where none can be had."""
+    entries = photos.usable
+    if len(photos.classes) < 2:
+        return None
+    with screen.progress("labels", STEPS, unit="steps") as bar:
+        return fit_probe(
+            features,
+            photos.labels(entries),
+            classes=len(photos.classes),
+            groups=photos.units(entries),
+            keys=[entry.content for entry in entries],
+            bar=bar,
+        ).oof
+
+
+def _accuracy(subject: Subject) -> float | None:
+    if subject.probabilities is None:
+        return None
+    return float((subject.probabilities.argmax(axis=1) == subject.labels).mean())
+
+
+def _labels(manifest: Manifest, findings: Sequence[Finding]) -> dict[str, str]:
+    """Return the label of every photo that a finding names."""
+    named = {name for finding in findings for name in finding.photos}
+    return {entry.name: entry.label for entry in manifest.entries if entry.name in named}
+
+
+def demand(found: dict[str, Any], level: str) -> None:
+    """Raise where a finding is as serious as ``level`` or more.
+
+    Raises:
+        PhotosError: says how many there are, and the first.
+    """
+    serious = LEVELS[LEVELS.index(level) :]
+    bad = [finding for finding in found["findings"] if finding["level"] in serious]
+    if bad:
+        first = " and ".join(bad[0]["photos"][:2])
+        findings = "1 finding" if len(bad) == 1 else f"{len(bad):,} findings"
+        about = f": {first}" if first else ""
+        raise PhotosError(
+            f"{found['photos']}: {findings} of level {level} or above\n  {bad[0]['kind']}{about}: {bad[0]['words']}"
+        )

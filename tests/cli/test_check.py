@@ -1,0 +1,205 @@
+"""`regraft check` from end to end on the tiny network: what it finds, what it writes, and that it touches nothing."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from audit.conftest import save, scene
+from data.odd_files import write_odd_files
+from making import make_photos
+
+
+@pytest.fixture
+def words(tiny):
+    return [word for name, value in tiny.items() for word in (f"--{name}", value)]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    root = tmp_path / "photos"
+    for k in range(24):
+        save(scene(k), root / ("ash", "birch")[k % 2] / f"{k:02}.png")
+    save(scene(3).resize((200, 150)), root / "birch" / "again.jpg", quality=70)
+    shutil.copy(root / "ash" / "02.png", root / "birch" / "copy.png")
+    (root / "ash" / "cut.jpg").write_bytes((root / "birch" / "again.jpg").read_bytes()[:3000])
+    return root
+
+
+def state(root):
+    return {
+        path: (path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def kinds(found):
+    return {finding["kind"]: finding for finding in found["findings"]}
+
+
+def test_what_is_found_is_said_and_written_and_no_file_is_touched(regraft, photos, words, tmp_path):
+    before = state(photos)
+    said = regraft("check", photos, *words, "-o", tmp_path / "out")
+    assert said.code == 0, said.err
+    assert state(photos) == before
+    assert "26 photos · 2 classes · 1 cannot be used" in said.out
+    assert re.search(r"error +two labels +1 +ash/02.png, birch/copy.png: the same picture under 2 labels", said.out)
+    found = json.loads((tmp_path / "out" / "check.json").read_text())
+    near = kinds(found)["near copies"]
+    assert near["photos"] == ["birch/03.png", "birch/again.jpg"] and near["measure"]["least_fit"] > 0.9
+    assert kinds(found)["truncated"]["photos"] == ["ash/cut.jpg"]
+    rows = list(csv.DictReader((tmp_path / "out" / "check.csv").open(encoding="utf-8")))
+    assert {row["kind"] for row in rows} == set(kinds(found))
+    assert [row["class"] for row in rows if row["kind"] == "two labels"] == ["ash", "birch"]
+
+
+def test_json_is_one_object(regraft, photos, words):
+    found = json.loads(regraft("check", photos, *words, "--json").out)
+    assert found["format"] == 1 and found["files"] == {"ok": 26, "put aside": 1} and found["counts"]["error"] == 2
+
+
+def test_strict_makes_findings_an_error(regraft, photos, words):
+    said = regraft("check", photos, *words, "--strict", "error", "-q")
+    assert said.code == 2 and said.out == ""
+    assert "2 findings of level error or above" in said.one_message()
+    clean = make_photos(photos.parent / "clean", {"ash": 25, "birch": 25}, noise=20)
+    assert regraft("check", clean, *words, "--strict", "error").code == 0
+
+
+def test_nothing_is_written_into_the_photos(regraft, photos, words):
+    assert "lies inside the photos" in regraft("check", photos, *words, "-o", photos / "out").one_message()
+    assert not (photos / "out").exists()
+
+
+def test_reviewing_in_the_terminal_makes_decisions_that_check_and_train_take(regraft, photos, words, monkeypatch):
+    answers = iter(["", "r", "ash", "q"])
+    monkeypatch.setattr("click.prompt", lambda *a, **k: next(answers))
+    said = regraft("check", photos, *words, "--review")
+    assert said.code == 0 and "1 decisions in decisions.csv" in said.out
+    with open("decisions.csv", encoding="utf-8") as file:
+        assert file.read() == "path,decision,why\nbirch/copy.png,relabel:ash,two labels\n"
+    again = json.loads(regraft("check", photos, *words, "--decisions", "decisions.csv", "--json").out)
+    assert "two labels" not in kinds(again) and again["classes"] == {"ash": 13, "birch": 13}
+    run = regraft("train", photos, *words, "--recipe", "linear-probe", "--decisions", "decisions.csv", "-o", "run")
+    assert run.code == 0 and "decisions.csv: 0 dropped, 1 relabelled, 0 kept" in run.out
+    with open("run/manifest.csv", encoding="utf-8") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    assert rows["birch/copy.png"]["class"] == "ash" and "relabelled from birch" in rows["birch/copy.png"]["why"]
+
+
+def test_a_training_says_what_belongs_together_and_what_a_naive_split_would_claim(regraft, photos, words, tmp_path):
+    said = regraft("train", photos, *words, "--recipe", "linear-probe", "-o", tmp_path / "run")
+    assert said.code == 0, said.err
+    assert "copies   1 set of exact copies · 1 group of near-copies kept on one side   → regraft check" in said.out
+    assert "1 picture carries two labels (ash/02.png and birch/copy.png)" in said.out
+    claim = json.loads((tmp_path / "run" / "metrics.json").read_text())["naive_split"]
+    assert claim["n"] == 26 and claim["beside_another"] == 2
+    assert {"value", "n", "interval", "standard_error"} <= set(claim["difference"])
+    assert "a naive split would have claimed" in said.out
+
+
+def test_leaks_across_a_given_split_are_said_and_left_out(regraft, words, tmp_path):
+    root = tmp_path / "given"
+    for k in range(24):
+        save(scene(k), root / ("train" if k < 18 else "val") / ("ash", "birch")[k % 2] / f"{k:02}.png")
+    save(scene(20).crop((10, 10, 230, 170)), root / "train" / "ash" / "leak.jpg", quality=80)
+    found = json.loads(regraft("check", root, *words, "--json").out)
+    assert kinds(found)["leak"]["photos"] == ["train/ash/leak.jpg", "val/ash/20.png"]
+    command = ["train", root, *words, "--recipe", "linear-probe"]
+    said = regraft(*command, "-o", tmp_path / "leaking")
+    assert "1 picture lies on two sides of the given split: figures will flatter; see --fix-leaks" in said.out
+    said = regraft(*command, "-o", tmp_path / "mended", "--fix-leaks")
+    assert said.code == 0 and "1 photo of train left out" in said.out
+    manifest = (tmp_path / "mended" / "manifest.csv").read_text(encoding="utf-8")
+    assert "left out: a copy of it is on another side" in manifest
+
+
+def test_wrong_decisions_are_all_named(regraft, photos, words, tmp_path):
+    file = tmp_path / "wrong.csv"
+    file.write_text("path,decision,why\nash/00.png,remove,\nash/02.png,relabel,\n")
+    message = regraft("check", photos, *words, "--decisions", file).one_message()
+    assert "2 problems" in message and "'remove' is none of keep, drop, relabel:CLASS" in message
+    file.write_text("path,decision\nash/00.png,relabel:birsh\n")
+    message = regraft("check", photos, *words, "--decisions", file).one_message()
+    assert "no class 'birsh'; did you mean 'birch'" in message
+    file.write_text("name;what\n")
+    assert "its first line must be path,decision,why" in regraft("check", photos, "--decisions", file).one_message()
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+def test_a_folder_of_odd_files_ends_normally_and_every_file_is_told(regraft, words, tmp_path):
+    root = tmp_path / "photos"
+    odd = write_odd_files(root / "odd")
+    for k in range(3):
+        save(scene(k), root / "plain" / f"{k}.png")
+    assert len(odd) >= 80
+    said = regraft("check", root, *words, "--json", "-o", tmp_path / "out")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    told = {name for finding in found["findings"] for name in finding["photos"] if finding["level"] == "error"}
+    aside = {f"odd/{o.name}" for o in odd if o.verdict == "put aside"}
+    assert len(aside) > 25 and aside <= told
+    expected = {"wrong extension", "turned by Exif", "odd colour mode", "tiny", "extreme shape", "blank", "same pixels"}
+    assert expected <= set(kinds(found))
+    run = regraft("train", root, *words, "--recipe", "linear-probe", "-o", tmp_path / "run")
+    assert run.code == 0, run.err
+    with (tmp_path / "run" / "manifest.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as file:
+        status = {row["path"]: row["status"] for row in csv.DictReader(file)}
+    assert all(status[f"odd/{o.name}"] == o.verdict for o in odd)
+
+
+class Page(HTMLParser):
+    """Counts tags, and keeps attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_whole_and_names_are_text(tmp_path):
+    from regraft.report.check_page import write_page
+
+    label, name = "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>/a&b\x1b.jpg"
+    finding = {"kind": "wrong label", "level": "warning", "photos": [name], "words": f"labelled {label}",
+               "measure": {}, "suggestion": label}  # fmt: skip
+    found = {"photos": str(tmp_path), "files": {"ok": 9}, "classes": {label: 9}, "labels": {name: label},
+             "counts": {"error": 0, "warning": 1, "info": 0}, "findings": [finding]}  # fmt: skip
+    write_page(found, tmp_path, workers=0)
+    text = (tmp_path / "check.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags.count("script") == 1 and "img" not in page.tags
+    assert not [key for key, _ in page.attributes if key.startswith("on")]
+    assert ("data-do", json.dumps(f"relabel:{label}")) in page.attributes
+    assert any(label in part for part in page.text) and "\x1b" not in text
+    assert not re.search(r"(src|href)=[\"']?https?:|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_holds_two_thousand_findings(tmp_path):
+    from regraft.report.check_page import write_page
+
+    for k in range(40):
+        save(scene(k, (64, 48)), tmp_path / "a" / f"{k}.jpg")
+    one = {"kind": "near copies", "level": "warning", "words": "2 photos show nearly the same picture", "measure": {},
+           "suggestion": ""}  # fmt: skip
+    findings = [{**one, "photos": [f"a/{k % 40}.jpg", f"a/{(k + 7) % 40}.jpg"]} for k in range(2000)]
+    found = {"photos": str(tmp_path), "files": {"ok": 40}, "classes": {"a": 40}, "labels": {},
+             "counts": {"error": 0, "warning": 2000, "info": 0}, "findings": findings}  # fmt: skip
+    write_page(found, tmp_path, workers=2)
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert page.tags.count("article") == 2000 and page.tags.count("img") == 4000
