@@ -10,6 +10,7 @@
     │   ├── RunFolderError   a run folder that holds something else, or cannot be written
     │   ├── MissingExtraError an optional package that is not installed
     │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
+    ├── StorageError         a disk that is full or gone, after all that could be done; exit code 1
     └── DecodeError          one photo that cannot be decoded; it is put aside and the run goes on
 
 A message says the subject, what was expected, what was found, and what to do next. Its first line stands alone; lines
@@ -68,6 +69,10 @@ class MissingExtraError(UserError, ImportError):
 
 class TrainingError(UserError, ValueError):
     """`Trainer`, or a callback, was given something that it cannot work with."""
+
+
+class StorageError(RegraftError):
+    """The result could not be written where it should be; the message says where it is instead."""
 
 
 class DecodeError(RegraftError):

@@ -35,6 +35,8 @@ class Callback:
 
     #: Names of the attributes that make up the state of the callback, for `state_dict`.
     saved: ClassVar[tuple[str, ...]] = ()
+    #: Whether the callback only shows what is, so that nothing of it has to be kept.
+    display: ClassVar[bool] = False
     #: Whether the hooks are called after those of all other callbacks, whatever the order of the list.
     runs_last: ClassVar[bool] = False
 
@@ -56,7 +58,10 @@ class Callback:
         return self._model
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has to be kept to go on later: figures, texts, lists, dicts and tensors, nothing else."""
+        """Return what has to be kept to go on later: figures, texts, lists, dicts and tensors, nothing else.
+
+        A class that neither fills `saved` nor overrides this has all its attributes of that kind kept for it.
+        """
         return {name: copy.copy(getattr(self, name)) for name in self.saved}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import cloup
 
+from regraft.cli.ended import show
 from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
 from regraft.cli.session import Session
 
@@ -36,7 +37,6 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     """
     from regraft.recipes.config import resolve
     from regraft.recipes.train import train_config
-    from regraft.report.summary import show_run
     from regraft.report.text import command
 
     screen = session.screen()
@@ -45,12 +45,8 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     screen.line("command", command("regraft", "train", photos, "--recipe", "linear-probe"))
     config = resolve(None, photos=photos, out=out, recipe="linear-probe", device=device, workers=workers)
     run = train_config(config, screen)
-    if session.json:
-        session.print_json({"run": str(run.folder), "model": str(run.folder / "model.safetensors"), **run.metrics})
-    elif session.quiet:
-        session.print(str(run.folder))
-    else:
-        show_run(run.folder, screen)
+    show(session, run, screen)
+    if not session.json and not session.quiet:
         _predict_a_few(session, run, screen)
 
 

@@ -3,6 +3,7 @@
 0    done
 1    something unexpected, or the system refused (a full disk)
 2    a mistake that the user can put right
+124  the time of --stop-after is over
 130  Ctrl-C
 141  the reader of the output went away
 143  asked to end (SIGTERM)
@@ -10,41 +11,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-import threading
 import traceback
-from collections.abc import Iterator
-from types import FrameType
 
 import click
 
-from regraft.errors import RegraftError
+from regraft.errors import RegraftError, StorageError
 from regraft.screen import printable
+from regraft.stops import Terminated, TimeUp
 
-DONE, FAILED, MISTAKE, INTERRUPTED, READER_GONE, TERMINATED = 0, 1, 2, 130, 141, 143
-
-
-class Terminated(BaseException):
-    """The system asked this process to end; work in progress is left as after Ctrl-C."""
-
-
-@contextlib.contextmanager
-def termination_raises() -> Iterator[None]:
-    """Turn SIGTERM into `Terminated` while the block runs, so that files are closed and threads are ended."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise Terminated
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+DONE, FAILED, MISTAKE, TIME_UP, INTERRUPTED, READER_GONE, TERMINATED = 0, 1, 2, 124, 130, 141, 143
 
 
 def explain(error: BaseException, *, debug: bool) -> int:
@@ -65,12 +41,16 @@ def _message(error: BaseException) -> tuple[str, int]:
         return _usage(error), MISTAKE
     if isinstance(error, click.ClickException):
         return error.format_message(), MISTAKE
+    if isinstance(error, StorageError):
+        return str(error), FAILED
     if isinstance(error, RegraftError):
         return str(error), MISTAKE
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return "interrupted", INTERRUPTED
     if isinstance(error, Terminated):
         return "ended by SIGTERM", TERMINATED
+    if isinstance(error, TimeUp):
+        return "the time that --stop-after gave is over", TIME_UP
     if isinstance(error, MemoryError):
         return "not enough memory\n  a smaller --batch-size or --size needs less", FAILED
     if isinstance(error, OSError) and error.filename is not None:

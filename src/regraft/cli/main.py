@@ -23,6 +23,7 @@ from regraft.cli.sample import sample
 from regraft.cli.session import Session
 from regraft.cli.train import train
 from regraft.process import sleep_while_waiting
+from regraft.stops import STOPS
 
 
 class _Commands(cloup.Group):
@@ -59,7 +60,7 @@ def call(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; whatever goes wrong is said on standard error."""
     session = Session()
     try:
-        with ending.termination_raises():
+        with STOPS.heeded():
             code = regraft.main(list(arguments), prog_name="regraft", standalone_mode=False, obj=session)
     except SystemExit:
         raise  # the shell asked for completions, and has them

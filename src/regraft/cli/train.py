@@ -9,6 +9,8 @@ import click
 import cloup
 
 from regraft.cli.callback_options import callback_options
+from regraft.cli.ended import show
+from regraft.cli.going_on_options import going_on_options
 from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
 from regraft.cli.session import Session
 
@@ -106,6 +108,11 @@ Examples:
     ),
 )
 @cloup.option_group(
+    "Going on after an interruption",
+    *going_on_options(),
+    cloup.option("--fresh", is_flag=True, default=None, help="Begin anew, beside what was interrupted or is finished."),
+)
+@cloup.option_group(
     "Machine",
     device_option(default=None),
     cloup.option(
@@ -119,7 +126,7 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
     """Train a classifier on PHOTOS and test it.
 
     The end says how good it is on photos that no choice has looked at, and the command to use it. Photos are only read,
-    never changed; what can't be read is put aside and named.
+    never changed; what can't be read is put aside and named. The same command goes on with a run that was interrupted.
 
     \b
     Recipes
@@ -134,13 +141,6 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
     from regraft.process import process_began
     from regraft.recipes.config import resolve
     from regraft.recipes.train import train_config
-    from regraft.report.summary import show_run
 
     screen = session.screen()
-    run = train_config(resolve(config, photos=photos, **options), screen, started=process_began())
-    if session.json:
-        session.print_json({"run": str(run.folder), "model": str(run.folder / "model.safetensors"), **run.metrics})
-    elif session.quiet:
-        session.print(str(run.folder))
-    else:
-        show_run(run.folder, screen)
+    show(session, train_config(resolve(config, photos=photos, **options), screen, started=process_began()), screen)

@@ -63,9 +63,7 @@ def run(job: Job) -> Outcome:
         f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
         f"on {len(parts.choose):,} photos"
     )
-    job.folder.journal.add(
-        "compared", gain=gain, standard_error=error, kept=tuned.said["trained"] if better else "probe"
-    )
+    job.note_once("compared", gain=gain, standard_error=error, kept=tuned.said["trained"] if better else "probe")
     job.screen.line("kept", f"{plan.title if better else 'linear probe'} · {verdict}")
     if not better:
         return outcome_of(job, linear, probe, fine_tuning=f"no clear gain: {verdict}")

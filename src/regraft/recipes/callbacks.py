@@ -89,7 +89,7 @@ def ended(job: Job, stage: str, history: History, callbacks: Sequence[Any], plan
     best = next((c for c in reversed(callbacks) if isinstance(c, EarlyStopping) and c.restore_best_weights), None)
     kept = epochs if best is None else best.best_epoch + 1
     reason = history.stop_reason
-    job.folder.journal.add("best epoch", stage=stage, epoch=kept, of=epochs, stop_reason=reason)
+    job.note_once("best epoch", "stage", stage=stage, epoch=kept, of=epochs, stop_reason=reason)
     if reason is not None and epochs < planned:
         job.screen.line("stopped", f"after epoch {epochs} of {planned}", f"({reason})")
     return {"epochs": epochs, "best_epoch": kept, "stop_reason": reason}

@@ -27,6 +27,9 @@ Unfreeze = Literal["all"] | int | tuple[str, ...]
 CALLBACK_OPTIONS = (
     "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback",
 )  # fmt: skip
+HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
+"""Options that do not change what is trained."""
+
 _SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
@@ -143,6 +146,10 @@ class TrainConfig(BaseModel):
     reduce_lr_on_plateau: bool = False
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
+    stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
+    snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
+    fresh: Annotated[bool, Field(exclude=True)] = False
+    rescue_dir: Path | None = None
     choices: dict[str, Any] = Field(default_factory=dict)
     """What an earlier run chose by a clock or a measurement; it is replayed, not chosen again."""
 
@@ -167,8 +174,12 @@ class TrainConfig(BaseModel):
         return None if value is None else value.absolute().as_posix()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able values."""
+        """Return the configuration as JSON-able values; what is meant for this one call is not in it."""
         return self.model_dump(mode="json")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options that decide what is trained, as JSON-able values."""
+        return {name: value for name, value in self.as_dict().items() if name not in HOW}
 
 
 def resolve(file: Path | None = None, **given: Any) -> TrainConfig:

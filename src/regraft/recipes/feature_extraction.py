@@ -87,6 +87,7 @@ def run(job: Job) -> Outcome:
             class_weight=balanced_weights(job, parts.train),
             verbose=0,
             callbacks=callbacks,
+            resume=job.snapshots("head"),
         )
     classifier = probe_classifier(job, probe)
     before = block_checksums(classifier)

@@ -147,6 +147,7 @@ def tune(
             class_weight=balanced_weights(job, train),
             verbose=0,
             callbacks=callbacks,
+            resume=job.snapshots("fine-tune"),
         )
     classifier.eval()
     return Tuned(
@@ -192,9 +193,16 @@ def trainer_of(
         metrics=["accuracy"],
         precision=training_precision(job, classifier, plan.batch_size, photos * plan.epochs),
         device=job.device,
+        fixed=pretrained_names(classifier),
         screen=job.screen,
     )
     return trainer, {str(group["name"]): float(group["lr"]) for group in groups}
+
+
+def pretrained_names(classifier: Classifier) -> list[str]:
+    """Return which tensors stay as they were pretrained: all that is not trained, normalisation statistics among it."""
+    trained = {name for name, parameter in classifier.named_parameters() if parameter.requires_grad}
+    return [name for name in classifier.state_dict() if name not in trained]
 
 
 def balanced_weights(job: Job, train: Sequence[Entry]) -> dict[int, float] | None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
 from regraft.disk.atomic import write_json
+from regraft.errors import ModelFileError
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore, MemoryStore
@@ -21,7 +22,10 @@ from regraft.models.backbone import Backbone
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.photos import Photos, divide, say_aside
 from regraft.run.folder import FORMAT, RunFolder
+from regraft.run.lock import RunLock
 from regraft.screen import Screen
+from regraft.training import Snapshots
+from regraft.training.state_tree import read_state, write_state
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -41,6 +45,13 @@ class Job:
     choices: dict[str, bool | int | float | str] = field(default_factory=dict)
     own_callbacks: Sequence[Any] = ()
     """The user's own callbacks, in the order of the options."""
+    replay: dict[str, Any] = field(default_factory=dict)
+    """What was chosen before, by the run that this one repeats or goes on with."""
+    spent: float = 0.0
+    """Seconds that earlier processes spent on this run."""
+    lock: RunLock | None = None
+    """Keeps other processes out of the run folder."""
+    _told: set[str] = field(default_factory=set)
 
     @property
     def workers(self) -> int:
@@ -49,18 +60,75 @@ class Job:
 
     def choose(self, what: str, why: str, make: Callable[[], T]) -> T:
         """Make a choice that a clock or a measurement decides: replay it, or take it and write it down first."""
-        replayed = what in self.config.choices
-        value: T = self.config.choices[what] if replayed else make()
+        replayed = what in self.replay
+        value: T = self.replay[what] if replayed else make()
+        if what in self.choices:
+            return value
         self.choices[what] = value
-        self.folder.journal.choice(what, value, "replayed" if replayed else why)
-        write_json(self.folder.config, {"format": FORMAT, **self.config.as_dict(), "choices": self.choices})
+        if not self.folder.journal.has("choice", what=what):
+            self.note("choice", what=what, value=value, why="replayed" if replayed else why)
+        self.keep(write_json, self.folder.config, {"format": FORMAT, **self.config.as_dict(), "choices": self.choices})
+        return value
+
+    def close(self) -> None:
+        """Let other processes into the run folder."""
+        if self.lock is not None:
+            self.lock.__exit__(None, None, None)
+            self.lock = None
+
+    def note(self, event: str, **facts: Any) -> None:
+        """Write an event into the journal; a disk that refuses is said once and ends nothing."""
+        self.keep(self.folder.journal.add, event, **facts)
+
+    def note_once(self, event: str, *keys: str, **facts: Any) -> None:
+        """Write an event that a run has once, unless it is there from before an interruption.
+
+        Args:
+            event: its name.
+            *keys: names of the facts that tell one such event from another.
+            **facts: what it says.
+        """
+        if not self.folder.journal.has(event, **{key: facts[key] for key in keys}):
+            self.note(event, **facts)
+
+    def keep(self, write: Callable[..., None], *arguments: Any, **more: Any) -> None:
+        """Write what the result does not need; a disk that refuses is said once and ends nothing."""
+        try:
+            write(*arguments, **more)
+        except OSError as error:
+            why = error.strerror or str(error)
+            if why not in self._told:
+                self._told.add(why)
+                self.screen.warn(f"cannot write to {self.folder.path}: {why}; the run goes on")
+
+    def snapshots(self, stage: str) -> Snapshots:
+        """Return the snapshots of one stage of the training."""
+        return Snapshots(self.folder.resume / stage, every=self.config.snapshot_every, identity={"stage": stage})
+
+    def remembered(self, name: str, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Return what ``make`` gives, or gave before an interruption.
+
+        Args:
+            name: of the file.
+            key: of all that it depends on.
+            make: does the work; returns figures, texts, arrays, and lists and dicts of such.
+        """
+        path = self.folder.resume / f"{name}.safetensors"
+        try:
+            known = read_state(path)
+            if known.get("key") == key:
+                return dict(known["value"])
+        except ModelFileError:  # not there yet, or damaged: it is made again
+            pass
+        value = make()
+        self.keep(write_state, path, {"key": key, "value": value})
         return value
 
     def seconds_left(self) -> float | None:
         """Seconds of the budget that are left, or None without a budget."""
         if self.config.budget is None:
             return None
-        return self.config.budget - (time.time() - self.started)
+        return self.config.budget - self.spent - (time.time() - self.started)
 
     def features(self, entries: Sequence[Entry], label: str = "features") -> NDArray[np.float32]:
         """Return the frozen backbone's features of ``entries``, shape (n, D), float32; each is computed once per run.
@@ -89,7 +157,7 @@ def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = Non
     with job.screen.progress("features", len(entries)) as bar:
         found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
-    job.folder.journal.add(
+    job.note(
         "features", photos=found.computed, from_store=found.from_store, seconds=round(spent, 2), engine=engine.numerics
     )
     for position, why in found.failed:

@@ -15,9 +15,11 @@ from regraft.data.views import Augmentation
 from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.fine_tune import photo_batches, plan_of, starting_point, trainer_of
+from regraft.recipes.job import Job
 from regraft.recipes.photos import gradient_parts
+from regraft.recipes.place import clear
 from regraft.recipes.probing import solve_probe
-from regraft.recipes.start import start
+from regraft.recipes.start import look, start
 from regraft.screen import Bar, Screen
 from regraft.training.lr_finder import LearningRateCurve
 
@@ -71,6 +73,8 @@ def find_learning_rate(
         UserError: as `regraft.recipes.train.train`; TrainingError where no rate can be found.
     """
     job = start(config, screen, started, name="lr")
+    assert isinstance(job, Job)  # a named run is always a new one
+    look(job)
     train = gradient_parts(job.photos, config).train
     plan = plan_of(job)
     classifier = starting_point(job, plan, solve_probe(job, train, nested=False, label="start"))
@@ -84,6 +88,8 @@ def find_learning_rate(
     curve.plot(plot)
     write_text(table, _csv(curve))
     found = FoundRate(job.folder.path, curve, default, plot, table)
+    job.close()
+    clear(job.folder)
     job.folder.journal.add("learning rate", suggestion=found.suggestion, at_minimum=curve.at_minimum, default=default)
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -37,6 +37,8 @@ class ValidationPictures(Callback):
         job: the training in progress.
         choose: the validation photos, in the order of the validation.
     """
+
+    display: ClassVar[bool] = True  # what it shows, the validation gives it anew
 
     def __init__(self, board: TensorBoard, job: Job, choose: Sequence[Entry]) -> None:
         super().__init__()

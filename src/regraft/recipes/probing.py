@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +14,7 @@ import torch
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
 from regraft.probe.probe import STEPS, Probe, fit_probe
+from regraft.probe.solver import Solution
 from regraft.recipes.job import Job
 
 
@@ -22,27 +27,40 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
         nested: whether to compute the nested out-of-fold probabilities, which no choice has looked at.
         label: what to call it on screen.
     """
-    labels = job.photos.labels(entries)
-    features = job.features(entries)
-    with job.screen.progress(label, STEPS, unit="steps") as bar:
-        probe = fit_probe(
-            features,
-            labels,
-            classes=len(job.photos.classes),
-            groups=job.photos.units(entries),
-            keys=[entry.content for entry in entries],
-            class_weight=job.config.class_weight,
-            seed=job.config.seed,
-            nested=nested,
-            bar=bar,
-        )
-    job.folder.journal.add("probe", photos=len(entries), **probe.choice)
+    units = job.photos.units(entries)
+
+    def solve() -> dict[str, Any]:
+        features = job.features(entries)
+        with job.screen.progress(label, STEPS, unit="steps") as bar:
+            found = fit_probe(
+                features,
+                job.photos.labels(entries),
+                classes=len(job.photos.classes),
+                groups=units,
+                keys=[entry.content for entry in entries],
+                class_weight=job.config.class_weight,
+                seed=job.config.seed,
+                nested=nested,
+                bar=bar,
+            )
+        return asdict(found)
+
+    known = job.remembered(f"probe-{label}", _key(job, entries, units, nested), solve)
+    probe = Probe(**{**known, "solution": Solution(**known["solution"])})
+    job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice)
     if nested:
         figure = f"{100 * probe.cv_accuracy:.1f} % ± {100 * probe.cv_accuracy_error:.1f}"
         job.screen.line(
             label, f"{figure} out of fold, {len(entries):,} photos", f"C = {probe.C:g}, chosen by cross-validation"
         )
     return probe
+
+
+def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, nested: bool) -> str:
+    """Return a text that changes with everything that the probe depends on."""
+    rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
+    facts = [job.backbone.weights_hash(), job.photos.classes, job.config.class_weight, job.config.seed, nested, rows]
+    return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def probe_classifier(job: Job, probe: Probe) -> Classifier:

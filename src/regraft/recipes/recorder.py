@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from regraft.callbacks import Callback
 from regraft.disk.atomic import write_text
@@ -17,6 +17,9 @@ from regraft.screen import Bar
 class Recorder(Callback):
     """Writes `history.csv` after each epoch, journals it, and moves the progress bar.
 
+    After an interruption each epoch is there once: the file is written whole each time, and an epoch that the journal
+    has already is the same one.
+
     Args:
         job: the training in progress.
         stage: what is trained, such as ``"all blocks"``.
@@ -25,11 +28,19 @@ class Recorder(Callback):
         photos: photos in an epoch; the last batch may be smaller.
     """
 
+    saved: ClassVar[tuple[str, ...]] = ("_rows",)
+
     def __init__(self, job: Job, stage: str, bar: Bar, batch_size: int, photos: int) -> None:
         super().__init__()
         self._job, self._stage, self._bar = job, stage, bar
         self._batch_size, self._photos = batch_size, photos
         self._rows: list[dict[str, Any]] = []
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the rows back, and move the bar to where training goes on."""
+        super().load_state_dict(state)
+        epoch, batch = self.model.position
+        self._bar.advance(epoch * self._photos + min(batch * self._batch_size, self._photos))
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Move the bar by one batch."""
@@ -39,8 +50,8 @@ class Recorder(Callback):
         """Write the epoch down."""
         figures = {name: _number(value) for name, value in (logs or {}).items()}
         self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
-        self._job.folder.journal.add("epoch", **self._rows[-1])
-        write_text(self._job.folder.history, _csv(self._rows))
+        self._job.note_once("epoch", "stage", "epoch", **self._rows[-1])
+        self._job.keep(write_text, self._job.folder.history, _csv(self._rows))
         shown = [
             f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None
         ]
@@ -52,6 +63,8 @@ class BudgetEnd(Callback):
 
     Where it ended is a choice that a clock made, so it is journaled, and replayed when the run is repeated.
     """
+
+    saved: ClassVar[tuple[str, ...]] = ("_begun",)
 
     def __init__(self, job: Job, epochs: int, reserve: float) -> None:
         super().__init__()
@@ -67,7 +80,7 @@ class BudgetEnd(Callback):
         done = epoch + 1
         if done >= self._epochs:
             return
-        replayed = self._job.config.choices.get("epochs done")
+        replayed = self._job.replay.get("epochs done")
         if replayed is not None:
             ends = done >= int(replayed)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 
 from regraft.audit.looks import Looks
@@ -15,20 +17,28 @@ from regraft.recipes.config import TrainConfig
 from regraft.recipes.job import Job, first_pass
 from regraft.recipes.own_callbacks import own_callbacks
 from regraft.recipes.photos import divide, gather, gradient_parts, say_sides
+from regraft.recipes.place import clear, find_place
+from regraft.recipes.run import Run
 from regraft.recipes.together import keep_together
 from regraft.run.environment import describe
-from regraft.run.folder import create, write_start
+from regraft.run.folder import write_start
 from regraft.screen import Screen
 
+A_LITTLE = 8 << 20
+"""Bytes of what is small: tables, logs, figures."""
 
-def start(config: TrainConfig, screen: Screen, started: float | None = None, name: str | None = None) -> Job:
-    """Make everything ready for a recipe, and compute the features of every photo.
+
+def start(config: TrainConfig, screen: Screen, started: float | None = None, name: str | None = None) -> Job | Run:
+    """Make everything ready for a recipe: photos, network and run folder, which is locked until `Job.close`.
 
     Args:
         config: what to do.
         screen: where progress is said.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
-        name: what the run folder is named after, where it is not the recipe.
+        name: what the run folder is named after, where it is not the recipe; such a run is never gone on with.
+
+    Returns:
+        The job; or the run, where the same one has come to its end in ``config.out`` already.
     """
     started = time.time() if started is None else started
     keep_freed_memory()
@@ -40,15 +50,88 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
         check_validation_photos(config, own, validated=bool(gradient_parts(photos, config).choose))
     backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
     _outside_photos(config)
-    folder = create(config.out, config.photos, name or config.recipe)
-    write_start(folder, config.as_dict(), describe())
-    folder.journal.add("start", photos=len(photos.usable), classes=len(photos.classes), device=str(device))
+    weights = backbone.weights_hash()
+    place = find_place(config, photos.manifest, weights, name or config.recipe, screen, again=name is None)
+    if place.state == "finished":
+        place.lock.__exit__(None, None, None)
+        clear(place.folder)
+        screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
+        return Run(place.folder.path, config, place.folder.read_metrics())
+    job = Job(config, place.folder, screen, photos, backbone.to(device), device, started, own_callbacks=own)
+    job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
+    try:
+        _begin(job, going_on=place.state == "going on")
+    except BaseException:
+        job.close()
+        raise
     screen.line("network", _network(backbone))
-    job = Job(config, folder, screen, photos, backbone.to(device), device, started, own_callbacks=own)
-    looks = Looks(backbone.spec.preprocessing, job.store)
-    first_pass(job, looks.load)
-    say_sides(photos, keep_together(job, looks), config.recipe, screen)
     return job
+
+
+def look(job: Job) -> None:
+    """Compute the features of every photo, and divide the photos so that none are parted that belong together."""
+    looks = Looks(job.backbone.spec.preprocessing, job.store)
+    first_pass(job, looks.load)
+    say_sides(job.photos, keep_together(job, looks), job.config.recipe, job.screen)
+
+
+def _begin(job: Job, *, going_on: bool) -> None:
+    """Write down that a process begins its work on the run."""
+    folder, now = job.folder, time.time()
+    facts = {"running_for": round(now - job.started, 3), "device": str(job.device)}
+    if not going_on:
+        check_space(job)
+        write_start(folder, job.config.as_dict(), describe())
+        folder.journal.add("start", photos=len(job.photos.usable), classes=len(job.photos.classes), **facts)
+        return
+    job.spent, last = folder.journal.times()
+    job.choices = dict(folder.read_config().get("choices", {}))
+    gap = max(0.0, now - last)
+    job.note("resume", after_seconds=round(gap, 1), **facts)
+    job.screen.line("resume", f"{folder.path} was interrupted, and goes on", f"(last sign of it {said_ago(gap)} ago)")
+    _other_machine(job)
+
+
+def _other_machine(job: Job) -> None:
+    """Say where the last bits may come out otherwise than they would have."""
+    try:
+        then = json.loads(job.folder.environment.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    now = describe()
+    packages = then.get("packages", {})
+    others = [f"{n} {packages.get(n)} then, {v} now" for n, v in now["packages"].items() if packages.get(n) != v]
+    others += [f"{n} {then.get(n)} then, {now[n]} now" for n in ("processor", "cores") if then.get(n) != now[n]]
+    if others:
+        job.screen.warn(f"it began elsewhere, so the last bits of the weights may differ: {'; '.join(others)}")
+
+
+def check_space(job: Job) -> None:
+    """Refuse to begin where the disk cannot hold what a run writes.
+
+    Two snapshots of all that a fine-tuning changes (weights, two moments, the best weights) and the model are counted.
+
+    Raises:
+        RunFolderError: there is too little room.
+    """
+    weights = 4 * job.backbone.spec.parameters
+    tuned = job.config.recipe in ("fine-tune", "auto")
+    need = weights + (8 * weights if tuned else 0) + A_LITTLE
+    free = shutil.disk_usage(job.folder.path).free
+    if free < need:
+        clear(job.folder)
+        raise RunFolderError(
+            f"{job.folder.path}: the disk has {free / 1e6:,.0f} MB left, and this run needs about {need / 1e6:,.0f} MB"
+            "\n  make room, or name a place on another disk with -o"
+        )
+
+
+def said_ago(seconds: float) -> str:
+    """Return a time in words: ``"40 s"``, ``"12 min"``, ``"3 h"``, ``"2 days"``."""
+    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):
+        if seconds / size < most:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
 
 
 def _network(backbone: Backbone) -> str:

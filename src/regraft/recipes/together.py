@@ -36,7 +36,7 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
     given, manifest = bool(job.photos.given), job.photos.manifest
     subject = Subject(manifest, job.photos.classes, entries, glances, features, copies, given=given)
     found = {"near_copies": len(copies.near.pairs), "groups": len(set(copies.groups.values()))}
-    job.folder.journal.add("copies", files=len(copies.by_bytes), pixels=len(copies.by_pixels), **found)
+    job.note_once("copies", files=len(copies.by_bytes), pixels=len(copies.by_pixels), **found)
     _say(job, subject)
     notes: tuple[str, ...] = ()
     if given and job.config.fix_leaks:

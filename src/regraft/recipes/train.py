@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,9 +13,13 @@ from regraft.recipes.config import RecipeName, TrainConfig, resolve
 from regraft.recipes.finish import finish
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
+from regraft.recipes.place import clear
+from regraft.recipes.rescue import rescued
 from regraft.recipes.run import Run
-from regraft.recipes.start import start
+from regraft.recipes.start import look, start
+from regraft.run.folder import open_folder
 from regraft.screen import Screen, screen_for
+from regraft.stops import STOPS, Terminated, TimeUp
 
 RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
     "auto": auto.run,
@@ -39,6 +44,9 @@ def train(photos: Path | str, *, screen: Screen | None = None, config: Path | st
         PhotosError: the folder is not what is needed.
         BackboneError, WeightsError: the network cannot be had.
         RunFolderError: the run folder holds something else, or cannot be written.
+        StorageError: the disk refused the finished model; the message says where it is instead.
+
+    An interrupted run of the same arguments and photos goes on, and ends with the weights that it would have had.
     """
     file = Path(config) if config is not None else None
     return train_config(resolve(file, photos=photos, **options), screen_for() if screen is None else screen)
@@ -52,8 +60,49 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
         screen: where progress is said.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
     """
-    job = start(config, screen, started)
-    outcome = RECIPES[config.recipe](job)
-    metrics = finish(job, outcome)
-    job.folder.journal.add("end", chosen=outcome.chosen, seconds=round(time.time() - job.started, 2))
-    return Run(job.folder.path, config, metrics)
+    with STOPS.heeded(), STOPS.after(config.stop_after):
+        job = start(config, screen, started)
+        if isinstance(job, Run):
+            return job
+        try:
+            return _trained(job)
+        except (KeyboardInterrupt, Terminated, TimeUp) as stop:
+            job.note("stopped", by=type(stop).__name__)
+            stop.add_note(f"what was done is kept; go on with: regraft resume {shlex.quote(str(job.folder.path))}")
+            raise
+        finally:
+            job.close()
+
+
+def _trained(job: Job) -> Run:
+    look(job)
+    outcome = RECIPES[job.config.recipe](job)
+    job.folder.path.mkdir(parents=True, exist_ok=True)  # whoever removed it cannot have meant the result
+    try:
+        metrics = finish(job, outcome)
+    except OSError as error:
+        raise rescued(job, outcome, error) from error
+    spent = job.spent + time.time() - job.started
+    job.note("end", chosen=outcome.chosen, seconds=round(spent, 2))
+    job.close()
+    clear(job.folder)
+    return Run(job.folder.path, job.config, metrics)
+
+
+def resume(folder: Path | str, *, screen: Screen | None = None, started: float | None = None, **options: Any) -> Run:
+    """Go on with an interrupted run, and return it when it is finished; a finished one is returned as it is.
+
+    Args:
+        folder: the run folder.
+        screen: where progress is said; None for the terminal.
+        started: when the process began (seconds since 1970); None for now.
+        **options: options that do not change what is trained, such as ``stop_after="20m"`` or ``workers=2``.
+
+    Raises:
+        RunFolderError: this is no run folder, another process trains into it, or photos, weights or the version of
+            regraft are others now; everything that differs is named.
+    """
+    place = open_folder(Path(folder))
+    kept = {name: value for name, value in place.read_config().items() if name != "format"}
+    config = resolve(None, **{**kept, **options, "out": place.path})
+    return train_config(config, screen_for() if screen is None else screen, started)

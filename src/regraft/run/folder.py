@@ -14,6 +14,8 @@ from regraft.run.journal import Journal
 
 FORMAT = 1
 _CONFIG = "config.json"
+BASE = Path("runs")
+"""Where numbered runs go, below the current folder."""
 
 
 class RunFolder:
@@ -37,6 +39,11 @@ class RunFolder:
     def journal(self) -> Journal:
         """The journal of this run."""
         return Journal(self.events)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: the figures are what is written last."""
+        return self.metrics.exists()
 
     def read_config(self) -> dict[str, Any]:
         """Return the resolved configuration of the run."""
@@ -80,7 +87,7 @@ def open_folder(path: Path) -> RunFolder:
     return folder
 
 
-def create(out: Path | None, photos: Path, recipe: str, base: Path = Path("runs")) -> RunFolder:
+def create(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> RunFolder:
     """Make a new run folder and return it.
 
     Args:
@@ -90,18 +97,37 @@ def create(out: Path | None, photos: Path, recipe: str, base: Path = Path("runs"
         base: where numbered runs go.
 
     Raises:
-        RunFolderError: ``out`` holds something already, lies inside the photos, or cannot be written.
+        RunFolderError: ``out`` holds something already, or cannot be written.
     """
     if out is not None:
         return _explicit(out)
-    stem = f"{_safe(photos.resolve().name)}-{recipe}"
     try:
         base.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RunFolderError(
             f"cannot make the folder {base}: {_reason(error)}\n  choose another place with -o"
         ) from error
-    number = 1 + max((_number(p.name, stem) for p in base.iterdir()), default=0)
+    stem = _stem(photos, recipe)
+    return _next(base, stem, 1 + max((_number(p.name, stem) for p in base.iterdir()), default=0))
+
+
+def beside(out: Path) -> Path:
+    """Return the first of ``out``, ``out-002``, ``out-003`` … that is free."""
+    number, path = 2, out
+    while path.exists() and (not path.is_dir() or any(path.iterdir())):
+        path = out.with_name(f"{out.name}-{number:03}")
+        number += 1
+    return path
+
+
+def numbered(photos: Path, recipe: str, base: Path = BASE) -> list[RunFolder]:
+    """Return the run folders that `create` numbered for these photos and this recipe, the newest first."""
+    stem = _stem(photos, recipe)
+    found = [(_number(p.name, stem), p) for p in base.iterdir()] if base.is_dir() else []
+    return [RunFolder(p) for number, p in sorted(found, reverse=True) if number and RunFolder(p).config.exists()]
+
+
+def _next(base: Path, stem: str, number: int) -> RunFolder:
     while True:
         path = base / f"{stem}-{number:03}"
         try:
@@ -112,6 +138,10 @@ def create(out: Path | None, photos: Path, recipe: str, base: Path = Path("runs"
             raise RunFolderError(f"cannot make the run folder {path}: {_reason(error)}") from error
         else:
             return RunFolder(path)
+
+
+def _stem(photos: Path, recipe: str) -> str:
+    return f"{_safe(photos.resolve().name)}-{recipe}"
 
 
 def _explicit(out: Path) -> RunFolder:

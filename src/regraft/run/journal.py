@@ -8,6 +8,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+PROCESSES = ("start", "resume")
+"""Events that a process begins its work with."""
+
 
 class Journal:
     """Appends events to a file; one line is written with one call, so that lines of it never mix."""
@@ -18,9 +21,12 @@ class Journal:
     def add(self, event: str, **facts: Any) -> None:
         """Write down ``event`` with its ``facts`` and the time (UTC, seconds since 1970)."""
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, ensure_ascii=False, default=str)
-        handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            os.write(handle, (line + "\n").encode("utf-8", "surrogateescape"))
+            torn = _torn(handle)  # by a process that was killed, or a disk that was full
+            rest = (("\n" if torn else "") + line + "\n").encode("utf-8", "surrogateescape")
+            while rest:
+                rest = rest[os.write(handle, rest) :]
             os.fsync(handle)
         finally:
             os.close(handle)
@@ -41,6 +47,32 @@ class Journal:
                 continue
         return found
 
+    def has(self, event: str, **facts: Any) -> bool:
+        """Return whether there is such an event already, with these facts."""
+        return any(e.get("event") == event and all(e.get(k) == v for k, v in facts.items()) for e in self.events())
+
+    def times(self) -> tuple[float, float]:
+        """Return the seconds that processes spent on this run so far, and when (since 1970) the last event was.
+
+        A process is taken to have worked from its first event to its last one.
+        """
+        spent = begun = last = 0.0
+        for event in self.events():
+            now = float(event.get("time", last))
+            if event.get("event") in PROCESSES:
+                spent, begun = spent + last - begun, now - float(event.get("running_for", 0.0))
+            last = max(last, now)
+        return spent + last - begun, last
+
     def chosen(self) -> dict[str, Any]:
         """Return what was chosen so far: the last value of each choice, by its name."""
         return {e["what"]: e["value"] for e in self.events() if e.get("event") == "choice"}
+
+
+def _torn(handle: int) -> bool:
+    """Return whether the last line of a file was not written whole."""
+    size = os.fstat(handle).st_size
+    if not size:
+        return False
+    os.lseek(handle, size - 1, os.SEEK_SET)
+    return os.read(handle, 1) != b"\n"

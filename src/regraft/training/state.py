@@ -196,6 +196,7 @@ class TrainingState:
             TrainingError: it is of another module or other callbacks.
         """
         self._check_module(state["module"])
+        self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
         self.module.load_state_dict(state["module"], strict=False)
         self.load_training_state(state["training"])
         self.meter.load_state_dict(on_device(state["meter"], self.device))
@@ -206,7 +207,6 @@ class TrainingState:
         restore_generators(state["random"], self.device)
         if self.feed is not None and state["data"]:
             self.feed.load_state_dict(state["data"])
-        self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
         if state["stopped"] is not None:
             self.stop(state["stopped"])
 
