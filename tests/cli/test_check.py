@@ -91,6 +91,10 @@ def test_reviewing_in_the_terminal_makes_decisions_that_check_and_train_take(reg
     assert run.code == 0 and "decisions.csv: 0 dropped, 1 relabelled, 0 kept" in run.out
     with open("run/manifest.csv", encoding="utf-8") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
+    with open("run/metrics.json", encoding="utf-8") as file:
+        effect = json.load(file)["decisions"]
+    assert (effect["dropped"], effect["relabelled"], effect["n"]) == (0, 1, 25) and "value" in effect["difference"]
+    assert "25 photos that no decision touched" in run.out
     assert rows["birch/copy.png"]["class"] == "ash" and "relabelled from birch" in rows["birch/copy.png"]["why"]
 
 

@@ -15,6 +15,7 @@ from regraft.disk.atomic import write_json, write_text
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import report
 from regraft.models.file import save_classifier
+from regraft.recipes.decided import effect_of_decisions
 from regraft.recipes.job import Job
 from regraft.recipes.naive import naive_claim
 from regraft.recipes.outcome import Outcome
@@ -51,6 +52,9 @@ def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
         },
         "measured": measured,
     }
+    effect = effect_of_decisions(job)
+    if effect is not None:
+        metrics["decisions"] = effect
     claim = naive_claim(job, outcome)
     if claim is not None:
         metrics["naive_split"] = claim

@@ -36,11 +36,13 @@ class Photos:
         manifest: every file and its fate.
         given: sides that the folder or the CSV gives; empty where regraft splits.
         alike: content hash to the id of its group, for photos that show the same picture; known after the first pass.
+        undecided: name to the label on disk, for photos that a decision has dropped or relabelled.
     """
 
     manifest: Manifest
     given: frozenset[Side]
     alike: Mapping[str, str] = field(default_factory=dict)
+    undecided: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -87,7 +89,10 @@ def gather(config: TrainConfig, screen: Screen) -> Photos:
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     photos = Photos(manifest, source.given_split)
+    labels = {entry.name: entry.label for entry in manifest.usable}
     decided = () if config.decisions is None else decide(manifest, config.decisions)
+    now = {entry.name: entry.label for entry in manifest.usable}
+    photos.undecided = {name: label for name, label in labels.items() if now.get(name) != label}
     notes = (*decided, *check_usable(manifest))
     _say_found(photos, config.photos, screen)
     for note in (*source.notes, *notes):

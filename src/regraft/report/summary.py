@@ -27,6 +27,8 @@ def show_run(run: Path, screen: Screen) -> None:
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
     screen.line("compare", GAP.join(_beside(metrics, entry)))
+    if "decisions" in metrics:
+        screen.line("decided", *_decided(metrics["decisions"]))
     closer = [*ranks(figures), weakest(figures), most_confused(figures)]
     screen.line("details", GAP.join(text for text in closer if text) or "not one mistake")
     screen.line("", "")
@@ -58,6 +60,14 @@ def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     elif probe is not None:
         parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}")
     return [*parts, *_naive(metrics), *beside(figures)]
+
+
+def _decided(effect: dict[str, Any]) -> tuple[str, str]:
+    """Return what the decisions changed, and on which photos."""
+    before, after = (percent(effect[when]["value"]) for when in ("before", "after"))
+    low, high = (100 * bound for bound in effect["difference"]["interval"])
+    text = f"{before} before, {after} after  ({low:+.1f} to {high:+.1f} points, 95 %)"
+    return text, f"linear probe, {counted(effect['n'], 'photo')} that no decision touched"
 
 
 def _naive(metrics: dict[str, Any]) -> list[str]:

@@ -1,0 +1,117 @@
+"""Each kind of finding is found where it is, and not where it is not."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from audit.conftest import no_copies, save, scene, subject_of
+from regraft.audit.checks import balance, class_names, labels, outliers, rotation, shortcuts, sizes
+from regraft.audit.finding import Finding, at_least
+from regraft.audit.glance import Glance
+from regraft.audit.subject import Subject
+from regraft.data.manifest import Entry, Manifest
+
+
+def made_up(counts: dict[str, int], **of_class) -> Subject:
+    """Return a subject without files: entries of given classes, with glances that are alike but for ``of_class``."""
+    draw = np.random.default_rng(0)
+    entries, glances = [], []
+    for label, n in counts.items():
+        for i in range(n):
+            said = {"size": int(draw.integers(50_000, 90_000)), "width": 640, "height": 480} | of_class.get(label, {})
+            entries.append(Entry(f"{label}/{i}.jpg", None, f"{label}{i}".encode().hex().zfill(64), label))
+            grey = draw.integers(0, 255, (64, 64), dtype=np.uint8)
+            rgb = (100.0, 100.0, 100.0)
+            glances.append(Glance(said["size"], said["width"], said["height"], "JPEG", "RGB", 1, False, 0.0, rgb,
+                                  f"{label}{i}".encode(), grey))  # fmt: skip
+    manifest = Manifest(None, tuple(sorted(counts)), entries)
+    features = draw.normal(size=(len(entries), 8)).astype(np.float32)
+    return Subject(manifest, list(counts), entries, glances, features, no_copies(entries))
+
+
+@pytest.mark.parametrize(
+    "names", [("Rose", "rose"), ("café", unicodedata.normalize("NFD", "café")), ("STRASSE", "straße"), ("oak", "oak ")]
+)
+def test_class_names_that_are_one_to_a_person(names):
+    (found,) = class_names.find(made_up(dict.fromkeys((*names, "elm"), 3)))
+    assert found.level == "warning" and set(found.measure["classes"]) == set(names)
+
+
+def test_class_names_that_merely_begin_alike_are_fine():
+    assert not class_names.find(made_up({"rose": 3, "roses": 3}))
+
+
+def test_classes_that_are_small_or_uneven():
+    found = balance.find(made_up({"ash": 300, "birch": 25, "cedar": 12, "fir": 4}))
+    assert [(f.kind, f.level) for f in found] == [
+        ("small class", "info"), ("small class", "warning"), ("uneven classes", "warning")
+    ]  # fmt: skip
+    assert "'ash' has 300 pictures, 'fir' has 4" in found[-1].words
+    assert not balance.find(made_up({"ash": 40, "birch": 25}))
+
+
+def test_a_shortcut_is_named_and_measured_against_chance():
+    found = shortcuts.find(made_up({"ash": 60, "birch": 60}, ash={"width": 800}))
+    (finding,) = (f for f in found if f.measure["property"] == "dimensions")
+    assert finding.level == "warning" and finding.measure["accuracy"] == 1.0 and finding.measure["interval"][0] > 0.3
+    assert not shortcuts.find(made_up({"ash": 60, "birch": 60}))
+
+
+def test_wrong_labels_are_ranked_by_how_sure_the_probe_is():
+    p = np.array([[0.9, 0.1], [0.02, 0.98], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9], [0.001, 0.999]])
+    y = np.array([0, 0, 0, 1, 1, 0])
+    assert labels.ranked(p, y)[:3].tolist() == [5, 1, 2]
+    assert labels.suspects(p, y) == [5, 1]
+    subject = made_up({"ash": 3, "birch": 3})
+    q = np.where(np.arange(6)[:, None] < 3, [0.95, 0.05], [0.05, 0.95])
+    q[1] = [0.01, 0.99]
+    finding, *others = labels.find(Subject(**{**subject.__dict__, "probabilities": q}))
+    assert not others and finding.photos == ("ash/1.jpg",) and finding.suggestion == "birch"
+    assert finding.level == "warning" and "labelled ash, looks like birch (99 %)" in finding.words
+    assert labels.find(subject) == []
+
+
+def test_an_outlier_is_like_no_other():
+    subject = made_up({"ash": 60, "birch": 60})
+    features = np.random.default_rng(1).normal(size=(120, 6)).astype(np.float32) * 0.1
+    features[:60, 0] += 3
+    features[60:, 1] += 3
+    features[17] = [-2, -2, 9, 9, 9, 9]
+    found = outliers.find(Subject(**{**subject.__dict__, "features": features}))
+    assert found[0].photos == ("ash/17.jpg",)
+    assert outliers.find(made_up({"ash": 5, "birch": 5})) == []
+
+
+def test_files_turned_tiny_and_long(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    save(scene(1), tmp_path / "a" / "turned.jpg", exif=exif)
+    save(scene(2, (40, 50)), tmp_path / "a" / "small.png")
+    save(scene(3, (700, 100)), tmp_path / "b" / "long.png")
+    save(scene(4), tmp_path / "b" / "plain.png")
+    subject = subject_of(tmp_path)
+    assert [(f.photos, f.measure) for f in rotation.find(subject)] == [(("a/turned.jpg",), {"orientation": 6})]
+    assert [(f.kind, f.photos) for f in sizes.find(subject)] == [
+        ("tiny", ("a/small.png",)), ("extreme shape", ("b/long.png",))
+    ]  # fmt: skip
+
+
+def test_a_glance_comes_back_from_the_store_as_it_was(tmp_path):
+    save(scene(1), tmp_path / "a" / "one.jpg")
+    save(scene(2).convert("CMYK"), tmp_path / "b" / "two.jpg")
+    for glance in subject_of(tmp_path).glances:
+        again = Glance.unpack(glance.pack())
+        assert again is not None and (again.grey == glance.grey).all()
+        same = [name for name in Glance.__slots__ if name not in ("grey", "taken", "colour")]
+        assert all(getattr(again, name) == getattr(glance, name) for name in same)
+        assert np.allclose(again.colour, glance.colour, atol=1e-4) and np.isnan(again.taken)
+    assert Glance.unpack(np.zeros(7, dtype=np.float32)) is None
+
+
+def test_levels_are_ordered():
+    findings = [Finding("k", level, (), "") for level in ("info", "error", "warning")]
+    assert [f.level for f in at_least("warning", findings)] == ["error", "warning"]
