@@ -45,7 +45,7 @@ class Glance:
         held: the Exif orientation, 1 (upright) to 8.
         animated: whether it has more than one frame.
         taken: when it was taken by its camera's clock, in seconds since 1970, or NaN where the file does not say.
-        colour: mean of red, green and blue, in [0, 255].
+        colour: mean of red, green and blue, in [0, 255], to the nearest level.
         pixels: a hash of what the network sees of it, 16 bytes.
         grey: the whole photo, upright, squeezed to (64, 64), uint8.
     """
@@ -100,9 +100,10 @@ def glance_of(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) -> Gla
     assert kind is not None
     header = reader(kind)(io.BytesIO(data))
     width, height = header.size
-    seen = hashlib.blake2b(f"{width} {height}".encode() + np.ascontiguousarray(pixels).tobytes(), digest_size=16)
+    seen = hashlib.sha1(f"{width} {height}".encode(), usedforsecurity=False)  # processors have instructions for it
+    seen.update(np.ascontiguousarray(pixels).data)
     small = image.resize((GREY, GREY), Image.Resampling.BOX, reducing_gap=2.0)
-    mean = np.asarray(small, dtype=np.float64).mean(axis=(0, 1))
+    red, green, blue = small.reduce(GREY).getpixel((0, 0))  # type: ignore[misc]
     return Glance(
         size=len(data),
         width=width,
@@ -112,8 +113,8 @@ def glance_of(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) -> Gla
         held=orientation(header),
         animated=bool(getattr(header, "is_animated", False)),
         taken=_taken(header),
-        colour=(float(mean[0]), float(mean[1]), float(mean[2])),
-        pixels=seen.digest(),
+        colour=(float(red), float(green), float(blue)),
+        pixels=seen.digest()[:16],
         grey=np.asarray(small.convert("L")),
     )
 
