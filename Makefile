@@ -17,7 +17,7 @@ PEERS ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit format docs bench clean
+.PHONY: help demo test lint types layers unit format docs bench torture clean
 
 help: ## say what there is
 	@echo "regraft: a folder of labelled photos becomes a classifier"
@@ -58,6 +58,9 @@ bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
 	$(if $(PEERS),@for name in peers training_step; do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py "$(DATA)" --peers "$(PEERS)" || exit 1; done)
+
+torture: .venv/dev.stamp ## kill 100 trainings at any instant and compare what is left; about an hour. DATA=folder with train/
+	@$(BIN)/python benchmarks/torture.py "$(DATA)" --runs 100
 
 clean: ## remove .venv and all caches
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

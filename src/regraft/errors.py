@@ -7,6 +7,7 @@
     │   ├── BackboneError    an unknown backbone, or one that cannot be had offline
     │   ├── WeightsError     weights that do not fit the network
     │   ├── ModelFileError   a model file that is damaged, truncated or foreign
+    │   │   └── SnapshotError    no snapshot of an interrupted training is whole
     │   ├── RunFolderError   a run folder that holds something else, or cannot be written
     │   ├── MissingExtraError an optional package that is not installed
     │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
@@ -49,6 +50,10 @@ class WeightsError(UserError):
 
 class ModelFileError(UserError):
     """A model file is damaged, truncated or not one of regraft's."""
+
+
+class SnapshotError(ModelFileError):
+    """There are snapshots of an interrupted training, but none of them is whole."""
 
 
 class RunFolderError(UserError):

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+PART = ".part-"
+"""What the name of a temporary file begins with."""
+
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
@@ -25,7 +28,7 @@ def atomic(path: Path | str) -> Iterator[Path]:
         OSError: the file cannot be written there.
     """
     target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=".part-", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=PART, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -38,6 +41,13 @@ def atomic(path: Path | str) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of writes that a killed process left in ``folder``; nobody may be writing there."""
+    for path in folder.glob(f"{PART}*"):
+        with contextlib.suppress(OSError):
+            path.unlink()
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

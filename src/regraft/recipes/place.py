@@ -82,7 +82,8 @@ def _explicit(config: TrainConfig, folder: RunFolder, manifest: Manifest, identi
             several(f"{folder.path} holds another run, and nothing there is overwritten", found)
             + "\n  name another folder with -o, or add --fresh to begin anew beside it"
         )
-    return Place(folder, "finished" if folder.finished else "going on", _locked(folder))
+    state = "finished" if folder.finished else "going on" if folder.events.exists() else "new"
+    return Place(folder, state, _locked(folder))
 
 
 def _unfinished(

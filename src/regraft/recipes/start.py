@@ -7,6 +7,7 @@ import shutil
 import time
 
 from regraft.audit.looks import Looks
+from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
@@ -84,6 +85,8 @@ def _begin(job: Job, *, going_on: bool) -> None:
         write_start(folder, job.config.as_dict(), describe())
         folder.journal.add("start", photos=len(job.photos.usable), classes=len(job.photos.classes), **facts)
         return
+    sweep(folder.path)
+    sweep(folder.resume)
     job.spent, last = folder.journal.times()
     job.choices = dict(folder.read_config().get("choices", {}))
     gap = max(0.0, now - last)

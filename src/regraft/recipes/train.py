@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from regraft.errors import SnapshotError
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.config import RecipeName, TrainConfig, resolve
 from regraft.recipes.finish import finish
@@ -69,6 +70,9 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
         except (KeyboardInterrupt, Terminated, TimeUp) as stop:
             job.note("stopped", by=type(stop).__name__)
             stop.add_note(f"what was done is kept; go on with: regraft resume {shlex.quote(str(job.folder.path))}")
+            raise
+        except SnapshotError as error:
+            error.add_note("or leave it, and add --fresh to begin anew beside it")
             raise
         finally:
             job.close()

@@ -13,7 +13,7 @@ from regraft.errors import RunFolderError
 from regraft.run.journal import Journal
 
 FORMAT = 1
-_CONFIG = "config.json"
+_CONFIG, _RESUME = "config.json", "resume"
 BASE = Path("runs")
 """Where numbered runs go, below the current folder."""
 
@@ -32,7 +32,7 @@ class RunFolder:
         self.model = self.path / "model.safetensors"
         self.predictions = self.path / "predictions.csv"
         self.metrics = self.path / "metrics.json"
-        self.resume = self.path / "resume"
+        self.resume = self.path / _RESUME
         self.tensorboard = self.path / "tensorboard"
 
     @property
@@ -147,7 +147,7 @@ def _stem(photos: Path, recipe: str) -> str:
 def _explicit(out: Path) -> RunFolder:
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file; -o names the folder that the run should make")
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and any(path.name != _RESUME for path in out.iterdir()):  # that alone: killed while it was made
         what = "an earlier run" if RunFolder(out).config.exists() else "something else"
         raise RunFolderError(
             f"{out} holds {what} already, and nothing there is overwritten\n  name a new folder with -o"

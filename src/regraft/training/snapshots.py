@@ -16,7 +16,8 @@ from typing import Any
 
 from torch import Tensor
 
-from regraft.errors import ModelFileError, TrainingError, several
+from regraft.disk.atomic import sweep
+from regraft.errors import ModelFileError, SnapshotError, TrainingError, several
 from regraft.training.state_tree import flatten, read_with_facts, write_flat
 
 EVERY = 30.0
@@ -64,9 +65,10 @@ class Snapshots:
         """Return the state in the newest whole snapshot, or None where there is no snapshot at all.
 
         Raises:
-            ModelFileError: there are snapshots, but none of them is whole.
+            SnapshotError: there are snapshots, but none of them is whole.
             TrainingError: the snapshot is of another training; everything that differs is named.
         """
+        sweep(self.folder)
         found: dict[int, tuple[dict[str, Any], dict[str, str], int]] = {}
         damaged: list[str] = []
         for slot, name in enumerate(self.SLOTS):
@@ -80,7 +82,9 @@ class Snapshots:
                 damaged.append(str(error))
         if not found:
             if damaged:
-                raise ModelFileError(several(f"{self.folder}: no snapshot is whole", damaged))
+                raise SnapshotError(
+                    several(f"{self.folder}: no snapshot is whole", damaged) + "\n  delete the folder to start over"
+                )
             return None
         self._sequence = max(found)
         state, facts, slot = found[self._sequence]
