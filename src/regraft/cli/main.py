@@ -19,6 +19,7 @@ from regraft.cli.evaluate import evaluate
 from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
 from regraft.cli.predict import predict
+from regraft.cli.resume import resume
 from regraft.cli.sample import sample
 from regraft.cli.session import Session
 from regraft.cli.train import train
@@ -45,7 +46,7 @@ class _Commands(cloup.Group):
     name="regraft",
     context_settings=SETTINGS,
     sections=[
-        cloup.Section("Make a classifier", [train, check, lr, demo, sample]),
+        cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
         cloup.Section("Look around", [backbones, completion]),
     ],
