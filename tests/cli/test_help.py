@@ -14,7 +14,7 @@ from regraft.cli.main import regraft as program
 from regraft.recipes.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("backbones", "check", "completion", "demo", "evaluate", "lr", "predict", "sample", "train")
+COMMANDS = ("backbones", "check", "completion", "demo", "evaluate", "lr", "predict", "resume", "sample", "train")
 HEAVY = ("torch", "numpy", "PIL", "timm", "sklearn", "pydantic", "yaml", "rich", "safetensors", "scipy")
 
 
