@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from audit.conftest import no_copies, save, scene, subject_of
-from regraft.audit.checks import balance, class_names, labels, outliers, rotation, shortcuts, sizes
+from regraft.audit.checks import balance, class_names, labels, outliers, placeholder, rotation, shortcuts, sizes
 from regraft.audit.finding import Finding, at_least
-from regraft.audit.glance import Glance
+from regraft.audit.glance import Glance, glance_of
 from regraft.audit.subject import Subject
+from regraft.data.decode import read_photo
 from regraft.data.manifest import Entry, Manifest
 
 
@@ -110,6 +111,28 @@ def test_a_glance_comes_back_from_the_store_as_it_was(tmp_path):
         assert all(getattr(again, name) == getattr(glance, name) for name in same)
         assert np.allclose(again.colour, glance.colour, atol=1e-4) and np.isnan(again.taken)
     assert Glance.unpack(np.zeros(7, dtype=np.float32)) is None
+
+
+def test_a_placeholder_is_told_by_its_pixels_or_its_name(tmp_path):
+    sorry = Image.new("RGB", (300, 300), (247, 247, 247))
+    sorry.paste((60, 60, 60), (60, 110, 240, 135))
+    save(sorry, tmp_path / "a" / "x.gif")
+    save(scene(1), tmp_path / "a" / "Image_Not_Found.png")
+    save(scene(2), tmp_path / "b" / "notes foundry.png")
+    save(Image.new("RGB", (300, 300)), tmp_path / "b" / "blank.png")
+    found = placeholder.find(subject_of(tmp_path))
+    assert [f.photos[0] for f in found] == ["a/Image_Not_Found.png", "a/x.gif"]
+
+
+def test_the_placeholder_among_the_real_photos_is_named(photos_root):
+    glances = {}
+    root = photos_root / "hymenoptera" / "train" / "ants"
+    for name in ("imageNotFound.gif", "0013035.jpg"):
+        data = (root / name).read_bytes()
+        image = read_photo(data)
+        glances[name] = glance_of(data, image, np.asarray(image)).grey
+    assert placeholder.one_colour(glances["imageNotFound.gif"]) > placeholder.ONE_COLOUR
+    assert placeholder.one_colour(glances["0013035.jpg"]) < placeholder.ONE_COLOUR
 
 
 def test_levels_are_ordered():

@@ -10,7 +10,18 @@ import click
 from regraft.data.decisions import Decision
 from regraft.screen import printable
 
-_KINDS = ("two labels", "wrong label", "leak", "near copies", "same file", "same pixels", "outlier", "blank", "tiny")
+_KINDS = (
+    "two labels",
+    "wrong label",
+    "leak",
+    "near copies",
+    "same file",
+    "same pixels",
+    "placeholder",
+    "outlier",
+    "blank",
+    "tiny",
+)
 
 
 def review(found: dict[str, Any], before: Sequence[Decision]) -> list[Decision]:

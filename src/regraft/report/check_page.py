@@ -31,7 +31,18 @@ THUMB = 160
 MOST = 8
 """Photos shown of a group; the others are named."""
 
-_ACTIONS = {"two labels", "wrong label", "near copies", "same file", "same pixels", "leak", "outlier", "blank", "tiny"}
+_ACTIONS = {
+    "two labels",
+    "wrong label",
+    "near copies",
+    "same file",
+    "same pixels",
+    "leak",
+    "outlier",
+    "blank",
+    "tiny",
+    "placeholder",
+}
 
 
 def write_page(found: dict[str, Any], out: Path, *, workers: int | None = None) -> None:

@@ -9,8 +9,8 @@ from regraft.audit.neighbours import nearest
 from regraft.audit.subject import Subject
 
 NEIGHBOURS = 10
-FAR = 4.0
-"""Robust standard deviations by which a photo is farther from its neighbours than is usual."""
+FAR = 2.0
+"""Robust standard deviations by which a photo is farther from its neighbours than is usual; one in a thousand is."""
 
 FEW = 30
 """With fewer photos nothing can be said of what is usual."""
