@@ -14,9 +14,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from regraft.disk.atomic import sweep
+from regraft.disk.safetensors_header import HeaderError, read_header
 from regraft.errors import ModelFileError, SnapshotError, TrainingError, several
 from regraft.training.state_tree import flatten, read_with_facts, write_flat
 
@@ -26,6 +28,9 @@ EVERY = 30.0
 SHARE = 50
 """A snapshot that may be left out is written only if this many times its own duration has passed since the last one, so
 that short epochs spend no more than a fiftieth of their time on it."""
+
+ALIGNED = 64
+"""Bytes that the place of a tensor in memory is a multiple of."""
 
 
 class Snapshots:
@@ -58,6 +63,7 @@ class Snapshots:
         self._last = time.monotonic()
         self._cost = 0.0
         self._failed = ""
+        self._buffer: Tensor | None = None  # one piece, and always the same: many small ones would leave holes
         self._pool: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
 
@@ -69,30 +75,34 @@ class Snapshots:
             TrainingError: the snapshot is of another training; everything that differs is named.
         """
         sweep(self.folder)
-        found: dict[int, tuple[dict[str, Any], dict[str, str], int]] = {}
         damaged: list[str] = []
-        for slot, name in enumerate(self.SLOTS):
-            path = self.folder / name
+        for slot in sorted(range(len(self.SLOTS)), key=self._claimed, reverse=True):
+            path = self.folder / self.SLOTS[slot]
             if not path.exists():
                 continue
             try:
                 state, facts = read_with_facts(path)
-                found[int(facts["sequence"])] = (state, facts, slot)
-            except (ModelFileError, KeyError, ValueError) as error:
-                damaged.append(str(error))
-        if not found:
-            if damaged:
-                raise SnapshotError(
-                    several(f"{self.folder}: no snapshot is whole", damaged) + "\n  delete the folder to start over"
-                )
-            return None
-        self._sequence = max(found)
-        state, facts, slot = found[self._sequence]
-        self._slot = 1 - slot
-        for problem in damaged:
-            self.warn(f"{problem}; going on from the other snapshot")
-        self._check(json.loads(facts.get("identity", "{}")))
-        return state
+                sequence, identity = int(facts["sequence"]), dict(json.loads(facts["identity"]))
+            except (ModelFileError, KeyError, ValueError, TypeError, RecursionError) as error:
+                damaged.append(str(error) if isinstance(error, ModelFileError) else f"{path} is no snapshot: {error!r}")
+                continue
+            self._sequence, self._slot = sequence, 1 - slot
+            for problem in damaged:
+                self.warn(f"{problem}; going on from the other snapshot")
+            self._check(identity)
+            return state
+        if damaged:
+            raise SnapshotError(
+                several(f"{self.folder}: no snapshot is whole", damaged) + "\n  delete the folder to start over"
+            )
+        return None
+
+    def _claimed(self, slot: int) -> int:
+        """Return which number a snapshot claims to have, without reading all of it; -1 if it has none."""
+        try:
+            return int(read_header(self.folder / self.SLOTS[slot]).metadata["sequence"])
+        except (HeaderError, OSError, KeyError, ValueError):
+            return -1
 
     def _check(self, other: Mapping[str, str]) -> None:
         names = [*self.identity, *(name for name in other if name not in self.identity)]
@@ -129,7 +139,10 @@ class Snapshots:
         """
         self._settle()
         begun = time.monotonic()
-        text, tensors = flatten(state, "", copy=True)
+        unchanging: set[str] = set()
+        text, tensors = flatten(state, "", unchanging)
+        self._buffer, copies = copied({n: t for n, t in tensors.items() if n not in unchanging}, self._buffer)
+        tensors |= copies
         if self._pool is None:
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
         self._sequence += 1
@@ -173,6 +186,26 @@ class Snapshots:
         self.close()
         for name in self.SLOTS:
             (self.folder / name).unlink(missing_ok=True)
+
+
+def copied(tensors: Mapping[str, Tensor], buffer: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return copies of ``tensors`` in row-major order, all in one piece of memory on the processor.
+
+    Args:
+        tensors: what is copied.
+        buffer: a piece from an earlier call, which is used again where it suffices.
+    """
+    sizes = {name: -(-tensor.numel() * tensor.element_size() // ALIGNED) * ALIGNED for name, tensor in tensors.items()}
+    total = sum(sizes.values())
+    if buffer is None or buffer.numel() < total:
+        buffer = torch.empty(total, dtype=torch.uint8)
+    copies, reached = {}, 0
+    for name, tensor in tensors.items():
+        piece = buffer[reached : reached + tensor.numel() * tensor.element_size()]
+        copies[name] = piece.view(tensor.dtype).view(tensor.shape)
+        copies[name].copy_(tensor)
+        reached += sizes[name]
+    return buffer, copies
 
 
 def _say_nothing(text: str) -> None:

@@ -29,15 +29,14 @@ _DTYPES = {
 _NAMES = {name: dtype for dtype, name in _DTYPES.items()}
 
 
-def flatten(state: Any, prefix: str, *, copy: bool = False) -> tuple[str, dict[str, Tensor]]:
-    """Return ``state`` as JSON and its tensors by name.
+def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tuple[str, dict[str, Tensor]]:
+    """Return ``state`` as JSON and its tensors by name; they are not copied.
 
     Args:
         state: dicts (keys text or whole numbers), lists, tuples, texts, bytes, numbers, booleans, None, tensors and
             arrays.
         prefix: what the names of the tensors begin with.
-        copy: return copies in row-major order on the processor, which nobody else changes; arrays that are read-only
-            already are taken as they are.
+        unchanging: takes the names of what nobody will change: arrays that are read-only.
 
     Raises:
         TypeError: ``state`` holds something else.
@@ -49,7 +48,9 @@ def flatten(state: Any, prefix: str, *, copy: bool = False) -> tuple[str, dict[s
             name = f"{prefix}{len(tensors)}"
             tensor = value.detach() if isinstance(value, Tensor) else _from_array(value)
             kind = "tensor" if isinstance(value, Tensor) else "array"
-            tensors[name] = _copied(tensor) if copy and _may_change(value) else tensor
+            tensors[name] = tensor
+            if unchanging is not None and isinstance(value, np.ndarray) and not value.flags.writeable:
+                unchanging.add(name)
             return {MARK: [kind, name] if tensor.is_contiguous() else [kind, name, list(tensor.stride())]}
         if isinstance(value, np.generic):
             return put(value.item())
@@ -99,7 +100,7 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
 
     try:
         return get(json.loads(text))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
+    except (KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
         raise ModelFileError(f"the saved training state cannot be read: {error!r}") from error
 
 
@@ -108,14 +109,6 @@ def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # an array that is read-only: nothing writes to the tensor
         return torch.from_numpy(array)
-
-
-def _may_change(value: Any) -> bool:
-    return isinstance(value, Tensor) or bool(value.flags.writeable)
-
-
-def _copied(tensor: Tensor) -> Tensor:
-    return torch.empty(tensor.shape, dtype=tensor.dtype).copy_(tensor)
 
 
 def _laid_out(tensor: Tensor, more: list[Any]) -> Tensor:
@@ -172,7 +165,12 @@ def read_with_facts(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         raise ModelFileError(
             f"{os.fspath(path)} is a state of version {metadata.get('version')}; this regraft reads version {VERSION}"
         )
-    found = unflatten(metadata.pop("state"), {name: tensor_of(block) for name, block in blocks.items()})
+    try:
+        tensors = {name: tensor_of(block) for name, block in blocks.items()}
+    except ModelFileError as error:
+        raise ModelFileError(f"{os.fspath(path)} is damaged: {error}") from error
+    blocks.clear()  # what follows may lay tensors out anew: never more than two of each are in memory
+    found = unflatten(metadata.pop("state"), tensors)
     if not isinstance(found, dict):
         raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
     return found, metadata
@@ -199,6 +197,24 @@ def tensor_of(block: Block) -> Tensor:
     dtype = _NAMES.get(block.dtype)
     if dtype is None:
         raise ModelFileError(f"a saved state holds no tensors of type {block.dtype}")
-    if not len(block.data):
-        return torch.empty(block.shape, dtype=dtype)
-    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(dtype).reshape(block.shape)
+    return tensor_of_bytes(str(dtype).removeprefix("torch."), block.shape, block.data)
+
+
+def tensor_of_bytes(dtype: str, shape: tuple[int, ...], data: memoryview | bytes) -> Tensor:
+    """Return bytes in row-major order as a tensor with memory of its own.
+
+    Args:
+        dtype: as torch names it, such as ``"float32"``.
+        shape: its shape.
+        data: as many bytes as the two need.
+
+    Raises:
+        ModelFileError: torch cannot have such a tensor.
+    """
+    kind = getattr(torch, dtype)
+    try:
+        if not len(data):
+            return torch.empty(shape, dtype=kind)
+        return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(kind).reshape(shape)
+    except RuntimeError as error:  # a shape of nothing whose other sides are beyond counting
+        raise ModelFileError(f"a tensor of shape {shape} cannot be") from error
