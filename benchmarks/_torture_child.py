@@ -97,7 +97,8 @@ def in_trainer(
     from regraft.screen import QuietScreen
     from regraft.training import Snapshots, Trainer
 
-    torch.manual_seed(seed + 1000 * int(folder.exists() and (folder / "resume").exists()))  # a new process draws anew
+    known = any((folder / "resume").glob("[ab].safetensors"))
+    torch.manual_seed(seed + 1000 * known)  # from the first snapshot on, what a process begins with is of no matter
     module, data, more = make(seed, photos)
     trained = [p for p in module.parameters() if p.requires_grad]
     trainer = Trainer(

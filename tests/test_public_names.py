@@ -12,11 +12,11 @@ from regraft import errors
 
 ERRORS = {
     "BackboneError", "ConfigError", "DecodeError", "MissingExtraError", "ModelFileError", "PhotosError", "RegraftError",
-    "RunFolderError", "TrainingError", "UserError", "WeightsError",
+    "RunFolderError", "SnapshotError", "StorageError", "TrainingError", "UserError", "WeightsError",
 }  # fmt: skip
 NAMES = ERRORS | {
-    "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Run", "Trainer", "__version__",
-    "build_backbone", "callbacks", "list_backbones", "recipes", "train",
+    "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Run", "Snapshots", "Trainer", "__version__",
+    "build_backbone", "callbacks", "list_backbones", "recipes", "resume", "train",
 }  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from .errors import ModelFileError as ModelFileError
 from .errors import PhotosError as PhotosError
 from .errors import RegraftError as RegraftError
 from .errors import RunFolderError as RunFolderError
+from .errors import SnapshotError as SnapshotError
+from .errors import StorageError as StorageError
 from .errors import TrainingError as TrainingError
 from .errors import UserError as UserError
 from .errors import WeightsError as WeightsError
@@ -20,5 +22,7 @@ from .models.classifier import Classifier as Classifier
 from .models.zoo import build_backbone as build_backbone
 from .models.zoo import list_backbones as list_backbones
 from .recipes.run import Run as Run
+from .recipes.train import resume as resume
 from .recipes.train import train as train
+from .training.snapshots import Snapshots as Snapshots
 from .training.trainer import Trainer as Trainer
