@@ -64,7 +64,7 @@ def read_blocks(path: Path, *, foreign: bool = False) -> tuple[dict[str, Block],
 
     Args:
         path: the file.
-        foreign: take a safetensors file that has no checksum too, because somebody else wrote it.
+        foreign: take a safetensors file that has no checksum too, if somebody else wrote it.
 
     Raises:
         ModelFileError: it is missing, damaged, or something else; the message says how.
@@ -86,10 +86,10 @@ def read_blocks(path: Path, *, foreign: bool = False) -> tuple[dict[str, Block],
         name: Block(tensor.dtype, tensor.shape, body[tensor.begin : tensor.end])
         for name, tensor in header.tensors.items()
     }
-    if claimed is None and foreign:
+    if claimed is None and foreign and not metadata.get("format", "").startswith("regraft"):
         return blocks, metadata
     if claimed is None:
-        raise ModelFileError(f"{path} is not one of regraft's snapshots: it has no checksum")
+        raise ModelFileError(f"{path} is damaged, or was not written by regraft: it has no checksum")
     if claimed != checksum(blocks, metadata):
         raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
     return blocks, metadata

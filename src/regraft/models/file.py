@@ -62,13 +62,13 @@ def load_classifier(path: Path | str) -> Classifier:
 
     path = Path(path)
     header, metadata = _read(path)
-    _check_shapes(path, header, metadata)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(f"{path} cannot be read: {error}") from error
     if _checksum(metadata, tensors) != metadata.sha256:
         raise ModelFileError(f"{path} is damaged: its checksum differs from what was written")
+    _check_shapes(path, header, metadata)
     return _assemble(path, metadata, tensors)
 
 

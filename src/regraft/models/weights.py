@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ import torch
 from torch import nn
 
 from regraft.disk.safetensors_header import HeaderError, read_header
+from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file
 from regraft.errors import WeightsError, several
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
@@ -103,13 +105,13 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
 
 def _read_pickled(path: Path) -> Any:
-    import pickle
-
     try:
-        with warnings.catch_warnings():
+        if is_archive(path):
+            return _with_tensors(read_torch_file(path))
+        with warnings.catch_warnings():  # as torch.save wrote it before 2020
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (MoreThanTensorsError, pickle.UnpicklingError) as error:
         raise WeightsError(
             f"{path} holds more than tensors, or is damaged; loading it could run code, so it is not loaded\n"
             "  save the tensors alone: torch.save(model.state_dict(), FILE), or as .safetensors"
@@ -117,6 +119,18 @@ def _read_pickled(path: Path) -> Any:
     except Exception as error:  # a damaged file can raise almost anything
         line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise WeightsError(f"{path} is damaged, or not a file of torch.save: {line}") from error
+
+
+def _with_tensors(value: Any, depth: int = 5) -> Any:
+    """Return nested mappings with torch's tensors in place of what stands for them."""
+    if isinstance(value, Mapping) and depth:
+        return {key: _with_tensors(one, depth - 1) for key, one in value.items()}
+    if not isinstance(value, Strided):
+        return value
+    dtype = getattr(torch, value.dtype)
+    if 0 in value.shape:
+        return torch.empty_strided(value.shape, value.strides, dtype=dtype)
+    return torch.frombuffer(value.data, dtype=torch.uint8).view(dtype).as_strided(value.shape, value.strides)
 
 
 def _tensors(value: Any, path: Path) -> State:

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import atomic
-from regraft.disk.snapshot_file import read_blocks, write_blocks
+from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
+from regraft.disk.torch_file import Strided, is_archive, read_torch_file
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
 from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
+FORMAT = "regraft-weights"
 STATE = "training_state"
 Content = tuple[dict[str, Tensor], dict[str, str]]
 _said: set[str] = set()
@@ -57,7 +59,7 @@ def write_weights(
             stacklevel=4,
         )
     tensors = {name: tensor.detach() for name, tensor in weights.items()}
-    metadata = {"format": "regraft-weights", "version": "1"}
+    metadata = {"format": FORMAT, "version": "1"}
     if state:
         metadata[STATE], own = flatten(state, f"{STATE}/")
         tensors |= own
@@ -121,16 +123,39 @@ def _read_safetensors(path: Path) -> Content:
 
 
 def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    torch.save({"tensors": {name: t.cpu() for name, t in tensors.items()}, "metadata": metadata}, path)
+    own = {name: tensor.cpu() for name, tensor in tensors.items()}
+    torch.save({"tensors": own, "metadata": {**metadata, CHECKSUM: _torch_checksum(own, metadata)}}, path)
 
 
 def _read_torch(path: Path) -> Content:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if isinstance(content, dict) and set(content) == {"tensors", "metadata"}:
-        return content["tensors"], content["metadata"]
-    if isinstance(content, dict) and all(isinstance(t, Tensor) for t in content.values()):
-        return content, {}  # a plain state_dict
-    raise ModelFileError(f"{path} is a .pt file, but holds no weights by name")
+    if not is_archive(path):
+        raise ModelFileError(f"{path} is damaged or no file of torch.save as it has been since 2020")
+    content = read_torch_file(path)
+    plain = isinstance(content, dict) and set(content) != {"tensors", "metadata"}
+    tensors, metadata = (content, {}) if plain else (content["tensors"], dict(content["metadata"]))
+    if not isinstance(tensors, dict) or not all(isinstance(one, Strided) for one in tensors.values()):
+        raise ModelFileError(f"{path} is a .pt file, but holds no weights by name")
+    found = {str(name): strided(one) for name, one in tensors.items()}
+    claimed = metadata.pop(CHECKSUM, None)
+    if not plain and claimed != _torch_checksum(found, metadata):
+        raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
+    return found, metadata
+
+
+def strided(one: Strided) -> Tensor:
+    """Return a tensor of a file of ``torch.save``, laid out in memory as it was; nothing is copied."""
+    dtype = getattr(torch, one.dtype)
+    if 0 in one.shape:
+        return torch.empty_strided(one.shape, one.strides, dtype=dtype)
+    return torch.frombuffer(one.data, dtype=torch.uint8).view(dtype).as_strided(one.shape, one.strides)
+
+
+def _torch_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    blocks = {
+        name: Block(str(t.dtype), tuple(t.shape), t.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for name, t in tensors.items()
+    }
+    return checksum(blocks, metadata)
 
 
 def _write_hdf5(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
