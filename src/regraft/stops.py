@@ -10,7 +10,7 @@ import _thread
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -28,10 +28,13 @@ class Stops:
 
     Attributes:
         asked: the exception that the first request would have raised; None: nobody has asked.
+        leave: is called by a second request, and ends the process without waiting for anything; None: the second one
+            raises as usual, because the process is not ours alone.
     """
 
     def __init__(self) -> None:
         self.asked: type[BaseException] | None = None
+        self.leave: Callable[[type[BaseException]], None] | None = None
         self._deferred = 0
         self._clock: threading.Timer | None = None
         self._clock_rang = False
@@ -57,16 +60,17 @@ class Stops:
         try:
             with self.heeded():
                 yield
+                if self._deferred == 1:
+                    self.raise_asked()  # the last look was before it came
         finally:
             self._deferred -= 1
             if not self._deferred:
                 self.asked = None
 
     def raise_asked(self) -> None:
-        """End what runs, as it was asked for."""
-        asked, self.asked = self.asked, None
-        if asked is not None:
-            raise asked
+        """End what runs, if it was asked for."""
+        if self.asked is not None:
+            raise self.asked
 
     @contextlib.contextmanager
     def after(self, seconds: float | None) -> Iterator[None]:
@@ -93,6 +97,8 @@ class Stops:
         if self._deferred and self.asked is None:
             self.asked = kind
             return
+        if self._deferred and self.leave is not None:
+            self.leave(kind)
         raise kind
 
 

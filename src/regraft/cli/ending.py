@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 
@@ -21,6 +22,15 @@ from regraft.screen import printable
 from regraft.stops import Terminated, TimeUp
 
 DONE, FAILED, MISTAKE, TIME_UP, INTERRUPTED, READER_GONE, TERMINATED = 0, 1, 2, 124, 130, 141, 143
+
+
+def leave(kind: type[BaseException]) -> None:
+    """End this process at once: whatever is being written is beside its place, and what is in its place is whole."""
+    if sys.stderr.isatty():
+        sys.stderr.write("\x1b[?25h")  # a live bar has hidden the cursor
+    sys.stderr.write("\nregraft: left at once\n")
+    sys.stderr.flush()
+    os._exit(TERMINATED if kind is Terminated else INTERRUPTED)
 
 
 def explain(error: BaseException, *, debug: bool) -> int:

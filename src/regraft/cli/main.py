@@ -74,4 +74,5 @@ def main() -> NoReturn:
     """Be the command `regraft`."""
     streams.prepare()
     sleep_while_waiting()
+    STOPS.leave = ending.leave
     sys.exit(call(sys.argv[1:]))

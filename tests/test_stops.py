@@ -1,0 +1,89 @@
+"""Requests to stop: the first one asks, the second one does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from regraft.stops import Stops, Terminated, TimeUp
+
+
+@pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
+def test_a_first_signal_only_asks_where_it_is_deferred(number: int, kind: type[BaseException]) -> None:
+    stops = Stops()
+    with pytest.raises(kind), stops.deferred():
+        os.kill(os.getpid(), number)
+        assert stops.asked is kind
+        stops.raise_asked()
+        pytest.fail("it was asked for")
+    assert stops.asked is None
+    assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
+
+
+def test_a_second_signal_raises() -> None:
+    stops = Stops()
+    with pytest.raises(KeyboardInterrupt), stops.deferred():
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stops.asked is Terminated
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(1)
+        pytest.fail("it was asked for twice")
+
+
+def test_a_request_that_nobody_looked_at_is_not_lost() -> None:
+    stops = Stops()
+    with pytest.raises(KeyboardInterrupt), stops.deferred():
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_outside_it_raises_at_once() -> None:
+    stops = Stops()
+    with pytest.raises(Terminated), stops.heeded():
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(1)
+        pytest.fail("it was asked for")
+
+
+def test_a_clock_asks_as_a_signal_does() -> None:
+    stops = Stops()
+    with pytest.raises(TimeUp), stops.heeded(), stops.after(0.2), stops.deferred():
+        for _ in range(100):
+            time.sleep(0.05)
+            stops.raise_asked()
+        pytest.fail("the clock did not ring")
+    with stops.after(None):
+        pass
+
+
+def test_a_handler_of_somebody_else_stays() -> None:
+    before = signal.signal(signal.SIGTERM, lambda number, frame: None)
+    try:
+        mine = signal.getsignal(signal.SIGTERM)
+        with Stops().deferred():
+            assert signal.getsignal(signal.SIGTERM) is mine
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_the_command_line_leaves_at_once_though_something_hangs() -> None:
+    program = """
+import os, signal, threading, time
+from regraft.cli import ending
+from regraft.stops import STOPS
+signal.signal(signal.SIGINT, signal.default_int_handler)
+STOPS.leave = ending.leave
+thread = threading.Thread(target=time.sleep, args=(60,))  # a disk that does not answer
+thread.start()
+with STOPS.deferred():
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert ended.returncode == 130
+    assert ended.stderr == "\nregraft: left at once\n"
