@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -73,6 +74,7 @@ def call(arguments: Sequence[str]) -> int:
 def main() -> NoReturn:
     """Be the command `regraft`."""
     streams.prepare()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
     STOPS.leave = ending.leave
     sys.exit(call(sys.argv[1:]))

@@ -51,7 +51,7 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
     if nested:
         figure = f"{100 * probe.cv_accuracy:.1f} % ± {100 * probe.cv_accuracy_error:.1f}"
         job.screen.line(
-            label, f"{figure} out of fold, {len(entries):,} photos", f"C = {probe.C:g}, chosen by cross-validation"
+            label, f"{figure} out of fold, {len(entries):,} photos", f"C = {probe.C:.2g}, chosen by cross-validation"
         )
     return probe
 

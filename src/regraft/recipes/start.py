@@ -66,6 +66,12 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
         job.close()
         raise
     screen.line("network", _network(backbone))
+    for note in backbone.notes:
+        screen.line("", note)
+    if backbone.spec.commercial is False:
+        screen.warn(
+            f"the weights may not be used commercially ({backbone.spec.licence}); the trained model is bound too"
+        )
     return job
 
 
