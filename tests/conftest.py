@@ -23,6 +23,14 @@ def photos_root() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def own_cache_of_the_tests(tmp_path_factory):
+    """No test reads or writes the cache of the person who runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def heed_ctrl_c() -> None:
     """A runner started in the background ignores Ctrl-C, and its children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

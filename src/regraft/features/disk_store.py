@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,6 +32,7 @@ SHARE = 0.1
 """Share of the free disk that it takes at most."""
 
 _SOME = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
+_MANY = 4096  # keys that are looked for at a time
 _AFTER_EVICTION = 0.9  # of the bound: not every write has to make room
 _TIMEOUT = 10.0  # seconds to wait for another process that writes
 _TRIES = 3
@@ -54,7 +56,7 @@ class DiskStore:
         self, folder: Path | None = None, *, bound: int | None = None, warn: Callable[[str], None] | None = None
     ) -> None:
         self.folder = cache_folder() / "features" if folder is None else folder
-        self._given, self._warn = bound, warn or _warn
+        self._given, self.warn = bound, warn or _warn
         self._file: StoreFile | None = None
         self._path = self._named(1)
         self._process = os.getpid()
@@ -105,6 +107,15 @@ class DiskStore:
                     yield position, numbers
         if stale and not self._full:
             self._do(lambda file: file.touch(stale, now), None, writes=True)
+
+    def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
+        """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
+        raw = [bytes.fromhex(key) for key in keys]
+        there: set[bytes] = set()
+        for first in range(0, len(raw) if self._files() else 0, _MANY):
+            none: set[bytes] = set()
+            there |= self._do(partial(StoreFile.among, keys=raw[first : first + _MANY]), none)
+        return [position for position, key in enumerate(raw) if key not in there]
 
     def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
         """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
@@ -209,7 +220,7 @@ class DiskStore:
         elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or not writes:
             self._off = True
         self._full = True
-        self._warn(f"the store of features in {self.folder} cannot be {'used' if self._off else 'written to'}: {error}")
+        self.warn(f"the store of features in {self.folder} cannot be {'used' if self._off else 'written to'}: {error}")
 
     def _begin_again(self) -> None:
         """Leave a damaged file to itself and take the next; another process may have begun it already."""

@@ -22,6 +22,10 @@ class Engine(Protocol):
         """Photos in every batch."""
 
     @property
+    def title(self) -> str:
+        """What it is called for people, such as ``"eager fp32"``."""
+
+    @property
     def numerics(self) -> str:
         """Text that changes with everything that may change a bit of the features, weights and photos apart."""
 
@@ -72,6 +76,11 @@ class EagerEngine:
     def batch_size(self) -> int:
         """Photos in every batch."""
         return self._ready().batch_size
+
+    @property
+    def title(self) -> str:
+        """What it is called for people."""
+        return f"eager {self.precision}"
 
     @property
     def numerics(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ from numpy.typing import NDArray
 from regraft.data.loader import decode_in_order, load_plain
 from regraft.data.manifest import Entry
 from regraft.features.engine import Engine
+from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.features.table import new_table, take
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar
 
@@ -24,7 +27,7 @@ class Features:
     """Features of those photos that could be decoded.
 
     Attributes:
-        values: shape (n, D), float32.
+        values: shape (n, D), float32; a `regraft.features.table.FileRows` where that is large.
         rows: shape (n,), int64, ascending: ``values[i]`` belongs to position ``rows[i]`` of the entries.
         failed: photos that could not be decoded, as (position, why).
         computed: photos that went through the network.
@@ -65,57 +68,80 @@ def extract(
         bar: moves by one for each photo.
     """
     p = backbone.spec.preprocessing
-    pass_ = _Pass(entries, _keys(entries, backbone, engine, view), store, backbone.spec.num_features, bar)
-    pass_.look_up()
-    for positions in pass_.rounds():
-        batches = decode_in_order(
-            entries,
-            load or (lambda entry: load_plain(entry, p)),
-            batch_size=engine.batch_size,
-            workers=workers,
-            order=positions,
-        )
-        for batch in batches:
-            if len(batch.index):
-                pass_.keep(batch.index, engine.run(batch.pixels))
-            pass_.fail(batch.failed)
+    keys = keys_of(entries, backbone, engine.refresh(), engine.numerics, view)
+    shelf = _Shelf(store, f"{backbone.spec.name} · {view} · {engine.title}")
+    pass_ = _Pass(keys, shelf, backbone.spec.num_features, bar)
+    try:
+        pass_.look_up()
+        for positions in pass_.rounds():
+            batches = decode_in_order(
+                entries,
+                load or (lambda entry: load_plain(entry, p)),
+                batch_size=engine.batch_size,
+                workers=workers,
+                order=positions,
+            )
+            for batch in batches:
+                if len(batch.index):
+                    pass_.keep(batch.index, engine.run(batch.pixels))
+                pass_.fail(batch.failed)
+    finally:
+        shelf.flush()
     return pass_.features()
 
 
-def _keys(entries: Sequence[Entry], backbone: Backbone, engine: Engine, view: str) -> list[FeatureKey | None]:
+def keys_of(
+    entries: Sequence[Entry], backbone: Backbone, weights_hash: str, numerics: str, view: str = PLAIN
+) -> list[FeatureKey | None]:
+    """Return the key of each photo's features; None without a content hash."""
     preprocessing, cut = backbone.spec.preprocessing.id, f"{backbone.spec.name}/features"
-    weights, numerics = engine.refresh(), engine.numerics
     return [
-        feature_key(entry.content, preprocessing, view, weights, cut, numerics) if entry.content else None
+        feature_key(entry.content, preprocessing, view, weights_hash, cut, numerics) if entry.content else None
         for entry in entries
     ]
+
+
+class _Shelf:
+    """The store, in batches: a transaction for each photo would cost more than its features."""
+
+    MOST, EVERY = 512, 5.0  # photos, and seconds, between two writes
+
+    def __init__(self, store: FeatureStore | None, kind: str) -> None:
+        self._store, self._kind = store, kind
+        self._waiting: list[tuple[FeatureKey, NDArray[np.float32]]] = []
+        self._written = time.monotonic()
+
+    def look_up(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+        return iter(()) if self._store is None else self._store.get_many(keys)
+
+    def put(self, key: FeatureKey, features: NDArray[np.float32]) -> None:
+        if self._store is not None:
+            self._waiting.append((key, features))
+            if len(self._waiting) >= self.MOST or time.monotonic() - self._written >= self.EVERY:
+                self.flush()
+
+    def flush(self) -> None:
+        waiting, self._waiting, self._written = self._waiting, [], time.monotonic()
+        if self._store is not None and waiting:
+            self._store.put_many(waiting, self._kind)
 
 
 class _Pass:
     """One pass over the photos: which of them are done, and how."""
 
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        keys: Sequence[FeatureKey | None],
-        store: FeatureStore | None,
-        width: int,
-        bar: Bar | None,
-    ) -> None:
-        self._keys, self._store, self._bar = keys, store, bar
-        self._values = np.empty((len(entries), width), dtype=np.float32)
-        self._done = np.zeros(len(entries), dtype=bool)
+    def __init__(self, keys: Sequence[FeatureKey | None], shelf: _Shelf, width: int, bar: Bar | None) -> None:
+        self._keys, self._shelf, self._bar = keys, shelf, bar
+        self._values = new_table(len(keys), width)
+        self._done = np.zeros(len(keys), dtype=bool)
         self._failed: dict[int, str] = {}
         self._computed = 0
 
     def look_up(self) -> None:
         """Take what the store has."""
-        if self._store is None:
-            return
-        for position, key in enumerate(self._keys):
-            features = self._store.get(key) if key is not None else None
-            if features is not None:
-                self._set(position, features)
+        known = [(position, key) for position, key in enumerate(self._keys) if key is not None]
+        for i, features in self._shelf.look_up([key for _, key in known]):
+            if features.shape == self._values.shape[1:]:
+                self._set(known[i][0], features)
 
     def rounds(self) -> Iterator[list[int]]:
         """Yield the positions to compute: one of each content, then copies of which the first was unreadable."""
@@ -136,8 +162,8 @@ class _Pass:
         for position, row in zip(positions.tolist(), features, strict=True):
             self._set(position, row)
             key = self._keys[position]
-            if self._store is not None and key is not None:
-                self._store.put(key, row)
+            if key is not None:
+                self._shelf.put(key, row)
         self._computed += len(positions)
 
     def fail(self, failed: Sequence[tuple[int, str]]) -> None:
@@ -150,14 +176,14 @@ class _Pass:
         """Return all that was found."""
         rows = np.flatnonzero(self._done)
         return Features(
-            values=self._values if self._done.all() else self._values[rows],
+            values=take(self._values, rows),
             rows=rows.astype(np.int64),
             failed=tuple(sorted(self._failed.items())),
             computed=self._computed,
             from_store=len(rows) - self._computed,
         )
 
-    def _set(self, position: int, features: NDArray[np.float32]) -> None:
+    def _set(self, position: int, features: Numbers) -> None:
         self._values[position] = features
         self._done[position] = True
         if self._bar is not None:

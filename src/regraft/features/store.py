@@ -40,6 +40,9 @@ class FeatureStore(Protocol):
     def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
         """Yield (position in ``keys``, features) for those that are there, in any order, few at a time in memory."""
 
+    def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
+        """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
+
     def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
         """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
 
@@ -65,6 +68,10 @@ class MemoryStore:
         for position, key in enumerate(keys):
             if key in self._features:
                 yield position, self._features[key]
+
+    def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
+        """Return the positions in ``keys`` of those that are not there."""
+        return [position for position, key in enumerate(keys) if key not in self._features]
 
     def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
         """Keep a copy of ``features`` under ``key``."""

@@ -91,6 +91,12 @@ class StoreFile:
                     found.append((key, used if isinstance(used, int) else 0, unpack(key, data)))
         return found
 
+    def among(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of ``keys`` that are there, damaged or not."""
+        query = "SELECT count(*) FROM entries WHERE key = ?"
+        with self._transaction("DEFERRED"):
+            return {key for key in keys if self._db.execute(query, (key,)).fetchone()[0]}
+
     def write(self, items: Iterable[tuple[bytes, Numbers]], kind: str, now: int) -> None:
         """Keep each of ``items`` in place of what was there under its key."""
         with self._transaction():

@@ -125,7 +125,7 @@ def check_problem(
     Raises:
         ValueError: shapes or values that cannot be.
     """
-    features, labels = np.asarray(X), np.asarray(y)
+    features, labels = np.asanyarray(X), np.asarray(y)
     if features.ndim != 2 or not np.issubdtype(features.dtype, np.floating):
         raise ValueError(f"X must be floating and of shape (n, d), not {features.dtype} of shape {features.shape}")
     if labels.shape != (len(features),) or not np.issubdtype(labels.dtype, np.integer):

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
-from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.measure.intervals import proportion
 from regraft.measure.paired import accuracy_difference
@@ -28,8 +27,7 @@ def effect_of_decisions(job: Job) -> dict[str, Any] | None:
         return None
     after = job.photos.usable
     dropped = [entry for entry in job.photos.manifest.entries if entry.name in labels and entry.status != "ok"]
-    engine = EagerEngine(job.backbone, device=job.device)
-    found = extract(dropped, job.backbone, engine, job.store, workers=job.workers)
+    found = extract(dropped, job.backbone, job.engine, job.store, workers=job.workers)
     before = [*after, *(dropped[int(row)] for row in found.rows)]
     features = np.concatenate([job.features(after), found.values])
     classes = sorted({labels.get(entry.name, entry.label) for entry in before} | {entry.label for entry in after})

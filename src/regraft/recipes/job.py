@@ -15,9 +15,11 @@ from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
 from regraft.disk.atomic import write_json
 from regraft.errors import ModelFileError
-from regraft.features.engine import EagerEngine
+from regraft.features.disk_store import DiskStore
+from regraft.features.engine import EagerEngine, Engine
 from regraft.features.extract import extract
-from regraft.features.store import FeatureStore, MemoryStore
+from regraft.features.store import FeatureStore
+from regraft.features.table import take
 from regraft.models.backbone import Backbone
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.photos import Photos, divide, say_aside
@@ -41,7 +43,7 @@ class Job:
     backbone: Backbone
     device: torch.device
     started: float
-    store: FeatureStore = field(default_factory=MemoryStore)
+    store: FeatureStore = field(default_factory=DiskStore)
     choices: dict[str, bool | int | float | str] = field(default_factory=dict)
     own_callbacks: Sequence[Any] = ()
     """The user's own callbacks, in the order of the options."""
@@ -52,6 +54,14 @@ class Job:
     lock: RunLock | None = None
     """Keeps other processes out of the run folder."""
     _told: set[str] = field(default_factory=set)
+    _engine: Engine | None = None
+    _table: NDArray[np.float32] | None = None
+    _rows: dict[str, int] = field(default_factory=dict)
+    """Where in the table the features of a photo are, by its content: they are held once."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.store, DiskStore):
+            self.store.warn = self.screen.warn
 
     @property
     def workers(self) -> int:
@@ -135,10 +145,23 @@ class Job:
 
         Photos must be decodable: `first_pass` has put the others aside.
         """
-        engine = EagerEngine(self.backbone, device=self.device)
-        found = extract(entries, self.backbone, engine, self.store, workers=self.workers)
+        rows = [self._rows.get(entry.content, -1) for entry in entries]
+        if self._table is not None and min(rows, default=0) >= 0:
+            return take(self._table, np.array(rows, dtype=np.int64))
+        found = extract(entries, self.backbone, self.engine, self.store, workers=self.workers)
         assert not found.failed, f"decoded before, but not now: {found.failed}"
         return found.values
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the frozen backbone, the same throughout a run."""
+        if self._engine is None:
+            self._engine = EagerEngine(self.backbone, device=self.device)
+        return self._engine
+
+    def hold(self, entries: Sequence[Entry], values: NDArray[np.float32]) -> None:
+        """Hold the features of ``entries``, shape (n, D), for `features` to take from."""
+        self._table, self._rows = values, {entry.content: row for row, entry in enumerate(entries)}
 
 
 def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = None) -> None:
@@ -152,11 +175,12 @@ def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = Non
         PhotosError: too little is left.
     """
     entries = job.photos.usable
-    engine = EagerEngine(job.backbone, device=job.device)
+    engine = job.engine
     begun = time.monotonic()
     with job.screen.progress("features", len(entries)) as bar:
         found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
+    job.hold([entries[row] for row in found.rows], found.values)
     job.note(
         "features", photos=found.computed, from_store=found.from_store, seconds=round(spent, 2), engine=engine.numerics
     )

@@ -1,0 +1,89 @@
+"""What is frozen is computed once, ever: another run takes it from the store."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import safetensors.torch
+from PIL import Image
+
+from making import make_photos
+from regraft.features.engine import EagerEngine
+from regraft.recipes.train import train
+from regraft.screen import QuietScreen
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return make_photos(tmp_path / "photos", {"ash": 30, "birch": 30, "cedar": 30})
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """Counts the photos that go through the network."""
+    seen: list[int] = []
+    plain = EagerEngine.run
+    monkeypatch.setattr(EagerEngine, "run", lambda self, pixels: seen.append(len(pixels)) or plain(self, pixels))
+
+    def since() -> int:
+        total = sum(seen)
+        seen.clear()
+        return total
+
+    return since
+
+
+def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passes, tmp_path_factory):
+    runs = iter(range(100))
+
+    def go(**options):
+        return train(photos, out=tmp_path / f"run{next(runs)}", screen=QuietScreen(), **{**tiny, **options})
+
+    first = go(recipe="linear-probe")
+    assert passes() == 90
+    again = go(recipe="linear-probe")
+    assert passes() == 0
+    assert (first.folder / "model.safetensors").read_bytes() == (again.folder / "model.safetensors").read_bytes()
+    go(recipe="feature-extraction", epochs=1)
+    go(recipe="feature-extraction", epochs=1, seed=5)
+    go(recipe="feature-extraction", epochs=1, split_seed=7, split="60/20/20")
+    go(recipe="linear-probe", class_weight="balanced")
+    assert passes() == 0
+    (photos / "ash").rename(photos / "oak")
+    shutil.move(photos / "birch" / "photo 003.png", photos / "cedar" / "another name.png")
+    go(recipe="linear-probe")
+    assert passes() == 0
+    one_more(photos / "birch" / "new.png", 1)
+    go(recipe="linear-probe")
+    assert passes() == 1
+    one_more(photos / "birch" / "photo 004.png", 2)
+    go(recipe="linear-probe")
+    assert passes() == 1
+    go(recipe="linear-probe", size=48)
+    assert passes() == 91
+    state = safetensors.torch.load_file(tiny["weights"])
+    state[next(name for name, tensor in state.items() if tensor.is_floating_point())] *= 1.01
+    safetensors.torch.save_file(state, tmp_path / "other.safetensors")
+    go(recipe="linear-probe", weights=tmp_path / "other.safetensors")
+    assert passes() == 91
+
+
+def one_more(path, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (48, 48, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(path)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(photos, tiny, tmp_path, monkeypatch, passes, capsys):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "file"))
+    run = train(photos, out=tmp_path / "run", recipe="linear-probe", screen=QuietScreen(), **tiny)
+    assert run.accuracy > 0.5
+    assert passes() == 90
+    assert capsys.readouterr().err.count("the store of features") == 1
