@@ -14,7 +14,9 @@ from regraft.cli.main import regraft as program
 from regraft.recipes.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("backbones", "check", "completion", "demo", "evaluate", "lr", "predict", "resume", "sample", "train")
+COMMANDS = (
+    "backbones", "cache", "check", "completion", "demo", "evaluate", "lr", "predict", "resume", "sample", "train",
+)  # fmt: skip
 HEAVY = ("torch", "numpy", "PIL", "timm", "sklearn", "pydantic", "yaml", "rich", "safetensors", "scipy")
 
 

@@ -13,6 +13,7 @@ import cloup
 from regraft._version import __version__
 from regraft.cli import ending, streams
 from regraft.cli.backbones import backbones
+from regraft.cli.cache import cache
 from regraft.cli.check import check
 from regraft.cli.completion import completion
 from regraft.cli.demo import demo
@@ -49,7 +50,7 @@ class _Commands(cloup.Group):
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
-        cloup.Section("Look around", [backbones, completion]),
+        cloup.Section("Look around", [backbones, cache, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",
 )

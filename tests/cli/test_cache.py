@@ -1,0 +1,64 @@
+"""`regraft cache` shows, verifies, prunes and clears what earlier runs computed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from regraft.features.disk_store import DiskStore
+
+
+def fill(n: int, kind: str) -> None:
+    rows = np.random.default_rng(len(kind)).standard_normal((n, 1280)).astype(np.float32)
+    DiskStore().put_many(
+        [(hashlib.sha256(f"{kind} {i}".encode()).hexdigest(), row) for i, row in enumerate(rows)], kind
+    )
+
+
+def facts(regraft, *arguments) -> dict:
+    return json.loads(regraft("cache", *arguments, "--json").out)
+
+
+def test_an_empty_cache_is_shown(regraft, tmp_path):
+    said = regraft("cache")
+    assert said.code == 0 and str(tmp_path / "cache" / "features") in said.out
+    assert facts(regraft)["entries"] == 0
+    assert regraft("cache", "clear").code == regraft("cache", "verify").code == regraft("cache", "prune").code == 0
+
+
+def test_what_is_kept_is_shown_by_kind(regraft):
+    fill(300, "net · plain · eager fp32")
+    fill(100, "other net · plain · eager bf16")
+    said = regraft("cache").out
+    assert "entries  400" in said
+    assert "net · plain · eager fp32            300    1.5 MB  today" in said
+    found = facts(regraft)
+    assert [kind["entries"] for kind in found["kinds"]] == [300, 100]
+    assert found["bytes"] < found["bound"]
+    assert regraft("cache", "-q").out == ""
+
+
+def test_pruning_verifying_and_clearing(regraft):
+    fill(300, "old")
+    assert facts(regraft, "verify").items() >= {"sound": 300, "damaged": 0}.items()
+    assert "0 entries" in regraft("cache", "prune", "--older-than", "30").out
+    found = facts(regraft, "prune", "--max", "0.5MB")
+    assert found["removed"] > 200 and found["bytes"] <= 500_000 and found["freed"] > 10**6
+    assert "entries" in regraft("cache", "clear").out
+    assert facts(regraft)["entries"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prune", "--max", "much"], "expected a size such as 500MB or 2GB, found 'much'"),
+        (["clear", "--max", "2GB"], "--max and --older-than belong to prune, not to clear"),
+        (["vanish"], "vanish"),
+    ],
+)
+def test_mistakes_are_one_message(regraft, arguments, message):
+    said = regraft("cache", *arguments)
+    assert said.code == 2 and message in said.one_message()
