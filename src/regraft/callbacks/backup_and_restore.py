@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from regraft.callbacks.callback import Callback, Logs
+from regraft.disk.atomic import make_folder
 from regraft.errors import ModelFileError, TrainingError
 
 
@@ -98,7 +99,7 @@ class BackupAndRestore(Callback):
             self.backup_dir.rmdir()
 
     def _keep(self) -> None:
-        self.backup_dir.mkdir(parents=True, exist_ok=True)
+        make_folder(self.backup_dir)
         latest = self.backup_dir / self.LATEST
         if self.double_checkpoint and latest.exists():
             os.replace(latest, self.backup_dir / self.PREVIOUS)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from regraft.disk.atomic import flush_folder
 from regraft.disk.growing import cut, durable_size
 
 MOST_IMAGES = 64  # of one weight
@@ -79,6 +80,8 @@ def durable_sizes(folder: Path, others: Collection[str]) -> dict[str, int]:
         if name not in others:
             with (folder / name).open("rb+") as file:
                 sizes[name] = durable_size(file)
+    flush_folder(folder)
+    flush_folder(folder.parent)
     return sizes
 
 

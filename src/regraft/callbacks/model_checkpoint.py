@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from regraft.callbacks.callback import Logs, reject_unknown
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
+from regraft.disk.atomic import make_folder
 from regraft.errors import TrainingError, did_you_mean
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
@@ -144,7 +145,7 @@ class ModelCheckpoint(MonitorCallback):
             self.say(f"Epoch {epoch + 1}: finished saving model to {path}")
 
     def _write(self, path: str) -> None:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        make_folder(Path(path).parent)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:

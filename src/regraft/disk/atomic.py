@@ -36,11 +36,23 @@ def atomic(path: Path | str) -> Iterator[Path]:
         _flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         os.replace(temporary, target)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those that it lies in, all of which are there after a power cut too.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    missing = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    for one in reversed(missing):
+        flush_folder(one.parent)
 
 
 def sweep(folder: Path) -> None:
@@ -81,7 +93,8 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Bring the names in ``folder`` to the disk: files that were made in it, renamed or removed."""
     with contextlib.suppress(OSError):  # Windows cannot open a folder; there the rename itself is durable
         handle = os.open(folder, os.O_RDONLY)
         try:

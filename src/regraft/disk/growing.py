@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, Any
+
+from regraft.disk.atomic import flush_folder
 
 
 def durable_size(file: IO[Any]) -> int:
-    """Bring what was written to ``file`` to the disk and return its size in bytes.
+    """Bring what was written to ``file`` to the disk, and its name, and return its size in bytes.
 
     Raises:
         OSError: the disk is full.
     """
     file.flush()
     os.fsync(file.fileno())
+    flush_folder(Path(file.name).parent)
     return os.fstat(file.fileno()).st_size
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from regraft.disk.atomic import make_folder
 from regraft.errors import SnapshotError
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.config import RecipeName, TrainConfig, resolve
@@ -81,8 +82,8 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
 def _trained(job: Job) -> Run:
     look(job)
     outcome = RECIPES[job.config.recipe](job)
-    job.folder.path.mkdir(parents=True, exist_ok=True)  # whoever removed it cannot have meant the result
     try:
+        make_folder(job.folder.path)  # whoever removed it cannot have meant the result
         metrics = finish(job, outcome)
     except OSError as error:
         raise rescued(job, outcome, error) from error

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from regraft.disk.atomic import write_json
+from regraft.disk.atomic import flush_folder, make_folder, write_json
 from regraft.errors import RunFolderError
 from regraft.run.journal import Journal
 
@@ -102,7 +102,7 @@ def create(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> Ru
     if out is not None:
         return _explicit(out)
     try:
-        base.mkdir(parents=True, exist_ok=True)
+        make_folder(base)
     except OSError as error:
         raise RunFolderError(
             f"cannot make the folder {base}: {_reason(error)}\n  choose another place with -o"
@@ -132,6 +132,7 @@ def _next(base: Path, stem: str, number: int) -> RunFolder:
         path = base / f"{stem}-{number:03}"
         try:
             path.mkdir()
+            flush_folder(base)
         except FileExistsError:
             number += 1
         except OSError as error:
@@ -153,7 +154,7 @@ def _explicit(out: Path) -> RunFolder:
             f"{out} holds {what} already, and nothing there is overwritten\n  name a new folder with -o"
         )
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out)
     except OSError as error:
         raise RunFolderError(f"cannot make the run folder {out}: {_reason(error)}") from error
     if not os.access(out, os.W_OK):

@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from regraft.disk.atomic import flush_folder
+
 PROCESSES = ("start", "resume")
 """Events that a process begins its work with."""
 
@@ -23,13 +25,16 @@ class Journal:
         line = json.dumps({"event": event, "time": round(time.time(), 3), **facts}, ensure_ascii=False, default=str)
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
-            torn = _torn(handle)  # by a process that was killed, or a disk that was full
+            new = not os.fstat(handle).st_size
+            torn = not new and _torn(handle)  # by a process that was killed, or a disk that was full
             rest = (("\n" if torn else "") + line + "\n").encode("utf-8", "surrogateescape")
             while rest:
                 rest = rest[os.write(handle, rest) :]
             os.fsync(handle)
         finally:
             os.close(handle)
+        if new:
+            flush_folder(self.path.parent)
 
     def choice(self, what: str, value: Any, why: str) -> None:
         """Write down a choice that a clock or a measurement made, before it acts."""
@@ -70,9 +75,6 @@ class Journal:
 
 
 def _torn(handle: int) -> bool:
-    """Return whether the last line of a file was not written whole."""
-    size = os.fstat(handle).st_size
-    if not size:
-        return False
-    os.lseek(handle, size - 1, os.SEEK_SET)
+    """Return whether the last line of a file, which is not empty, was not written whole."""
+    os.lseek(handle, -1, os.SEEK_END)
     return os.read(handle, 1) != b"\n"

@@ -9,6 +9,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
+from regraft.disk.atomic import make_folder
 from regraft.errors import RunFolderError
 
 
@@ -32,7 +33,7 @@ class RunLock:
             RunFolderError: another process has it.
             OSError: the folder cannot be written to.
         """
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         try:
             self._lock.acquire()
         except Timeout:

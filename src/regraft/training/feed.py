@@ -49,6 +49,9 @@ class Feed:
 
         ``begun`` holds the states of all generators from just before the pass, which an order may have been drawn from.
         """
+        own = [generator.get_state() for generator in self._generators]
+        if self._pending is not None:  # not gone on with yet
+            return {**self._pending, "own": own}
         inside = self._rest is not None and self._taken > 0
         loader = self.source.state() if inside and isinstance(self.source, LoaderBatches) else None
         return {
@@ -56,7 +59,7 @@ class Feed:
             "taken": self._taken if inside else 0,
             "begun": self._begun if inside else None,
             "loader": loader,
-            "own": [generator.get_state() for generator in self._generators],
+            "own": own,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -73,6 +76,8 @@ class Feed:
         """Return the batches of pass ``number`` over the source from ``start`` on."""
         pending, self._pending = self._pending, None
         self._pass, self._taken = number, start
+        if pending is not None and start and not pending["taken"]:
+            return iter(())  # the pass had come to its end: training goes on with the validation after it
         if pending is None or not start:
             self._begun = generator_states(self.device, self._generators)
             return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
@@ -112,6 +117,8 @@ class Feed:
         self._rest = None
 
     def _some(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
+        if start >= steps or (start and self._pending is not None and not self._pending["taken"]):
+            return  # the epoch had come to its end: training goes on with the validation after it
         if self._rest is None:
             self._begin_pass()
         for number in range(start, steps):

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regraft.disk.atomic import sweep
+from regraft.disk.atomic import make_folder, sweep
 from regraft.disk.safetensors_header import HeaderError, read_header
 from regraft.errors import ModelFileError, SnapshotError, TrainingError, several
 from regraft.training.state_tree import flatten, read_with_facts, write_flat
@@ -155,7 +155,7 @@ class Snapshots:
             self._settle()
 
     def _write(self, path: Path, text: str, tensors: dict[str, Tensor], facts: dict[str, str], begun: float) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self.folder)
         write_flat(path, text, tensors, facts)
         self._cost = time.monotonic() - begun
 
