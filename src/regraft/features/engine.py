@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError
-from regraft.features.frozen import Frozen, Precision, frozen
+from regraft.features.frozen import Frozen, Precision, frozen, known_batch_size
 from regraft.models.backbone import Backbone
 
 
@@ -20,6 +20,10 @@ class Engine(Protocol):
     @property
     def batch_size(self) -> int:
         """Photos in every batch."""
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be run at once, each by another thread."""
 
     @property
     def title(self) -> str:
@@ -70,12 +74,21 @@ class EagerEngine:
         self.device = torch.device(device)
         self.precision: Precision = precision
         self._wanted = batch_size
+        self._hash = ""
         self._frozen: Frozen | None = None
 
     @property
     def batch_size(self) -> int:
         """Photos in every batch."""
-        return self._ready().batch_size
+        if self._frozen is not None:
+            return self._frozen.batch_size
+        known = known_batch_size(self.backbone, self.refresh(), self.device, self.precision, self._wanted)
+        return self._ready().batch_size if known is None else known
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be run at once: one, which all of torch's threads share."""
+        return 1
 
     @property
     def title(self) -> str:
@@ -92,7 +105,8 @@ class EagerEngine:
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
         found = self.backbone.weights_hash()
-        self._frozen = frozen(self.backbone, found, self.device, self.precision, self._wanted)
+        if found != self._hash:
+            self._hash, self._frozen = found, None
         return found
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -119,8 +133,8 @@ class EagerEngine:
 
     def _ready(self) -> Frozen:
         if self._frozen is None:
-            self.refresh()
-        assert self._frozen is not None
+            found = self._hash or self.refresh()
+            self._frozen = frozen(self.backbone, found, self.device, self.precision, self._wanted)
         return self._frozen
 
 

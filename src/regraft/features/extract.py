@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.loader import decode_in_order, load_plain
+from regraft.data.loader import Decoded, decode_in_order, load_plain
 from regraft.data.manifest import Entry
+from regraft.data.threads import in_order
 from regraft.features.engine import Engine
 from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
@@ -81,13 +83,25 @@ def extract(
                 workers=workers,
                 order=positions,
             )
-            for batch in batches:
-                if len(batch.index):
-                    pass_.keep(batch.index, engine.run(batch.pixels))
-                pass_.fail(batch.failed)
+            for index, features, failed in _through(engine, batches):
+                pass_.keep(index, features)
+                pass_.fail(failed)
     finally:
         shelf.flush()
     return pass_.features()
+
+
+_Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]
+
+
+def _through(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
+    """Yield (positions, features, failures) of each batch, in order; the next are decoded while the network runs."""
+
+    def work(batch: Decoded) -> _Done:
+        features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
+        return batch.index, features, batch.failed
+
+    return in_order(work, batches, workers=engine.streams if engine.streams > 1 else 0, ahead=engine.streams + 1)
 
 
 def keys_of(

@@ -16,16 +16,16 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import nn
 
+from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.folding import folded
 from regraft.features.invented import invented_photos
+from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
 _SMALL = 20_000_000
 """Parameters below which a network on the processor gains from a batch of more than two photos."""
-
-_KINDS = 3  # different photos in a trial batch
 
 
 @dataclass(frozen=True)
@@ -75,19 +75,45 @@ def frozen(
     for outdated in [other for other in known if other[1] != weights_hash]:
         del known[outdated]
     if settings not in known:
-        known[settings] = _alive.get(settings) or _make(backbone, device, precision, batch_size)
+        known[settings] = _alive.get(settings) or _make(backbone, weights_hash, device, precision, batch_size)
         _alive[settings] = known[settings]
     return known[settings]
 
 
-def _make(backbone: Backbone, device: torch.device, precision: Precision, batch_size: int | None) -> Frozen:
+def known_batch_size(
+    backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, wanted: int | None
+) -> int | None:
+    """Return the batch size that an earlier trial on this machine ended with, or None; nothing is made for it."""
+    if wanted == 1:
+        return 1
+    known = fact(_trial(backbone, weights_hash, device, precision, wanted))
+    return known if isinstance(known, int) else None
+
+
+def _trial(
+    backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, wanted: int | None
+) -> str:
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else machine()
+    parts = (weights_hash, backbone.spec.name, backbone.spec.preprocessing.id, device.type, precision, wanted, where)
+    return f"batch size / eager {torch.__version__} / {' / '.join(map(str, parts))}"
+
+
+def _make(
+    backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, batch_size: int | None
+) -> Frozen:
     p = backbone.spec.preprocessing
     network = folded(backbone.network, p.height, p.width).to(device)
+    known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
+    if known is not None:
+        return Frozen(network, known, precision, device)
+    photos = invented_photos(KINDS, p.height, p.width)
+    found = 1
     for size in _sizes(backbone, device) if batch_size is None else (batch_size,):
-        candidate = Frozen(network, size, precision, device)
-        if size == 1 or _place_does_not_matter(candidate, p.height, p.width):
-            return candidate
-    return Frozen(network, 1, precision, device)
+        if size == 1 or place_does_not_matter(Frozen(network, size, precision, device), photos, size):
+            found = size
+            break
+    keep_fact(_trial(backbone, weights_hash, device, precision, batch_size), found)
+    return Frozen(network, found, precision, device)
 
 
 def _sizes(backbone: Backbone, device: torch.device) -> Iterable[int]:
@@ -95,16 +121,3 @@ def _sizes(backbone: Backbone, device: torch.device) -> Iterable[int]:
     if device.type != "cpu":
         return (64, 32, 8)
     return (8, 16, 32) if backbone.spec.parameters < _SMALL else (2, 4)
-
-
-def _place_does_not_matter(candidate: Frozen, height: int, width: int) -> bool:
-    """Run the same photos at all places, beside others, and compare their features to the bit."""
-    kinds = min(_KINDS, candidate.batch_size)
-    photos = invented_photos(kinds, height, width)
-    seen: dict[int, torch.Tensor] = {}
-    for shift in range(2):
-        which = [(place + shift) % kinds for place in range(candidate.batch_size)]
-        for kind, features in zip(which, candidate(photos[which]), strict=True):
-            if not torch.equal(seen.setdefault(kind, features), features):
-                return False
-    return True

@@ -1,0 +1,146 @@
+"""What engines that compile an exported graph have in common."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.threads import default_workers
+from regraft.errors import ConfigError
+from regraft.features.facts import fact, keep_fact, machine
+from regraft.features.frozen import Precision
+from regraft.features.graphs import graph_of
+from regraft.features.invented import invented_photos
+from regraft.features.trial import KINDS, place_does_not_matter
+from regraft.models.backbone import Backbone
+
+Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+BATCH_SIZE = 8
+"""Photos in a batch: their activations fit into the caches of a processor."""
+
+
+class GraphEngine(ABC):
+    """Runs an exported graph of the frozen network on the processor.
+
+    Each batch is computed by one thread from start to end, several batches at once: no thread waits for another, and
+    their number changes no bit. Batches are padded to one shape, as those of `regraft.features.engine.EagerEngine`.
+
+    Args:
+        backbone: what gives the features; on any device.
+        precision: ``"fp32"``, or ``"bf16"`` where the engine and the processor have it.
+        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place would matter.
+
+    Raises:
+        ConfigError: an argument holds something that cannot be.
+        MissingExtraError: the engine's package is not installed.
+    """
+
+    name: ClassVar[str]
+    precisions: ClassVar[tuple[Precision, ...]]
+
+    def __init__(self, backbone: Backbone, *, precision: Precision = "fp32", batch_size: int | None = None) -> None:
+        if precision not in self.precisions:
+            raise ConfigError(f"precision: expected {' or '.join(map(repr, self.precisions))}, found {precision!r}")
+        if batch_size is not None and batch_size < 1:
+            raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
+        self.backbone, self.precision = backbone, precision
+        self._wanted, self._hash = batch_size, ""
+        self._found: tuple[int, Run] | None = None
+        self._lock = threading.Lock()
+        self.version = self._version()
+
+    @abstractmethod
+    def _version(self) -> str:
+        """Return the version of the engine's package."""
+
+    @abstractmethod
+    def _compile(self, graph: bytes) -> Run:
+        """Return what runs ``graph`` on one full batch; several threads may call it at once."""
+
+    @property
+    def title(self) -> str:
+        """What it is called for people."""
+        return f"{self.name} {self.precision}"
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be run at once."""
+        return default_workers()
+
+    @property
+    def batch_size(self) -> int:
+        """Photos in every batch."""
+        if self._found is not None:
+            return self._found[0]
+        known = fact(self._key())
+        return known if isinstance(known, int) else self._ready()[0]
+
+    @property
+    def numerics(self) -> str:
+        """Engine, versions, dtype, processor, and the fixed shape."""
+        p = self.backbone.spec.preprocessing
+        capability = torch.backends.cpu.get_cpu_capability()
+        made = f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}/{self.precision}"
+        return f"{made}/cpu {capability}/{self.batch_size}x3x{p.height}x{p.width}"
+
+    def refresh(self) -> str:
+        """Take over weights that changed since the last batch, and return their hash."""
+        found = self.backbone.weights_hash()
+        if found != self._hash:
+            self._hash, self._found = found, None
+        return found
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the features of ``pixels``, shape (b, H, W, 3), as shape (b, D); b is at most ``batch_size``.
+
+        Raises:
+            ValueError: there are more photos than ``batch_size``.
+        """
+        size, run = self._ready()
+        if len(pixels) > size:
+            raise ValueError(f"a batch holds at most {size} photos, not {len(pixels)}")
+        padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
+        padded[: len(pixels)] = pixels
+        return run(padded)[: len(pixels)]
+
+    def _key(self) -> str:
+        if not self._hash:
+            self.refresh()
+        about = (self.name, self.version, torch.__version__, self.precision, self._wanted, machine())
+        return " / ".join(map(str, ("batch size", self._hash, self.backbone.spec.preprocessing.id, *about)))
+
+    def _ready(self) -> tuple[int, Run]:
+        with self._lock:  # several threads may be the first
+            if self._found is None:
+                key = self._key()
+                known = fact(key)
+                self._found = self._make(known if isinstance(known, int) else None)
+                keep_fact(key, self._found[0])
+            return self._found
+
+    def _make(self, known: int | None) -> tuple[int, Run]:
+        p = self.backbone.spec.preprocessing
+        size = known or self._wanted or BATCH_SIZE
+        run = self._compile(graph_of(self.backbone, self._hash, size))
+        if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
+            return size, run
+        return 1, self._compile(graph_of(self.backbone, self._hash, 1))
+
+
+def cores() -> int:
+    """Return the processors that we may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _invented(height: int, width: int) -> NDArray[np.uint8]:
+    values = invented_photos(KINDS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
+    pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
+    return pixels

@@ -1,0 +1,170 @@
+"""Engines that compile a graph give the features that torch gives, the same bits in any company."""
+
+from __future__ import annotations
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.test_engine import POOL, sized
+from regraft.errors import ConfigError, MissingExtraError
+from regraft.features import graphs
+from regraft.features.engine import EagerEngine
+from regraft.features.graph_engine import GraphEngine
+from regraft.features.onnx_engine import OnnxEngine
+from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.models.zoo import build_backbone
+
+ENGINES = {
+    "onnx": (OnnxEngine, "fp32"),
+    "openvino": (OpenVinoEngine, "fp32"),
+    "openvino bf16": (OpenVinoEngine, "bf16"),
+}
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """Facts and graphs that a test leaves do not help the next."""
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def made(name: str, backbone, **options) -> GraphEngine:
+    kind, precision = ENGINES[name]
+    if kind is OpenVinoEngine:
+        pytest.importorskip("openvino")
+    return kind(backbone, precision=precision, **options)
+
+
+@cache
+def engine_of(name: str) -> GraphEngine:
+    return made(name, build_backbone(), batch_size=4)
+
+
+@cache
+def alone(name: str, photo: int) -> bytes:
+    engine = engine_of(name)
+    return engine.run(sized(engine.backbone)[photo : photo + 1]).tobytes()
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(batch=st.lists(st.integers(0, POOL - 1), min_size=1, max_size=4))
+def test_features_are_the_same_bits_in_any_company(name, batch):
+    engine = engine_of(name)
+    found = engine.run(sized(engine.backbone)[batch])
+    assert found.dtype == np.float32
+    for row, photo in zip(found, batch, strict=True):
+        assert row.tobytes() == alone(name, photo)
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_features_are_the_same_bits_from_several_threads(name):
+    engine = engine_of(name)
+    x = sized(engine.backbone)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda i: engine.run(x[i % POOL : i % POOL + 1]).tobytes(), range(24)))
+    assert all(bits == alone(name, i % POOL) for i, bits in enumerate(found))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("network", ["test_vit", "test_convnext", "test_efficientnet", "test_resnet"])
+def test_features_are_those_of_torch(name, network):
+    backbone = build_backbone(network, pretrained=False, seed=3)
+    x = sized(backbone)[:6]
+    expected = EagerEngine(backbone).run(x)
+    engine = made(name, backbone)
+    found = engine.run(x)
+    scale = np.abs(expected).max()
+    assert np.abs(found - expected).max() < (0.1 if engine.precision == "bf16" else 1e-4) * scale
+    again = engine.run(x[::-1])[::-1]
+    assert again.tobytes() == found.tobytes()
+
+
+def test_features_of_the_default_network_are_those_of_torch(lite0):
+    x = sized(lite0)[:4]
+    expected = EagerEngine(lite0).run(x)
+    for name in ENGINES:
+        found = engine_of(name).run(x)
+        cosine = (found * expected).sum(1) / np.linalg.norm(found, axis=1) / np.linalg.norm(expected, axis=1)
+        assert cosine.min() > (0.98 if name.endswith("bf16") else 0.99999)
+
+
+def test_a_graph_is_exported_once_and_a_damaged_one_again(tiny, monkeypatch):
+    exports = []
+    monkeypatch.setattr(graphs, "_export", lambda *a, plain=graphs._export: exports.append(1) or plain(*a))
+    x = sized(tiny)[:2]
+    expected = OnnxEngine(tiny).run(x)
+    assert OnnxEngine(tiny).run(x).tobytes() == expected.tobytes()
+    assert len(exports) == 1
+    (file,) = graphs.graphs()
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 16
+    file.write_bytes(data)
+    assert OnnxEngine(tiny).run(x).tobytes() == expected.tobytes()
+    assert len(exports) == 2
+    other = build_backbone("test_resnet", pretrained=False, size=32, seed=5)
+    assert OnnxEngine(other).run(x).tobytes() != expected.tobytes()
+    assert len(graphs.graphs()) == 2
+
+
+def test_old_graphs_make_room(tiny, monkeypatch):
+    monkeypatch.setattr(graphs, "_MOST", 1)
+    for size in (1, 2, 3):
+        OnnxEngine(tiny, batch_size=size).run(sized(tiny)[:1])
+    assert len(graphs.graphs()) == 1
+
+
+@pytest.mark.parametrize("what", ["the others", "only the last"])
+def test_photos_are_run_one_at_a_time_where_more_than_the_photo_matters(monkeypatch, what):
+    from features.test_engine import MATTERS
+
+    backbone = build_backbone("test_resnet", pretrained=False, size=32)
+    plain = type(backbone.network).forward
+    monkeypatch.setattr(type(backbone.network), "forward", lambda self, x: MATTERS[what](plain(self, x)))
+    assert OnnxEngine(backbone).batch_size == 1
+
+
+def test_numerics_are_known_without_compiling_again(tiny, monkeypatch):
+    first = OnnxEngine(tiny)
+    numerics = first.numerics
+    monkeypatch.setattr(OnnxEngine, "_compile", lambda self, graph: pytest.fail("compiled again"))
+    assert OnnxEngine(tiny).numerics == numerics
+    assert "onnx-runtime-" in numerics and torch.__version__ in numerics and numerics.endswith("8x3x32x32")
+
+
+def test_changed_weights_are_taken_over_on_refresh():
+    backbone = build_backbone("test_resnet", pretrained=False, size=32)
+    engine, x = OnnxEngine(backbone), sized(backbone)[:2]
+    before = engine.run(x)
+    with torch.no_grad():
+        next(backbone.network.parameters()).mul_(2)
+    assert engine.refresh() == backbone.weights_hash()
+    assert not np.array_equal(engine.run(x), before)
+
+
+def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
+    with pytest.raises(ConfigError, match="precision: expected 'fp32', found 'bf16'"):
+        OnnxEngine(tiny, precision="bf16")
+    with pytest.raises(ConfigError, match="batch size: expected a positive number, found 0"):
+        OnnxEngine(tiny, batch_size=0)
+    with pytest.raises(ValueError, match="at most 8 photos, not 9"):
+        OnnxEngine(tiny).run(sized(tiny)[:9])
+    import importlib.metadata
+
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    with pytest.raises(MissingExtraError, match=r"pip install 'regraft\[openvino\]'"):
+        OpenVinoEngine(tiny)
+
+
+def test_exporting_needs_no_further_package(tiny, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    assert len(graphs.graph_of(tiny, tiny.weights_hash(), 3)) > 10_000
