@@ -26,6 +26,14 @@ class Engine(Protocol):
         """Batches that may be run at once, each by another thread."""
 
     @property
+    def tried(self) -> bool:
+        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
+
+    @property
+    def versions(self) -> str:
+        """Of all packages that it computes with."""
+
+    @property
     def title(self) -> str:
         """What it is called for people, such as ``"eager fp32"``."""
 
@@ -82,8 +90,18 @@ class EagerEngine:
         """Photos in every batch."""
         if self._frozen is not None:
             return self._frozen.batch_size
-        known = known_batch_size(self.backbone, self.refresh(), self.device, self.precision, self._wanted)
+        known = self._known()
         return self._ready().batch_size if known is None else known
+
+    @property
+    def tried(self) -> bool:
+        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
+        return self._frozen is not None or self._known() is not None
+
+    @property
+    def versions(self) -> str:
+        """Of torch."""
+        return f"torch-{torch.__version__}"
 
     @property
     def streams(self) -> int:
@@ -100,7 +118,7 @@ class EagerEngine:
         """Engine, version of torch, dtype, processor, and the fixed shape; the number of threads is not part of it."""
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
-        return f"eager-folded/torch-{torch.__version__}/{self.precision}/{_processor(self.device)}/{shape}"
+        return f"eager-folded/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
@@ -130,6 +148,10 @@ class EagerEngine:
             pixels = padded
         features: NDArray[np.float32] = network(normalise(pixels, self.backbone.spec.preprocessing)).numpy()
         return features[:count]
+
+    def _known(self) -> int | None:
+        found = self._hash or self.refresh()
+        return known_batch_size(self.backbone, found, self.device, self.precision, self._wanted)
 
     def _ready(self) -> Frozen:
         if self._frozen is None:

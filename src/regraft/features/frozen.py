@@ -77,6 +77,7 @@ def frozen(
     if settings not in known:
         known[settings] = _alive.get(settings) or _make(backbone, weights_hash, device, precision, batch_size)
         _alive[settings] = known[settings]
+    keep_fact(_trial(backbone, weights_hash, device, precision, batch_size), known[settings].batch_size)
     return known[settings]
 
 
@@ -112,7 +113,6 @@ def _make(
         if size == 1 or place_does_not_matter(Frozen(network, size, precision, device), photos, size):
             found = size
             break
-    keep_fact(_trial(backbone, weights_hash, device, precision, batch_size), found)
     return Frozen(network, found, precision, device)
 
 

@@ -80,16 +80,25 @@ class GraphEngine(ABC):
         """Photos in every batch."""
         if self._found is not None:
             return self._found[0]
-        known = fact(self._key())
-        return known if isinstance(known, int) else self._ready()[0]
+        known = self._known()
+        return self._ready()[0] if known is None else known
+
+    @property
+    def tried(self) -> bool:
+        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
+        return self._found is not None or self._known() is not None
+
+    @property
+    def versions(self) -> str:
+        """Of the engine and of torch, which exports the graph."""
+        return f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}"
 
     @property
     def numerics(self) -> str:
         """Engine, versions, dtype, processor, and the fixed shape."""
         p = self.backbone.spec.preprocessing
         capability = torch.backends.cpu.get_cpu_capability()
-        made = f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}/{self.precision}"
-        return f"{made}/cpu {capability}/{self.batch_size}x3x{p.height}x{p.width}"
+        return f"{self.versions}/{self.precision}/cpu {capability}/{self.batch_size}x3x{p.height}x{p.width}"
 
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
@@ -114,16 +123,18 @@ class GraphEngine(ABC):
     def _key(self) -> str:
         if not self._hash:
             self.refresh()
-        about = (self.name, self.version, torch.__version__, self.precision, self._wanted, machine())
+        about = (self.versions, self.precision, self._wanted, machine())
         return " / ".join(map(str, ("batch size", self._hash, self.backbone.spec.preprocessing.id, *about)))
+
+    def _known(self) -> int | None:
+        known = fact(self._key())
+        return known if isinstance(known, int) and known > 0 else None
 
     def _ready(self) -> tuple[int, Run]:
         with self._lock:  # several threads may be the first
             if self._found is None:
-                key = self._key()
-                known = fact(key)
-                self._found = self._make(known if isinstance(known, int) else None)
-                keep_fact(key, self._found[0])
+                self._found = self._make(self._known())
+                keep_fact(self._key(), self._found[0])
             return self._found
 
     def _make(self, known: int | None) -> tuple[int, Run]:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
 from regraft.disk.atomic import write_json
-from regraft.errors import ModelFileError
+from regraft.errors import ConfigError, MissingExtraError, ModelFileError
+from regraft.features.choose import REFERENCE, choose_engine, engine_called
 from regraft.features.disk_store import DiskStore
-from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine import Engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.features.table import take
@@ -156,8 +157,18 @@ class Job:
     def engine(self) -> Engine:
         """What runs the frozen backbone, the same throughout a run."""
         if self._engine is None:
-            self._engine = EagerEngine(self.backbone, device=self.device)
+            title = self.choose("engine", "soonest done, set-up included", self._soonest)
+            try:
+                self._engine = engine_called(title, self.backbone, self.device)
+            except (ConfigError, MissingExtraError) as error:  # a run is repeated on another machine
+                self.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
+                self._engine = engine_called(REFERENCE, self.backbone, self.device)
         return self._engine
+
+    def _soonest(self) -> str:
+        entries, bf16 = self.photos.usable, self.config.precision != "fp32"
+        chosen = choose_engine(self.backbone, entries, self.store, device=self.device, workers=self.workers, bf16=bf16)
+        return chosen.title
 
     def hold(self, entries: Sequence[Entry], values: NDArray[np.float32]) -> None:
         """Hold the features of ``entries``, shape (n, D), for `features` to take from."""
@@ -192,5 +203,7 @@ def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = Non
             job.screen.warn(note)
     speed = found.computed / max(spent, 1e-9)
     job.screen.line(
-        "features", f"{found.computed:,} photos · {speed:,.0f} photos/s · {found.from_store:,} from the store"
+        "features",
+        f"{found.computed:,} photos · {speed:,.0f} photos/s · {found.from_store:,} from the store",
+        f"({engine.title})",
     )

@@ -1,0 +1,193 @@
+"""Which engine runs a frozen network: the one that is done soonest, its set-up included.
+
+A small folder is done before a faster engine is ready. What each costs is estimated from the processor until
+``regraft tune`` has measured it. An engine is certified before its first use with a network on a machine: on real
+photos its features must point where those of torch in single precision do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.loader import decode_in_order, load_plain
+from regraft.data.manifest import Entry
+from regraft.errors import ConfigError, did_you_mean
+from regraft.features.costs import certify_seconds, photos_per_second, setup_seconds
+from regraft.features.engine import EagerEngine, Engine
+from regraft.features.extract import keys_of
+from regraft.features.facts import fact, keep_fact, machine
+from regraft.features.onnx_engine import OnnxEngine
+from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.features.store import FeatureStore
+from regraft.models.backbone import Backbone
+
+REFERENCE = "eager fp32"
+"""Torch in single precision: it needs no certificate."""
+
+COSINE = 0.999
+"""Cosine to the reference that the features of each photo must reach."""
+
+PHOTOS = 16
+"""Real photos that an engine is certified on."""
+
+_ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
+    REFERENCE: lambda backbone, device: EagerEngine(backbone, device=device),
+    "eager bf16": lambda backbone, device: EagerEngine(backbone, device=device, precision="bf16"),
+    "ONNX Runtime fp32": lambda backbone, _: OnnxEngine(backbone),
+    "OpenVINO fp32": lambda backbone, _: OpenVinoEngine(backbone),
+    "OpenVINO bf16": lambda backbone, _: OpenVinoEngine(backbone, precision="bf16"),
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it was chosen."""
+
+    title: str
+    why: str
+
+
+def engine_called(title: str, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
+    """Return the engine called ``title``, such as ``"ONNX Runtime fp32"``; nothing is made ready yet.
+
+    Raises:
+        ConfigError: there is none of that name.
+        MissingExtraError: its package is not installed.
+    """
+    if title not in _ENGINES:
+        raise ConfigError(f"no engine is called {title!r}{did_you_mean(title, _ENGINES)}")
+    return _ENGINES[title](backbone, torch.device(device))
+
+
+def choose_engine(
+    backbone: Backbone,
+    entries: Sequence[Entry],
+    store: FeatureStore,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    bf16: bool = True,
+) -> Choice:
+    """Return the engine that has the features of ``entries`` soonest.
+
+    Args:
+        backbone: what it runs.
+        entries: the photos.
+        store: what is in it need not be computed.
+        device: where the network may run; anything but a processor is torch's own.
+        workers: threads that decode the photos of the certification.
+        bf16: whether bfloat16 may be used.
+    """
+    if torch.device(device).type != "cpu":
+        return Choice(REFERENCE, f"torch is what runs on {device}")
+    weights = backbone.weights_hash()
+    costs: list[tuple[float, int, str, Engine]] = []
+    for rank, title in enumerate(candidates(bf16=bf16)):
+        engine = engine_called(title, backbone)
+        verdict = certificate(engine, backbone, weights)
+        hopeless = len(entries) < PHOTOS if verdict is None else verdict < COSINE
+        if title != REFERENCE and hopeless:
+            continue
+        missing = _missing(engine, backbone, weights, entries, store)
+        if not missing and entries and (title == REFERENCE or verdict is not None):
+            return Choice(title, "it has computed all of them before")
+        cost = setup_seconds(engine, backbone, weights) + missing / photos_per_second(title, backbone)
+        cost += certify_seconds(engine, backbone, weights) if title != REFERENCE and verdict is None else 0.0
+        costs.append((cost, rank, title, engine))
+    for cost, _, title, engine in sorted(costs, key=lambda c: c[:2]):
+        if title == REFERENCE or _certified(engine, backbone, weights, entries, workers):
+            return Choice(title, f"{len(entries):,} photos in about {cost:.1f} s, set-up included")
+    return Choice(REFERENCE, "no other is certified")
+
+
+def candidates(*, bf16: bool = True) -> list[str]:
+    """Return the engines that can run here; of those that cost the same the first is taken."""
+    found = []
+    for title in _ENGINES:
+        if title.endswith("bf16") and not (bf16 and has_bf16()):
+            continue
+        if title.startswith("OpenVINO") and not _installed("openvino"):
+            continue
+        if title.startswith("ONNX") and not _installed("onnxruntime"):
+            continue
+        found.append(title)
+    return found
+
+
+def has_bf16() -> bool:
+    """Return whether the processor computes in bfloat16 faster than in single precision."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+
+
+def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
+    """Return the least cosine to the reference that was found for ``engine`` here, or None if it was not tried."""
+    known = fact(_certificate_key(engine, backbone, weights_hash))
+    return float(known) if isinstance(known, (int, float)) else None
+
+
+def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> float:
+    """Return the least cosine between the features of ``engine`` and those of the reference, and keep it.
+
+    Args:
+        engine: what is to be certified; one that cannot run the network gets 0.
+        backbone: the network.
+        pixels: of real photos, shape (n, H, W, 3), uint8.
+    """
+    weights = backbone.weights_hash()
+    expected = _all(EagerEngine(backbone), pixels)
+    try:
+        found = _all(engine, pixels)
+        lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+        cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
+    except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
+        cosine = 0.0
+    cosine = cosine if np.isfinite(cosine) else 0.0
+    keep_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
+    return cosine
+
+
+def _certified(
+    engine: Engine, backbone: Backbone, weights_hash: str, entries: Sequence[Entry], workers: int | None
+) -> bool:
+    verdict = certificate(engine, backbone, weights_hash)
+    if verdict is None:
+        pixels = real_photos(entries, backbone, workers)
+        verdict = certify(engine, backbone, pixels) if len(pixels) >= PHOTOS // 2 else 0.0
+    return verdict >= COSINE
+
+
+def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of up to `PHOTOS` photos that can be decoded, chosen by their content: (n, H, W, 3), uint8."""
+    p = backbone.spec.preprocessing
+    some = sorted(entries, key=lambda entry: entry.content)[:PHOTOS]
+    batches = decode_in_order(some, lambda entry: load_plain(entry, p), batch_size=PHOTOS, workers=workers)
+    return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
+
+
+def _missing(engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore) -> int:
+    if not engine.tried:  # it has never run here
+        return len(entries)
+    keys = [key for key in keys_of(entries, backbone, weights, engine.numerics) if key is not None]
+    return len(store.missing(keys)) + len(entries) - len(keys)
+
+
+def _all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    size = engine.batch_size
+    return np.concatenate([engine.run(pixels[i : i + size]) for i in range(0, len(pixels), size)])
+
+
+def _certificate_key(engine: Engine, backbone: Backbone, weights_hash: str) -> str:
+    network = f"{weights_hash} / {backbone.spec.preprocessing.id}"
+    return f"cosine / {engine.title} / {engine.versions} / {network} / {machine()}"
+
+
+def _installed(package: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None

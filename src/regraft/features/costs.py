@@ -1,0 +1,75 @@
+"""What engines cost: measured where `regraft tune` has been, else estimated.
+
+The estimates are ratios that were measured on processors with AVX-512 and bfloat16; a wrong one costs time, never
+another result than the engine that is chosen gives.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from regraft.data.threads import default_workers
+from regraft.features.engine import Engine
+from regraft.features.facts import fact, keep_fact, machine
+from regraft.features.graphs import has_graph
+from regraft.models.backbone import Backbone
+
+_TO_EAGER = {"eager bf16": 1.6, "ONNX Runtime fp32": 1.3, "OpenVINO fp32": 1.1, "OpenVINO bf16": 2.3}
+_WITH_TILES = {"eager bf16": 2.5, "OpenVINO bf16": 4.0}  # Intel's AMX
+_CORE = 75.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
+_PARAMETERS, _PIXELS = 4.7e6, 224 * 224
+
+_IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, compiling included
+_EXPORT = 0.4
+_TRIAL = 16  # photos through the network until the batch size is found
+_FOLD = 8  # likewise until the normalisations are folded, and that is checked
+_CERTIFIED_ON = 16
+
+
+def photos_per_second(title: str, backbone: Backbone) -> float:
+    """Return how many photos an engine runs in a second when nothing else is done."""
+    known = measured_speed(title, backbone)
+    if known is not None:
+        return known
+    base = measured_speed("eager fp32", backbone)
+    if base is None:
+        p = backbone.spec.preprocessing
+        work = backbone.spec.parameters / _PARAMETERS * (p.height * p.width) / _PIXELS
+        base = _CORE * min(default_workers(), 8) / max(work, 0.01)
+    tiles = bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
+    return base * ((_WITH_TILES if tiles else {}).get(title) or _TO_EAGER.get(title, 1.0))
+
+
+def setup_seconds(engine: Engine, backbone: Backbone, weights_hash: str) -> float:
+    """Return how long it takes until ``engine`` runs its first batch."""
+    speed, reference = photos_per_second(engine.title, backbone), photos_per_second("eager fp32", backbone)
+    fold = 0.1 + _FOLD / reference
+    trial = 0.0 if engine.tried else _TRIAL / speed
+    for name, seconds in _IMPORT.items():
+        if engine.title.startswith(name):
+            made = engine.tried and has_graph(backbone, weights_hash, engine.batch_size)
+            return seconds + trial + (0.0 if made else fold + _EXPORT)
+    return fold + trial
+
+
+def certify_seconds(engine: Engine, backbone: Backbone, weights_hash: str) -> float:
+    """Return how long the certification of ``engine`` takes, its own set-up aside."""
+    reference = photos_per_second("eager fp32", backbone)
+    own = 0.1 + (_FOLD + _TRIAL) / reference  # the reference must be made ready too
+    return own + _CERTIFIED_ON / reference + _CERTIFIED_ON / photos_per_second(engine.title, backbone)
+
+
+def measured_speed(title: str, backbone: Backbone) -> float | None:
+    """Return the photos/s that `regraft tune` found for an engine on this machine, or None."""
+    known = fact(_key(title, backbone))
+    return float(known) if isinstance(known, (int, float)) and known > 0 else None
+
+
+def keep_speed(title: str, backbone: Backbone, speed: float) -> None:
+    """Keep a measurement."""
+    keep_fact(_key(title, backbone), round(speed, 2))
+
+
+def _key(title: str, backbone: Backbone) -> str:
+    p = backbone.spec.preprocessing
+    return f"photos/s / {title} / {torch.__version__} / {backbone.spec.name} / {p.height}x{p.width} / {machine()}"

@@ -1,0 +1,138 @@
+"""The engine that is done soonest is chosen, certified on real photos before it is used."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from making import make_photos
+from regraft.data.manifest import Entry
+from regraft.errors import ConfigError
+from regraft.features import choose, costs, facts
+from regraft.features.choose import REFERENCE, certificate, certify, choose_engine, engine_called, real_photos
+from regraft.features.extract import extract
+from regraft.features.onnx_engine import OnnxEngine
+from regraft.features.store import MemoryStore
+
+ONNX = "ONNX Runtime fp32"
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def entries(tmp_path) -> list[Entry]:
+    files = sorted(make_photos(tmp_path / "photos", {"a": 12, "b": 12}, size=40).rglob("*.png"))
+    return [
+        Entry(f.name, f, hashlib.sha256(f.read_bytes()).hexdigest(), "a", None, None, "ok", "", None) for f in files
+    ]
+
+
+@pytest.fixture
+def speeds(monkeypatch, tiny):
+    """Sets what engines are said to reach; the others are not there."""
+
+    def say(**given: float) -> None:
+        names = {"onnx": ONNX, "eager": REFERENCE, "bf16": "eager bf16"}
+        monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: [names[name] for name in given])
+        for name, speed in given.items():
+            costs.keep_speed(names[name], tiny, speed)
+
+    return say
+
+
+def test_few_photos_start_at_once_and_many_take_the_fastest(entries, tiny, speeds):
+    speeds(eager=100, onnx=200)
+    assert choose_engine(tiny, entries, MemoryStore()).title == REFERENCE
+    assert choose_engine(tiny, entries * 100, MemoryStore()).title == ONNX
+    assert certificate(OnnxEngine(tiny), tiny, tiny.weights_hash()) > 0.99999
+    assert facts.fact("nothing") is None
+
+
+def test_what_an_engine_has_computed_is_taken_from_the_store(entries, tiny, speeds):
+    speeds(eager=100, onnx=200)
+    store = MemoryStore()
+    extract(entries, tiny, engine_called(REFERENCE, tiny), store)
+    many = entries * 100  # the same photos: nothing is missing
+    assert choose_engine(tiny, many, store).title == REFERENCE
+    assert choose_engine(tiny, many, store).why == "it has computed all of them before"
+    certify(OnnxEngine(tiny), tiny, real_photos(entries, tiny))
+    other = MemoryStore()
+    extract(entries, tiny, engine_called(ONNX, tiny), other)
+    assert choose_engine(tiny, entries, other).title == ONNX
+
+
+def test_an_engine_that_is_not_certified_is_not_used(entries, tiny, speeds, monkeypatch):
+    speeds(eager=100, onnx=200)
+    calls = []
+
+    def wrong(self, pixels, plain=OnnxEngine.run):
+        calls.append(1)
+        return plain(self, pixels)[:, ::-1].copy()
+
+    monkeypatch.setattr(OnnxEngine, "run", wrong)
+    for _ in range(2):
+        assert choose_engine(tiny, entries * 100, MemoryStore()).title == REFERENCE
+        assert 1 <= len(calls) <= 2  # tried once, then known
+    assert certificate(OnnxEngine(tiny), tiny, tiny.weights_hash()) < 0.9
+
+
+def test_an_engine_that_cannot_run_the_network_is_not_used(entries, tiny, speeds, monkeypatch):
+    speeds(eager=100, onnx=200)
+    monkeypatch.setattr(OnnxEngine, "_compile", lambda self, graph: (_ for _ in ()).throw(NotImplementedError("an op")))
+    assert choose_engine(tiny, entries * 100, MemoryStore()).title == REFERENCE
+
+
+def test_bfloat16_is_not_used_where_single_precision_was_asked_for(monkeypatch):
+    monkeypatch.setattr(choose, "has_bf16", lambda: True)
+    assert "eager bf16" in choose.candidates()
+    assert not any(title.endswith("bf16") for title in choose.candidates(bf16=False))
+    monkeypatch.setattr(choose, "has_bf16", lambda: False)
+    assert not any(title.endswith("bf16") for title in choose.candidates())
+
+
+def test_too_few_photos_certify_nothing(entries, tiny, speeds):
+    speeds(eager=1, onnx=1e6)
+    assert choose_engine(tiny, entries[:10], MemoryStore()).title == REFERENCE
+    for entry in entries[:20]:
+        entry.path.write_bytes(b"damaged")
+    assert choose_engine(tiny, entries, MemoryStore()).title == REFERENCE
+
+
+def test_estimates_order_engines_by_size_of_the_work(lite0, monkeypatch):
+    monkeypatch.setattr(choose, "has_bf16", lambda: True)
+    speed = {title: costs.photos_per_second(title, lite0) for title in choose.candidates()}
+    assert speed[ONNX] > speed[REFERENCE] > 10
+    costs.keep_speed(REFERENCE, lite0, 10.0)
+    assert costs.photos_per_second(REFERENCE, lite0) == 10.0
+    assert costs.photos_per_second(ONNX, lite0) == pytest.approx(13.0)
+
+
+def test_an_unknown_engine_is_named(tiny):
+    with pytest.raises(ConfigError, match="no engine is called 'ONNX Runtime'; did you mean 'ONNX Runtime fp32'"):
+        engine_called("ONNX Runtime", tiny)
+
+
+def test_facts_survive_damage_and_places_that_cannot_be_written(tmp_path, monkeypatch):
+    facts.keep_fact("a", 1)
+    facts.keep_fact("b", {"c": [1.5]})
+    assert facts.fact("a") == 1 and facts.fact("b") == {"c": [1.5]}
+    file = tmp_path / "cache" / "engines.json"
+    file.write_bytes(file.read_bytes().replace(b"1.5", b"1.6"))
+    assert facts.fact("a") is None
+    monkeypatch.setenv("REGRAFT_CACHE", str(file))
+    facts.keep_fact("a", 1)
+    assert facts.fact("a") is None
+
+
+@pytest.mark.parametrize("title", [ONNX, "eager bf16"])
+@pytest.mark.parametrize("workers", [0, 3])
+def test_extraction_gives_the_same_bits_in_any_order_with_any_engine(entries, tiny, title, workers):
+    expected = extract(entries, tiny, engine_called(title, tiny), workers=1).values
+    order = np.random.default_rng(0).permutation(len(entries))
+    found = extract([entries[i] for i in order], tiny, engine_called(title, tiny), workers=workers)
+    assert found.values.tobytes() == expected[order].tobytes()
