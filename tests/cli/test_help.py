@@ -15,8 +15,19 @@ from regraft.recipes.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
-    "backbones", "cache", "check", "completion", "demo", "evaluate", "lr", "predict", "resume", "sample", "train",
-)  # fmt: skip
+    "backbones",
+    "cache",
+    "check",
+    "completion",
+    "demo",
+    "evaluate",
+    "lr",
+    "predict",
+    "resume",
+    "sample",
+    "train",
+    "tune",
+)
 HEAVY = ("torch", "numpy", "PIL", "timm", "sklearn", "pydantic", "yaml", "rich", "safetensors", "scipy")
 
 

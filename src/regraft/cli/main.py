@@ -25,6 +25,7 @@ from regraft.cli.resume import resume
 from regraft.cli.sample import sample
 from regraft.cli.session import Session
 from regraft.cli.train import train
+from regraft.cli.tune import tune
 from regraft.process import sleep_while_waiting
 from regraft.stops import STOPS
 
@@ -50,7 +51,7 @@ class _Commands(cloup.Group):
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
-        cloup.Section("Look around", [backbones, cache, completion]),
+        cloup.Section("Look around", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",
 )

@@ -1,0 +1,98 @@
+"""How fast each engine runs a network on this machine, measured once and kept for the choice."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.threads import in_order
+from regraft.features.choose import COSINE, REFERENCE, candidates, certify, engine_called
+from regraft.features.costs import keep_speed
+from regraft.features.engine import Engine
+from regraft.models.backbone import Backbone
+from regraft.randomness import generator
+from regraft.screen import Bar
+
+ROUNDS = 5
+"""Turns that every engine gets; they alternate, so that a busy moment slows all of them."""
+
+_SECONDS = 1.0  # of a turn, about
+
+
+@dataclass(frozen=True)
+class Measured:
+    """An engine on this machine.
+
+    Attributes:
+        title: what it is called.
+        photos_per_second: median over the turns; 0 where it cannot run the network.
+        cosine: least cosine of its features to the reference's on real photos; None where there were none.
+    """
+
+    title: str
+    photos_per_second: float
+    cosine: float | None
+
+    @property
+    def certified(self) -> bool | None:
+        """Whether it may be used; None where that was not tried."""
+        return None if self.cosine is None else self.cosine >= COSINE
+
+
+def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar | None = None) -> list[Measured]:
+    """Measure every engine that can run here, keep the results, and return them, the fastest first.
+
+    Args:
+        backbone: the network, on a processor.
+        photos: real photos to certify the engines on, shape (n, H, W, 3), uint8; none are certified if None.
+        bar: advanced by `ROUNDS` for each engine.
+    """
+    titles = candidates()
+    ready: dict[str, tuple[Engine, int]] = {}
+    cosines: dict[str, float | None] = {}
+    for title in titles:
+        engine = engine_called(title, backbone)
+        cosines[title] = 1.0 if title == REFERENCE else None if photos is None else certify(engine, backbone, photos)
+        try:
+            ready[title] = (engine, _batches_a_turn(engine, backbone))
+        except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
+            cosines[title] = 0.0
+    speeds: dict[str, list[float]] = {title: [] for title in titles}
+    for _ in range(ROUNDS):
+        for title, (engine, batches) in ready.items():
+            speeds[title].append(_speed(engine, backbone, batches))
+            if bar is not None:
+                bar.advance(1)
+    found = []
+    for title in titles:
+        speed = statistics.median(speeds[title]) if speeds[title] else 0.0
+        if speed:
+            keep_speed(title, backbone, speed)
+        found.append(Measured(title, speed, cosines[title]))
+    return sorted(found, key=lambda measured: -measured.photos_per_second)
+
+
+def _batches_a_turn(engine: Engine, backbone: Backbone) -> int:
+    """Return how many batches take about a second, warmed up."""
+    _speed(engine, backbone, 2 * engine.streams)
+    rate = _speed(engine, backbone, 2 * engine.streams) / engine.batch_size
+    return max(2 * engine.streams, min(500, round(_SECONDS * rate)))
+
+
+def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
+    """Return photos/s over some batches, as many at once as the engine takes."""
+    p = backbone.spec.preprocessing
+    shape = (engine.batch_size, p.height, p.width, 3)
+    pixels = generator("tuning").integers(0, 256, shape, dtype=np.uint8)
+    begun = time.perf_counter()
+    workers = engine.streams if engine.streams > 1 else 0
+    for _ in in_order(lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.streams + 1):
+        pass
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return batches * engine.batch_size / (time.perf_counter() - begun)
