@@ -22,6 +22,7 @@ from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, plan_of, tune
+from regraft.recipes.interpolation import SHARES
 from regraft.recipes.job import Job
 from regraft.recipes.linear_probe import outcome_of
 from regraft.recipes.outcome import Outcome
@@ -41,6 +42,9 @@ CLEARLY = 2.0
 
 EXACT = 0.995
 """Out-of-fold accuracy of the probe above which there is nothing left to gain."""
+
+A_SAMPLE = 16
+"""Photos of a feature pass from which on its speed says something; the others were in the store."""
 
 RESERVE = 1.15
 """How much longer than measured things may take before they break the budget."""
@@ -111,12 +115,13 @@ def _epoch_seconds(job: Job, plan: Plan, parts: Parts) -> float:
 
 
 def _after_seconds(job: Job, parts: Parts) -> float:
-    return 2.0 + RESERVE * _photo_seconds(job) * len(parts.report)
+    passes = len(parts.report) + len(SHARES) * len(parts.choose)
+    return 2.0 + RESERVE * _photo_seconds(job) * passes
 
 
 def _photo_seconds(job: Job) -> float:
-    passes = [e for e in job.folder.journal.events() if e.get("event") == "features"]
-    return float(passes[-1]["seconds"]) / max(1, int(passes[-1]["photos"])) if passes else 0.05
+    passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
+    return float(passes[-1]["seconds"]) / int(passes[-1]["photos"]) if passes else 0.05
 
 
 def _gain(job: Job, tuned: Tuned, start: Probe, choose: Sequence[Entry]) -> tuple[float, float]:

@@ -4,7 +4,8 @@ The head starts at the optimum of the frozen features, so that its first gradien
 al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
 https://arxiv.org/abs/2202.10054). Learning rates decay from block to block towards the bottom (Clark et al. 2020,
 https://arxiv.org/abs/2003.10555; Bao et al. 2021, https://arxiv.org/abs/2106.08254), warm up and follow a half cosine.
-Normalisation statistics stay those of the pretraining. The epoch with the lowest validation log-loss is kept.
+Normalisation statistics stay those of the pretraining. The epoch with the lowest validation log-loss is kept, and of
+the way from the probe to it the point that is best on the same photos (`interpolation`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
+from regraft.recipes.interpolation import settle_between, trained_weights
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import gradient_parts
@@ -132,7 +134,7 @@ def tune(
         reserve: seconds of the budget to leave for what comes after.
     """
     classifier = starting_point(job, plan, start)
-    before = block_checksums(classifier)
+    before, began = block_checksums(classifier), trained_weights(classifier)
     lr = plan.rate(len(train))
     trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
     torch.manual_seed(job.config.seed)
@@ -150,12 +152,14 @@ def tune(
             resume=job.snapshots("fine-tune"),
         )
     classifier.eval()
+    share = settle_between(job, classifier, began, choose)
     return Tuned(
         classifier=classifier,
         freeze=freeze_ledger(classifier, before, rates),
         said={
             "trained": plan.title,
             "learning_rate": lr,
+            "share_of_the_way": share,
             **ended(job, plan.title, history, callbacks, plan.epochs),
         },
     )

@@ -1,0 +1,79 @@
+"""Between where fine-tuning began and where it ended: often a point on the way is better than its end.
+
+The weights of a network before and after fine-tuning are joined by a line along which the loss stays low, and points
+inside it generalise better (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models",
+https://arxiv.org/abs/2109.01903). It costs a few passes over the photos that choices look at, and no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from regraft.data.manifest import Entry
+from regraft.inference.predictor import Predictor
+from regraft.measure.calibration import at_best_temperature
+from regraft.measure.paired import log_loss_difference
+from regraft.models.classifier import Classifier
+from regraft.recipes.job import Job
+
+SHARES = (0.7, 0.85, 1.0)
+"""Shares of the way that are tried, the nearest to what was pretrained first; 0 would be the probe, which `auto`
+compares with."""
+
+
+def trained_weights(classifier: Classifier) -> dict[str, Tensor]:
+    """Return copies of the parameters that are trained, by name."""
+    return {name: p.detach().clone() for name, p in classifier.named_parameters() if p.requires_grad}
+
+
+def settle_between(job: Job, classifier: Classifier, start: Mapping[str, Tensor], choose: Sequence[Entry]) -> float:
+    """Move ``classifier`` to the best point between ``start`` and where it is; return the share of the way.
+
+    Args:
+        job: the training in progress.
+        classifier: as fine-tuning left it.
+        start: its trained parameters as they were before.
+        choose: photos whose log-loss, at the best temperature of each point, decides; without any it stays. What is
+            within one standard error of the best counts as good, and the nearest to what was pretrained is taken: the
+            end of the way is a little adapted to the training photos, which few validation photos do not show.
+    """
+    if not choose:
+        return 1.0
+    end = trained_weights(classifier)
+    labels = job.photos.labels(choose)
+    found = {}
+    with job.screen.progress("between", len(SHARES) * len(choose)) as bar:
+        for share in SHARES:
+            move(classifier, start, end, share)
+            predictor = Predictor(classifier, device=job.device.type, workers=job.workers)
+            scores = predictor.scores(choose, store=job.store, bar=bar)
+            found[share] = at_best_temperature(scores.values, labels)
+    losses = {share: log_loss(p, labels) for share, p in found.items()}
+    best = min(SHARES, key=losses.__getitem__)
+    kept = next(share for share in SHARES if share == best or _as_good(found[share], found[best], labels))
+    move(classifier, start, end, kept)
+    job.note_once("between", share=kept, log_loss={str(share): round(loss, 6) for share, loss in losses.items()})
+    return kept
+
+
+def log_loss(p: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the mean log-loss of probabilities (n, k), in nats."""
+    return float(-np.log(np.maximum(p[np.arange(len(labels)), labels], np.finfo(np.float64).eps)).mean())
+
+
+def _as_good(p: NDArray[np.float64], best: NDArray[np.float64], labels: NDArray[np.int64]) -> bool:
+    difference = log_loss_difference(p, best, labels)
+    return bool(difference.value <= difference.standard_error)
+
+
+@torch.no_grad()
+def move(classifier: Classifier, start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> None:
+    """Set the trained parameters to the point at ``share`` of the way; what is not trained is not touched."""
+    for name, parameter in classifier.named_parameters():
+        if name in end:
+            parameter.copy_(end[name] if share == 1.0 else torch.lerp(start[name], end[name], share))
