@@ -67,3 +67,9 @@ def test_events_are_kept_in_order_and_a_torn_last_line_is_no_event(tmp_path):
         file.write('{"event": "ep')
     assert [e["event"] for e in journal.events()] == ["start", "choice", "choice"]
     assert journal.chosen() == {"epochs": 3}
+
+
+def test_what_a_kill_leaves_of_a_folder_that_was_being_made_is_taken_over(tmp_path):
+    (tmp_path / "mine" / "resume").mkdir(parents=True)
+    (tmp_path / "mine" / ".part-abc.json").write_text("{")
+    assert create(tmp_path / "mine", tmp_path / "photos", "auto").path == tmp_path / "mine"

@@ -55,6 +55,7 @@ class BackupAndRestore(Callback):
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
+        self._failed = ""
 
     @property
     def will_restore(self) -> bool:
@@ -99,6 +100,17 @@ class BackupAndRestore(Callback):
             self.backup_dir.rmdir()
 
     def _keep(self) -> None:
+        try:
+            self._write()
+        except OSError as error:
+            why = error.strerror or str(error)
+            if why != self._failed:
+                self._failed = why
+                self.warn(f"the state could not be written to {self.backup_dir}: {why}; training goes on without it")
+        else:
+            self._failed = ""
+
+    def _write(self) -> None:
         make_folder(self.backup_dir)
         latest = self.backup_dir / self.LATEST
         if self.double_checkpoint and latest.exists():

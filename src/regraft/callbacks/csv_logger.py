@@ -44,6 +44,7 @@ class CSVLogger(Callback):
         self._file: IO[str] | None = None
         self._writer: Any = None
         self._ended = False
+        self._whole = 0  # bytes of whole lines
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file."""
@@ -52,6 +53,7 @@ class CSVLogger(Callback):
         self._header = not ((self.append or going_on) and _has_a_line(self.filename))
         mode = "a" if self.append or going_on else "w"
         self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
+        self._whole = os.fstat(self._file.fileno()).st_size
         self._ended = False
         self.keys = None
 
@@ -68,11 +70,18 @@ class CSVLogger(Callback):
             raise RuntimeError(f"CSVLogger: {self.filename} is not open; on_train_begin comes first")
         try:
             self._write(self._file, [epoch, *(_text(logs.get(key, "NA")) for key in self.keys)])
+            self._whole = os.fstat(self._file.fileno()).st_size
         except OSError as error:
-            self._ended = True
-            with contextlib.suppress(OSError):
-                self.close()
-            self.warn(f"{self.filename} ends before epoch {epoch + 1}: {error.strerror or error}; training goes on")
+            self._end(error, epoch)
+
+    def _end(self, error: OSError, epoch: int) -> None:
+        """Write no more, and leave whole lines."""
+        self._ended = True
+        with contextlib.suppress(OSError):
+            self.close()
+        with contextlib.suppress(OSError):
+            os.truncate(self.filename, self._whole)
+        self.warn(f"{self.filename} ends before epoch {epoch + 1}: {error.strerror or error}; training goes on")
 
     def _write(self, file: IO[str], row: list[Any]) -> None:
         if self._writer is None:
@@ -88,13 +97,20 @@ class CSVLogger(Callback):
 
     def close(self) -> None:
         """Close the file, if it is open."""
-        if self._file is not None:
-            self._file.close()
-        self._file = self._writer = None
+        file, self._file, self._writer = self._file, None, None
+        if file is not None:
+            file.close()
 
     def state_dict(self) -> dict[str, Any]:
         """Return the columns, and how long the file is; all of that is on the disk then."""
-        return {"keys": copy.copy(self.keys), "size": None if self._file is None else durable_size(self._file)}
+        size = self._whole if self._ended else None
+        if self._file is not None:
+            try:
+                size = self._whole = durable_size(self._file)
+            except OSError as error:
+                size = self._whole
+                self._end(error, getattr(self._model, "epoch", 0))
+        return {"keys": copy.copy(self.keys), "size": size}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the columns back, and cut off what was written later."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +20,56 @@ SIDES = ("train", "validation")
 
 
 class EventFile:
-    """One event file in ``folder``, of one side of training."""
+    """One event file in ``folder``, of one side of training; it ends where the disk refuses it.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: made if it does not exist.
+        warn: is told, once, that the file ends.
+    """
+
+    def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
+        self._folder, self._warn = folder, warn
+        self._writer: Any = None
+        self._ended = False
+        self._do(self._open)
+
+    def _open(self) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer: Any = SummaryWriter(str(folder))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._writer = SummaryWriter(str(self._folder))
+        with contextlib.suppress(AttributeError):  # its thread would print in twenty lines what is said here in one
+            self._writer.file_writer.event_writer._async_writer._worker._invoke_excepthook = _say_nothing
+
+    def _do(self, act: Callable[..., None], *arguments: Any, **more: Any) -> None:
+        """Write something, unless the file has ended."""
+        if self._ended:
+            return
+        try:
+            act(*arguments, **more)
+        except OSError as error:
+            self._ended = True
+            self._warn(f"{self._folder} ends here: {error.strerror or error}; training goes on")
 
     def scalar(self, name: str, value: Any, step: int) -> None:
         """Write a figure; what is no single number is left out."""
         if np.ndim(value) == 0 and not isinstance(value, str):
-            self._writer.add_scalar(name, float(value), step)
+            self._do(lambda: self._writer.add_scalar(name, float(value), step))
 
     def histogram(self, name: str, values: Tensor, step: int) -> None:
         """Write how values of any shape are distributed; NaN and infinite ones are left out."""
         flat = values.detach().float().flatten()
         finite = flat[torch.isfinite(flat)]
         if finite.numel():
-            self._writer.add_histogram(name, finite.cpu().numpy(), step)
+            self._do(lambda: self._writer.add_histogram(name, finite.cpu().numpy(), step))
 
     def images(self, name: str, images: np.ndarray[Any, Any], step: int) -> None:
         """Write images (n, height, width, 1 or 3), float between 0 and 1, or uint8."""
-        self._writer.add_images(name, images, step, dataformats="NHWC")
+        self._do(lambda: self._writer.add_images(name, images, step, dataformats="NHWC"))
 
     def text(self, name: str, text: str, step: int) -> None:
         """Write a text; Markdown is shown as such."""
-        self._writer.add_text(name, text, step)
+        self._do(lambda: self._writer.add_text(name, text, step))
 
     def graph(self, module: nn.Module, batch: Any, device: torch.device) -> None:
         """Write the graph of ``module``, traced with one sample of ``batch``; it and all generators stay as they are.
@@ -56,15 +80,19 @@ class EventFile:
         inputs = _first_sample(batch, device)
         with _undisturbed(module), warnings.catch_warnings(), torch.no_grad():
             warnings.simplefilter("ignore")
-            self._writer.add_graph(module, inputs, use_strict_trace=False)
+            self._do(lambda: self._writer.add_graph(module, inputs, use_strict_trace=False))
 
     def flush(self) -> None:
         """Bring all to the disk."""
-        self._writer.flush()
+        if self._writer is not None:
+            self._do(self._writer.flush)
 
     def close(self) -> None:
         """Bring all to the disk and close the file."""
-        self._writer.close()
+        self.flush()
+        if self._writer is not None:
+            with contextlib.suppress(OSError):
+                self._writer.close()
 
 
 def event_files(folder: Path) -> list[str]:
@@ -78,8 +106,10 @@ def durable_sizes(folder: Path, others: Collection[str]) -> dict[str, int]:
     sizes = {}
     for name in event_files(folder):
         if name not in others:
-            with (folder / name).open("rb+") as file:
-                sizes[name] = durable_size(file)
+            with contextlib.suppress(OSError):  # of a file that has ended: what is there is there
+                sizes[name] = (folder / name).stat().st_size
+                with (folder / name).open("rb+") as file:
+                    sizes[name] = durable_size(file)
     flush_folder(folder)
     flush_folder(folder.parent)
     return sizes
@@ -144,3 +174,7 @@ def weight_as_image(weight: Tensor) -> np.ndarray[Any, Any] | None:
     low, high = float(images.min()), float(images.max())
     found: np.ndarray[Any, Any] = ((images - low) / max(high - low, 1e-12)).numpy()
     return found
+
+
+def _say_nothing(thread: Any) -> None:
+    """Leave the error of a thread to whoever asks it for its result."""

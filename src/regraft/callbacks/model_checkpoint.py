@@ -69,6 +69,7 @@ class ModelCheckpoint(MonitorCallback):
         self.last_batch: int | None = None
         self._epoch = 0
         self._has_saved = False
+        self._failed = ""  # why the last attempt did, if it did
         self._fields = _fields_of(self.filepath)
         self._check_arguments()
 
@@ -138,9 +139,12 @@ class ModelCheckpoint(MonitorCallback):
             if not self._has_saved and error.errno not in DISK:
                 raise
             self.best = before  # what could not be kept is not the best that there is
-            self.warn(f"{path} could not be written: {error.strerror or error}; training goes on")
+            why = error.strerror or str(error)
+            if why != self._failed:
+                self._failed = why
+                self.warn(f"{path} could not be written: {why}; training goes on")
             return
-        self._has_saved = True
+        self._has_saved, self._failed = True, ""
         if self.verbose > 0:
             self.say(f"Epoch {epoch + 1}: finished saving model to {path}")
 

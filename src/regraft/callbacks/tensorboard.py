@@ -84,7 +84,7 @@ class TensorBoard(Callback):
     def file(self, side: Literal["train", "validation"]) -> event_files.EventFile:
         """Return the event file of ``side``, opened when it is first asked for."""
         if side not in self._files:
-            self._files[side] = event_files.EventFile(Path(self.log_dir, side))
+            self._files[side] = event_files.EventFile(Path(self.log_dir, side), self.warn)
         return self._files[side]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -40,6 +43,7 @@ def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str
     Raises:
         OSError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"{_BACKBONE}{name}": value for name, value in classifier.backbone.network.state_dict().items()}
@@ -48,7 +52,11 @@ def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str
     metadata = ModelMetadata(classifier.classes, classifier.backbone.spec, dict(extra or {}), "")
     metadata = replace(metadata, sha256=_checksum(metadata, tensors))
     with atomic(path) as temporary:
-        save_file(tensors, temporary, metadata.as_text())
+        try:
+            save_file(tensors, temporary, metadata.as_text())
+        except SafetensorError as error:  # the disk refused; the number is in the text alone
+            number = int((re.findall(r"os error (\d+)", str(error)) or [errno.EIO])[0])
+            raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def load_classifier(path: Path | str) -> Classifier:

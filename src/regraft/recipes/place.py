@@ -65,8 +65,13 @@ def find_place(
     out = beside(config.out) if config.out is not None and config.fresh else config.out
     folder = create(out, config.photos, name)
     lock = _locked(folder)
-    manifest.write(_photos_of(folder))
-    write_json(_identity_of(folder), identity)
+    try:
+        manifest.write(_photos_of(folder))
+        write_json(_identity_of(folder), identity)
+    except OSError as error:
+        lock.__exit__(None, None, None)
+        clear(folder)
+        raise _refused(folder, error) from error
     return Place(folder, "new", lock)
 
 
@@ -107,7 +112,14 @@ def _locked(folder: RunFolder) -> RunLock:
     try:
         return RunLock(folder.resume, folder.path).__enter__()
     except OSError as error:
-        raise RunFolderError(f"cannot write to the run folder {folder.path}: {error.strerror or error}") from error
+        raise _refused(folder, error) from error
+
+
+def _refused(folder: RunFolder, error: OSError) -> RunFolderError:
+    return RunFolderError(
+        f"cannot write to the run folder {folder.path}: {error.strerror or error}"
+        "\n  make room there, or name another place with -o"
+    )
 
 
 def _other_arguments(config: TrainConfig, folder: RunFolder) -> list[str]:

@@ -86,13 +86,13 @@ def _begin(job: Job, *, going_on: bool) -> None:
     """Write down that a process begins its work on the run."""
     folder, now = job.folder, time.time()
     facts = {"running_for": round(now - job.started, 3), "device": str(job.device)}
+    sweep(folder.path)
+    sweep(folder.resume)
     if not going_on:
         check_space(job)
         write_start(folder, job.config.as_dict(), describe())
         folder.journal.add("start", photos=len(job.photos.usable), classes=len(job.photos.classes), **facts)
         return
-    sweep(folder.path)
-    sweep(folder.resume)
     job.spent, last = folder.journal.times()
     job.choices = dict(folder.read_config().get("choices", {}))
     gap = max(0.0, now - last)

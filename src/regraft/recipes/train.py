@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from regraft.disk.atomic import make_folder
+from regraft.disk.atomic import make_folder, write_json
 from regraft.errors import SnapshotError
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.config import RecipeName, TrainConfig, resolve
@@ -19,7 +19,8 @@ from regraft.recipes.place import clear
 from regraft.recipes.rescue import rescued
 from regraft.recipes.run import Run
 from regraft.recipes.start import look, start
-from regraft.run.folder import open_folder
+from regraft.run.environment import describe
+from regraft.run.folder import FORMAT, open_folder
 from regraft.screen import Screen, screen_for
 from regraft.stops import STOPS, Terminated, TimeUp
 
@@ -84,6 +85,9 @@ def _trained(job: Job) -> Run:
     outcome = RECIPES[job.config.recipe](job)
     try:
         make_folder(job.folder.path)  # whoever removed it cannot have meant the result
+        if not job.folder.config.exists():
+            write_json(job.folder.environment, {"format": FORMAT, **describe()})
+            write_json(job.folder.config, {"format": FORMAT, **job.config.as_dict(), "choices": job.choices})
         metrics = finish(job, outcome)
     except OSError as error:
         raise rescued(job, outcome, error) from error

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from regraft.disk.atomic import flush_folder, make_folder, write_json
+from regraft.disk.atomic import PART, flush_folder, make_folder, write_json
 from regraft.errors import RunFolderError
 from regraft.run.journal import Journal
 
@@ -148,7 +148,7 @@ def _stem(photos: Path, recipe: str) -> str:
 def _explicit(out: Path) -> RunFolder:
     if out.exists() and not out.is_dir():
         raise RunFolderError(f"{out} is a file; -o names the folder that the run should make")
-    if out.is_dir() and any(path.name != _RESUME for path in out.iterdir()):  # that alone: killed while it was made
+    if out.is_dir() and any(_matters(path.name) for path in out.iterdir()):
         what = "an earlier run" if RunFolder(out).config.exists() else "something else"
         raise RunFolderError(
             f"{out} holds {what} already, and nothing there is overwritten\n  name a new folder with -o"
@@ -160,6 +160,11 @@ def _explicit(out: Path) -> RunFolder:
     if not os.access(out, os.W_OK):
         raise RunFolderError(f"cannot write to the run folder {out}: permission denied")
     return RunFolder(out)
+
+
+def _matters(name: str) -> bool:
+    """Return whether a file makes a folder somebody's; without one that does, a run was cut off while it was made."""
+    return name != _RESUME and not name.startswith(PART)
 
 
 def write_start(folder: RunFolder, config: dict[str, Any], environment: dict[str, Any]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,7 +66,12 @@ def write_weights(
         metadata[STATE], own = flatten(state, f"{STATE}/")
         tensors |= own
     with atomic(target) as temporary:
-        _writer(suffix)(temporary, tensors, metadata)
+        try:
+            _writer(suffix)(temporary, tensors, metadata)
+        except RuntimeError as error:  # what the libraries of .pt and .h5 make of a disk that refuses
+            full = shutil.disk_usage(target.parent).free < 1 << 20
+            number = errno.ENOSPC if full else errno.EIO
+            raise OSError(number, os.strerror(number), str(target)) from error
 
 
 def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
