@@ -17,6 +17,7 @@ from tiny_network import TINY
 def short(monkeypatch):
     monkeypatch.setattr(tune, "_SECONDS", 0.02)
     monkeypatch.setattr(tune, "ROUNDS", 2)
+    monkeypatch.setattr(tune.os, "getloadavg", lambda: (0.0, 0.0, 0.0))
 
 
 @pytest.fixture
@@ -45,6 +46,12 @@ def test_without_photos_speed_alone_is_measured(regraft, words):
     assert said.code == 0
     assert "certified at its first use" in said.out
     assert torch.get_num_threads() > 0
+
+
+def test_nothing_is_kept_of_a_busy_machine(regraft, words, monkeypatch):
+    monkeypatch.setattr(tune.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
+    assert "busy with something else" in regraft("tune", *words).out
+    assert costs.measured_speed("eager fp32", build_backbone(TINY, pretrained=False, size=64)) is None
 
 
 def test_too_few_photos_are_named(regraft, words, tmp_path):

@@ -75,6 +75,42 @@ def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passe
     assert passes() == 91
 
 
+def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path, passes, monkeypatch):
+    """Then the photos that are held back need no further pass, and figures are those that evaluate gives."""
+    from regraft.features import costs
+    from regraft.features.onnx_engine import OnnxEngine
+    from regraft.inference.predictor import Predictor
+    from regraft.models.zoo import build_backbone
+    from regraft.recipes.evaluate import evaluate_run
+
+    for title, speed in {"eager fp32": 1.0, "eager bf16": 1.0, "OpenVINO bf16": 1.0, "OpenVINO fp32": 1.0}.items():
+        costs.keep_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
+    costs.keep_speed("ONNX Runtime fp32", build_backbone(tiny["backbone"], pretrained=False, size=64), 1e6)
+    for side in ("train", "val"):
+        shutil.copytree(photos, tmp_path / "given" / side)
+    for file in (tmp_path / "given" / "val").rglob("photo 0[12]*.png"):
+        file.unlink()
+    for i, file in enumerate(sorted((tmp_path / "given" / "val").rglob("*.png"))):
+        one_more(file, 1000 + i)
+
+    def go(name):
+        return train(tmp_path / "given", out=tmp_path / name, screen=QuietScreen(), recipe="linear-probe", **tiny)
+
+    seen: list[int] = []
+    plain = OnnxEngine.run
+    monkeypatch.setattr(OnnxEngine, "run", lambda self, pixels: seen.append(len(pixels)) or plain(self, pixels))
+    run = go("first")
+    assert (run.config.precision, sum(seen), passes()) == ("auto", 90 + 30 + 16, 16)  # 16 to certify it
+    assert (
+        evaluate_run(run.folder, "validation", Predictor.load(run.folder))["figures"]
+        == (run.metrics["measured"]["final/validation"]["figures"])
+    )
+    seen.clear(), passes()
+    again = go("second")
+    assert (sum(seen), passes()) == (0, 0)
+    assert again.metrics == run.metrics
+
+
 def one_more(path, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (48, 48, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)

@@ -40,7 +40,7 @@ def tune(
     be those of torch in single precision, up to a cosine of 0.999. Nothing of it changes what a run that is repeated
     from its config.json does.
     """
-    from regraft.features.tune import ROUNDS
+    from regraft.features.tune import ROUNDS, busy
     from regraft.features.tune import tune as measure
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
@@ -54,6 +54,8 @@ def tune(
     screen = session.screen()
     with screen.progress("tune", ROUNDS * len(candidates()), unit="turns") as bar:
         found = measure(network, pixels, bar)
+    if busy():
+        screen.warn("the machine is busy with something else: nothing is kept; measure again when it is quiet")
     if session.json:
         session.print_json({"network": network.spec.name, "engines": [_facts(measured) for measured in found]})
     elif session.quiet:

@@ -64,6 +64,21 @@ def engine_called(title: str, backbone: Backbone, device: torch.device | str = "
     return _ENGINES[title](backbone, torch.device(device))
 
 
+def certified_engine(title: str, backbone: Backbone, device: torch.device) -> Engine:
+    """Return the engine called ``title`` where it was certified for this network on this machine, else the reference.
+
+    Args:
+        title: such as one that a model file names; nothing of it need be known here.
+        backbone: the network.
+        device: where it should run.
+    """
+    if title == REFERENCE or device.type != "cpu" or title not in candidates():
+        return engine_called(REFERENCE, backbone, device)
+    engine = engine_called(title, backbone)
+    verdict = certificate(engine, backbone, backbone.weights_hash())
+    return engine if verdict is not None and verdict >= COSINE else engine_called(REFERENCE, backbone, device)
+
+
 def choose_engine(
     backbone: Backbone,
     entries: Sequence[Entry],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from regraft.data.threads import in_order
 from regraft.features.choose import COSINE, REFERENCE, candidates, certify, engine_called
 from regraft.features.costs import keep_speed
 from regraft.features.engine import Engine
+from regraft.features.graph_engine import cores
 from regraft.models.backbone import Backbone
 from regraft.randomness import generator
 from regraft.screen import Bar
@@ -45,7 +47,9 @@ class Measured:
 
 
 def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar | None = None) -> list[Measured]:
-    """Measure every engine that can run here, keep the results, and return them, the fastest first.
+    """Measure every engine that can run here, and return the results, the fastest first.
+
+    They are kept for the choice, unless the machine is `busy` at the end.
 
     Args:
         backbone: the network, on a processor.
@@ -69,12 +73,21 @@ def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar |
             if bar is not None:
                 bar.advance(1)
     found = []
+    quiet = not busy()
     for title in titles:
         speed = statistics.median(speeds[title]) if speeds[title] else 0.0
-        if speed:
+        if speed and quiet:
             keep_speed(title, backbone, speed)
         found.append(Measured(title, speed, cosines[title]))
     return sorted(found, key=lambda measured: -measured.photos_per_second)
+
+
+def busy() -> bool:
+    """Return whether others want the processor so much that a measurement would say more of them."""
+    try:
+        return os.getloadavg()[0] > 1.5 * cores()
+    except (AttributeError, OSError):  # Windows does not say
+        return False
 
 
 def _batches_a_turn(engine: Engine, backbone: Backbone) -> int:

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import plain
 from regraft.errors import ModelFileError
-from regraft.features.engine import EagerEngine
+from regraft.features.choose import REFERENCE, certified_engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.classifier import Classifier
-from regraft.models.file import load_classifier
+from regraft.models.file import load_classifier, read_metadata
 from regraft.run.folder import RunFolder
 from regraft.screen import Bar
 
@@ -68,13 +68,21 @@ class Predictor:
 
     A photo's probabilities are the same bits whatever other photos are asked for with it: the network runs on batches
     padded to one shape, and the head on one photo at a time.
+
+    Args:
+        classifier: the classifier.
+        device: where the network runs.
+        workers: threads that decode photos.
+        engine: what runs it on a processor, where it is here and certified for this network; else torch does.
     """
 
-    def __init__(self, classifier: Classifier, *, device: str = "auto", workers: int | None = None) -> None:
+    def __init__(
+        self, classifier: Classifier, *, device: str = "auto", workers: int | None = None, engine: str = REFERENCE
+    ) -> None:
         self.classifier = classifier.eval()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        self._engine = EagerEngine(classifier.backbone, device=pick_device(device))
+        self._engine = certified_engine(engine, classifier.backbone, pick_device(device))
         self._weight = classifier.head.weight.detach().cpu().double().numpy()
         self._bias = classifier.head.bias.detach().cpu().double().numpy()
 
@@ -85,7 +93,9 @@ class Predictor:
         Raises:
             ModelFileError: there is no model there, or the file is damaged, truncated or foreign.
         """
-        return cls(load_classifier(model_file(Path(path))), device=device, workers=workers)
+        file = model_file(Path(path))
+        engine = read_metadata(file).extra.get("engine", REFERENCE)
+        return cls(load_classifier(file), device=device, workers=workers, engine=engine)
 
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...

@@ -26,9 +26,10 @@ from regraft.data.manifest import Manifest, scan
 from regraft.data.source import find_photos
 from regraft.disk.atomic import write_json, write_text
 from regraft.errors import PhotosError, RunFolderError
-from regraft.features.engine import EagerEngine
+from regraft.features.choose import choose_engine, engine_called
+from regraft.features.disk_store import DiskStore
 from regraft.features.extract import extract
-from regraft.features.store import FeatureStore, MemoryStore
+from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.zoo import build_backbone
 from regraft.probe.probe import STEPS, fit_probe
@@ -80,7 +81,8 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         manifest = scan(source, workers=workers, bar=bar)
     for note in (*source.notes, *(decide(manifest, options.decisions) if options.decisions is not None else ())):
         screen.warn(note)
-    subject = _look(options, manifest, class_order(p.label for p in source.photos), store or MemoryStore(), screen)
+    store = DiskStore(warn=screen.warn) if store is None else store
+    subject = _look(options, manifest, class_order(p.label for p in source.photos), store, screen)
     findings = run_checks(subject)
     return {
         "format": FORMAT,
@@ -125,9 +127,10 @@ def _look(
     """Decode every photo once, and find out all that the checks look at."""
     backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
     device = pick_device(options.device)
-    engine = EagerEngine(backbone.to(device), device=device)
     looks = Looks(backbone.spec.preprocessing, store)
     entries = manifest.usable
+    choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
+    engine = engine_called(choice.title, backbone.to(device), device)
     with screen.progress("features", len(entries)) as bar:
         found = extract(entries, backbone, engine, store, load=looks.load, workers=options.workers, bar=bar)
     for position, why in found.failed:

@@ -24,12 +24,18 @@ from regraft.recipes.probing import probe_classifier
 from regraft.run.folder import FORMAT
 
 OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"
+FROZEN = ("linear-probe", "feature-extraction")
+"""What may be chosen that leaves the backbone as it was."""
+
 RELOADED = "model.safetensors read back and run by predict's own code"
 
 
 def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
     """Write the model, `freeze.json`, `manifest.csv`, `predictions.csv` and `metrics.json`; return the last."""
-    save_classifier(job.folder.model, outcome.classifier, {"recipe": job.config.recipe, "chosen": outcome.chosen})
+    said = {"recipe": job.config.recipe, "chosen": outcome.chosen}
+    if outcome.chosen in FROZEN:  # so that whoever uses it computes the features that the head was made for
+        said["engine"] = job.engine.title
+    save_classifier(job.folder.model, outcome.classifier, said)
     write_json(job.folder.freeze, {"format": FORMAT, "blocks": outcome.freeze})
     measured: dict[str, Any] = {}
     rows: list[list[Any]] = []
@@ -75,7 +81,8 @@ def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[An
             job.photos.manifest.set_aside(entries[position], why)
         say_aside([entries[position] for position, _ in scores.failed], job.screen)
     seen = [entries[int(row)] for row in scores.rows]
-    probe = Predictor(probe_classifier(job, outcome.probe), device=job.device.type, workers=job.workers)
+    settings = {"device": job.device.type, "engine": job.engine.title}
+    probe = Predictor(probe_classifier(job, outcome.probe), workers=job.workers, **settings)
     beside = probe.scores(seen, store=job.store).values
     chosen_on = outcome.parts.report_is_chosen_on
     measured = {
