@@ -2,12 +2,12 @@
 
     python benchmarks/loop_overhead.py [--pairs 20]
 
-Pairs of the two run interleaved, in one process and on one thread, timed by the processor time that it takes, so
-that what else the machine does falls on both alike. A pair is the sum of short turns that alternate, because the speed
-of a shared processor drifts by more within a second than what is measured. Each pair also checks that both ended with
+Pairs of the two run interleaved, in one process and on one thread, timed by the processor time that it takes, so that
+what else the machine does falls on both alike. A pair is the sum of short turns that alternate, because the speed of
+a shared processor drifts by more within a second than what is measured. Each pair also checks that both ended with
 the same weights, to the bit. Printed are the medians over the pairs with 95 % intervals (by bootstrap), without and
-with callbacks: microseconds a step with a network of almost no work, which is the exact figure; and the ratio of times at
-steps of about 5 ms, which a busy machine blurs by more than what is measured.
+with callbacks: microseconds a step with a network of almost no work, which is the exact figure; and the ratio of
+times at steps of about 5 ms, which a busy machine blurs by more than what is measured.
 """
 
 from __future__ import annotations
