@@ -63,7 +63,7 @@ def read_hdf5(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except SealError as error:
         raise ModelFileError(f"{path} is damaged or no HDF5 file of weights: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError) as error:
-        raise ModelFileError(f"{path} is damaged: its table of tensors cannot be: {error}") from error
+        raise ModelFileError(f"{path} is damaged: its table of tensors cannot be: {repr(error)[:200]}") from error
     return tensors, metadata
 
 

@@ -101,7 +101,7 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
     try:
         return get(json.loads(text))
     except (KeyError, ValueError, TypeError, RuntimeError, RecursionError) as error:
-        raise ModelFileError(f"the saved training state cannot be read: {error!r}") from error
+        raise ModelFileError(f"the saved training state cannot be read: {repr(error)[:200]}") from error
 
 
 def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
