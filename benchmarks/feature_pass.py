@@ -3,7 +3,8 @@
 Two questions. How near is a pass, which decodes while the network runs, to the sum of decoding alone and the network
 alone on the same cores? 1 means that nothing is lost between them; more means that waiting for the disk is hidden. And
 are 100 photos with nothing prepared, set-up and choice of the engine included, done as soon as torch in bfloat16 has
-them? Parts alternate in short turns; a ratio is the median over turns.
+them: the network as timm makes it (plain), and regraft's own engine, whose features are not certified for the default
+network? Parts alternate in short turns; a ratio is the median over turns.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import time
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from regraft.data.loader import decode_in_order, default_workers, load_plain
 from regraft.data.manifest import Entry, scan
+from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import in_order
 from regraft.features.choose import candidates, choose_engine, engine_called
@@ -33,6 +36,7 @@ from regraft.models.zoo import build_backbone
 from regraft.process import keep_freed_memory, sleep_while_waiting
 
 SMALL, PAIRS, TURN = 100, 5, 200
+KINDS = ("chosen", "plain bf16", "own bf16")
 
 
 def main() -> None:
@@ -40,8 +44,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--photos", dest="most", type=int, default=1000, help="photos in all")
-    parser.add_argument("--engine", action="append", help="an engine by its name; all that are here if not given")
-    parser.add_argument("--child", choices=("chosen", "bf16"), help=argparse.SUPPRESS)
+    parser.add_argument("--engine", action="append", help="an engine by its name; all that are here if not given; none")
+    parser.add_argument("--child", choices=KINDS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     sleep_while_waiting()
     keep_freed_memory()
@@ -50,7 +54,7 @@ def main() -> None:
         print(json.dumps(small(entries[:: max(1, len(entries) // SMALL)][:SMALL], options.child)))
         return
     backbone = build_backbone()
-    for title in options.engine or candidates():
+    for title in () if options.engine == ["none"] else options.engine or candidates():
         parts(engine_called(title, backbone), backbone, entries[: options.most])
     start(options.photos)
 
@@ -95,30 +99,44 @@ def alone(engine: Engine, backbone: Backbone, count: int) -> float:
 
 def start(photos: Path) -> None:
     """Compare what is chosen for 100 photos with torch in bfloat16, each in a process of its own, nothing prepared."""
-    ratios, title = [], ""
+    turns: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    title = ""
     for _ in range(PAIRS):
-        seconds = {}
-        for kind in ("chosen", "bf16"):
+        for kind in KINDS:
             with tempfile.TemporaryDirectory() as cache:
                 command = [sys.executable, __file__, str(photos), "--child", kind]
                 environment = {**os.environ, "REGRAFT_CACHE": cache}
                 done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
-                found = json.loads(done.stdout.decode().splitlines()[-1])
-                seconds[kind], title = found["seconds"], found["engine"] if kind == "chosen" else title
-        ratios.append(seconds["bf16"] / seconds["chosen"])
-    print(f"{SMALL} photos, nothing prepared: {title}, {statistics.median(ratios):.2f} × as fast as eager bf16")
+            found = json.loads(done.stdout.decode().splitlines()[-1])
+            turns[kind].append(found["seconds"])
+            title = found["engine"] if kind == "chosen" else title
+    for kind in KINDS[1:]:
+        ratios = [other / ours for other, ours in zip(turns[kind], turns["chosen"], strict=True)]
+        print(f"{SMALL} photos, nothing prepared: {title} is {statistics.median(ratios):.2f} × as fast as {kind}")
 
 
 def small(entries: list[Entry], kind: str) -> dict[str, object]:
     """Return the seconds from a built network to the features of ``entries``."""
     backbone = build_backbone()
     begun = time.perf_counter()
-    if kind == "bf16":
+    if kind == "plain bf16":
+        plain(entries, backbone)
+        return {"seconds": time.perf_counter() - begun, "engine": kind}
+    if kind == "own bf16":
         engine: Engine = EagerEngine(backbone, precision="bf16")
     else:
         engine = engine_called(choose_engine(backbone, entries, MemoryStore()).title, backbone)
     extract(entries, backbone, engine)
     return {"seconds": time.perf_counter() - begun, "engine": engine.title}
+
+
+def plain(entries: list[Entry], backbone: Backbone) -> None:
+    """Compute the features as a script would: the network as it is, channels-last, autocast, batches of 32."""
+    p = backbone.spec.preprocessing
+    network = backbone.network.eval().to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        for batch in decode_in_order(entries, lambda e: load_plain(e, p), batch_size=32):
+            network(normalise(batch.pixels, p))
 
 
 if __name__ == "__main__":
