@@ -81,6 +81,19 @@ def test_an_engine_that_is_not_certified_is_not_used(entries, tiny, speeds, monk
     assert certificate(OnnxEngine(tiny), tiny, tiny.weights_hash()) < 0.9
 
 
+def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(entries, tiny, monkeypatch):
+    tried = []
+    titles = [REFERENCE, "eager bf16", "OpenVINO bf16"]
+    monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: titles)
+    monkeypatch.setattr(choose, "_certified", lambda engine, *a: tried.append(engine.title) or False)
+    for title, speed in zip(titles, (100, 200, 300), strict=True):
+        costs.keep_speed(title, tiny, speed)
+    assert choose_engine(tiny, entries * 10, MemoryStore()).title == REFERENCE
+    assert tried == []
+    assert choose_engine(tiny, entries * 1000, MemoryStore()).title == REFERENCE
+    assert tried == ["OpenVINO bf16"]
+
+
 def test_an_engine_that_cannot_run_the_network_is_not_used(entries, tiny, speeds, monkeypatch):
     speeds(eager=100, onnx=200)
     monkeypatch.setattr(OnnxEngine, "_compile", lambda self, graph: (_ for _ in ()).throw(NotImplementedError("an op")))
