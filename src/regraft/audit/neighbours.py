@@ -74,8 +74,8 @@ def _directions(features: NDArray[np.float32]) -> torch.Tensor:
     basis = None
     if d > WIDTH and n > WIDTH:
         centred = torch.from_numpy(some - mean)
-        _, vectors = torch.linalg.eigh(centred.T @ centred)
-        basis = vectors[:, -WIDTH:]
+        _, vectors = torch.linalg.eigh((centred.T @ centred).double())  # in single precision it may not converge
+        basis = vectors[:, -WIDTH:].float()
     out = torch.empty((n, d if basis is None else WIDTH), dtype=torch.float32)
     for i in range(0, n, _BLOCK):
         rows = torch.from_numpy(np.asarray(features[i : i + _BLOCK]) - mean)

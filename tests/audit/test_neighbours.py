@@ -1,0 +1,17 @@
+"""Neighbours of photos by their features."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from regraft.audit.neighbours import WIDTH, _directions
+
+
+def test_features_of_low_rank_have_directions_too():
+    """Small photos give many features that are the same for all; in single precision the solver gave up on them."""
+    draw = np.random.default_rng(0)
+    rows = np.maximum(draw.standard_normal((500, 40)) @ draw.standard_normal((40, 1280)), 0).astype(np.float32)
+    rows[:, 700:] = 0
+    rows[:, 600:700] = 3.5
+    found = _directions(rows)
+    assert found.shape == (500, WIDTH) and np.isfinite(found.numpy()).all()
