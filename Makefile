@@ -44,7 +44,7 @@ layers: .venv/dev.stamp ## which part may import which
 
 unit: .venv/dev.stamp ## the tests alone, on all cores; ARGS goes to pytest
 	@echo "== tests"
-	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto --dist worksteal $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto $(ARGS)
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from regraft.stops import Stops, Terminated, TimeUp
 def test_a_first_signal_only_asks_where_it_is_deferred(number: int, kind: type[BaseException]) -> None:
     stops = Stops()
     with pytest.raises(kind), stops.deferred():
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert stops.asked is kind
         stops.raise_asked()
         pytest.fail("it was asked for")
@@ -28,9 +27,9 @@ def test_a_first_signal_only_asks_where_it_is_deferred(number: int, kind: type[B
 def test_a_second_signal_raises() -> None:
     stops = Stops()
     with pytest.raises(KeyboardInterrupt), stops.deferred():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         assert stops.asked is Terminated
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         time.sleep(1)
         pytest.fail("it was asked for twice")
 
@@ -38,13 +37,13 @@ def test_a_second_signal_raises() -> None:
 def test_a_request_that_nobody_looked_at_is_not_lost() -> None:
     stops = Stops()
     with pytest.raises(KeyboardInterrupt), stops.deferred():
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
 
 
 def test_outside_it_raises_at_once() -> None:
     stops = Stops()
     with pytest.raises(Terminated), stops.heeded():
-        os.kill(os.getpid(), signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
         time.sleep(1)
         pytest.fail("it was asked for")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import random
 import signal
 import threading
@@ -29,6 +28,7 @@ from regraft.callbacks import (
     TensorBoard,
 )
 from regraft.errors import ModelFileError, TrainingError
+from regraft.stops import STOPS
 from regraft.training import Snapshots, Trainer
 
 EPOCHS = 4
@@ -345,15 +345,18 @@ def test_a_full_disk_is_a_warning(
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, BaseException)])
-def test_a_first_signal_finishes_the_step_and_keeps_it(number: int, raised: type, tmp_path: Path) -> None:
+def test_a_first_signal_finishes_the_step_and_keeps_it(
+    number: int, raised: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = Run(tmp_path / "whole", Points, None, seed=1)
     (tmp_path / "whole").mkdir()
     expected = outcome(whole, whole.fit(batch_size=8), tmp_path / "whole")
     folder = tmp_path / "stopped"
     folder.mkdir()
     run = Run(folder, Points, None, seed=1)
-    stop = LambdaCallback(on_train_batch_begin=lambda batch, logs: os.kill(os.getpid(), number) if batch == 3 else None)
+    stop = LambdaCallback(on_train_batch_begin=lambda batch, logs: signal.raise_signal(number) if batch == 3 else None)
     run.callbacks.append(stop)
+    monkeypatch.setattr(STOPS, "leave", None)  # a command line in this process would end it
     with pytest.raises(raised):
         run.fit(batch_size=8)
     assert run.trainer.position == (0, 4)  # that step was finished
