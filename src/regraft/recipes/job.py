@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -52,6 +52,8 @@ class Job:
     """What was chosen before, by the run that this one repeats or goes on with."""
     spent: float = 0.0
     """Seconds that earlier processes spent on this run."""
+    earlier: Sequence[Mapping[str, Any]] = ()
+    """What the journal held when this process began its work."""
     lock: RunLock | None = None
     """Keeps other processes out of the run folder."""
     _told: set[str] = field(default_factory=set)
@@ -76,8 +78,8 @@ class Job:
         if what in self.choices:
             return value
         self.choices[what] = value
-        if not self.folder.journal.has("choice", what=what):
-            self.note("choice", what=what, value=value, why="replayed" if replayed else why)
+        if not self._was_noted("choice", what=what):
+            self.keep(self.folder.journal.choice, what, value, "replayed" if replayed else why)
         self.keep(write_json, self.folder.config, {"format": FORMAT, **self.config.as_dict(), "choices": self.choices})
         return value
 
@@ -99,8 +101,11 @@ class Job:
             *keys: names of the facts that tell one such event from another.
             **facts: what it says.
         """
-        if not self.folder.journal.has(event, **{key: facts[key] for key in keys}):
+        if not self._was_noted(event, **{key: facts[key] for key in keys}):
             self.note(event, **facts)
+
+    def _was_noted(self, event: str, **facts: Any) -> bool:
+        return any(e.get("event") == event and all(e.get(k) == v for k, v in facts.items()) for e in self.earlier)
 
     def keep(self, write: Callable[..., None], *arguments: Any, **more: Any) -> None:
         """Write what the result does not need; a disk that refuses is said once and ends nothing."""

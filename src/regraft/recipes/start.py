@@ -93,6 +93,7 @@ def _begin(job: Job, *, going_on: bool) -> None:
         write_start(folder, job.config.as_dict(), describe())
         folder.journal.add("start", photos=len(job.photos.usable), classes=len(job.photos.classes), **facts)
         return
+    job.earlier = folder.journal.events()
     job.spent, last = folder.journal.times()
     job.choices = dict(folder.read_config().get("choices", {}))
     gap = max(0.0, now - last)

@@ -52,10 +52,6 @@ class Journal:
                 continue
         return found
 
-    def has(self, event: str, **facts: Any) -> bool:
-        """Return whether there is such an event already, with these facts."""
-        return any(e.get("event") == event and all(e.get(k) == v for k, v in facts.items()) for e in self.events())
-
     def times(self) -> tuple[float, float]:
         """Return the seconds that processes spent on this run so far, and when (since 1970) the last event was.
 
