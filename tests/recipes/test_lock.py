@@ -67,8 +67,8 @@ def test_a_lock_in_one_process(tmp_path: Path) -> None:
     from regraft.errors import RunFolderError
     from regraft.run.lock import RunLock
 
-    refused = pytest.raises(RunFolderError, match=rf"another process \(process {os.getpid()}\)")
-    with RunLock(tmp_path / "resume", tmp_path), refused:
-        RunLock(tmp_path / "resume", tmp_path).__enter__()
-    with RunLock(tmp_path / "resume", tmp_path):
-        pass
+    held = RunLock(tmp_path / "resume", tmp_path).take()
+    with pytest.raises(RunFolderError, match=rf"another process \(process {os.getpid()}\)"):
+        RunLock(tmp_path / "resume", tmp_path).take()
+    held.release()
+    RunLock(tmp_path / "resume", tmp_path).take().release()

@@ -86,7 +86,7 @@ class Job:
     def close(self) -> None:
         """Let other processes into the run folder."""
         if self.lock is not None:
-            self.lock.__exit__(None, None, None)
+            self.lock.release()
             self.lock = None
 
     def note(self, event: str, **facts: Any) -> None:

@@ -69,7 +69,7 @@ def find_place(
         manifest.write(_photos_of(folder))
         write_json(_identity_of(folder), identity)
     except OSError as error:
-        lock.__exit__(None, None, None)
+        lock.release()
         clear(folder)
         raise _refused(folder, error) from error
     return Place(folder, "new", lock)
@@ -102,7 +102,7 @@ def _unfinished(
         return None
     found = _other_content(folder, manifest, identity)
     if found:
-        lock.__exit__(None, None, None)
+        lock.release()
         screen.warn(f"{folder.path} was interrupted, and is left as it is: {'; '.join(found)}")
         return None
     return Place(folder, "going on", lock)
@@ -110,7 +110,7 @@ def _unfinished(
 
 def _locked(folder: RunFolder) -> RunLock:
     try:
-        return RunLock(folder.resume, folder.path).__enter__()
+        return RunLock(folder.resume, folder.path).take()
     except OSError as error:
         raise _refused(folder, error) from error
 

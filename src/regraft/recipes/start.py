@@ -54,7 +54,7 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
     weights = backbone.weights_hash()
     place = find_place(config, photos.manifest, weights, name or config.recipe, screen, again=name is None)
     if place.state == "finished":
-        place.lock.__exit__(None, None, None)
+        place.lock.release()
         clear(place.folder)
         screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
         return Run(place.folder.path, config, place.folder.read_metrics())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from filelock import FileLock, Timeout
@@ -26,8 +25,8 @@ class RunLock:
         self._lock = FileLock(folder / "lock", blocking=False)
         self._owner = folder / "owner"
 
-    def __enter__(self) -> Self:
-        """Take the lock.
+    def take(self) -> Self:
+        """Take the lock, and return it.
 
         Raises:
             RunFolderError: another process has it.
@@ -44,8 +43,8 @@ class RunLock:
         self._owner.write_text(str(os.getpid()), encoding="ascii")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        """Let go of it."""
+    def release(self) -> None:
+        """Let go of it; a second time does nothing."""
         self._lock.release()
 
     def _who(self) -> str:
