@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.disk.atomic import atomic
 from regraft.disk.safetensors_header import ITEM_SIZES, HeaderError, read_header
 from regraft.errors import ModelFileError
 
@@ -37,7 +36,7 @@ class Block:
 
 
 def write_blocks(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str, str]) -> None:
-    """Write tensors and texts to ``path``, whole or not at all, with a checksum.
+    """Write tensors and texts to ``path``, with a checksum; for a file that is whole or absent, inside `atomic`.
 
     Raises:
         OSError: the file cannot be written.
@@ -51,7 +50,7 @@ def write_blocks(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str,
         reached += size
     header = json.dumps(described, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
     header += b" " * (-len(header) % 8)
-    with atomic(path) as temporary, temporary.open("wb", buffering=0) as file:
+    with path.open("wb", buffering=0) as file:
         _write_all(file, len(header).to_bytes(8, "little") + header)
         for block in ordered.values():
             _write_all(file, block.data)

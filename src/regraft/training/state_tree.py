@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regraft.disk.atomic import atomic
 from regraft.disk.snapshot_file import Block, read_blocks, write_blocks
 from regraft.errors import ModelFileError
 
@@ -138,9 +139,10 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: M
 
 
 def write_flat(path: Path, text: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write what `flatten` returned; no tensor on the processor that is contiguous is copied for it."""
+    """Write what `flatten` returned, whole or not at all; contiguous tensors on the processor are not copied for it."""
     blocks = {name: block_of(tensor) for name, tensor in tensors.items()}
-    write_blocks(path, blocks, {**facts, "format": FORMAT, "version": str(VERSION), "state": text})
+    with atomic(path) as temporary:
+        write_blocks(temporary, blocks, {**facts, "format": FORMAT, "version": str(VERSION), "state": text})
 
 
 def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
