@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import csv
 import os
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,6 @@ import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
 from regraft.disk.growing import cut, durable_size
-from regraft.errors import TrainingError
 
 
 class CSVLogger(Callback):
@@ -32,7 +30,7 @@ class CSVLogger(Callback):
     that is full ends the file, with a warning, and not the training.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("keys", "size")
+    saved: ClassVar[tuple[str, ...]] = ("keys",)
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         super().__init__()
@@ -110,14 +108,11 @@ class CSVLogger(Callback):
             except OSError as error:
                 size = self._whole
                 self._end(error, getattr(self._model, "epoch", 0))
-        return {"keys": copy.copy(self.keys), "size": size}
+        return {**super().state_dict(), "size": size}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the columns back, and cut off what was written later."""
-        unknown = [name for name in state if name not in self.saved]
-        if unknown:
-            raise TrainingError(f"CSVLogger has no state named {unknown[0]!r}; it has {list(self.saved)}")
-        self.keys = copy.copy(state["keys"])
+        super().load_state_dict({name: value for name, value in state.items() if name != "size"})
         size = state["size"]
         if self._file is None or size is None:
             return
