@@ -17,6 +17,7 @@ from regraft.training.ema import EMA
 from regraft.training.feed import Feed
 from regraft.training.generators import generator_states, restore_generators
 from regraft.training.meter import Meter
+from regraft.training.misfits import misfits
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.precision import Precision
 from regraft.training.state_tree import read_state, write_state
@@ -195,7 +196,10 @@ class TrainingState:
         Raises:
             TrainingError: it is of another module or other callbacks.
         """
-        self._check_module(state["module"])
+        own = {name: value for name, value in self.module.state_dict().items() if name not in self.fixed}
+        problems = misfits(state["module"], own, "the snapshot")
+        if problems:
+            raise TrainingError(several("the saved state is of another module", problems))
         self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
         self.module.load_state_dict(state["module"], strict=False)
         self.load_training_state(state["training"])
@@ -209,18 +213,6 @@ class TrainingState:
             self.feed.load_state_dict(state["data"])
         if state["stopped"] is not None:
             self.stop(state["stopped"])
-
-    def _check_module(self, weights: Mapping[str, torch.Tensor]) -> None:
-        own = {name: value for name, value in self.module.state_dict().items() if name not in self.fixed}
-        problems = [f"{name} is not in the snapshot" for name in own if name not in weights]
-        problems += [f"{name} is in the snapshot only" for name in weights if name not in own]
-        problems += [
-            f"{name} has shape {tuple(weights[name].shape)} in the snapshot and {tuple(own[name].shape)} here"
-            for name in own
-            if name in weights and weights[name].shape != own[name].shape
-        ]
-        if problems:
-            raise TrainingError(several("the saved state is of another module", problems))
 
 
 def on_device(tree: Any, device: torch.device) -> Any:

@@ -17,6 +17,7 @@ from regraft.disk.atomic import atomic
 from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
 from regraft.disk.torch_file import Strided, is_archive, read_torch_file
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
+from regraft.training.misfits import misfits
 from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
@@ -96,20 +97,10 @@ def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tup
         raise ModelFileError(f"{os.fspath(path)} is damaged or no {suffix} file of weights: {error}") from error
     state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
-    _check_fit(os.fspath(path), weights, own)
-    return weights, state
-
-
-def _check_fit(path: str, weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> None:
-    problems = [f"{name} is missing in the file" for name in own if name not in weights]
-    problems += [f"{name} is in the file, but the module has no such tensor" for name in weights if name not in own]
-    problems += [
-        f"{name} has shape {tuple(weights[name].shape)} in the file; the module expects {tuple(own[name].shape)}"
-        for name in own
-        if name in weights and weights[name].shape != own[name].shape
-    ]
+    problems = misfits(weights, own, "the file")
     if problems:
-        raise WeightsError(several(f"{path} does not fit the module", problems))
+        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems))
+    return weights, state
 
 
 def _writer(suffix: str) -> Callable[[Path, dict[str, Tensor], dict[str, str]], None]:
