@@ -25,13 +25,14 @@ class Feed:
 
     Attributes:
         num_batches: batches of an epoch, None where it is not known yet.
+        device: where training runs, whose generators are noted when a pass begins; None: nobody will go on inside it.
     """
 
     def __init__(self, source: Any, steps: int | None = None) -> None:
         self.source = source
         self.steps = steps
         self.num_batches = steps or _length(source)
-        self.device = torch.device("cpu")
+        self.device: torch.device | None = None
         self._pass = 0
         self._taken = 0
         self._begun: dict[str, Any] | None = None
@@ -79,8 +80,9 @@ class Feed:
         if pending is not None and start and not pending["taken"]:
             return iter(())  # the pass had come to its end: training goes on with the validation after it
         if pending is None or not start:
-            self._begun = generator_states(self.device, self._generators)
+            self._begun = None if self.device is None else generator_states(self.device, self._generators)
             return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
+        assert self.device is not None  # what was begun to be trained on
         self._begun = pending["begun"]
         if pending["loader"] is not None:
             return _stream(self.source.restored(pending["loader"]))
