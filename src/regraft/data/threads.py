@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from regraft.process import cores
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -14,11 +15,7 @@ R = TypeVar("R")
 
 def default_workers() -> int:
     """Return how many threads decode photos unless told otherwise: one for each processor we may use, 16 at most."""
-    try:
-        available = len(os.sched_getaffinity(0))
-    except AttributeError:  # only Linux has it
-        available = os.cpu_count() or 1
-    return min(available, 16)
+    return min(cores(), 16)
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:

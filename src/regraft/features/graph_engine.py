@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -144,11 +143,6 @@ class GraphEngine(ABC):
         if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
             return size, run
         return 1, self._compile(graph_of(self.backbone, self._hash, 1))
-
-
-def cores() -> int:
-    """Return the processors that we may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _invented(height: int, width: int) -> NDArray[np.uint8]:

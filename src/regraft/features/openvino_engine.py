@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from regraft.errors import MissingExtraError
 from regraft.features.frozen import Precision
-from regraft.features.graph_engine import GraphEngine, Run, cores
+from regraft.features.graph_engine import GraphEngine, Run
+from regraft.process import cores
 
 
 class OpenVinoEngine(GraphEngine):

@@ -15,8 +15,8 @@ from regraft.data.threads import in_order
 from regraft.features.choose import COSINE, REFERENCE, candidates, certify, engine_called
 from regraft.features.costs import keep_speed
 from regraft.features.engine import Engine
-from regraft.features.graph_engine import cores
 from regraft.models.backbone import Backbone
+from regraft.process import cores
 from regraft.randomness import generator
 from regraft.screen import Bar
 

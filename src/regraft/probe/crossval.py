@@ -24,7 +24,8 @@ from regraft.probe.problems import Point, Problems, bias_unit, log_probability, 
 from regraft.probe.rows import Rows
 from regraft.probe.scaling import Centred, scale_of
 from regraft.probe.solver import PAIRS
-from regraft.probe.threads import cores, in_threads, one_thread_per_product
+from regraft.probe.threads import in_threads, one_thread_per_product
+from regraft.process import cores
 
 GRID = tuple(float(f"{10 ** (e / 2):.6g}") for e in range(-10, 3))
 """From 1e-5 to 10, two a decade."""

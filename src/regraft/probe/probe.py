@@ -22,7 +22,7 @@ from regraft.probe.problems import Point, Problems, softmax
 from regraft.probe.rows import BLOCK, Float, Rows
 from regraft.probe.scaling import centred, moments, scale_of
 from regraft.probe.solver import Solution, check_problem, solve_one
-from regraft.probe.threads import cores
+from regraft.process import cores
 from regraft.screen import Bar
 
 STEPS = len(GRID) + 2

@@ -20,7 +20,8 @@ from regraft.probe.lockstep import Solved, minimise
 from regraft.probe.memory import Memory
 from regraft.probe.problems import Point, Problems, prior
 from regraft.probe.rows import Float, Rows
-from regraft.probe.threads import cores, one_thread_per_product
+from regraft.probe.threads import one_thread_per_product
+from regraft.process import cores
 
 PAIRS = 20
 """Steps whose curvature is remembered."""
