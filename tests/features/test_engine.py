@@ -158,8 +158,14 @@ def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
 
     from regraft.features import frozen as module
 
-    made = []
-    monkeypatch.setattr(module, "folded", lambda *a, plain=module.folded: made.append(1) or plain(*a))
+    made, plain = [], module.folded
+
+    def folded(*arguments):
+        network = plain(*arguments)
+        made.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(module, "folded", folded)
     backbone = build_backbone("test_resnet", pretrained=False, size=32, seed=77)
     x = sized(backbone)[:1]
     EagerEngine(backbone).run(x)
@@ -168,10 +174,10 @@ def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
     assert len(made) == 1
     EagerEngine(build_backbone("test_resnet", pretrained=False, size=32, seed=78)).run(x)
     assert len(made) == 2
-    network = weakref.ref(EagerEngine(backbone)._ready())
+    assert made[0]() is not None
     del backbone
     gc.collect()
-    assert network() is None
+    assert made[0]() is None
 
 
 def test_numerics_tell_engines_apart(tiny):

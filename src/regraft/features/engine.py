@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.preprocessing import normalise
-from regraft.errors import ConfigError
+from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.features.frozen import Frozen, Precision, frozen, known_batch_size
+from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
 
 
@@ -48,7 +49,7 @@ class Engine(Protocol):
         """Return the features of ``pixels``, shape (b, H, W, 3), as shape (b, D)."""
 
 
-class EagerEngine:
+class EagerEngine(PaddedEngine):
     """Runs a frozen network with torch, operation by operation.
 
     Every batch is padded to one fixed shape, so that the same kernels do the same sums for a photo wherever it is in
@@ -74,29 +75,8 @@ class EagerEngine:
         precision: Precision = "fp32",
         batch_size: int | None = None,
     ) -> None:
-        if precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision: expected 'fp32' or 'bf16', found {precision!r}")
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
-        self.backbone = backbone
+        super().__init__(backbone, precision, ("fp32", "bf16"), batch_size)
         self.device = torch.device(device)
-        self.precision: Precision = precision
-        self._wanted = batch_size
-        self._hash = ""
-        self._frozen: Frozen | None = None
-
-    @property
-    def batch_size(self) -> int:
-        """Photos in every batch."""
-        if self._frozen is not None:
-            return self._frozen.batch_size
-        known = self._known()
-        return self._ready().batch_size if known is None else known
-
-    @property
-    def tried(self) -> bool:
-        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
-        return self._frozen is not None or self._known() is not None
 
     @property
     def versions(self) -> str:
@@ -120,44 +100,19 @@ class EagerEngine:
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
         return f"eager-folded/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
-    def refresh(self) -> str:
-        """Take over weights that changed since the last batch, and return their hash."""
-        found = self.backbone.weights_hash()
-        if found != self._hash:
-            self._hash, self._frozen = found, None
-        return found
-
-    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the features of some photos.
-
-        Args:
-            pixels: shape (b, H, W, 3), uint8, with b at most ``batch_size``.
-
-        Returns:
-            Shape (b, D), float32.
-
-        Raises:
-            ValueError: there are more photos than ``batch_size``.
-        """
-        count, network = len(pixels), self._ready()
-        if count > network.batch_size:
-            raise ValueError(f"a batch holds at most {network.batch_size} photos, not {count}")
-        if count < network.batch_size:
-            padded = np.zeros((network.batch_size, *pixels.shape[1:]), dtype=np.uint8)
-            padded[:count] = pixels
-            pixels = padded
-        features: NDArray[np.float32] = network(normalise(pixels, self.backbone.spec.preprocessing)).numpy()
-        return features[:count]
-
     def _known(self) -> int | None:
-        found = self._hash or self.refresh()
-        return known_batch_size(self.backbone, found, self.device, self.precision, self._wanted)
+        return known_batch_size(self.backbone, self.weights, self.device, self.precision, self._wanted)
 
-    def _ready(self) -> Frozen:
-        if self._frozen is None:
-            found = self._hash or self.refresh()
-            self._frozen = frozen(self.backbone, found, self.device, self.precision, self._wanted)
-        return self._frozen
+    def _ready(self) -> Ready:
+        if self._found is None:
+            network = frozen(self.backbone, self.weights, self.device, self.precision, self._wanted)
+            self._found = Ready(network.batch_size, partial(_run, network, self.backbone.spec.preprocessing))
+        return self._found
+
+
+def _run(network: Frozen, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    features: NDArray[np.float32] = network(normalise(pixels, preprocessing)).numpy()
+    return features
 
 
 def _processor(device: torch.device) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, TypeAlias
 
@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.data.threads import default_workers
-from regraft.errors import ConfigError
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.frozen import Precision
 from regraft.features.graphs import graph_of
 from regraft.features.invented import invented_photos
+from regraft.features.padded import PaddedEngine, Ready
 from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
 
@@ -26,7 +26,7 @@ BATCH_SIZE = 8
 """Photos in a batch: their activations fit into the caches of a processor."""
 
 
-class GraphEngine(ABC):
+class GraphEngine(PaddedEngine):
     """Runs an exported graph of the frozen network on the processor.
 
     Each batch is computed by one thread from start to end, several batches at once: no thread waits for another, and
@@ -46,13 +46,7 @@ class GraphEngine(ABC):
     precisions: ClassVar[tuple[Precision, ...]]
 
     def __init__(self, backbone: Backbone, *, precision: Precision = "fp32", batch_size: int | None = None) -> None:
-        if precision not in self.precisions:
-            raise ConfigError(f"precision: expected {' or '.join(map(repr, self.precisions))}, found {precision!r}")
-        if batch_size is not None and batch_size < 1:
-            raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
-        self.backbone, self.precision = backbone, precision
-        self._wanted, self._hash = batch_size, ""
-        self._found: tuple[int, Run] | None = None
+        super().__init__(backbone, precision, self.precisions, batch_size)
         self._lock = threading.Lock()
         self.version = self._version()
 
@@ -75,19 +69,6 @@ class GraphEngine(ABC):
         return default_workers()
 
     @property
-    def batch_size(self) -> int:
-        """Photos in every batch."""
-        if self._found is not None:
-            return self._found[0]
-        known = self._known()
-        return self._ready()[0] if known is None else known
-
-    @property
-    def tried(self) -> bool:
-        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
-        return self._found is not None or self._known() is not None
-
-    @property
     def versions(self) -> str:
         """Of the engine and of torch, which exports the graph."""
         return f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}"
@@ -99,50 +80,28 @@ class GraphEngine(ABC):
         capability = torch.backends.cpu.get_cpu_capability()
         return f"{self.versions}/{self.precision}/cpu {capability}/{self.batch_size}x3x{p.height}x{p.width}"
 
-    def refresh(self) -> str:
-        """Take over weights that changed since the last batch, and return their hash."""
-        found = self.backbone.weights_hash()
-        if found != self._hash:
-            self._hash, self._found = found, None
-        return found
-
-    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the features of ``pixels``, shape (b, H, W, 3), as shape (b, D); b is at most ``batch_size``.
-
-        Raises:
-            ValueError: there are more photos than ``batch_size``.
-        """
-        size, run = self._ready()
-        if len(pixels) > size:
-            raise ValueError(f"a batch holds at most {size} photos, not {len(pixels)}")
-        padded = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)
-        padded[: len(pixels)] = pixels
-        return run(padded)[: len(pixels)]
-
     def _key(self) -> str:
-        if not self._hash:
-            self.refresh()
         about = (self.versions, self.precision, self._wanted, machine())
-        return " / ".join(map(str, ("batch size", self._hash, self.backbone.spec.preprocessing.id, *about)))
+        return " / ".join(map(str, ("batch size", self.weights, self.backbone.spec.preprocessing.id, *about)))
 
     def _known(self) -> int | None:
         known = fact(self._key())
         return known if isinstance(known, int) and known > 0 else None
 
-    def _ready(self) -> tuple[int, Run]:
+    def _ready(self) -> Ready:
         with self._lock:  # several threads may be the first
             if self._found is None:
                 self._found = self._make(self._known())
-                keep_fact(self._key(), self._found[0])
+                keep_fact(self._key(), self._found.batch_size)
             return self._found
 
-    def _make(self, known: int | None) -> tuple[int, Run]:
+    def _make(self, known: int | None) -> Ready:
         p = self.backbone.spec.preprocessing
         size = known or self._wanted or BATCH_SIZE
-        run = self._compile(graph_of(self.backbone, self._hash, size))
+        run = self._compile(graph_of(self.backbone, self.weights, size))
         if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
-            return size, run
-        return 1, self._compile(graph_of(self.backbone, self._hash, 1))
+            return Ready(size, run)
+        return Ready(1, self._compile(graph_of(self.backbone, self.weights, 1)))
 
 
 def _invented(height: int, width: int) -> NDArray[np.uint8]:
