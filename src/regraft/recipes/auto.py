@@ -127,14 +127,14 @@ def _photo_seconds(job: Job) -> float:
 def _gain(job: Job, tuned: Tuned, start: Probe, choose: Sequence[Entry]) -> tuple[float, float]:
     """Return by how much fine-tuning lowers the calibrated log-loss on ``choose``, and the standard error of that."""
     y = job.photos.labels(choose)
-    ours = _probabilities(job, tuned.classifier, choose)
-    probes = _probabilities(job, probe_classifier(job, start), choose)
+    ours = _probabilities(job, Predictor(tuned.classifier, device=job.device.type, workers=job.workers), choose)
+    settings = {"device": job.device.type, "engine": job.engine.title}  # whose features the store has
+    probes = _probabilities(job, Predictor(probe_classifier(job, start), workers=job.workers, **settings), choose)
     difference = log_loss_difference(at_best_temperature(probes, y), at_best_temperature(ours, y), y)
     return difference.value, difference.standard_error
 
 
-def _probabilities(job: Job, classifier: Classifier, entries: Sequence[Entry]) -> NDArray[np.float64]:
-    predictor = Predictor(classifier, device=job.device.type, workers=job.workers)
+def _probabilities(job: Job, predictor: Predictor, entries: Sequence[Entry]) -> NDArray[np.float64]:
     return predictor.scores(entries, store=job.store).values
 
 
