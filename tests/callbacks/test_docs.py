@@ -70,6 +70,8 @@ def test_examples_run(example: str, tmp_path: Path, monkeypatch: Any) -> None:
     names: dict[str, Any] = {}
     exec(preamble, names)
     exec(example, names)
+    trained = names["model"].optimizer.iterations > 0
+    assert trained or names["curve"].losses  # the finder of learning rates leaves the model as it was
 
 
 def test_everything_that_is_documented_by_name_exists() -> None:

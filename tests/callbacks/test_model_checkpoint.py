@@ -97,6 +97,7 @@ def test_a_keras_file_is_said_to_be_ours_once(make_trainer: Any, tmp_path: Path,
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         make_trainer().save(tmp_path / "b.keras")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.keras", "b.keras"]
 
 
 def test_half_precision_and_odd_shapes_come_back(tmp_path: Path) -> None:

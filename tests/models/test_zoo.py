@@ -241,8 +241,11 @@ def test_training_data_in_words(tag, words):
 
 
 def test_every_configuration_of_timm_makes_a_preprocessing():
-    for info in list_backbones():
-        preprocessing_of(configuration(info.name))
+    infos = list_backbones()
+    assert len(infos) > 1000
+    for info in infos:
+        found = preprocessing_of(configuration(info.name))
+        assert found.height >= 16 and found.width >= 16 and len(found.mean) == len(found.std) == 3, info.name
 
 
 def test_a_spec_survives_json():
