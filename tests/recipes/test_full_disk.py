@@ -17,7 +17,6 @@ import pytest
 import torch
 from torch import nn
 
-from making import make_photos
 from regraft.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint, TensorBoard
 from regraft.cli.ending import explain
 from regraft.errors import RunFolderError, StorageError
@@ -144,11 +143,6 @@ def test_fit_goes_on_without_its_disk(
         (small / "ballast").unlink()
         shutil.rmtree(small / "backup")
         assert fit(small, Screen()) == expected
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return make_photos(tmp_path / "photos", {"ant": 16, "bee": 16})
 
 
 @pytest.fixture

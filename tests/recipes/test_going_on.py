@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from making import make_photos
 from regraft.callbacks import Callback
 from regraft.errors import RunFolderError, StorageError
 from regraft.recipes.train import resume, train
@@ -43,11 +42,6 @@ class Screen(QuietScreen):
 
     def warn(self, text: str) -> None:
         self.said.append(f"! {text}")
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return make_photos(tmp_path / "photos", {"ant": 16, "bee": 16})
 
 
 @pytest.fixture
