@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -168,3 +169,25 @@ def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
 def test_exporting_needs_no_further_package(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     assert len(graphs.graph_of(tiny, tiny.weights_hash(), 3)) > 10_000
+
+
+def test_ctrl_c_after_openvino_is_no_crash():
+    pytest.importorskip("openvino")
+    program = """
+import gc, signal, threading
+import numpy as np
+from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.models.zoo import build_backbone
+signal.signal(signal.SIGINT, signal.default_int_handler)
+held = [OpenVinoEngine(build_backbone("test_resnet", pretrained=False, size=64), precision="bf16")]
+held[0].run(np.zeros((1, 64, 64, 3), np.uint8))
+thread = threading.Thread(target=lambda: (held.clear(), gc.collect()))
+thread.start(), thread.join()
+kept = [bytearray(11_568) for _ in range(2000)]  # what was freed is used for something else
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("as usual")
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "as usual\n"), ended.stderr

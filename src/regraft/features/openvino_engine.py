@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,9 +33,7 @@ class OpenVinoEngine(GraphEngine):
             raise MissingExtraError("features by OpenVINO", "openvino") from None
 
     def _compile(self, graph: bytes) -> Run:
-        import openvino
-
-        core = openvino.Core()
+        core = _core()
         streams = self.streams
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if self.precision == "bf16" else "f32",
@@ -52,3 +51,15 @@ class OpenVinoEngine(GraphEngine):
             return np.array(request.get_output_tensor(0).data, dtype=np.float32)
 
         return run
+
+
+@cache
+def _core() -> Any:
+    """Return the one core of this process, which is never let go.
+
+    Its processor plugin gives the thread that first uses it a stack for signals, large enough for AMX, and frees that
+    with itself, on whatever thread that happens: a signal to the first thread, such as Ctrl-C, would then crash it.
+    """
+    import openvino
+
+    return openvino.Core()
