@@ -35,14 +35,19 @@ class Screen(QuietScreen):
 
 
 class Act(Callback):
-    """Does something to the disk in the middle of the second epoch."""
+    """Does something to the disk in the middle of the second epoch, and something at the end of training."""
 
     act: Callable[[], object] | None = None
+    end: Callable[[], object] | None = None
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         if self.model.position[0] == 1 and batch == 1 and type(self).act is not None:
             act, type(self).act = type(self).act, None
             act()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if type(self).end is not None:
+            type(self).end()
 
     def state_dict(self) -> dict[str, Any]:
         return {}
@@ -149,6 +154,7 @@ def test_fit_goes_on_without_its_disk(
 def options(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(Act, "act", None)
+    monkeypatch.setattr(Act, "end", None)
     monkeypatch.setitem(sys.modules, "act", sys.modules[__name__])
     monkeypatch.setattr("regraft.recipes.start.A_LITTLE", 1 << 20)
     more = {"recipe": "fine-tune", "epochs": 3, "batch_size": 4, "snapshot_every": "0.001s", "tensorboard": True}
@@ -161,6 +167,7 @@ def test_the_model_is_put_elsewhere(
 ) -> None:
     whole = train(photos, screen=QuietScreen(), out="whole", **options)
     Act.act = lambda: DISASTERS[disaster](small / "run")
+    Act.end = (lambda: fill(small)) if disaster == "full" else None
     screen = Screen()
     with pytest.raises(StorageError, match="could not be written") as error:
         train(photos, screen=screen, out=small / "run", rescue_dir="elsewhere", **options)
@@ -174,9 +181,10 @@ def test_the_model_is_put_elsewhere(
 
 def test_with_room_again_the_rest_is_written(photos: Path, options: dict[str, Any], small: Path) -> None:
     whole = train(photos, screen=QuietScreen(), out="whole", **options)
-    Act.act = lambda: fill(small)
+    Act.act = Act.end = lambda: fill(small)  # a snapshot that was being written when it was full has left room again
     with pytest.raises(StorageError, match="No space left"):
         train(photos, screen=QuietScreen(), out=small / "run", rescue_dir="elsewhere", **options)
+    Act.end = None
     (small / "ballast").unlink()
     run = train(photos, screen=QuietScreen(), out=small / "run", **options)
     for name in ("model.safetensors", "history.csv", "predictions.csv"):
@@ -198,7 +206,7 @@ def test_a_folder_that_is_deleted_is_made_again(photos: Path, options: dict[str,
 def test_nowhere_to_put_the_model(
     photos: Path, options: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Act.act = lambda: (monkeypatch.setattr("tempfile.gettempdir", lambda: str(small)), fill(small))
+    Act.act = Act.end = lambda: (monkeypatch.setattr("tempfile.gettempdir", lambda: str(small)), fill(small))
     with pytest.raises(StorageError, match=r"(?s)could not be written anywhere.*No space left"):
         train(photos, screen=QuietScreen(), out=small / "run", rescue_dir=small, **options)
 
