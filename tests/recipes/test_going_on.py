@@ -96,6 +96,16 @@ def test_the_same_command_goes_on_and_ends_with_the_same_weights(photos: Path, o
     )  # a finished one is left alone
 
 
+def test_half_written_files_of_a_killed_process_are_gone_at_the_end(photos: Path, options: dict[str, Any]) -> None:
+    killed(photos, options)
+    folder = Path("runs/photos-fine-tune-001")
+    for place in (folder, folder / "resume", folder / "tensorboard" / "projector"):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / ".part-wd8pmhw3.tsv").write_text("half a")
+    train(photos, screen=Screen(), **options)
+    assert not list(folder.rglob(".part-*"))
+
+
 def test_resume_takes_the_folder(photos: Path, options: dict[str, Any]) -> None:
     whole = train(photos, screen=Screen(), out="whole", **options)
     killed(photos, options | {"out": "mine"})

@@ -55,9 +55,14 @@ def make_folder(path: Path) -> None:
         flush_folder(one.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Remove the temporary files of writes that a killed process left in ``folder``; nobody may be writing there."""
-    for path in folder.glob(f"{PART}*"):
+def sweep(folder: Path, *, below: bool = False) -> None:
+    """Remove the temporary files of writes that a killed process left in ``folder``; nobody may be writing there.
+
+    Args:
+        folder: where to look.
+        below: whether to look in all folders below it too.
+    """
+    for path in (folder.rglob if below else folder.glob)(f"{PART}*"):
         with contextlib.suppress(OSError):
             path.unlink()
 

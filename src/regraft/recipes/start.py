@@ -86,8 +86,7 @@ def _begin(job: Job, *, going_on: bool) -> None:
     """Write down that a process begins its work on the run."""
     folder, now = job.folder, time.time()
     facts = {"running_for": round(now - job.started, 3), "device": str(job.device)}
-    sweep(folder.path)
-    sweep(folder.resume)
+    sweep(folder.path, below=True)
     if not going_on:
         check_space(job)
         write_start(folder, job.config.as_dict(), describe())
