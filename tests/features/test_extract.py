@@ -200,26 +200,3 @@ def test_the_store_is_written_in_batches_and_also_when_interrupted(entries, tiny
     with pytest.raises(KeyboardInterrupt):
         extract(entries, tiny, engine, store, bar=Interrupted())
     assert len(store) >= 4
-
-
-def test_a_large_table_is_a_file_and_reads_as_an_array_does(tmp_path, monkeypatch):
-    from regraft.features import table
-
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
-    monkeypatch.setattr(table, "LARGE", 1000)
-    monkeypatch.setattr(table, "_GIVE_BACK", 1 << 12)
-    expected = np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32)
-    rows = table.new_table(300, 64)
-    assert isinstance(rows, table.FileRows) and list(tmp_path.iterdir()) == []
-    for i in range(300):
-        rows[i] = expected[i]
-    order = np.random.default_rng(1).permutation(300)
-    assert np.array_equal(rows[order], expected[order]) and np.array_equal(rows[-order], expected[-order])
-    assert np.array_equal(rows[20:170], expected[20:170]) and np.array_equal(np.asarray(rows), expected)
-    assert np.array_equal(rows[20:][order[:5] % 200], expected[20:][order[:5] % 200])
-    assert table.take(rows, np.arange(300)) is rows
-    some = table.take(rows, order[:200])
-    assert isinstance(some, table.FileRows) and np.array_equal(some, expected[order[:200]])
-    assert rows[order[:0]].shape == (0, 64)
-    with pytest.raises(IndexError):
-        rows[np.array([300])]

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
 from regraft.disk.atomic import write_json
+from regraft.disk.table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError
 from regraft.features.choose import REFERENCE, choose_engine, engine_called
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
-from regraft.features.table import take
 from regraft.models.backbone import Backbone
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.photos import Photos, divide, say_aside

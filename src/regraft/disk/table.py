@@ -1,4 +1,4 @@
-"""Tables of features: in memory while they are small, in a file that goes with them where they are large.
+"""Tables with a row for each photo: in memory while they are small, in a file that goes with them where they are large.
 
 The memory that a run takes should not grow with the number of its photos. The system counts the pages of a mapped file
 that a process has touched as its memory until they are given back, so a large table gives them back as it goes, and
@@ -12,22 +12,24 @@ import mmap
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from regraft.places import cache_folder
 
-LARGE = 128 << 20
-"""Bytes from which on a table is kept in a file."""
+LARGE = 32 << 20
+"""Bytes from which on a table is kept in a file: the features of 6,500 photos."""
 
-_GIVE_BACK = 32 << 20  # bytes that may have been touched since pages were given back
+_GIVE_BACK = 16 << 20  # bytes that may have been touched since pages were given back
 _BLOCK = 1024
 
+T = TypeVar("T", bound=np.generic)
 
-class FileRows(np.memmap[Any, np.dtype[np.float32]]):
-    """A float32 array in a file without a name, of which little stays in memory. It is read and written as any array.
+
+class FileRows(np.memmap[Any, np.dtype[Any]]):
+    """An array in a file without a name, of which little stays in memory. It is read and written as any array.
 
     Slices are views; rows that are chosen by an array of indices are copies, as ever.
     """
@@ -47,9 +49,9 @@ class FileRows(np.memmap[Any, np.dtype[np.float32]]):
         super().__setitem__(index, value)
         self._count(getattr(value, "nbytes", 0))
 
-    def _read(self, index: NDArray[np.int64]) -> NDArray[np.float32]:
+    def _read(self, index: NDArray[np.int64]) -> NDArray[Any]:
         assert self._handle is not None
-        out = np.empty((len(index), self.shape[1]), dtype=np.float32)
+        out = np.empty((len(index), self.shape[1]), dtype=self.dtype)
         size = out.itemsize * out.shape[1]
         view = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
         for i, row in enumerate(index.tolist()):
@@ -72,33 +74,34 @@ class FileRows(np.memmap[Any, np.dtype[np.float32]]):
                 os.close(self._handle)
 
 
-def new_table(rows: int, width: int) -> NDArray[np.float32]:
-    """Return an array of shape (rows, width), float32, with any values in it; see `FileRows` for large ones."""
-    if rows * width * 4 >= LARGE:
+def new_table(rows: int, width: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return an array of shape (rows, width) with any values in it; see `FileRows` for large ones."""
+    if rows * width * np.dtype(dtype).itemsize >= LARGE:
         for folder in (cache_folder(), None):
             with contextlib.suppress(OSError):
-                return _in_file(folder, rows, width)
-    return np.empty((rows, width), dtype=np.float32)
+                return _in_file(folder, rows, width, np.dtype(dtype))
+    return np.empty((rows, width), dtype=dtype)
 
 
-def take(table: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def take(table: NDArray[T], rows: NDArray[np.int64]) -> NDArray[T]:
     """Return some rows of a table as a table, in the order given; the same one where that is all of them, in order."""
     if len(rows) == len(table) and np.array_equal(rows, np.arange(len(rows))):
         return table
-    out = new_table(len(rows), table.shape[1])
+    out = new_table(len(rows), table.shape[1], table.dtype.type)
     for i in range(0, len(rows), _BLOCK):
         out[i : i + _BLOCK] = table[rows[i : i + _BLOCK]]
     return out
 
 
-def _in_file(folder: Path | None, rows: int, width: int) -> FileRows:
+def _in_file(folder: Path | None, rows: int, width: int, dtype: np.dtype[Any]) -> FileRows:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    size = rows * width * dtype.itemsize
     with tempfile.TemporaryFile(prefix="table-", dir=folder) as file:
         if hasattr(os, "posix_fallocate"):  # a disk that is full says so now, and not when the rows are written
-            os.posix_fallocate(file.fileno(), 0, 4 * rows * width)
+            os.posix_fallocate(file.fileno(), 0, size)
         else:
-            file.truncate(4 * rows * width)
-        table: FileRows = FileRows(file, dtype=np.float32, mode="r+", shape=(rows, width))
+            file.truncate(size)
+        table: FileRows = FileRows(file, dtype=dtype, mode="r+", shape=(rows, width))
         table._handle = os.dup(file.fileno())
         return table

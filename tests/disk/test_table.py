@@ -1,0 +1,40 @@
+"""Tables with a row for each photo read alike in memory and in a file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from regraft.disk import table
+
+
+def test_a_large_table_is_a_file_and_reads_as_an_array_does(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1000)
+    monkeypatch.setattr(table, "_GIVE_BACK", 1 << 12)
+    expected = np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32)
+    rows = table.new_table(300, 64)
+    assert isinstance(rows, table.FileRows) and list(tmp_path.iterdir()) == []
+    for i in range(300):
+        rows[i] = expected[i]
+    order = np.random.default_rng(1).permutation(300)
+    assert np.array_equal(rows[order], expected[order]) and np.array_equal(rows[-order], expected[-order])
+    assert np.array_equal(rows[20:170], expected[20:170]) and np.array_equal(np.asarray(rows), expected)
+    assert np.array_equal(rows[20:][order[:5] % 200], expected[20:][order[:5] % 200])
+    assert table.take(rows, np.arange(300)) is rows
+    some = table.take(rows, order[:200])
+    assert isinstance(some, table.FileRows) and np.array_equal(some, expected[order[:200]])
+    assert rows[order[:0]].shape == (0, 64)
+    with pytest.raises(IndexError):
+        rows[np.array([300])]
+
+
+def test_a_table_of_another_dtype_is_a_file_too(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1000)
+    expected = np.random.default_rng(0).standard_normal((300, 5))
+    rows = table.new_table(300, 5, np.float64)
+    rows[:] = expected
+    order = np.random.default_rng(1).permutation(300)
+    assert isinstance(rows, table.FileRows) and rows.dtype == np.float64
+    assert np.array_equal(rows[order], expected[order]) and np.array_equal(table.take(rows, order), expected[order])
