@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from regraft.data.manifest import Entry
 
 
 def make_photos(root: Path, counts: dict[str, int], size: int = 48, noise: float = 60.0, seed: int = 0) -> Path:
@@ -21,3 +24,21 @@ def make_photos(root: Path, counts: dict[str, int], size: int = 48, noise: float
             pixels = np.broadcast_to(base, (size, size, 3)) + draw.normal(0, noise, (size, size, 3))
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"photo {i:03}.png")
     return root
+
+
+def entries_of(files: list[Path], *, hashed: bool = True) -> list[Entry]:
+    """Return entries of photos as a scan would make them; without content hashes if not ``hashed``."""
+    return [
+        Entry(
+            name=file.name,
+            path=file,
+            content=hashlib.sha256(file.read_bytes()).hexdigest() if hashed else "",
+            label=file.parent.name,
+            side=None,
+            group=None,
+            status="ok",
+            why="",
+            given=None,
+        )
+        for file in files
+    ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from making import make_photos
+from making import entries_of, make_photos
 from regraft.data.loader import load_plain
 from regraft.data.manifest import Entry
 from regraft.features.engine import EagerEngine
@@ -28,23 +26,6 @@ def engine(tiny) -> EagerEngine:
 def entries(tmp_path) -> list[Entry]:
     make_photos(tmp_path / "photos", {"a": 6, "b": 5}, size=40)
     return entries_of(sorted((tmp_path / "photos").rglob("*.png")))
-
-
-def entries_of(files: list[Path], *, hashed: bool = True) -> list[Entry]:
-    return [
-        Entry(
-            name=file.name,
-            path=file,
-            content=hashlib.sha256(file.read_bytes()).hexdigest() if hashed else "",
-            label=file.parent.name,
-            side=None,
-            group=None,
-            status="ok",
-            why="",
-            given=None,
-        )
-        for file in files
-    ]
 
 
 class Counter:

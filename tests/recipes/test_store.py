@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import safetensors.torch
 from PIL import Image
 
 from making import make_photos
+from regraft.data.manifest import Manifest
 from regraft.features.engine import EagerEngine
+from regraft.recipes import feeds
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
 
@@ -123,3 +126,36 @@ def test_a_cache_that_cannot_be_written_is_done_without(photos, tiny, tmp_path, 
     assert run.accuracy > 0.5
     assert passes() == 90
     assert capsys.readouterr().err.count("the store of features") == 1
+
+
+def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives_the_same_weights(
+    photos, tiny, tmp_path, passes, monkeypatch
+):
+    def go(name, **options):
+        more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 3, "views": 3, "split": "60/20/20", **tiny, **options}
+        return train(photos, out=tmp_path / name, screen=QuietScreen(), **more)
+
+    first = go("first")
+    count = Counter(entry.side for entry in Manifest.read(first.folder / "manifest.csv").usable)
+    measured = count["test"]  # through the whole network, which has other weights than before
+    assert passes() >= 90 + 3 * count["train"] + count["validation"] + measured
+    assert first.metrics["training"]["cut_point"] == "layer4"
+    assert first.metrics["training"]["views"] == 3
+    again = go("again", seed=3)
+    assert passes() == measured
+    assert (again.folder / "model.safetensors").read_bytes() != (first.folder / "model.safetensors").read_bytes()
+    kept = feeds.Activations
+    monkeypatch.setattr(feeds, "Activations", lambda lower, engine, store, **more: kept(lower, engine, None, **more))
+    recomputed = go("recomputed")
+    assert passes() >= 3 * count["train"] + 3 * count["validation"] + measured
+    assert (recomputed.folder / "model.safetensors").read_bytes() == (first.folder / "model.safetensors").read_bytes()
+
+
+def test_without_room_for_activations_whole_photos_are_trained_on(photos, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(feeds, "ROOM", 0.0)
+    more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 1, **tiny}
+    run = train(photos, out=tmp_path / "run", screen=QuietScreen(), **more)
+    assert run.metrics["training"]["cut_point"] is None
+    monkeypatch.setattr(feeds, "ROOM", 0.5)
+    same = train(photos, out=tmp_path / "same", screen=QuietScreen(), views=0, **more)
+    assert (same.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()

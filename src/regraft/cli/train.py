@@ -60,6 +60,13 @@ Examples:
         metavar="BLOCKS",
         help="What fine-tune trains: all, a number of blocks from the top, or names separated by commas.",
     ),
+    cloup.option(
+        "--views",
+        type=int,
+        metavar="N",
+        help="Views of each photo, computed once and kept: the plain one, its mirror image, random crops. "
+        "For fine-tune with frozen lower blocks; 0 gives ever new crops through the whole network.",
+    ),
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option(

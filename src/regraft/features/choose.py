@@ -91,6 +91,7 @@ def choose_engine(
     device: torch.device | str = "cpu",
     workers: int | None = None,
     bf16: bool = True,
+    missing: Callable[[Engine], int] | None = None,
 ) -> Choice:
     """Return the engine that has the features of ``entries`` soonest.
 
@@ -101,6 +102,8 @@ def choose_engine(
         device: where the network may run; anything but a processor is torch's own.
         workers: threads that decode the photos of the certification.
         bf16: whether bfloat16 may be used.
+        missing: how many photos an engine that has run here before would have to compute; by default those
+            ``entries`` whose features are not in the store. One that has none left to compute is taken.
     """
     if torch.device(device).type != "cpu":
         return Choice(REFERENCE, f"torch is what runs on {device}")
@@ -114,12 +117,12 @@ def choose_engine(
         if title != REFERENCE and hopeless:
             failed |= set() if verdict is None else {title.split()[-1]}
             continue
-        missing = _missing(engine, backbone, weights, entries, store)
-        if not missing and entries and (title == REFERENCE or verdict is not None):
+        left = missing(engine) if missing else _missing(engine, backbone, weights, entries, store)
+        if not left and entries and (title == REFERENCE or verdict is not None):
             return Choice(title, "it has computed all of them before")
         ready = setup_seconds(engine, backbone, weights)
         trial = certify_seconds(engine, backbone, weights) if title != REFERENCE and verdict is None else 0.0
-        cost = ready + trial + missing / photos_per_second(title, backbone)
+        cost = ready + trial + left / photos_per_second(title, backbone)
         stake = ready + trial if trial and title.endswith("bf16") else 0.0
         costs.append((cost, stake, title, engine))
     safe = min(cost for cost, stake, _, _ in costs if not stake)
@@ -170,6 +173,7 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
     expected = _all(EagerEngine(backbone), pixels)
     try:
         found = _all(engine, pixels)
+        found, expected = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
         cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
     except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)

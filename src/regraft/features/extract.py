@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import Decoded, decode_in_order, load_plain
 from regraft.data.manifest import Entry
+from regraft.data.numbered_views import PLAIN
 from regraft.data.threads import in_order
 from regraft.disk.table import new_table, take
 from regraft.features.engine import Engine
@@ -19,9 +20,6 @@ from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar
-
-PLAIN = "plain"
-"""The view that is evaluated: no augmentation."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from math import prod
 from typing import Self
 
 import torch
@@ -9,6 +14,7 @@ from torch import nn
 
 from regraft.models.blocks import Block, split_blocks
 from regraft.models.checksums import tensors_checksum
+from regraft.models.cut import Halves, cut_network
 from regraft.models.freezing import Freezer, What
 from regraft.models.spec import BackboneSpec
 
@@ -30,20 +36,59 @@ class Backbone(nn.Module):
         self.blocks: tuple[Block, ...] = split_blocks(network)
         self.notes: tuple[str, ...] = ()
         self._freezer = Freezer(network, self.blocks)
+        self._entered: tuple[Halves, ...] = ()  # a tuple, so that torch does not take its modules for further ones
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of ``x``.
 
         Args:
-            x: shape (B, 3, H, W), float32, normalised as ``spec.preprocessing`` says.
+            x: shape (B, 3, H, W), float32, normalised as ``spec.preprocessing`` says; activations where the backbone
+                is `entered_at` a cut point.
 
         Returns:
             Shape (B, D), of the dtype that the network computes in.
         """
         self._freezer.hold()  # somebody may have called train() on the network itself
-        features: torch.Tensor = self.network(x)
+        network = self._entered[0].upper if self._entered else self.network
+        features: torch.Tensor = network(x)
         return features
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of what `forward` takes, without the batch: (3, H, W), or that of activations."""
+        p = self.spec.preprocessing
+        return self._entered[0].shape if self._entered else (3, p.height, p.width)
+
+    def halves(self, at: int) -> Halves:
+        """Cut the network below block number ``at``; both halves are the network's own modules.
+
+        Raises:
+            NoCutError: it cannot be cut there.
+        """
+        p = self.spec.preprocessing
+        return cut_network(self.network, self.blocks, at, p.height, p.width)
+
+    def lower(self, at: int) -> Backbone:
+        """Return a copy of all that lies below block number ``at`` as a backbone, whose features are the activations.
+
+        Its spec keeps the parameters of the whole network, by which engines estimate what it costs.
+
+        Raises:
+            NoCutError: it cannot be cut there.
+        """
+        halves = self.halves(at)
+        spec = replace(self.spec, name=f"{self.spec.name}[:{self.blocks[at].name}]", num_features=prod(halves.shape))
+        return Backbone(copy.deepcopy(halves.lower), spec)
+
+    @contextmanager
+    def entered_at(self, halves: Halves) -> Iterator[None]:
+        """Let `forward` take the activations of ``halves``, which `halves` gave, until the block is left."""
+        self._entered = (halves,)
+        try:
+            yield
+        finally:
+            self._entered = ()
 
     def train(self, mode: bool = True) -> Self:
         """Switch the trained blocks to training mode or back; frozen ones stay in inference mode."""

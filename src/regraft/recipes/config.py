@@ -126,6 +126,7 @@ class TrainConfig(BaseModel):
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
     unfreeze: Annotated[Any, BeforeValidator(_unfreeze)] = None
+    views: Annotated[int | None, Field(ge=0, le=64)] = None
     lr: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
@@ -162,6 +163,8 @@ class TrainConfig(BaseModel):
                 f"{' and '.join(asked)} {'need' if len(asked) > 1 else 'needs'} a recipe that trains in epochs; "
                 "linear-probe is solved at once: choose feature-extraction, fine-tune or auto"
             )
+        if self.views == 0 and self.recipe in ("linear-probe", "feature-extraction"):
+            raise ValueError(f"views 0 means ever new views, and {self.recipe} sees each once; expected 1 or more")
         if self.reduce_lr_on_plateau and self.lr_schedule not in (None, "constant"):
             raise ValueError(
                 f"reduce_lr_on_plateau and lr_schedule {self.lr_schedule!r} would both set the learning rate; "

@@ -18,13 +18,12 @@ from typing import Any, Literal
 
 import torch
 
-from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
-from regraft.data.views import Augmentation
 from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
+from regraft.recipes.feeds import feed
 from regraft.recipes.interpolation import settle_between, trained_weights
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
@@ -44,6 +43,9 @@ the search behind it."""
 LAYER_DECAY = 0.8
 WEIGHT_DECAY = 0.05
 BATCH_SIZE = 32
+VIEWS = 4
+"""Of each photo, where activations are kept: `docs/recipes.md` has what more and fewer of them gave."""
+
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises to its full size."""
 
@@ -57,12 +59,14 @@ class Plan:
         epochs: passes over the training photos.
         lr: learning rate of the head and the topmost block, at its height; None: by the number of steps.
         batch_size: photos a step.
+        views: of each photo that are kept as activations where the lower blocks are frozen; 0: ever new ones.
     """
 
     unfreeze: Literal["all"] | int | Sequence[str]
     epochs: int
     lr: float | None
     batch_size: int
+    views: int = VIEWS
 
     def rate(self, photos: int) -> float:
         """Return the learning rate for training on ``photos``."""
@@ -71,6 +75,11 @@ class Plan:
         steps = self.epochs * math.ceil(photos / self.batch_size)
         low, high = LEARNING_RATES
         return min(high, max(low, LEARNING_RATE_PER_STEP * steps))
+
+    @property
+    def stage(self) -> str:
+        """What its snapshots, its epochs and its choices are called."""
+        return "fine-tune" if self.unfreeze == "all" else f"fine-tune {self.title}"
 
     @property
     def title(self) -> str:
@@ -97,6 +106,7 @@ def plan_of(job: Job) -> Plan:
         epochs=config.epochs or EPOCHS,
         lr=config.lr,
         batch_size=config.batch_size or BATCH_SIZE,
+        views=VIEWS if config.views is None else config.views,
     )
 
 
@@ -136,23 +146,24 @@ def tune(
     classifier = starting_point(job, plan, start)
     before, began = block_checksums(classifier), trained_weights(classifier)
     lr = plan.rate(len(train))
-    trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
     torch.manual_seed(job.config.seed)
-    with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
-        recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
-        budget = BudgetEnd(job, plan.epochs, reserve)
-        callbacks = callbacks_of(job, choose, epochs=plan.epochs, warmup=WARM_UP, recipes=[recorder, budget])
-        history = trainer.fit(
-            photo_batches(job, train, plan.batch_size, Augmentation()),
-            epochs=plan.epochs,
-            validation_data=photo_batches(job, choose, plan.batch_size, None) if choose else None,
-            class_weight=balanced_weights(job, train),
-            verbose=0,
-            callbacks=callbacks,
-            resume=job.snapshots("fine-tune"),
-        )
-    classifier.eval()
-    share = settle_between(job, classifier, began, choose)
+    with feed(job, classifier, train, choose, batch_size=plan.batch_size, views=plan.views) as feeds:
+        trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
+        with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
+            recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
+            budget = BudgetEnd(job, plan.title, plan.epochs, reserve)
+            callbacks = callbacks_of(job, choose, epochs=plan.epochs, warmup=WARM_UP, recipes=[recorder, budget])
+            history = trainer.fit(
+                feeds.training(train),
+                epochs=plan.epochs,
+                validation_data=feeds.plain(choose) if choose else None,
+                class_weight=balanced_weights(job, train),
+                verbose=0,
+                callbacks=callbacks,
+                resume=job.snapshots(plan.stage),
+            )
+        classifier.eval()
+        share = settle_between(job, plan.stage, classifier, began, choose, feeds.plain)
     return Tuned(
         classifier=classifier,
         freeze=freeze_ledger(classifier, before, rates),
@@ -160,6 +171,8 @@ def tune(
             "trained": plan.title,
             "learning_rate": lr,
             "share_of_the_way": share,
+            "cut_point": feeds.cut,
+            "views": plan.views if feeds.cut else None,
             **ended(job, plan.title, history, callbacks, plan.epochs),
         },
     )
@@ -215,19 +228,3 @@ def balanced_weights(job: Job, train: Sequence[Entry]) -> dict[int, float] | Non
         return None
     counts = Counter(job.photos.labels(train).tolist())
     return {label: len(train) / (len(counts) * n) for label, n in counts.items()}
-
-
-def photo_batches(
-    job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
-) -> PhotoBatches:
-    """Return the batches of ``entries``: shuffled views where there is an augmentation, else as they are, in order."""
-    return PhotoBatches(
-        entries,
-        job.photos.labels(entries).tolist(),
-        job.backbone.spec.preprocessing,
-        augmentation=augmentation,
-        seed=job.config.seed,
-        batch_size=batch_size,
-        shuffle=augmentation is not None,
-        workers=job.workers,
-    )

@@ -7,7 +7,7 @@ https://arxiv.org/abs/2109.01903). It costs a few passes over the photos that ch
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from regraft.data.manifest import Entry
-from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
+from regraft.recipes.feeds import Batches
 from regraft.recipes.job import Job
+from regraft.screen import Bar
 
 SHARES = (0.7, 0.85, 1.0)
 """Shares of the way that are tried, the nearest to what was pretrained first; 0 would be the probe, which `auto`
@@ -31,16 +32,25 @@ def trained_weights(classifier: Classifier) -> dict[str, Tensor]:
     return {name: p.detach().clone() for name, p in classifier.named_parameters() if p.requires_grad}
 
 
-def settle_between(job: Job, classifier: Classifier, start: Mapping[str, Tensor], choose: Sequence[Entry]) -> float:
+def settle_between(
+    job: Job,
+    stage: str,
+    classifier: Classifier,
+    start: Mapping[str, Tensor],
+    choose: Sequence[Entry],
+    plain: Callable[[Sequence[Entry]], Batches],
+) -> float:
     """Move ``classifier`` to the best point between ``start`` and where it is; return the share of the way.
 
     Args:
         job: the training in progress.
+        stage: what the training is called.
         classifier: as fine-tuning left it.
         start: its trained parameters as they were before.
         choose: photos whose log-loss, at the best temperature of each point, decides; without any it stays. What is
             within one standard error of the best counts as good, and the nearest to what was pretrained is taken: the
             end of the way is a little adapted to the training photos, which few validation photos do not show.
+        plain: makes the batches of photos that ``classifier`` takes now.
     """
     if not choose:
         return 1.0
@@ -50,15 +60,32 @@ def settle_between(job: Job, classifier: Classifier, start: Mapping[str, Tensor]
     with job.screen.progress("between", len(SHARES) * len(choose)) as bar:
         for share in SHARES:
             move(classifier, start, end, share)
-            predictor = Predictor(classifier, device=job.device.type, workers=job.workers)
-            scores = predictor.scores(choose, store=job.store, bar=bar)
-            found[share] = at_best_temperature(scores.values, labels)
+            found[share] = at_best_temperature(probabilities(classifier, plain(choose), bar), labels)
     losses = {share: log_loss(p, labels) for share, p in found.items()}
     best = min(SHARES, key=losses.__getitem__)
     kept = next(share for share in SHARES if share == best or _as_good(found[share], found[best], labels))
     move(classifier, start, end, kept)
-    job.note_once("between", share=kept, log_loss={str(share): round(loss, 6) for share, loss in losses.items()})
+    job.note_once(
+        "between",
+        "stage",
+        stage=stage,
+        share=kept,
+        log_loss={str(share): round(loss, 6) for share, loss in losses.items()},
+    )
     return kept
+
+
+@torch.inference_mode()
+def probabilities(classifier: Classifier, batches: Batches, bar: Bar | None = None) -> NDArray[np.float64]:
+    """Return the probabilities (n, k) of photos that come in batches, in single precision."""
+    device = next(classifier.parameters()).device
+    classifier.eval()
+    found = []
+    for x, _ in batches.epoch(0):
+        found.append(torch.softmax(classifier(x.to(device)).double(), dim=1).cpu().numpy())
+        if bar is not None:
+            bar.advance(len(x))
+    return np.concatenate(found)
 
 
 def log_loss(p: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

@@ -52,6 +52,8 @@ class Job:
     """What was chosen before, by the run that this one repeats or goes on with."""
     spent: float = 0.0
     """Seconds that earlier processes spent on this run."""
+    epochs: list[dict[str, Any]] = field(default_factory=list)
+    """What the stages of training have written down of their epochs so far."""
     earlier: Sequence[Mapping[str, Any]] = ()
     """What the journal held when this process began its work."""
     lock: RunLock | None = None

@@ -14,7 +14,8 @@ from regraft.data.loader import PhotoBatches
 from regraft.data.views import Augmentation
 from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
-from regraft.recipes.fine_tune import photo_batches, plan_of, starting_point, trainer_of
+from regraft.recipes.feeds import photo_batches
+from regraft.recipes.fine_tune import plan_of, starting_point, trainer_of
 from regraft.recipes.job import Job
 from regraft.recipes.photos import gradient_parts
 from regraft.recipes.place import clear

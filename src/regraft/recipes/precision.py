@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from regraft.disk.atomic import write_json
+from regraft.features.activations import channels_last
 from regraft.models.classifier import Classifier
 from regraft.places import cache_folder
 from regraft.recipes.job import Job
@@ -73,11 +74,10 @@ class _Steps:
 
     def __init__(self, classifier: Classifier, batch_size: int) -> None:
         self._copy = copy.deepcopy(classifier).train()
-        shape = classifier.backbone.spec.preprocessing
         self._device = next(self._copy.parameters()).device
         generator = torch.Generator().manual_seed(0)
-        x = torch.randn(batch_size, 3, shape.height, shape.width, generator=generator)
-        self._x = x.to(self._device, memory_format=torch.channels_last)
+        x = torch.randn(batch_size, *classifier.backbone.input_shape, generator=generator)
+        self._x = channels_last(x.to(self._device))
         self._y = torch.arange(batch_size, device=self._device) % len(classifier.classes)
 
     def step(self, precision: Precision) -> float:

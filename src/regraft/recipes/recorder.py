@@ -34,11 +34,12 @@ class Recorder(Callback):
         super().__init__()
         self._job, self._stage, self._bar = job, stage, bar
         self._batch_size, self._photos = batch_size, photos
-        self._rows: list[dict[str, Any]] = []
+        self._rows: list[dict[str, Any]] = list(job.epochs)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the rows back, and move the bar to where training goes on."""
         super().load_state_dict(state)
+        self._job.epochs = list(self._rows)
         epoch, batch = self.model.position
         self._bar.advance(epoch * self._photos + min(batch * self._batch_size, self._photos))
 
@@ -51,6 +52,7 @@ class Recorder(Callback):
         figures = {name: _number(value) for name, value in (logs or {}).items()}
         self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
         self._job.note_once("epoch", "stage", "epoch", **self._rows[-1])
+        self._job.epochs = list(self._rows)
         self._job.keep(write_text, self._job.folder.history, _csv(self._rows))
         shown = [
             f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None
@@ -66,9 +68,10 @@ class BudgetEnd(Callback):
 
     saved: ClassVar[tuple[str, ...]] = ("_begun",)
 
-    def __init__(self, job: Job, epochs: int, reserve: float) -> None:
+    def __init__(self, job: Job, stage: str, epochs: int, reserve: float) -> None:
         super().__init__()
         self._job, self._epochs, self._reserve = job, epochs, reserve
+        self._done = f"epochs done, {stage}"
         self._begun = 0.0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -80,14 +83,14 @@ class BudgetEnd(Callback):
         done = epoch + 1
         if done >= self._epochs:
             return
-        replayed = self._job.replay.get("epochs done")
+        replayed = self._job.replay.get(self._done)
         if replayed is not None:
             ends = done >= int(replayed)
         else:
             left = self._job.seconds_left()
             ends = left is not None and left - self._reserve < 1.05 * (self._begun - left) / done
         if ends:
-            self._job.choose("epochs done", "no further epoch fits into the budget", lambda: done)
+            self._job.choose(self._done, "no further epoch fits into the budget", lambda: done)
             self.stop("no further epoch fits into the budget")
 
 

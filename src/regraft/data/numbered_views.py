@@ -1,0 +1,41 @@
+"""Numbered views: what a photo looks like in view 0, 1, 2 …, the same for every run, so that it need be seen once only.
+
+View 0 is the plain one that is evaluated, view 1 its mirror image, and all others are random crops with a mild change
+of colour that depend on the photo's content and the number alone, on no seed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from regraft.data.loader import load_plain, load_view
+from regraft.data.manifest import Entry
+from regraft.data.preprocessing import Preprocessing
+from regraft.data.views import Augmentation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PLAIN = "plain"
+"""What view 0 is called in keys."""
+
+_AUGMENTATION = Augmentation()
+
+
+def view_name(number: int) -> str:
+    """Return what view ``number`` is called in keys: it changes with everything that its pixels depend on."""
+    return (PLAIN, "mirrored")[number] if number < 2 else f"{_AUGMENTATION.id}/{number}"
+
+
+def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uint8]:
+    """Return the pixels of view ``number`` of a photo, shape (H, W, 3), uint8.
+
+    Raises:
+        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+    """
+    if number < 2:
+        plain = load_plain(entry, p)
+        return np.ascontiguousarray(plain[:, ::-1]) if number else plain
+    return load_view(entry, p, _AUGMENTATION, "view", number, entry.content)

@@ -1,0 +1,215 @@
+"""Activations at a cut point: computed once for each view of a photo, kept in the store, and read batch by batch.
+
+Below the cut nothing changes in a training, so that only the upper part of the network has to run in every epoch. What
+is trained on is what the store would keep, rounded to half precision where that does no harm: whether it was computed a
+moment ago or years before makes no difference to a bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.loader import decode_in_order
+from regraft.data.manifest import Entry
+from regraft.data.numbered_views import load_numbered, view_name
+from regraft.data.threads import in_order
+from regraft.errors import DecodeError
+from regraft.features.engine import Engine
+from regraft.features.packing import Numbers
+from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.models.backbone import Backbone
+from regraft.randomness import permutation
+from regraft.screen import Bar
+
+_AHEAD = 2  # batches that are read while the network trains
+_ROUND = 64  # photos between two writes
+_LARGEST_HALF = float(np.finfo(np.float16).max)
+
+
+class Activations:
+    """What the lower part of a network gives for numbered views of photos (`regraft.data.numbered_views`).
+
+    Args:
+        lower: the lower part, as `regraft.models.backbone.Backbone.lower` returns it.
+        engine: what runs it.
+        store: where to look first, and to put what was computed; None to compute everything whenever it is needed.
+        half: whether to round to half precision. What lies beyond its range becomes its largest number.
+        workers: threads that decode; None for the default, 0 for none.
+    """
+
+    def __init__(
+        self,
+        lower: Backbone,
+        engine: Engine,
+        store: FeatureStore | None,
+        *,
+        half: bool = True,
+        workers: int | None = None,
+    ) -> None:
+        self._lower, self._engine, self._store, self._half = lower, engine, store, half
+        self._workers = workers
+        self._weights = engine.refresh()
+
+    def missing(self, entries: Sequence[Entry], views: Sequence[int]) -> int:
+        """Return how many views of the photos the store has not; nothing is computed."""
+        if self._store is None or not self._engine.tried:
+            return len(entries) * len(views)
+        return sum(len(self._store.missing(self._keys([(entry, view) for entry in entries]))) for view in views)
+
+    def fill(self, entries: Sequence[Entry], views: Sequence[int], bar: Bar | None = None) -> int:
+        """Compute those views of the photos that the store has not, and keep them there; return how many those were.
+
+        Raises:
+            DecodeError: a photo cannot be decoded; the message names it.
+        """
+        computed = 0
+        for view in views:
+            keys = self._keys([(entry, view) for entry in entries])
+            missing = range(len(keys)) if self._store is None else self._store.missing(keys)
+            first = {keys[i]: i for i in reversed(missing)}  # exact copies need be computed once
+            if bar is not None:
+                bar.advance(len(entries) - len(first))
+            for _ in self._compute([entries[i] for i in sorted(first.values())], view, bar):
+                computed += 1
+        return computed
+
+    def batch(self, items: Sequence[tuple[Entry, int]]) -> NDArray[np.float32]:
+        """Return the activations of photos in views, shape (b, ...), float32, in the order of ``items``.
+
+        Raises:
+            DecodeError: a photo cannot be decoded; the message names it.
+        """
+        found: dict[int, Numbers] = {}
+        if self._store is not None:
+            found = dict(self._store.get_many(self._keys(items)))
+        for view in sorted({view for i, (_, view) in enumerate(items) if i not in found}):
+            positions = [i for i, (_, v) in enumerate(items) if v == view and i not in found]
+            found |= zip(positions, self._compute([items[i][0] for i in positions], view), strict=True)
+        return np.stack([found[i] for i in range(len(items))]).astype(np.float32)
+
+    def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[Numbers]:
+        """Yield the activations of one view of the photos, in order, and keep them."""
+        p, engine = self._lower.spec.preprocessing, self._engine
+        batches = decode_in_order(
+            entries, lambda entry: load_numbered(entry, p, view), batch_size=engine.batch_size, workers=self._workers
+        )
+        waiting: list[tuple[FeatureKey, Numbers]] = []
+        kind = f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}"
+        streams = engine.streams
+        work = in_order(
+            lambda batch: (batch, engine.run(batch.pixels) if len(batch.index) else None),
+            batches,
+            workers=streams if streams > 1 else 0,
+            ahead=streams + 1,
+        )
+        try:
+            for batch, values in work:
+                for position, why in batch.failed:
+                    raise DecodeError(f"{entries[position].name}: {why}")
+                assert values is not None
+                for position, row in zip(batch.index.tolist(), self._rounded(values), strict=True):
+                    waiting += zip(self._keys([(entries[position], view)]), [row], strict=True)
+                    yield row
+                    if bar is not None:
+                        bar.advance(1)
+                if self._store is not None and len(waiting) >= _ROUND:
+                    self._store.put_many(waiting, kind)
+                    waiting = []
+        finally:
+            work.close()
+            if self._store is not None:
+                self._store.put_many(waiting, kind)
+
+    def _rounded(self, values: NDArray[np.float32]) -> Numbers:
+        if not self._half:
+            return values
+        return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+
+    def _keys(self, items: Sequence[tuple[Entry, int]]) -> list[FeatureKey]:
+        spec = self._lower.spec
+        numerics = f"{self._engine.numerics}/{'half' if self._half else 'single'}"
+        return [
+            feature_key(entry.content, spec.preprocessing.id, view_name(view), self._weights, spec.name, numerics)
+            for entry, view in items
+        ]
+
+
+class ActivationBatches:
+    """Batches of activations for training: any batch of any epoch can be had without those before it.
+
+    The order of an epoch depends on (seed, epoch). Each photo goes through its views in turn from epoch to epoch, from
+    another view on than its neighbours, so that every epoch has a mixture of views.
+
+    Args:
+        activations: where they come from.
+        entries: photos that are known to decode.
+        labels: the class index of each.
+        views: number of views.
+        seed: of the order.
+        batch_size: photos in a batch.
+        shuffle: whether each epoch has its own order.
+    """
+
+    def __init__(
+        self,
+        activations: Activations,
+        entries: Sequence[Entry],
+        labels: Sequence[int] | NDArray[np.int64],
+        *,
+        views: int = 1,
+        seed: int = 0,
+        batch_size: int = 32,
+        shuffle: bool = False,
+    ) -> None:
+        self._activations, self.entries, self.views = activations, entries, views
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.seed, self.batch_size, self.shuffle = seed, batch_size, shuffle
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        return math.ceil(len(self.entries) / self.batch_size)
+
+    def view(self, entry: Entry, epoch: int) -> int:
+        """Return which view of a photo an epoch sees."""
+        return view_in_epoch(entry.content, epoch, self.views)
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of one epoch from batch ``start`` on.
+
+        Yields:
+            Activations, shape (B, ...), float32, channels-last where they are images; and class indices, shape (B,),
+            int64.
+
+        Raises:
+            DecodeError: a photo cannot be decoded; the message names it.
+        """
+        n = len(self.entries)
+        order = permutation(n, "order", self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
+        parts = [order[i : i + self.batch_size] for i in range(start * self.batch_size, n, self.batch_size)]
+
+        def read(part: NDArray[np.int64]) -> torch.Tensor:
+            chosen = [self.entries[i] for i in part.tolist()]
+            values = self._activations.batch([(entry, self.view(entry, epoch)) for entry in chosen])
+            return channels_last(torch.from_numpy(values))
+
+        batches = in_order(read, parts, workers=1, ahead=_AHEAD)
+        try:
+            for part, x in zip(parts, batches, strict=True):
+                yield x, torch.from_numpy(self.labels[part])
+        finally:
+            batches.close()
+
+
+def view_in_epoch(content: str, epoch: int, views: int) -> int:
+    """Return which of its ``views`` a photo shows in an epoch: all of them in turn, the first by its content."""
+    return (int(content[:8], 16) + epoch) % views
+
+
+def channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return images (B, C, H, W) in the order of memory that convolutions are fast in, anything else as it is."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -1,0 +1,219 @@
+"""A network in two halves at a cut point: below it what never changes in a training, above it what is trained.
+
+The way of the data through the network is traced (torch.fx) with every module that lies on one side of the cut taken as
+it is, so that only containers are looked into. Where a network does more between its blocks than hand one tensor on, it
+has no cut there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from regraft.errors import ConfigError
+from regraft.models.blocks import Block, modules_of
+
+
+class NoCutError(ConfigError):
+    """A network cannot be cut at a point."""
+
+
+@dataclass(frozen=True)
+class Halves:
+    """A network that was cut; both halves use the very modules of the network, no copies.
+
+    Attributes:
+        lower: photos, (B, 3, H, W), to activations, (B, ...).
+        upper: activations to features, (B, D).
+        shape: of the activations of one photo.
+    """
+
+    lower: nn.Module
+    upper: nn.Module
+    shape: tuple[int, ...]
+
+
+def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: int, width: int) -> Halves:
+    """Cut ``network`` below its block number ``at``.
+
+    Args:
+        network: in inference mode, where it makes no difference whether photos pass in one go or in two.
+        blocks: its blocks, bottom to top.
+        at: index of the lowest block of the upper half, at least 1.
+        height: of the photos.
+        width: of the photos.
+
+    Raises:
+        NoCutError: there is no point in the network where a single tensor goes from one half to the other.
+    """
+    name = type(network).__name__
+    if not 0 < at < len(blocks):
+        raise NoCutError(f"a cut lies above block 0 and below block {len(blocks) - 1}, not below block {at}")
+    parameter = next(network.parameters())
+    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)).sub(0.5).mul(2)
+    x = x.to(parameter.device, parameter.dtype)
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        tracer = _Tracer({module: _side(span, at) for module, span in modules_of(network, blocks).items()}, x)
+        graph = tracer.trace(network)
+        lower, upper = _parted(graph, _sides(graph, tracer.side_of, _owners(blocks, at)))
+        halves = fx.GraphModule(network, lower, f"{name}Lower"), fx.GraphModule(network, upper, f"{name}Upper")
+        shape = _tried(network, *halves, x)
+    except NoCutError:
+        raise
+    except Exception as error:  # whatever a network does that cannot be traced, it has no cut
+        raise NoCutError(f"{name} cannot be cut below {blocks[at].name}: {str(error).splitlines()[0]}") from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    for half in halves:
+        half.training = network.training
+    return Halves(*halves, shape)
+
+
+class _Tracer(fx.Tracer):
+    """Looks into those modules only that lie on both sides, and answers what the network asks of sizes on the way.
+
+    Args:
+        side_of: by module, the side on which it lies; None where it lies on both.
+        x: photos that are traced along, so that sizes are known.
+    """
+
+    def __init__(self, side_of: Mapping[str, bool | None], x: torch.Tensor) -> None:
+        super().__init__()
+        self.side_of, self._x = side_of, x
+        self._values: dict[fx.Node, Any] = {}
+        self._running = False
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Return whether the module is taken as it is."""
+        return self.side_of.get(module_qualified_name) is not None
+
+    def create_node(self, kind: str, target: Any, *more: Any, **named: Any) -> fx.Node:
+        """Note a step, and take it with the photos at hand."""
+        node = super().create_node(kind, target, *more, **named)
+        if kind == "placeholder":
+            self._values[node] = node.args[0] if node.args else self._x
+        elif kind != "output":
+            self._values[node] = self._run(node)
+        return node
+
+    def _run(self, node: fx.Node) -> Any:
+        step = fx.Interpreter(self.root, garbage_collect_values=False, graph=self.graph)
+        step.env, self._running = self._values, True
+        try:
+            with torch.inference_mode():
+                return step.run_node(node)
+        finally:
+            self._running = False
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """Note the call of a module, unless it is part of a step that is being taken."""
+        return forward(*args, **kwargs) if self._running else super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        """Note the use of a parameter, unless it is part of a step that is being taken."""
+        return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Answer a question that does not depend on what is in a photo."""
+        value = self._values.get(obj.node)
+        return super().to_bool(obj) if value is None or isinstance(value, torch.Tensor) else bool(value)
+
+
+def _side(span: frozenset[int], at: int) -> bool | None:
+    """Return whether a module lies above the cut (True) or below it (False); None where it lies on both sides."""
+    above = {index >= at for index in span}
+    return above.pop() if len(above) == 1 else None
+
+
+def _owners(blocks: tuple[Block, ...], at: int) -> dict[str, bool]:
+    return {name: i >= at for i, block in enumerate(blocks) for name in (*block.parameters, *block.buffers)}
+
+
+def _sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
+    """Return for each node whether it belongs to the upper half: it has something of it, or needs what has."""
+    above: dict[fx.Node, bool] = {}
+    for node in graph.nodes:
+        own = False
+        if node.op == "call_module":
+            own = bool(side_of.get(str(node.target)))
+        elif node.op == "get_attr":
+            own = owners.get(str(node.target), False)
+        above[node] = own or any(above[source] for source in node.all_input_nodes)
+    above[_result(graph)] = True
+    return above
+
+
+def _parted(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph, fx.Graph]:
+    """Return the graphs of both halves."""
+    crossing = list(
+        dict.fromkeys(
+            source
+            for node in graph.nodes
+            if above[node]
+            for source in node.all_input_nodes
+            if not above[source] and not _for_both(source)
+        )
+    )
+    if len(crossing) != 1:
+        raise NoCutError(f"{len(crossing)} values go from the lower blocks to the upper ones, not one")
+    (seam,) = crossing
+    lower, upper = fx.Graph(), fx.Graph()
+    copies: dict[fx.Node, fx.Node] = {}
+    for node in graph.nodes:
+        if not above[node]:
+            copies[node] = lower.node_copy(node, copies.__getitem__)
+    lower.output(copies[seam])
+    lower.eliminate_dead_code(_kept)
+    copies = {seam: upper.placeholder("activations")}  # the first argument, as the photos are that of the network
+    result = _result(graph)
+    for node in graph.nodes:
+        if (above[node] or _for_both(node)) and node is not result:
+            copies[node] = upper.node_copy(node, copies.__getitem__)
+    upper.output(copies[_only(result)])
+    upper.eliminate_dead_code(_kept)
+    return lower, upper
+
+
+def _for_both(node: fx.Node) -> bool:
+    """Return whether a node costs nothing in either half: a parameter, or an argument that nobody gives."""
+    return node.op == "get_attr" or (node.op == "placeholder" and bool(node.args))
+
+
+def _kept(node: fx.Node) -> bool:
+    """Return whether a node stays even where nothing needs what it gives."""
+    return node.op in ("placeholder", "output")
+
+
+def _result(graph: fx.Graph) -> fx.Node:
+    return graph.output_node()
+
+
+def _only(result: fx.Node) -> fx.Node:
+    found: Any = result.args[0]
+    if not isinstance(found, fx.Node):
+        raise NoCutError("the network does not return one tensor")
+    return found
+
+
+def _tried(
+    network: nn.Module,
+    lower: Callable[[torch.Tensor], torch.Tensor],
+    upper: Callable[[torch.Tensor], torch.Tensor],
+    x: torch.Tensor,
+) -> tuple[int, ...]:
+    """Compare both halves with the whole on photos ``x``, and return the shape of one photo's activations."""
+    with torch.inference_mode():
+        activations = lower(x)
+        same = torch.equal(network(x), upper(activations))
+    if not same:
+        raise NoCutError("the halves do not compute what the whole computes")
+    if activations.shape[0] != len(x):
+        raise NoCutError("the activations do not belong to one photo each")
+    return tuple(activations.shape[1:])

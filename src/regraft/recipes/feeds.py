@@ -1,0 +1,205 @@
+"""What a fine-tuning reads: photos in ever new views, or activations at the cut point where lower blocks are frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.loader import PhotoBatches
+from regraft.data.manifest import Entry
+from regraft.data.views import Augmentation
+from regraft.errors import MissingExtraError
+from regraft.features.activations import ActivationBatches, Activations, channels_last
+from regraft.features.choose import REFERENCE, choose_engine, engine_called, real_photos
+from regraft.features.engine import Engine
+from regraft.features.facts import fact, keep_fact
+from regraft.models.backbone import Backbone
+from regraft.models.classifier import Classifier
+from regraft.models.cut import Halves, NoCutError
+from regraft.recipes.job import Job
+
+HARMLESS = 0.9999
+"""Cosine between the features of rounded activations and of exact ones above which they are kept in half precision."""
+
+ROOM = 0.5
+"""Share of the store that the activations of one training may take: others' entries should not all have to go."""
+
+
+class Batches(Protocol):
+    """Batches of photos or of activations, as `Trainer.fit` takes them."""
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the batches of an epoch from batch ``start`` on."""
+
+
+@dataclass(frozen=True)
+class Feed:
+    """Where a classifier in training gets its batches from.
+
+    Attributes:
+        training: makes the shuffled, augmented batches of some photos.
+        plain: makes the batches of some photos as they are evaluated, in order.
+        cut: name of the block at the cut point, or None where whole photos go through the whole network.
+    """
+
+    training: Callable[[Sequence[Entry]], Batches]
+    plain: Callable[[Sequence[Entry]], Batches]
+    cut: str | None = None
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """A frozen lower part, ready to be run.
+
+    Attributes:
+        halves: of the classifier's own network.
+        activations: at the cut point.
+        name: of the lowest block above it.
+    """
+
+    halves: Halves
+    activations: Activations
+    name: str
+
+
+@contextmanager
+def feed(
+    job: Job, classifier: Classifier, train: Sequence[Entry], choose: Sequence[Entry], *, batch_size: int, views: int
+) -> Iterator[Feed]:
+    """Yield what ``classifier`` is to be trained with; until the block is left, it takes just that.
+
+    Args:
+        job: the training in progress.
+        classifier: with the blocks unfrozen that are to be trained.
+        train: photos that gradient steps look at.
+        choose: photos of the validation.
+        batch_size: photos in a batch.
+        views: for each training photo, where the lower blocks are frozen and their activations can be kept; 0 for
+            photos in ever new views, through the whole network.
+    """
+    point = cut_point(job, classifier, train, choose, views) if views else None
+    if point is None:
+        yield Feed(
+            lambda entries: photo_batches(job, entries, batch_size, Augmentation()),
+            lambda entries: photo_batches(job, entries, batch_size, None),
+        )
+        return
+    with job.screen.progress("activations", views * len(train) + len(choose)) as bar:
+        computed = point.activations.fill(train, range(views), bar) + point.activations.fill(choose, [0], bar)
+    job.note("activations", below=point.name, views=views, photos=len(train) + len(choose), computed=computed)
+
+    def batches(entries: Sequence[Entry], views: int, *, shuffle: bool) -> ActivationBatches:
+        labels, seed = job.photos.labels(entries), job.config.seed
+        return ActivationBatches(
+            point.activations, entries, labels, views=views, seed=seed, batch_size=batch_size, shuffle=shuffle
+        )
+
+    with classifier.backbone.entered_at(point.halves):
+        yield Feed(
+            lambda entries: batches(entries, views, shuffle=True),
+            lambda entries: batches(entries, 1, shuffle=False),
+            point.name,
+        )
+
+
+def cut_point(
+    job: Job, classifier: Classifier, train: Sequence[Entry], choose: Sequence[Entry], views: int
+) -> CutPoint | None:
+    """Return the cut point below the lowest trained block, or None where there is none or the store has no room."""
+    backbone = classifier.backbone
+    names = [block.name for block in backbone.blocks]
+    at = min((names.index(name) for name in backbone.trainable_blocks), default=len(names))
+    if not 0 < at < len(names):
+        return None
+    try:
+        halves, lower = backbone.halves(at), backbone.lower(at)
+    except NoCutError as error:
+        job.screen.line("cut point", "none: every epoch runs the whole network", f"({error})")
+        return None
+    photos = views * len(train) + len(choose)
+    needed = photos * 2 * int(np.prod(halves.shape))
+    room = int(ROOM * getattr(job.store, "bound", 2**62))
+    if not job.choose(f"cut below {names[at]}", "room for the activations", lambda: needed <= room):
+        kept = (
+            f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB, and there is room for {room / 1e9:.1f}"
+        )
+        job.screen.line("cut point", "none: every epoch runs the whole network", f"({kept})")
+        return None
+    engine = _engine(job, lower, train, choose, views, names[at])
+    half = job.choose(
+        f"rounding below {names[at]}",
+        "tried on photos",
+        lambda: "half" if _harmless(job, engine, lower, halves, train) else "single",
+    )
+    activations = Activations(lower, engine, job.store, half=half == "half", workers=job.workers)
+    return CutPoint(halves, activations, names[at])
+
+
+def photo_batches(
+    job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
+) -> PhotoBatches:
+    """Return the batches of ``entries``: shuffled views where there is an augmentation, else as they are, in order."""
+    return PhotoBatches(
+        entries,
+        job.photos.labels(entries).tolist(),
+        job.backbone.spec.preprocessing,
+        augmentation=augmentation,
+        seed=job.config.seed,
+        batch_size=batch_size,
+        shuffle=augmentation is not None,
+        workers=job.workers,
+    )
+
+
+def _engine(
+    job: Job, lower: Backbone, train: Sequence[Entry], choose: Sequence[Entry], views: int, name: str
+) -> Engine:
+    def missing(engine: Engine) -> int:
+        kept = Activations(lower, engine, job.store)
+        return kept.missing(train, range(views)) + kept.missing(choose, [0])
+
+    def soonest() -> str:
+        entries, bf16 = [*train, *choose], job.config.precision != "fp32"
+        return choose_engine(
+            lower, entries, job.store, device=job.device, workers=job.workers, bf16=bf16, missing=missing
+        ).title
+
+    title = job.choose(f"engine below {name}", "soonest done, set-up included", soonest)
+    try:
+        return engine_called(title, lower, job.device)
+    except MissingExtraError:  # a run is repeated on another machine
+        return engine_called(REFERENCE, lower, job.device)
+
+
+def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:
+    """Return whether rounding the activations of real photos changes what the upper part makes of them."""
+    key = f"rounding / {engine.numerics} / {lower.spec.name} / {job.backbone.weights_hash()}"
+    known = fact(key)
+    if isinstance(known, (int, float)):
+        return known >= HARMLESS
+    pixels, size = real_photos(entries, lower), engine.batch_size
+    exact = np.concatenate([engine.run(pixels[i : i + size]) for i in range(0, len(pixels), size)])
+    cosine = 0.0
+    if np.abs(exact).max() <= np.finfo(np.float16).max:
+        found, expected = (
+            _features(halves, x, job.device) for x in (exact.astype(np.float16).astype(np.float32), exact)
+        )
+        cosine = float(torch.nn.functional.cosine_similarity(found, expected, dim=1).min())
+    keep_fact(key, round(cosine, 7))
+    return cosine >= HARMLESS
+
+
+@torch.inference_mode()
+def _features(halves: Halves, activations: NDArray[np.float32], device: torch.device) -> torch.Tensor:
+    x = channels_last(torch.from_numpy(activations)).to(device)
+    features: torch.Tensor = halves.upper.to(device)(x)
+    return features.flatten(1).double()
