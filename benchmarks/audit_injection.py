@@ -110,7 +110,7 @@ class Bench:
         self.pass_seconds = time.monotonic() - begun
         self.entries = [entries[int(row)] for row in found.rows]
         self.features = found.values
-        self.glances = [glance for glance in looks.of(self.entries) if glance is not None]
+        self.glances = looks.of(self.entries)
 
     def copies(self, injected: set[Pair], kinds: dict[Pair, str], genuine: set[Pair] | None) -> None:
         """Measure regraft's own search."""

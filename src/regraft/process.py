@@ -40,6 +40,23 @@ def keep_freed_memory() -> bool:
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
 
 
+def give_back_memory() -> bool:
+    """Give freed memory back to the system, now that a step which needed much of it is done.
+
+    It is the other side of `keep_freed_memory`: within a step freed memory is kept, between steps it would add up.
+
+    Returns:
+        Whether the C library was asked to; only glibc can.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
+    except (OSError, AttributeError):  # musl has no such call
+        return False
+    return True
+
+
 def sleep_while_waiting() -> None:
     """Let threads of OpenMP that wait for one another sleep instead of spinning; call it before torch is loaded.
 

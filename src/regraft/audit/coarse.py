@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,11 +15,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from regraft.audit.contrast import blur_matrix
+from regraft.disk.table import new_table
 
 SIDE, _FROM, _RADIUS = 16, 32, 3
 _ZOOM, _SHIFTS = 0.86, (-0.1, 0.0, 0.1)
 _LESS, _TURNS = 0.93, (-5.0, 5.0)
-_BLOCK, _SLOTS = 512, 4096
+_BLOCK, _SLOTS = 512, 512
 
 
 @dataclass(frozen=True)
@@ -36,21 +38,33 @@ class Rough:
     theta: NDArray[np.float32]
 
 
-def look_roughly(grey: NDArray[np.uint8], pairs: NDArray[np.int64]) -> Rough:
-    """Compare pairs of photos: (n, 64, 64), uint8, and positions (m, 2), int64."""
+class Greys(Protocol):
+    """Grey photos, of shape (n, 64, 64), uint8, which need not be in memory all at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
+    """Compare pairs of photos, named by their positions, shape (m, 2), int64."""
     m, v = len(pairs), len(_views())
     best = np.full((2, m), -2.0, dtype=np.float32)
-    which = np.zeros((2, m), dtype=np.int64)
-    whole = torch.cat([_seen(grey[i : i + _BLOCK], slice(0, 1))[:, 0] for i in range(0, len(grey), _BLOCK)])
+    which = np.zeros((2, m), dtype=np.int8)
+    whole = new_table(len(grey), SIDE * SIDE)
+    blocks = [np.arange(i, min(i + _BLOCK, len(grey))) for i in range(0, len(grey), _BLOCK)]
+    for block in blocks:
+        whole[block[0] : block[-1] + 1] = _seen(grey[block], slice(0, 1))[:, 0].numpy()
     order = np.argsort(pairs.ravel(), kind="stable")  # the views of a block of photos are made once, then forgotten
     place = pairs.ravel()[order]
-    for start in range(0, len(grey), _BLOCK):
+    for block in blocks:
+        start = int(block[0])
         low, high = np.searchsorted(place, [start, start + _BLOCK])
-        block = _seen(grey[start : start + _BLOCK]) if low < high else whole[:0, None]
+        seen = _seen(grey[block]) if low < high else torch.zeros(0)
         for i in range(low, high, _SLOTS):
             pair, side = np.divmod(order[i : min(i + _SLOTS, high)], 2)
-            views = block[torch.from_numpy(pairs[pair, side] - start)]
-            part = whole[torch.from_numpy(pairs[pair, 1 - side])]
+            views = seen[torch.from_numpy(pairs[pair, side] - start)]
+            part = torch.from_numpy(whole[pairs[pair, 1 - side]])
             mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
             match = views @ torch.stack([part, mirrored], dim=2)
             value, index = match.transpose(1, 2).reshape(len(part), 2 * v).max(dim=1)

@@ -14,14 +14,16 @@ from PIL import Image
 
 from regraft.audit import near
 from regraft.audit.glance import Glance
+from regraft.audit.glances import Glances, SomeGreys
 from regraft.audit.near import FINE_SIDE, NEAR_NONE, NEIGHBOURS, Near, near_pairs
-from regraft.audit.neighbours import Neighbours, nearest
+from regraft.audit.neighbours import nearest
 from regraft.data.decode import DECODER, read_photo
 from regraft.data.loader import bytes_of
 from regraft.data.manifest import Entry
 from regraft.data.threads import default_workers, in_order
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureStore, feature_key
+from regraft.process import give_back_memory
 
 
 @dataclass(frozen=True)
@@ -72,19 +74,19 @@ def find_copies(
         store: where the pairs found among the very same photos are kept.
         workers: threads that decode photos which have to be looked at again.
     """
+    packed = Glances.of(glances)
     by_bytes = alike([entry.content for entry in entries])
     first = {entry.content: i for i, entry in reversed(list(enumerate(entries)))}
     contents = sorted(first)
     rows = np.array([first[content] for content in contents], dtype=np.int64)
-    pixels = alike([glances[i].pixels for i in rows])
+    pixels = alike([packed[int(i)].pixels for i in rows])
     by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
     stand_ins = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
     kept = rows[stand_ins]
     key = _key([entries[i].content for i in kept])
     found = _kept(store, key)
     if found is None:
-        neighbours = nearest(features[kept], NEIGHBOURS)
-        found = _search([entries[i] for i in kept], neighbours, [glances[i] for i in kept], workers)
+        found = _search(entries, features, packed, kept, workers)
         if store is not None:
             table = np.column_stack([found.pairs.astype(np.float32), found.fit]).astype(np.float32)
             store.put(key, table, "near-copies found")
@@ -92,15 +94,24 @@ def find_copies(
     return Copies(entries, by_bytes, by_pixels, Near(pairs, found.fit))
 
 
-def _search(entries: Sequence[Entry], neighbours: Neighbours, glances: Sequence[Glance], workers: int | None) -> Near:
-    if len(entries) < 2:
+def _search(
+    entries: Sequence[Entry],
+    features: NDArray[np.float32],
+    glances: Glances,
+    kept: NDArray[np.int64],
+    workers: int | None,
+) -> Near:
+    """Return the pairs among the photos at ``kept``, as positions in it."""
+    if len(kept) < 2:
         return NEAR_NONE
     workers = default_workers() if workers is None else workers
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack(list(in_order(lambda i: _grey(entries[i]), positions, workers=workers, ahead=64)))
+        return np.stack(list(in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
 
-    return near_pairs(neighbours, np.stack([glance.grey for glance in glances]), fine)
+    neighbours = nearest(features, NEIGHBOURS, kept)
+    give_back_memory()
+    return near_pairs(neighbours, SomeGreys(glances, kept), fine)
 
 
 def _grey(entry: Entry) -> NDArray[np.uint8]:

@@ -28,6 +28,9 @@ GREY = 64
 _KINDS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "HEIC", "AVIF")
 _TAKEN, _TAKEN_BEFORE, _EXIF = 0x9003, 0x0132, 0x8769
 _HEAD = struct.Struct("<QIIBB?xd3f16s8s")
+PACKED = (_HEAD.size + GREY * GREY) // 4
+"""Numbers in float32 that a packed glance takes."""
+
 VERSION = "glance1"
 """Changes whenever the same photo may give another glance."""
 

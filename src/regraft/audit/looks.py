@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.glance import VERSION, Glance, look
+from regraft.audit.glance import VERSION, look
+from regraft.audit.glances import Glances
 from regraft.data.decode import DECODER
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
@@ -29,6 +31,7 @@ class Looks:
     def __init__(self, preprocessing: Preprocessing, store: FeatureStore) -> None:
         self._preprocessing, self._store = preprocessing, store
         self._new: dict[FeatureKey, NDArray[np.float32]] = {}
+        self._lock = Lock()
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Return the pixels that the network sees, shape (H, W, 3), uint8, and take a glance on the way.
@@ -39,36 +42,42 @@ class Looks:
             DecodeError: the photo cannot be decoded.
         """
         pixels, glance = look(entry, self._preprocessing)
-        self._new[self._key(entry)] = glance.pack()
+        self._add(entry, glance.pack())
         return pixels
 
-    def of(self, entries: Sequence[Entry], workers: int | None = None) -> list[Glance | None]:
-        """Return the glance of each photo; None where it cannot be decoded. Those taken are kept in the store."""
+    def of(self, entries: Sequence[Entry], workers: int | None = None) -> Glances:
+        """Return the glance of each photo, but those that cannot be decoded. Those taken are kept in the store."""
         self._keep()
-        keys = [self._key(entry) for entry in entries]
-        found: list[Glance | None] = [None] * len(entries)
-        for position, row in self._store.get_many(keys):
-            found[position] = Glance.unpack(np.asarray(row, dtype=np.float32))
-        missing = [i for i, glance in enumerate(found) if glance is None]
+        found = Glances(len(entries))
+        for position, kept in self._store.get_many([self._key(entry) for entry in entries]):
+            found.put(position, kept)
+        missing = found.missing
         workers = default_workers() if workers is None else workers
         taken = in_order(lambda i: self._take(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1))
-        for i, glance in zip(missing, taken, strict=True):
-            found[i] = glance
-            if len(self._new) >= _AT_ONCE:
-                self._keep()
+        for i, row in zip(missing, taken, strict=True):
+            if row is not None:
+                found.put(i, row)
         self._keep()
         return found
 
-    def _take(self, entry: Entry) -> Glance | None:
+    def _take(self, entry: Entry) -> NDArray[np.float32] | None:
         try:
-            glance = look(entry, self._preprocessing)[1]
+            row = look(entry, self._preprocessing)[1].pack()
         except (DecodeError, OSError):
             return None
-        self._new[self._key(entry)] = glance.pack()
-        return glance
+        self._add(entry, row)
+        return row
+
+    def _add(self, entry: Entry, row: NDArray[np.float32]) -> None:
+        with self._lock:
+            self._new[self._key(entry)] = row
+            many = len(self._new) >= _AT_ONCE
+        if many:
+            self._keep()
 
     def _keep(self) -> None:
-        new, self._new = self._new, {}
+        with self._lock:
+            new, self._new = self._new, {}
         if new:
             self._store.put_many(new.items(), "glances for the check")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.audit.alignment import FINE, align
-from regraft.audit.coarse import look_roughly
+from regraft.audit.coarse import Greys, look_roughly
 from regraft.audit.neighbours import Neighbours
 
 NEIGHBOURS = 10
@@ -48,9 +48,7 @@ class Near:
 NEAR_NONE = Near(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
-def near_pairs(
-    neighbours: Neighbours, grey: NDArray[np.uint8], fine: Callable[[Sequence[int]], NDArray[np.uint8]]
-) -> Near:
+def near_pairs(neighbours: Neighbours, grey: Greys, fine: Callable[[Sequence[int]], NDArray[np.uint8]]) -> Near:
     """Return the pairs of photos that show the same picture.
 
     Args:
@@ -62,16 +60,28 @@ def near_pairs(
     rough = look_roughly(grey, pairs)
     likely = rough.likeness >= LIKELY
     ordered = np.where(rough.swapped[:, None], pairs[:, ::-1], pairs)[likely]
-    coarse = align(grey[ordered[:, 0]], grey[ordered[:, 1]], rough.theta[likely])
-    fit = coarse.whole.copy()
+    coarse, theta = _coarsely(grey, ordered, rough.theta[likely])
+    fit = coarse.copy()
     doubtful = np.flatnonzero((fit >= DOUBTFUL) & (fit < SURE))
     for i in range(0, len(doubtful), _AT_ONCE):
         some = doubtful[i : i + _AT_ONCE]
-        fit[some] = _finely(ordered[some], coarse.theta[some], fine)
-    same = (fit >= SAME) & (coarse.whole >= DOUBTFUL)
+        fit[some] = _finely(ordered[some], theta[some], fine)
+    same = (fit >= SAME) & (coarse >= DOUBTFUL)
     found = np.sort(ordered[same], axis=1)
     order = np.lexsort((found[:, 1], found[:, 0]))
     return Near(found[order], fit[same][order])
+
+
+def _coarsely(
+    grey: Greys, pairs: NDArray[np.int64], theta: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
+    fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
+    for i in range(0, len(pairs), _AT_ONCE):
+        some = slice(i, i + _AT_ONCE)
+        aligned = align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
+        fit[some], found[some] = aligned.whole, aligned.theta
+    return fit, found
 
 
 def _finely(

@@ -8,10 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.disk.table import new_table
+
 WIDTH = 256
 """Features are projected onto as many principal directions: what is left out is noise to a search."""
 
-_SAMPLE, _BLOCK = 20_000, 2048
+_SAMPLE, _AT_ONCE = 20_000, 2048
+_BLOCK, _COLUMNS = 1024, 4096
 
 
 @dataclass(frozen=True)
@@ -35,27 +38,36 @@ class Neighbours:
         return np.stack(np.divmod(code, max(n, 1)), axis=1)
 
 
-def nearest(features: NDArray[np.float32], k: int) -> Neighbours:
-    """Return the ``k`` nearest neighbours of every row (fewer where there are fewer rows): (n, d), float32.
+def nearest(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> Neighbours:
+    """Return the ``k`` nearest neighbours of every row (fewer where there are fewer rows).
 
-    Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores.
+    Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores. Memory does not,
+    but for what is returned.
+
+    Args:
+        features: shape (n, d), float32.
+        k: how many.
+        rows: those that are looked at, which positions then refer to; all if None.
     """
-    n = len(features)
+    rows = np.arange(len(features)) if rows is None else rows
+    n = len(rows)
     k = max(0, min(k, n - 1))
     index, cosine = np.zeros((n, k), dtype=np.int64), np.zeros((n, k), dtype=np.float32)
     if k:
-        unit = _directions(features)
+        unit = _directions(features, rows)
         for i in range(0, n, _BLOCK):
             _block(unit, i, k, index, cosine)
     return Neighbours(index, cosine)
 
 
-def _block(unit: torch.Tensor, start: int, k: int, index: NDArray[np.int64], cosine: NDArray[np.float32]) -> None:
+def _block(
+    unit: NDArray[np.float32], start: int, k: int, index: NDArray[np.int64], cosine: NDArray[np.float32]
+) -> None:
     """Fill the rows from ``start`` on; only a block of columns is compared at a time, so that memory stays bounded."""
-    rows = unit[start : start + _BLOCK]
+    rows = torch.from_numpy(np.array(unit[start : start + _BLOCK]))
     best, where = torch.full((len(rows), 0), 0.0), torch.zeros((len(rows), 0), dtype=torch.int64)
-    for j in range(0, len(unit), 4 * _BLOCK):
-        products = rows @ unit[j : j + 4 * _BLOCK].T
+    for j in range(0, len(unit), _COLUMNS):
+        products = rows @ torch.from_numpy(unit[j : j + _COLUMNS]).T
         own = torch.arange(len(rows)) + start - j
         inside = (own >= 0) & (own < products.shape[1])
         products[torch.arange(len(rows))[inside], own[inside]] = -2.0
@@ -66,18 +78,34 @@ def _block(unit: torch.Tensor, start: int, k: int, index: NDArray[np.int64], cos
     index[start : start + len(rows)], cosine[start : start + len(rows)] = where.numpy(), best.numpy()
 
 
-def _directions(features: NDArray[np.float32]) -> torch.Tensor:
+def _directions(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return unit vectors, shape (n, w), float32: centred, and projected onto the leading principal directions."""
-    n, d = features.shape
-    some = features[:: max(1, n // _SAMPLE)]
-    mean = some.mean(axis=0, dtype=np.float64).astype(np.float32)
+    n, d = len(rows), features.shape[1]
+    some = rows[:: max(1, n // _SAMPLE)]
+    mean = _mean(features, some)
     basis = None
     if d > WIDTH and n > WIDTH:
-        centred = torch.from_numpy(some - mean)
-        _, vectors = torch.linalg.eigh((centred.T @ centred).double())  # in single precision it may not converge
+        _, vectors = torch.linalg.eigh(_spread(features, some, mean))  # in single precision it may not converge
         basis = vectors[:, -WIDTH:].float()
-    out = torch.empty((n, d if basis is None else WIDTH), dtype=torch.float32)
+    out = new_table(n, d if basis is None else WIDTH)
     for i in range(0, n, _BLOCK):
-        rows = torch.from_numpy(np.asarray(features[i : i + _BLOCK]) - mean)
-        out[i : i + _BLOCK] = torch.nn.functional.normalize(rows if basis is None else rows @ basis, dim=1)
+        block = torch.from_numpy(features[rows[i : i + _BLOCK]] - mean)
+        out[i : i + _BLOCK] = torch.nn.functional.normalize(block if basis is None else block @ basis, dim=1).numpy()
     return out
+
+
+def _mean(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    total = np.zeros(features.shape[1])
+    for i in range(0, len(rows), _AT_ONCE):
+        total += features[rows[i : i + _AT_ONCE]].sum(axis=0, dtype=np.float64)
+    mean: NDArray[np.float32] = (total / len(rows)).astype(np.float32)
+    return mean
+
+
+def _spread(features: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float32]) -> torch.Tensor:
+    """Return the sum of the outer products of the centred rows, shape (d, d), float64."""
+    total = torch.zeros((features.shape[1],) * 2, dtype=torch.float64)
+    for i in range(0, len(rows), _AT_ONCE):
+        centred = torch.from_numpy(features[rows[i : i + _AT_ONCE]] - mean)
+        total += centred.T @ centred
+    return total

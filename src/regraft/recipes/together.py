@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from regraft.audit.checks import leaks, two_labels
 from regraft.audit.copies import find_copies
-from regraft.audit.glance import Glance
+from regraft.audit.glances import Glances
 from regraft.audit.grouping import user_groups
 from regraft.audit.looks import Looks
 from regraft.audit.subject import Subject
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.errors import PhotosError
+from regraft.process import give_back_memory
 from regraft.recipes.job import Job
 from regraft.recipes.photos import divide
 
@@ -26,12 +27,14 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
         ConfigError: the rule of ``group_by`` cannot be, or reaches no photo.
         PhotosError: too little is left.
     """
+    give_back_memory()  # what the first pass needed
     entries = job.photos.usable
     glances = all_of(looks, entries, job.workers)
     if job.config.group_by is not None:
         take_groups(user_groups(job.config.group_by, entries, glances, job.config.labels), entries)
     features = job.features(entries)
     copies = find_copies(entries, features, glances, store=job.store, workers=job.workers)
+    give_back_memory()
     job.photos.alike = copies.groups
     given, manifest = bool(job.photos.given), job.photos.manifest
     subject = Subject(manifest, job.photos.classes, entries, glances, features, copies, given=given)
@@ -45,17 +48,16 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
     return (*notes, *divide(job.photos, job.config))
 
 
-def all_of(looks: Looks, entries: Sequence[Entry], workers: int) -> list[Glance]:
+def all_of(looks: Looks, entries: Sequence[Entry], workers: int) -> Glances:
     """Return the glance of each photo, all of which have been decoded before.
 
     Raises:
         PhotosError: a photo has changed or gone since.
     """
     found = looks.of(entries, workers)
-    for entry, glance in zip(entries, found, strict=True):
-        if glance is None:
-            raise PhotosError(f"{entry.name} could be read before, but not now: do not change photos during a run")
-    return [glance for glance in found if glance is not None]
+    for i in found.missing:
+        raise PhotosError(f"{entries[i].name} could be read before, but not now: do not change photos during a run")
+    return found
 
 
 def take_groups(groups: dict[str, str], entries: Sequence[Entry]) -> None:

@@ -1,0 +1,74 @@
+"""Many glances are held in a table, and read as a list of them is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from audit.conftest import features_of, looked_at, save, scene
+from regraft.audit.copies import find_copies
+from regraft.audit.glances import Glances, SomeGreys
+from regraft.audit.looks import Looks
+from regraft.data.preprocessing import Preprocessing
+from regraft.disk import table
+from regraft.features.store import MemoryStore
+
+P = Preprocessing(64, 64, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1.0, "center")
+
+
+@pytest.fixture
+def photos(tmp_path):
+    for i in range(12):
+        save(scene(i), tmp_path / "photos" / f"{i % 2}" / f"{i:02}.png")
+    save(scene(3).crop((10, 8, 232, 170)), tmp_path / "photos" / "0" / "part.jpg", quality=90)
+    return tmp_path / "photos"
+
+
+def test_packed_glances_read_as_a_list_does(photos):
+    _, _, glances = looked_at(photos)
+    packed = Glances.of(glances)
+    assert Glances.of(packed) is packed and len(packed) == len(glances) == 13
+    assert [g.pixels for g in packed] == [g.pixels for g in glances] and packed[-1].size == glances[-1].size
+    assert [g.width for g in packed[2:5]] == [g.width for g in glances[2:5]]
+    at = np.array([5, 0, 5])
+    assert np.array_equal(packed.grey(at), np.stack([glances[i].grey for i in at]))
+    some = SomeGreys(packed, np.array([4, 7, 1]))
+    assert len(some) == 3 and np.array_equal(some[np.array([2])][0], glances[1].grey)
+
+
+def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
+    _, entries, glances = looked_at(photos)
+    packed = Glances(2)
+    packed.put(1, glances[0].pack())
+    packed.put(0, glances[0].pack()[:-1])
+    assert packed.missing == [0] and packed[1].pixels == glances[0].pixels
+    with pytest.raises(LookupError, match="no glance of photo 0"):
+        packed[0]
+    entries[3].path.write_bytes(b"no photo any more")
+    assert Looks(P, MemoryStore()).of(entries, workers=0).missing == [3]
+
+
+def test_glances_are_kept_while_they_are_taken(photos, monkeypatch):
+    from regraft.audit import looks as module
+
+    monkeypatch.setattr(module, "_AT_ONCE", 5)
+    _, entries, _ = looked_at(photos)
+    store = MemoryStore()
+    looks = Looks(P, store)
+    for entry in entries:
+        looks.load(entry)
+    assert len(store) == 10  # the other three wait
+    assert not looks.of(entries, workers=0).missing and len(store) == 13
+
+
+def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkeypatch):
+    _, entries, glances = looked_at(photos)
+    features = features_of(glances)
+    found = find_copies(entries, features, glances, workers=0)
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(table, "LARGE", 1)
+    rows = table.new_table(*features.shape)
+    rows[:] = features
+    again = find_copies(entries, rows, glances, workers=0)
+    assert len(found.near.pairs) == 1 and np.array_equal(found.near.pairs, again.near.pairs)
+    assert np.array_equal(found.near.fit, again.near.fit) and found.groups == again.groups
