@@ -22,7 +22,7 @@ from regraft.probe.problems import Point, Problems, softmax
 from regraft.probe.rows import BLOCK, Float, Rows
 from regraft.probe.scaling import centred, moments, scale_of
 from regraft.probe.solver import Solution, check_problem, solve_one
-from regraft.process import cores
+from regraft.process import cores, give_back_memory
 from regraft.screen import Bar
 
 STEPS = len(GRID) + 2
@@ -105,6 +105,7 @@ def fit_probe(
     data = _Data.of(features, labels, classes, groups, keys, class_weight, seed)
     steps = _Steps(bar)
     found = data.search(nested, steps) if data.folds.number > 1 else None
+    give_back_memory()
     steps.to(STEPS - 2)
     C = DEFAULT_C if found is None else found.choice.C
     solution, weight, bias = data.solve(C, found)

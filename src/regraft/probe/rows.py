@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.disk.table import take
 from regraft.probe.threads import in_threads
 
 Float = NDArray[np.floating[Any]]
+R = TypeVar("R")
 
 BLOCK = 1024
 """Rows that one product takes at a time when the features are converted on the way."""
 
-KEEP = 256 << 20
-"""Bytes of converted features that are kept; larger ones are converted again for each product."""
+KEEP = 64 << 20
+"""Bytes of converted features that are kept; larger ones are put in order, in a file, and converted at each product."""
 
 
 @dataclass
@@ -63,7 +66,7 @@ class Rows:
         def product(block: slice) -> None:
             np.matmul(left, self._block(block).T, out=out[:, block])
 
-        in_threads(product, self._blocks, self.threads)
+        self._in_threads(product)
         out += shift.reshape(p * k, 1).astype(self.dtype)
         return out.reshape(p, k, self.n)
 
@@ -71,13 +74,17 @@ class Rows:
         """Return ``residual @ z`` for each problem: (p, k, n) -> (p, k, d)."""
         p, k, n = residual.shape
         flat = residual.reshape(p * k, n)
-        parts = in_threads(lambda block: flat[:, block] @ self._block(block), self._blocks, self.threads)
+        parts = self._in_threads(lambda block: flat[:, block] @ self._block(block))
         total = np.zeros((p * k, self.d))
         for part in parts:  # in a fixed order: the sum is the same bits on any number of threads
             total += part
         sums = flat.sum(axis=1, dtype=np.float64).reshape(p, k, 1)
         out: NDArray[np.float64] = (total.reshape(p, k, self.d) - sums * self.mean[:, None, :]) * self.scale[:, None, :]
         return out
+
+    def _in_threads(self, work: Callable[[slice], R]) -> list[R]:
+        _ = self._ordered  # made once, before the threads
+        return in_threads(work, self._blocks, self.threads)
 
     @cached_property
     def _as_is(self) -> bool:
@@ -89,16 +96,13 @@ class Rows:
         return [slice(i, min(i + step, self.n)) for i in range(0, self.n, max(1, step))]
 
     @cached_property
-    def _kept(self) -> Float | None:
+    def _ordered(self) -> Float:
+        """The rows in their order; converted where that is little."""
         if self._as_is:
             return self.X
-        small = self.n * self.d * np.dtype(self.dtype).itemsize <= KEEP
-        return self._convert(slice(0, self.n)) if small else None
+        if self.n * self.d * np.dtype(self.dtype).itemsize <= KEEP:
+            return (self.X if self.order is None else self.X[self.order]).astype(self.dtype)
+        return self.X if self.order is None else take(self.X, self.order)
 
     def _block(self, block: slice) -> Float:
-        kept = self._kept
-        return self._convert(block) if kept is None else kept[block]
-
-    def _convert(self, block: slice) -> Float:
-        rows = self.X[block] if self.order is None else self.X[self.order[block]]
-        return rows.astype(self.dtype)
+        return self._ordered[block].astype(self.dtype, copy=False)

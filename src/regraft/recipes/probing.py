@@ -15,6 +15,7 @@ from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
 from regraft.probe.probe import STEPS, Probe, fit_probe
 from regraft.probe.solver import Solution
+from regraft.process import give_back_memory
 from regraft.recipes.job import Job
 
 
@@ -43,6 +44,7 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
                 nested=nested,
                 bar=bar,
             )
+        give_back_memory()
         return asdict(found)
 
     known = job.remembered(f"probe-{label}", _key(job, entries, units, nested), solve)
