@@ -54,9 +54,9 @@ def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passe
     again = go(recipe="linear-probe")
     assert passes() == 0
     assert (first.folder / "model.safetensors").read_bytes() == (again.folder / "model.safetensors").read_bytes()
-    go(recipe="feature-extraction", epochs=1)
-    go(recipe="feature-extraction", epochs=1, seed=5)
-    go(recipe="feature-extraction", epochs=1, split_seed=7, split="60/20/20")
+    go(recipe="feature-extraction", epochs=1, views=1)
+    go(recipe="feature-extraction", epochs=1, views=1, seed=5)
+    go(recipe="feature-extraction", epochs=1, views=1, split_seed=7, split="60/20/20")
     go(recipe="linear-probe", class_weight="balanced")
     assert passes() == 0
     (photos / "ash").rename(photos / "oak")
@@ -76,6 +76,26 @@ def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passe
     safetensors.torch.save_file(state, tmp_path / "other.safetensors")
     go(recipe="linear-probe", weights=tmp_path / "other.safetensors")
     assert passes() == 91
+
+
+def test_one_photo_more_costs_one_pass_for_each_view(photos, tiny, tmp_path, passes):
+    for side in ("train", "val"):
+        shutil.copytree(photos, tmp_path / "given" / side)
+    for i, file in enumerate(sorted((tmp_path / "given" / "val").rglob("*.png"))):
+        one_more(file, 1000 + i)
+
+    def go(name, **options):
+        return train(tmp_path / "given", out=tmp_path / name, screen=QuietScreen(), **{**tiny, "views": 3, **options})
+
+    go("first", recipe="linear-probe")
+    assert passes() == 2 * 90 + 2 * 90  # all plain, and two further views of those that are fitted on
+    one_more(tmp_path / "given" / "train" / "ash" / "new.png", 1)
+    go("second", recipe="linear-probe")
+    assert passes() == 3
+    go("third", recipe="feature-extraction", epochs=4, seed=2, split_seed=3)
+    assert passes() == 0
+    go("fourth", recipe="feature-extraction", epochs=4, views=4)
+    assert 60 < passes() <= 91
 
 
 def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path, passes, monkeypatch):

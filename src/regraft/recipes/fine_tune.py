@@ -43,6 +43,10 @@ the search behind it."""
 LAYER_DECAY = 0.8
 WEIGHT_DECAY = 0.05
 BATCH_SIZE = 32
+LABEL_SMOOTHING = 0.1
+"""Share of a photo's label that is spread over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567): a
+network that is trained on few photos is soon sure of them all, and then learns no more."""
+
 VIEWS = 4
 """Of each photo, where activations are kept: `docs/recipes.md` has what more and fewer of them gave."""
 
@@ -206,7 +210,7 @@ def trainer_of(
     trainer = Trainer(
         classifier,
         optimizer=torch.optim.AdamW(groups, lr=lr),
-        loss="cross_entropy",
+        loss=torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
         metrics=["accuracy"],
         precision=training_precision(job, classifier, plan.batch_size, photos * plan.epochs),
         device=job.device,

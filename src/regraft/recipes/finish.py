@@ -96,7 +96,8 @@ def _out_of_fold(job: Job, outcome: Outcome) -> dict[str, Any]:
     if outcome.cross_validated is None or outcome.cross_validated.oof is None:
         return {}
     values = _folded_probabilities(outcome)
-    entry = _entry(job, "linear-probe", "out-of-fold", outcome.folded, values, OUT_OF_FOLD, False)
+    looked = "views_compared" in outcome.cross_validated.choice  # whether to pool views was decided by these figures
+    entry = _entry(job, "linear-probe", "out-of-fold", outcome.folded, values, OUT_OF_FOLD, looked)
     measured = {"linear-probe/out-of-fold": entry}
     if outcome.headline_out_of_fold:
         measured["final/out-of-fold"] = {**entry, "model": "final"}

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
+from regraft.data.numbered_views import load_numbered, view_name
 from regraft.disk.atomic import write_json
 from regraft.disk.table import take
-from regraft.errors import ConfigError, MissingExtraError, ModelFileError
+from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
 from regraft.features.choose import REFERENCE, choose_engine, engine_called
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
@@ -148,16 +149,33 @@ class Job:
             return None
         return self.config.budget - self.spent - (time.time() - self.started)
 
-    def features(self, entries: Sequence[Entry], label: str = "features") -> NDArray[np.float32]:
-        """Return the frozen backbone's features of ``entries``, shape (n, D), float32; each is computed once per run.
+    def features(self, entries: Sequence[Entry], view: int = 0) -> NDArray[np.float32]:
+        """Return the frozen backbone's features of a view of ``entries``, shape (n, D), float32.
 
-        Photos must be decodable: `first_pass` has put the others aside.
+        Those of the plain view are held by the run; others come from the store, or are computed.
+
+        Args:
+            entries: photos that can be decoded: `first_pass` has put the others aside.
+            view: which of the numbered views.
         """
-        rows = [self._rows.get(entry.content, -1) for entry in entries]
+        rows = [self._rows.get(entry.content, -1) for entry in entries] if view == 0 else [-1]
         if self._table is not None and min(rows, default=0) >= 0:
             return take(self._table, np.array(rows, dtype=np.int64))
-        found = extract(entries, self.backbone, self.engine, self.store, workers=self.workers)
-        assert not found.failed, f"decoded before, but not now: {found.failed}"
+        p = self.backbone.spec.preprocessing
+        with self.screen.progress(f"view {view}", len(entries)) as bar:
+            found = extract(
+                entries,
+                self.backbone,
+                self.engine,
+                self.store,
+                load=lambda entry: load_numbered(entry, p, view),
+                view=view_name(view),
+                workers=self.workers,
+                bar=bar,
+            )
+        if found.failed:
+            position, why = found.failed[0]
+            raise PhotosError(f"{entries[position].name} could be read before, but not now: {why}")
         return found.values
 
     @property

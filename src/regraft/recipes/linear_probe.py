@@ -19,7 +19,8 @@ from regraft.recipes.probing import probe_classifier, solve_probe
 def run(job: Job) -> Outcome:
     """Solve the linear probe; with few photos and no given split, on all of them."""
     parts = linear_parts(job.photos)
-    return outcome_of(job, parts, solve_probe(job, parts.refit, nested=True))
+    views = 1 if job.config.views is None else job.config.views
+    return outcome_of(job, parts, solve_probe(job, parts.refit, nested=True, views=views))
 
 
 def outcome_of(job: Job, parts: Parts, probe: Probe, **said: str) -> Outcome:

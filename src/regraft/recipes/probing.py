@@ -5,21 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
+from regraft.disk.table import new_table
+from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
+from regraft.probe.choice import standard_error as grouped_error
 from regraft.probe.probe import STEPS, Probe, fit_probe
 from regraft.probe.solver import Solution
 from regraft.process import give_back_memory
 from regraft.recipes.job import Job
 
 
-def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str = "probe") -> Probe:
+def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str = "probe", views: int = 1) -> Probe:
     """Fit the linear probe on the frozen features of ``entries`` and say how good it is out of fold.
 
     Args:
@@ -27,29 +31,12 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
         entries: photos to fit and cross-validate on; copies and groups never straddle a fold.
         nested: whether to compute the nested out-of-fold probabilities, which no choice has looked at.
         label: what to call it on screen.
+        views: of each photo; more than one are pooled where that lowers the out-of-fold log-loss of the plain photos
+            by more than a standard error, which those figures have then been used to choose.
     """
-    units = job.photos.units(entries)
-
-    def solve() -> dict[str, Any]:
-        features = job.features(entries)
-        with job.screen.progress(label, STEPS, unit="steps") as bar:
-            found = fit_probe(
-                features,
-                job.photos.labels(entries),
-                classes=len(job.photos.classes),
-                groups=units,
-                keys=[entry.content for entry in entries],
-                class_weight=job.config.class_weight,
-                seed=job.config.seed,
-                nested=nested,
-                bar=bar,
-            )
-        give_back_memory()
-        return asdict(found)
-
-    known = job.remembered(f"probe-{label}", _key(job, entries, units, nested), solve)
-    probe = Probe(**{**known, "solution": Solution(**known["solution"])})
-    job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice)
+    probe = _solved(job, entries, nested=nested, label=label, views=1)
+    if views > 1 and probe.oof is not None:
+        probe = _pooled(job, entries, probe, label, views)
     if nested:
         figure = f"{100 * probe.cv_accuracy:.1f} % ± {100 * probe.cv_accuracy_error:.1f}"
         job.screen.line(
@@ -58,10 +45,84 @@ def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str 
     return probe
 
 
-def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, nested: bool) -> str:
+def _pooled(job: Job, entries: Sequence[Entry], plain: Probe, label: str, views: int) -> Probe:
+    """Return the probe of all views together where it is better than that of the plain ones, else the latter."""
+    assert plain.oof is not None
+    y = job.photos.labels(entries)
+    pooled = _solved(job, entries, nested=True, label=f"{label}, {views} views", views=views)
+    assert pooled.oof is not None
+    oof = pooled.oof[: len(entries)]
+    difference = log_loss_difference(plain.oof, oof, y)
+    better = difference.value > difference.standard_error
+    change = f"{'falls' if difference.value > 0 else 'rises'} by {abs(difference.value):.3f}"
+    job.note_once(
+        "views", "label", label=label, views=views, gain=difference.value, kept="pooled" if better else "plain"
+    )
+    job.screen.line(
+        "views",
+        f"{f'{views} of each photo are pooled' if better else 'the plain one alone is kept'}",
+        f"(out-of-fold log-loss {change} ± {difference.standard_error:.3f} with {views})",
+    )
+    compared = {"views_compared": views}
+    if not better:
+        return replace(plain, choice=plain.choice | compared)
+    right = (oof.argmax(axis=1) == y).astype(np.float64)
+    unit = np.unique(job.photos.units(entries), return_inverse=True)[1]
+    error = grouped_error(right, np.ones(len(right)), unit)
+    return replace(
+        pooled, oof=oof, choice=pooled.choice | compared, cv_accuracy=float(right.mean()), cv_accuracy_error=error
+    )
+
+
+def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, views: int) -> Probe:
+    units = job.photos.units(entries)
+
+    def solve() -> dict[str, Any]:
+        features = _stacked([job.features(entries, view) for view in range(views)])
+        with job.screen.progress(label, STEPS, unit="steps") as bar:
+            found = fit_probe(
+                features,
+                np.tile(job.photos.labels(entries), views),
+                classes=len(job.photos.classes),
+                groups=units * views,
+                keys=[entry.content for entry in entries] * views,
+                class_weight=job.config.class_weight,
+                seed=job.config.seed,
+                nested=nested,
+                bar=bar,
+            )
+        give_back_memory()
+        return asdict(found)
+
+    known = job.remembered(f"probe-{label}", _key(job, entries, units, nested, views), solve)
+    probe = Probe(**{**known, "solution": Solution(**known["solution"])})
+    more = {} if views == 1 else {"views": views}
+    job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice, **more)
+    return probe
+
+
+def _stacked(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    if len(views) == 1:
+        return views[0]
+    n = len(views[0])
+    out = new_table(len(views) * n, views[0].shape[1])
+    for i, view in enumerate(views):
+        out[i * n : (i + 1) * n] = view
+    return out
+
+
+def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, nested: bool, views: int) -> str:
     """Return a text that changes with everything that the probe depends on."""
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
-    facts = [job.backbone.weights_hash(), job.photos.classes, job.config.class_weight, job.config.seed, nested, rows]
+    facts = [
+        job.backbone.weights_hash(),
+        job.photos.classes,
+        job.config.class_weight,
+        job.config.seed,
+        nested,
+        views,
+        rows,
+    ]
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
