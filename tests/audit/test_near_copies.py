@@ -92,7 +92,7 @@ def test_a_blank_photo_is_like_no_other():
     grey = np.stack([np.full((64, 64), 7, np.uint8), np.full((64, 64), 200, np.uint8)])
     rough = look_roughly(grey, np.array([[0, 1]]))
     assert rough.likeness[0] < 0.5
-    assert align(grey[:1], grey[1:], rough.theta).whole[0] < 0.5
+    assert align(grey[:1], grey[1:], rough.theta(np.array([True]))).whole[0] < 0.5
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7])

@@ -30,12 +30,19 @@ class Rough:
     Attributes:
         likeness: best correlation over a few crops, turns and mirror images, in [-1, 1], shape (m,), float32.
         swapped: whether the second is a part of the first rather than the other way round, shape (m,), bool.
-        theta: where the part lies in the whole, as an affine map, shape (m, 2, 3), float32.
+        view: the crop or turn that is most alike, mirrored from the number of views on, shape (m,), int8.
     """
 
     likeness: NDArray[np.float32]
     swapped: NDArray[np.bool_]
-    theta: NDArray[np.float32]
+    view: NDArray[np.int8]
+
+    def theta(self, which: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return where the part lies in the whole in some of the pairs, as affine maps, shape (len, 2, 3)."""
+        mirrored, view = np.divmod(self.view[which], len(_views()))
+        theta = _views().numpy()[view]
+        theta[:, :, 0] *= np.where(mirrored == 1, -1, 1)[:, None]
+        return theta
 
 
 class Greys(Protocol):
@@ -48,32 +55,33 @@ class Greys(Protocol):
 
 def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
     """Compare pairs of photos, named by their positions, shape (m, 2), int64."""
-    m, v = len(pairs), len(_views())
+    m = len(pairs)
     best = np.full((2, m), -2.0, dtype=np.float32)
     which = np.zeros((2, m), dtype=np.int8)
     whole = new_table(len(grey), SIDE * SIDE)
     blocks = [np.arange(i, min(i + _BLOCK, len(grey))) for i in range(0, len(grey), _BLOCK)]
     for block in blocks:
         whole[block[0] : block[-1] + 1] = _seen(grey[block], slice(0, 1))[:, 0].numpy()
-    order = np.argsort(pairs.ravel(), kind="stable")  # the views of a block of photos are made once, then forgotten
-    place = pairs.ravel()[order]
-    for block in blocks:
-        start = int(block[0])
-        low, high = np.searchsorted(place, [start, start + _BLOCK])
-        seen = _seen(grey[block]) if low < high else torch.zeros(0)
-        for i in range(low, high, _SLOTS):
-            pair, side = np.divmod(order[i : min(i + _SLOTS, high)], 2)
-            views = seen[torch.from_numpy(pairs[pair, side] - start)]
-            part = torch.from_numpy(whole[pairs[pair, 1 - side]])
-            mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
-            match = views @ torch.stack([part, mirrored], dim=2)
-            value, index = match.transpose(1, 2).reshape(len(part), 2 * v).max(dim=1)
-            best[side, pair], which[side, pair] = value.numpy(), index.numpy()
+    orders = [np.argsort(pairs[:, side], kind="stable") for side in (0, 1)]
+    for block in blocks:  # the views of a block of photos are made once, then forgotten
+        seen: Tensor | None = None
+        for side, order in enumerate(orders):
+            low, high = np.searchsorted(pairs[:, side], [block[0], block[-1] + 1], sorter=order)
+            for i in range(low, high, _SLOTS):
+                seen = _seen(grey[block]) if seen is None else seen
+                pair = order[i : min(i + _SLOTS, high)]
+                views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
+                best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
     swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
-    chosen = np.where(swapped, which[0], which[1])
-    theta = _views().numpy()[chosen % v] if m else np.zeros((0, 2, 3), dtype=np.float32)
-    theta[:, :, 0] *= np.where(chosen >= v, -1, 1)[:, None]
-    return Rough(np.maximum(best[0], best[1]), swapped, theta)
+    return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))
+
+
+def _most_alike(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the best correlation of the views, (m, v, 256), with the photos, (m, 256), and the number of the view."""
+    mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
+    match = views @ torch.stack([part, mirrored], dim=2)
+    value, index = match.transpose(1, 2).reshape(len(part), -1).max(dim=1)
+    return value.numpy(), index.numpy()
 
 
 @cache

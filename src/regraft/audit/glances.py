@@ -59,7 +59,8 @@ class Glances(Sequence[Glance]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         position = range(len(self))[index]
-        glance = Glance.unpack(self._rows[position]) if self._there[position] else None
+        row = self._rows[np.array([position])][0]  # read, not mapped: the system maps many pages around one
+        glance = Glance.unpack(row) if self._there[position] else None
         if glance is None:
             raise LookupError(f"there is no glance of photo {position}")
         return glance

@@ -59,8 +59,9 @@ def near_pairs(neighbours: Neighbours, grey: Greys, fine: Callable[[Sequence[int
     pairs = neighbours.pairs()
     rough = look_roughly(grey, pairs)
     likely = rough.likeness >= LIKELY
-    ordered = np.where(rough.swapped[:, None], pairs[:, ::-1], pairs)[likely]
-    coarse, theta = _coarsely(grey, ordered, rough.theta[likely])
+    pairs = pairs[likely]
+    ordered = np.where(rough.swapped[likely, None], pairs[:, ::-1], pairs)
+    coarse, theta = _coarsely(grey, ordered, rough.theta(likely))
     fit = coarse.copy()
     doubtful = np.flatnonzero((fit >= DOUBTFUL) & (fit < SURE))
     for i in range(0, len(doubtful), _AT_ONCE):

@@ -32,9 +32,8 @@ class Neighbours:
     def pairs(self) -> NDArray[np.int64]:
         """Return each pair once, the smaller position first, shape (m, 2), int64, in order."""
         n, k = self.index.shape
-        both = np.stack([np.repeat(np.arange(n), k), self.index.ravel()], axis=1)
-        both.sort(axis=1)
-        code = np.unique(both[:, 0] * n + both[:, 1])
+        own, other = np.repeat(np.arange(n), k), self.index.ravel()
+        code = np.unique(np.minimum(own, other) * n + np.maximum(own, other))
         return np.stack(np.divmod(code, max(n, 1)), axis=1)
 
 

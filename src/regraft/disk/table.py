@@ -22,7 +22,7 @@ from regraft.places import cache_folder
 LARGE = 32 << 20
 """Bytes from which on a table is kept in a file: the features of 6,500 photos."""
 
-_GIVE_BACK = 16 << 20  # bytes that may have been touched since pages were given back
+_GIVE_BACK = 4 << 20  # bytes that may have been touched since pages were given back
 _BLOCK = 1024
 
 T = TypeVar("T", bound=np.generic)
