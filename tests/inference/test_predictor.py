@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from making import make_photos
 from regraft.data.manifest import Entry
-from regraft.errors import ModelFileError
+from regraft.data.numbered_views import load_numbered
+from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
-from regraft.models.file import save_classifier
+from regraft.models.file import load_classifier, save_classifier
 from regraft.models.zoo import build_backbone
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
@@ -26,6 +29,15 @@ def model(tiny, tmp_path):
     )
     save_classifier(tmp_path / "model.safetensors", classifier, {})
     return tmp_path / "model.safetensors"
+
+
+@pytest.fixture
+def classifier(model):
+    found = load_classifier(model)
+    draw = np.random.default_rng(0)
+    weight = draw.normal(size=found.head.weight.shape).astype(np.float32)
+    found.set_head(torch.from_numpy(weight), torch.zeros(2))
+    return found
 
 
 @pytest.fixture
@@ -92,3 +104,36 @@ def test_scores_name_the_rows_that_could_be_read(model, photos, tmp_path):
 def test_a_run_predicts_from_its_folder(tiny, tmp_path, photos):
     run = train(tmp_path / "photos", out=tmp_path / "run", recipe="linear-probe", screen=QuietScreen(), **tiny)
     assert run.model.predict(photos[0]).top == Predictor.load(run.folder).predict(photos[0]).top
+
+
+@pytest.mark.parametrize("views", [2, 4])
+def test_views_are_averaged(classifier, photos, views):
+    """By hand: the probabilities of the numbered views, one after another."""
+    plain, several = Predictor(classifier, device="cpu"), Predictor(classifier, device="cpu", views=views)
+    paths = sorted(photos)[:5]
+    p = classifier.backbone.spec.preprocessing
+    expected = []
+    for path in paths:
+        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        entry = Entry(str(path), path, content, "", None, None, "ok", "", None)
+        pixels = np.stack([load_numbered(entry, p, view) for view in range(views)])
+        features = np.concatenate([plain._engine.run(pixels[i : i + 1]) for i in range(views)])
+        expected.append(plain._probabilities(features).mean(axis=0))
+    for path, prediction, values in zip(paths, several.predict(paths), expected, strict=True):
+        assert prediction.label == classifier.classes[values.argmax()]
+        assert prediction.probability == pytest.approx(values.max(), abs=1e-12)
+        assert several.predict(path) == prediction
+    assert [p.top for p in several.predict(paths)] != [p.top for p in plain.predict(paths)]
+
+
+def test_views_of_an_image_in_memory_are_averaged(classifier, photos):
+    with Image.open(sorted(photos)[0]) as image:
+        several = Predictor(classifier, device="cpu", views=2).predict(image)
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        other = Predictor(classifier, device="cpu", views=2).predict(mirrored)
+    assert several.probability == pytest.approx(other.probability, abs=1e-5)  # the mirror image has the same two views
+
+
+def test_fewer_than_one_view_is_refused(classifier):
+    with pytest.raises(ConfigError, match="views: expected a positive number, found 0"):
+        Predictor(classifier, views=0)

@@ -40,6 +40,10 @@ Examples:
         "--top", type=click.IntRange(min=1), multiple=True, metavar="K",
         help="Also the rank-K accuracy: how often the right class is among the K best. Can be given again.",
     ),
+    cloup.option(
+        "--views", type=click.IntRange(min=1, max=64), default=1, show_default=True, metavar="N",
+        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.",
+    ),
 )  # fmt: skip
 @cloup.option_group("Machine", device_option(), workers_option())
 @output_options(quiet="Print the figures alone.")
@@ -51,6 +55,7 @@ def evaluate(
     labels: Path | None,
     split: Side | None,
     top: tuple[int, ...],
+    views: int,
     device: str,
     workers: int | None,
 ) -> None:
@@ -65,7 +70,7 @@ def evaluate(
     from regraft.report.figures import show_evaluation
 
     screen = session.screen()
-    predictor = Predictor.load(model, device=device, workers=workers)
+    predictor = Predictor.load(model, device=device, workers=workers, views=views)
     if photos is not None:
         found = evaluate_folder(predictor, photos, labels, screen, top=top)
     else:

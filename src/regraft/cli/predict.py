@@ -46,6 +46,14 @@ Examples:
         "--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Name the K best classes."
     ),
     cloup.option(
+        "--views",
+        type=click.IntRange(min=1, max=64),
+        default=1,
+        show_default=True,
+        metavar="N",
+        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.",
+    ),
+    cloup.option(
         "--copy-to",
         type=PATH,
         metavar="OUT",
@@ -62,6 +70,7 @@ def predict(
     form: str,
     top: int,
     copy_to: Path | None,
+    views: int,
     device: str,
     workers: int | None,
 ) -> None:
@@ -70,7 +79,7 @@ def predict(
     from regraft.inference.predictor import Predictor
     from regraft.sorted_copies import SortedCopies
 
-    predictor = Predictor.load(model, device=device, workers=workers)
+    predictor = Predictor.load(model, device=device, workers=workers, views=views)
     paths = expand(photos, outside=copy_to)
     copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
     screen = session.screen(beside_results=True)
@@ -96,7 +105,7 @@ def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session
     if not session.json and sys.stdout.isatty():  # the rows themselves show how far it is
         yield from predictor.stream(paths)
         return
-    with screen.progress("predict", len(paths)) as bar:
+    with screen.progress("predict", len(paths) * predictor.views) as bar:
         yield from predictor.stream(paths, bar)
 
 

@@ -12,11 +12,12 @@ import numpy as np
 
 from regraft.data.loader import load_plain, load_view
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import Preprocessing
-from regraft.data.views import Augmentation
+from regraft.data.preprocessing import Preprocessing, plain
+from regraft.data.views import Augmentation, augmented
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
 PLAIN = "plain"
 """What view 0 is called in keys."""
@@ -29,6 +30,14 @@ def view_name(number: int) -> str:
     return (PLAIN, "mirrored")[number] if number < 2 else f"{_AUGMENTATION.id}/{number}"
 
 
+def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
+    """Return view ``number`` of an image of mode RGB that ``content`` identifies, shape (H, W, 3), uint8."""
+    if number < 2:
+        pixels = plain(image, p)
+        return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels
+    return augmented(image, p, _AUGMENTATION, "view", number, content)
+
+
 def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uint8]:
     """Return the pixels of view ``number`` of a photo, shape (H, W, 3), uint8.
 
@@ -36,6 +45,6 @@ def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uin
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
     if number < 2:
-        plain = load_plain(entry, p)
-        return np.ascontiguousarray(plain[:, ::-1]) if number else plain
+        pixels = load_plain(entry, p)
+        return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels
     return load_view(entry, p, _AUGMENTATION, "view", number, entry.content)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +12,12 @@ from typing import TYPE_CHECKING, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.files import read_regular
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import plain
-from regraft.errors import ModelFileError
+from regraft.data.numbered_views import load_numbered, numbered, view_name
+from regraft.errors import ConfigError, ModelFileError, PhotosError
 from regraft.features.choose import REFERENCE, certified_engine
-from regraft.features.extract import extract
+from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.classifier import Classifier
@@ -74,11 +77,25 @@ class Predictor:
         device: where the network runs.
         workers: threads that decode photos.
         engine: what runs it on a processor, where it is here and certified for this network; else torch does.
+        views: of each photo whose probabilities are averaged: 1 is the photo alone, 2 adds its mirror image, more add
+            random crops that depend on the photo's content.
+
+    Raises:
+        ConfigError: ``views`` is not positive.
     """
 
     def __init__(
-        self, classifier: Classifier, *, device: str = "auto", workers: int | None = None, engine: str = REFERENCE
+        self,
+        classifier: Classifier,
+        *,
+        device: str = "auto",
+        workers: int | None = None,
+        engine: str = REFERENCE,
+        views: int = 1,
     ) -> None:
+        if views < 1:
+            raise ConfigError(f"views: expected a positive number, found {views}")
+        self.views = views
         self.classifier = classifier.eval()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
@@ -87,7 +104,7 @@ class Predictor:
         self._bias = classifier.head.bias.detach().cpu().double().numpy()
 
     @classmethod
-    def load(cls, path: Path | str, *, device: str = "auto", workers: int | None = None) -> Predictor:
+    def load(cls, path: Path | str, *, device: str = "auto", workers: int | None = None, views: int = 1) -> Predictor:
         """Read a classifier from a run folder, or from its ``model.safetensors`` alone, wherever that was copied.
 
         Raises:
@@ -95,7 +112,7 @@ class Predictor:
         """
         file = model_file(Path(path))
         engine = read_metadata(file).extra.get("engine", REFERENCE)
-        return cls(load_classifier(file), device=device, workers=workers, engine=engine)
+        return cls(load_classifier(file), device=device, workers=workers, engine=engine, views=views)
 
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...
@@ -126,9 +143,33 @@ class Predictor:
             yield from self._several(chunk, bar)
 
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
-        """Return the probabilities for ``entries``; features that are in ``store`` are not computed again."""
-        found = extract(entries, self.classifier.backbone, self._engine, store, workers=self.workers, bar=bar)
-        return Scores(self._probabilities(found.values), found.rows, tuple(found.failed))
+        """Return the probabilities for ``entries``; features that are in ``store`` are not computed again.
+
+        ``bar`` moves by one for each view of each photo.
+        """
+        found = self._features(entries, 0, store, bar)
+        values = self._probabilities(found.values)
+        for view in range(1, self.views):
+            more = self._features([entries[row] for row in found.rows.tolist()], view, store, bar)
+            if more.failed:
+                position, why = more.failed[0]
+                raise PhotosError(f"{entries[found.rows[position]].name} could be read before, but not now: {why}")
+            values += self._probabilities(more.values)
+        return Scores(values / self.views, found.rows, tuple(found.failed))
+
+    def _features(self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None) -> Features:
+        backbone = self.classifier.backbone
+        p = backbone.spec.preprocessing
+        return extract(
+            entries,
+            backbone,
+            self._engine,
+            store,
+            load=lambda entry: load_numbered(entry, p, view),
+            view=view_name(view),
+            workers=self.workers,
+            bar=bar,
+        )
 
     def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         out = np.empty((len(features), len(self.classes)))
@@ -139,7 +180,7 @@ class Predictor:
         return out
 
     def _several(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
-        scores = self.scores([_entry(path) for path in paths], bar=bar)
+        scores = self.scores([_entry(path, hashed=self.views > 2) for path in paths], bar=bar)
         rows = {int(row): values for row, values in zip(scores.rows, scores.values, strict=True)}
         failed = dict(scores.failed)
         for position, path in enumerate(paths):
@@ -153,9 +194,13 @@ class Predictor:
             return next(iter(self._several([Path(photo)], None)))
         from regraft.data.decode import as_rgb
 
-        pixels = plain(as_rgb(photo), self.classifier.backbone.spec.preprocessing)
-        values = self._probabilities(self._engine.run(pixels[None]))
-        return self._prediction(str(getattr(photo, "filename", "") or "image"), values[0])
+        image, p = as_rgb(photo), self.classifier.backbone.spec.preprocessing
+        content = hashlib.sha256(image.tobytes()).hexdigest()
+        values = np.zeros(len(self.classes))
+        for view in range(self.views):
+            pixels = numbered(image, p, view, content)
+            values += self._probabilities(self._engine.run(pixels[None]))[0]
+        return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
         order = np.argsort(-values, kind="stable")
@@ -180,7 +225,11 @@ def model_file(path: Path) -> Path:
     return path
 
 
-def _entry(path: Path) -> Entry:
+def _entry(path: Path, *, hashed: bool) -> Entry:
+    content = ""
+    if hashed:
+        with contextlib.suppress(OSError):  # it is said when the photo is decoded
+            content = hashlib.sha256(read_regular(path)).hexdigest()
     return Entry(
-        name=str(path), path=path, content="", label="", side=None, group=None, status="ok", why="", given=None
+        name=str(path), path=path, content=content, label="", side=None, group=None, status="ok", why="", given=None
     )

@@ -88,7 +88,7 @@ def _measure(
     predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen, top: Sequence[int]
 ) -> dict[str, Any]:
     index = _index(predictor.classes, entries)
-    with screen.progress("predict", len(entries)) as bar:
+    with screen.progress("predict", len(entries) * predictor.views) as bar:
         scores = predictor.scores(entries, bar=bar)
     for position, why in scores.failed:
         manifest.set_aside(entries[position], why)

@@ -81,8 +81,8 @@ def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[An
             job.photos.manifest.set_aside(entries[position], why)
         say_aside([entries[position] for position, _ in scores.failed], job.screen)
     seen = [entries[int(row)] for row in scores.rows]
-    settings = {"device": job.device.type, "engine": job.engine.title}
-    probe = Predictor(probe_classifier(job, outcome.probe), workers=job.workers, **settings)
+    frozen = probe_classifier(job, outcome.probe)
+    probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title)
     beside = probe.scores(seen, store=job.store).values
     chosen_on = outcome.parts.report_is_chosen_on
     measured = {
