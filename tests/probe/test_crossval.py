@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from regraft.disk import table
 from regraft.probe.choice import choose
 from regraft.probe.crossval import GRID, search
 from regraft.probe.folds import make_folds
@@ -97,3 +98,19 @@ def test_a_path_whose_first_model_is_not_solved_says_so(monkeypatch):
     X, y, folds = problem(seed=4)
     found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
     assert found.choice.grid == (found.unconverged,)
+
+
+def test_features_in_files_give_the_same_search(tmp_path, monkeypatch):
+    draw = np.random.default_rng(3)
+    y = np.arange(2500) % 3
+    X = (draw.standard_normal((2500, 150)) + 0.4 * np.eye(3)[y] @ draw.standard_normal((3, 150))).astype(np.float32)
+    folds, rows, ones = make_folds(y, [str(i) for i in range(2500)], seed=1), np.arange(2500), np.ones(2500)
+    expected = search(centred(X, rows), y, ones, folds, 3)
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1000)
+    part = centred(X, rows)
+    assert part.turned is not None and np.array_equal(part.values.T, part.turned)
+    found = search(part, y, ones, folds, 3)
+    assert found.choice.C == expected.choice.C and found.choice.mean == pytest.approx(expected.choice.mean, rel=1e-4)
+    for a, b in zip(found.outer, expected.outer, strict=True):  # OpenBLAS gives the same bits, others may not
+        assert a.weight == pytest.approx(b.weight, abs=1e-3 * np.abs(b.weight).max())

@@ -136,7 +136,7 @@ class _Path:
         classes: int,
         nested: bool,
     ) -> None:
-        self._X, self._y, self._weight, self._folds, self._nested = X.values, y, weight, folds, nested
+        self._X, self._y, self._weight, self._folds, self._nested = X, y, weight, folds, nested
         self._classes = classes
         self._sums = _FoldSums(X, folds)
         out: list[tuple[int, ...]] = [(f,) for f in range(folds.number)]
@@ -179,9 +179,9 @@ class _Path:
     def _batch(self, left_out: list[tuple[int, ...]], classes: int, models: int) -> _Batch:
         held = np.stack([np.isin(self._folds.of, out) for out in left_out])
         mean, scale = self._sums.standardise(left_out)
-        rows = Rows(self._X, mean, scale, np.float32)
+        rows = Rows(self._X.values, mean, scale, np.float32, turned=self._X.turned)
         problems = Problems.of(rows, self._y, np.where(held, 0.0, self._weight), classes)
-        size = classes * (self._X.shape[1] + 1)
+        size = classes * (self._X.values.shape[1] + 1)
         pairs = max(3, min(PAIRS, (512 << 20) // (8 * size * models)))
         return _Batch(problems, left_out, Memory(len(left_out), size, pairs, np.float32))
 

@@ -19,6 +19,9 @@ R = TypeVar("R")
 BLOCK = 1024
 """Rows that one product takes at a time when the features are converted on the way."""
 
+PART = 128
+"""Features that one product takes at a time where they lie turned in a file."""
+
 KEEP = 64 << 20
 """Bytes of converted features that are kept; larger ones are put in order, in a file, and converted at each product."""
 
@@ -36,6 +39,8 @@ class Rows:
         dtype: precision of the products. If it is that of ``X`` and there is no ``order``, nothing is copied.
         order: the rows to use and their order, shape (n',), or None for all as they stand.
         threads: how many blocks of rows may be worked on at once.
+        turned: ``X`` turned, shape (d, n), where both are files: a product then reads a part of one of them at a time,
+            and with OpenBLAS gives the bits that it would give on the whole. None where ``X`` is in memory.
     """
 
     X: Float
@@ -44,6 +49,7 @@ class Rows:
     dtype: type[np.floating[Any]]
     order: NDArray[np.int64] | None = None
     threads: int = 1
+    turned: Float | None = None
 
     @property
     def n(self) -> int:
@@ -74,10 +80,13 @@ class Rows:
         """Return ``residual @ z`` for each problem: (p, k, n) -> (p, k, d)."""
         p, k, n = residual.shape
         flat = residual.reshape(p * k, n)
-        parts = self._in_threads(lambda block: flat[:, block] @ self._block(block))
         total = np.zeros((p * k, self.d))
-        for part in parts:  # in a fixed order: the sum is the same bits on any number of threads
-            total += part
+        if self.turned is None:
+            for part in self._in_threads(lambda block: flat[:, block] @ self._block(block)):
+                total += part  # in a fixed order: the sum is the same bits on any number of threads
+        else:
+            for i in range(0, self.d, PART):
+                total[:, i : i + PART] = flat @ self.turned[i : i + PART].T
         sums = flat.sum(axis=1, dtype=np.float64).reshape(p, k, 1)
         out: NDArray[np.float64] = (total.reshape(p, k, self.d) - sums * self.mean[:, None, :]) * self.scale[:, None, :]
         return out
@@ -92,8 +101,11 @@ class Rows:
 
     @cached_property
     def _blocks(self) -> list[slice]:
-        step = self.n if self._as_is else BLOCK
-        return [slice(i, min(i + step, self.n)) for i in range(0, self.n, max(1, step))]
+        step = self.n if self._as_is and self.turned is None else BLOCK
+        starts = list(range(0, self.n, max(1, step)))
+        if self.turned is not None and len(starts) > 1:
+            starts.pop()  # into the last but one: a product with a few rows would round otherwise
+        return [slice(i, j) for i, j in zip(starts, [*starts[1:], self.n], strict=True)]
 
     @cached_property
     def _ordered(self) -> Float:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.disk.table import FileRows, new_table
 from regraft.probe.rows import BLOCK, Float
 
 
@@ -25,21 +26,27 @@ class Centred:
         values: shape (n, d), float32; products of these lose no precision to large means.
         origin: shape (d,), float64.
         unit: shape (d,), float64, positive.
+        turned: the values once more, shape (d, n), where they are so many that both are files; else None.
     """
 
     values: NDArray[np.float32]
     origin: NDArray[np.float64]
     unit: NDArray[np.float64]
+    turned: NDArray[np.float32] | None = None
 
 
 def centred(X: Float, order: NDArray[np.int64]) -> Centred:
     """Return the rows ``order`` of ``X``."""
     mean, deviation = moments(X, order)
     unit = np.where(deviation > 0, deviation, 1.0)
-    values = np.empty((len(order), X.shape[1]), np.float32)
+    values = new_table(len(order), X.shape[1])
+    turned = new_table(X.shape[1], len(order)) if isinstance(values, FileRows) else None
     for i in range(0, len(order), BLOCK):
-        values[i : i + BLOCK] = (X[order[i : i + BLOCK]] - mean) / unit
-    return Centred(values, mean, unit)
+        block = ((X[order[i : i + BLOCK]] - mean) / unit).astype(np.float32)
+        values[i : i + BLOCK] = block
+        if turned is not None:
+            turned[:, i : i + BLOCK] = block.T
+    return Centred(values, mean, unit, turned)
 
 
 def moments(X: Float, order: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -19,7 +19,7 @@ from regraft.errors import RegraftError
 from regraft.probe.lockstep import Solved, minimise
 from regraft.probe.memory import Memory
 from regraft.probe.problems import Point, Problems, prior
-from regraft.probe.rows import Float, Rows
+from regraft.probe.rows import BLOCK, Float, Rows
 from regraft.probe.threads import one_thread_per_product
 from regraft.process import cores
 
@@ -149,7 +149,7 @@ def check_problem(
 
 
 def _check_finite(X: Float) -> None:
-    for i in range(0, len(X), 4096):
-        bad = np.flatnonzero(~np.isfinite(X[i : i + 4096]).all(axis=1))
+    for i in range(0, len(X), BLOCK):
+        bad = np.flatnonzero(~np.isfinite(X[i : i + BLOCK]).all(axis=1))
         if len(bad):
             raise ValueError(f"X must be finite, but row {i + int(bad[0])} is not")
