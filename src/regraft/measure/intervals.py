@@ -143,7 +143,7 @@ def resampled_sums(columns: NDArray[np.float64], *key: str | int) -> NDArray[np.
     if not units:
         return np.zeros((RESAMPLES, len(sums)))
     out = np.empty((RESAMPLES, columns.shape[1]))
-    step = max(1, min(RESAMPLES, 2_000_000 // units))
+    step = max(1, min(RESAMPLES, 400_000 // units))
     for i in range(0, RESAMPLES, step):
         many = min(step, RESAMPLES - i)
         drawn = draw.integers(0, units, (many, units), dtype=np.int32)
