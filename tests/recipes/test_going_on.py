@@ -177,16 +177,13 @@ def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch
     options |= {"recipe": "auto", "budget": "1h", "out": "mine"}
     killed(photos, options)
     config = json.loads(Path("mine/config.json").read_text())
-    config["choices"]["seconds per epoch"] = 0.125  # whatever this process would measure
-    lines = (
-        Path("mine/events.jsonl")
-        .read_text()
-        .replace('"what": "seconds per epoch"', '"what": "seconds per epoch", "old": 1')
-    )
+    config["choices"]["seconds per photo, fine-tune upper 2 blocks"] = 0.125  # whatever this process would measure
+    what = '"what": "seconds per photo, fine-tune upper 2 blocks"'
+    lines = Path("mine/events.jsonl").read_text().replace(what, f'{what}, "old": 1')
     Path("mine/events.jsonl").write_text(lines)
     run = train(photos, screen=Screen(), **options)
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
-    made = [e for e in events if e["event"] == "choice" and e["what"] == "seconds per epoch"]
+    made = [e for e in events if e["event"] == "choice" and f'"what": "{e["what"]}"' == what]
     assert len(made) == 1 and made[0]["old"] == 1
 
 

@@ -1,15 +1,16 @@
-"""`auto`: the linear probe first, then fine-tuning where it is worth trying and the budget allows; the better is kept.
+"""`auto`: the linear probe first, then rung after rung of the ladder while the budget allows and a gain is seen.
 
 The probe is a candidate like any other. Candidates are compared on a validation part that neither was fitted on, by
 log-loss, photo by photo, each at its best temperature: being surer of the same answers is no gain. A difference within
-two standard errors goes to the probe, which is the cheaper (as in Breiman et al. 1984, "Classification and Regression
-Trees", section 3.4.3, where one is enough: there nothing was chosen on the photos that decide).
+two standard errors goes to the cheaper one (as in Breiman et al. 1984, "Classification and Regression Trees", section
+3.4.3, where one is enough: there nothing was chosen on the photos that decide). A rung without a gain ends the climb.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -20,16 +21,15 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
+from regraft.models.ledger import block_checksums
 from regraft.probe.probe import Probe
-from regraft.recipes.fine_tune import Plan, Tuned, plan_of, tune
-from regraft.recipes.interpolation import SHARES
+from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
 from regraft.recipes.job import Job
+from regraft.recipes.ladder import Rung, after_seconds, fitted, rungs, said
 from regraft.recipes.linear_probe import outcome_of
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import Parts, gradient_parts, linear_parts
-from regraft.recipes.precision import step_seconds
 from regraft.recipes.probing import probe_classifier, solve_probe
-from regraft.screen import clock
 
 MIN_TRAIN = 100
 """Fewer photos to train on are not worth fine-tuning: the probe is better on them."""
@@ -43,35 +43,38 @@ CLEARLY = 2.0
 EXACT = 0.995
 """Out-of-fold accuracy of the probe above which there is nothing left to gain."""
 
-A_SAMPLE = 16
-"""Photos of a feature pass from which on its speed says something; the others were in the store."""
 
-RESERVE = 1.15
-"""How much longer than measured things may take before they break the budget."""
+@dataclass
+class _Best:
+    """The best candidate so far.
+
+    Attributes:
+        title: in words.
+        probabilities: of the photos that choices look at, each candidate at its best temperature.
+        tuned: how it was trained; None for the probe.
+    """
+
+    title: str
+    probabilities: NDArray[np.float64]
+    tuned: Tuned | None = None
 
 
 def run(job: Job) -> Outcome:
-    """Solve the probe, fine-tune where that can pay, and return the better one."""
+    """Solve the probe, climb the ladder as long as that pays, and return the best."""
     linear, parts = linear_parts(job.photos), gradient_parts(job.photos, job.config)
-    probe = solve_probe(job, linear.refit, nested=True)
+    ladder = rungs(job, linear, parts)
+    views = next((rung.views for rung in ladder if rung.plan is None), 1)
+    probe = solve_probe(job, linear.refit, nested=True, views=views)
     reason = _not_worth_it(probe, parts)
-    plan = None if reason else _affordable(job, parts)
-    if plan is None:
-        job.screen.line("plan", f"linear probe only · {reason or 'fine-tuning does not fit into the budget'}")
-        return outcome_of(job, linear, probe, fine_tuning=reason or "did not fit into the budget")
-    start = solve_probe(job, parts.train, nested=False, label="start")
-    tuned = tune(job, plan, start, parts.train, parts.choose, reserve=_after_seconds(job, parts))
-    gain, error = _gain(job, tuned, start, parts.choose)
-    better = gain > CLEARLY * error
-    verdict = (
-        f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
-        f"on {len(parts.choose):,} photos"
-    )
-    job.note_once("compared", gain=gain, standard_error=error, kept=tuned.said["trained"] if better else "probe")
-    job.screen.line("kept", f"{plan.title if better else 'linear probe'} · {verdict}")
-    if not better:
-        return outcome_of(job, linear, probe, fine_tuning=f"no clear gain: {verdict}")
-    return _with_tuned(job, parts, tuned, probe)
+    if reason:
+        job.screen.line("plan", f"linear probe only · {reason}")
+        return outcome_of(job, linear, probe, fine_tuning=reason)
+    tunings = [rung for rung in ladder if rung.plan is not None]
+    _say_plan(job, tunings, parts)
+    best, ended = _climb(job, tunings, parts)
+    if best.tuned is None:
+        return outcome_of(job, linear, probe, fine_tuning=ended)
+    return _with_tuned(job, parts, best.tuned, probe)
 
 
 def _not_worth_it(probe: Probe, parts: Parts) -> str:
@@ -84,58 +87,80 @@ def _not_worth_it(probe: Probe, parts: Parts) -> str:
     return ""
 
 
-def _affordable(job: Job, parts: Parts) -> Plan | None:
-    """Return the plan that fits into the budget by measured speed, or None; without a budget, the full plan."""
-    plan = plan_of(job)
-    if job.config.budget is None:
-        job.screen.line("plan", f"linear probe · {plan.title}, {plan.epochs} epochs", "no budget given")
-        return plan
-    per_epoch = job.choose(
-        "seconds per epoch", "timed training steps", lambda: round(_epoch_seconds(job, plan, parts), 2)
-    )
-
-    def fitting() -> int:
-        left = (job.seconds_left() or 0.0) - _after_seconds(job, parts)
-        return min(plan.epochs, int(left / (RESERVE * per_epoch)))
-
-    epochs = job.choose("epochs", "as many as fit into the budget", fitting)
-    spent = clock(epochs * per_epoch)
-    if epochs < 1:
-        return None
-    job.screen.line("plan", f"linear probe · {plan.title}, {epochs} epochs, about {spent}", "within the budget")
-    return replace(plan, epochs=epochs)
+def _say_plan(job: Job, ladder: Sequence[Rung], parts: Parts) -> None:
+    """Say what may be trained, in which order, and how long each would take; nothing is decided yet."""
+    for number, rung in enumerate(ladder, start=2):
+        fits = fitted(job, rung, parts)
+        text = f"{number}. {rung.title if fits is None else said(fits)}"
+        note = "(only after a gain)" if number > 2 else "(after 1., the linear probe)"
+        job.screen.line("plan" if number == 2 else "", text, "(does not fit into the budget)" if fits is None else note)
 
 
-def _epoch_seconds(job: Job, plan: Plan, parts: Parts) -> float:
-    classifier = Classifier(job.backbone, job.photos.classes)
-    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    classifier.unfreeze(plan.unfreeze)
-    step = step_seconds(classifier, plan.batch_size)
-    return step * len(parts.train) / plan.batch_size + len(parts.choose) * _photo_seconds(job)
+def _climb(job: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
+    """Train rung after rung; return the best candidate, and why the climb ended."""
+    start = solve_probe(job, parts.train, nested=False, label="start")
+    labels = job.photos.labels(parts.choose)
+    probe = Predictor(
+        probe_classifier(job, start), device=job.device.type, workers=job.workers, engine=job.engine.title
+    )  # the engine whose features the store has
+    best = _Best("linear probe", _calibrated(job, probe, parts.choose))
+    pretrained = block_checksums(probe.classifier)
+    for rung in ladder:
+        plan = _affordable(job, rung, parts)
+        if plan is None:
+            job.screen.line("budget", f"{rung.title} no longer fits", "")
+            return best, f"{rung.title} did not fit into the budget"
+        began = starting_point(job, plan, start) if best.tuned is None else _unfrozen(best.tuned.classifier, plan)
+        tuned = tune(
+            job, plan, began, parts.train, parts.choose, reserve=after_seconds(job, parts), pretrained=pretrained
+        )
+        found = _Best(
+            plan.title,
+            _calibrated(job, Predictor(tuned.classifier, device=job.device.type, workers=job.workers), parts.choose),
+            tuned,
+        )
+        difference = log_loss_difference(best.probabilities, found.probabilities, labels)
+        gain, error = difference.value, difference.standard_error
+        better = gain > CLEARLY * error
+        kept = found if better else best
+        verdict = (
+            f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
+            f"on {len(parts.choose):,} photos"
+        )
+        job.note_once("compared", "rung", rung=plan.title, gain=gain, standard_error=error, kept=kept.title)
+        job.screen.line("kept", f"{kept.title} · {verdict} with {plan.title}")
+        if not better:
+            return best, f"no clear gain: {verdict}"
+        best = found
+    return best, ""
 
 
-def _after_seconds(job: Job, parts: Parts) -> float:
-    passes = len(parts.report) + len(SHARES) * len(parts.choose)
-    return 2.0 + RESERVE * _photo_seconds(job) * passes
+def _affordable(job: Job, rung: Rung, parts: Parts) -> Plan | None:
+    """Return the plan of a rung as long as the budget still allows, or None; it is journaled."""
+    plan = rung.plan
+    assert plan is not None
+
+    def now() -> str:
+        fits = fitted(job, rung, parts)
+        return "0 0" if fits is None or fits.plan is None else f"{fits.plan.epochs} {fits.plan.views}"
+
+    chosen = job.choose(f"epochs and views, {plan.stage}", "as many as fit into the budget", now)
+    epochs, views = (int(part) for part in chosen.split())
+    return replace(plan, epochs=epochs, views=views) if epochs else None
 
 
-def _photo_seconds(job: Job) -> float:
-    passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
-    return float(passes[-1]["seconds"]) / int(passes[-1]["photos"]) if passes else 0.05
+def _unfrozen(classifier: Classifier, plan: Plan) -> Classifier:
+    """Return a copy of a trained classifier with the blocks of ``plan`` unfrozen."""
+    copied = copy.deepcopy(classifier)
+    copied.freeze()
+    copied.unfreeze(plan.unfreeze)
+    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return copied
 
 
-def _gain(job: Job, tuned: Tuned, start: Probe, choose: Sequence[Entry]) -> tuple[float, float]:
-    """Return by how much fine-tuning lowers the calibrated log-loss on ``choose``, and the standard error of that."""
-    y = job.photos.labels(choose)
-    ours = _probabilities(job, Predictor(tuned.classifier, device=job.device.type, workers=job.workers), choose)
-    settings = {"device": job.device.type, "engine": job.engine.title}  # whose features the store has
-    probes = _probabilities(job, Predictor(probe_classifier(job, start), workers=job.workers, **settings), choose)
-    difference = log_loss_difference(at_best_temperature(probes, y), at_best_temperature(ours, y), y)
-    return difference.value, difference.standard_error
-
-
-def _probabilities(job: Job, predictor: Predictor, entries: Sequence[Entry]) -> NDArray[np.float64]:
-    return predictor.scores(entries, store=job.store).values
+def _calibrated(job: Job, predictor: Predictor, entries: Sequence[Entry]) -> NDArray[np.float64]:
+    values = predictor.scores(entries, store=job.store).values
+    return at_best_temperature(values, job.photos.labels(entries))
 
 
 def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -34,6 +34,12 @@ from regraft.recipes.recorder import BudgetEnd, Recorder
 from regraft.training import Trainer
 
 EPOCHS = 4
+UPPER_BLOCKS = 2
+"""How many `auto` trains first: so few from the cut point that their epochs cost little."""
+
+UPPER_EPOCHS, UPPER_STEPS = (8, 24), 400
+"""As many epochs as make so many steps, within bounds: few photos need more. `docs/recipes.md` has the search."""
+
 LEARNING_RATE_PER_STEP = 2e-6
 LEARNING_RATES = 3e-5, 1e-3
 """Where no learning rate is given, it is so much for each step that is to come, within these bounds: the first steps
@@ -102,6 +108,14 @@ class Tuned:
     said: dict[str, Any]
 
 
+def upper_plan(job: Job, photos: int) -> Plan:
+    """Return the plan that trains the upper blocks on ``photos`` from the cut point."""
+    plan = plan_of(job)
+    low, high = UPPER_EPOCHS
+    epochs = min(high, max(low, math.ceil(UPPER_STEPS * plan.batch_size / photos)))
+    return replace(plan, unfreeze=UPPER_BLOCKS, epochs=job.config.epochs or epochs)
+
+
 def plan_of(job: Job) -> Plan:
     """Return the plan that the options ask for, with this recipe's defaults."""
     config = job.config
@@ -120,7 +134,8 @@ def run(job: Job) -> Outcome:
     seen = parts.seen
     probe = solve_probe(job, seen, nested=True)
     start = solve_probe(job, parts.train, nested=False, label="start")
-    tuned = tune(job, plan_of(job), start, parts.train, parts.choose)
+    plan = plan_of(job)
+    tuned = tune(job, plan, starting_point(job, plan, start), parts.train, parts.choose)
     return Outcome(
         chosen="fine-tune",
         classifier=tuned.classifier,
@@ -135,20 +150,28 @@ def run(job: Job) -> Outcome:
 
 
 def tune(
-    job: Job, plan: Plan, start: Probe, train: Sequence[Entry], choose: Sequence[Entry], reserve: float = 0.0
+    job: Job,
+    plan: Plan,
+    classifier: Classifier,
+    train: Sequence[Entry],
+    choose: Sequence[Entry],
+    *,
+    reserve: float = 0.0,
+    pretrained: Mapping[str, str] | None = None,
 ) -> Tuned:
-    """Train the blocks of ``plan`` from the solved probe ``start``, and keep the epoch that is best on ``choose``.
+    """Train the blocks of ``plan`` from ``classifier`` on, and keep the epoch that is best on ``choose``.
 
     Args:
         job: the training in progress.
         plan: what to train, and how.
-        start: the linear probe of ``train``.
+        classifier: where to begin, such as `starting_point`; it is trained itself.
         train: photos that gradient steps look at.
         choose: photos whose log-loss decides which epoch is kept; without any, the last epoch is kept.
         reserve: seconds of the budget to leave for what comes after.
+        pretrained: checksum of each block before all training; None: as they are now.
     """
-    classifier = starting_point(job, plan, start)
-    before, began = block_checksums(classifier), trained_weights(classifier)
+    before = block_checksums(classifier) if pretrained is None else pretrained
+    began = trained_weights(classifier)
     lr = plan.rate(len(train))
     torch.manual_seed(job.config.seed)
     with feed(job, classifier, train, choose, batch_size=plan.batch_size, views=plan.views) as feeds:

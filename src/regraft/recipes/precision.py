@@ -52,6 +52,22 @@ def step_seconds(classifier: Classifier, batch_size: int, precision: Precision =
     return statistics.median(timer.step(precision) for _ in range(steps))
 
 
+def measured_step_seconds(what: str, classifier: Classifier, batch_size: int) -> float:
+    """Return `step_seconds` in single precision, measured once on each machine.
+
+    Args:
+        what: names the network, its size, what of it is trained, and the batch size.
+        classifier: what would be trained.
+        batch_size: photos in a step.
+    """
+    known = _Measured(f"step {what}")
+    seconds = known.get()
+    if seconds is None:
+        seconds = round(step_seconds(classifier, batch_size), 4)
+        known.put(seconds)
+    return seconds
+
+
 def _gain(job: Job, classifier: Classifier, batch_size: int) -> float:
     known = _Measured(f"{job.backbone.spec.name} {batch_size} {classifier.trainable_blocks}")
     gain = known.get()

@@ -1,0 +1,186 @@
+"""The rungs that `auto` may climb after the linear probe, each with the time that it will take on this machine.
+
+Views of each photo pooled in the probe; the upper blocks from the cut point; all blocks. What a training step takes is
+measured, once on each machine; what a pass takes was measured by the first pass of this very run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from regraft.features.costs import photos_per_second
+from regraft.models.classifier import Classifier
+from regraft.models.cut import NoCutError
+from regraft.recipes.fine_tune import EPOCHS, Plan, plan_of, upper_plan
+from regraft.recipes.interpolation import SHARES
+from regraft.recipes.job import Job
+from regraft.recipes.photos import SMALL, Parts
+from regraft.recipes.precision import measured_step_seconds
+from regraft.screen import clock
+
+RESERVE = 1.15
+"""How much longer than measured things may take before they break the budget."""
+
+SHORTER = ((4, 1.0), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
+"""Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
+
+VIEWS_SHARE = 0.1
+"""Share of the budget that may go into pooling views: it seldom gains more than half a point."""
+
+AT_LEAST = 4.0
+"""How many times a photo's pass a training step of all blocks takes at least: a rung that does not fit even so need
+not be measured."""
+
+A_SAMPLE = 16
+"""Photos of a feature pass from which on its speed says something; the others were in the store."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One thing to try, and what it takes.
+
+    Attributes:
+        title: in words.
+        seconds: that it will take, or None where that was not worth measuring.
+        plan: the fine-tuning, or None for views in the probe.
+        views: of each photo in the probe.
+    """
+
+    title: str
+    seconds: float | None
+    plan: Plan | None = None
+    views: int = 1
+
+
+def rungs(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
+    """Return the rungs above the linear probe, the cheapest first.
+
+    With ``--unfreeze`` a person has said what to train, and that is the only one beside views.
+
+    Args:
+        job: the training in progress.
+        linear: what the probe is fitted and reported on.
+        parts: what a training by gradient is.
+    """
+    config = job.config
+    found = _views(job, linear, parts)
+    if config.unfreeze is not None:
+        plans = [plan_of(job)]
+    else:
+        upper = upper_plan(job, len(parts.train))
+        whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
+        plans = [upper, whole] if _cuttable(job, upper) and config.views != 0 else [whole]
+    return found + [Rung(plan.title, None, plan) for plan in plans]
+
+
+def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
+    """Return the rung as long as the budget allows, with the time that it will take; None where it does not fit."""
+    if rung.plan is None:
+        return rung
+    plan = rung.plan
+    left = _left(job, parts)
+    per_pass = photo_seconds(job)
+    if left is not None and plan.unfreeze == "all" and AT_LEAST * per_pass * len(parts.train) > left:
+        return None
+    step = job.choose(
+        f"seconds per photo, {plan.stage}",
+        "timed training steps",
+        lambda: round(_photo_step_seconds(job, plan), 5),
+    )
+    for views, share in SHORTER if left is not None else SHORTER[:1]:
+        shorter = replace(
+            plan,
+            epochs=max(1, round(share * plan.epochs)),
+            views=min(views, plan.views) if plan.unfreeze != "all" else plan.views,
+        )
+        seconds = predicted(shorter, parts, step, per_pass)
+        if left is None or RESERVE * seconds <= left:
+            return replace(rung, plan=shorter, seconds=seconds)
+    return None
+
+
+def predicted(plan: Plan, parts: Parts, step: float, per_pass: float) -> float:
+    """Return the seconds that a fine-tuning takes.
+
+    Args:
+        plan: what is trained.
+        parts: on which photos.
+        step: seconds of training on one photo, above the cut point where there is one.
+        per_pass: seconds of one photo's pass through the frozen network.
+    """
+    train, choose = len(parts.train), len(parts.choose)
+    forward = step / 3  # validation goes forward only
+    below = per_pass * (plan.views * train + choose) if plan.unfreeze != "all" and plan.views else 0.0
+    epoch = step * train + forward * choose
+    return below + plan.epochs * epoch + len(SHARES) * forward * choose
+
+
+def after_seconds(job: Job, parts: Parts) -> float:
+    """Return the seconds to keep for what comes after a training: comparing, saving, measuring."""
+    whole = 4 * photo_seconds(job)  # by torch, which is slower than the engine of the first pass
+    return 2.0 + RESERVE * whole * (len(parts.report) + len(parts.choose))
+
+
+def photo_seconds(job: Job) -> float:
+    """Return the seconds that a photo took in the first pass, decoding included."""
+    events = [*job.earlier, *job.folder.journal.events()]
+    passes = [e for e in events if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
+    if passes:
+        return float(passes[-1]["seconds"]) / int(passes[-1]["photos"])
+    return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3)
+
+
+def said(rung: Rung) -> str:
+    """Return a rung in words, with its time."""
+    plan = rung.plan
+    about = "" if rung.seconds is None else f" · about {clock(rung.seconds)}"
+    if plan is None:
+        return f"{rung.title}{about}"
+    epochs = f"{plan.epochs} epoch{'s' if plan.epochs != 1 else ''}"
+    views = f" on {plan.views} views" if plan.unfreeze != "all" and plan.views else ""
+    return f"{rung.title}, {epochs}{views}{about}"
+
+
+def _views(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
+    """Return the rung of pooled views, where it is asked for, or is cheap and no out-of-fold figure is the result."""
+    number = 4 if job.config.views is None else job.config.views
+    seconds = photo_seconds(job) * (number - 1) * len(linear.refit)
+    left = _left(job, parts)
+    worth_it = linear.report_side is not None and len(linear.refit) < SMALL
+    if number < 2 or (job.config.views is None and not worth_it):
+        return []
+    if left is not None and seconds > VIEWS_SHARE * left:
+        return []
+    return [Rung(f"{number} views of each photo in the probe", seconds, views=number)]
+
+
+def _left(job: Job, parts: Parts) -> float | None:
+    left = job.seconds_left()
+    return None if left is None else left - after_seconds(job, parts)
+
+
+def _cuttable(job: Job, plan: Plan) -> bool:
+    assert isinstance(plan.unfreeze, int)
+    at = len(job.backbone.blocks) - plan.unfreeze
+    if at < 1:
+        return False
+    try:
+        job.backbone.halves(at)
+    except NoCutError:
+        return False
+    return True
+
+
+def _photo_step_seconds(job: Job, plan: Plan) -> float:
+    classifier = Classifier(job.backbone, job.photos.classes)
+    classifier.to(job.device)
+    classifier.unfreeze(plan.unfreeze)
+    backbone = classifier.backbone
+    names: Sequence[str] = [block.name for block in backbone.blocks]
+    at = min(names.index(name) for name in backbone.trainable_blocks)
+    key = f"{job.backbone.spec.name} {job.backbone.spec.preprocessing.id} {plan.batch_size} {job.device.type}"
+    if at == 0 or not plan.views:
+        return measured_step_seconds(f"{key} whole", classifier, plan.batch_size) / plan.batch_size
+    with backbone.entered_at(backbone.halves(at)):
+        return measured_step_seconds(f"{key} from {names[at]}", classifier, plan.batch_size) / plan.batch_size

@@ -1,0 +1,149 @@
+"""The ladder of `auto`: what is tried, in which order, how much of it fits into a budget, and when the climb ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from making import make_photos
+from regraft.recipes import auto, ladder
+from regraft.recipes.fine_tune import Plan
+from regraft.recipes.photos import Parts
+from regraft.recipes.train import train
+from regraft.screen import QuietScreen
+
+
+class Screen(QuietScreen):
+    def __init__(self) -> None:
+        self.said: list[str] = []
+
+    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
+        self.said.append(f"{label} {text} {note}".strip())
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("hard"), {"ash": 70, "birch": 70, "cedar": 70}, size=32, noise=220.0)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+
+
+def climb(
+    photos: Path, tiny: dict[str, Any], out: Path, gains: list[float], monkeypatch: pytest.MonkeyPatch, **options: Any
+) -> tuple[Any, list[str], list[dict[str, Any]]]:
+    """Train by `auto` where each rung gains what is asked for, in standard errors; return run, screen and events."""
+    left = iter(gains)
+
+    def difference(first: Any, second: Any, labels: Any) -> Any:
+        assert first.shape == second.shape == (len(labels), 3)
+        return type("Difference", (), {"value": next(left) * 0.01, "standard_error": 0.01})
+
+    monkeypatch.setattr(auto, "log_loss_difference", difference)
+    screen = Screen()
+    more = {"recipe": "auto", "split": "60/20/20", "epochs": 1, **tiny, **options}
+    run = train(photos, out=out, screen=screen, **more)
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    return run, screen.said, events
+
+
+@pytest.mark.parametrize(
+    ("gains", "chosen", "trained"),
+    [([1.9], "linear-probe", None), ([2.1, 1.0], "fine-tune", "upper 2 blocks"), ([3, 3], "fine-tune", "all blocks")],
+)
+def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    gains: list[float], chosen: str, trained: str | None,
+) -> None:  # fmt: skip
+    run, said, events = climb(photos, tiny, tmp_path / "run", gains, monkeypatch)
+    assert run.metrics["chosen"] == chosen
+    assert run.metrics["training"].get("trained") == trained
+    compared = [event["rung"] for event in events if event["event"] == "compared"]
+    assert compared == ["upper 2 blocks", "all blocks"][: len(gains)]
+    plan = [line for line in said if "2. upper 2 blocks" in line or "3. all blocks" in line]
+    assert len(plan) == 2 and all("about" in line for line in plan)
+    assert said.index(plan[0]) < min(i for i, line in enumerate(said) if line.startswith("kept"))
+    ledger = json.loads((run.folder / "freeze.json").read_text())["blocks"]
+    changed = {row["block"] for row in ledger if row["before"] != row["after"]}
+    blocks = {row["block"] for row in ledger} - {"head"}
+    assert len(changed - {"head"}) == {None: 0, "upper 2 blocks": 2, "all blocks": len(blocks)}[trained]
+    rows = (run.folder / "history.csv").read_text().splitlines()[1:]
+    assert [row.split(",")[0] for row in rows] == compared  # one epoch each
+
+
+def test_all_blocks_go_on_from_the_upper_ones(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a learning rate that moves nothing, the second rung ends where the first did."""
+    first, _, _ = climb(photos, tiny, tmp_path / "first", [3, 0], monkeypatch)
+    tune = auto.tune
+
+    def still(job: Any, plan: Plan, *more: Any, **named: Any) -> Any:
+        return tune(job, plan if plan.unfreeze != "all" else auto.replace(plan, lr=1e-30), *more, **named)
+
+    monkeypatch.setattr(auto, "tune", still)
+    second, _, _ = climb(photos, tiny, tmp_path / "second", [3, 3], monkeypatch)
+    a, b = (safetensors.torch.load_file(run.folder / "model.safetensors") for run in (first, second))
+    assert second.metrics["training"]["trained"] == "all blocks"
+    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_what_a_person_asks_for_is_the_only_rung(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said, _ = climb(photos, tiny, tmp_path / "run", [3], monkeypatch, unfreeze=1)
+    assert run.metrics["training"]["trained"] == "upper 1 block"
+    assert not any("all blocks" in line for line in said)
+    run, said, _ = climb(photos, tiny, tmp_path / "fresh", [3], monkeypatch, views=0)
+    assert run.metrics["training"]["trained"] == "all blocks"
+
+
+def parts_of(train: int, choose: int) -> Parts:
+    return Parts([None] * train, [None] * choose, [], "test", [])  # type: ignore[list-item]
+
+
+def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Job:
+        left: float | None = None
+
+        def choose(self, what: str, why: str, make: Any) -> float:
+            return 0.01
+
+    plan = Plan(2, 8, None, 32, views=4)
+    rung, parts, job = ladder.Rung("upper", None, plan), parts_of(1000, 100), Job()
+    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
+    whole = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
+    assert whole is not None and whole.plan == plan
+    expected = 0.004 * 4100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
+    assert whole.seconds == pytest.approx(expected)
+    found = {}
+    for job.left in np.linspace(1, 130, 60).tolist():
+        fits = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
+        if fits is not None:
+            assert fits.plan is not None and fits.seconds is not None
+            assert fits.seconds * ladder.RESERVE <= job.left
+            found[job.left] = (fits.plan.views, fits.plan.epochs)
+    assert list(found.values()) == sorted(found.values())  # more time never gives less
+    assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (4, 8)}
+    job.left = 15.0
+    assert ladder.fitted(job, rung, parts) is None  # type: ignore[arg-type]
+
+
+def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Job:
+        def choose(self, what: str, why: str, make: Any) -> float:
+            raise AssertionError("measured")
+
+    monkeypatch.setattr(ladder, "_left", lambda job, parts: 15.0)
+    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
+    rung = ladder.Rung("all blocks", None, Plan("all", 4, None, 32))
+    assert ladder.fitted(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
