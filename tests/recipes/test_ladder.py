@@ -79,6 +79,10 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
     assert [row.split(",")[0] for row in rows] == compared  # one epoch each
 
 
+def test_the_fewer_photos_decide_the_clearer_a_gain_must_be() -> None:
+    assert [round(auto.clearly(n), 2) for n in (20, 50, 100, 500, 50_000)] == [2.0, 2.0, 1.5, 1.1, 1.0]
+
+
 def test_all_blocks_go_on_from_the_upper_ones(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

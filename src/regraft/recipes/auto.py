@@ -2,8 +2,8 @@
 
 The probe is a candidate like any other. Candidates are compared on a validation part that neither was fitted on, by
 log-loss, photo by photo, each at its best temperature: being surer of the same answers is no gain. A difference within
-two standard errors goes to the cheaper one (as in Breiman et al. 1984, "Classification and Regression Trees", section
-3.4.3, where one is enough: there nothing was chosen on the photos that decide). A rung without a gain ends the climb.
+a standard error goes to the cheaper one (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3),
+and within up to two where few photos decide. A rung without a gain ends the climb.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ MIN_TRAIN = 100
 MIN_CHOOSE = 20
 """With fewer validation photos a comparison of two candidates says nothing."""
 
-CLEARLY = 2.0
-"""Standard errors that a gain must exceed. One is not enough: the epoch compared was chosen on the same photos."""
+FEW = 50
+"""Photos up to which a gain must exceed two standard errors; with more of them, it comes down to one. The epoch that is
+compared was chosen on the same photos, which flatters it the more, the fewer they are."""
 
 EXACT = 0.995
 """Out-of-fold accuracy of the probe above which there is nothing left to gain."""
@@ -121,7 +122,7 @@ def _climb(job: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
         )
         difference = log_loss_difference(best.probabilities, found.probabilities, labels)
         gain, error = difference.value, difference.standard_error
-        better = gain > CLEARLY * error
+        better = gain > clearly(len(parts.choose)) * error
         kept = found if better else best
         verdict = (
             f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
@@ -133,6 +134,11 @@ def _climb(job: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
             return best, f"no clear gain: {verdict}"
         best = found
     return best, ""
+
+
+def clearly(photos: int) -> float:
+    """Return how many standard errors a gain on so many photos must exceed."""
+    return 1.0 + min(1.0, FEW / photos)
 
 
 def _affordable(job: Job, rung: Rung, parts: Parts) -> Plan | None:
