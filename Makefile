@@ -53,10 +53,10 @@ format: .venv/dev.stamp ## format the code and mend what the linter can
 docs: .venv/base.stamp ## write docs/cli.md from --help
 	@$(BIN)/python scripts/cli_reference.py
 
-bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder PEERS=folder adds those against peers
+bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder PEERS=folder adds docs/benchmarks.md
 	@for name in loop_overhead probe_solver many_photos; do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
-	$(if $(PEERS),@for name in peers training_step; do \
+	$(if $(PEERS),@$(PIP) install -qq -c constraints.txt -e ".[dev,bench]" && for name in compare training_step; do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py "$(DATA)" --peers "$(PEERS)" || exit 1; done)
 
 torture: .venv/dev.stamp ## kill 100 trainings at any instant and compare what is left; about an hour. DATA=folder with train/
