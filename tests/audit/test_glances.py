@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from audit.conftest import features_of, looked_at, save, scene
 from regraft.audit.copies import find_copies
+from regraft.audit.glance import Glance
 from regraft.audit.glances import Glances, SomeGreys
 from regraft.audit.looks import Looks
+from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
 from regraft.disk import table
 from regraft.features.store import MemoryStore
@@ -72,3 +76,30 @@ def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkey
     again = find_copies(entries, rows, glances, workers=0)
     assert len(found.near.pairs) == 1 and np.array_equal(found.near.pairs, again.near.pairs)
     assert np.array_equal(found.near.fit, again.near.fit) and found.groups == again.groups
+
+
+def test_memory_grows_by_little_more_than_names_with_the_number_of_photos(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1)
+    monkeypatch.setattr("regraft.audit.neighbours._AT_ONCE", 256)
+    monkeypatch.setattr("regraft.audit.neighbours._BLOCK", 256)
+
+    def peak(n: int) -> int:
+        draw = np.random.default_rng(0)
+        rows, glances = table.new_table(n, 1280), Glances(n)
+        for i in range(n):
+            rows[i] = draw.standard_normal(1280, dtype=np.float32)
+            grey = draw.integers(0, 256, (64, 64), dtype=np.uint8)
+            head = (1, 64, 64, "JPEG", "RGB", 1, False, 0.0, (1.0, 1.0, 1.0), draw.bytes(16))
+            glances.put(i, Glance(*head, grey).pack())
+        entries = [Entry(f"{i}.jpg", None, f"{i:064x}", "a") for i in range(n)]
+        tracemalloc.start()
+        try:
+            assert not find_copies(entries, rows, glances, workers=0).groups
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(300)  # takes what is made once
+    less, more = peak(1500), peak(3500)
+    assert (more - less) / 2000 < 900  # bytes; the features and the glance of a photo take 9,300

@@ -38,3 +38,13 @@ def test_a_table_of_another_dtype_is_a_file_too(tmp_path, monkeypatch):
     order = np.random.default_rng(1).permutation(300)
     assert isinstance(rows, table.FileRows) and rows.dtype == np.float64
     assert np.array_equal(rows[order], expected[order]) and np.array_equal(table.take(rows, order), expected[order])
+
+
+def test_tables_are_stacked_one_after_the_other(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1000)
+    monkeypatch.setattr(table, "_BLOCK", 7)
+    parts = [np.random.default_rng(i).standard_normal((n, 5)).astype(np.float32) for i, n in enumerate((30, 1, 200))]
+    found = table.stacked(parts)
+    assert isinstance(found, table.FileRows) and np.array_equal(found, np.concatenate(parts))
+    assert table.stacked(parts[:1]) is parts[0]

@@ -1,10 +1,12 @@
 """The probe as a whole: honest out-of-fold figures, exact standardisation, and the same bits whatever the order."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
 
+from regraft.disk import table
 from regraft.probe.probe import STEPS, fit_probe
 
 
@@ -211,3 +213,25 @@ def test_impossible_input_is_refused(change, message):
     X, y = photos([4, 4])
     with pytest.raises(ValueError, match=message):
         fit_probe(X, y, **{"classes": 2, **change})
+
+
+def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    monkeypatch.setattr(table, "LARGE", 1)
+    monkeypatch.setattr("regraft.probe.rows.KEEP", 1)
+    monkeypatch.setattr("regraft.probe.probe.GRID", (1e-4,))
+
+    def peak(n: int) -> int:
+        draw = np.random.default_rng(0)
+        y = np.arange(n) % 2
+        X = table.new_table(n, 640)
+        X[:] = draw.standard_normal((n, 640)) + y[:, None] * draw.standard_normal(640) / 4
+        tracemalloc.start()
+        try:
+            fit_probe(X, y, classes=2, keys=[f"{i:05}" for i in range(n)])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    less, more = peak(3000), peak(5000)
+    assert (more - less) / 2000 < 1500  # bytes; the features of a row take 2,560, and twice that in float64

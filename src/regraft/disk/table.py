@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -90,6 +91,20 @@ def take(table: NDArray[T], rows: NDArray[np.int64]) -> NDArray[T]:
     out = new_table(len(rows), table.shape[1], table.dtype.type)
     for i in range(0, len(rows), _BLOCK):
         out[i : i + _BLOCK] = table[rows[i : i + _BLOCK]]
+    return out
+
+
+def stacked(tables: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Return the rows of several tables of one width, one table after the other, as a table."""
+    if len(tables) == 1:
+        return tables[0]
+    out = new_table(sum(map(len, tables)), tables[0].shape[1], tables[0].dtype.type)
+    start = 0
+    for table in tables:
+        for i in range(0, len(table), _BLOCK):
+            block = table[i : i + _BLOCK]
+            out[start + i : start + i + len(block)] = block
+        start += len(table)
     return out
 
 

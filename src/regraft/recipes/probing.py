@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
-from regraft.disk.table import new_table
+from regraft.disk.table import stacked
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.choice import standard_error as grouped_error
@@ -78,7 +77,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
     units = job.photos.units(entries)
 
     def solve() -> dict[str, Any]:
-        features = _stacked([job.features(entries, view) for view in range(views)])
+        features = stacked([job.features(entries, view) for view in range(views)])
         with job.screen.progress(label, STEPS, unit="steps") as bar:
             found = fit_probe(
                 features,
@@ -99,16 +98,6 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
     more = {} if views == 1 else {"views": views}
     job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice, **more)
     return probe
-
-
-def _stacked(views: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    if len(views) == 1:
-        return views[0]
-    n = len(views[0])
-    out = new_table(len(views) * n, views[0].shape[1])
-    for i, view in enumerate(views):
-        out[i * n : (i + 1) * n] = view
-    return out
 
 
 def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, nested: bool, views: int) -> str:
