@@ -62,6 +62,9 @@ def test_what_the_system_refuses_is_said_in_its_words(failing):
 def test_ctrl_c_is_130(failing):
     said = failing(KeyboardInterrupt())
     assert said.code == 130 and said.err.endswith("regraft: interrupted\n")
+    stop = KeyboardInterrupt()
+    stop.add_note("go on with: regraft resume RUN")
+    assert failing(stop).err.endswith("regraft: interrupted\n  go on with: regraft resume RUN\n")
 
 
 def test_control_characters_in_a_message_are_shown_not_obeyed(failing):

@@ -75,7 +75,10 @@ def _message(error: BaseException) -> tuple[str, int]:
 def _with_notes(message: str, error: BaseException) -> str:
     """Return ``message`` with the notes of ``error`` below its first line, such as which callback raised it."""
     first, *rest = message.split("\n")
-    notes = [f"  {' '.join(str(note).split())}" for note in getattr(error, "__notes__", ())]
+    said = (
+        error.__cause__ if isinstance(error, click.Abort) and error.__cause__ is not None else error
+    )  # click's Ctrl-C
+    notes = [f"  {' '.join(str(note).split())}" for note in getattr(said, "__notes__", ())]
     return "\n".join([first, *notes, *rest])
 
 
