@@ -96,6 +96,15 @@ def test_the_same_command_goes_on_and_ends_with_the_same_weights(photos: Path, o
     )  # a finished one is left alone
 
 
+def test_a_training_from_the_cut_point_goes_on_inside_its_epoch(photos: Path, options: dict[str, Any]) -> None:
+    options |= {"unfreeze": 1, "views": 2}
+    whole = train(photos, screen=Screen(), out="whole", **options)
+    killed(photos, options)
+    run = train(photos, screen=Screen(), **options)
+    assert run.metrics["training"]["cut_point"] is not None
+    assert bytes_of(run.folder) == bytes_of(whole.folder)
+
+
 def test_half_written_files_of_a_killed_process_are_gone_at_the_end(photos: Path, options: dict[str, Any]) -> None:
     killed(photos, options)
     folder = Path("runs/photos-fine-tune-001")
