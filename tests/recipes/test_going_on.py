@@ -105,6 +105,37 @@ def test_a_training_from_the_cut_point_goes_on_inside_its_epoch(photos: Path, op
     assert bytes_of(run.folder) == bytes_of(whole.folder)
 
 
+def test_a_climb_that_is_killed_on_its_second_rung_goes_on_there(
+    photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from regraft.recipes import auto
+
+    for name, value in (("EXACT", 2.0), ("MIN_TRAIN", 4), ("MIN_CHOOSE", 1), ("clearly", lambda photos: -1e9)):
+        monkeypatch.setattr(auto, name, value)  # whatever the photos: every rung is climbed
+    options |= {"recipe": "auto", "epochs": 2, "split": "60/20/20"}
+    whole = train(photos, screen=Screen(), out="whole", **options)
+    rung = auto.tune
+
+    def second(job: Any, plan: Any, *more: Any, **named: Any) -> Any:
+        KillAt.batch = 3 if plan.unfreeze == "all" else None
+        return rung(job, plan, *more, **named)
+
+    monkeypatch.setattr(auto, "tune", second)
+    with pytest.raises(Killed):
+        train(photos, screen=Screen(), **options)
+    KillAt.batch = None
+    monkeypatch.setattr(auto, "tune", rung)
+    screen = Screen()
+    run = train(photos, screen=screen, **options)
+    assert any("was interrupted, and goes on" in line for line in screen.said)
+    assert run.metrics["training"]["trained"] == "all blocks"
+    assert bytes_of(run.folder) == bytes_of(whole.folder)
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
+    assert [(e["stage"], e["epoch"]) for e in events if e["event"] == "epoch"] == [
+        (stage, epoch) for stage in ("upper 2 blocks", "all blocks") for epoch in (1, 2)
+    ]
+
+
 def test_half_written_files_of_a_killed_process_are_gone_at_the_end(photos: Path, options: dict[str, Any]) -> None:
     killed(photos, options)
     folder = Path("runs/photos-fine-tune-001")
