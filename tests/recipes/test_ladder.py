@@ -121,23 +121,23 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
         def choose(self, what: str, why: str, make: Any) -> float:
             return 0.01
 
-    plan = Plan(2, 8, None, 32, views=4)
+    plan = Plan(2, 8, None, 32)
     rung, parts, job = ladder.Rung("upper", None, plan), parts_of(1000, 100), Job()
     monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
     monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
     whole = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
     assert whole is not None and whole.plan == plan
-    expected = 0.004 * 4100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
+    expected = 0.85 * 0.004 * 8100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
     assert whole.seconds == pytest.approx(expected)
     found = {}
-    for job.left in np.linspace(1, 130, 60).tolist():
+    for job.left in np.linspace(1, 200, 2000).tolist():
         fits = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
         if fits is not None:
             assert fits.plan is not None and fits.seconds is not None
             assert fits.seconds * ladder.RESERVE <= job.left
             found[job.left] = (fits.plan.views, fits.plan.epochs)
     assert list(found.values()) == sorted(found.values())  # more time never gives less
-    assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (4, 8)}
+    assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (6, 6), (8, 7), (8, 8)}
     job.left = 15.0
     assert ladder.fitted(job, rung, parts) is None  # type: ignore[arg-type]
 

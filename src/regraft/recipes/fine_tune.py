@@ -53,7 +53,7 @@ LABEL_SMOOTHING = 0.1
 """Share of a photo's label that is spread over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567): a
 network that is trained on few photos is soon sure of them all, and then learns no more."""
 
-VIEWS = 4
+VIEWS = 8
 """Of each photo, where activations are kept: `docs/recipes.md` has what more and fewer of them gave."""
 
 WARM_UP = 0.1
@@ -85,6 +85,11 @@ class Plan:
         steps = self.epochs * math.ceil(photos / self.batch_size)
         low, high = LEARNING_RATES
         return min(high, max(low, LEARNING_RATE_PER_STEP * steps))
+
+    @property
+    def shown(self) -> int:
+        """Views that are needed: no more than a photo is shown."""
+        return min(self.views, self.epochs)
 
     @property
     def stage(self) -> str:
@@ -174,7 +179,7 @@ def tune(
     began = trained_weights(classifier)
     lr = plan.rate(len(train))
     torch.manual_seed(job.config.seed)
-    with feed(job, classifier, train, choose, batch_size=plan.batch_size, views=plan.views) as feeds:
+    with feed(job, classifier, train, choose, batch_size=plan.batch_size, views=plan.shown) as feeds:
         trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
         with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
             recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
@@ -199,7 +204,7 @@ def tune(
             "learning_rate": lr,
             "share_of_the_way": share,
             "cut_point": feeds.cut,
-            "views": plan.views if feeds.cut else None,
+            "views": plan.shown if feeds.cut else None,
             **ended(job, plan.title, history, callbacks, plan.epochs),
         },
     )

@@ -19,11 +19,14 @@ from regraft.recipes.photos import SMALL, Parts
 from regraft.recipes.precision import measured_step_seconds
 from regraft.screen import clock
 
-RESERVE = 1.15
+RESERVE = 1.1
 """How much longer than measured things may take before they break the budget."""
 
-SHORTER = ((4, 1.0), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
+SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (6, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
 """Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
+
+BELOW = 0.85
+"""Share of a photo's first pass that a further view takes: it stops at the cut, and nothing else is looked at."""
 
 VIEWS_SHARE = 0.1
 """Share of the budget that may go into pooling views: it seldom gains more than half a point."""
@@ -111,7 +114,7 @@ def predicted(plan: Plan, parts: Parts, step: float, per_pass: float) -> float:
     """
     train, choose = len(parts.train), len(parts.choose)
     forward = step / 3  # validation goes forward only
-    below = per_pass * (plan.views * train + choose) if plan.unfreeze != "all" and plan.views else 0.0
+    below = BELOW * per_pass * (plan.shown * train + choose) if plan.unfreeze != "all" and plan.views else 0.0
     epoch = step * train + forward * choose
     return below + plan.epochs * epoch + len(SHARES) * forward * choose
 
@@ -138,7 +141,7 @@ def said(rung: Rung) -> str:
     if plan is None:
         return f"{rung.title}{about}"
     epochs = f"{plan.epochs} epoch{'s' if plan.epochs != 1 else ''}"
-    views = f" on {plan.views} views" if plan.unfreeze != "all" and plan.views else ""
+    views = f" on {plan.shown} views" if plan.unfreeze != "all" and plan.views else ""
     return f"{rung.title}, {epochs}{views}{about}"
 
 
