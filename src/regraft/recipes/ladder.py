@@ -22,7 +22,7 @@ from regraft.screen import clock
 RESERVE = 1.1
 """How much longer than measured things may take before they break the budget."""
 
-SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (6, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
+SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
 """Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
 
 BELOW = 0.85
