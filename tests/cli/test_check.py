@@ -9,6 +9,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from audit.conftest import save, scene
@@ -58,6 +59,23 @@ def test_what_is_found_is_said_and_written_and_no_file_is_touched(regraft, photo
     rows = list(csv.DictReader((tmp_path / "out" / "check.csv").open(encoding="utf-8")))
     assert {row["kind"] for row in rows} == set(kinds(found))
     assert [row["class"] for row in rows if row["kind"] == "two labels"] == ["ash", "birch"]
+
+
+def test_labels_are_doubted_by_the_second_look_and_the_accuracy_is_the_first_ones(regraft, photos, words, monkeypatch):
+    looks = []
+
+    def second(features, labels, probe, *, classes, groups, keys):
+        assert len(features) == len(labels) == len(groups) == len(keys) == 26 and classes == 2
+        looks.append(probe)
+        p = np.eye(2)[labels]
+        p[0] = 1 - p[0]
+        return p
+
+    monkeypatch.setattr("regraft.recipes.check.look_again", second)
+    found = json.loads(regraft("check", photos, *words, "--json").out)
+    assert kinds(found)["wrong label"]["photos"] == ["ash/00.png"]
+    assert sum(finding["kind"] == "wrong label" for finding in found["findings"]) == 1
+    assert found["accuracy"] == looks[0].cv_accuracy < 25 / 26
 
 
 def test_json_is_one_object(regraft, photos, words):

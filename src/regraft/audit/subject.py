@@ -25,8 +25,8 @@ class Subject:
         glances: of each of them.
         features: of each, shape (n, d), float32.
         copies: which of them are the same picture.
-        probabilities: of each class for each photo, out of fold, shape (n, k), float64; None where nothing could be
-            cross-validated.
+        probabilities: of each class for each photo, out of fold, to doubt labels by, shape (n, k), float64; None where
+            nothing could be cross-validated.
         given: whether the split was given rather than made by regraft.
     """
 

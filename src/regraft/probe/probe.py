@@ -102,7 +102,7 @@ def fit_probe(
         NotConvergedError: the final fit was not solved to its optimum.
     """
     features, labels, _, _ = check_problem(X, np.asarray(y), classes, None)
-    data = _Data.of(features, labels, classes, groups, keys, class_weight, seed)
+    data = Data.of(features, labels, classes, groups, keys, class_weight, seed)
     steps = _Steps(bar)
     found = data.search(nested, steps) if data.folds.number > 1 else None
     give_back_memory()
@@ -122,7 +122,7 @@ def fit_probe(
 
 
 @dataclass
-class _Data:
+class Data:
     """Rows in the order of their keys; ``X`` stays as it was given, and is read through ``order``."""
 
     X: Float
@@ -142,7 +142,8 @@ class _Data:
         keys: Sequence[str] | None,
         class_weight: str | None,
         seed: int,
-    ) -> _Data:
+    ) -> Data:
+        """Sort the rows by their keys, and deal folds; for the arguments, see `fit_probe`."""
         for name, given in (("groups", groups), ("keys", keys)):
             if given is not None and len(given) != len(y):
                 raise ValueError(f"{name} must name each of the {len(y)} rows, but there are {len(given)}")
@@ -152,15 +153,15 @@ class _Data:
         folds = make_folds(y[order], [names[i] for i in order], grouped, number=FOLDS, seed=seed)
         return cls(X, y[order], order, _class_weights(y, classes, class_weight)[order], folds, classes)
 
-    def search(self, nested: bool, steps: _Steps) -> Search:
+    def search(self, nested: bool, steps: _Steps | None = None, grid: tuple[float, ...] = GRID) -> Search:
         """Return what the cross-validation found."""
         some = _sample(self.y, self.folds, self.classes)
         part = centred(self.X, self.order[some])
         folds = Folds(self.folds.of[some], self.folds.unit[some], self.folds.rank[some], self.folds.number)
         # with two folds nothing is left to search within one: no choice is made rather than one that has looked
-        grid = (DEFAULT_C,) if nested and folds.number < 3 else GRID
-        y, weight = self.y[some], self.weight[some]
-        return search(part, y, weight, folds, self.classes, nested=nested, grid=grid, step=steps.one)
+        grid = (DEFAULT_C,) if nested and folds.number < 3 else grid
+        y, weight, step = self.y[some], self.weight[some], (steps or _Steps(None)).one
+        return search(part, y, weight, folds, self.classes, nested=nested, grid=grid, step=step)
 
     def solve(self, C: float, found: Search | None) -> tuple[Solution, NDArray[np.float64], NDArray[np.float64]]:
         """Return the solution on all rows, and its weights and biases with the standardisation folded in."""

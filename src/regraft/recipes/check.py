@@ -32,6 +32,7 @@ from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.zoo import build_backbone
+from regraft.probe.doubt import look_again
 from regraft.probe.probe import STEPS, fit_probe
 from regraft.recipes.photos import Photos, decide
 from regraft.recipes.together import all_of, take_groups
@@ -82,14 +83,14 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     for note in (*source.notes, *(decide(manifest, options.decisions) if options.decisions is not None else ())):
         screen.warn(note)
     store = DiskStore(warn=screen.warn) if store is None else store
-    subject = _look(options, manifest, class_order(p.label for p in source.photos), store, screen)
+    subject, accuracy = _look(options, manifest, class_order(p.label for p in source.photos), store, screen)
     findings = run_checks(subject)
     return {
         "format": FORMAT,
         "photos": str(options.photos),
         "files": dict(Counter(entry.status for entry in manifest.entries)),
         "classes": dict(Counter(entry.label for entry in subject.entries)),
-        "accuracy": _accuracy(subject),
+        "accuracy": accuracy,
         "counts": {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)},
         "findings": [finding.as_dict() for finding in findings],
         "labels": _labels(manifest, findings),
@@ -123,8 +124,8 @@ def write_check(found: dict[str, Any], out: Path) -> None:
 
 def _look(
     options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
-) -> Subject:
-    """Decode every photo once, and find out all that the checks look at."""
+) -> tuple[Subject, float | None]:
+    """Decode every photo once; return all that the checks look at, and the accuracy of the probe that doubts labels."""
     backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
     device = pick_device(options.device)
     looks = Looks(backbone.spec.preprocessing, store)
@@ -143,30 +144,29 @@ def _look(
     manifest.classes = class_order(entry.label for entry in entries)
     copies = find_copies(entries, found.values, glances, store=store, workers=workers)
     photos = Photos(manifest, frozenset(e.given for e in entries if e.given is not None), copies.groups)
-    probabilities = _probabilities(photos, found.values, screen)
-    return Subject(manifest, names, entries, glances, found.values, copies, probabilities, bool(photos.given))
+    doubt, accuracy = _doubt(photos, found.values, screen)
+    return Subject(manifest, names, entries, glances, found.values, copies, doubt, bool(photos.given)), accuracy
 
 
-def _probabilities(photos: Photos, features: NDArray[np.float32], screen: Screen) -> NDArray[np.float64] | None:
-    """Return the probabilities of a probe that has not seen the photo, nor one like it; None where none can be had."""
+def _doubt(
+    photos: Photos, features: NDArray[np.float32], screen: Screen
+) -> tuple[NDArray[np.float64] | None, float | None]:
+    """Return the probabilities that labels are doubted by, and the accuracy of the probe that they come from.
+
+    The probe has not seen the photo, nor one like it. Both are None where no such probe can be had.
+    """
     entries = photos.usable
     if len(photos.classes) < 2:
-        return None
-    with screen.progress("labels", STEPS, unit="steps") as bar:
-        return fit_probe(
-            features,
-            photos.labels(entries),
-            classes=len(photos.classes),
-            groups=photos.units(entries),
-            keys=[entry.content for entry in entries],
-            bar=bar,
-        ).oof
-
-
-def _accuracy(subject: Subject) -> float | None:
-    if subject.probabilities is None:
-        return None
-    return float((subject.probabilities.argmax(axis=1) == subject.labels).mean())
+        return None, None
+    labels, classes, groups = photos.labels(entries), len(photos.classes), photos.units(entries)
+    keys = [entry.content for entry in entries]
+    with screen.progress("labels", STEPS + 1, unit="steps") as bar:
+        probe = fit_probe(features, labels, classes=classes, groups=groups, keys=keys, bar=bar)
+        if probe.oof is None:
+            return None, None
+        probabilities = look_again(features, labels, probe, classes=classes, groups=groups, keys=keys)
+        bar.advance()
+    return probabilities, probe.cv_accuracy
 
 
 def _labels(manifest: Manifest, findings: Sequence[Finding]) -> dict[str, str]:

@@ -1,0 +1,91 @@
+"""The second look at labels: a better order than one look's, no class doubted away, and nothing seen beforehand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from regraft.audit.checks.labels import ranked
+from regraft.probe import doubt
+from regraft.probe.doubt import look_again, trust
+from regraft.probe.probe import fit_probe
+
+
+def blurred(seed, n=400, d=30, k=3, wrong=40):
+    """Return features of classes that overlap, labels of which some are wrong, and which are."""
+    draw = np.random.default_rng(seed)
+    y = np.arange(n) % k
+    X = draw.normal(0, 0.45, (k, d))[y] + draw.normal(0, 1, (n, d))
+    bad = draw.permutation(n) < wrong
+    return X.astype(np.float32), np.where(bad, (y + draw.integers(1, k, n)) % k, y), bad
+
+
+def average_precision(p, y, bad):
+    hits = bad[ranked(p, y)]
+    return (np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean()
+
+
+def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkeypatch):
+    once, evenly, twice = [], [], []
+    for seed in range(6):
+        X, y, bad = blurred(seed, wrong=80)
+        probe = fit_probe(X, y, classes=3)
+        once.append(average_precision(probe.oof, y, bad))
+        twice.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
+        with monkeypatch.context() as patch:
+            patch.setattr(doubt, "trust", lambda p, y: np.ones(len(y)))
+            evenly.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
+    assert np.mean(twice) > np.mean(evenly) + 0.004
+    assert np.mean(twice) > np.mean(once) + 0.012
+
+
+def test_a_label_counts_as_likely_as_it_is_right_and_each_class_as_before():
+    p = np.array([[0.9, 0.1], [0.5, 0.5], [0.001, 0.999], [0.98, 0.02], [0.97, 0.03], [0.2, 0.8]])
+    y = np.array([0, 0, 0, 1, 1, 0])
+    weight = trust(p, y)
+    assert (np.diff(weight[[2, 5, 1, 0]]) > 0).all() and weight[2] > 0
+    assert weight[[0, 1, 2, 5]].sum() == pytest.approx(4) and weight[[3, 4]].sum() == pytest.approx(2)
+    assert weight[0] / weight[1] == pytest.approx(0.81 / (0.81 + 0.01) / 0.9)
+    assert trust(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])).tolist() == [1, 1]
+
+
+def test_the_order_of_rows_changes_no_bit():
+    X, y, _ = blurred(0, n=120, wrong=9)
+    keys = [f"{i * 37 % 120:03}" for i in range(120)]
+    order = np.random.default_rng(1).permutation(120)
+    here = look_again(X, y, fit_probe(X, y, classes=3, keys=keys), classes=3, keys=keys)
+    moved = {"classes": 3, "keys": [keys[i] for i in order]}
+    there = look_again(X[order], y[order], fit_probe(X[order], y[order], **moved), **moved)
+    assert np.array_equal(here[order], there)
+    assert here.sum(axis=1) == pytest.approx(np.ones(120))
+
+
+def test_what_belongs_together_does_not_tell_on_each_other():
+    draw = np.random.default_rng(0)
+    X = np.repeat(draw.normal(0, 1, (100, 60)), 2, axis=0).astype(np.float32)
+    X[1::2] += draw.normal(0, 0.01, (100, 60))
+    y = np.repeat(draw.integers(0, 2, 100), 2)
+    said = {"classes": 2, "groups": [i // 2 for i in range(200)]}
+    by_heart = replace(fit_probe(X, y, **said), C=10.0)  # a C that learns each row by heart, and its like
+    p = look_again(X, y, by_heart, **said)
+    assert 0.3 < (p.argmax(axis=1) == y).mean() < 0.7
+
+
+def test_the_second_look_is_at_other_folds(monkeypatch):
+    X, y, _ = blurred(0)
+    probe = fit_probe(X, y, classes=3)
+    monkeypatch.setattr(doubt, "trust", lambda p, y: np.ones(len(y)))
+    assert np.abs(look_again(X, y, probe, classes=3) - probe.oof).max() > 0.05
+
+
+def test_a_class_of_one_photo_is_finite():
+    X, y, _ = blurred(0, n=41, k=2, wrong=0)
+    y[40] = 2
+    p = look_again(X, y, fit_probe(X, y, classes=3), classes=3)
+    assert np.isfinite(p).all() and p[40, 2] < 1e-9
+
+
+def test_without_a_first_look_there_is_no_second():
+    X, y, _ = blurred(0, n=60, wrong=0)
+    with pytest.raises(ValueError, match="nested=True"):
+        look_again(X, y, fit_probe(X, y, classes=3, nested=False), classes=3)
