@@ -33,8 +33,7 @@ def view_name(number: int) -> str:
 def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
     """Return view ``number`` of an image of mode RGB that ``content`` identifies, shape (H, W, 3), uint8."""
     if number < 2:
-        pixels = plain(image, p)
-        return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels
+        return _mirrored(plain(image, p), number)
     return augmented(image, p, _AUGMENTATION, "view", number, content)
 
 
@@ -45,6 +44,9 @@ def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uin
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
     if number < 2:
-        pixels = load_plain(entry, p)
-        return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels
+        return _mirrored(load_plain(entry, p), number)
     return load_view(entry, p, _AUGMENTATION, "view", number, entry.content)
+
+
+def _mirrored(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
+    return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels

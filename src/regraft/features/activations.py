@@ -20,6 +20,7 @@ from regraft.data.numbered_views import load_numbered, view_name
 from regraft.data.threads import in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
+from regraft.features.extract import Shelf, through
 from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
@@ -27,7 +28,6 @@ from regraft.randomness import permutation
 from regraft.screen import Bar
 
 _AHEAD = 2  # batches that are read while the network trains
-_ROUND = 64  # photos between two writes
 _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
@@ -98,32 +98,19 @@ class Activations:
         batches = decode_in_order(
             entries, lambda entry: load_numbered(entry, p, view), batch_size=engine.batch_size, workers=self._workers
         )
-        waiting: list[tuple[FeatureKey, Numbers]] = []
-        kind = f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}"
-        streams = engine.streams
-        work = in_order(
-            lambda batch: (batch, engine.run(batch.pixels) if len(batch.index) else None),
-            batches,
-            workers=streams if streams > 1 else 0,
-            ahead=streams + 1,
-        )
+        shelf = Shelf(self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}")
         try:
-            for batch, values in work:
-                for position, why in batch.failed:
+            for index, values, failed in through(engine, batches):
+                for position, why in failed:
                     raise DecodeError(f"{entries[position].name}: {why}")
-                assert values is not None
-                for position, row in zip(batch.index.tolist(), self._rounded(values), strict=True):
-                    waiting += zip(self._keys([(entries[position], view)]), [row], strict=True)
+                for position, row in zip(index.tolist(), self._rounded(values), strict=True):
+                    (key,) = self._keys([(entries[position], view)])
+                    shelf.put(key, row)
                     yield row
                     if bar is not None:
                         bar.advance(1)
-                if self._store is not None and len(waiting) >= _ROUND:
-                    self._store.put_many(waiting, kind)
-                    waiting = []
         finally:
-            work.close()
-            if self._store is not None:
-                self._store.put_many(waiting, kind)
+            shelf.flush()
 
     def _rounded(self, values: NDArray[np.float32]) -> Numbers:
         if not self._half:

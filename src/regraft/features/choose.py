@@ -170,9 +170,9 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
         pixels: of real photos, shape (n, H, W, 3), uint8.
     """
     weights = backbone.weights_hash()
-    expected = _all(EagerEngine(backbone), pixels)
+    expected = run_all(EagerEngine(backbone), pixels)
     try:
-        found = _all(engine, pixels)
+        found = run_all(engine, pixels)
         found, expected = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
         lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
         cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
@@ -208,7 +208,8 @@ def _missing(engine: Engine, backbone: Backbone, weights: str, entries: Sequence
     return len(store.missing(keys)) + len(entries) - len(keys)
 
 
-def _all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the features of any number of photos, (n, H, W, 3), uint8."""
     size = engine.batch_size
     return np.concatenate([engine.run(pixels[i : i + size]) for i in range(0, len(pixels), size)])
 

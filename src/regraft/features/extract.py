@@ -69,7 +69,7 @@ def extract(
     """
     p = backbone.spec.preprocessing
     keys = keys_of(entries, backbone, engine.refresh(), engine.numerics, view)
-    shelf = _Shelf(store, f"{backbone.spec.name} · {view} · {engine.title}")
+    shelf = Shelf(store, f"{backbone.spec.name} · {view} · {engine.title}")
     pass_ = _Pass(keys, shelf, backbone.spec.num_features, bar)
     try:
         pass_.look_up()
@@ -81,7 +81,7 @@ def extract(
                 workers=workers,
                 order=positions,
             )
-            for index, features, failed in _through(engine, batches):
+            for index, features, failed in through(engine, batches):
                 pass_.keep(index, features)
                 pass_.fail(failed)
     finally:
@@ -92,7 +92,7 @@ def extract(
 _Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]
 
 
-def _through(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
+def through(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
     """Yield (positions, features, failures) of each batch, in order; the next are decoded while the network runs."""
 
     def work(batch: Decoded) -> _Done:
@@ -113,26 +113,29 @@ def keys_of(
     ]
 
 
-class _Shelf:
+class Shelf:
     """The store, in batches: a transaction for each photo would cost more than its features."""
 
     MOST, EVERY = 512, 5.0  # photos, and seconds, between two writes
 
     def __init__(self, store: FeatureStore | None, kind: str) -> None:
         self._store, self._kind = store, kind
-        self._waiting: list[tuple[FeatureKey, NDArray[np.float32]]] = []
+        self._waiting: list[tuple[FeatureKey, Numbers]] = []
         self._written = time.monotonic()
 
     def look_up(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+        """Yield (position in ``keys``, features) for those that are in the store."""
         return iter(()) if self._store is None else self._store.get_many(keys)
 
-    def put(self, key: FeatureKey, features: NDArray[np.float32]) -> None:
+    def put(self, key: FeatureKey, features: Numbers) -> None:
+        """Keep features, now or with the next ones."""
         if self._store is not None:
             self._waiting.append((key, features))
             if len(self._waiting) >= self.MOST or time.monotonic() - self._written >= self.EVERY:
                 self.flush()
 
     def flush(self) -> None:
+        """Keep what waits."""
         waiting, self._waiting, self._written = self._waiting, [], time.monotonic()
         if self._store is not None and waiting:
             self._store.put_many(waiting, self._kind)
@@ -141,7 +144,7 @@ class _Shelf:
 class _Pass:
     """One pass over the photos: which of them are done, and how."""
 
-    def __init__(self, keys: Sequence[FeatureKey | None], shelf: _Shelf, width: int, bar: Bar | None) -> None:
+    def __init__(self, keys: Sequence[FeatureKey | None], shelf: Shelf, width: int, bar: Bar | None) -> None:
         self._keys, self._shelf, self._bar = keys, shelf, bar
         self._values = new_table(len(keys), width)
         self._done = np.zeros(len(keys), dtype=bool)

@@ -121,6 +121,12 @@ class Backbone(nn.Module):
         """Names of the blocks that are trained, bottom to top."""
         return self._freezer.trained
 
+    @property
+    def lowest_trained(self) -> int:
+        """Index of the lowest block that is trained; the number of blocks where none is."""
+        trained = set(self.trainable_blocks)
+        return next((i for i, block in enumerate(self.blocks) if block.name in trained), len(self.blocks))
+
     def trains_statistics(self, block: int) -> bool:
         """Return whether block number ``block`` is trained with the statistics of its batches."""
         return self._freezer.trains_statistics(block)

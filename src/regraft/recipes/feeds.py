@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
 from regraft.data.views import Augmentation
-from regraft.errors import MissingExtraError
 from regraft.features.activations import ActivationBatches, Activations, channels_last
-from regraft.features.choose import REFERENCE, choose_engine, engine_called, real_photos
+from regraft.features.choose import choose_engine, real_photos, run_all
 from regraft.features.engine import Engine
 from regraft.features.facts import fact, keep_fact
 from regraft.models.backbone import Backbone
@@ -116,10 +115,10 @@ def cut_point(
 ) -> CutPoint | None:
     """Return the cut point below the lowest trained block, or None where there is none or the store has no room."""
     backbone = classifier.backbone
-    names = [block.name for block in backbone.blocks]
-    at = min((names.index(name) for name in backbone.trainable_blocks), default=len(names))
-    if not 0 < at < len(names):
+    at = backbone.lowest_trained
+    if not 0 < at < len(backbone.blocks):
         return None
+    name = backbone.blocks[at].name
     try:
         halves, lower = backbone.halves(at), backbone.lower(at)
     except NoCutError as error:
@@ -128,20 +127,20 @@ def cut_point(
     photos = views * len(train) + len(choose)
     needed = photos * 2 * int(np.prod(halves.shape))
     room = int(ROOM * getattr(job.store, "bound", 2**62))
-    if not job.choose(f"cut below {names[at]}", "room for the activations", lambda: needed <= room):
+    if not job.choose(f"cut below {name}", "room for the activations", lambda: needed <= room):
         kept = (
             f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB, and there is room for {room / 1e9:.1f}"
         )
         job.screen.line("cut point", "none: every epoch runs the whole network", f"({kept})")
         return None
-    engine = _engine(job, lower, train, choose, views, names[at])
+    engine = _engine(job, lower, train, choose, views, name)
     half = job.choose(
-        f"rounding below {names[at]}",
+        f"rounding below {name}",
         "tried on photos",
         lambda: "half" if _harmless(job, engine, lower, halves, train) else "single",
     )
     activations = Activations(lower, engine, job.store, half=half == "half", workers=job.workers)
-    return CutPoint(halves, activations, names[at])
+    return CutPoint(halves, activations, name)
 
 
 def photo_batches(
@@ -174,10 +173,7 @@ def _engine(
         ).title
 
     title = job.choose(f"engine below {name}", "soonest done, set-up included", soonest)
-    try:
-        return engine_called(title, lower, job.device)
-    except MissingExtraError:  # a run is repeated on another machine
-        return engine_called(REFERENCE, lower, job.device)
+    return job.engine_called(title, lower)
 
 
 def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:
@@ -186,8 +182,7 @@ def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries
     known = fact(key)
     if isinstance(known, (int, float)):
         return known >= HARMLESS
-    pixels, size = real_photos(entries, lower), engine.batch_size
-    exact = np.concatenate([engine.run(pixels[i : i + size]) for i in range(0, len(pixels), size)])
+    exact = run_all(engine, real_photos(entries, lower))
     cosine = 0.0
     if np.abs(exact).max() <= np.finfo(np.float16).max:
         found, expected = (

@@ -183,12 +183,16 @@ class Job:
         """What runs the frozen backbone, the same throughout a run."""
         if self._engine is None:
             title = self.choose("engine", "soonest done, set-up included", self._soonest)
-            try:
-                self._engine = engine_called(title, self.backbone, self.device)
-            except (ConfigError, MissingExtraError) as error:  # a run is repeated on another machine
-                self.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
-                self._engine = engine_called(REFERENCE, self.backbone, self.device)
+            self._engine = self.engine_called(title, self.backbone)
         return self._engine
+
+    def engine_called(self, title: str, backbone: Backbone) -> Engine:
+        """Return the engine called ``title`` for ``backbone``; the reference, which is said, where it is not here."""
+        try:
+            return engine_called(title, backbone, self.device)
+        except (ConfigError, MissingExtraError) as error:  # a run is repeated on another machine
+            self.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
+            return engine_called(REFERENCE, backbone, self.device)
 
     def _soonest(self) -> str:
         entries, bf16 = self.photos.usable, self.config.precision != "fp32"

@@ -6,7 +6,6 @@ measured, once on each machine; what a pass takes was measured by the first pass
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from regraft.features.costs import photos_per_second
@@ -127,8 +126,7 @@ def after_seconds(job: Job, parts: Parts) -> float:
 
 def photo_seconds(job: Job) -> float:
     """Return the seconds that a photo took in the first pass, decoding included."""
-    events = [*job.earlier, *job.folder.journal.events()]
-    passes = [e for e in events if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
+    passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
     if passes:
         return float(passes[-1]["seconds"]) / int(passes[-1]["photos"])
     return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3)
@@ -180,10 +178,10 @@ def _photo_step_seconds(job: Job, plan: Plan) -> float:
     classifier.to(job.device)
     classifier.unfreeze(plan.unfreeze)
     backbone = classifier.backbone
-    names: Sequence[str] = [block.name for block in backbone.blocks]
-    at = min(names.index(name) for name in backbone.trainable_blocks)
+    at = backbone.lowest_trained
     key = f"{job.backbone.spec.name} {job.backbone.spec.preprocessing.id} {plan.batch_size} {job.device.type}"
     if at == 0 or not plan.views:
         return measured_step_seconds(f"{key} whole", classifier, plan.batch_size) / plan.batch_size
+    what = f"{key} from {backbone.blocks[at].name}"
     with backbone.entered_at(backbone.halves(at)):
-        return measured_step_seconds(f"{key} from {names[at]}", classifier, plan.batch_size) / plan.batch_size
+        return measured_step_seconds(what, classifier, plan.batch_size) / plan.batch_size

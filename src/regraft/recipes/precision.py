@@ -12,6 +12,7 @@ import torch
 
 from regraft.disk.atomic import write_json
 from regraft.features.activations import channels_last
+from regraft.features.choose import has_bf16
 from regraft.models.classifier import Classifier
 from regraft.places import cache_folder
 from regraft.recipes.job import Job
@@ -37,7 +38,7 @@ def training_precision(job: Job, classifier: Classifier, batch_size: int, photo_
         return "bf16" if job.config.precision == "bf16" else "fp32"
     if job.device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    if job.device.type != "cpu" or not _has_bf16() or photo_steps < WORTH_MEASURING:
+    if job.device.type != "cpu" or not has_bf16() or photo_steps < WORTH_MEASURING:
         return "fp32"
     gain = job.choose("bf16 gain", "timed training steps", lambda: _gain(job, classifier, batch_size))
     chosen: Precision = "bf16" if gain >= CLEAR_GAIN else "fp32"
@@ -78,11 +79,6 @@ def _gain(job: Job, classifier: Classifier, batch_size: int) -> float:
         gain = round(statistics.median(pairs), 2)
         known.put(gain)
     return gain
-
-
-def _has_bf16() -> bool:
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 class _Steps:
