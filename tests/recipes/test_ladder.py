@@ -75,6 +75,8 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
     changed = {row["block"] for row in ledger if row["before"] != row["after"]}
     blocks = {row["block"] for row in ledger} - {"head"}
     assert len(changed - {"head"}) == {None: 0, "upper 2 blocks": 2, "all blocks": len(blocks)}[trained]
+    rates = {None: None, "upper 2 blocks": 3e-5, "all blocks": 0.3 * 3e-5}  # few steps; what goes on is not undone
+    assert run.metrics["training"].get("learning_rate") == pytest.approx(rates[trained])
     rows = (run.folder / "history.csv").read_text().splitlines()[1:]
     assert [row.split(",")[0] for row in rows] == compared  # one epoch each
 
@@ -108,6 +110,30 @@ def test_what_a_person_asks_for_is_the_only_rung(
     assert not any("all blocks" in line for line in said)
     run, said, _ = climb(photos, tiny, tmp_path / "fresh", [3], monkeypatch, views=0)
     assert run.metrics["training"]["trained"] == "all blocks"
+
+
+def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Job:
+        left: float | None = None
+
+        def choose(self, what: str, why: str, make: Any) -> Any:
+            return make()
+
+    def step(job: Any, plan: Plan) -> float:
+        assert isinstance(plan.unfreeze, int)
+        return 0.005 * plan.unfreeze
+
+    backbone = type("Backbone", (), {"blocks": range(8)})
+    monkeypatch.setattr(ladder, "_photo_step_seconds", step)
+    monkeypatch.setattr(ladder, "_cuttable", lambda job, plan: True)
+    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(ladder, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
+    job, found = Job(), []
+    job.backbone = backbone  # type: ignore[attr-defined]
+    for job.left in (10.0, 100.0, 180.0, 250.0, None):
+        found.append(ladder._upper(job, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
+    assert found == [2, 2, 4, 4, 4]
 
 
 def parts_of(train: int, choose: int) -> Parts:

@@ -93,7 +93,11 @@ def network_options() -> Callable[[F], F]:
             "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
         ),
         cloup.option(
-            "--size", type=int, metavar="PIXELS", help="Side of the square that the network sees; its own if not given."
+            "--size",
+            type=int,
+            metavar="PIXELS",
+            help="Side of the square that the network sees. If not given: its own; in fine-tuning, that of the photos "
+            "where they are smaller.",
         ),
     )
     return decorator

@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 PLAIN = "plain"
 """What view 0 is called in keys."""
 
+FIRST_CROP = 2
+"""The first view that is a random crop."""
+
 _AUGMENTATION = Augmentation()
 
 
 def view_name(number: int) -> str:
     """Return what view ``number`` is called in keys: it changes with everything that its pixels depend on."""
-    return (PLAIN, "mirrored")[number] if number < 2 else f"{_AUGMENTATION.id}/{number}"
+    return (PLAIN, "mirrored")[number] if number < FIRST_CROP else f"{_AUGMENTATION.id}/{number}"
 
 
 def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
     """Return view ``number`` of an image of mode RGB that ``content`` identifies, shape (H, W, 3), uint8."""
-    if number < 2:
+    if number < FIRST_CROP:
         return _mirrored(plain(image, p), number)
     return augmented(image, p, _AUGMENTATION, "view", number, content)
 
@@ -43,7 +46,7 @@ def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uin
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    if number < 2:
+    if number < FIRST_CROP:
         return _mirrored(load_plain(entry, p), number)
     return load_view(entry, p, _AUGMENTATION, "view", number, entry.content)
 

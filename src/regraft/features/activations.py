@@ -137,6 +137,7 @@ class ActivationBatches:
         entries: photos that are known to decode.
         labels: the class index of each.
         views: number of views.
+        first: number of the first view.
         seed: of the order.
         batch_size: photos in a batch.
         shuffle: whether each epoch has its own order.
@@ -149,11 +150,12 @@ class ActivationBatches:
         labels: Sequence[int] | NDArray[np.int64],
         *,
         views: int = 1,
+        first: int = 0,
         seed: int = 0,
         batch_size: int = 32,
         shuffle: bool = False,
     ) -> None:
-        self._activations, self.entries, self.views = activations, entries, views
+        self._activations, self.entries, self.views, self.first = activations, entries, views, first
         self.labels = np.asarray(labels, dtype=np.int64)
         self.seed, self.batch_size, self.shuffle = seed, batch_size, shuffle
 
@@ -163,7 +165,7 @@ class ActivationBatches:
 
     def view(self, entry: Entry, epoch: int) -> int:
         """Return which view of a photo an epoch sees."""
-        return view_in_epoch(entry.content, epoch, self.views)
+        return self.first + view_in_epoch(entry.content, epoch, self.views)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Yield the batches of one epoch from batch ``start`` on.

@@ -24,6 +24,7 @@ from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums
 from regraft.probe.probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
+from regraft.recipes.input_size import for_tuning
 from regraft.recipes.job import Job
 from regraft.recipes.ladder import Rung, after_seconds, fitted, rungs, said
 from regraft.recipes.linear_probe import outcome_of
@@ -63,7 +64,8 @@ class _Best:
 def run(job: Job) -> Outcome:
     """Solve the probe, climb the ladder as long as that pays, and return the best."""
     linear, parts = linear_parts(job.photos), gradient_parts(job.photos, job.config)
-    ladder = rungs(job, linear, parts)
+    tuning = for_tuning(job)
+    ladder = rungs(job, tuning, linear, parts)
     views = next((rung.views for rung in ladder if rung.plan is None), 1)
     probe = solve_probe(job, linear.refit, nested=True, views=views)
     reason = _not_worth_it(probe, parts)
@@ -71,8 +73,8 @@ def run(job: Job) -> Outcome:
         job.screen.line("plan", f"linear probe only · {reason}")
         return outcome_of(job, linear, probe, fine_tuning=reason)
     tunings = [rung for rung in ladder if rung.plan is not None]
-    _say_plan(job, tunings, parts)
-    best, ended = _climb(job, tunings, parts)
+    _say_plan(tuning, tunings, parts)
+    best, ended = _climb(job, tuning, tunings, parts)
     if best.tuned is None:
         return outcome_of(job, linear, probe, fine_tuning=ended)
     return _with_tuned(job, parts, best.tuned, probe)
@@ -97,23 +99,25 @@ def _say_plan(job: Job, ladder: Sequence[Rung], parts: Parts) -> None:
         job.screen.line("plan" if number == 2 else "", text, "(does not fit into the budget)" if fits is None else note)
 
 
-def _climb(job: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
+def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
     """Train rung after rung; return the best candidate, and why the climb ended."""
-    start = solve_probe(job, parts.train, nested=False, label="start")
+    start = compared = solve_probe(job, parts.train, nested=False, label="start")
+    if tuning is not job:
+        start = solve_probe(tuning, parts.train, nested=False, label="start of fine-tuning")
     labels = job.photos.labels(parts.choose)
     probe = Predictor(
-        probe_classifier(job, start), device=job.device.type, workers=job.workers, engine=job.engine.title
+        probe_classifier(job, compared), device=job.device.type, workers=job.workers, engine=job.engine.title
     )  # the engine whose features the store has
     best = _Best("linear probe", _calibrated(job, probe, parts.choose))
     pretrained = block_checksums(probe.classifier)
     for rung in ladder:
-        plan = _affordable(job, rung, parts)
+        plan = _affordable(tuning, replace(rung, plan=_after(rung.plan, best)), parts)
         if plan is None:
             job.screen.line("budget", f"{rung.title} no longer fits", "")
             return best, f"{rung.title} did not fit into the budget"
-        began = starting_point(job, plan, start) if best.tuned is None else _unfrozen(best.tuned.classifier, plan)
+        began = starting_point(tuning, plan, start) if best.tuned is None else _unfrozen(best.tuned.classifier, plan)
         tuned = tune(
-            job, plan, began, parts.train, parts.choose, reserve=after_seconds(job, parts), pretrained=pretrained
+            tuning, plan, began, parts.train, parts.choose, reserve=after_seconds(job, parts), pretrained=pretrained
         )
         found = _Best(
             plan.title,
@@ -134,6 +138,11 @@ def _climb(job: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
             return best, f"no clear gain: {verdict}"
         best = found
     return best, ""
+
+
+def _after(plan: Plan | None, best: _Best) -> Plan | None:
+    """Return the plan with which a rung goes on from the best candidate so far."""
+    return plan if plan is None or best.tuned is None else replace(plan, goes_on=True)
 
 
 def clearly(photos: int) -> float:

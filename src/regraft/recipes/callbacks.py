@@ -8,7 +8,6 @@ from typing import Any
 
 from regraft.callbacks import (
     Callback,
-    EarlyStopping,
     History,
     ReduceLROnPlateau,
     RemoteMonitor,
@@ -20,6 +19,7 @@ from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, several
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.job import Job
+from regraft.recipes.latest_best import LatestBest
 from regraft.recipes.pictures import ValidationPictures
 from regraft.training.checks import validation_needs
 
@@ -37,7 +37,7 @@ def callbacks_of(
     """Return all callbacks of one ``fit``, in their order.
 
     What sets the learning rate comes first, then what the options add, so that the recipe's own see the figures that
-    those put into the logs. `EarlyStopping` is the last: it puts the weights of the best epoch back.
+    those put into the logs. `LatestBest` is the last: it puts the weights of the epoch back that is kept.
 
     Args:
         job: the training in progress.
@@ -61,7 +61,7 @@ def callbacks_of(
     found += recipes
     if choose:
         patience = epochs if config.early_stop is None else config.early_stop
-        found.append(EarlyStopping(monitor="val_loss", patience=patience, restore_best_weights=True))
+        found.append(LatestBest(len(choose), patience))
     return found
 
 
@@ -86,8 +86,8 @@ def ended(job: Job, stage: str, history: History, callbacks: Sequence[Any], plan
         nothing stopped it).
     """
     epochs = len(history.epoch)
-    best = next((c for c in reversed(callbacks) if isinstance(c, EarlyStopping) and c.restore_best_weights), None)
-    kept = epochs if best is None else best.best_epoch + 1
+    best = next((c for c in reversed(callbacks) if isinstance(c, LatestBest)), None)
+    kept = epochs if best is None else best.kept_epoch + 1
     reason = history.stop_reason
     job.note_once("best epoch", "stage", stage=stage, epoch=kept, of=epochs, stop_reason=reason)
     if reason is not None and epochs < planned:

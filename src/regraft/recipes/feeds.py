@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
+from regraft.data.numbered_views import FIRST_CROP
 from regraft.data.views import Augmentation
 from regraft.features.activations import ActivationBatches, Activations, channels_last
 from regraft.features.choose import choose_engine, real_photos, run_all
@@ -93,19 +94,26 @@ def feed(
         )
         return
     with job.screen.progress("activations", views * len(train) + len(choose)) as bar:
-        computed = point.activations.fill(train, range(views), bar) + point.activations.fill(choose, [0], bar)
+        computed = point.activations.fill(train, _crops(views), bar)
+        computed += point.activations.fill(choose, [0], bar)
     job.note("activations", below=point.name, views=views, photos=len(train) + len(choose), computed=computed)
 
-    def batches(entries: Sequence[Entry], views: int, *, shuffle: bool) -> ActivationBatches:
-        labels, seed = job.photos.labels(entries), job.config.seed
+    def batches(entries: Sequence[Entry], views: int, first: int, *, shuffle: bool) -> ActivationBatches:
         return ActivationBatches(
-            point.activations, entries, labels, views=views, seed=seed, batch_size=batch_size, shuffle=shuffle
+            point.activations,
+            entries,
+            job.photos.labels(entries),
+            views=views,
+            first=first,
+            seed=job.config.seed,
+            batch_size=batch_size,
+            shuffle=shuffle,
         )
 
     with classifier.backbone.entered_at(point.halves):
         yield Feed(
-            lambda entries: batches(entries, views, shuffle=True),
-            lambda entries: batches(entries, 1, shuffle=False),
+            lambda entries: batches(entries, views, FIRST_CROP, shuffle=True),
+            lambda entries: batches(entries, 1, 0, shuffle=False),
             point.name,
         )
 
@@ -143,6 +151,11 @@ def cut_point(
     return CutPoint(halves, activations, name)
 
 
+def _crops(views: int) -> range:
+    """Return the numbers of the views that are trained on: all are random crops."""
+    return range(FIRST_CROP, FIRST_CROP + views)
+
+
 def photo_batches(
     job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
 ) -> PhotoBatches:
@@ -164,7 +177,7 @@ def _engine(
 ) -> Engine:
     def missing(engine: Engine) -> int:
         kept = Activations(lower, engine, job.store)
-        return kept.missing(train, range(views)) + kept.missing(choose, [0])
+        return kept.missing(train, _crops(views)) + kept.missing(choose, [0])
 
     def soonest() -> str:
         entries, bf16 = [*train, *choose], job.config.precision != "fp32"

@@ -24,6 +24,7 @@ from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.feeds import feed
+from regraft.recipes.input_size import for_tuning
 from regraft.recipes.interpolation import settle_between, trained_weights
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
@@ -34,8 +35,11 @@ from regraft.recipes.recorder import BudgetEnd, Recorder
 from regraft.training import Trainer
 
 EPOCHS = 4
-UPPER_BLOCKS = 2
-"""How many `auto` trains first: so few from the cut point that their epochs cost little."""
+UPPER_SHARE = 0.5
+"""Share of the blocks that `auto` trains first, from the cut point: `docs/recipes.md` has what more and fewer gave."""
+
+FEW_BLOCKS = 2
+"""How many it trains where the time does not allow so many."""
 
 UPPER_EPOCHS, UPPER_STEPS = (8, 24), 400
 """As many epochs as make so many steps, within bounds: few photos need more. `docs/recipes.md` has the search."""
@@ -45,6 +49,9 @@ LEARNING_RATES = 3e-5, 1e-3
 """Where no learning rate is given, it is so much for each step that is to come, within these bounds: the first steps
 disturb what was pretrained, and only a training of some hundred steps makes more good than that. `docs/recipes.md` has
 the search behind it."""
+
+GOING_ON = 0.3
+"""Share of that with which a fine-tuning goes on from where another one ended."""
 
 LAYER_DECAY = 0.8
 WEIGHT_DECAY = 0.05
@@ -70,6 +77,7 @@ class Plan:
         lr: learning rate of the head and the topmost block, at its height; None: by the number of steps.
         batch_size: photos a step.
         views: of each photo that are kept as activations where the lower blocks are frozen; 0: ever new ones.
+        goes_on: whether it begins where another fine-tuning ended, which a full learning rate would undo.
     """
 
     unfreeze: Literal["all"] | int | Sequence[str]
@@ -77,6 +85,7 @@ class Plan:
     lr: float | None
     batch_size: int
     views: int = VIEWS
+    goes_on: bool = False
 
     def rate(self, photos: int) -> float:
         """Return the learning rate for training on ``photos``."""
@@ -84,7 +93,7 @@ class Plan:
             return self.lr
         steps = self.epochs * math.ceil(photos / self.batch_size)
         low, high = LEARNING_RATES
-        return min(high, max(low, LEARNING_RATE_PER_STEP * steps))
+        return (GOING_ON if self.goes_on else 1.0) * min(high, max(low, LEARNING_RATE_PER_STEP * steps))
 
     @property
     def shown(self) -> int:
@@ -113,12 +122,12 @@ class Tuned:
     said: dict[str, Any]
 
 
-def upper_plan(job: Job, photos: int) -> Plan:
-    """Return the plan that trains the upper blocks on ``photos`` from the cut point."""
+def upper_plan(job: Job, photos: int, blocks: int) -> Plan:
+    """Return the plan that trains so many upper blocks on ``photos`` from the cut point."""
     plan = plan_of(job)
     low, high = UPPER_EPOCHS
     epochs = min(high, max(low, math.ceil(UPPER_STEPS * plan.batch_size / photos)))
-    return replace(plan, unfreeze=UPPER_BLOCKS, epochs=job.config.epochs or epochs)
+    return replace(plan, unfreeze=blocks, epochs=job.config.epochs or epochs)
 
 
 def plan_of(job: Job) -> Plan:
@@ -138,9 +147,10 @@ def run(job: Job) -> Outcome:
     parts = gradient_parts(job.photos, job.config)
     seen = parts.seen
     probe = solve_probe(job, seen, nested=True)
-    start = solve_probe(job, parts.train, nested=False, label="start")
+    tuning = for_tuning(job)
+    start = solve_probe(tuning, parts.train, nested=False, label="start")
     plan = plan_of(job)
-    tuned = tune(job, plan, starting_point(job, plan, start), parts.train, parts.choose)
+    tuned = tune(tuning, plan, starting_point(tuning, plan, start), parts.train, parts.choose)
     return Outcome(
         chosen="fine-tune",
         classifier=tuned.classifier,

@@ -59,6 +59,12 @@ class Job:
     """What the journal held when this process began its work."""
     lock: RunLock | None = None
     """Keeps other processes out of the run folder."""
+    photo_side: int | None = None
+    """Median of the photos' shorter sides in pixels; None before they were looked at."""
+    tuning: Job | None = None
+    """The job of a fine-tuning, see `regraft.recipes.input_size`."""
+    engine_choice: str = "engine"
+    """What the choice of the engine is called."""
     _told: set[str] = field(default_factory=set)
     _engine: Engine | None = None
     _table: NDArray[np.float32] | None = None
@@ -182,7 +188,7 @@ class Job:
     def engine(self) -> Engine:
         """What runs the frozen backbone, the same throughout a run."""
         if self._engine is None:
-            title = self.choose("engine", "soonest done, set-up included", self._soonest)
+            title = self.choose(self.engine_choice, "soonest done, set-up included", self._soonest)
             self._engine = self.engine_called(title, self.backbone)
         return self._engine
 
@@ -221,8 +227,14 @@ def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = Non
         found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
     job.hold([entries[row] for row in found.rows], found.values)
+    p = job.backbone.spec.preprocessing
     job.note(
-        "features", photos=found.computed, from_store=found.from_store, seconds=round(spent, 2), engine=engine.numerics
+        "features",
+        photos=found.computed,
+        from_store=found.from_store,
+        seconds=round(spent, 2),
+        pixels=p.height * p.width,
+        engine=engine.numerics,
     )
     for position, why in found.failed:
         job.photos.manifest.set_aside(entries[position], why)

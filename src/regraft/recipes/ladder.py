@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from regraft.features.costs import photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.recipes.fine_tune import EPOCHS, Plan, plan_of, upper_plan
+from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, UPPER_SHARE, Plan, plan_of, upper_plan
 from regraft.recipes.interpolation import SHARES
 from regraft.recipes.job import Job
 from regraft.recipes.photos import SMALL, Parts
@@ -24,8 +24,14 @@ RESERVE = 1.1
 SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
 """Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
 
+ENOUGH = 0.75
+"""Share of its epochs with which training more blocks is still worth it."""
+
 BELOW = 0.85
 """Share of a photo's first pass that a further view takes: it stops at the cut, and nothing else is looked at."""
+
+FIXED = 0.4
+"""Share of a photo's pass that no smaller input takes away: reading, decoding."""
 
 VIEWS_SHARE = 0.1
 """Share of the budget that may go into pooling views: it seldom gains more than half a point."""
@@ -55,13 +61,14 @@ class Rung:
     views: int = 1
 
 
-def rungs(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
+def rungs(job: Job, tuning: Job, linear: Parts, parts: Parts) -> list[Rung]:
     """Return the rungs above the linear probe, the cheapest first.
 
     With ``--unfreeze`` a person has said what to train, and that is the only one beside views.
 
     Args:
         job: the training in progress.
+        tuning: the same for fine-tuning, see `regraft.recipes.input_size`.
         linear: what the probe is fitted and reported on.
         parts: what a training by gradient is.
     """
@@ -70,10 +77,22 @@ def rungs(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
     if config.unfreeze is not None:
         plans = [plan_of(job)]
     else:
-        upper = upper_plan(job, len(parts.train))
+        upper = _upper(tuning, parts)
         whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
-        plans = [upper, whole] if _cuttable(job, upper) and config.views != 0 else [whole]
+        plans = [upper, whole] if _cuttable(tuning, upper) and config.views != 0 else [whole]
     return found + [Rung(plan.title, None, plan) for plan in plans]
+
+
+def _upper(job: Job, parts: Parts) -> Plan:
+    """Return the plan of the upper half of the blocks, or of the upper few where the budget would cut its epochs."""
+    photos = len(parts.train)
+    half = upper_plan(job, photos, max(1, round(UPPER_SHARE * len(job.backbone.blocks))))
+
+    def in_time() -> bool:
+        fits = fitted(job, Rung(half.title, None, half), parts) if _cuttable(job, half) else None
+        return fits is not None and fits.plan is not None and fits.plan.epochs >= ENOUGH * half.epochs
+
+    return half if job.choose(half.title, "fits into the budget", in_time) else upper_plan(job, photos, FEW_BLOCKS)
 
 
 def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
@@ -125,10 +144,12 @@ def after_seconds(job: Job, parts: Parts) -> float:
 
 
 def photo_seconds(job: Job) -> float:
-    """Return the seconds that a photo took in the first pass, decoding included."""
+    """Return the seconds that a photo took in the first pass, decoding included, scaled to the size of ``job``."""
     passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
     if passes:
-        return float(passes[-1]["seconds"]) / int(passes[-1]["photos"])
+        last, p = passes[-1], job.backbone.spec.preprocessing
+        smaller = p.height * p.width / int(last.get("pixels", p.height * p.width))
+        return max(smaller, FIXED) * float(last["seconds"]) / int(last["photos"])
     return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3)
 
 

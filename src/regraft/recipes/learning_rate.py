@@ -16,6 +16,7 @@ from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.feeds import photo_batches
 from regraft.recipes.fine_tune import plan_of, starting_point, trainer_of
+from regraft.recipes.input_size import for_tuning
 from regraft.recipes.job import Job
 from regraft.recipes.photos import gradient_parts
 from regraft.recipes.place import clear
@@ -76,14 +77,15 @@ def find_learning_rate(
     job = start(config, screen, started, name="lr")
     assert isinstance(job, Job)  # a named run is always a new one
     look(job)
+    tuning = for_tuning(job)
     train = gradient_parts(job.photos, config).train
     plan = plan_of(job)
-    classifier = starting_point(job, plan, solve_probe(job, train, nested=False, label="start"))
+    classifier = starting_point(tuning, plan, solve_probe(tuning, train, nested=False, label="start"))
     default = plan.rate(len(train))
-    trainer, _ = trainer_of(job, plan, classifier, default, len(train))
+    trainer, _ = trainer_of(tuning, plan, classifier, default, len(train))
     torch.manual_seed(config.seed)
     with screen.progress("lr", steps, unit="steps") as bar:
-        batches = _Counted(photo_batches(job, train, plan.batch_size, Augmentation()), bar)
+        batches = _Counted(photo_batches(tuning, train, plan.batch_size, Augmentation()), bar)
         curve = trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps)
     plot, table = job.folder.path / "learning_rate.svg", job.folder.path / "learning_rate.csv"
     curve.plot(plot)

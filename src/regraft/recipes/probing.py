@@ -105,6 +105,7 @@ def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, n
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
     facts = [
         job.backbone.weights_hash(),
+        job.backbone.spec.preprocessing.id,
         job.photos.classes,
         job.config.class_weight,
         job.config.seed,
