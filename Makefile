@@ -17,7 +17,7 @@ PEERS ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit format docs bench torture clean
+.PHONY: help demo test lint types layers unit slow format docs bench torture clean
 
 help: ## say what there is
 	@echo "regraft: a folder of labelled photos becomes a classifier"
@@ -42,9 +42,13 @@ layers: .venv/dev.stamp ## which part may import which
 	@echo "== import contract"
 	@$(BIN)/lint-imports
 
-unit: .venv/dev.stamp ## the tests alone, on all cores; ARGS goes to pytest
+unit: .venv/dev.stamp ## the tests but the slow ones, on all cores; ARGS goes to pytest
 	@echo "== tests"
-	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m "not slow" $(ARGS)
+
+slow: .venv/dev.stamp ## the slow tests: processes that are killed, disks that are full, memory of many photos
+	@echo "== slow tests"
+	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m slow $(ARGS)
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

@@ -78,6 +78,7 @@ def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkey
     assert np.array_equal(found.near.fit, again.near.fit) and found.groups == again.groups
 
 
+@pytest.mark.slow
 def test_memory_grows_by_little_more_than_names_with_the_number_of_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(table, "LARGE", 1)

@@ -29,6 +29,7 @@ def photos(tmp_path_factory):
     return root
 
 
+@pytest.mark.slow
 def test_any_name_from_train_to_copies(photos, tiny, tmp_path):
     base = photos.parent
     options = [word for name, value in tiny.items() for word in (f"--{name}", str(value))]

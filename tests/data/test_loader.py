@@ -301,6 +301,7 @@ def test_what_cannot_be(photos: list[Entry]) -> None:
     assert 1 <= default_workers() <= 16
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's count of pages")
 def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     """5,000 entries (of few files, so that writing them takes no time) need no more memory than 500."""

@@ -107,6 +107,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_no_wrong_feature_under_four_processes_kills_and_flipped_bits(tmp_path):
     """Processes write, read and are killed at any instant, while bits flip in whatever file is there."""
     draw, folder, log = random.Random(1), tmp_path / "features", tmp_path / "log"

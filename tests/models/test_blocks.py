@@ -16,6 +16,7 @@ from regraft.models.catalogue import parameter_counts
 NECKS = {"efficientvim_m1"}  # normalises after each stage what its last block weighs together
 
 
+@pytest.mark.slow
 def test_blocks_cover_one_network_of_every_family_exactly():
     covered = 0
     for name in smallest_of_each():

@@ -215,6 +215,7 @@ def test_impossible_input_is_refused(change, message):
         fit_probe(X, y, **{"classes": 2, **change})
 
 
+@pytest.mark.slow
 def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(table, "LARGE", 1)

@@ -127,6 +127,7 @@ def empty(folder: Path) -> None:
 DISASTERS: dict[str, Callable[[Path], object]] = {"full": fill, "read-only": make_read_only, "deleted": empty}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disaster", list(DISASTERS))
 def test_fit_goes_on_without_its_disk(
     disaster: str, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -161,6 +162,7 @@ def options(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     return {**tiny, **more, "callback": ["act:Act"], "workers": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("disaster", ["full", "read-only"])
 def test_the_model_is_put_elsewhere(
     disaster: str, photos: Path, options: dict[str, Any], small: Path, capsys: pytest.CaptureFixture[str]
@@ -179,6 +181,7 @@ def test_the_model_is_put_elsewhere(
     assert 1 <= len(screen.warned) <= 5, screen.warned
 
 
+@pytest.mark.slow
 def test_with_room_again_the_rest_is_written(photos: Path, options: dict[str, Any], small: Path) -> None:
     whole = train(photos, screen=QuietScreen(), out="whole", **options)
     Act.act = Act.end = lambda: fill(small)  # a snapshot that was being written when it was full has left room again
@@ -191,6 +194,7 @@ def test_with_room_again_the_rest_is_written(photos: Path, options: dict[str, An
         assert (run.folder / name).read_bytes() == (whole.folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_deleted_is_made_again(photos: Path, options: dict[str, Any], tmp_path: Path) -> None:
     whole = train(photos, screen=QuietScreen(), out="whole", **options)
     Act.act = lambda: shutil.rmtree(tmp_path / "run", ignore_errors=True)

@@ -255,6 +255,7 @@ def command(photos: Path, tiny: dict[str, Any], *more: str) -> list[str]:
     return [sys.executable, "-m", "regraft", "train", str(photos), "-o", "mine", "--recipe", "fine-tune", *given, *more]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals as Unix has them")
 def test_the_clock_and_a_signal_stop_it_and_say_how_to_go_on(
     photos: Path, tiny: dict[str, Any], tmp_path: Path

@@ -40,6 +40,7 @@ def wait_for(path: Path, text: str, process: subprocess.Popen[str]) -> None:
     raise AssertionError(f"{text} did not come")
 
 
+@pytest.mark.slow
 def test_the_second_refuses_and_after_a_kill_the_next_starts_at_once(tiny: dict[str, Any], tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", {"ant": 16, "bee": 16})
     events = tmp_path / "mine" / "events.jsonl"

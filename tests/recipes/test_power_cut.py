@@ -17,6 +17,7 @@ COUNT = int(os.environ.get("REGRAFT_POWER_CUTS", "6"))
 """States that are tried of each way to name the place."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("out", [None, "deep/mine"])
 def test_the_same_command_starts_from_any_state(
     out: str | None, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,7 @@ def torture() -> ModuleType:
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="SIGKILL as Unix has it")
 @pytest.mark.timeout(600)
 def test_five_kills_change_nothing(
