@@ -168,6 +168,19 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
     assert ladder.fitted(job, rung, parts) is None  # type: ignore[arg-type]
 
 
+def test_nothing_is_timed_where_the_probe_is_all_that_comes(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timed(*_: Any) -> Any:
+        raise AssertionError("timed")
+
+    monkeypatch.setattr(auto, "MIN_TRAIN", 10_000)
+    monkeypatch.setattr(ladder, "measured_step_seconds", timed)
+    run, said, _ = climb(photos, tiny, tmp_path / "run", [], monkeypatch)
+    assert run.metrics["chosen"] == "linear-probe"
+    assert any("too few to fine-tune on" in line for line in said)
+
+
 def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     class Job:
         def choose(self, what: str, why: str, make: Any) -> float:

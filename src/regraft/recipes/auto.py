@@ -26,7 +26,7 @@ from regraft.probe.probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
 from regraft.recipes.input_size import for_tuning
 from regraft.recipes.job import Job
-from regraft.recipes.ladder import Rung, after_seconds, fitted, rungs, said
+from regraft.recipes.ladder import Rung, after_seconds, fitted, pooled_views, rungs, said
 from regraft.recipes.linear_probe import outcome_of
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import Parts, gradient_parts, linear_parts
@@ -64,17 +64,16 @@ class _Best:
 def run(job: Job) -> Outcome:
     """Solve the probe, climb the ladder as long as that pays, and return the best."""
     linear, parts = linear_parts(job.photos), gradient_parts(job.photos, job.config)
-    tuning = for_tuning(job)
-    ladder = rungs(job, tuning, linear, parts)
-    views = next((rung.views for rung in ladder if rung.plan is None), 1)
+    views = next((rung.views for rung in pooled_views(job, linear, parts)), 1)
     probe = solve_probe(job, linear.refit, nested=True, views=views)
     reason = _not_worth_it(probe, parts)
     if reason:
         job.screen.line("plan", f"linear probe only · {reason}")
         return outcome_of(job, linear, probe, fine_tuning=reason)
-    tunings = [rung for rung in ladder if rung.plan is not None]
-    _say_plan(tuning, tunings, parts)
-    best, ended = _climb(job, tuning, tunings, parts)
+    tuning = for_tuning(job)
+    ladder = rungs(tuning, parts)
+    _say_plan(tuning, ladder, parts)
+    best, ended = _climb(job, tuning, ladder, parts)
     if best.tuned is None:
         return outcome_of(job, linear, probe, fine_tuning=ended)
     return _with_tuned(job, parts, best.tuned, probe)

@@ -61,26 +61,23 @@ class Rung:
     views: int = 1
 
 
-def rungs(job: Job, tuning: Job, linear: Parts, parts: Parts) -> list[Rung]:
-    """Return the rungs above the linear probe, the cheapest first.
+def rungs(job: Job, parts: Parts) -> list[Rung]:
+    """Return the trainings that may follow the linear probe, the cheapest first.
 
-    With ``--unfreeze`` a person has said what to train, and that is the only one beside views.
+    With ``--unfreeze`` a person has said what to train, and that is the only one.
 
     Args:
-        job: the training in progress.
-        tuning: the same for fine-tuning, see `regraft.recipes.input_size`.
-        linear: what the probe is fitted and reported on.
-        parts: what a training by gradient is.
+        job: the training in progress, as it is for fine-tuning (`regraft.recipes.input_size`).
+        parts: what is trained on, and what choices look at.
     """
     config = job.config
-    found = _views(job, linear, parts)
     if config.unfreeze is not None:
         plans = [plan_of(job)]
     else:
-        upper = _upper(tuning, parts)
+        upper = _upper(job, parts)
         whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
-        plans = [upper, whole] if _cuttable(tuning, upper) and config.views != 0 else [whole]
-    return found + [Rung(plan.title, None, plan) for plan in plans]
+        plans = [upper, whole] if _cuttable(job, upper) and config.views != 0 else [whole]
+    return [Rung(plan.title, None, plan) for plan in plans]
 
 
 def _upper(job: Job, parts: Parts) -> Plan:
@@ -164,7 +161,7 @@ def said(rung: Rung) -> str:
     return f"{rung.title}, {epochs}{views}{about}"
 
 
-def _views(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
+def pooled_views(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
     """Return the rung of pooled views, where it is asked for, or is cheap and no out-of-fold figure is the result."""
     number = 4 if job.config.views is None else job.config.views
     seconds = photo_seconds(job) * (number - 1) * len(linear.refit)
