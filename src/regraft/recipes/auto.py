@@ -64,8 +64,7 @@ class _Best:
 def run(job: Job) -> Outcome:
     """Solve the probe, climb the ladder as long as that pays, and return the best."""
     linear, parts = linear_parts(job.photos), gradient_parts(job.photos, job.config)
-    views = next((rung.views for rung in pooled_views(job, linear, parts)), 1)
-    probe = solve_probe(job, linear.refit, nested=True, views=views)
+    probe = solve_probe(job, linear.refit, nested=True, views=pooled_views(job, linear, parts))
     reason = _not_worth_it(probe, parts)
     if reason:
         job.screen.line("plan", f"linear probe only · {reason}")
@@ -139,9 +138,9 @@ def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple
     return best, ""
 
 
-def _after(plan: Plan | None, best: _Best) -> Plan | None:
+def _after(plan: Plan, best: _Best) -> Plan:
     """Return the plan with which a rung goes on from the best candidate so far."""
-    return plan if plan is None or best.tuned is None else replace(plan, goes_on=True)
+    return plan if best.tuned is None else replace(plan, goes_on=True)
 
 
 def clearly(photos: int) -> float:
@@ -152,11 +151,10 @@ def clearly(photos: int) -> float:
 def _affordable(job: Job, rung: Rung, parts: Parts) -> Plan | None:
     """Return the plan of a rung as long as the budget still allows, or None; it is journaled."""
     plan = rung.plan
-    assert plan is not None
 
     def now() -> str:
         fits = fitted(job, rung, parts)
-        return "0 0" if fits is None or fits.plan is None else f"{fits.plan.epochs} {fits.plan.views}"
+        return "0 0" if fits is None else f"{fits.plan.epochs} {fits.plan.views}"
 
     chosen = job.choose(f"epochs and views, {plan.stage}", "as many as fit into the budget", now)
     epochs, views = (int(part) for part in chosen.split())

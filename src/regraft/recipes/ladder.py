@@ -1,7 +1,7 @@
 """The rungs that `auto` may climb after the linear probe, each with the time that it will take on this machine.
 
-Views of each photo pooled in the probe; the upper blocks from the cut point; all blocks. What a training step takes is
-measured, once on each machine; what a pass takes was measured by the first pass of this very run.
+The upper blocks from the cut point; all blocks. How many views the probe pools is found here too. What a training step
+takes is measured, once on each machine; what a pass takes was measured by the first pass of this very run.
 """
 
 from __future__ import annotations
@@ -51,14 +51,12 @@ class Rung:
     Attributes:
         title: in words.
         seconds: that it will take, or None where that was not worth measuring.
-        plan: the fine-tuning, or None for views in the probe.
-        views: of each photo in the probe.
+        plan: the fine-tuning.
     """
 
     title: str
     seconds: float | None
-    plan: Plan | None = None
-    views: int = 1
+    plan: Plan
 
 
 def rungs(job: Job, parts: Parts) -> list[Rung]:
@@ -87,15 +85,13 @@ def _upper(job: Job, parts: Parts) -> Plan:
 
     def in_time() -> bool:
         fits = fitted(job, Rung(half.title, None, half), parts) if _cuttable(job, half) else None
-        return fits is not None and fits.plan is not None and fits.plan.epochs >= ENOUGH * half.epochs
+        return fits is not None and fits.plan.epochs >= ENOUGH * half.epochs
 
     return half if job.choose(half.title, "fits into the budget", in_time) else upper_plan(job, photos, FEW_BLOCKS)
 
 
 def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
     """Return the rung as long as the budget allows, with the time that it will take; None where it does not fit."""
-    if rung.plan is None:
-        return rung
     plan = rung.plan
     left = _left(job, parts)
     per_pass = photo_seconds(job)
@@ -154,24 +150,22 @@ def said(rung: Rung) -> str:
     """Return a rung in words, with its time."""
     plan = rung.plan
     about = "" if rung.seconds is None else f" · about {clock(rung.seconds)}"
-    if plan is None:
-        return f"{rung.title}{about}"
     epochs = f"{plan.epochs} epoch{'s' if plan.epochs != 1 else ''}"
     views = f" on {plan.shown} views" if plan.unfreeze != "all" and plan.views else ""
     return f"{rung.title}, {epochs}{views}{about}"
 
 
-def pooled_views(job: Job, linear: Parts, parts: Parts) -> list[Rung]:
-    """Return the rung of pooled views, where it is asked for, or is cheap and no out-of-fold figure is the result."""
+def pooled_views(job: Job, linear: Parts, parts: Parts) -> int:
+    """Return how many views to pool in the probe: several where asked for, or cheap, with photos to report on."""
     number = 4 if job.config.views is None else job.config.views
     seconds = photo_seconds(job) * (number - 1) * len(linear.refit)
     left = _left(job, parts)
     worth_it = linear.report_side is not None and len(linear.refit) < SMALL
     if number < 2 or (job.config.views is None and not worth_it):
-        return []
+        return 1
     if left is not None and seconds > VIEWS_SHARE * left:
-        return []
-    return [Rung(f"{number} views of each photo in the probe", seconds, views=number)]
+        return 1
+    return number
 
 
 def _left(job: Job, parts: Parts) -> float | None:
