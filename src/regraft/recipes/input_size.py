@@ -24,10 +24,8 @@ def for_tuning(job: Job) -> Job:
 
     What ``--size`` says is done.
     """
-    if job.tuning is None:
-        size = suitable(job)
-        job.tuning = job if size is None else _resized(job, size)
-    return job.tuning
+    size = suitable(job)
+    return job if size is None else _resized(job, size)
 
 
 def suitable(job: Job) -> int | None:
@@ -51,7 +49,6 @@ def _resized(job: Job, size: int) -> Job:
         job,
         backbone=backbone.to(job.device),
         engine_choice=f"engine at {size} px",
-        tuning=None,
         _engine=None,
         _table=None,
         _rows={},

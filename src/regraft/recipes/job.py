@@ -61,8 +61,6 @@ class Job:
     """Keeps other processes out of the run folder."""
     photo_side: int | None = None
     """Median of the photos' shorter sides in pixels; None before they were looked at."""
-    tuning: Job | None = None
-    """The job of a fine-tuning, see `regraft.recipes.input_size`."""
     engine_choice: str = "engine"
     """What the choice of the engine is called."""
     _told: set[str] = field(default_factory=set)
