@@ -7,8 +7,9 @@ import numpy as np
 from regraft.audit.neighbours import WIDTH, _directions
 
 
-def test_features_of_low_rank_have_directions_too():
+def test_features_of_low_rank_have_directions_too(monkeypatch):
     """Small photos give many features that are the same for all; in single precision the solver gave up on them."""
+    monkeypatch.setattr("regraft.audit.neighbours.SMALL", 100)
     draw = np.random.default_rng(0)
     rows = np.maximum(draw.standard_normal((500, 40)) @ draw.standard_normal((40, 1280)), 0).astype(np.float32)
     rows[:, 700:] = 0

@@ -127,6 +127,28 @@ def test_signals_end_it_with_a_line_and_their_code(tmp_path, number, code, text)
     assert time.monotonic() - begun < 10
 
 
+LAST_WORDS = """
+import atexit, sys, threading, time
+from regraft.cli.ending import end
+atexit.register(lambda: print("registered"))
+threading.Thread(target=lambda: (time.sleep(0.3), print("thread"))).start()
+print("main")
+end(7)
+"""
+
+
+def test_threads_and_what_was_registered_are_done_before_the_end():
+    done = subprocess.run([sys.executable, "-c", LAST_WORDS], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (7, ["main", "thread", "registered"], "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is always full")
+def test_an_output_that_cannot_be_written_is_no_success():
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-c", LAST_WORDS], stdout=full, timeout=30, check=False)
+    assert done.returncode not in (0, 7)
+
+
 @pytest.mark.parametrize("environment", [
     {"LC_ALL": "C"},
     {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},

@@ -11,7 +11,7 @@ import torch
 from regraft.errors import BackboneError, WeightsError
 from regraft.models import hub
 from regraft.models.catalogue import list_backbones, parameter_counts
-from regraft.models.names import configuration, preprocessing_of
+from regraft.models.names import DEFAULT, configuration, foreseen, preprocessing_of
 from regraft.models.packaged import packaged_file
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
 from regraft.models.zoo import build_backbone, create_network
@@ -30,6 +30,12 @@ def test_the_default_backbone_needs_no_network():
     assert backbone.notes == ()
     assert not backbone.training
     assert not any(q.requires_grad for q in backbone.parameters())
+
+
+@pytest.mark.parametrize("size", [None, 128])
+def test_what_is_foreseen_of_the_default_backbone_is_what_timm_says(size):
+    assert foreseen(DEFAULT, size) == preprocessing_of(configuration(DEFAULT), size)
+    assert foreseen("resnet18", size) is None
 
 
 def test_the_packaged_weights_lie_in_the_right_tensors():

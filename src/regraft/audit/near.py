@@ -26,7 +26,7 @@ SAME = 0.88
 
 FINE_SIDE = FINE[-1].side
 
-VERSION = "near1"
+VERSION = "near2"
 """Changes whenever the same photos may give other pairs."""
 
 _AT_ONCE = 256

@@ -13,6 +13,9 @@ from regraft.disk.table import new_table
 WIDTH = 256
 """Features are projected onto as many principal directions: what is left out is noise to a search."""
 
+SMALL = 4096
+"""Photos up to which finding the directions takes longer than searching without."""
+
 _SAMPLE, _AT_ONCE = 20_000, 2048
 _BLOCK, _COLUMNS = 1024, 4096
 
@@ -83,7 +86,7 @@ def _directions(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArr
     some = rows[:: max(1, n // _SAMPLE)]
     mean = _mean(features, some)
     basis = None
-    if d > WIDTH and n > WIDTH:
+    if d > WIDTH and n > SMALL:
         _, vectors = torch.linalg.eigh(_spread(features, some, mean))  # in single precision it may not converge
         basis = vectors[:, -WIDTH:].float()
     out = new_table(n, d if basis is None else WIDTH)

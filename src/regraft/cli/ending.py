@@ -11,9 +11,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
+import threading
 import traceback
+from typing import NoReturn
 
 import click
 
@@ -31,6 +34,24 @@ def leave(kind: type[BaseException]) -> None:
     sys.stderr.write("\nregraft: left at once\n")
     sys.stderr.flush()
     os._exit(TERMINATED if kind is Terminated else INTERRUPTED)
+
+
+def end(code: int) -> NoReturn:
+    """End this process as Python does, but without taking its modules apart: with torch's that takes most of a second.
+
+    Threads are waited for, and what was registered to be done at the end is done.
+    """
+    finish_threads, finish_rest = getattr(threading, "_shutdown", None), getattr(atexit, "_run_exitfuncs", None)
+    if finish_threads is None or finish_rest is None:  # they are no public part of Python
+        sys.exit(code)
+    finish_threads()
+    finish_rest()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # Python has its own way to say that
+        sys.exit(code)
+    os._exit(code)
 
 
 def explain(error: BaseException, *, debug: bool) -> int:

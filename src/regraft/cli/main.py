@@ -79,4 +79,4 @@ def main() -> NoReturn:
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
     STOPS.leave = ending.leave
-    sys.exit(call(sys.argv[1:]))
+    ending.end(call(sys.argv[1:]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from threading import Lock
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.features.frozen import Frozen, Precision, frozen, known_batch_size
+from regraft.data.threads import default_workers
+from regraft.features.frozen import Frozen, Precision, computes_alone, frozen, known_batch_size
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
 
@@ -77,6 +79,7 @@ class EagerEngine(PaddedEngine):
     ) -> None:
         super().__init__(backbone, precision, ("fp32", "bf16"), batch_size)
         self.device = torch.device(device)
+        self._lock = Lock()
 
     @property
     def versions(self) -> str:
@@ -85,8 +88,8 @@ class EagerEngine(PaddedEngine):
 
     @property
     def streams(self) -> int:
-        """Batches that may be run at once: one, which all of torch's threads share."""
-        return 1
+        """Batches that may be run at once; a large network's, and a graphics processor's, is shared by all threads."""
+        return default_workers() if computes_alone(self.backbone, self.device) else 1
 
     @property
     def title(self) -> str:
@@ -95,19 +98,24 @@ class EagerEngine(PaddedEngine):
 
     @property
     def numerics(self) -> str:
-        """Engine, version of torch, dtype, processor, and the fixed shape; the number of threads is not part of it."""
+        """Engine, version of torch, dtype, processor, the fixed shape, and whether one thread computes it.
+
+        How many share it is not part of it.
+        """
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
-        return f"eager-folded/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
+        how = "alone" if computes_alone(self.backbone, self.device) else "folded"
+        return f"eager-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
     def _known(self) -> int | None:
         return known_batch_size(self.backbone, self.weights, self.device, self.precision, self._wanted)
 
     def _ready(self) -> Ready:
-        if self._found is None:
-            network = frozen(self.backbone, self.weights, self.device, self.precision, self._wanted)
-            self._found = Ready(network.batch_size, partial(_run, network, self.backbone.spec.preprocessing))
-        return self._found
+        with self._lock:  # several threads may be the first
+            if self._found is None:
+                network = frozen(self.backbone, self.weights, self.device, self.precision, self._wanted)
+                self._found = Ready(network.batch_size, partial(_run, network, self.backbone.spec.preprocessing))
+            return self._found
 
 
 def _run(network: Frozen, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -4,11 +4,15 @@ torch computes the last few numbers of a block of memory, or of a thread's share
 the rest, so that the same photo can get other bits at another place in the batch: measured with SiLU in
 squeeze-and-excitation layers, whose tensors are small. Whether that happens depends on the network, the batch shape
 and the number of threads, so it is tried.
+
+On a processor a small network computes a batch on one thread from start to end, and several batches at once: its
+layers are too small to be shared, and threads that wait for one another cost a third of the speed in bfloat16.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
@@ -16,16 +20,19 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import nn
 
+from regraft.data.threads import default_workers
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.folding import folded
 from regraft.features.invented import invented_photos
+from regraft.features.one_thread import ONE_THREAD
 from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16"]
 
 _SMALL = 20_000_000
-"""Parameters below which a network on the processor gains from a batch of more than two photos."""
+"""Parameters below which a network on the processor gains from a batch of more than two photos, and from a batch for
+each thread."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +44,19 @@ class Frozen:
         batch_size: photos in every batch; with 1, photos are run one at a time.
         precision: of the arithmetic.
         device: where it runs.
+        alone: whether a batch is computed on one thread.
     """
 
     network: nn.Module
     batch_size: int
     precision: Precision
     device: torch.device
+    alone: bool
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of a batch, shape (B, 3, H, W), as shape (B, D), float32, in the computer's memory."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast, ONE_THREAD if self.alone else nullcontext():
             features: torch.Tensor = self.network(x.to(self.device, memory_format=torch.channels_last))
         return features.float().cpu()
 
@@ -55,6 +64,12 @@ class Frozen:
 _Settings: TypeAlias = tuple[str, str, torch.device, Precision, int | None, int]
 _made: WeakKeyDictionary[Backbone, dict[_Settings, Frozen]] = WeakKeyDictionary()  # kept as long as the backbone is
 _alive: WeakValueDictionary[_Settings, Frozen] = WeakValueDictionary()
+_folded: WeakValueDictionary[tuple[str, str, torch.device], nn.Module] = WeakValueDictionary()
+
+
+def computes_alone(backbone: Backbone, device: torch.device) -> bool:
+    """Return whether a batch is computed on one thread, several at once."""
+    return device.type == "cpu" and backbone.spec.parameters < _SMALL
 
 
 def frozen(
@@ -70,7 +85,8 @@ def frozen(
         batch_size: photos in a batch; one that suits the device and the network if None.
     """
     network = f"{backbone.spec.name} {backbone.spec.preprocessing.id}"
-    settings = (network, weights_hash, device, precision, batch_size, torch.get_num_threads())
+    threads = 1 if computes_alone(backbone, device) else torch.get_num_threads()
+    settings = (network, weights_hash, device, precision, batch_size, threads)
     known = _made.setdefault(backbone, {})
     for outdated in [other for other in known if other[1] != weights_hash]:
         del known[outdated]
@@ -103,17 +119,21 @@ def _make(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, batch_size: int | None
 ) -> Frozen:
     p = backbone.spec.preprocessing
-    network = folded(backbone.network, p.height, p.width).to(device)
+    alone, name = computes_alone(backbone, device), f"{backbone.spec.name} {p.id}"
+    network = _folded.get((name, weights_hash, device))
+    if network is None:
+        network = _folded[name, weights_hash, device] = folded(backbone.network, p.height, p.width).to(device)
     known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
     if known is not None:
-        return Frozen(network, known, precision, device)
-    photos = invented_photos(KINDS, p.height, p.width)
+        return Frozen(network, known, precision, device, alone)
+    photos, streams = invented_photos(KINDS, p.height, p.width), default_workers() if alone else 1
     found = 1
     for size in _sizes(backbone, device) if batch_size is None else (batch_size,):
-        if size == 1 or place_does_not_matter(Frozen(network, size, precision, device), photos, size):
+        trial = Frozen(network, size, precision, device, alone)
+        if size == 1 or place_does_not_matter(trial, photos, size, streams=streams):
             found = size
             break
-    return Frozen(network, found, precision, device)
+    return Frozen(network, found, precision, device, alone)
 
 
 def _sizes(backbone: Backbone, device: torch.device) -> Iterable[int]:

@@ -13,6 +13,7 @@ from regraft.errors import ConfigError
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
 from regraft.models.freezing import What
+from regraft.models.unfilled import unfilled
 
 
 class Classifier(nn.Module):
@@ -36,8 +37,8 @@ class Classifier(nn.Module):
         self.classes: tuple[str, ...] = tuple(classes)
         place = next(backbone.network.parameters()).device
         shape = backbone.spec.num_features, len(self.classes)
-        head = nn.utils.skip_init(nn.Linear, *shape, device=place, dtype=torch.float32)  # type: ignore[no-untyped-call]
-        self.head: nn.Linear = head  # made without drawing from the random numbers of the process
+        with unfilled():  # the random numbers of the process are left alone
+            self.head = nn.Linear(*shape, device=place, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.freeze()

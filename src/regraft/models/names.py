@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from regraft.data.preprocessing import Preprocessing
@@ -10,6 +11,21 @@ from regraft.models.torchvision_shim import import_timm
 
 DEFAULT = "tf_efficientnet_lite0"
 """The backbone whose weights come with regraft's own requirements."""
+
+_DEFAULT_PREPROCESSING = Preprocessing(
+    height=224, width=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_pct=0.875
+)
+
+
+def foreseen(name: str, size: int | None = None) -> Preprocessing | None:
+    """Return how photos will be prepared for a network, without timm, whose import takes seconds; None if unknown.
+
+    Whoever acts on it compares it with the network's own when that is there.
+    """
+    if name != DEFAULT:
+        return None
+    own = _DEFAULT_PREPROCESSING
+    return replace(own, height=size or own.height, width=size or own.width)
 
 
 def configuration(name: str) -> Any:

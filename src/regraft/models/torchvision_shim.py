@@ -12,6 +12,9 @@ import importlib
 import sys
 from types import ModuleType
 
+from regraft.models.later_dynamo import dynamo_later
+from regraft.process import importing
+
 _SYMPTOM = "operator torchvision::nms does not exist"
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
@@ -21,8 +24,11 @@ _declared: list[object] = []  # torch forgets the schemas when the library objec
 
 def import_timm() -> ModuleType:
     """Import timm and return it; its import takes seconds, so this is called when a network is built or listed."""
-    ensure_timm_imports()
-    return importlib.import_module("timm")
+    if "timm" in sys.modules:
+        return sys.modules["timm"]
+    with importing(), dynamo_later():
+        ensure_timm_imports()
+        return importlib.import_module("timm")
 
 
 def ensure_timm_imports() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = frozenset({"uniform_", "normal_", "erfinv_", "bernoulli_", "log_normal_", "exponential_"})
+_DRAWS = frozenset({"uniform_", "kaiming_uniform_", "normal_", "erfinv_", "bernoulli_", "log_normal_", "exponential_"})
 
 
 class _NoDraws(TorchFunctionMode):
@@ -18,8 +18,10 @@ class _NoDraws(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if getattr(func, "__name__", "") in _DRAWS and args and isinstance(args[0], torch.Tensor):
-            return args[0]
+        if getattr(func, "__name__", "") in _DRAWS:
+            filled = args[0] if args else (kwargs or {}).get("tensor")  # as torch.nn.init names it
+            if isinstance(filled, torch.Tensor):
+                return filled
         return func(*args, **(kwargs or {}))
 
 

@@ -14,6 +14,7 @@ from regraft.data.loader import PhotoBatches
 from regraft.data.views import Augmentation
 from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
+from regraft.recipes.early import Early
 from regraft.recipes.feeds import photo_batches
 from regraft.recipes.fine_tune import plan_of, starting_point, trainer_of
 from regraft.recipes.input_size import for_tuning
@@ -74,9 +75,10 @@ def find_learning_rate(
     Raises:
         UserError: as `regraft.recipes.train.train`; TrainingError where no rate can be found.
     """
-    job = start(config, screen, started, name="lr")
-    assert isinstance(job, Job)  # a named run is always a new one
-    look(job)
+    with Early(config, screen) as early:
+        job = start(config, screen, early, started, name="lr")
+        assert isinstance(job, Job)  # a named run is always a new one
+        look(job, early)
     tuning = for_tuning(job)
     train = gradient_parts(job.photos, config).train
     plan = plan_of(job)

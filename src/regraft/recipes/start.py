@@ -6,18 +6,17 @@ import json
 import shutil
 import time
 
-from regraft.audit.looks import Looks
 from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
-from regraft.process import keep_freed_memory
 from regraft.recipes.callbacks import check_validation_photos
 from regraft.recipes.config import TrainConfig
+from regraft.recipes.early import Early
 from regraft.recipes.job import Job, first_pass
 from regraft.recipes.own_callbacks import own_callbacks
-from regraft.recipes.photos import divide, gather, gradient_parts, say_sides
+from regraft.recipes.photos import gradient_parts, say_sides
 from regraft.recipes.place import clear, find_place
 from regraft.recipes.run import Run
 from regraft.recipes.together import keep_together
@@ -29,12 +28,15 @@ A_LITTLE = 8 << 20
 """Bytes of what is small: tables, logs, figures."""
 
 
-def start(config: TrainConfig, screen: Screen, started: float | None = None, name: str | None = None) -> Job | Run:
-    """Make everything ready for a recipe: photos, network and run folder, which is locked until `Job.close`.
+def start(
+    config: TrainConfig, screen: Screen, early: Early, started: float | None = None, name: str | None = None
+) -> Job | Run:
+    """Make everything ready for a recipe: network and run folder, which is locked until `Job.close`.
 
     Args:
         config: what to do.
         screen: where progress is said.
+        early: the photos.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
         name: what the run folder is named after, where it is not the recipe; such a run is never gone on with.
 
@@ -42,11 +44,9 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
         The job; or the run, where the same one has come to its end in ``config.out`` already.
     """
     started = time.time() if started is None else started
-    keep_freed_memory()
     device = pick_device(config.device)
     own = own_callbacks(config.callback)
-    photos = gather(config, screen)
-    divide(photos, config)
+    photos = early.photos
     if config.recipe in ("feature-extraction", "fine-tune"):
         check_validation_photos(config, own, validated=bool(gradient_parts(photos, config).choose))
     backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
@@ -58,7 +58,8 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
         clear(place.folder)
         screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
         return Run(place.folder.path, config, place.folder.read_metrics())
-    job = Job(config, place.folder, screen, photos, backbone.to(device), device, started, own_callbacks=own)
+    backbone.to(device)
+    job = Job(config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=own)
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
         _begin(job, going_on=place.state == "going on")
@@ -75,9 +76,9 @@ def start(config: TrainConfig, screen: Screen, started: float | None = None, nam
     return job
 
 
-def look(job: Job) -> None:
+def look(job: Job, early: Early) -> None:
     """Compute the features of every photo, and divide the photos so that none are parted that belong together."""
-    looks = Looks(job.backbone.spec.preprocessing, job.store)
+    looks = early.looks(job.backbone.spec.preprocessing)
     first_pass(job, looks.load)
     say_sides(job.photos, keep_together(job, looks), job.config.recipe, job.screen)
 

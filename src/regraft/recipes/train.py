@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from regraft.disk.atomic import make_folder, write_json
-from regraft.errors import SnapshotError
-from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
-from regraft.recipes.config import RecipeName, TrainConfig, resolve
-from regraft.recipes.finish import finish
-from regraft.recipes.job import Job
-from regraft.recipes.outcome import Outcome
-from regraft.recipes.place import clear
-from regraft.recipes.rescue import rescued
-from regraft.recipes.run import Run
-from regraft.recipes.start import look, start
-from regraft.run.environment import describe
-from regraft.run.folder import FORMAT, open_folder
+from regraft.process import importing
+from regraft.recipes.config import TrainConfig, resolve
+from regraft.recipes.early import Early
+from regraft.run.folder import open_folder
 from regraft.screen import Screen, screen_for
-from regraft.stops import STOPS, Terminated, TimeUp
+from regraft.stops import STOPS
 
-RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
-    "auto": auto.run,
-    "linear-probe": linear_probe.run,
-    "feature-extraction": feature_extraction.run,
-    "fine-tune": fine_tune.run,
-}
+if TYPE_CHECKING:
+    from regraft.recipes.run import Run
 
 
 def train(photos: Path | str, *, screen: Screen | None = None, config: Path | str | None = None, **options: Any) -> Run:
@@ -63,39 +47,10 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
         screen: where progress is said.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
     """
-    with STOPS.heeded(), STOPS.after(config.stop_after):
-        job = start(config, screen, started)
-        if isinstance(job, Run):
-            return job
-        try:
-            return _trained(job)
-        except (KeyboardInterrupt, Terminated, TimeUp) as stop:
-            job.note("stopped", by=type(stop).__name__)
-            stop.add_note(f"what was done is kept; go on with: regraft resume {shlex.quote(str(job.folder.path))}")
-            raise
-        except SnapshotError as error:
-            error.add_note("or leave it, and add --fresh to begin anew beside it")
-            raise
-        finally:
-            job.close()
-
-
-def _trained(job: Job) -> Run:
-    look(job)
-    outcome = RECIPES[job.config.recipe](job)
-    try:
-        make_folder(job.folder.path)  # whoever removed it cannot have meant the result
-        if not job.folder.config.exists():
-            write_json(job.folder.environment, {"format": FORMAT, **describe()})
-            write_json(job.folder.config, {"format": FORMAT, **job.config.as_dict(), "choices": job.choices})
-        metrics = finish(job, outcome)
-    except OSError as error:
-        raise rescued(job, outcome, error) from error
-    spent = job.spent + time.time() - job.started
-    job.note("end", chosen=outcome.chosen, seconds=round(spent, 2))
-    job.close()
-    clear(job.folder)
-    return Run(job.folder.path, job.config, metrics)
+    with STOPS.heeded(), STOPS.after(config.stop_after), Early(config, screen) as early:
+        with importing():
+            from regraft.recipes.carry_out import carry_out  # brings torch, while photos are decoded
+        return carry_out(config, screen, early, started)
 
 
 def resume(folder: Path | str, *, screen: Screen | None = None, started: float | None = None, **options: Any) -> Run:

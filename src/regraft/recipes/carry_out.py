@@ -1,0 +1,74 @@
+"""A training from its photos to the finished run folder."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable
+
+from regraft.disk.atomic import make_folder, write_json
+from regraft.errors import SnapshotError
+from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
+from regraft.recipes.config import RecipeName, TrainConfig
+from regraft.recipes.early import Early
+from regraft.recipes.finish import finish
+from regraft.recipes.job import Job
+from regraft.recipes.outcome import Outcome
+from regraft.recipes.place import clear
+from regraft.recipes.rescue import rescued
+from regraft.recipes.run import Run
+from regraft.recipes.start import look, start
+from regraft.run.environment import describe
+from regraft.run.folder import FORMAT
+from regraft.screen import Screen
+from regraft.stops import Terminated, TimeUp
+
+RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
+    "auto": auto.run,
+    "linear-probe": linear_probe.run,
+    "feature-extraction": feature_extraction.run,
+    "fine-tune": fine_tune.run,
+}
+
+
+def carry_out(config: TrainConfig, screen: Screen, early: Early, started: float | None = None) -> Run:
+    """Train as the resolved ``config`` says; see `regraft.recipes.train.train_config`.
+
+    Args:
+        config: what to do.
+        screen: where progress is said.
+        early: the photos.
+        started: when the process began (seconds since 1970); None for now.
+    """
+    job = start(config, screen, early, started)
+    if isinstance(job, Run):
+        return job
+    try:
+        return _trained(job, early)
+    except (KeyboardInterrupt, Terminated, TimeUp) as stop:
+        job.note("stopped", by=type(stop).__name__)
+        stop.add_note(f"what was done is kept; go on with: regraft resume {shlex.quote(str(job.folder.path))}")
+        raise
+    except SnapshotError as error:
+        error.add_note("or leave it, and add --fresh to begin anew beside it")
+        raise
+    finally:
+        job.close()
+
+
+def _trained(job: Job, early: Early) -> Run:
+    look(job, early)
+    outcome = RECIPES[job.config.recipe](job)
+    try:
+        make_folder(job.folder.path)  # whoever removed it cannot have meant the result
+        if not job.folder.config.exists():
+            write_json(job.folder.environment, {"format": FORMAT, **describe()})
+            write_json(job.folder.config, {"format": FORMAT, **job.config.as_dict(), "choices": job.choices})
+        metrics = finish(job, outcome)
+    except OSError as error:
+        raise rescued(job, outcome, error) from error
+    spent = job.spent + time.time() - job.started
+    job.note("end", chosen=outcome.chosen, seconds=round(spent, 2))
+    job.close()
+    clear(job.folder)
+    return Run(job.folder.path, job.config, metrics)

@@ -1,0 +1,66 @@
+"""What a training can begin with before torch is there: its import takes seconds, and photos are decoded meanwhile."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from regraft.audit.looks import Looks
+from regraft.data.loader import default_workers
+from regraft.data.preprocessing import Preprocessing
+from regraft.data.read_ahead import can_read_ahead
+from regraft.features.disk_store import DiskStore
+from regraft.models.names import foreseen
+from regraft.process import keep_freed_memory
+from regraft.recipes.config import TrainConfig
+from regraft.recipes.photos import divide, gather
+from regraft.screen import Screen
+
+MOST = 512
+"""Photos that are decoded ahead; of the default network each takes 150 kilobytes."""
+
+_LOOKED_UP = 4 * MOST
+
+
+class Early:
+    """The photos of a training, found and divided; those that the store does not know are being decoded.
+
+    Attributes:
+        photos: each on its side.
+        store: where features are kept.
+
+    Args:
+        config: what to do.
+        screen: where it is said what was found.
+
+    Raises:
+        PhotosError: the folder or the CSV is not what is needed.
+    """
+
+    def __init__(self, config: TrainConfig, screen: Screen) -> None:
+        keep_freed_memory()
+        self.store = DiskStore()
+        self.store.warn = screen.warn
+        self.photos = gather(config, screen)
+        divide(self.photos, config)
+        self._looks: Looks | None = None
+        workers = default_workers() if config.workers is None else config.workers
+        preprocessing = foreseen(config.backbone, config.size) if config.weights is None else None
+        if preprocessing is not None and workers and can_read_ahead():
+            self._looks = Looks(preprocessing, self.store)
+            self._looks.read_ahead(self._looks.unknown(self.photos.usable[:_LOOKED_UP])[:MOST], workers)
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """Let go of what was decoded and is not needed."""
+        if self._looks is not None:
+            self._looks.close()
+
+    def looks(self, preprocessing: Preprocessing) -> Looks:
+        """Return what decodes photos as ``preprocessing`` says, with what was decoded ahead where it is the same."""
+        if self._looks is None or self._looks.preprocessing != preprocessing:
+            return Looks(preprocessing, self.store)
+        return self._looks

@@ -1,0 +1,107 @@
+"""Rows that forks make are the same as those made here, or are not there; and no fork is left."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from regraft.data.manifest import Entry
+from regraft.data.read_ahead import ReadAhead
+from regraft.errors import DecodeError
+from regraft.process import cores
+
+pytestmark = pytest.mark.skipif(
+    not hasattr(os, "fork") or cores() < 2, reason="forks need a system and a core for them"
+)
+WIDTH = 5000
+
+
+def entry(i: int) -> Entry:
+    return Entry(f"{i}.jpg", Path(f"{i}.jpg"), f"{i:064}", "a")
+
+
+def row_of(e: Entry) -> np.ndarray:
+    return np.random.default_rng(int(e.content)).integers(0, 256, WIDTH, dtype=np.uint8)
+
+
+def wait_for(ahead: ReadAhead, e: Entry) -> np.ndarray | None:
+    for _ in range(500):
+        if ahead._state[ahead._positions[e.content]] == 1:
+            return ahead.take(e)
+        time.sleep(0.01)
+    return None
+
+
+@pytest.mark.parametrize("workers", [1, 8])
+def test_every_row_is_the_one_that_is_made_here(workers):
+    entries = [entry(i) for i in range(40)]
+    ahead = ReadAhead(entries, row_of, WIDTH, workers=workers)
+    try:
+        for e in entries:
+            found = wait_for(ahead, e)
+            assert found is not None and found.tobytes() == row_of(e).tobytes()
+    finally:
+        ahead.close()
+
+
+def test_what_cannot_be_decoded_or_was_not_asked_for_is_not_there():
+    def decode(e: Entry) -> np.ndarray:
+        if e.content == entry(1).content:
+            raise DecodeError("truncated")
+        return row_of(e)
+
+    ahead = ReadAhead([entry(i) for i in range(3)], decode, WIDTH, workers=1)
+    try:
+        assert wait_for(ahead, entry(2)) is not None
+        assert ahead.take(entry(1)) is None
+        assert ahead.take(entry(7)) is None
+    finally:
+        ahead.close()
+    assert ahead.take(entry(2)) is None
+
+
+def test_a_photo_that_is_taken_too_early_is_left_to_who_took_it():
+    def slow(e: Entry) -> np.ndarray:
+        time.sleep(0.05)
+        return row_of(e)
+
+    ahead = ReadAhead([entry(i) for i in range(3)], slow, WIDTH, workers=1)
+    try:
+        assert ahead.take(entry(2)) is None
+        assert wait_for(ahead, entry(1)) is not None
+        time.sleep(0.2)
+        assert ahead.take(entry(2)) is None
+    finally:
+        ahead.close()
+
+
+def test_a_damaged_row_is_not_there():
+    ahead = ReadAhead([entry(0), entry(1)], row_of, WIDTH, workers=1)
+    try:
+        assert wait_for(ahead, entry(1)) is not None
+        rows = np.asarray(ahead._rows)
+        rows.flags.writeable = True
+        rows[0, 17] ^= 1
+        assert ahead.take(entry(0)) is None
+    finally:
+        ahead.close()
+
+
+def test_forks_end_with_it_whatever_they_do():
+    ahead = ReadAhead([entry(0)], lambda _: time.sleep(60), WIDTH, workers=1)
+    (fork,) = ahead._forks
+    begun = time.monotonic()
+    ahead.close()
+    assert time.monotonic() - begun < 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(fork, 0)
+
+
+def test_nothing_to_do_needs_no_fork():
+    ahead = ReadAhead([], row_of, WIDTH, workers=4)
+    assert ahead._forks == [] and ahead.take(entry(0)) is None
+    ahead.close()

@@ -1,0 +1,77 @@
+"""Importing timm leaves torch's compiler alone, and everything that needs it later finds it whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+SCRIPT = """
+import json, sys
+import torch
+from regraft.models.torchvision_shim import import_timm
+before = "torch._dynamo" in sys.modules
+timm = import_timm()
+said = {"before": before, "loaded": "torch._dynamo" in sys.modules}
+from timm.models.naflexvit import NaFlexRopeIterator
+said["deferred"] = type(NaFlexRopeIterator.__next__).__name__
+torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).zero_grad()
+import torch._dynamo
+from torch._dynamo.utils import is_compile_supported
+said["whole"] = torch._dynamo.disable.__module__
+said["supported"] = bool(is_compile_supported("cpu"))
+said["compiled"] = torch.compile(lambda x: 2 * x, backend="eager")(torch.ones(2)).tolist()
+print(json.dumps(said))
+"""
+STAND_IN = """
+import sys
+import torch
+from regraft.models.later_dynamo import dynamo_later
+
+with dynamo_later():
+    @torch.compiler.disable
+    def plain(x):
+        return x + 1
+    @torch.compiler.disable(recursive=False)
+    def called(x):
+        return x + 2
+    from torch._dynamo.utils import is_compile_supported
+    assert "sympy" not in sys.modules
+assert "torch._dynamo" not in sys.modules
+assert (plain(1), called(1), plain.__name__) == (2, 3, "plain")
+assert "torch._dynamo" in sys.modules and is_compile_supported("cpu") in (True, False)
+assert torch._dynamo.is_compiling() is False
+with dynamo_later():  # it is there now
+    assert torch._dynamo.disable.__module__.startswith("torch")
+print("ok")
+"""
+OTHERS = """
+import sys
+import torch
+from regraft.models.later_dynamo import dynamo_later
+
+with dynamo_later():
+    import torch._dynamo
+    assert torch._dynamo.config.recompile_limit > 0  # was not foreseen: the real one comes
+assert torch._dynamo.is_compiling() is False
+print("ok")
+"""
+
+
+def run(script: str) -> str:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_timm_comes_without_the_compiler_which_is_whole_afterwards():
+    said = json.loads(run(SCRIPT))
+    assert said["before"] or not said["loaded"]
+    assert said["whole"].startswith("torch._dynamo") and said["compiled"] == [2.0, 2.0]
+
+
+@pytest.mark.parametrize("script", [STAND_IN, OTHERS])
+def test_what_is_put_off_is_done_when_it_is_needed(script):
+    assert run(script) == "ok"

@@ -1,0 +1,56 @@
+"""What begins before torch is there changes nothing of the result."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from making import make_photos
+from regraft.data.read_ahead import can_read_ahead
+from regraft.process import cores
+
+TRAIN = """
+import sys
+from regraft.data import read_ahead
+from regraft.recipes.train import train
+from regraft.screen import QuietScreen
+
+taken = []
+take = read_ahead.ReadAhead.take
+def counted(ahead, entry):
+    row = take(ahead, entry)
+    taken.append(row is not None)
+    return row
+read_ahead.ReadAhead.take = counted
+photos, out, backbone = sys.argv[1:]
+train(photos, out=out, recipe="linear-probe", backbone=backbone, screen=QuietScreen())
+print(sum(taken), len(taken))
+"""
+
+
+def test_nothing_is_forked_once_torch_is_there():
+    assert "torch" in sys.modules and not can_read_ahead()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux") or cores() < 2, reason="needs Linux and a spare core")
+def test_a_run_that_reads_ahead_is_the_run_that_does_not(tmp_path, monkeypatch):
+    photos = make_photos(tmp_path / "photos", {"ash": 12, "birch": 12}, size=300)
+    (photos / "ash" / "torn.png").write_bytes((photos / "ash" / "photo 000.png").read_bytes()[:2000])
+    found = {}
+    for name, more in {"ahead": "", "plain": "import torch\n"}.items():
+        monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / f"cache {name}"))
+        done = subprocess.run(
+            [sys.executable, "-c", more + TRAIN, photos, tmp_path / name, "tf_efficientnet_lite0"],
+            capture_output=True, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found[name] = done.stdout.strip()
+    assert found["plain"] == "0 0" and found["ahead"].endswith(" 25") and not found["ahead"].startswith("0 ")
+    one, other = (tmp_path / name / "model.safetensors" for name in ("ahead", "plain"))
+    assert one.read_bytes() == other.read_bytes()
+    sides = [(tmp_path / name / "manifest.csv").read_text(encoding="utf-8") for name in ("ahead", "plain")]
+    assert sides[0] == sides[1] and "torn.png" in sides[0]
+    assert json.loads((tmp_path / "ahead" / "metrics.json").read_text(encoding="utf-8"))
