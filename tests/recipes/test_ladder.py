@@ -190,3 +190,32 @@ def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest
     monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
     rung = ladder.Rung("all blocks", None, Plan("all", 4, None, 32))
     assert ladder.fitted(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
+
+
+def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Job:
+        left: float | None = None
+        config = type("Config", (), {"unfreeze": None, "epochs": None, "views": None})
+        backbone = type("Backbone", (), {"blocks": range(4)})
+
+        def choose(self, what: str, why: str, make: Any) -> Any:
+            return make()
+
+    monkeypatch.setattr(ladder, "_photo_step_seconds", lambda job, plan: 0.04 if plan.unfreeze == "all" else 0.01)
+    monkeypatch.setattr(ladder, "_cuttable", lambda job, plan: True)
+    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(ladder, "plan_of", lambda job: Plan("all", 4, None, 32))
+    monkeypatch.setattr(ladder, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
+    job, parts, found = Job(), parts_of(1000, 100), {}
+    for job.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
+        climb = ladder.rungs(job, parts)  # type: ignore[arg-type]
+        fits = ladder.fitted(job, climb[0], parts)  # type: ignore[arg-type]
+        assert fits is not None and fits.seconds is not None
+        assert job.left is None or fits.seconds * ladder.RESERVE <= job.left
+        found[job.left] = ([rung.title for rung in climb], fits.plan.epochs)
+    upper, both = ["upper 2 blocks"], ["upper 2 blocks", "all blocks"]
+    assert found == {
+        60.0: (upper, 4), 130.0: (upper, 8), 150.0: (upper, 10), 200.0: (upper, 12), 250.0: (upper, 12),
+        300.0: (both, 8), None: (both, 8),
+    }  # fmt: skip

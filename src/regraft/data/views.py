@@ -36,7 +36,7 @@ class Augmentation:
         saturation: factors are drawn from ``1 ± saturation``.
     """
 
-    scale: tuple[float, float] = (0.35, 1.0)
+    scale: tuple[float, float] = (0.6, 1.0)
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
     flip: bool = True
     brightness: float = 0.2

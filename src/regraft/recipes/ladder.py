@@ -24,6 +24,10 @@ RESERVE = 1.1
 SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
 """Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
 
+LONGER = ((8, 1.5), (8, 1.25))
+"""Likewise, before those, where nothing comes after the rung: more epochs gain a little, one or two of all blocks
+nothing."""
+
 ENOUGH = 0.75
 """Share of its epochs with which training more blocks is still worth it."""
 
@@ -52,11 +56,13 @@ class Rung:
         title: in words.
         seconds: that it will take, or None where that was not worth measuring.
         plan: the fine-tuning.
+        last: whether it may take what the budget leaves, for nothing comes after it.
     """
 
     title: str
     seconds: float | None
     plan: Plan
+    last: bool = False
 
 
 def rungs(job: Job, parts: Parts) -> list[Rung]:
@@ -70,12 +76,32 @@ def rungs(job: Job, parts: Parts) -> list[Rung]:
     """
     config = job.config
     if config.unfreeze is not None:
-        plans = [plan_of(job)]
-    else:
-        upper = _upper(job, parts)
-        whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
-        plans = [upper, whole] if _cuttable(job, upper) and config.views != 0 else [whole]
-    return [Rung(plan.title, None, plan) for plan in plans]
+        plan = plan_of(job)
+        return [Rung(plan.title, None, plan)]
+    upper = _upper(job, parts)
+    whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
+    if not _cuttable(job, upper) or config.views == 0:
+        return [Rung(whole.title, None, whole)]
+    first, then = Rung(upper.title, None, upper), Rung(whole.title, None, whole)
+    both = job.choose(
+        f"{whole.title} after {upper.title}", "fits into the budget", lambda: _room(job, first, then, parts)
+    )
+    return [first, then] if both else [replace(first, last=config.epochs is None)]
+
+
+def _room(job: Job, first: Rung, then: Rung, parts: Parts) -> bool:
+    """Return whether enough epochs of ``then`` fit into what ``first`` leaves of the budget."""
+    left, fits = _left(job, parts), fitted(job, first, parts)
+    if left is None:
+        return True
+    if fits is None or fits.seconds is None:
+        return False
+    plan = replace(then.plan, epochs=max(1, round(ENOUGH * then.plan.epochs)))
+    per_pass = photo_seconds(job)
+    rest = left - RESERVE * fits.seconds
+    if AT_LEAST * per_pass * len(parts.train) * plan.epochs > rest:
+        return False
+    return RESERVE * predicted(plan, parts, _step_seconds(job, plan), per_pass) <= rest
 
 
 def _upper(job: Job, parts: Parts) -> Plan:
@@ -97,12 +123,9 @@ def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
     per_pass = photo_seconds(job)
     if left is not None and plan.unfreeze == "all" and AT_LEAST * per_pass * len(parts.train) > left:
         return None
-    step = job.choose(
-        f"seconds per photo, {plan.stage}",
-        "timed training steps",
-        lambda: round(_photo_step_seconds(job, plan), 5),
-    )
-    for views, share in SHORTER if left is not None else SHORTER[:1]:
+    step = _step_seconds(job, plan)
+    shares = (*(LONGER if rung.last else ()), *SHORTER)
+    for views, share in shares if left is not None else SHORTER[:1]:
         shorter = replace(
             plan,
             epochs=max(1, round(share * plan.epochs)),
@@ -183,6 +206,15 @@ def _cuttable(job: Job, plan: Plan) -> bool:
     except NoCutError:
         return False
     return True
+
+
+def _step_seconds(job: Job, plan: Plan) -> float:
+    """Return the seconds of training on one photo, timed once and journaled."""
+    return job.choose(
+        f"seconds per photo, {plan.stage}",
+        "timed training steps",
+        lambda: round(_photo_step_seconds(job, plan), 5),
+    )
 
 
 def _photo_step_seconds(job: Job, plan: Plan) -> float:
