@@ -216,6 +216,6 @@ def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.M
         found[job.left] = ([rung.title for rung in climb], fits.plan.epochs)
     upper, both = ["upper 2 blocks"], ["upper 2 blocks", "all blocks"]
     assert found == {
-        60.0: (upper, 4), 130.0: (upper, 8), 150.0: (upper, 10), 200.0: (upper, 12), 250.0: (upper, 12),
+        60.0: (upper, 4), 130.0: (upper, 8), 150.0: (upper, 10), 200.0: (upper, 10), 250.0: (upper, 10),
         300.0: (both, 8), None: (both, 8),
     }  # fmt: skip

@@ -24,7 +24,7 @@ RESERVE = 1.1
 SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
 """Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
 
-LONGER = ((8, 1.5), (8, 1.25))
+LONGER = ((8, 1.25),)
 """Likewise, before those, where nothing comes after the rung: more epochs gain a little, one or two of all blocks
 nothing."""
 
