@@ -81,6 +81,7 @@ def look(job: Job, early: Early) -> None:
     looks = early.looks(job.backbone.spec.preprocessing)
     first_pass(job, looks.load)
     say_sides(job.photos, keep_together(job, looks), job.config.recipe, job.screen)
+    looks.close()
 
 
 def _begin(job: Job, *, going_on: bool) -> None:
