@@ -48,10 +48,10 @@ def test_the_views_of_today_are_those_of_tomorrow() -> None:
     draw = _draw((500, 375), Augmentation(), (0, 1, "c" * 64))
     seen = (draw.left, draw.top, draw.width, draw.height, draw.flip, draw.brightness, draw.contrast, draw.saturation)
     pinned = (
-        0.067708520317,
-        0.095083284268,
-        0.626619248233,
-        0.854351618459,
+        0.050105985933,
+        0.008682988219,
+        0.723688974322,
+        0.986699416298,
         1.000000000000,
         1.173567302964,
         1.134762785272,

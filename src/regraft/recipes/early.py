@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from regraft.audit.looks import Looks
 from regraft.data.loader import default_workers
@@ -28,17 +29,20 @@ class Early:
     Attributes:
         photos: each on its side.
         store: where features are kept.
+        own_callbacks: the user's own; they may bring torch, and then nothing is decoded ahead.
 
     Args:
         config: what to do.
         screen: where it is said what was found.
 
     Raises:
+        ConfigError: a callback is missing or is none; said before any photo is read.
         PhotosError: the folder or the CSV is not what is needed.
     """
 
     def __init__(self, config: TrainConfig, screen: Screen) -> None:
         keep_freed_memory()
+        self.own_callbacks = _own_callbacks(config.callback)
         self.store = DiskStore()
         self.store.warn = screen.warn
         self.photos = gather(config, screen)
@@ -64,3 +68,11 @@ class Early:
         if self._looks is None or self._looks.preprocessing != preprocessing:
             return Looks(preprocessing, self.store)
         return self._looks
+
+
+def _own_callbacks(names: Sequence[str]) -> list[Any]:
+    if not names:
+        return []
+    from regraft.recipes.own_callbacks import own_callbacks  # brings torch
+
+    return own_callbacks(names)

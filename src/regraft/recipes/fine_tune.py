@@ -56,6 +56,9 @@ GOING_ON = 0.3
 LAYER_DECAY = 0.8
 WEIGHT_DECAY = 0.05
 BATCH_SIZE = 32
+SMALL_BATCH = 16
+"""Where all blocks are trained: twice the steps in as many epochs, which are few."""
+
 LABEL_SMOOTHING = 0.1
 """Share of a photo's label that is spread over all classes (Szegedy et al. 2016, https://arxiv.org/abs/1512.00567): a
 network that is trained on few photos is soon sure of them all, and then learns no more."""
@@ -91,7 +94,7 @@ class Plan:
         """Return the learning rate for training on ``photos``."""
         if self.lr is not None:
             return self.lr
-        steps = self.epochs * math.ceil(photos / self.batch_size)
+        steps = self.epochs * math.ceil(photos / max(self.batch_size, BATCH_SIZE))
         low, high = LEARNING_RATES
         return (GOING_ON if self.goes_on else 1.0) * min(high, max(low, LEARNING_RATE_PER_STEP * steps))
 
@@ -124,7 +127,7 @@ class Tuned:
 
 def upper_plan(job: Job, photos: int, blocks: int) -> Plan:
     """Return the plan that trains so many upper blocks on ``photos`` from the cut point."""
-    plan = plan_of(job)
+    plan = replace(plan_of(job), batch_size=job.config.batch_size or BATCH_SIZE)
     low, high = UPPER_EPOCHS
     epochs = min(high, max(low, math.ceil(UPPER_STEPS * plan.batch_size / photos)))
     return replace(plan, unfreeze=blocks, epochs=job.config.epochs or epochs)
@@ -137,7 +140,7 @@ def plan_of(job: Job) -> Plan:
         unfreeze="all" if config.unfreeze is None else config.unfreeze,
         epochs=config.epochs or EPOCHS,
         lr=config.lr,
-        batch_size=config.batch_size or BATCH_SIZE,
+        batch_size=config.batch_size or (SMALL_BATCH if config.unfreeze in (None, "all") else BATCH_SIZE),
         views=VIEWS if config.views is None else config.views,
     )
 

@@ -15,7 +15,6 @@ from regraft.recipes.callbacks import check_validation_photos
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.early import Early
 from regraft.recipes.job import Job, first_pass
-from regraft.recipes.own_callbacks import own_callbacks
 from regraft.recipes.photos import gradient_parts, say_sides
 from regraft.recipes.place import clear, find_place
 from regraft.recipes.run import Run
@@ -45,10 +44,9 @@ def start(
     """
     started = time.time() if started is None else started
     device = pick_device(config.device)
-    own = own_callbacks(config.callback)
     photos = early.photos
     if config.recipe in ("feature-extraction", "fine-tune"):
-        check_validation_photos(config, own, validated=bool(gradient_parts(photos, config).choose))
+        check_validation_photos(config, early.own_callbacks, validated=bool(gradient_parts(photos, config).choose))
     backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
     _outside_photos(config)
     weights = backbone.weights_hash()
@@ -59,7 +57,9 @@ def start(
         screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
         return Run(place.folder.path, config, place.folder.read_metrics())
     backbone.to(device)
-    job = Job(config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=own)
+    job = Job(
+        config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=early.own_callbacks
+    )
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
         _begin(job, going_on=place.state == "going on")
