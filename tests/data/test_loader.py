@@ -16,11 +16,12 @@ import pytest
 import torch
 
 from data.odd_files import encoded, picture
+from regraft.data import threads
 from regraft.data.loader import Decoded, PhotoBatches, decode_in_order, load_plain, load_view
 from regraft.data.manifest import Entry, scan
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.source import find_photos
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import decoding_threads, default_workers, in_order
 from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
 
@@ -299,6 +300,19 @@ def test_what_cannot_be(photos: list[Entry]) -> None:
     with pytest.raises(ValueError, match="batch_size must be positive, not 0"):
         PhotoBatches(photos, [0] * 20, P, batch_size=0)
     assert 1 <= default_workers() <= 16
+
+
+def test_fewer_threads_decode_small_photos_than_large_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {}
+    for kilobytes in (0, 5, 100, 128, 1000):
+        (tmp_path / f"{kilobytes}").write_bytes(bytes(kilobytes << 10))
+        for cores in (1, 2, 16, 64):
+            monkeypatch.setattr(threads, "cores", lambda cores=cores: cores)
+            found[kilobytes, cores] = decoding_threads([tmp_path / f"{kilobytes}"] * 3 + [tmp_path / "gone"])
+    assert {n for (_, cores), n in found.items() if cores < 4} == {1, 2}
+    assert [n for (_, cores), n in found.items() if cores == 16] == [4, 4, 6, 8, 16]
+    assert [n for (_, cores), n in found.items() if cores == 64] == [4, 4, 6, 8, 16]
+    assert decoding_threads([]) == 4
 
 
 @pytest.mark.slow

@@ -149,3 +149,13 @@ def test_extraction_gives_the_same_bits_in_any_order_with_any_engine(entries, ti
     order = np.random.default_rng(0).permutation(len(entries))
     found = extract([entries[i] for i in order], tiny, engine_called(title, tiny), workers=workers)
     assert found.values.tobytes() == expected[order].tobytes()
+
+
+def test_what_a_pass_took_is_kept_for_each_network_and_device(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    assert costs.last_pass("net", "cpu") is None
+    costs.keep_pass("net", "cpu", costs.Pass(0.01, 224 * 224))
+    assert costs.last_pass("net", "cuda") is None and costs.last_pass("other", "cpu") is None
+    found = costs.last_pass("net", "cpu")
+    assert found.at(224 * 224) == 0.01 and found.at(448 * 448) == pytest.approx(0.04)
+    assert found.at(32 * 32) == pytest.approx(0.01 * costs.FIXED)  # decoding stays

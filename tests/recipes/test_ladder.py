@@ -115,6 +115,7 @@ def test_what_a_person_asks_for_is_the_only_rung(
 def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
     class Job:
         left: float | None = None
+        device = torch.device("cpu")
 
         def choose(self, what: str, why: str, make: Any) -> Any:
             return make()
@@ -143,6 +144,7 @@ def parts_of(train: int, choose: int) -> Parts:
 def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     class Job:
         left: float | None = None
+        device = torch.device("cpu")
 
         def choose(self, what: str, why: str, make: Any) -> float:
             return 0.01
@@ -195,6 +197,7 @@ def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest
 def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
     class Job:
         left: float | None = None
+        device = torch.device("cpu")
         config = type("Config", (), {"unfreeze": None, "epochs": None, "views": None})
         backbone = type("Backbone", (), {"blocks": range(4)})
 

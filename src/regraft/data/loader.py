@@ -13,7 +13,7 @@ from regraft.data.decode import read_photo
 from regraft.data.files import read_regular, why_unreadable
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing, normalise, plain
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import decoding_threads, default_workers, in_order
 from regraft.data.views import Augmentation, augmented, view_at_least
 from regraft.errors import DecodeError
 from regraft.randomness import Part, permutation
@@ -88,14 +88,14 @@ def decode_in_order(
         entries: photos to decode.
         load: gives the pixels of one, shape (H, W, 3); called in the threads.
         batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
-        workers: threads; None for `default_workers`, 0 for none.
+        workers: threads; None for as many as get along (`regraft.data.threads.decoding_threads`), 0 for none.
         order: positions in ``entries`` to visit, in this order; None for all.
 
     Yields:
         `Decoded`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
         ``failed``; any other exception of ``load`` is raised.
     """
-    workers = default_workers() if workers is None else workers
+    workers = decoding_threads([entry.path for entry in entries]) if workers is None else workers
     positions = range(len(entries)) if order is None else [int(i) for i in order]
 
     def work(position: int) -> NDArray[np.uint8] | str:
@@ -137,7 +137,7 @@ class PhotoBatches:
         seed: of the order and the views.
         batch_size: photos in a batch.
         shuffle: whether each epoch has its own order.
-        workers: threads that decode; None for `default_workers`, 0 for none.
+        workers: threads that decode; None for as many as get along, 0 for none.
         drop_last: whether a last batch that is not full is left out.
 
     Raises:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from regraft.process import cores
@@ -13,9 +15,36 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+_SAMPLE = 32
+_FEW, _ROOM = 4, 64 << 10
+"""Threads that get along on photos of so many bytes, and for each as many again one more."""
+
+
 def default_workers() -> int:
-    """Return how many threads decode photos unless told otherwise: one for each processor we may use, 16 at most."""
+    """Return how many threads work unless told otherwise: one for each processor we may use, 16 at most."""
     return min(cores(), 16)
+
+
+def decoding_threads(photos: Sequence[Path]) -> int:
+    """Return how many threads decode ``photos`` unless told otherwise: fewer than processors where they are small.
+
+    Part of the work on a photo is done under Python's lock, and of a small one that is so large a part that many
+    threads only wait for each other: on 16 cores, 16 threads decoded 1,562 photos of 128 px a second and 4 threads
+    2,147; augmented ones, 462 and 842.
+    """
+    most = default_workers()
+    if most <= _FEW:
+        return most
+    sizes = [size for path in photos[:: max(1, len(photos) // _SAMPLE)][:_SAMPLE] if (size := _bytes(path))]
+    typical = statistics.median(sizes) if sizes else 0
+    return min(most, _FEW + int(_FEW * max(0.0, typical / _ROOM - 1)))
+
+
+def _bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:

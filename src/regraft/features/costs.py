@@ -6,6 +6,8 @@ another result than the engine that is chosen gives.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from regraft.data.threads import default_workers
@@ -18,6 +20,9 @@ _TO_EAGER = {"eager bf16": 1.75, "ONNX Runtime fp32": 1.4, "OpenVINO fp32": 1.1,
 _WITH_TILES = {"eager bf16": 2.5, "OpenVINO bf16": 4.0}  # Intel's AMX
 _CORE = 75.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
 _PARAMETERS, _PIXELS = 4.7e6, 224 * 224
+
+FIXED = 0.4
+"""Share of a photo's pass that no smaller input takes away: reading, decoding."""
 
 _IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, compiling included
 _EXPORT = 0.4
@@ -70,6 +75,40 @@ def measured_speed(title: str, backbone: Backbone) -> float | None:
 def keep_speed(title: str, backbone: Backbone, speed: float) -> None:
     """Keep a measurement."""
     keep_fact(_key(title, backbone), round(speed, 2))
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a photo took in a pass through a network, reading and decoding included.
+
+    Attributes:
+        seconds: on the clock, with all that ran at once.
+        pixels: that the network saw.
+    """
+
+    seconds: float
+    pixels: int
+
+    def at(self, pixels: int) -> float:
+        """Return the seconds that it takes with another input size."""
+        return max(pixels / self.pixels, FIXED) * self.seconds
+
+
+def last_pass(name: str, device: str) -> Pass | None:
+    """Return what the last long pass of a network took on this machine, or None."""
+    known = fact(_pass_key(name, device))
+    if isinstance(known, list) and len(known) == 2 and min(known) > 0:
+        return Pass(float(known[0]), int(known[1]))
+    return None
+
+
+def keep_pass(name: str, device: str, found: Pass) -> None:
+    """Keep what a pass took."""
+    keep_fact(_pass_key(name, device), [round(found.seconds, 6), found.pixels])
+
+
+def _pass_key(name: str, device: str) -> str:
+    return f"pass / {device} / {torch.__version__} / {name} / {machine()}"
 
 
 def _key(title: str, backbone: Backbone) -> str:

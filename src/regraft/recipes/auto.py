@@ -26,7 +26,7 @@ from regraft.probe.probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
 from regraft.recipes.input_size import for_tuning
 from regraft.recipes.job import Job
-from regraft.recipes.ladder import Rung, after_seconds, fitted, pooled_views, rungs, said
+from regraft.recipes.ladder import Rung, after_seconds, fitted, pooled_views, rungs, said, training_seconds
 from regraft.recipes.linear_probe import outcome_of
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import Parts, gradient_parts, linear_parts
@@ -115,7 +115,14 @@ def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple
             return best, f"{rung.title} did not fit into the budget"
         began = starting_point(tuning, plan, start) if best.tuned is None else _unfrozen(best.tuned.classifier, plan)
         tuned = tune(
-            tuning, plan, began, parts.train, parts.choose, reserve=after_seconds(job, parts), pretrained=pretrained
+            tuning,
+            plan,
+            began,
+            parts.train,
+            parts.choose,
+            reserve=after_seconds(job, parts),
+            training=0.0 if job.config.budget is None else training_seconds(tuning, plan, parts),
+            pretrained=pretrained,
         )
         found = _Best(
             plan.title,

@@ -23,12 +23,17 @@ from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError
 from regraft.recipes.job import Job
+from regraft.screen import Bar
 
 HARMLESS = 0.9999
 """Cosine between the features of rounded activations and of exact ones above which they are kept in half precision."""
 
 ROOM = 0.5
 """Share of the store that the activations of one training may take: others' entries should not all have to go."""
+
+
+FEWEST = 2
+"""Views of each photo that are made though the budget is short."""
 
 
 class Batches(Protocol):
@@ -49,11 +54,13 @@ class Feed:
         training: makes the shuffled, augmented batches of some photos.
         plain: makes the batches of some photos as they are evaluated, in order.
         cut: name of the block at the cut point, or None where whole photos go through the whole network.
+        views: of each training photo that there are activations of; None without a cut.
     """
 
     training: Callable[[Sequence[Entry]], Batches]
     plain: Callable[[Sequence[Entry]], Batches]
     cut: str | None = None
+    views: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,14 @@ class CutPoint:
 
 @contextmanager
 def feed(
-    job: Job, classifier: Classifier, train: Sequence[Entry], choose: Sequence[Entry], *, batch_size: int, views: int
+    job: Job,
+    classifier: Classifier,
+    train: Sequence[Entry],
+    choose: Sequence[Entry],
+    *,
+    batch_size: int,
+    views: int,
+    reserve: float = 0.0,
 ) -> Iterator[Feed]:
     """Yield what ``classifier`` is to be trained with; until the block is left, it takes just that.
 
@@ -85,6 +99,7 @@ def feed(
         batch_size: photos in a batch.
         views: for each training photo, where the lower blocks are frozen and their activations can be kept; 0 for
             photos in ever new views, through the whole network.
+        reserve: seconds of the budget to leave for the training itself and what comes after it.
     """
     point = cut_point(job, classifier, train, choose, views) if views else None
     if point is None:
@@ -94,8 +109,9 @@ def feed(
         )
         return
     with job.screen.progress("activations", views * len(train) + len(choose)) as bar:
-        computed = point.activations.fill(train, _crops(views), bar)
-        computed += point.activations.fill(choose, [0], bar)
+        computed = point.activations.fill(choose, [0], bar)
+        filled = _fill(job, point, train, views, reserve, bar)
+        computed, views = computed + filled[0], filled[1]
     job.note("activations", below=point.name, views=views, photos=len(train) + len(choose), computed=computed)
 
     def batches(entries: Sequence[Entry], views: int, first: int, *, shuffle: bool) -> ActivationBatches:
@@ -115,7 +131,29 @@ def feed(
             lambda entries: batches(entries, views, FIRST_CROP, shuffle=True),
             lambda entries: batches(entries, 1, 0, shuffle=False),
             point.name,
+            views,
         )
+
+
+def _fill(job: Job, point: CutPoint, train: Sequence[Entry], views: int, reserve: float, bar: Bar) -> tuple[int, int]:
+    """Compute view after view while the budget allows; return how many activations that were, and of how many views.
+
+    A machine may become slower than it was when the time was predicted. Two views are made in any case.
+    """
+    what = f"views below {point.name}"
+    planned, computed, done = int(job.replay.get(what, views)), 0, 0
+    for view in _crops(planned):
+        before = job.seconds_left()
+        computed += point.activations.fill(train, [view], bar)
+        done += 1
+        left = job.seconds_left()
+        short = left is not None and before is not None and left - (before - left) < reserve
+        if what not in job.replay and done < planned and done >= FEWEST and short:
+            job.screen.warn(f"the budget allows {done} views of the {planned} planned: this machine is slower now")
+            break
+    if job.config.budget is None:
+        return computed, done
+    return computed, job.choose(what, "as many as the budget allows", lambda: done)
 
 
 def cut_point(

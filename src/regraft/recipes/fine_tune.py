@@ -175,6 +175,7 @@ def tune(
     choose: Sequence[Entry],
     *,
     reserve: float = 0.0,
+    training: float = 0.0,
     pretrained: Mapping[str, str] | None = None,
 ) -> Tuned:
     """Train the blocks of ``plan`` from ``classifier`` on, and keep the epoch that is best on ``choose``.
@@ -186,13 +187,15 @@ def tune(
         train: photos that gradient steps look at.
         choose: photos whose log-loss decides which epoch is kept; without any, the last epoch is kept.
         reserve: seconds of the budget to leave for what comes after.
+        training: seconds that the epochs are expected to take.
         pretrained: checksum of each block before all training; None: as they are now.
     """
     before = block_checksums(classifier) if pretrained is None else pretrained
     began = trained_weights(classifier)
     lr = plan.rate(len(train))
     torch.manual_seed(job.config.seed)
-    with feed(job, classifier, train, choose, batch_size=plan.batch_size, views=plan.shown) as feeds:
+    wanted = {"batch_size": plan.batch_size, "views": plan.shown}
+    with feed(job, classifier, train, choose, **wanted, reserve=reserve + training) as feeds:
         trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
         with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
             recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
@@ -217,7 +220,7 @@ def tune(
             "learning_rate": lr,
             "share_of_the_way": share,
             "cut_point": feeds.cut,
-            "views": plan.shown if feeds.cut else None,
+            "views": feeds.views,
             **ended(job, plan.title, history, callbacks, plan.epochs),
         },
     )

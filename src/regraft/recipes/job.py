@@ -5,19 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, check_usable
 from regraft.data.numbered_views import load_numbered, view_name
+from regraft.data.threads import decoding_threads
 from regraft.disk.atomic import write_json
 from regraft.disk.table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
 from regraft.features.choose import REFERENCE, choose_engine, engine_called
+from regraft.features.costs import Pass, keep_pass
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
 from regraft.features.extract import extract
@@ -30,6 +32,9 @@ from regraft.run.lock import RunLock
 from regraft.screen import Screen
 from regraft.training import Snapshots
 from regraft.training.state_tree import read_state, write_state
+
+_TELLING = 200
+"""Photos of a pass from which on its speed is kept: of fewer, most is set-up."""
 
 T = TypeVar("T", bool, int, float, str)
 
@@ -73,10 +78,11 @@ class Job:
         if isinstance(self.store, DiskStore):
             self.store.warn = self.screen.warn
 
-    @property
+    @cached_property
     def workers(self) -> int:
         """Threads that decode photos."""
-        return default_workers() if self.config.workers is None else self.config.workers
+        own = self.config.workers
+        return decoding_threads([entry.path for entry in self.photos.usable]) if own is None else own
 
     def choose(self, what: str, why: str, make: Callable[[], T]) -> T:
         """Make a choice that a clock or a measurement decides: replay it, or take it and write it down first."""
@@ -219,13 +225,14 @@ def first_pass(job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = Non
         PhotosError: too little is left.
     """
     entries = job.photos.usable
-    engine = job.engine
+    engine, p = job.engine, job.backbone.spec.preprocessing
     begun = time.monotonic()
     with job.screen.progress("features", len(entries)) as bar:
         found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
+    if found.computed >= _TELLING:
+        keep_pass(job.backbone.spec.name, str(job.device), Pass(spent / found.computed, p.height * p.width))
     job.hold([entries[row] for row in found.rows], found.values)
-    p = job.backbone.spec.preprocessing
     job.note(
         "features",
         photos=found.computed,

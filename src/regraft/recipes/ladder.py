@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from regraft.features.costs import photos_per_second
+from regraft.features.costs import Pass, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
 from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, UPPER_SHARE, Plan, plan_of, upper_plan
@@ -34,11 +34,12 @@ ENOUGH = 0.75
 BELOW = 0.85
 """Share of a photo's first pass that a further view takes: it stops at the cut, and nothing else is looked at."""
 
-FIXED = 0.4
-"""Share of a photo's pass that no smaller input takes away: reading, decoding."""
-
 VIEWS_SHARE = 0.1
 """Share of the budget that may go into pooling views: it seldom gains more than half a point."""
+
+NEW_SHAPES = 10.0
+"""Seconds in which a graphics processor's kernels for the shapes of a training are found, once in each process: 5 in
+single precision and 14 in bfloat16 on an H100."""
 
 AT_LEAST = 4.0
 """How many times a photo's pass a training step of all blocks takes at least: a rung that does not fit even so need
@@ -101,7 +102,7 @@ def _room(job: Job, first: Rung, then: Rung, parts: Parts) -> bool:
     rest = left - RESERVE * fits.seconds
     if AT_LEAST * per_pass * len(parts.train) * plan.epochs > rest:
         return False
-    return RESERVE * predicted(plan, parts, _step_seconds(job, plan), per_pass) <= rest
+    return RESERVE * (_set_up(job) + predicted(plan, parts, _step_seconds(job, plan), per_pass)) <= rest
 
 
 def _upper(job: Job, parts: Parts) -> Plan:
@@ -131,7 +132,7 @@ def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
             epochs=max(1, round(share * plan.epochs)),
             views=min(views, plan.views) if plan.unfreeze != "all" else plan.views,
         )
-        seconds = predicted(shorter, parts, step, per_pass)
+        seconds = _set_up(job) + predicted(shorter, parts, step, per_pass)
         if left is None or RESERVE * seconds <= left:
             return replace(rung, plan=shorter, seconds=seconds)
     return None
@@ -146,11 +147,23 @@ def predicted(plan: Plan, parts: Parts, step: float, per_pass: float) -> float:
         step: seconds of training on one photo, above the cut point where there is one.
         per_pass: seconds of one photo's pass through the frozen network.
     """
-    train, choose = len(parts.train), len(parts.choose)
-    forward = step / 3  # validation goes forward only
-    below = BELOW * per_pass * (plan.shown * train + choose) if plan.unfreeze != "all" and plan.views else 0.0
-    epoch = step * train + forward * choose
-    return below + plan.epochs * epoch + len(SHARES) * forward * choose
+    cut = plan.unfreeze != "all" and plan.views
+    below = BELOW * per_pass * (plan.shown * len(parts.train) + len(parts.choose)) if cut else 0.0
+    return below + _epochs_seconds(plan, parts, step)
+
+
+def training_seconds(job: Job, plan: Plan, parts: Parts) -> float:
+    """Return the seconds that the epochs of a fine-tuning take, its activations aside."""
+    return RESERVE * (_set_up(job) + _epochs_seconds(plan, parts, _step_seconds(job, plan)))
+
+
+def _set_up(job: Job) -> float:
+    return 0.0 if job.device.type == "cpu" else NEW_SHAPES
+
+
+def _epochs_seconds(plan: Plan, parts: Parts, step: float) -> float:
+    forward = step / 3 * len(parts.choose)  # validation goes forward only
+    return plan.epochs * (step * len(parts.train) + forward) + len(SHARES) * forward
 
 
 def after_seconds(job: Job, parts: Parts) -> float:
@@ -160,13 +173,18 @@ def after_seconds(job: Job, parts: Parts) -> float:
 
 
 def photo_seconds(job: Job) -> float:
-    """Return the seconds that a photo took in the first pass, decoding included, scaled to the size of ``job``."""
+    """Return the seconds that a photo took in the first pass, decoding included, scaled to the size of ``job``.
+
+    Where the store had all features, it is what the last long pass of the network on this machine took.
+    """
     passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
+    p = job.backbone.spec.preprocessing
+    pixels = p.height * p.width
+    known = last_pass(job.backbone.spec.name, str(job.device))
     if passes:
-        last, p = passes[-1], job.backbone.spec.preprocessing
-        smaller = p.height * p.width / int(last.get("pixels", p.height * p.width))
-        return max(smaller, FIXED) * float(last["seconds"]) / int(last["photos"])
-    return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3)
+        last = passes[-1]
+        known = Pass(float(last["seconds"]) / int(last["photos"]), int(last.get("pixels", pixels)))
+    return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3) if known is None else known.at(pixels)
 
 
 def said(rung: Rung) -> str:

@@ -1,0 +1,55 @@
+"""Activations under a budget: view after view, and no more of them than the clock allows."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from regraft.recipes.feeds import FEWEST, _fill
+from regraft.screen import QuietScreen
+
+
+class Slow:
+    """A job whose every view takes ``takes`` seconds of its budget."""
+
+    def __init__(self, budget: float | None, takes: float, replay: dict[str, Any] | None = None) -> None:
+        self.config, self.screen = SimpleNamespace(budget=budget), SimpleNamespace(warn=lambda text: None)
+        self.replay, self.chosen, self.takes = replay or {}, {}, takes
+        self.left, self.filled = budget, []
+
+    def seconds_left(self) -> float | None:
+        return self.left
+
+    def choose(self, what: str, why: str, make: Any) -> Any:
+        self.chosen[what] = self.replay.get(what, make())
+        return self.chosen[what]
+
+    def fill(self, entries: list[Any], views: list[int], bar: Any) -> int:
+        self.filled += views
+        if self.left is not None:
+            self.left -= self.takes
+        return len(entries) * len(views)
+
+
+def filled(job: Slow, reserve: float) -> tuple[int, int]:
+    point = SimpleNamespace(name="blocks.4", activations=job)
+    return _fill(job, point, [None] * 10, 8, reserve, QuietScreen().progress("activations", 80).__enter__())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("budget", "takes", "views"), [(100.0, 5.0, 8), (100.0, 10.0, 4), (100.0, 20.0, FEWEST), (100.0, 90.0, FEWEST)]
+)
+def test_views_end_where_the_next_would_take_the_time_of_the_training(budget: float, takes: float, views: int) -> None:
+    job = Slow(budget, takes)
+    assert filled(job, reserve=55.0) == (10 * views, views)
+    assert len(job.filled) == len(set(job.filled)) == views
+    again = Slow(budget, 2 * takes, replay=job.chosen)  # a repeated run has the views of the first, whatever it takes
+    assert filled(again, reserve=55.0) == (10 * views, views)
+
+
+def test_without_a_budget_all_are_made_and_nothing_is_chosen() -> None:
+    job = Slow(None, 1e9)
+    assert filled(job, reserve=0.0) == (80, 8)
+    assert not job.chosen
