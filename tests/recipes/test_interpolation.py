@@ -12,7 +12,7 @@ import torch
 from making import make_photos
 from regraft.models.classifier import Classifier
 from regraft.models.zoo import build_backbone
-from regraft.recipes import interpolation
+from regraft.recipes import fine_tune, interpolation
 from regraft.recipes.interpolation import move, trained_weights
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
@@ -45,7 +45,7 @@ def test_a_move_goes_along_the_line_and_touches_nothing_else(classifier: Classif
 def test_a_point_that_is_as_good_as_the_best_is_kept_and_written_down(
     shares: tuple[float, ...], tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(interpolation, "SHARES", shares)
+    monkeypatch.setattr(fine_tune, "SHARES", shares)
     photos = make_photos(tmp_path / "photos", {"ant": 20, "bee": 20})
     options = {"recipe": "fine-tune", "epochs": 2, "batch_size": 8, "lr": 1e-2, "out": tmp_path / "run"}
     run = train(photos, screen=QuietScreen(), **{**tiny, **options})

@@ -41,8 +41,9 @@ Examples:
         help="Also the rank-K accuracy: how often the right class is among the K best. Can be given again.",
     ),
     cloup.option(
-        "--views", type=click.IntRange(min=1, max=64), default=1, show_default=True, metavar="N",
-        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.",
+        "--views", type=click.IntRange(min=1, max=64), metavar="N",
+        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
+        "[default: what the model says, mostly 1]",
     ),
 )  # fmt: skip
 @cloup.option_group("Machine", device_option(), workers_option())
@@ -55,7 +56,7 @@ def evaluate(
     labels: Path | None,
     split: Side | None,
     top: tuple[int, ...],
-    views: int,
+    views: int | None,
     device: str,
     workers: int | None,
 ) -> None:

@@ -48,10 +48,9 @@ Examples:
     cloup.option(
         "--views",
         type=click.IntRange(min=1, max=64),
-        default=1,
-        show_default=True,
         metavar="N",
-        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.",
+        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
+        "[default: what the model says, mostly 1]",
     ),
     cloup.option(
         "--copy-to",
@@ -70,7 +69,7 @@ def predict(
     form: str,
     top: int,
     copy_to: Path | None,
-    views: int,
+    views: int | None,
     device: str,
     workers: int | None,
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
@@ -27,6 +27,9 @@ from regraft.screen import Bar
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+MOST_VIEWS = 64
+"""Views of a photo that may be averaged."""
 
 CHUNK = 256
 """Photos between two answers of `Predictor.stream`: memory does not grow with their number."""
@@ -104,14 +107,24 @@ class Predictor:
         self._bias = classifier.head.bias.detach().cpu().double().numpy()
 
     @classmethod
-    def load(cls, path: Path | str, *, device: str = "auto", workers: int | None = None, views: int = 1) -> Predictor:
+    def load(
+        cls, path: Path | str, *, device: str = "auto", workers: int | None = None, views: int | None = None
+    ) -> Predictor:
         """Read a classifier from a run folder, or from its ``model.safetensors`` alone, wherever that was copied.
+
+        Args:
+            path: the run folder or the file.
+            device: as in the constructor; ``workers`` too.
+            workers: threads that decode photos.
+            views: as in the constructor; None for as many as the training found to be good, mostly 1.
 
         Raises:
             ModelFileError: there is no model there, or the file is damaged, truncated or foreign.
         """
         file = model_file(Path(path))
-        engine = read_metadata(file).extra.get("engine", REFERENCE)
+        extra = read_metadata(file).extra
+        engine = extra.get("engine", REFERENCE)
+        views = _views(extra) if views is None else views
         return cls(load_classifier(file), device=device, workers=workers, engine=engine, views=views)
 
     @overload
@@ -206,6 +219,12 @@ class Predictor:
         order = np.argsort(-values, kind="stable")
         top = tuple((self.classes[i], float(values[i])) for i in order)
         return Prediction(path, top[0][0], top[0][1], top)
+
+
+def _views(extra: Mapping[str, str]) -> int:
+    """Return the views that a model file asks for; one that was written by others may say anything."""
+    said = str(extra.get("views", "1"))
+    return min(max(int(said), 1), MOST_VIEWS) if said.isdecimal() else 1
 
 
 def model_file(path: Path) -> Path:

@@ -124,9 +124,10 @@ def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple
             training=0.0 if job.config.budget is None else training_seconds(tuning, plan, parts),
             pretrained=pretrained,
         )
+        predictor = Predictor(tuned.classifier, device=job.device.type, workers=job.workers, views=tuned.views)
         found = _Best(
             plan.title,
-            _calibrated(job, Predictor(tuned.classifier, device=job.device.type, workers=job.workers), parts.choose),
+            _calibrated(job, predictor, parts.choose),
             tuned,
         )
         difference = log_loss_difference(best.probabilities, found.probabilities, labels)
@@ -194,5 +195,6 @@ def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:
         folded=linear_parts(job.photos).refit,
         headline_out_of_fold=False,
         freeze=tuned.freeze,
+        views=tuned.views,
         said=tuned.said,
     )

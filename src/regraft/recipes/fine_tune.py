@@ -25,8 +25,9 @@ from regraft.probe.probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.feeds import feed
 from regraft.recipes.input_size import for_tuning
-from regraft.recipes.interpolation import settle_between, trained_weights
+from regraft.recipes.interpolation import SHARES, SHARES_OF_UPPER, settle_between, trained_weights
 from regraft.recipes.job import Job
+from regraft.recipes.mirror import views_at_prediction
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.photos import gradient_parts
 from regraft.recipes.precision import training_precision
@@ -104,6 +105,11 @@ class Plan:
         return min(self.views, self.epochs)
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        """Shares of the way that are tried; of those that are as good as the best, the first is taken."""
+        return SHARES if self.unfreeze == "all" else SHARES_OF_UPPER
+
+    @property
     def stage(self) -> str:
         """What its snapshots, its epochs and its choices are called."""
         return "fine-tune" if self.unfreeze == "all" else f"fine-tune {self.title}"
@@ -118,9 +124,10 @@ class Plan:
 
 @dataclass
 class Tuned:
-    """A finished fine-tuning: the classifier of its best epoch, and the record of it."""
+    """A finished fine-tuning: the classifier of its best epoch, the views that its predictions average, the record."""
 
     classifier: Classifier
+    views: int
     freeze: list[dict[str, Any]]
     said: dict[str, Any]
 
@@ -163,6 +170,7 @@ def run(job: Job) -> Outcome:
         folded=seen,
         headline_out_of_fold=False,
         freeze=tuned.freeze,
+        views=tuned.views,
         said=tuned.said,
     )
 
@@ -211,9 +219,11 @@ def tune(
                 resume=job.snapshots(plan.stage),
             )
         classifier.eval()
-        share = settle_between(job, plan.stage, classifier, began, choose, feeds.plain)
+        share = settle_between(job, plan.stage, classifier, began, choose, feeds.plain, plan.shares)
+    views = views_at_prediction(job, plan.stage, classifier, choose)
     return Tuned(
         classifier=classifier,
+        views=views,
         freeze=freeze_ledger(classifier, before, rates),
         said={
             "trained": plan.title,
@@ -221,6 +231,7 @@ def tune(
             "share_of_the_way": share,
             "cut_point": feeds.cut,
             "views": feeds.views,
+            "views_at_prediction": views,
             **ended(job, plan.title, history, callbacks, plan.epochs),
         },
     )

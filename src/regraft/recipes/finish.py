@@ -32,7 +32,9 @@ RELOADED = "model.safetensors read back and run by predict's own code"
 
 def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
     """Write the model, `freeze.json`, `manifest.csv`, `predictions.csv` and `metrics.json`; return the last."""
-    said = {"recipe": job.config.recipe, "chosen": outcome.chosen}
+    said: dict[str, str] = {"recipe": job.config.recipe, "chosen": outcome.chosen}
+    if outcome.views > 1:
+        said["views"] = str(outcome.views)
     if outcome.chosen in FROZEN:  # so that whoever uses it computes the features that the head was made for
         said["engine"] = job.engine.title
     save_classifier(job.folder.model, outcome.classifier, said)

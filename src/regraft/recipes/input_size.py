@@ -44,10 +44,12 @@ def _resized(job: Job, size: int) -> Job:
     except (BackboneError, WeightsError):  # it takes no size but its own
         return job
     job.screen.line("input", f"{size} px for fine-tuning", f"(half of the photos are {job.photo_side} px or less)")
+    p = job.backbone.spec.preprocessing
     job.note_once("input", size=size, photo_side=job.photo_side)
     return replace(
         job,
         backbone=backbone.to(job.device),
+        own_pixels=p.height * p.width,
         engine_choice=f"engine at {size} px",
         _engine=None,
         _table=None,

@@ -27,6 +27,10 @@ SHARES = (0.85, 0.7, 1.0)
 which `auto` compares with."""
 
 
+SHARES_OF_UPPER = (1.0, 0.85, 0.7)
+"""Likewise where the upper blocks alone were trained: more epochs, and more often its end."""
+
+
 def trained_weights(classifier: Classifier) -> dict[str, Tensor]:
     """Return copies of the parameters that are trained, by name."""
     return {name: p.detach().clone() for name, p in classifier.named_parameters() if p.requires_grad}
@@ -39,6 +43,7 @@ def settle_between(
     start: Mapping[str, Tensor],
     choose: Sequence[Entry],
     plain: Callable[[Sequence[Entry]], Batches],
+    shares: Sequence[float] = SHARES,
 ) -> float:
     """Move ``classifier`` to the best point between ``start`` and where it is; return the share of the way.
 
@@ -48,22 +53,23 @@ def settle_between(
         classifier: as fine-tuning left it.
         start: its trained parameters as they were before.
         choose: photos whose log-loss, at the best temperature of each point, decides; without any it stays. What is
-            within one standard error of the best counts as good, and the first of `SHARES` that is so is taken: the
+            within one standard error of the best counts as good, and the first of ``shares`` that is so is taken: the
             end of the way is a little adapted to the training photos, which few validation photos do not show.
         plain: makes the batches of photos that ``classifier`` takes now.
+        shares: of the way, which are tried.
     """
     if not choose:
         return 1.0
     end = trained_weights(classifier)
     labels = job.photos.labels(choose)
     found = {}
-    with job.screen.progress("between", len(SHARES) * len(choose)) as bar:
-        for share in SHARES:
+    with job.screen.progress("between", len(shares) * len(choose)) as bar:
+        for share in shares:
             move(classifier, start, end, share)
             found[share] = at_best_temperature(probabilities(classifier, plain(choose), bar), labels)
     losses = {share: log_loss(p, labels) for share, p in found.items()}
-    best = min(SHARES, key=losses.__getitem__)
-    kept = next(share for share in SHARES if share == best or _as_good(found[share], found[best], labels))
+    best = min(shares, key=losses.__getitem__)
+    kept = next(share for share in shares if share == best or _as_good(found[share], found[best], labels))
     move(classifier, start, end, kept)
     job.note_once(
         "between",

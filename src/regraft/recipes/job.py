@@ -66,6 +66,8 @@ class Job:
     """Keeps other processes out of the run folder."""
     photo_side: int | None = None
     """Median of the photos' shorter sides in pixels; None before they were looked at."""
+    own_pixels: int | None = None
+    """Pixels of the network's own input where this job gives it a smaller one."""
     engine_choice: str = "engine"
     """What the choice of the engine is called."""
     _told: set[str] = field(default_factory=set)

@@ -24,6 +24,7 @@ class Outcome:
         folded: photos of the out-of-fold probabilities.
         headline_out_of_fold: whether the figure to show first is the out-of-fold one.
         freeze: rows of the freeze ledger.
+        views: of each photo, whose probabilities predictions average.
         said: facts about the training for `metrics.json`, such as the best epoch.
     """
 
@@ -35,4 +36,5 @@ class Outcome:
     folded: list[Entry]
     headline_out_of_fold: bool
     freeze: list[dict[str, Any]]
+    views: int = 1
     said: dict[str, Any] = field(default_factory=dict)

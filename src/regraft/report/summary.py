@@ -90,6 +90,8 @@ def _trained(training: dict[str, Any]) -> str:
         parts.append(f"epoch {training['best_epoch']} of {training['epochs']} kept")
     if training.get("share_of_the_way", 1.0) != 1.0:
         parts.append(f"{100 * training['share_of_the_way']:.0f} % of the way from the probe")
+    if training.get("views_at_prediction", 1) > 1:
+        parts.append("averages photo and mirror image")
     if training.get("learning_rate") is not None:
         parts.append(f"learning rate {training['learning_rate']:g}")
     if training.get("stop_reason"):
