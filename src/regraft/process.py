@@ -70,11 +70,19 @@ def sleep_while_waiting() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
+_OWN: list[bool] = []
+
+
+def own_process() -> None:
+    """Say that this process is the command line's: nobody else's objects are in it."""
+    _OWN.append(True)
+
+
 @contextmanager
 def importing() -> Iterator[None]:
     """Import much within it: nothing is garbage then, and looking for it takes a quarter of the time.
 
-    What is there at the end is not looked at by later collections either.
+    In a process of our own, what is there at the end is not looked at by later collections either.
     """
     usual = gc.isenabled()
     gc.disable()
@@ -82,7 +90,8 @@ def importing() -> Iterator[None]:
         yield
     finally:
         if usual:
-            gc.freeze()
+            if _OWN:
+                gc.freeze()
             gc.enable()
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from regraft.data.numbered_views import FIRST_CROP
 from regraft.recipes.feeds import FEWEST, _fill
 from regraft.screen import QuietScreen
 
@@ -18,6 +19,7 @@ class Slow:
         self.config, self.screen = SimpleNamespace(budget=budget), SimpleNamespace(warn=lambda text: None)
         self.replay, self.chosen, self.takes = replay or {}, {}, takes
         self.left, self.filled = budget, []
+        self.kept: list[int] = []
 
     def seconds_left(self) -> float | None:
         return self.left
@@ -25,6 +27,9 @@ class Slow:
     def choose(self, what: str, why: str, make: Any) -> Any:
         self.chosen[what] = self.replay.get(what, make())
         return self.chosen[what]
+
+    def missing(self, entries: list[Any], views: list[int]) -> int:
+        return 0 if views[0] in self.kept else len(entries)
 
     def fill(self, entries: list[Any], views: list[int], bar: Any) -> int:
         self.filled += views
@@ -47,6 +52,12 @@ def test_views_end_where_the_next_would_take_the_time_of_the_training(budget: fl
     assert len(job.filled) == len(set(job.filled)) == views
     again = Slow(budget, 2 * takes, replay=job.chosen)  # a repeated run has the views of the first, whatever it takes
     assert filled(again, reserve=55.0) == (10 * views, views)
+
+
+def test_views_that_an_interrupted_run_has_made_are_taken_whatever_the_clock_says() -> None:
+    job = Slow(100.0, 90.0)
+    job.kept = [*range(FIRST_CROP, FIRST_CROP + 6)]
+    assert filled(job, reserve=55.0)[1] == 6
 
 
 def test_without_a_budget_all_are_made_and_nothing_is_chosen() -> None:

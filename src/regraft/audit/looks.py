@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from threading import Lock
 
@@ -19,6 +20,7 @@ from regraft.errors import DecodeError
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
 
 _AT_ONCE = 512
+_AHEAD = 96 << 20  # bytes of photos that are decoded ahead
 
 
 class Looks:
@@ -30,6 +32,7 @@ class Looks:
 
     Attributes:
         preprocessing: as given.
+        taken_ahead: photos that `load` found decoded.
     """
 
     def __init__(self, preprocessing: Preprocessing, store: FeatureStore) -> None:
@@ -37,6 +40,7 @@ class Looks:
         self._new: dict[FeatureKey, NDArray[np.float32]] = {}
         self._lock = Lock()
         self._ahead: ReadAhead | None = None
+        self.taken_ahead = 0
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
         """Return the pixels that the network sees, shape (H, W, 3), uint8, and take a glance on the way.
@@ -49,6 +53,8 @@ class Looks:
         row = None if self._ahead is None else self._ahead.take(entry)
         if row is None:
             row = self._look(entry)
+        else:
+            self.taken_ahead += 1
         self._add(entry, row[: 4 * PACKED].view(np.float32).copy())
         pixels: NDArray[np.uint8] = row[4 * PACKED :].reshape(self.preprocessing.height, self.preprocessing.width, 3)
         return pixels
@@ -56,7 +62,8 @@ class Looks:
     def read_ahead(self, entries: Sequence[Entry], workers: int) -> None:
         """Begin to do for ``entries`` what `load` does; see `regraft.data.read_ahead`."""
         width = 4 * PACKED + 3 * self.preprocessing.height * self.preprocessing.width
-        self._ahead = ReadAhead(entries, self._look, width, workers=workers)
+        with contextlib.suppress(OSError):  # without it, it only takes longer
+            self._ahead = ReadAhead(entries[: _AHEAD // width], self._look, width, workers=workers)
 
     def close(self) -> None:
         """Let go of what was read ahead."""

@@ -47,8 +47,9 @@ def end(code: int) -> NoReturn:
     finish_threads()
     finish_rest()
     try:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # the caller may have closed it
+                stream.flush()
     except (OSError, ValueError):  # Python has its own way to say that
         sys.exit(code)
     os._exit(code)

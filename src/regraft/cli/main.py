@@ -26,7 +26,7 @@ from regraft.cli.sample import sample
 from regraft.cli.session import Session
 from regraft.cli.train import train
 from regraft.cli.tune import tune
-from regraft.process import sleep_while_waiting
+from regraft.process import own_process, sleep_while_waiting
 from regraft.stops import STOPS
 
 
@@ -78,5 +78,6 @@ def main() -> NoReturn:
     streams.prepare()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
+    own_process()
     STOPS.leave = ending.leave
     ending.end(call(sys.argv[1:]))

@@ -7,6 +7,7 @@ fork is safe only while nothing else runs here, and cheap only while little is l
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import signal
@@ -28,7 +29,9 @@ _WAITING, _DONE, _GIVEN_UP = 0, 1, 2
 def can_read_ahead() -> bool:
     """Return whether forks may decode now: on Linux, with a core to spare, before torch and any thread of ours."""
     alone = threading.active_count() == 1 and "torch" not in sys.modules
-    return sys.platform.startswith("linux") and cores() > 1 and alone
+    if not (sys.platform.startswith("linux") and cores() > 1 and alone):
+        return False
+    return signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL  # else someone else takes note of children that end
 
 
 class ReadAhead:
@@ -39,6 +42,9 @@ class ReadAhead:
         decode: gives what is wanted of one as a row of ``width`` bytes, uint8. Where it raises, nothing is kept.
         width: bytes for each photo; all of them are held until `close`.
         workers: forks at most.
+
+    Raises:
+        OSError: there is no memory, or no room for another process.
     """
 
     def __init__(
@@ -51,7 +57,13 @@ class ReadAhead:
         self._rows: NDArray[np.uint8] = np.frombuffer(memory, np.uint8, n * width, 5 * n).reshape(n, width)
         self._positions = {entry.content: i for i, entry in enumerate(entries)}
         forks = min(workers, cores() - 1, n)
-        self._forks = [self._fork(range(k, n, forks), entries, decode) for k in range(forks)]
+        self._forks: list[int] = []
+        try:
+            for k in range(forks):
+                self._fork(range(k, n, forks), entries, decode)
+        except BaseException:
+            self.close()
+            raise
 
     def take(self, entry: Entry) -> NDArray[np.uint8] | None:
         """Return the row of a photo, or None where it is not there; no fork will begin it any more."""
@@ -66,22 +78,31 @@ class ReadAhead:
 
     def close(self) -> None:
         """End the forks, whatever they do, and forget what they did."""
-        for fork in self._forks:
-            os.kill(fork, signal.SIGKILL)
-            os.waitpid(fork, 0)
-        self._forks, self._positions = [], {}
+        while self._forks:
+            _end(self._forks.pop())
+        self._positions = {}
         self._state = self._sums = self._rows = np.empty((0, 0), dtype=np.uint8)
 
-    def _fork(self, mine: Sequence[int], entries: Sequence[Entry], decode: Callable[[Entry], NDArray[np.uint8]]) -> int:
+    def _fork(
+        self, mine: Sequence[int], entries: Sequence[Entry], decode: Callable[[Entry], NDArray[np.uint8]]
+    ) -> None:
         parent = os.getpid()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # numpy's idle threads count as threads there
-            fork = os.fork()
+        usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # a fork has its own handlers
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # numpy's idle threads count as threads there
+                fork = os.fork()
+            if fork:
+                self._forks.append(fork)
+        finally:
+            if os.getpid() == parent:
+                signal.pthread_sigmask(signal.SIG_SETMASK, usual)
         if fork:
-            return fork
+            return
         try:
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, usual)
             for i in mine:
                 if os.getppid() != parent:
                     break
@@ -99,3 +120,10 @@ class ReadAhead:
         self._rows[i] = row
         self._sums[i] = np.frombuffer(zlib.crc32(row.data).to_bytes(4, "little"), np.uint8)
         self._state[i] = _DONE
+
+
+def _end(fork: int) -> None:
+    with contextlib.suppress(ChildProcessError, ProcessLookupError):  # someone else took note of its end
+        if os.waitpid(fork, os.WNOHANG) == (0, 0):
+            os.kill(fork, signal.SIGKILL)
+            os.waitpid(fork, 0)

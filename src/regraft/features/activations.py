@@ -141,6 +141,7 @@ class ActivationBatches:
         seed: of the order.
         batch_size: photos in a batch.
         shuffle: whether each epoch has its own order.
+        weight: what each photo counts, shape (n,), float32; None for batches without weights.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class ActivationBatches:
         entries: Sequence[Entry],
         labels: Sequence[int] | NDArray[np.int64],
         *,
+        weight: NDArray[np.float32] | None = None,
         views: int = 1,
         first: int = 0,
         seed: int = 0,
@@ -156,7 +158,7 @@ class ActivationBatches:
         shuffle: bool = False,
     ) -> None:
         self._activations, self.entries, self.views, self.first = activations, entries, views, first
-        self.labels = np.asarray(labels, dtype=np.int64)
+        self.labels, self.weight = np.asarray(labels, dtype=np.int64), weight
         self.seed, self.batch_size, self.shuffle = seed, batch_size, shuffle
 
     def __len__(self) -> int:
@@ -167,12 +169,12 @@ class ActivationBatches:
         """Return which view of a photo an epoch sees."""
         return self.first + view_in_epoch(entry.content, epoch, self.views)
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield the batches of one epoch from batch ``start`` on.
 
         Yields:
-            Activations, shape (B, ...), float32, channels-last where they are images; and class indices, shape (B,),
-            int64.
+            Activations, shape (B, ...), float32, channels-last where they are images; class indices, shape (B,), int64;
+            and weights, shape (B,), float32, where there are any.
 
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
@@ -189,7 +191,8 @@ class ActivationBatches:
         batches = in_order(read, parts, workers=1, ahead=_AHEAD)
         try:
             for part, x in zip(parts, batches, strict=True):
-                yield x, torch.from_numpy(self.labels[part])
+                labels = torch.from_numpy(self.labels[part])
+                yield (x, labels) if self.weight is None else (x, labels, torch.from_numpy(self.weight[part]))
         finally:
             batches.close()
 

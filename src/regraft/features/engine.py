@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import partial
 from threading import Lock
 from typing import Protocol
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
 from regraft.features.frozen import Frozen, Precision, computes_alone, frozen, known_batch_size
+from regraft.features.one_thread import ONE_THREAD
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
 
@@ -119,7 +121,8 @@ class EagerEngine(PaddedEngine):
 
 
 def _run(network: Frozen, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    features: NDArray[np.float32] = network(normalise(pixels, preprocessing)).numpy()
+    with ONE_THREAD if network.alone else nullcontext():  # from the thread's first use of torch on
+        features: NDArray[np.float32] = network(normalise(pixels, preprocessing)).numpy()
     return features
 
 

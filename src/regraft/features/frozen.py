@@ -111,7 +111,9 @@ def _trial(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, wanted: int | None
 ) -> str:
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else machine()
-    parts = (weights_hash, backbone.spec.name, backbone.spec.preprocessing.id, device.type, precision, wanted, where)
+    threads = "alone" if computes_alone(backbone, device) else "together"
+    network = (weights_hash, backbone.spec.name, backbone.spec.preprocessing.id)
+    parts = (threads, *network, device.type, precision, wanted, where)
     return f"batch size / eager {torch.__version__} / {' / '.join(map(str, parts))}"
 
 

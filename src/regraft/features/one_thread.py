@@ -22,7 +22,10 @@ class OneThread:
         self._here = threading.local()
 
     def __enter__(self) -> None:
-        """Enter; threads may do so at once, but none twice."""
+        """Enter; threads may do so at once, and again while they are inside."""
+        self._here.depth = getattr(self._here, "depth", 0) + 1
+        if self._here.depth > 1:
+            return
         with self._lock:
             if not self._inside and not getattr(self._here, "left", False):
                 self._usual = torch.get_num_threads()
@@ -32,6 +35,9 @@ class OneThread:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Leave."""
+        self._here.depth -= 1
+        if self._here.depth:
+            return
         with self._lock:
             self._inside -= 1
             if not self._inside:

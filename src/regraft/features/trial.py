@@ -27,7 +27,8 @@ def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int
     """
     kinds = min(KINDS, batch_size, len(photos))
     trials = [[(place + shift) % kinds for place in range(batch_size)] for shift in range(2)]
-    found = in_order(lambda which: run(photos[which]), trials, workers=streams if streams > 1 else 0, ahead=2)
+    batches = (photos[which] for which in trials)
+    found = in_order(run, batches, workers=streams if streams > 1 else 0, ahead=2)
     seen: dict[int, bytes] = {}
     for which, values in zip(trials, found, strict=True):
         for kind, features in zip(which, np.asarray(values), strict=True):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regraft.data.files import read_regular
 from regraft.data.manifest import Entry
 from regraft.data.numbered_views import load_numbered, numbered, view_name
-from regraft.errors import ConfigError, ModelFileError, PhotosError
+from regraft.errors import ConfigError, ModelFileError
 from regraft.features.choose import REFERENCE, certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
@@ -161,14 +161,12 @@ class Predictor:
         ``bar`` moves by one for each view of each photo.
         """
         found = self._features(entries, 0, store, bar)
-        values = self._probabilities(found.values)
+        values, rows, failed = self._probabilities(found.values), found.rows, list(found.failed)
         for view in range(1, self.views):
-            more = self._features([entries[row] for row in found.rows.tolist()], view, store, bar)
-            if more.failed:
-                position, why = more.failed[0]
-                raise PhotosError(f"{entries[found.rows[position]].name} could be read before, but not now: {why}")
-            values += self._probabilities(more.values)
-        return Scores(values / self.views, found.rows, tuple(found.failed))
+            more = self._features([entries[row] for row in rows.tolist()], view, store, bar)
+            failed += [(int(rows[position]), why) for position, why in more.failed]  # it was there a moment ago
+            values, rows = values[more.rows] + self._probabilities(more.values), rows[more.rows]
+        return Scores(values / self.views, rows, tuple(sorted(failed)))
 
     def _features(self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None) -> Features:
         backbone = self.classifier.backbone

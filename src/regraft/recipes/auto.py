@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
+from regraft.errors import PhotosError
 from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
@@ -179,8 +180,11 @@ def _unfrozen(classifier: Classifier, plan: Plan) -> Classifier:
 
 
 def _calibrated(job: Job, predictor: Predictor, entries: Sequence[Entry]) -> NDArray[np.float64]:
-    values = predictor.scores(entries, store=job.store).values
-    return at_best_temperature(values, job.photos.labels(entries))
+    scores = predictor.scores(entries, store=job.store)
+    if scores.failed:
+        which, why = scores.failed[0]
+        raise PhotosError(f"{entries[which].name} could be read before, but not now: {why}")
+    return at_best_temperature(scores.values, job.photos.labels(entries))
 
 
 def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:

@@ -65,7 +65,10 @@ class Early:
 
     def looks(self, preprocessing: Preprocessing) -> Looks:
         """Return what decodes photos as ``preprocessing`` says, with what was decoded ahead where it is the same."""
-        if self._looks is None or self._looks.preprocessing != preprocessing:
+        if self._looks is not None and self._looks.preprocessing != preprocessing:
+            self._looks.close()
+            self._looks = None
+        if self._looks is None:
             return Looks(preprocessing, self.store)
         return self._looks
 

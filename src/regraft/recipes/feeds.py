@@ -42,7 +42,7 @@ class Batches(Protocol):
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
 
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield the batches of an epoch from batch ``start`` on."""
 
 
@@ -138,19 +138,21 @@ def feed(
 def _fill(job: Job, point: CutPoint, train: Sequence[Entry], views: int, reserve: float, bar: Bar) -> tuple[int, int]:
     """Compute view after view while the budget allows; return how many activations that were, and of how many views.
 
-    A machine may become slower than it was when the time was predicted. Two views are made in any case.
+    A machine may become slower than it was when the time was predicted. Two views are made in any case, and what an
+    interrupted run has made already is taken.
     """
     what = f"views below {point.name}"
     planned, computed, done = int(job.replay.get(what, views)), 0, 0
+    takes = 0.0
     for view in _crops(planned):
-        before = job.seconds_left()
-        computed += point.activations.fill(train, [view], bar)
-        done += 1
         left = job.seconds_left()
-        short = left is not None and before is not None and left - (before - left) < reserve
-        if what not in job.replay and done < planned and done >= FEWEST and short:
+        short = left is not None and left - takes < reserve and point.activations.missing(train, [view]) > 0
+        if short and done >= FEWEST and what not in job.replay:
             job.screen.warn(f"the budget allows {done} views of the {planned} planned: this machine is slower now")
             break
+        computed += point.activations.fill(train, [view], bar)
+        done += 1
+        takes = 0.0 if left is None else left - (job.seconds_left() or 0.0)
     if job.config.budget is None:
         return computed, done
     return computed, job.choose(what, "as many as the budget allows", lambda: done)

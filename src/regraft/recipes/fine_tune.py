@@ -4,7 +4,7 @@ The head starts at the optimum of the frozen features, so that its first gradien
 al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
 https://arxiv.org/abs/2202.10054). Learning rates decay from block to block towards the bottom (Clark et al. 2020,
 https://arxiv.org/abs/2003.10555; Bao et al. 2021, https://arxiv.org/abs/2106.08254), warm up and follow a half cosine.
-Normalisation statistics stay those of the pretraining. The epoch with the lowest validation log-loss is kept, and of
+Normalisation statistics stay those of the pretraining. The latest epoch that is as good as the best is kept, and of
 the way from the probe to it the point that is best on the same photos (`interpolation`).
 """
 

@@ -32,12 +32,7 @@ RELOADED = "model.safetensors read back and run by predict's own code"
 
 def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
     """Write the model, `freeze.json`, `manifest.csv`, `predictions.csv` and `metrics.json`; return the last."""
-    said: dict[str, str] = {"recipe": job.config.recipe, "chosen": outcome.chosen}
-    if outcome.views > 1:
-        said["views"] = str(outcome.views)
-    if outcome.chosen in FROZEN:  # so that whoever uses it computes the features that the head was made for
-        said["engine"] = job.engine.title
-    save_classifier(job.folder.model, outcome.classifier, said)
+    save_classifier(job.folder.model, outcome.classifier, facts_of(job, outcome))
     write_json(job.folder.freeze, {"format": FORMAT, "blocks": outcome.freeze})
     measured: dict[str, Any] = {}
     rows: list[list[Any]] = []
@@ -72,11 +67,21 @@ def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
     return metrics
 
 
+def facts_of(job: Job, outcome: Outcome) -> dict[str, str]:
+    """Return what a model file says of how the classifier came about, and of how it predicts."""
+    said = {"recipe": job.config.recipe, "chosen": outcome.chosen}
+    if outcome.views > 1:
+        said["views"] = str(outcome.views)
+    if outcome.chosen in FROZEN:  # so that whoever uses it computes the features that the head was made for
+        said["engine"] = job.engine.title
+    return said
+
+
 def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[Any]]]:
     """Measure the saved file and the linear probe on the photos that were held back."""
     side, entries = outcome.parts.report_side, outcome.parts.report
     predictor = Predictor.load(job.folder.model, device=job.device.type, workers=job.workers)
-    with job.screen.progress("measure", len(entries)) as bar:
+    with job.screen.progress("measure", predictor.views * len(entries)) as bar:
         scores = predictor.scores(entries, store=job.store, bar=bar)
     if scores.failed:
         for position, why in scores.failed:

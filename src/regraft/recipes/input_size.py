@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from regraft.data.preprocessing import Preprocessing
 from regraft.errors import BackboneError, WeightsError
 from regraft.models.zoo import build_backbone
 from regraft.recipes.job import Job
@@ -30,11 +31,17 @@ def for_tuning(job: Job) -> Job:
 
 def suitable(job: Job) -> int | None:
     """Return the side in pixels at which no photo need be enlarged much, or None for the network's own."""
-    p = job.backbone.spec.preprocessing
-    if job.config.size is not None or job.photo_side is None or p.height != p.width:
+    if job.config.size is not None or job.photo_side is None:
+        return None
+    return size_for(job.photo_side, job.backbone.spec.preprocessing)
+
+
+def size_for(side: int, p: Preprocessing) -> int | None:
+    """Return the input size that suits photos with such a shorter side, in pixels, or None for the network's own."""
+    if p.height != p.width:
         return None
     least = -(-round(SMALLEST * p.height) // GRID) * GRID
-    size = max(least, -(-job.photo_side // GRID) * GRID)
+    size = max(least, -(-side // GRID) * GRID)
     return size if size < p.height else None
 
 

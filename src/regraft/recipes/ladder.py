@@ -183,7 +183,8 @@ def photo_seconds(job: Job) -> float:
     known = last_pass(job.backbone.spec.name, str(job.device))
     if passes:
         last = passes[-1]
-        known = Pass(float(last["seconds"]) / int(last["photos"]), int(last.get("pixels", pixels)))
+        seconds = float(last.get("with_decoding", last["seconds"]))
+        known = Pass(seconds / int(last["photos"]), int(last.get("pixels", pixels)))
     return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3) if known is None else known.at(pixels)
 
 
@@ -198,6 +199,10 @@ def said(rung: Rung) -> str:
 
 def pooled_views(job: Job, linear: Parts, parts: Parts) -> int:
     """Return how many views to pool in the probe: several where asked for, or cheap, with photos to report on."""
+    return job.choose("views pooled", "cheap, and likely to help", lambda: _pooled_views(job, linear, parts))
+
+
+def _pooled_views(job: Job, linear: Parts, parts: Parts) -> int:
     number = 4 if job.config.views is None else job.config.views
     seconds = photo_seconds(job) * (number - 1) * len(linear.refit)
     left = _left(job, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,7 @@ def find_learning_rate(
     Raises:
         UserError: as `regraft.recipes.train.train`; TrainingError where no rate can be found.
     """
+    started = time.time() if started is None else started
     with Early(config, screen) as early:
         job = start(config, screen, early, started, name="lr")
         assert isinstance(job, Job)  # a named run is always a new one

@@ -37,8 +37,10 @@ def views_at_prediction(job: Job, stage: str, classifier: Classifier, choose: Se
     with job.screen.progress("mirrored", (PLAIN + MIRRORED) * len(choose)) as bar:
         for views in (PLAIN, MIRRORED):
             predictor = Predictor(classifier, device=job.device.type, workers=job.workers, views=views)
-            values = predictor.scores(choose, store=job.store, bar=bar).values
-            found[views] = at_best_temperature(values, labels)
+            scores = predictor.scores(choose, store=job.store, bar=bar)
+            if scores.failed:  # a photo is no longer there
+                return PLAIN
+            found[views] = at_best_temperature(scores.values, labels)
     difference = log_loss_difference(found[PLAIN], found[MIRRORED], labels)
     kept = MIRRORED if difference.value > difference.standard_error else PLAIN
     change = f"{'falls' if difference.value > 0 else 'rises'} by {abs(difference.value):.3f}"

@@ -16,7 +16,7 @@ from regraft.run.folder import RunFolder, beside, create, numbered
 from regraft.run.lock import RunLock
 from regraft.screen import Screen
 
-VERSION = 1
+VERSION = 2
 """Of what lies in `resume/`; another version is not gone on with."""
 
 A_FEW = 3

@@ -46,7 +46,9 @@ def training_precision(job: Job, classifier: Classifier, batch_size: int, photo_
         return "bf16" if large and torch.cuda.is_bf16_supported() else "fp32"
     if job.device.type != "cpu" or not has_bf16() or photo_steps < WORTH_MEASURING:
         return "fp32"
-    gain = job.choose("bf16 gain", "timed training steps", lambda: _gain(job, classifier, batch_size))
+    gain = job.choose(
+        "bf16 gain", "timed training steps", lambda: bf16_gain(job.backbone.spec.name, classifier, batch_size)
+    )
     chosen: Precision = "bf16" if gain >= CLEAR_GAIN else "fp32"
     job.screen.line("precision", f"{chosen} · bf16 runs a training step {gain:.2f} times as fast as fp32 here")
     return chosen
@@ -75,8 +77,15 @@ def measured_step_seconds(what: str, classifier: Classifier, batch_size: int) ->
     return seconds
 
 
-def _gain(job: Job, classifier: Classifier, batch_size: int) -> float:
-    known = _Measured(f"{job.backbone.spec.name} {batch_size} {classifier.trainable_blocks}")
+def bf16_gain(name: str, classifier: Classifier, batch_size: int) -> float:
+    """Return how many times as fast a training step is in bfloat16, measured once on each machine.
+
+    Args:
+        name: of the network.
+        classifier: what is trained.
+        batch_size: photos in a step.
+    """
+    known = _Measured(f"{name} {batch_size} {classifier.trainable_blocks}")
     gain = known.get()
     if gain is None:
         timer = _Steps(classifier, batch_size)

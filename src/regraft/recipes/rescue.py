@@ -7,6 +7,7 @@ from pathlib import Path
 
 from regraft.errors import StorageError
 from regraft.models.file import save_classifier
+from regraft.recipes.finish import facts_of
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
 
@@ -30,7 +31,7 @@ def rescued(job: Job, outcome: Outcome, error: OSError) -> StorageError:
         try:
             base.mkdir(parents=True, exist_ok=True)
             path = Path(tempfile.mkdtemp(prefix=f"{job.folder.path.name}-", dir=base)) / "model.safetensors"
-            save_classifier(path, outcome.classifier, {"recipe": job.config.recipe, "chosen": outcome.chosen})
+            save_classifier(path, outcome.classifier, facts_of(job, outcome))
         except OSError as other:
             tried.append(f"{base}: {other.strerror or other}")
             continue

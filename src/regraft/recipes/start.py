@@ -79,7 +79,7 @@ def start(
 def look(job: Job, early: Early) -> None:
     """Compute the features of every photo, and divide the photos so that none are parted that belong together."""
     looks = early.looks(job.backbone.spec.preprocessing)
-    first_pass(job, looks.load)
+    first_pass(job, looks.load, lambda: looks.taken_ahead)
     say_sides(job.photos, keep_together(job, looks), job.config.recipe, job.screen)
     looks.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ def train_config(config: TrainConfig, screen: Screen, started: float | None = No
         screen: where progress is said.
         started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
     """
+    started = time.time() if started is None else started
     with STOPS.heeded(), STOPS.after(config.stop_after), Early(config, screen) as early:
         with importing():
             from regraft.recipes.carry_out import carry_out  # brings torch, while photos are decoded
