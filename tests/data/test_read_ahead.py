@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 
 from regraft.data.manifest import Entry
-from regraft.data.read_ahead import ReadAhead
+from regraft.data.read_ahead import ReadAhead, can_read_ahead
 from regraft.errors import DecodeError
 from regraft.process import cores
 
@@ -105,3 +107,45 @@ def test_nothing_to_do_needs_no_fork():
     ahead = ReadAhead([], row_of, WIDTH, workers=4)
     assert ahead._forks == [] and ahead.take(entry(0)) is None
     ahead.close()
+
+
+def test_a_fork_whose_end_someone_else_took_note_of_is_no_error():
+    ahead = ReadAhead([entry(0)], row_of, WIDTH, workers=1)
+    (fork,) = ahead._forks
+    os.waitpid(fork, 0)
+    ahead.close()
+    assert not ahead._forks
+
+
+def test_where_no_further_fork_can_be_made_none_is_left(monkeypatch):
+    made, fork = [], os.fork
+
+    def few():
+        if made:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        made.append(fork())
+        return made[0]
+
+    monkeypatch.setattr("regraft.data.read_ahead.cores", lambda: 3)
+    monkeypatch.setattr(os, "fork", few)
+    with pytest.raises(BlockingIOError):
+        ReadAhead([entry(i) for i in range(4)], row_of, WIDTH, workers=2)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(made[0], os.WNOHANG)
+
+
+def test_signals_are_let_through_as_before():
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    ReadAhead([entry(0)], row_of, WIDTH, workers=1).close()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
+
+
+def test_someone_elses_care_for_children_means_no_forks(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    monkeypatch.setattr("threading.active_count", lambda: 1)
+    assert can_read_ahead()
+    usual = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert not can_read_ahead()
+    finally:
+        signal.signal(signal.SIGCHLD, usual)

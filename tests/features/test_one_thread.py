@@ -86,3 +86,11 @@ def test_features_are_the_same_bits_in_one_stream_and_in_several():
     alone = [engine.run(photo).tobytes() for photo in pixels]
     together = [row.tobytes() for row in in_order(engine.run, pixels, workers=3, ahead=6)]
     assert engine.streams >= 1 and together == alone
+
+
+def test_it_may_be_entered_again_inside():
+    with ONE_THREAD:
+        with ONE_THREAD:
+            assert torch.get_num_threads() == 1
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3 and number_in_a_new_thread() == 3

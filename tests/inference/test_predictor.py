@@ -137,3 +137,20 @@ def test_views_of_an_image_in_memory_are_averaged(classifier, photos):
 def test_fewer_than_one_view_is_refused(classifier):
     with pytest.raises(ConfigError, match="views: expected a positive number, found 0"):
         Predictor(classifier, views=0)
+
+
+def test_a_photo_that_vanishes_between_two_views_has_failed_and_the_others_have_not(classifier, photos, monkeypatch):
+    predictor = Predictor(classifier, views=2)
+    expected = {str(found.path): found.probability for found in predictor.predict(photos)}
+    look = predictor._features
+
+    def looks(entries, view, *more):
+        if view == 1:
+            photos[3].unlink()
+        return look(entries, view, *more)
+
+    monkeypatch.setattr(predictor, "_features", looks)
+    found = predictor.predict(photos)
+    assert [f.path for f in found] == [str(path) for path in photos]
+    assert found[3].label is None and "no longer there" in found[3].error
+    assert all(f.probability == expected[f.path] for i, f in enumerate(found) if i != 3)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 
 import pytest
 
 from making import make_photos
 from regraft.data.read_ahead import can_read_ahead
 from regraft.process import cores
+from regraft.recipes.train import train
+from regraft.screen import QuietScreen
 
 TRAIN = """
 import sys
+import time
 from regraft.data import read_ahead
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen
@@ -54,3 +58,27 @@ def test_a_run_that_reads_ahead_is_the_run_that_does_not(tmp_path, monkeypatch):
     sides = [(tmp_path / name / "manifest.csv").read_text(encoding="utf-8") for name in ("ahead", "plain")]
     assert sides[0] == sides[1] and "torn.png" in sides[0]
     assert json.loads((tmp_path / "ahead" / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_the_budget_runs_from_before_the_photos_are_looked_at(tmp_path, monkeypatch):
+    """Hashing many photos takes time that the person has given."""
+    told = []
+
+    class Slow:
+        def __init__(self, *_):
+            told.append(time.time())
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+    def carry_out(config, screen, early, started):
+        told.append(started)
+
+    monkeypatch.setattr("regraft.recipes.train.Early", Slow)
+    monkeypatch.setattr("regraft.recipes.carry_out.carry_out", carry_out)
+    train(tmp_path, screen=QuietScreen())
+    looked, started = told
+    assert looked - 5 < started <= looked

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from making import make_photos
+from regraft.errors import StorageError
 from regraft.inference import predictor as predictors
 from regraft.inference.predictor import Predictor
 from regraft.recipes import mirror
@@ -78,3 +80,32 @@ def test_where_it_would_cost_more_or_nothing_can_be_compared_it_is_not_tried(
 @pytest.mark.parametrize(("text", "views"), [("2", 2), ("0", 1), ("-1", 1), ("many", 1), ("10000", 64), ("", 1)])
 def test_a_file_may_say_anything(text: str, views: int) -> None:
     assert predictors._views({"views": text}) == views
+
+
+def test_a_rescued_model_predicts_as_the_saved_one_would(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gains(monkeypatch, 0.02)
+    monkeypatch.setattr("regraft.recipes.finish.write_json", _full)
+    with pytest.raises(StorageError):
+        train(out=tmp_path / "run", rescue_dir=tmp_path / "rescued", **options)
+    (model,) = (tmp_path / "rescued").rglob("model.safetensors")
+    assert Predictor.load(model).views == 2
+
+
+def _full(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_validation_photo_that_has_gone_means_the_photo_alone(
+    options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = Predictor.scores
+
+    def scores(predictor: Predictor, entries: Any, **more: Any) -> Any:
+        found = look(predictor, entries, **more)
+        return replace(found, failed=((0, "no longer there"),)) if "bar" in more and predictor.views == 2 else found
+
+    monkeypatch.setattr(Predictor, "scores", scores)
+    run = train(out=tmp_path / "run", **options)
+    assert said(run) == [] and run.model.views == 1
