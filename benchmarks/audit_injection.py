@@ -17,6 +17,7 @@ import importlib.util
 import json
 import random
 import shutil
+import statistics
 import tempfile
 import time
 from collections.abc import Iterable
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from _near_copies import KINDS, write_near_copy
 
 from regraft.audit.checks.labels import ranked
@@ -34,9 +36,13 @@ from regraft.data.source import find_photos
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
+from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.probe.doubt import look_again
 from regraft.probe.probe import fit_probe
+from regraft.recipes.input_size import size_for
+from regraft.recipes.third_look import Labelled, look_a_third_time
+from regraft.screen import QuietScreen
 
 EXACT, NEAR, WRONG = 100, 300, 150
 INJECTIONS = 10
@@ -51,11 +57,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--peers", action="store_true", help="also perceptual hashes, imagededup and cleanlab")
     parser.add_argument("--half", choices=["copies", "labels"], help="only this half")
+    parser.add_argument("--injections", type=int, default=INJECTIONS, help="of wrong labels")
+    parser.add_argument("--thorough", action="store_true", help="also the third look at labels: minutes an injection")
     given = parser.parse_args()
     if given.half != "labels":
         copies(given)
     if given.half != "copies":
-        Bench(given.photos).labels(range(given.seed, given.seed + INJECTIONS), peers=given.peers)
+        seeds = range(given.seed, given.seed + given.injections)
+        Bench(given.photos).labels(seeds, peers=given.peers, thorough=given.thorough)
 
 
 def copies(given: argparse.Namespace) -> None:
@@ -114,6 +123,7 @@ class Bench:
 
     def __init__(self, root: Path) -> None:
         backbone, store = build_backbone(), MemoryStore()
+        self._store, self._preprocessing = store, backbone.spec.preprocessing
         looks = Looks(backbone.spec.preprocessing, store)
         entries = scan(find_photos(root), workers=2).usable
         begun = time.monotonic()
@@ -174,18 +184,22 @@ class Bench:
                     best = {"search": f"imagededup {method.__name__}, distance ≤ {most}", **score}
             print(json.dumps({**best, "seconds": round(time.monotonic() - begun, 2)}), flush=True)
 
-    def labels(self, seeds: Iterable[int], *, peers: bool) -> None:
+    def labels(self, seeds: Iterable[int], *, peers: bool, thorough: bool) -> None:
         """Make labels wrong, once for each seed, and measure how many of them are among the first."""
         groups = find_copies(self.entries, self.features, self.glances).groups
         together = [groups.get(entry.content, entry.content) for entry in self.entries]
-        rows = [row for seed in seeds for row in self._injection(seed, together, peers)]
+        rows = []
+        for seed in seeds:
+            rows += [*self._injection(seed, together, peers, thorough)]
+            if thorough:
+                print(json.dumps({"seed": seed, **{row["wrong_labels"]: row["precision"] for row in rows}}), flush=True)
         for name in dict.fromkeys(row["wrong_labels"] for row in rows):
             of = [row for row in rows if row["wrong_labels"] == name]
             spread = {key: _spread([row[key] for row in of]) for key in list(of[0])[2:]}
             head = {"wrong_labels": name, "injections": len(of), "injected": of[0]["injected"]}
             print(json.dumps(head | spread), flush=True)
 
-    def _injection(self, seed: int, groups: list[str], peers: bool) -> Iterable[dict[str, Any]]:
+    def _injection(self, seed: int, groups: list[str], peers: bool, thorough: bool) -> Iterable[dict[str, Any]]:
         names = sorted({entry.label for entry in self.entries})
         y = np.array([names.index(entry.label) for entry in self.entries])
         draw = np.random.default_rng(seed)
@@ -201,6 +215,17 @@ class Bench:
         seconds = {"regraft": time.monotonic() - begun}
         bad = np.isin(np.arange(len(y)), wrong)
         orders = {"regraft": ranked(twice, noisy), "regraft, first look alone": ranked(probe.oof, noisy)}
+        if thorough:
+            third = look_a_third_time(
+                Labelled(self.entries, noisy, groups, twice),
+                self._small,
+                store=self._store,
+                device=torch.device("cpu"),
+                workers=None,
+                screen=QuietScreen(),
+            )
+            orders["regraft --thorough"] = ranked(third, noisy)
+            seconds["regraft --thorough"] = time.monotonic() - begun
         if peers:
             from cleanlab.rank import get_label_quality_scores
 
@@ -211,6 +236,12 @@ class Bench:
             yield {"wrong_labels": name, "injected": n, "precision": float(bad[order[:n]].mean()),
                    "recall_at_twice": float(bad[order[: 2 * n]].sum() / n), "probe_accuracy": probe.cv_accuracy,
                    "seconds": seconds.get(name, first)}  # fmt: skip
+
+    @functools.cached_property
+    def _small(self) -> Backbone:
+        """The network at the size that `regraft check --thorough` takes."""
+        side = statistics.median_low(min(glance.width, glance.height) for glance in self.glances)
+        return build_backbone(size=size_for(side, self._preprocessing))
 
     @functools.cached_property
     def _unique_entries(self) -> list[Any]:

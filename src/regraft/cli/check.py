@@ -34,6 +34,11 @@ Examples:
         type=click.Choice(LEVELS),
         help="End with exit code 2 where a finding is of this level or above.",
     ),
+    cloup.option(
+        "--thorough",
+        is_flag=True,
+        help="Doubt labels by fine-tuned networks too: finds more wrong ones, and takes minutes.",
+    ),
     cloup.option("--review", is_flag=True, help="Decide about the findings here, into the file of --decisions."),
 )
 @cloup.option_group(

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -34,11 +35,16 @@ from regraft.inference.device import pick_device
 from regraft.models.zoo import build_backbone
 from regraft.probe.doubt import look_again
 from regraft.probe.probe import STEPS, fit_probe
+from regraft.recipes.input_size import size_for
 from regraft.recipes.photos import Photos, decide
+from regraft.recipes.third_look import Labelled, look_a_third_time
 from regraft.recipes.together import all_of, take_groups
 from regraft.screen import Screen
 
 FORMAT = 1
+
+ENOUGH = 100
+"""Photos from which on fine-tuning may know more of labels than the probe."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,7 @@ class CheckOptions:
         size: the side that it sees, or None for its own.
         device: where it runs.
         workers: threads that decode, or None for the default.
+        thorough: whether labels are doubted by fine-tuned networks too, which takes minutes.
     """
 
     photos: Path
@@ -66,6 +73,7 @@ class CheckOptions:
     size: int | None = None
     device: str = "auto"
     workers: int | None = None
+    thorough: bool = False
 
 
 def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
@@ -145,6 +153,15 @@ def _look(
     copies = find_copies(entries, found.values, glances, store=store, workers=workers)
     photos = Photos(manifest, frozenset(e.given for e in entries if e.given is not None), copies.groups)
     doubt, accuracy = _doubt(photos, found.values, screen)
+    if doubt is not None and options.thorough and len(entries) >= ENOUGH:
+        side = median_low(min(glance.width, glance.height) for glance in glances)
+        size = size_for(side, backbone.spec.preprocessing) if options.size is None else None
+        if size is not None:
+            backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
+        labelled = Labelled(entries, photos.labels(entries), photos.units(entries), doubt)
+        doubt = look_a_third_time(
+            labelled, backbone, store=store, device=device, workers=options.workers, screen=screen
+        )
     return Subject(manifest, names, entries, glances, found.values, copies, doubt, bool(photos.given)), accuracy
 
 

@@ -1,0 +1,95 @@
+"""The third look at labels: out of fold, seeing what the first two did not, and only where it can be had."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from making import entries_of, make_photos
+from regraft.features.store import MemoryStore
+from regraft.models.zoo import build_backbone
+from regraft.recipes import third_look
+from regraft.recipes.check import CheckOptions, check_photos
+from regraft.recipes.fine_tune import Plan
+from regraft.recipes.third_look import Labelled, look_a_third_time
+from regraft.screen import QuietScreen
+
+
+class Screen(QuietScreen):
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.warned.append(text)
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Labelled:
+    entries = entries_of(sorted(make_photos(tmp_path / "photos", {"ash": 30, "box": 30}).rglob("*.png")))
+    labels = np.repeat([0, 1], 30).astype(np.int64)
+    return Labelled(entries, labels, [e.content for e in entries], np.full((60, 2), 0.5))
+
+
+def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, Any]:
+    more = {"store": store or MemoryStore(), "device": torch.device("cpu"), "workers": 0, "screen": Screen()}
+    return {"backbone": build_backbone(tiny["backbone"], weights=tiny.get("weights"), size=64), **more}
+
+
+def test_it_is_out_of_fold(labelled: Labelled, tiny: dict[str, Any]) -> None:
+    """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
+    tuned = third_look._Tuned(labelled, Plan(1, 2, 1e-3, 8, third_look.VIEWS), **asked(tiny))
+    held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
+    first = tuned.without(held, train, lambda: None)
+    labelled.labels[held] = 1 - labelled.labels[held]
+    again = tuned.without(held, train, lambda: None)
+    assert np.array_equal(first, again)
+    labelled.labels[train] = 1 - labelled.labels[train]
+    assert not np.allclose(tuned.without(held, train, lambda: None), first)
+
+
+def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: Labelled, tiny: dict[str, Any]) -> None:
+    labelled.labels[7] = 1
+    store, network = MemoryStore(), asked(tiny)
+    before = {name: tensor.clone() for name, tensor in network["backbone"].state_dict().items()}
+    found = look_a_third_time(labelled, **{**network, "store": store})
+    assert found.shape == (60, 2) and np.allclose(found.sum(axis=1), 1)
+    right = found[np.arange(60), labelled.labels]
+    assert right.argmin() == 7 and np.delete(right, 7).min() > 0.5
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network["backbone"].state_dict().items())
+    assert np.array_equal(look_a_third_time(labelled, **{**network, "store": store}), found)
+
+
+def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: Labelled, tiny: dict[str, Any]) -> None:
+    labels = labelled.labels.copy()
+    labels[:2] = 2
+    units = ["together" if i < 2 else unit for i, unit in enumerate(labelled.units)]
+    doubts, network = np.full((60, 3), 1 / 3), asked(tiny)
+    found = look_a_third_time(Labelled(labelled.entries, labels, units, doubts), **network)
+    assert found is doubts
+    assert "some class is too small" in network["screen"].warned[0]
+
+
+def test_the_check_takes_it_where_it_is_asked_for(
+    tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photos = make_photos(tmp_path / "photos", {"ash": 60, "box": 60}, size=40)
+    shutil.move(photos / "ash" / "photo 003.png", photos / "box" / "moved.png")
+    taken = []
+
+    def look(found: Labelled, backbone: Any, **more: Any) -> Any:
+        taken.append((len(found.entries), backbone.spec.preprocessing.height))
+        return look_a_third_time(found, backbone, **more)
+
+    monkeypatch.setattr("regraft.recipes.check.look_a_third_time", look)
+    own = {"backbone": tiny["backbone"], "weights": tiny.get("weights")}
+    for thorough in (False, True):
+        options = CheckOptions(photos, thorough=thorough, **own)
+        findings = check_photos(options, Screen(), MemoryStore())["findings"]
+        (wrong,) = [f for f in findings if f["kind"] == "wrong label"]
+        assert wrong["photos"] == ["box/moved.png"]
+    assert taken == [(120, 96)]  # photos of 40 pixels, a network of 160
