@@ -93,3 +93,7 @@ def test_the_check_takes_it_where_it_is_asked_for(
         (wrong,) = [f for f in findings if f["kind"] == "wrong label"]
         assert wrong["photos"] == ["box/moved.png"]
     assert taken == [(120, 96)]  # photos of 40 pixels, a network of 160
+    few = make_photos(tmp_path / "few", {"ash": 10, "box": 10}, size=40)
+    screen = Screen()
+    check_photos(CheckOptions(few, thorough=True, **own), screen, MemoryStore())
+    assert len(taken) == 1 and any("too few photos" in text for text in screen.warned)

@@ -153,7 +153,9 @@ def _look(
     copies = find_copies(entries, found.values, glances, store=store, workers=workers)
     photos = Photos(manifest, frozenset(e.given for e in entries if e.given is not None), copies.groups)
     doubt, accuracy = _doubt(photos, found.values, screen)
-    if doubt is not None and options.thorough and len(entries) >= ENOUGH:
+    if options.thorough and (doubt is None or len(entries) < ENOUGH):
+        screen.warn("no third look at labels: there are too few photos to fine-tune on")
+    elif options.thorough and doubt is not None:
         side = median_low(min(glance.width, glance.height) for glance in glances)
         size = size_for(side, backbone.spec.preprocessing) if options.size is None else None
         if size is not None:
