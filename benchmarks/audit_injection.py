@@ -17,7 +17,6 @@ import importlib.util
 import json
 import random
 import shutil
-import statistics
 import tempfile
 import time
 from collections.abc import Iterable
@@ -190,9 +189,12 @@ class Bench:
         together = [groups.get(entry.content, entry.content) for entry in self.entries]
         rows = []
         for seed in seeds:
-            rows += [*self._injection(seed, together, peers, thorough)]
+            found = [*self._injection(seed, together, peers, thorough)]
             if thorough:
-                print(json.dumps({"seed": seed, **{row["wrong_labels"]: row["precision"] for row in rows}}), flush=True)
+                print(
+                    json.dumps({"seed": seed, **{row["wrong_labels"]: row["precision"] for row in found}}), flush=True
+                )
+            rows += found
         for name in dict.fromkeys(row["wrong_labels"] for row in rows):
             of = [row for row in rows if row["wrong_labels"] == name]
             spread = {key: _spread([row[key] for row in of]) for key in list(of[0])[2:]}
@@ -240,8 +242,7 @@ class Bench:
     @functools.cached_property
     def _small(self) -> Backbone:
         """The network at the size that `regraft check --thorough` takes."""
-        side = statistics.median_low(min(glance.width, glance.height) for glance in self.glances)
-        return build_backbone(size=size_for(side, self._preprocessing))
+        return build_backbone(size=size_for(self.glances.median_side, self._preprocessing))
 
     @functools.cached_property
     def _unique_entries(self) -> list[Any]:

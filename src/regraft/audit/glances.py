@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median_low
 from typing import overload
 
 import numpy as np
@@ -31,6 +32,11 @@ class Glances(Sequence[Glance]):
         for position, glance in enumerate(glances):
             out.put(position, glance.pack())
         return out
+
+    @property
+    def median_side(self) -> int:
+        """Median of the photos' shorter sides in pixels."""
+        return median_low(min(glance.width, glance.height) for glance in self)
 
     def put(self, position: int, row: NDArray[np.floating]) -> None:
         """Take what `Glance.pack` gave for one photo; anything else is left."""

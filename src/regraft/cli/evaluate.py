@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
+from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.session import Session
 from regraft.screen import screen_for
 
@@ -40,11 +40,7 @@ Examples:
         "--top", type=click.IntRange(min=1), multiple=True, metavar="K",
         help="Also the rank-K accuracy: how often the right class is among the K best. Can be given again.",
     ),
-    cloup.option(
-        "--views", type=click.IntRange(min=1, max=64), metavar="N",
-        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
-        "[default: what the model says, mostly 1]",
-    ),
+    views_option(),
 )  # fmt: skip
 @cloup.option_group("Machine", device_option(), workers_option())
 @output_options(quiet="Print the figures alone.")

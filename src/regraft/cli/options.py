@@ -101,3 +101,15 @@ def network_options() -> Callable[[F], F]:
         ),
     )
     return decorator
+
+
+def views_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--views`` to what predicts."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--views",
+        type=click.IntRange(min=1, max=64),
+        metavar="N",
+        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
+        "[default: what the model says, mostly 1]",
+    )
+    return decorator

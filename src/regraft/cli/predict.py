@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
+from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.rows import CommaSeparated, JsonLines, Rows, Table, as_json
 from regraft.cli.session import Session
 from regraft.errors import PhotosError
@@ -45,13 +45,7 @@ Examples:
     cloup.option(
         "--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Name the K best classes."
     ),
-    cloup.option(
-        "--views",
-        type=click.IntRange(min=1, max=64),
-        metavar="N",
-        help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
-        "[default: what the model says, mostly 1]",
-    ),
+    views_option(),
     cloup.option(
         "--copy-to",
         type=PATH,

@@ -60,7 +60,12 @@ def look_again(
     data = Data.of(X, labels, classes, groups, keys, None, SEED)
     data.weight *= trust(probe.oof, labels)[data.order]
     second = data.held_out(data.search(False, grid=(probe.C,)))
-    both = np.sqrt((probe.oof + np.finfo(float).tiny) * (second + np.finfo(float).tiny))
+    return mean_of_looks(probe.oof, second)
+
+
+def mean_of_looks(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the geometric mean of two looks, shape (n, k) like both of them, rows summing to 1."""
+    both = np.sqrt((first + np.finfo(float).tiny) * (second + np.finfo(float).tiny))
     return np.asarray(both / both.sum(axis=1, keepdims=True), dtype=np.float64)
 
 

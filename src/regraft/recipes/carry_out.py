@@ -31,14 +31,14 @@ RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
 }
 
 
-def carry_out(config: TrainConfig, screen: Screen, early: Early, started: float | None = None) -> Run:
+def carry_out(config: TrainConfig, screen: Screen, early: Early, started: float) -> Run:
     """Train as the resolved ``config`` says; see `regraft.recipes.train.train_config`.
 
     Args:
         config: what to do.
         screen: where progress is said.
         early: the photos.
-        started: when the process began (seconds since 1970); None for now.
+        started: when the process began (seconds since 1970).
     """
     job = start(config, screen, early, started)
     if isinstance(job, Run):

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median_low
 from typing import Any
 
 import numpy as np
@@ -156,8 +155,7 @@ def _look(
     if options.thorough and (doubt is None or len(entries) < ENOUGH):
         screen.warn("no third look at labels: there are too few photos to fine-tune on")
     elif options.thorough and doubt is not None:
-        side = median_low(min(glance.width, glance.height) for glance in glances)
-        size = size_for(side, backbone.spec.preprocessing) if options.size is None else None
+        size = size_for(glances.median_side, backbone.spec.preprocessing) if options.size is None else None
         if size is not None:
             backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
         labelled = Labelled(entries, photos.labels(entries), photos.units(entries), doubt)

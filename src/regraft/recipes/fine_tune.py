@@ -19,6 +19,7 @@ from typing import Any, Literal
 import torch
 
 from regraft.data.manifest import Entry
+from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
 from regraft.probe.probe import Probe
@@ -132,6 +133,11 @@ class Tuned:
     said: dict[str, Any]
 
 
+def upper_half(backbone: Backbone) -> int:
+    """Return how many blocks the upper half of a network has."""
+    return max(1, round(UPPER_SHARE * len(backbone.blocks)))
+
+
 def upper_plan(job: Job, photos: int, blocks: int) -> Plan:
     """Return the plan that trains so many upper blocks on ``photos`` from the cut point."""
     plan = replace(plan_of(job), batch_size=job.config.batch_size or BATCH_SIZE)
@@ -202,8 +208,9 @@ def tune(
     began = trained_weights(classifier)
     lr = plan.rate(len(train))
     torch.manual_seed(job.config.seed)
-    wanted = {"batch_size": plan.batch_size, "views": plan.shown}
-    with feed(job, classifier, train, choose, **wanted, reserve=reserve + training) as feeds:
+    with feed(
+        job, classifier, train, choose, batch_size=plan.batch_size, views=plan.shown, reserve=reserve + training
+    ) as feeds:
         trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
         with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
             recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
@@ -261,10 +268,10 @@ def trainer_of(
         lr: learning rate of the head and the topmost block.
         photos: photos in an epoch.
     """
-    groups = classifier.parameter_groups(lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
+    optimizer = optimizer_of(classifier, lr)
     trainer = Trainer(
         classifier,
-        optimizer=torch.optim.AdamW(groups, lr=lr),
+        optimizer=optimizer,
         loss=torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
         metrics=["accuracy"],
         precision=training_precision(job, classifier, plan.batch_size, photos * plan.epochs),
@@ -272,7 +279,12 @@ def trainer_of(
         fixed=pretrained_names(classifier),
         screen=job.screen,
     )
-    return trainer, {str(group["name"]): float(group["lr"]) for group in groups}
+    return trainer, {str(group["name"]): float(group["lr"]) for group in optimizer.param_groups}
+
+
+def optimizer_of(classifier: Classifier, lr: float) -> torch.optim.AdamW:
+    """Return what updates a classifier: ``lr`` for the head and the topmost block, and less from block to block."""
+    return torch.optim.AdamW(classifier.parameter_groups(lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY), lr=lr)
 
 
 def pretrained_names(classifier: Classifier) -> list[str]:

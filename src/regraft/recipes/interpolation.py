@@ -43,7 +43,7 @@ def settle_between(
     start: Mapping[str, Tensor],
     choose: Sequence[Entry],
     plain: Callable[[Sequence[Entry]], Batches],
-    shares: Sequence[float] = SHARES,
+    shares: Sequence[float],
 ) -> float:
     """Move ``classifier`` to the best point between ``start`` and where it is; return the share of the way.
 

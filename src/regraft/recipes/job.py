@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.audit.looks import Looks
 from regraft.data.manifest import Entry, check_usable
 from regraft.data.numbered_views import load_numbered, view_name
 from regraft.data.threads import decoding_threads
@@ -219,15 +220,12 @@ class Job:
         self._table, self._rows = values, {entry.content: row for row, entry in enumerate(entries)}
 
 
-def first_pass(
-    job: Job, load: Callable[[Entry], NDArray[np.uint8]] | None = None, ahead: Callable[[], int] = lambda: 0
-) -> None:
+def first_pass(job: Job, looks: Looks) -> None:
     """Decode every photo once and keep its features; put aside what cannot be decoded, and divide the rest again.
 
     Args:
         job: the training.
-        load: gives the pixels of a photo; those that are evaluated if None.
-        ahead: says how many of them were decoded before anyone waited for them.
+        looks: decodes the photos, some of them before anyone waits for them.
 
     Raises:
         PhotosError: too little is left.
@@ -236,9 +234,9 @@ def first_pass(
     engine, p = job.engine, job.backbone.spec.preprocessing
     begun = time.monotonic()
     with job.screen.progress("features", len(entries)) as bar:
-        found = extract(entries, job.backbone, engine, job.store, load=load, workers=job.workers, bar=bar)
+        found = extract(entries, job.backbone, engine, job.store, load=looks.load, workers=job.workers, bar=bar)
     spent = time.monotonic() - begun
-    unhidden = spent / (1 - DECODING * min(1.0, ahead() / max(1, found.computed)))
+    unhidden = spent / (1 - DECODING * min(1.0, looks.taken_ahead / max(1, found.computed)))
     if found.computed >= _TELLING:
         keep_pass(job.backbone.spec.name, str(job.device), Pass(unhidden / found.computed, p.height * p.width))
     job.hold([entries[row] for row in found.rows], found.values)

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from regraft.features.costs import Pass, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, UPPER_SHARE, Plan, plan_of, upper_plan
-from regraft.recipes.interpolation import SHARES
+from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, Plan, plan_of, upper_half, upper_plan
 from regraft.recipes.job import Job
 from regraft.recipes.photos import SMALL, Parts
 from regraft.recipes.precision import measured_step_seconds
@@ -108,7 +107,7 @@ def _room(job: Job, first: Rung, then: Rung, parts: Parts) -> bool:
 def _upper(job: Job, parts: Parts) -> Plan:
     """Return the plan of the upper half of the blocks, or of the upper few where the budget would cut its epochs."""
     photos = len(parts.train)
-    half = upper_plan(job, photos, max(1, round(UPPER_SHARE * len(job.backbone.blocks))))
+    half = upper_plan(job, photos, upper_half(job.backbone))
 
     def in_time() -> bool:
         fits = fitted(job, Rung(half.title, None, half), parts) if _cuttable(job, half) else None
@@ -163,7 +162,7 @@ def _set_up(job: Job) -> float:
 
 def _epochs_seconds(plan: Plan, parts: Parts, step: float) -> float:
     forward = step / 3 * len(parts.choose)  # validation goes forward only
-    return plan.epochs * (step * len(parts.train) + forward) + len(SHARES) * forward
+    return plan.epochs * (step * len(parts.train) + forward) + len(plan.shares) * forward
 
 
 def after_seconds(job: Job, parts: Parts) -> float:

@@ -27,22 +27,19 @@ A_LITTLE = 8 << 20
 """Bytes of what is small: tables, logs, figures."""
 
 
-def start(
-    config: TrainConfig, screen: Screen, early: Early, started: float | None = None, name: str | None = None
-) -> Job | Run:
+def start(config: TrainConfig, screen: Screen, early: Early, started: float, name: str | None = None) -> Job | Run:
     """Make everything ready for a recipe: network and run folder, which is locked until `Job.close`.
 
     Args:
         config: what to do.
         screen: where progress is said.
         early: the photos.
-        started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
+        started: when the process began (seconds since 1970), which is when the budget begins to run.
         name: what the run folder is named after, where it is not the recipe; such a run is never gone on with.
 
     Returns:
         The job; or the run, where the same one has come to its end in ``config.out`` already.
     """
-    started = time.time() if started is None else started
     device = pick_device(config.device)
     photos = early.photos
     if config.recipe in ("feature-extraction", "fine-tune"):
@@ -79,7 +76,7 @@ def start(
 def look(job: Job, early: Early) -> None:
     """Compute the features of every photo, and divide the photos so that none are parted that belong together."""
     looks = early.looks(job.backbone.spec.preprocessing)
-    first_pass(job, looks.load, lambda: looks.taken_ahead)
+    first_pass(job, looks)
     say_sides(job.photos, keep_together(job, looks), job.config.recipe, job.screen)
     looks.close()
 

@@ -23,11 +23,11 @@ from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.probe.doubt import trust
+from regraft.probe.doubt import mean_of_looks, trust
 from regraft.probe.folds import make_folds
 from regraft.probe.probe import fit_probe
 from regraft.probe.problems import softmax
-from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, LAYER_DECAY, UPPER_SHARE, WARM_UP, WEIGHT_DECAY, Plan
+from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, WARM_UP, Plan, optimizer_of, upper_half
 from regraft.recipes.precision import CLEAR_GAIN, Precision, bf16_gain
 from regraft.screen import Screen
 from regraft.training import Trainer
@@ -36,14 +36,11 @@ FOLDS, EPOCHS, VIEWS = 5, 4, 4
 SEED = 2
 """Deals other folds than the first two looks, so that the mean is over other neighbours too."""
 
-PLAIN, MIRRORED = 0, 1
-CROPS = range(FIRST_CROP, FIRST_CROP + VIEWS)
+LOOKED_AT = range(FIRST_CROP)
+"""Views that a label is doubted by: the plain photo and its mirror image. Training sees the crops after them."""
 
 CHUNK = 64
 """Photos that are looked at at once."""
-
-SHARE = 0.5
-"""What the third look weighs in the geometric mean with the first two."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +82,7 @@ def look_a_third_time(
         screen: where progress is said.
     """
     entries, labels, doubts = photos.entries, photos.labels, photos.doubts
-    plan = Plan(max(1, round(UPPER_SHARE * len(backbone.blocks))), EPOCHS, None, BATCH_SIZE, VIEWS)
+    plan = Plan(upper_half(backbone), EPOCHS, None, BATCH_SIZE, VIEWS)
     keys = [entry.content for entry in entries]
     folds = make_folds(labels, keys, photos.units, number=FOLDS, seed=SEED)
     missing = [k for k in range(folds.number) if len(np.unique(labels[folds.of != k])) < doubts.shape[1]]
@@ -104,9 +101,7 @@ def look_a_third_time(
             train = np.flatnonzero(folds.of != fold)
             found[held] = tuned.without(held, train, partial(bar.advance, len(train)))
             bar.advance(EPOCHS * len(held))
-    tiny = np.finfo(float).tiny
-    both = (found + tiny) ** SHARE * (doubts + tiny) ** (1 - SHARE)
-    return np.asarray(both / both.sum(axis=1, keepdims=True), dtype=np.float64)
+    return mean_of_looks(found, doubts)
 
 
 class _Tuned:
@@ -129,11 +124,11 @@ class _Tuned:
         entries, lower = photos.entries, backbone.lower(self._at)
         title = choose_engine(lower, entries, store, device=device, workers=workers).title
         self._activations = Activations(lower, engine_called(title, lower, device), store, workers=workers)
-        views = [PLAIN, MIRRORED, *CROPS]
+        views = range(FIRST_CROP + plan.views)
         with screen.progress("activations", len(views) * len(entries)) as bar:
             self._activations.fill(entries, views, bar)
         self._weight = trust(photos.doubts, photos.labels).astype(np.float32)
-        self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), PLAIN, features=True)
+        self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
 
     def without(
         self, held: NDArray[np.int64], train: NDArray[np.int64], epoch_done: Callable[[], None]
@@ -143,13 +138,12 @@ class _Tuned:
         photos, plan = self._photos, self._plan
         classifier = self._start(train)
         lr = plan.rate(len(train))
-        groups = classifier.parameter_groups(lr, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
         batches = ActivationBatches(
             self._activations,
             [photos.entries[i] for i in train],
             photos.labels[train],
             weight=self._weight[train],
-            views=VIEWS,
+            views=plan.views,
             first=FIRST_CROP,
             seed=SEED,
             batch_size=plan.batch_size,
@@ -158,7 +152,7 @@ class _Tuned:
         with classifier.backbone.entered_at(classifier.backbone.halves(self._at)):
             trainer = Trainer(
                 classifier,
-                optimizer=torch.optim.AdamW(groups, lr=lr),
+                optimizer=optimizer_of(classifier, lr),
                 loss=torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
                 precision=self._precision(classifier),
                 device=self._device,
@@ -169,7 +163,7 @@ class _Tuned:
                 verbose=0,
                 callbacks=[WarmupCosine(warmup=WARM_UP), LambdaCallback(on_epoch_end=lambda *_: epoch_done())],
             )
-        found = [self._run(classifier.eval(), held, view, features=False) for view in (PLAIN, MIRRORED)]
+        found = [self._run(classifier.eval(), held, view, features=False) for view in LOOKED_AT]
         return np.asarray(np.mean([softmax(logits.astype(np.float64)) for logits in found], axis=0))
 
     def _precision(self, classifier: Classifier) -> Precision:

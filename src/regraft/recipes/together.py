@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import median_low
 
 from regraft.audit.checks import leaks, two_labels
 from regraft.audit.copies import find_copies
@@ -31,7 +30,7 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
     give_back_memory()  # what the first pass needed
     entries = job.photos.usable
     glances = all_of(looks, entries, job.workers)
-    job.photo_side = median_low(min(glance.width, glance.height) for glance in glances)
+    job.photo_side = glances.median_side
     if job.config.group_by is not None:
         take_groups(user_groups(job.config.group_by, entries, glances, job.config.labels), entries)
     features = job.features(entries)
