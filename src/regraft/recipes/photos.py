@@ -25,6 +25,11 @@ from regraft.screen import Screen
 SMALL = 1000
 """Below this many photos without a given split, the linear recipes lose none of them to a test set."""
 
+HELD_BACK = ((SMALL, 0.2), (2 * SMALL, 0.1), (10 * SMALL, 0.05), (float("inf"), 0.02))
+"""Below so many photos to train on, such a share of them is held back to choose by: 100 to 500 of them tell an epoch
+from another, and what more would add to that, training on them adds to the classifier. A few steps, lest every photo
+that is added move others from one part to the other."""
+
 SIDES: tuple[Side, ...] = get_args(Side)
 
 
@@ -237,8 +242,8 @@ def gradient_parts(photos: Photos, config: TrainConfig) -> Parts:
 
 
 def carve_out(train: Sequence[Entry], config: TrainConfig, alike: Mapping[str, str]) -> tuple[list[Entry], list[Entry]]:
-    """Set a validation part of ``train`` apart by content: a fifth of a small one, a tenth from 1,000 photos up."""
-    fraction = 0.2 if len(train) < SMALL else 0.1
+    """Set a validation part of ``train`` apart by content: a fifth of a few photos, less of many (`HELD_BACK`)."""
+    fraction = next(share for below, share in HELD_BACK if len(train) < below)
     contents = carve(train, seed=config.split_seed, fraction=fraction, groups=alike)
     inner = [entry for entry in train if entry.content not in contents]
     return inner, [entry for entry in train if entry.content in contents]
