@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from _near_copies import KINDS, write_near_copy
 
 from regraft.audit.checks.labels import ranked
@@ -35,6 +34,7 @@ from regraft.data.source import find_photos
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
+from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.probe.doubt import look_again
@@ -191,9 +191,8 @@ class Bench:
         for seed in seeds:
             found = [*self._injection(seed, together, peers, thorough)]
             if thorough:
-                print(
-                    json.dumps({"seed": seed, **{row["wrong_labels"]: row["precision"] for row in found}}), flush=True
-                )
+                both = {row["wrong_labels"]: [row["precision"], row["recall_at_twice"]] for row in found}
+                print(json.dumps({"seed": seed, "precision and recall": both}), flush=True)
             rows += found
         for name in dict.fromkeys(row["wrong_labels"] for row in rows):
             of = [row for row in rows if row["wrong_labels"] == name]
@@ -222,7 +221,7 @@ class Bench:
                 Labelled(self.entries, noisy, groups, twice),
                 self._small,
                 store=self._store,
-                device=torch.device("cpu"),
+                device=pick_device(),
                 workers=None,
                 screen=QuietScreen(),
             )

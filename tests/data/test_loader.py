@@ -246,7 +246,7 @@ def test_earlier_batches_are_not_decoded(photos: list[Entry], monkeypatch: pytes
         asked.append(e.name)
         return np.zeros((16, 16, 3), np.uint8)
 
-    monkeypatch.setattr("regraft.data.loader.load_plain", load)
+    monkeypatch.setattr("regraft.data.loading.load_plain", load)
     list(PhotoBatches(photos, [0] * 20, P, batch_size=6, workers=2).epoch(0, start=2))
     assert sorted(asked) == sorted(e.name for e in photos[12:])
 

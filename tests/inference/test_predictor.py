@@ -12,7 +12,7 @@ from PIL import Image
 
 from making import make_photos
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import load_numbered
+from regraft.data.numbered_views import numbered_loading
 from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
@@ -116,7 +116,7 @@ def test_views_are_averaged(classifier, photos, views):
     for path in paths:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         entry = Entry(str(path), path, content, "", None, None, "ok", "", None)
-        pixels = np.stack([load_numbered(entry, p, view) for view in range(views)])
+        pixels = np.stack([numbered_loading(p, view)(entry) for view in range(views)])
         features = np.concatenate([plain._engine.run(pixels[i : i + 1]) for i in range(views)])
         expected.append(plain._probabilities(features).mean(axis=0))
     for path, prediction, values in zip(paths, several.predict(paths), expected, strict=True):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from regraft.audit.glances import Glances
 from regraft.data.decode import DECODER
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.processes import shared_processes
 from regraft.data.read_ahead import ReadAhead
 from regraft.data.threads import default_workers, in_order
 from regraft.errors import DecodeError
@@ -21,6 +24,35 @@ from regraft.features.store import FeatureKey, FeatureStore, feature_key
 
 _AT_ONCE = 512
 _AHEAD = 96 << 20  # bytes of photos that are decoded ahead
+
+
+@dataclass(frozen=True)
+class Looking:
+    """A photo's packed glance and the pixels that the network sees, in one row of bytes; a `regraft.data.loading.Work`.
+
+    Attributes:
+        preprocessing: what the network sees.
+    """
+
+    preprocessing: Preprocessing
+
+    def __call__(self, entry: Entry) -> NDArray[np.uint8]:
+        """Return the row of a photo, uint8.
+
+        Raises:
+            DecodeError: it cannot be decoded.
+        """
+        pixels, glance = look(entry, self.preprocessing)
+        return np.concatenate([glance.pack().view(np.uint8), pixels.ravel()])
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields, ready for JSON."""
+        return self.preprocessing.as_dict()
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Looking:
+        """Return what `as_dict` gave."""
+        return cls(Preprocessing.from_dict(fields))
 
 
 class Looks:
@@ -37,6 +69,7 @@ class Looks:
 
     def __init__(self, preprocessing: Preprocessing, store: FeatureStore) -> None:
         self.preprocessing, self._store = preprocessing, store
+        self._looking = Looking(preprocessing)
         self._new: dict[FeatureKey, NDArray[np.float32]] = {}
         self._lock = Lock()
         self._ahead: ReadAhead | None = None
@@ -52,7 +85,8 @@ class Looks:
         """
         row = None if self._ahead is None else self._ahead.take(entry)
         if row is None:
-            row = self._look(entry)
+            others = shared_processes()
+            row = self._looking(entry) if others is None else others.do(self._looking, entry)
         else:
             self.taken_ahead += 1
         self._add(entry, row[: 4 * PACKED].view(np.float32).copy())
@@ -63,18 +97,13 @@ class Looks:
         """Begin to do for ``entries`` what `load` does; see `regraft.data.read_ahead`."""
         width = 4 * PACKED + 3 * self.preprocessing.height * self.preprocessing.width
         with contextlib.suppress(OSError):  # without it, it only takes longer
-            self._ahead = ReadAhead(entries[: _AHEAD // width], self._look, width, workers=workers)
+            self._ahead = ReadAhead(entries[: _AHEAD // width], self._looking, width, workers=workers)
 
     def close(self) -> None:
         """Let go of what was read ahead."""
         if self._ahead is not None:
             self._ahead.close()
             self._ahead = None
-
-    def _look(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return the packed glance and the pixels in one row of bytes."""
-        pixels, glance = look(entry, self.preprocessing)
-        return np.concatenate([glance.pack().view(np.uint8), pixels.ravel()])
 
     def unknown(self, entries: Sequence[Entry]) -> list[Entry]:
         """Return those of ``entries`` that no glance was kept of."""

@@ -34,6 +34,7 @@ Size: TypeAlias = tuple[int, int]
 AtLeast: TypeAlias = Size | Callable[[Size], Size] | None
 
 _LARGE_ONES = threading.Lock()
+_LEAVE_LARGE: list[bool] = []
 _EIGHT_BITS = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "La", "RGBa"})
 
 _READERS = {
@@ -73,8 +74,11 @@ def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image
     if kind is None:
         raise DecodeError(f"not a photo: {what_else(data[:HEAD])}")
     image = _open(data, kind)
+    large = image.width * image.height > LARGE
+    if large and _LEAVE_LARGE:
+        raise LargePhoto
     try:
-        with _LARGE_ONES if image.width * image.height > LARGE else contextlib.nullcontext():
+        with _LARGE_ONES if large else contextlib.nullcontext():
             return _decoded(image, data, kind, at_least)
     except DecodeError:
         raise
@@ -82,6 +86,15 @@ def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image
         raise DecodeError(f"needs more memory than there is ({_megapixels(image.size)})") from None
     except Exception as error:
         raise DecodeError(_damage(error, data, kind)) from error
+
+
+class LargePhoto(Exception):  # noqa: N818  (it is nobody's mistake)
+    """A photo that is `LARGE`, in a process that leaves such to others."""
+
+
+def leave_large() -> None:
+    """Raise `LargePhoto` for `LARGE` photos from now on: several processes can take no turns at them, threads can."""
+    _LEAVE_LARGE.append(True)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.data.loader import PhotoBatches, decode_in_order, load_plain, load_view
+from regraft.data.loading import Loading
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.preprocessing import Preprocessing, normalise
@@ -162,7 +163,7 @@ class ImageFolder(PhotoSet):
 def put_undecodable_aside(manifest: Manifest, p: Preprocessing, *, workers: int) -> None:
     """Decode every usable photo once and put those aside that cannot be."""
     entries = manifest.usable
-    for batch in decode_in_order(entries, lambda entry: load_plain(entry, p), batch_size=32, workers=workers):
+    for batch in decode_in_order(entries, Loading(p), batch_size=32, workers=workers):
         for position, why in batch.failed:
             manifest.set_aside(entries[position], why)
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.data.decode import read_photo
-from regraft.data.files import read_regular, why_unreadable
+from regraft.data.files import why_unreadable
+from regraft.data.loading import Loading, bytes_of, load_plain, load_view
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import Preprocessing, normalise, plain
+from regraft.data.preprocessing import Preprocessing, normalise
+from regraft.data.processes import shared_processes
 from regraft.data.threads import decoding_threads, default_workers, in_order
-from regraft.data.views import Augmentation, augmented, view_at_least
+from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
-from regraft.randomness import Part, permutation
+from regraft.randomness import permutation
 
 if TYPE_CHECKING:
     import torch
@@ -40,40 +40,6 @@ class Decoded:
     failed: list[tuple[int, str]] = field(default_factory=list)
 
 
-def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
-    """Return the pixels of a photo as the network evaluates them, shape (H, W, 3), uint8.
-
-    Raises:
-        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
-    """
-    return plain(read_photo(bytes_of(entry), at_least=p.at_least), p)
-
-
-def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
-    """Return one view of a photo for training, shape (H, W, 3), uint8.
-
-    Raises:
-        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
-    """
-    image = read_photo(bytes_of(entry), at_least=lambda size: view_at_least(size, p, a, *key))
-    return augmented(image, p, a, *key)
-
-
-def bytes_of(entry: Entry) -> bytes:
-    """Read a photo's file, and make sure that it still is what its content hash says.
-
-    Raises:
-        DecodeError: it cannot be read, or is no longer the file that was scanned.
-    """
-    try:
-        data = read_regular(entry.path)
-    except OSError as error:
-        raise DecodeError(why_unreadable(error, entry.path)) from error
-    if entry.content and hashlib.sha256(data).hexdigest() != entry.content:
-        raise DecodeError("changed since it was scanned")
-    return data
-
-
 def decode_in_order(
     entries: Sequence[Entry],
     load: Callable[[Entry], NDArray[np.uint8]],
@@ -86,7 +52,8 @@ def decode_in_order(
 
     Args:
         entries: photos to decode.
-        load: gives the pixels of one, shape (H, W, 3); called in the threads.
+        load: gives the pixels of one, shape (H, W, 3); called in the threads, or where it is a `Loading` and there are
+            processes that decode (`regraft.data.processes`), in those.
         batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
         workers: threads; None for as many as get along (`regraft.data.threads.decoding_threads`), 0 for none.
         order: positions in ``entries`` to visit, in this order; None for all.
@@ -95,13 +62,14 @@ def decode_in_order(
         `Decoded`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
         ``failed``; any other exception of ``load`` is raised.
     """
+    others = shared_processes()
     workers = decoding_threads([entry.path for entry in entries]) if workers is None else workers
     positions = range(len(entries)) if order is None else [int(i) for i in order]
 
     def work(position: int) -> NDArray[np.uint8] | str:
         entry = entries[position]
         try:
-            return load(entry)
+            return others.do(load, entry) if others is not None and isinstance(load, Loading) else load(entry)
         except DecodeError as error:
             return str(error)
         except OSError as error:
@@ -193,11 +161,7 @@ class PhotoBatches:
         """
         import torch
 
-        def load(entry: Entry) -> NDArray[np.uint8]:
-            if self.augmentation is None:
-                return load_plain(entry, self.preprocessing)
-            return load_view(entry, self.preprocessing, self.augmentation, self.seed, epoch, entry.content)
-
+        load = Loading(self.preprocessing, self.augmentation, (self.seed, epoch))
         order = self.order(epoch)[start * self.batch_size :]
         for batch in decode_in_order(
             self.entries, load, batch_size=self.batch_size, workers=self.workers, order=order.tolist()

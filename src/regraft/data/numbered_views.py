@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.data.loader import load_plain, load_view
-from regraft.data.manifest import Entry
+from regraft.data.loading import Loading
 from regraft.data.preprocessing import Preprocessing, plain
 from regraft.data.views import Augmentation, augmented
 
@@ -40,15 +39,11 @@ def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArr
     return augmented(image, p, _AUGMENTATION, "view", number, content)
 
 
-def load_numbered(entry: Entry, p: Preprocessing, number: int) -> NDArray[np.uint8]:
-    """Return the pixels of view ``number`` of a photo, shape (H, W, 3), uint8.
-
-    Raises:
-        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
-    """
+def numbered_loading(p: Preprocessing, number: int) -> Loading:
+    """Return what loads view ``number`` of a photo."""
     if number < FIRST_CROP:
-        return _mirrored(load_plain(entry, p), number)
-    return load_view(entry, p, _AUGMENTATION, "view", number, entry.content)
+        return Loading(p, mirrored=bool(number))
+    return Loading(p, _AUGMENTATION, ("view", number))
 
 
 def _mirrored(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 _SAMPLE = 32
-_FEW, _ROOM = 4, 64 << 10
+FEW, _ROOM = 4, 64 << 10
 """Threads that get along on photos of so many bytes, and for each as many again one more."""
 
 
@@ -33,11 +33,11 @@ def decoding_threads(photos: Sequence[Path]) -> int:
     2,147; augmented ones, 462 and 842.
     """
     most = default_workers()
-    if most <= _FEW:
+    if most <= FEW:
         return most
     sizes = [size for path in photos[:: max(1, len(photos) // _SAMPLE)][:_SAMPLE] if (size := _bytes(path))]
     typical = statistics.median(sizes) if sizes else 0
-    return min(most, _FEW + int(_FEW * max(0.0, typical / _ROOM - 1)))
+    return min(most, FEW + int(FEW * max(0.0, typical / _ROOM - 1)))
 
 
 def _bytes(path: Path) -> int:

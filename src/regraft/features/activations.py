@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import load_numbered, view_name
+from regraft.data.numbered_views import numbered_loading, view_name
 from regraft.data.threads import in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
@@ -96,7 +96,7 @@ class Activations:
         """Yield the activations of one view of the photos, in order, and keep them."""
         p, engine = self._lower.spec.preprocessing, self._engine
         batches = decode_in_order(
-            entries, lambda entry: load_numbered(entry, p, view), batch_size=engine.batch_size, workers=self._workers
+            entries, numbered_loading(p, view), batch_size=engine.batch_size, workers=self._workers
         )
         shelf = Shelf(self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}")
         try:

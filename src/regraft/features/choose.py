@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.loader import decode_in_order, load_plain
+from regraft.data.loader import decode_in_order
+from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, did_you_mean
 from regraft.features.costs import certify_seconds, photos_per_second, setup_seconds
@@ -197,7 +198,7 @@ def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | Non
     """Return the pixels of up to `PHOTOS` photos that can be decoded, chosen by their content: (n, H, W, 3), uint8."""
     p = backbone.spec.preprocessing
     some = sorted(entries, key=lambda entry: entry.content)[:PHOTOS]
-    batches = decode_in_order(some, lambda entry: load_plain(entry, p), batch_size=PHOTOS, workers=workers)
+    batches = decode_in_order(some, Loading(p), batch_size=PHOTOS, workers=workers)
     return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
 
 

@@ -10,7 +10,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.loader import Decoded, decode_in_order, load_plain
+from regraft.data.loader import Decoded, decode_in_order
+from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
 from regraft.data.numbered_views import PLAIN
 from regraft.data.threads import in_order
@@ -76,7 +77,7 @@ def extract(
         for positions in pass_.rounds():
             batches = decode_in_order(
                 entries,
-                load or (lambda entry: load_plain(entry, p)),
+                load or Loading(p),
                 batch_size=engine.batch_size,
                 workers=workers,
                 order=positions,

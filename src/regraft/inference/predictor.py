@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from regraft.data.files import read_regular
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import load_numbered, numbered, view_name
+from regraft.data.numbered_views import numbered, numbered_loading, view_name
 from regraft.errors import ConfigError, ModelFileError
 from regraft.features.choose import REFERENCE, certified_engine
 from regraft.features.extract import Features, extract
@@ -176,7 +176,7 @@ class Predictor:
             backbone,
             self._engine,
             store,
-            load=lambda entry: load_numbered(entry, p, view),
+            load=numbered_loading(p, view),
             view=view_name(view),
             workers=self.workers,
             bar=bar,

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from regraft.audit.looks import Looks
 from regraft.data.manifest import Entry, check_usable
-from regraft.data.numbered_views import load_numbered, view_name
+from regraft.data.numbered_views import numbered_loading, view_name
+from regraft.data.processes import end_processes, shared_processes
 from regraft.data.threads import decoding_threads
 from regraft.disk.atomic import write_json
 from regraft.disk.table import take
@@ -87,7 +88,9 @@ class Job:
     @cached_property
     def workers(self) -> int:
         """Threads that decode photos."""
-        own = self.config.workers
+        own, others = self.config.workers, shared_processes()
+        if own is None and others is not None:
+            return others.number
         return decoding_threads([entry.path for entry in self.photos.usable]) if own is None else own
 
     def choose(self, what: str, why: str, make: Callable[[], T]) -> T:
@@ -103,7 +106,8 @@ class Job:
         return value
 
     def close(self) -> None:
-        """Let other processes into the run folder."""
+        """Let other processes into the run folder, and end those that decode."""
+        end_processes()
         if self.lock is not None:
             self.lock.release()
             self.lock = None
@@ -184,7 +188,7 @@ class Job:
                 self.backbone,
                 self.engine,
                 self.store,
-                load=lambda entry: load_numbered(entry, p, view),
+                load=numbered_loading(p, view),
                 view=view_name(view),
                 workers=self.workers,
                 bar=bar,

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from regraft.callbacks import Callback, TensorBoard
 from regraft.callbacks.projector import Projector
-from regraft.data.loader import decode_in_order, load_plain
+from regraft.data.loader import decode_in_order
+from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
 from regraft.disk.atomic import write_text
 from regraft.recipes.drawing import captioned, confusion_picture, sprite_sheet
@@ -95,9 +96,7 @@ class ValidationPictures(Callback):
     def _load(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
         preprocessing = self._job.backbone.spec.preprocessing
         entries = [self._choose[i] for i in positions]
-        batches = decode_in_order(
-            entries, lambda entry: load_plain(entry, preprocessing), batch_size=32, workers=self._job.workers
-        )
+        batches = decode_in_order(entries, Loading(preprocessing), batch_size=32, workers=self._job.workers)
         loaded = {int(i): pixels for batch in batches for i, pixels in zip(batch.index, batch.pixels, strict=True)}
         nothing = np.full((preprocessing.height, preprocessing.width, 3), 128, dtype=np.uint8)
         return [loaded.get(i, nothing) for i in range(len(entries))]

@@ -6,6 +6,8 @@ import json
 import shutil
 import time
 
+from regraft.data.processes import begin_processes
+from regraft.data.threads import FEW, default_workers
 from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
@@ -54,6 +56,8 @@ def start(config: TrainConfig, screen: Screen, early: Early, started: float, nam
         screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
         return Run(place.folder.path, config, place.folder.read_metrics())
     backbone.to(device)
+    if device.type != "cpu" and config.workers is None and default_workers() > FEW:
+        begin_processes(default_workers())
     job = Job(
         config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=early.own_callbacks
     )

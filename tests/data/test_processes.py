@@ -1,0 +1,157 @@
+"""Other processes give the very pixels that threads give, and say what is wrong in the same words."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from data.odd_files import encoded, picture
+from regraft.audit.looks import Looking
+from regraft.data.loader import decode_in_order
+from regraft.data.loading import Loading
+from regraft.data.manifest import Entry, scan
+from regraft.data.preprocessing import Preprocessing
+from regraft.data.processes import DecodingProcesses, begin_processes, end_processes, shared_processes
+from regraft.data.source import find_photos
+from regraft.data.views import Augmentation
+from regraft.errors import DecodeError
+
+P = Preprocessing(24, 16)
+A = Augmentation()
+WORK = [Loading(P), Loading(P, mirrored=True), Loading(P, A, (3, 1)), Loading(P, A, ("view", 5)), Looking(P)]
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Entry]:
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        (tmp_path / label).mkdir()
+        for i in range(6):
+            turned = picture((40 + i, 30)).rotate(float(rng.uniform(0, 360)))
+            (tmp_path / label / f"{i} ä\udcff.jpg").write_bytes(encoded(turned, "JPEG"))
+    return scan(find_photos(tmp_path), workers=2).usable
+
+
+@pytest.fixture
+def two() -> Iterator[DecodingProcesses]:
+    processes = DecodingProcesses(2)
+    yield processes
+    processes.close()
+
+
+@pytest.mark.parametrize("work", WORK, ids=str)
+def test_work_is_told_whole(work: Loading | Looking) -> None:
+    assert type(work).from_dict(work.as_dict()) == work
+
+
+@pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking"])
+def test_pixels_are_those_of_this_process(work: Loading | Looking, photos: list[Entry], two: DecodingProcesses) -> None:
+    for entry in photos:
+        assert np.array_equal(two.do(work, entry), work(entry))
+
+
+def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: DecodingProcesses, tmp_path: Path) -> None:
+    cut, gone, changed = photos[:3]
+    cut.path.write_bytes(cut.path.read_bytes()[:-200])
+    gone.path.unlink()
+    changed.path.write_bytes(changed.path.read_bytes() + b" ")
+    cut.content = ""
+    for entry in (cut, gone, changed):
+        with pytest.raises(DecodeError) as here:
+            Loading(P)(entry)
+        with pytest.raises(DecodeError) as there:
+            two.do(Loading(P), entry)
+        assert str(there.value) == str(here.value)
+    assert np.array_equal(two.do(Loading(P), photos[4]), Loading(P)(photos[4])), "a failure breaks nothing"
+
+
+def test_large_photos_are_left_to_this_process(two: DecodingProcesses, tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    Image.new("1", (8000, 5001)).save(file)
+    entry = Entry("large.png", file, "", "")
+    assert two._all[0].ask(Loading(P), entry) is None
+    assert two._all[0]._process is not None, "and go on"
+    assert np.array_equal(two.do(Loading(P), entry), Loading(P)(entry))
+
+
+def test_a_process_that_was_killed_is_not_missed(photos: list[Entry], two: DecodingProcesses) -> None:
+    victims = [process._process for process in two._all]
+    for victim in victims:
+        assert victim is not None
+        os.kill(victim.pid, signal.SIGKILL)
+    for entry in photos:
+        assert np.array_equal(two.do(Loading(P), entry), Loading(P)(entry))
+
+
+def test_batches_come_from_the_processes_that_have_begun(photos: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    load = Loading(P, A, (0, 0))
+    expected = [load(entry) for entry in photos]
+    asked: list[str] = []
+    do = DecodingProcesses.do
+
+    def counted(self: DecodingProcesses, work: Loading, entry: Entry) -> np.ndarray:
+        asked.append(entry.name)
+        return do(self, work, entry)
+
+    monkeypatch.setattr(DecodingProcesses, "do", counted)
+    begin_processes(2)
+    try:
+        found = np.concatenate([b.pixels for b in decode_in_order(photos, load, batch_size=5)])
+    finally:
+        end_processes()
+    assert np.array_equal(found, np.stack(expected))
+    assert sorted(asked) == sorted(entry.name for entry in photos)
+    assert shared_processes() is None
+    list(decode_in_order(photos, load, batch_size=5))
+    assert len(asked) == len(photos), "threads again"
+
+
+def test_they_end_with_the_one_who_began_them_however_it_ends() -> None:
+    code = """
+        import os, signal
+        from regraft.data.processes import begin_processes, shared_processes
+        begin_processes(2)
+        print(*[process._process.pid for process in shared_processes()._all], flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    pids = [int(pid) for pid in done.stdout.split()]
+    assert len(pids) == 2
+    until = time.monotonic() + 20
+    while any(_lives(pid) for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # who is not waited for by its new parent
+
+
+def test_no_module_of_the_working_directory_is_run(
+    photos: list[Entry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit(9)", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    processes = DecodingProcesses(1)
+    try:
+        process = processes._all[0]
+        assert process.ask(Loading(P), photos[0]) is not None
+    finally:
+        processes.close()
