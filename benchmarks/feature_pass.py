@@ -125,7 +125,7 @@ def small(entries: list[Entry], kind: str) -> dict[str, object]:
     if kind == "own bf16":
         engine: Engine = EagerEngine(backbone, precision="bf16")
     else:
-        engine = engine_called(choose_engine(backbone, entries, MemoryStore()).title, backbone)
+        engine = choose_engine(backbone, entries, MemoryStore()).take(backbone)
     extract(entries, backbone, engine)
     return {"seconds": time.perf_counter() - begun, "engine": engine.title}
 

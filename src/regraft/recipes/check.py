@@ -26,7 +26,7 @@ from regraft.data.manifest import Manifest, scan
 from regraft.data.source import find_photos
 from regraft.disk.atomic import write_json, write_text
 from regraft.errors import PhotosError, RunFolderError
-from regraft.features.choose import choose_engine, engine_called
+from regraft.features.choose import choose_engine
 from regraft.features.disk_store import DiskStore
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
@@ -138,7 +138,7 @@ def _look(
     looks = Looks(backbone.spec.preprocessing, store)
     entries = manifest.usable
     choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
-    engine = engine_called(choice.title, backbone.to(device), device)
+    engine = choice.take(backbone.to(device), device)
     with screen.progress("features", len(entries)) as bar:
         found = extract(entries, backbone, engine, store, load=looks.load, workers=options.workers, bar=bar)
     for position, why in found.failed:

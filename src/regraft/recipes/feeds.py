@@ -16,7 +16,7 @@ from regraft.data.manifest import Entry
 from regraft.data.numbered_views import FIRST_CROP
 from regraft.data.views import Augmentation
 from regraft.features.activations import ActivationBatches, Activations, channels_last
-from regraft.features.choose import choose_engine, real_photos, run_all
+from regraft.features.choose import Choice, choose_engine, real_photos, run_all
 from regraft.features.engine import Engine
 from regraft.features.facts import fact, keep_fact
 from regraft.models.backbone import Backbone
@@ -219,14 +219,13 @@ def _engine(
         kept = Activations(lower, engine, job.store)
         return kept.missing(train, _crops(views)) + kept.missing(choose, [0])
 
-    def soonest() -> str:
+    def soonest() -> Choice:
         entries, bf16 = [*train, *choose], job.config.precision != "fp32"
         return choose_engine(
             lower, entries, job.store, device=job.device, workers=job.workers, bf16=bf16, missing=missing
-        ).title
+        )
 
-    title = job.choose(f"engine below {name}", "soonest done, set-up included", soonest)
-    return job.engine_called(title, lower)
+    return job.chosen_engine(f"engine below {name}", lower, soonest)
 
 
 def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:

@@ -20,7 +20,7 @@ from regraft.data.threads import decoding_threads
 from regraft.disk.atomic import write_json
 from regraft.disk.table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
-from regraft.features.choose import REFERENCE, choose_engine, engine_called
+from regraft.features.choose import REFERENCE, Choice, choose_engine, engine_called
 from regraft.features.costs import Pass, keep_pass
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
@@ -202,9 +202,21 @@ class Job:
     def engine(self) -> Engine:
         """What runs the frozen backbone, the same throughout a run."""
         if self._engine is None:
-            title = self.choose(self.engine_choice, "soonest done, set-up included", self._soonest)
-            self._engine = self.engine_called(title, self.backbone)
+            self._engine = self.chosen_engine(self.engine_choice, self.backbone, self._soonest)
         return self._engine
+
+    def chosen_engine(self, what: str, backbone: Backbone, choose: Callable[[], Choice]) -> Engine:
+        """Return the engine for ``backbone`` that ``choose`` gives, or gave to the run that this one repeats."""
+        made: list[Engine | None] = []
+
+        def title() -> str:
+            choice = choose()
+            made.append(choice.engine)
+            return choice.title
+
+        chosen = self.choose(what, "soonest done, set-up included", title)
+        ready = made[0] if made else None
+        return self.engine_called(chosen, backbone) if ready is None else ready
 
     def engine_called(self, title: str, backbone: Backbone) -> Engine:
         """Return the engine called ``title`` for ``backbone``; the reference, which is said, where it is not here."""
@@ -214,10 +226,9 @@ class Job:
             self.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
             return engine_called(REFERENCE, backbone, self.device)
 
-    def _soonest(self) -> str:
+    def _soonest(self) -> Choice:
         entries, bf16 = self.photos.usable, self.config.precision != "fp32"
-        chosen = choose_engine(self.backbone, entries, self.store, device=self.device, workers=self.workers, bf16=bf16)
-        return chosen.title
+        return choose_engine(self.backbone, entries, self.store, device=self.device, workers=self.workers, bf16=bf16)
 
     def hold(self, entries: Sequence[Entry], values: NDArray[np.float32]) -> None:
         """Hold the features of ``entries``, shape (n, D), for `features` to take from."""

@@ -18,7 +18,7 @@ from regraft.callbacks import LambdaCallback, WarmupCosine
 from regraft.data.manifest import Entry
 from regraft.data.numbered_views import FIRST_CROP
 from regraft.features.activations import ActivationBatches, Activations
-from regraft.features.choose import choose_engine, engine_called, has_bf16
+from regraft.features.choose import choose_engine, has_bf16
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
@@ -122,8 +122,8 @@ class _Tuned:
         self._photos, self._plan, self._backbone, self._device = photos, plan, backbone, device
         self._at = len(backbone.blocks) - plan.unfreeze
         entries, lower = photos.entries, backbone.lower(self._at)
-        title = choose_engine(lower, entries, store, device=device, workers=workers).title
-        self._activations = Activations(lower, engine_called(title, lower, device), store, workers=workers)
+        engine = choose_engine(lower, entries, store, device=device, workers=workers).take(lower, device)
+        self._activations = Activations(lower, engine, store, workers=workers)
         views = range(FIRST_CROP + plan.views)
         with screen.progress("activations", len(views) * len(entries)) as bar:
             self._activations.fill(entries, views, bar)
