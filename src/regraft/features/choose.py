@@ -36,6 +36,9 @@ REFERENCE = "eager fp32"
 COSINE = 0.999
 """Cosine to the reference that the features of each photo must reach."""
 
+_ROUGH = ("bf16", "mixed")
+"""Precisions that may lose too much of a network."""
+
 _ODDS = 2.0
 """How many times the seconds at stake bfloat16 must save before it is tried: many networks lose too much by it. Where
 one engine has lost too much, no other is tried, for the rounding is the same."""
@@ -56,6 +59,7 @@ _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
     "ONNX Runtime fp32": lambda backbone, _: OnnxEngine(backbone),
     "OpenVINO fp32": lambda backbone, _: OpenVinoEngine(backbone),
     "OpenVINO bf16": lambda backbone, _: OpenVinoEngine(backbone, precision="bf16"),
+    "OpenVINO mixed": lambda backbone, _: OpenVinoEngine(backbone, precision="mixed"),
 }
 
 
@@ -129,6 +133,7 @@ def choose_engine(
     failed = {"bf16"} if weights in _TOO_FINE else set()  # precisions that lose too much of this network
     for title in candidates(bf16=bf16):
         engine = engine_called(title, backbone)
+        engine.know(weights)
         verdict = certificate(engine, backbone, weights)
         hopeless = len(entries) < PHOTOS if verdict is None else verdict < COSINE
         if title != REFERENCE and hopeless:
@@ -140,7 +145,7 @@ def choose_engine(
         ready = setup_seconds(engine, backbone, weights)
         trial = certify_seconds(engine, backbone) if title != REFERENCE and verdict is None else 0.0
         cost = ready + trial + left / photos_per_second(title, backbone)
-        stake = ready + trial if trial and title.endswith("bf16") else 0.0
+        stake = ready + trial if trial and title.endswith(_ROUGH) else 0.0
         costs.append((cost, stake, title, engine))
     safe = min(cost for cost, stake, _, _ in costs if not stake)
     for cost, stake, title, engine in sorted(costs, key=lambda c: c[0]):
@@ -156,7 +161,7 @@ def candidates(*, bf16: bool = True) -> list[str]:
     """Return the engines that can run here; of those that cost the same the first is taken."""
     found = []
     for title in _ENGINES:
-        if title.endswith("bf16") and not (bf16 and has_bf16()):
+        if title.endswith(_ROUGH) and not (bf16 and has_bf16()):
             continue
         if title.startswith("OpenVINO") and not _installed("openvino"):
             continue

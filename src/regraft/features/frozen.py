@@ -28,7 +28,8 @@ from regraft.features.one_thread import ONE_THREAD
 from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
 
-Precision: TypeAlias = Literal["fp32", "bf16"]
+Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
+""""mixed" is single precision below and bfloat16 above; only an engine that has it takes it."""
 
 _SMALL = 20_000_000
 """Parameters below which a network on the processor gains from a batch of more than two photos, and from a batch for

@@ -76,12 +76,15 @@ class PaddedEngine(ABC):
         """Hash of the weights that it runs with."""
         return self._hash or self.refresh()
 
+    def know(self, weights_hash: str) -> None:
+        """Take it that these are the weights, as `refresh` would find."""
+        if weights_hash != self._hash:
+            self._hash, self._found = weights_hash, None
+
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
-        found = self.backbone.weights_hash()
-        if found != self._hash:
-            self._hash, self._found = found, None
-        return found
+        self.know(self.backbone.weights_hash())
+        return self._hash
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of some photos.

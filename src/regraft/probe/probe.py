@@ -25,6 +25,9 @@ from regraft.probe.solver import Solution, check_problem, solve_one
 from regraft.process import cores, give_back_memory
 from regraft.screen import Bar
 
+SOLVER = "probe1"
+"""Changes whenever the same rows may be solved to other bits; part of every key under which a probe is kept."""
+
 STEPS = len(GRID) + 2
 """What `fit_probe` advances its bar by in all."""
 

@@ -16,10 +16,11 @@ from regraft.disk.table import stacked
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.choice import standard_error as grouped_error
-from regraft.probe.probe import STEPS, Probe, fit_probe
+from regraft.probe.probe import SOLVER, STEPS, Probe, fit_probe
 from regraft.probe.solver import Solution
-from regraft.process import give_back_memory
+from regraft.process import cores, give_back_memory
 from regraft.recipes.job import Job
+from regraft.recipes.solved import solved
 
 
 def solve_probe(job: Job, entries: Sequence[Entry], *, nested: bool, label: str = "probe", views: int = 1) -> Probe:
@@ -93,7 +94,8 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
         give_back_memory()
         return asdict(found)
 
-    known = job.remembered(f"probe-{label}", _key(job, entries, units, nested, views), solve)
+    key = _key(job, entries, units, nested, views)
+    known = job.remembered(f"probe-{label}", key, lambda: solved(key, solve))
     probe = Probe(**{**known, "solution": Solution(**known["solution"])})
     more = {} if views == 1 else {"views": views}
     job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice, **more)
@@ -104,6 +106,10 @@ def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, n
     """Return a text that changes with everything that the probe depends on."""
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
     facts = [
+        SOLVER,
+        np.__version__,
+        cores(),  # the last bits of a product of matrices may depend on how many share it
+        job.engine.numerics,
         job.backbone.weights_hash(),
         job.backbone.spec.preprocessing.id,
         job.photos.classes,

@@ -1,0 +1,52 @@
+"""Solved probes, kept beside the features that they were solved from: the same photos are never solved again.
+
+A file each, in the cache folder; whatever cannot be read is solved again, and what was used least recently goes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from regraft.errors import ModelFileError
+from regraft.places import cache_folder
+from regraft.training.state_tree import read_state, write_state
+
+MOST = 256
+"""Solved probes that are kept."""
+
+LARGEST = 4 << 20
+"""Bytes of the largest that is: those of many photos would soon fill a disk, and their features take longer to read."""
+
+
+def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``solve`` gives, or gave to an earlier run.
+
+    Args:
+        key: hexadecimal digits that change with everything that the solution depends on.
+        solve: returns figures, texts, arrays, and lists and dicts of such.
+    """
+    path = cache_folder() / "probes" / f"{key}.safetensors"
+    try:
+        known = dict(read_state(path)["value"])
+        with contextlib.suppress(OSError):
+            path.touch()
+        return known
+    except (ModelFileError, KeyError):  # not there yet, or damaged
+        pass
+    value = solve()
+    with contextlib.suppress(OSError):  # a disk that refuses means solving again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_state(path, {"value": value})
+        _make_room(path)
+    return value
+
+
+def _make_room(path: Path) -> None:
+    if path.stat().st_size > LARGEST:
+        path.unlink()
+    files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+    for old in files[:-MOST]:
+        old.unlink()
