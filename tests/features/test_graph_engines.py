@@ -124,6 +124,7 @@ def test_above_all_work_there_is_no_place_to_split():
         x = opset13.parameter((1, 4), np.float32)
         weights = opset13.constant(np.eye(4, dtype=np.float32))
         end = opset13.add(opset13.matmul(x, weights, False, False), opset13.relu(x))
+        end.set_friendly_name("sum")
         return Model([opset13.result(end)], [x], "both ways")
 
     with pytest.raises(NoSplitError):

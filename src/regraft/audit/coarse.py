@@ -15,7 +15,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from regraft.audit.contrast import blur_matrix
+from regraft.data.threads import default_workers, in_order
 from regraft.disk.table import new_table
+from regraft.features.one_thread import ONE_THREAD
 
 SIDE, _FROM, _RADIUS = 16, 32, 3
 _ZOOM, _SHIFTS = 0.86, (-0.1, 0.0, 0.1)
@@ -63,8 +65,10 @@ def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
     for block in blocks:
         whole[block[0] : block[-1] + 1] = _seen(grey[block], slice(0, 1))[:, 0].numpy()
     orders = [np.argsort(pairs[:, side], kind="stable") for side in (0, 1)]
-    for block in blocks:  # the views of a block of photos are made once, then forgotten
-        seen: Tensor | None = None
+
+    @ONE_THREAD
+    def compare(block: NDArray[np.int64]) -> None:
+        seen: Tensor | None = None  # the views of a block of photos are made once, then forgotten
         for side, order in enumerate(orders):
             low, high = np.searchsorted(pairs[:, side], [block[0], block[-1] + 1], sorter=order)
             for i in range(low, high, _SLOTS):
@@ -72,6 +76,9 @@ def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
                 pair = order[i : min(i + _SLOTS, high)]
                 views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
                 best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
+
+    for _ in in_order(compare, blocks, workers=default_workers(), ahead=2 * default_workers()):
+        pass
     swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
     return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))
 

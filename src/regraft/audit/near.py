@@ -8,9 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.alignment import FINE, align
+from regraft.audit.alignment import FINE, Aligned, align
 from regraft.audit.coarse import Greys, look_roughly
 from regraft.audit.neighbours import Neighbours
+from regraft.data.threads import default_workers, in_order
+from regraft.features.one_thread import ONE_THREAD
 
 NEIGHBOURS = 10
 """Candidates for every photo. Of near-copies of real photos, 99 % are among the first ten."""
@@ -30,6 +32,8 @@ VERSION = "near2"
 """Changes whenever the same photos may give other pairs."""
 
 _AT_ONCE = 256
+_A_FEW, _AHEAD = 64, 32
+"""Pairs that are aligned on one thread, several such parts at once: their images are too small for threads to share."""
 
 
 @dataclass(frozen=True)
@@ -78,10 +82,14 @@ def _coarsely(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
     fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
-    for i in range(0, len(pairs), _AT_ONCE):
-        some = slice(i, i + _AT_ONCE)
-        aligned = align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
-        fit[some], found[some] = aligned.whole, aligned.theta
+
+    @ONE_THREAD
+    def aligned(some: slice) -> Aligned:
+        return align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
+
+    parts = [slice(i, i + _A_FEW) for i in range(0, len(pairs), _A_FEW)]
+    for some, done in zip(parts, in_order(aligned, parts, workers=default_workers(), ahead=_AHEAD), strict=True):
+        fit[some], found[some] = done.whole, done.theta
     return fit, found
 
 

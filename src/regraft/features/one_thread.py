@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ContextDecorator
 from types import TracebackType
 
 import torch
 
 
-class OneThread:
+class OneThread(ContextDecorator):
     """Within it torch computes on the calling thread alone.
 
     torch keeps the number of its threads for each thread and, for what its libraries do, for the process. So it is put

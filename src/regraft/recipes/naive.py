@@ -13,6 +13,8 @@ from regraft.measure.paired import accuracy_difference
 from regraft.probe.probe import fit_probe
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
+from regraft.recipes.probing import key_of
+from regraft.recipes.solved import solved
 
 
 def naive_claim(job: Job, outcome: Outcome) -> dict[str, Any] | None:
@@ -29,15 +31,20 @@ def naive_claim(job: Job, outcome: Outcome) -> dict[str, Any] | None:
     if not together or (left is not None and left <= 0):
         return None
     y = job.photos.labels(entries)
-    random = fit_probe(
-        job.features(entries),
-        y,
-        classes=len(job.photos.classes),
-        keys=[entry.name for entry in entries],
-        class_weight=job.config.class_weight,
-        seed=job.config.seed,
-    ).oof
-    assert random is not None
+    names = [entry.name for entry in entries]
+
+    def solve() -> dict[str, Any]:
+        found = fit_probe(
+            job.features(entries),
+            y,
+            classes=len(job.photos.classes),
+            keys=names,
+            class_weight=job.config.class_weight,
+            seed=job.config.seed,
+        )
+        return {"oof": found.oof}
+
+    random = solved(key_of(job, entries, names, nested=True), solve)["oof"]
     right = [int((p.argmax(axis=1) == y).sum()) for p in (random, probe.oof)]
     return {
         "how": "nested out-of-fold accuracy of the linear probe, each file dealt to a fold by itself",

@@ -94,7 +94,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
         give_back_memory()
         return asdict(found)
 
-    key = _key(job, entries, units, nested, views)
+    key = key_of(job, entries, units, nested=nested, views=views)
     known = job.remembered(f"probe-{label}", key, lambda: solved(key, solve))
     probe = Probe(**{**known, "solution": Solution(**known["solution"])})
     more = {} if views == 1 else {"views": views}
@@ -102,8 +102,18 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
     return probe
 
 
-def _key(job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, nested: bool, views: int) -> str:
-    """Return a text that changes with everything that the probe depends on."""
+def key_of(
+    job: Job, entries: Sequence[Entry], units: Sequence[Hashable] | None, *, nested: bool, views: int = 1
+) -> str:
+    """Return hexadecimal digits that change with everything that a probe depends on.
+
+    Args:
+        job: the training in progress.
+        entries: photos that it is fitted on.
+        units: what is kept in one fold.
+        nested: whether it has nested out-of-fold probabilities.
+        views: of each photo.
+    """
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
     facts = [
         SOLVER,

@@ -18,7 +18,7 @@ MOST = 256
 """Solved probes that are kept."""
 
 LARGEST = 4 << 20
-"""Bytes of the largest that is: those of many photos would soon fill a disk, and their features take longer to read."""
+"""Bytes of arrays in the largest that is: those of many photos would soon fill a disk, and their features take longer to read."""
 
 
 def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -37,16 +37,16 @@ def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except (ModelFileError, KeyError):  # not there yet, or damaged
         pass
     value = solve()
+    if sum(getattr(part, "nbytes", 0) for part in value.values()) > LARGEST:
+        return value
     with contextlib.suppress(OSError):  # a disk that refuses means solving again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_state(path, {"value": value})
-        _make_room(path)
+        _make_room(path.parent)
     return value
 
 
-def _make_room(path: Path) -> None:
-    if path.stat().st_size > LARGEST:
-        path.unlink()
-    files = sorted(path.parent.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+def _make_room(folder: Path) -> None:
+    files = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
     for old in files[:-MOST]:
         old.unlink()
