@@ -51,6 +51,20 @@ def test_pruning_verifying_and_clearing(regraft):
     assert facts(regraft)["entries"] == 0
 
 
+def test_what_is_kept_beside_the_store_is_shown_and_cleared(regraft, tmp_path):
+    for folder, name in (("graphs", "a.onnx"), ("probes", "b.safetensors"), ("probes", "c.safetensors")):
+        (tmp_path / "cache" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / folder / name).write_bytes(bytes(1000))
+    said = regraft("cache").out
+    assert "networks as graphs" in said and "solved probes" in said
+    assert {kind["kind"]: (kind["entries"], kind["bytes"]) for kind in facts(regraft)["beside"]} == {
+        "networks as graphs": (1, 1000),
+        "solved probes": (2, 2000),
+    }
+    cleared = facts(regraft, "clear")
+    assert cleared["removed"] == 3 and cleared["freed"] >= 3000 and cleared["beside"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -62,6 +63,10 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
         before = store.size()
         said["removed"] = store.clear() if action == "clear" else _prune(store, most, older_than)
         said["freed"] = max(0, before - store.size())
+        if action == "clear":
+            files = [file for _, found in _files() for file in found]
+            said["removed"] += len(files)
+            said["freed"] += sum(_remove(file) for file in files)
         screen.line("removed", f"{said['removed']:,} entries · {_size(said['freed'])} given back")
     if session.json:
         session.print_json({**_facts(store), **said})
@@ -72,6 +77,31 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
 def _prune(store: DiskStore, most: str | None, older_than: int | None) -> int:
     size = store.bound if most is None and older_than is None else None if most is None else _bytes(most)
     return store.prune(size=size, unused_hours=None if older_than is None else 24 * older_than)
+
+
+def _files() -> list[tuple[str, list[Path]]]:
+    """Return the files that are kept beside the store, by what they hold; each kind has a bound of its own."""
+    from regraft.features.graphs import graphs
+    from regraft.recipes.solved import probes
+
+    return [("networks as graphs", graphs()), ("solved probes", probes())]
+
+
+def _remove(file: Path) -> int:
+    """Remove a file and return its bytes; 0 where that cannot be."""
+    try:
+        size = file.stat().st_size
+        file.unlink()
+    except OSError:
+        return 0
+    return size
+
+
+def _beside(name: str, files: list[Path]) -> dict[str, Any]:
+    found = [file.stat() for file in files if file.exists()]
+    used = max((one.st_mtime for one in found), default=0.0)
+    size = sum(one.st_size for one in found)
+    return {"kind": name, "entries": len(found), "bytes": size, "days_unused": _days(int(used // 3600))}
 
 
 def _facts(store: DiskStore) -> dict[str, Any]:
@@ -86,6 +116,7 @@ def _facts(store: DiskStore) -> dict[str, Any]:
         "bound": store.bound,
         "entries": sum(kind.entries for kind in found),
         "kinds": kinds,
+        "beside": [_beside(name, files) for name, files in _files() if files],
     }
 
 
@@ -100,7 +131,7 @@ def _show(session: Session, store: DiskStore) -> None:
     screen.line("entries", f"{facts['entries']:,}")
     rows = [
         (kind["kind"], f"{kind['entries']:,}", _size(kind["bytes"]), _ago(kind["days_unused"]))
-        for kind in facts["kinds"]
+        for kind in (*facts["kinds"], *facts["beside"])
     ]
     if rows:
         for line in ("", *columns([("of", "entries", "size", "last used"), *rows], right=(1, 2))):

@@ -18,7 +18,7 @@ MOST = 256
 """Solved probes that are kept."""
 
 LARGEST = 4 << 20
-"""Bytes of arrays in the largest that is: those of many photos would soon fill a disk, and their features take longer to read."""
+"""Bytes of arrays in the largest that is: those of many photos would fill a disk, and their features take longer."""
 
 
 def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key: hexadecimal digits that change with everything that the solution depends on.
         solve: returns figures, texts, arrays, and lists and dicts of such.
     """
-    path = cache_folder() / "probes" / f"{key}.safetensors"
+    path = _folder() / f"{key}.safetensors"
     try:
         known = dict(read_state(path)["value"])
         with contextlib.suppress(OSError):
@@ -42,11 +42,17 @@ def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     with contextlib.suppress(OSError):  # a disk that refuses means solving again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_state(path, {"value": value})
-        _make_room(path.parent)
+        for old in probes()[:-MOST]:
+            old.unlink()
     return value
 
 
-def _make_room(folder: Path) -> None:
-    files = sorted(folder.glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-    for old in files[:-MOST]:
-        old.unlink()
+def probes() -> list[Path]:
+    """Return the files of solved probes, those used last at the end."""
+    with contextlib.suppress(OSError):
+        return sorted(_folder().glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
+    return []
+
+
+def _folder() -> Path:
+    return cache_folder() / "probes"
