@@ -93,6 +93,31 @@ def test_a_process_that_was_killed_is_not_missed(photos: list[Entry], two: Decod
         assert np.array_equal(two.do(Loading(P), entry), Loading(P)(entry))
 
 
+def test_an_interrupted_question_is_never_answered_by_the_next(
+    photos: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    processes = DecodingProcesses(1)
+    try:
+        process = processes._all[0]
+        assert process._process is not None
+        out = process._process.stdout
+
+        class Interrupted:
+            def readline(self) -> bytes:
+                raise KeyboardInterrupt
+
+            def close(self) -> None:
+                assert out is not None
+                out.close()
+
+        process._process.stdout = Interrupted()  # type: ignore[assignment]
+        with pytest.raises(KeyboardInterrupt):
+            processes.do(Loading(P), photos[0])
+        assert np.array_equal(processes.do(Loading(P), photos[1]), Loading(P)(photos[1]))
+    finally:
+        processes.close()
+
+
 def test_batches_come_from_the_processes_that_have_begun(photos: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
     load = Loading(P, A, (0, 0))
     expected = [load(entry) for entry in photos]

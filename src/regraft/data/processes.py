@@ -75,6 +75,7 @@ class _Process:
     """One process, which answers one question at a time."""
 
     def __init__(self) -> None:
+        self._asked = 0
         # the same modules as here, whatever the working directory holds
         places = [str(place) for place in sys.path]
         code = f"import sys; sys.path[:] = {places!r}; from regraft.data.processes import answer_all; answer_all()"
@@ -96,7 +97,9 @@ class _Process:
         """Return what the process makes of a photo; None where it is gone, or does not know what to make of it."""
         if self._process is None or self._process.stdin is None or self._process.stdout is None:
             return None
-        question = {"name": entry.name, "path": str(entry.path), "content": entry.content, "work": _text(work)}
+        self._asked += 1
+        question = {"number": self._asked, "name": entry.name, "path": str(entry.path), "content": entry.content}
+        question["work"] = _text(work)
         try:
             self._process.stdin.write(json.dumps(question).encode("ascii") + b"\n")
             self._process.stdin.flush()
@@ -104,6 +107,12 @@ class _Process:
             size = int(np.prod(answer.get("shape", (0,))))
             data = self._process.stdout.read(size)
         except (OSError, ValueError):  # it has ended, perhaps for lack of memory
+            self.end()
+            return None
+        except BaseException:  # Ctrl-C: whatever it answers now, nobody has asked
+            self.end()
+            raise
+        if answer.get("number") != self._asked:
             self.end()
             return None
         if "failed" in answer:
@@ -120,6 +129,7 @@ class _Process:
 
     def end(self) -> None:
         """See the process end, by force if it must be."""
+        self.hang_up()
         process, self._process = self._process, None
         if process is None:
             return
@@ -183,7 +193,7 @@ def _work(text: str) -> Work:
 def _answer(question: dict[str, Any], answers: IO[bytes]) -> None:
     path = Path(question["path"])
     done: NDArray[np.uint8] | None = None
-    answer: dict[str, Any] = {}
+    answer: dict[str, Any] = {"number": question["number"]}
     try:
         entry = Entry(question["name"], path, question["content"], "")
         done = np.ascontiguousarray(_work(question["work"])(entry))
