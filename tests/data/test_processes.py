@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -129,16 +131,38 @@ def test_batches_come_from_the_processes_that_have_begun(photos: list[Entry], mo
         return do(self, work, entry)
 
     monkeypatch.setattr(DecodingProcesses, "do", counted)
-    begin_processes(2)
+    begun = begin_processes(2)
+    assert begun is not None
+    assert begin_processes(3) is None, "another run's are used, and ended by the one who began them"
     try:
         found = np.concatenate([b.pixels for b in decode_in_order(photos, load, batch_size=5)])
     finally:
-        end_processes()
+        end_processes(begun)
     assert np.array_equal(found, np.stack(expected))
     assert sorted(asked) == sorted(entry.name for entry in photos)
     assert shared_processes() is None
     list(decode_in_order(photos, load, batch_size=5))
     assert len(asked) == len(photos), "threads again"
+
+
+@dataclass(frozen=True)
+class Slow(Loading):
+    """Takes its time."""
+
+    def __call__(self, entry: Entry) -> np.ndarray:
+        time.sleep(0.5)
+        return super().__call__(entry)
+
+
+def test_processes_that_end_between_question_and_answer_are_not_missed(photos: list[Entry]) -> None:
+    begun = begin_processes(2)
+    assert begun is not None
+    ending = threading.Timer(0.8, end_processes, [begun])
+    ending.start()
+    expected = [Loading(P)(entry) for entry in photos]
+    found = np.concatenate([b.pixels for b in decode_in_order(photos, Slow(P), batch_size=4, workers=2)])
+    ending.join()
+    assert np.array_equal(found, np.stack(expected))
 
 
 def test_they_end_with_the_one_who_began_them_however_it_ends() -> None:

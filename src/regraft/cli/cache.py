@@ -13,6 +13,7 @@ import cloup
 from regraft.cli.options import output_options, pass_session
 from regraft.cli.session import Session
 from regraft.errors import ConfigError
+from regraft.places import GRAPHS, PROBES, files_by_use
 
 if TYPE_CHECKING:
     from regraft.features.disk_store import DiskStore
@@ -65,8 +66,9 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
         said["freed"] = max(0, before - store.size())
         if action == "clear":
             files = [file for _, found in _files() for file in found]
-            said["removed"] += len(files)
-            said["freed"] += sum(_remove(file) for file in files)
+            freed = [size for size in map(_remove, files) if size is not None]
+            said["removed"] += len(freed)
+            said["freed"] += sum(freed)
         screen.line("removed", f"{said['removed']:,} entries · {_size(said['freed'])} given back")
     if session.json:
         session.print_json({**_facts(store), **said})
@@ -81,19 +83,16 @@ def _prune(store: DiskStore, most: str | None, older_than: int | None) -> int:
 
 def _files() -> list[tuple[str, list[Path]]]:
     """Return the files that are kept beside the store, by what they hold; each kind has a bound of its own."""
-    from regraft.features.graphs import graphs
-    from regraft.recipes.solved import probes
-
-    return [("networks as graphs", graphs()), ("solved probes", probes())]
+    return [("networks as graphs", files_by_use(*GRAPHS)), ("solved probes", files_by_use(*PROBES))]
 
 
-def _remove(file: Path) -> int:
-    """Remove a file and return its bytes; 0 where that cannot be."""
+def _remove(file: Path) -> int | None:
+    """Remove a file and return its bytes; None where that cannot be."""
     try:
         size = file.stat().st_size
         file.unlink()
     except OSError:
-        return 0
+        return None
     return size
 
 

@@ -75,7 +75,10 @@ def device_option(default: str | None = "auto") -> Callable[[F], F]:
 def workers_option() -> Callable[[F], F]:
     """Return the decorator that adds ``--workers``."""
     decorator: Callable[[F], F] = cloup.option(
-        "--workers", type=int, metavar="N", help="Threads that decode photos; as many as gain from it if not given."
+        "--workers",
+        type=int,
+        metavar="N",
+        help="Threads that decode photos (beside a GPU processes, from 5 on); as many as gain from it if not given.",
     )
     return decorator
 

@@ -3,9 +3,9 @@
 Part of the work on a photo is done under Python's lock, and the loop that feeds a graphics processor wants that lock
 too: with threads alone the device waits. Each thread that decodes then has a process of its own to ask: an epoch of
 3,452 photos of 128 px through all blocks took 4.7 s on an H200 beside 16 cores, and 7.8 s with four threads. They are
-started as commands, by no fork and without pickle: a script needs no ``__main__`` guard, a container no shared memory,
-and when this process ends in whatever way, their input ends, and so do they. Very large photos are left to the one who
-asks, whose threads decode them one at a time.
+started as commands, by no fork and without pickle: a script needs no ``__main__`` guard, a container no shared memory.
+When this process ends in whatever way, and what it may have forked, their input ends, and so do they. Very large photos
+are left to the one who asks, whose threads decode them one at a time.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import queue
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import IO, Any
 
@@ -67,8 +68,9 @@ class DecodingProcesses:
         """End the processes."""
         for process in self._all:
             process.hang_up()
+        until = time.monotonic() + _PATIENCE  # for all of them: a fork of this process may hold their input open
         for process in self._all:
-            process.end()
+            process.end(until - time.monotonic())
 
 
 class _Process:
@@ -95,46 +97,46 @@ class _Process:
 
     def ask(self, work: Work, entry: Entry) -> NDArray[np.uint8] | None:
         """Return what the process makes of a photo; None where it is gone, or does not know what to make of it."""
-        if self._process is None or self._process.stdin is None or self._process.stdout is None:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
             return None
         self._asked += 1
         question = {"number": self._asked, "name": entry.name, "path": str(entry.path), "content": entry.content}
         question["work"] = _text(work)
         try:
-            self._process.stdin.write(json.dumps(question).encode("ascii") + b"\n")
-            self._process.stdin.flush()
-            answer = json.loads(self._process.stdout.readline())
+            process.stdin.write(json.dumps(question).encode("ascii") + b"\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
             size = int(np.prod(answer.get("shape", (0,))))
-            data = self._process.stdout.read(size)
-        except (OSError, ValueError):  # it has ended, perhaps for lack of memory
+            data = process.stdout.read(size)
+        except (OSError, ValueError):  # it has ended, perhaps for lack of memory, or was ended
             self.end()
             return None
         except BaseException:  # Ctrl-C: whatever it answers now, nobody has asked
             self.end()
             raise
-        if answer.get("number") != self._asked:
+        if answer.get("number") != self._asked or len(data) != size:
             self.end()
             return None
         if "failed" in answer:
             raise DecodeError(answer["failed"])
-        if "shape" not in answer or len(data) != size:
-            return None
-        return np.frombuffer(data, dtype=np.uint8).reshape(answer["shape"])
+        return np.frombuffer(data, dtype=np.uint8).reshape(answer["shape"]) if "shape" in answer else None
 
     def hang_up(self) -> None:
         """Say that there are no more questions."""
-        if self._process is not None and self._process.stdin is not None:
+        process = self._process
+        if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError):
-                self._process.stdin.close()
+                process.stdin.close()
 
-    def end(self) -> None:
-        """See the process end, by force if it must be."""
+    def end(self, patience: float = _PATIENCE) -> None:
+        """See the process end, by force if it takes more seconds than ``patience``."""
         self.hang_up()
         process, self._process = self._process, None
         if process is None:
             return
         try:
-            process.wait(_PATIENCE)
+            process.wait(max(0.0, patience))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -153,10 +155,15 @@ def _text(work: Work) -> str:
 _SHARED: list[DecodingProcesses] = []
 
 
-def begin_processes(number: int) -> None:
-    """Have all photos of this process decoded by ``number`` others from now on, until `end_processes`."""
-    end_processes()
-    _SHARED.append(DecodingProcesses(number))
+def begin_processes(number: int) -> DecodingProcesses | None:
+    """Have the photos of this process decoded by ``number`` others, until `end_processes` with what is returned.
+
+    None is returned, and nothing begins, where others do so already, or there is no Python to begin.
+    """
+    if shared_processes() is not None or not sys.executable or getattr(sys, "frozen", False):
+        return None
+    _SHARED[:] = [DecodingProcesses(number)]
+    return _SHARED[0]
 
 
 def shared_processes() -> DecodingProcesses | None:
@@ -164,13 +171,18 @@ def shared_processes() -> DecodingProcesses | None:
     return _SHARED[0] if _SHARED and _SHARED[0].owner == os.getpid() else None
 
 
+def end_processes(processes: DecodingProcesses) -> None:
+    """End processes that `begin_processes` returned; photos are decoded in threads again."""
+    if processes in _SHARED:
+        _SHARED.remove(processes)
+    processes.close()
+
+
 @atexit.register
-def end_processes() -> None:
-    """End the processes that have begun, if any; photos are decoded in threads again."""
-    while _SHARED:
-        processes = _SHARED.pop()
-        if processes.owner == os.getpid():
-            processes.close()
+def _end_all() -> None:
+    processes = shared_processes()
+    if processes is not None:
+        end_processes(processes)
 
 
 def answer_all() -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from math import prod
 from typing import Any
 
+SPLIT = "split1"
+"""Changes whenever the same graph may be split elsewhere."""
+
 
 class NoSplitError(Exception):
     """There is no place in a model where a single tensor goes from what lies below to what lies above."""

@@ -16,7 +16,7 @@ from regraft.disk.atomic import atomic
 from regraft.disk.sealed import SealError, read_sealed, seal
 from regraft.features.folding import folded
 from regraft.models.backbone import Backbone
-from regraft.places import cache_folder
+from regraft.places import GRAPHS, cache_folder, files_by_use
 
 INPUT, OUTPUT = "pixels", "features"
 _FORMAT = "1"  # changes whenever the same network gives another graph
@@ -48,9 +48,7 @@ def has_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bool:
 
 def graphs() -> list[Path]:
     """Return the files of all graphs, those used last at the end."""
-    with contextlib.suppress(OSError):
-        return sorted((cache_folder() / "graphs").glob("*.onnx"), key=lambda path: path.stat().st_mtime)
-    return []
+    return files_by_use(*GRAPHS)
 
 
 class _FromPixels(nn.Module):

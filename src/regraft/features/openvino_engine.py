@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regraft.errors import MissingExtraError
 from regraft.features.frozen import Precision
 from regraft.features.graph_engine import GraphEngine, Run
-from regraft.features.graph_split import split
+from regraft.features.graph_split import SPLIT, split
 from regraft.process import cores
 
 LOWER = 0.4
@@ -38,6 +38,11 @@ class OpenVinoEngine(GraphEngine):
             return version("openvino")
         except PackageNotFoundError:
             raise MissingExtraError("features by OpenVINO", "openvino") from None
+
+    @property
+    def versions(self) -> str:
+        """Of OpenVINO and of torch, which exports the graph; and where a graph is split, if it is."""
+        return f"{super().versions}/{SPLIT}-{LOWER}" if self.precision == "mixed" else super().versions
 
     def _compile(self, graph: bytes) -> Run:
         core = _core()

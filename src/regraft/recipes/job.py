@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from regraft.audit.looks import Looks
 from regraft.data.manifest import Entry, check_usable
 from regraft.data.numbered_views import numbered_loading, view_name
-from regraft.data.processes import end_processes, shared_processes
+from regraft.data.processes import DecodingProcesses, end_processes, shared_processes
 from regraft.data.threads import decoding_threads
 from regraft.disk.atomic import write_json
 from regraft.disk.table import take
@@ -69,6 +69,8 @@ class Job:
     """What the journal held when this process began its work."""
     lock: RunLock | None = None
     """Keeps other processes out of the run folder."""
+    decoders: DecodingProcesses | None = None
+    """Processes that this run began, to decode photos for a device that threads cannot feed."""
     photo_side: int | None = None
     """Median of the photos' shorter sides in pixels; None before they were looked at."""
     own_pixels: int | None = None
@@ -107,7 +109,9 @@ class Job:
 
     def close(self) -> None:
         """Let other processes into the run folder, and end those that decode."""
-        end_processes()
+        if self.decoders is not None:
+            end_processes(self.decoders)
+            self.decoders = None
         if self.lock is not None:
             self.lock.release()
             self.lock = None

@@ -26,7 +26,7 @@ SMALL = 1000
 """Below this many photos without a given split, the linear recipes lose none of them to a test set."""
 
 HELD_BACK = ((SMALL, 0.2), (2 * SMALL, 0.1), (10 * SMALL, 0.05), (float("inf"), 0.02))
-"""Below so many photos to train on, such a share of them is held back to choose by: 100 to 500 of them tell an epoch
+"""Below so many photos to train on, such a share of them is held back to choose by: one or two hundred tell an epoch
 from another, and what more would add to that, training on them adds to the classifier. A few steps, lest every photo
 that is added move others from one part to the other."""
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from regraft.data.manifest import Entry
+from regraft.data.numbered_views import view_name
 from regraft.disk.table import stacked
+from regraft.features.facts import machine
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.choice import standard_error as grouped_error
 from regraft.probe.probe import SOLVER, STEPS, Probe, fit_probe
 from regraft.probe.solver import Solution
-from regraft.process import cores, give_back_memory
+from regraft.process import give_back_memory
 from regraft.recipes.job import Job
 from regraft.recipes.solved import solved
 
@@ -118,7 +120,8 @@ def key_of(
     facts = [
         SOLVER,
         np.__version__,
-        cores(),  # the last bits of a product of matrices may depend on how many share it
+        machine(),
+        [f.name for kind in (Probe, Solution) for f in fields(kind)],
         job.engine.numerics,
         job.backbone.weights_hash(),
         job.backbone.spec.preprocessing.id,
@@ -126,7 +129,7 @@ def key_of(
         job.config.class_weight,
         job.config.seed,
         nested,
-        views,
+        [view_name(view) for view in range(views)],
         rows,
     ]
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()

@@ -6,12 +6,11 @@ A file each, in the cache folder; whatever cannot be read is solved again, and w
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from regraft.errors import ModelFileError
-from regraft.places import cache_folder
+from regraft.places import PROBES, cache_folder, files_by_use
 from regraft.training.state_tree import read_state, write_state
 
 MOST = 256
@@ -28,7 +27,7 @@ def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         key: hexadecimal digits that change with everything that the solution depends on.
         solve: returns figures, texts, arrays, and lists and dicts of such.
     """
-    path = _folder() / f"{key}.safetensors"
+    path = cache_folder() / PROBES[0] / f"{key}.safetensors"
     try:
         known = dict(read_state(path)["value"])
         with contextlib.suppress(OSError):
@@ -37,22 +36,17 @@ def solved(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except (ModelFileError, KeyError):  # not there yet, or damaged
         pass
     value = solve()
-    if sum(getattr(part, "nbytes", 0) for part in value.values()) > LARGEST:
+    if _bytes(value) > LARGEST:
         return value
     with contextlib.suppress(OSError):  # a disk that refuses means solving again
         path.parent.mkdir(parents=True, exist_ok=True)
         write_state(path, {"value": value})
-        for old in probes()[:-MOST]:
+        for old in files_by_use(*PROBES)[:-MOST]:
             old.unlink()
     return value
 
 
-def probes() -> list[Path]:
-    """Return the files of solved probes, those used last at the end."""
-    with contextlib.suppress(OSError):
-        return sorted(_folder().glob("*.safetensors"), key=lambda file: file.stat().st_mtime)
-    return []
-
-
-def _folder() -> Path:
-    return cache_folder() / "probes"
+def _bytes(value: Any) -> int:
+    if isinstance(value, Mapping):
+        return sum(_bytes(part) for part in value.values())
+    return int(getattr(value, "nbytes", 0))

@@ -56,13 +56,14 @@ def start(config: TrainConfig, screen: Screen, early: Early, started: float, nam
         screen.line("finished", f"{place.folder.path} has come to its end already", "(--fresh begins anew beside it)")
         return Run(place.folder.path, config, place.folder.read_metrics())
     backbone.to(device)
-    if device.type != "cpu" and config.workers is None and default_workers() > FEW:
-        begin_processes(default_workers())
     job = Job(
         config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=early.own_callbacks
     )
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
+        number = default_workers() if config.workers is None else config.workers
+        if device.type != "cpu" and number > FEW:
+            job.decoders = begin_processes(number)
         _begin(job, going_on=place.state == "going on")
     except BaseException:
         job.close()
