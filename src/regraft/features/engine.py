@@ -43,6 +43,10 @@ class Engine(Protocol):
         """What it is called for people, such as ``"eager fp32"``."""
 
     @property
+    def weights(self) -> str:
+        """Hash of the weights that it runs with."""
+
+    @property
     def numerics(self) -> str:
         """Text that changes with everything that may change a bit of the features, weights and photos apart."""
 

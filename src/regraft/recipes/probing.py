@@ -123,7 +123,7 @@ def key_of(
         machine(),
         [f.name for kind in (Probe, Solution) for f in fields(kind)],
         job.engine.numerics,
-        job.backbone.weights_hash(),
+        job.engine.weights,
         job.backbone.spec.preprocessing.id,
         job.photos.classes,
         job.config.class_weight,
