@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from regraft.audit.contrast import blur_matrix
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import in_order
 from regraft.disk.table import new_table
 from regraft.features.one_thread import ONE_THREAD
 
@@ -55,8 +55,8 @@ class Greys(Protocol):
     def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
-def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
-    """Compare pairs of photos, named by their positions, shape (m, 2), int64."""
+def look_roughly(grey: Greys, pairs: NDArray[np.int64], *, workers: int = 0) -> Rough:
+    """Compare pairs of photos, named by their positions, shape (m, 2), int64, in so many threads."""
     m = len(pairs)
     best = np.full((2, m), -2.0, dtype=np.float32)
     which = np.zeros((2, m), dtype=np.int8)
@@ -77,7 +77,7 @@ def look_roughly(grey: Greys, pairs: NDArray[np.int64]) -> Rough:
                 views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
                 best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
 
-    for _ in in_order(compare, blocks, workers=default_workers(), ahead=2 * default_workers()):
+    for _ in in_order(compare, blocks, workers=workers, ahead=2 * workers):
         pass
     swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
     return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))

@@ -72,7 +72,7 @@ def find_copies(
         features: of each, shape (n, d), float32.
         glances: of each.
         store: where the pairs found among the very same photos are kept.
-        workers: threads that decode photos which have to be looked at again.
+        workers: threads that compare photos, and decode those which have to be looked at again.
     """
     packed = Glances.of(glances)
     by_bytes = alike([entry.content for entry in entries])
@@ -111,7 +111,7 @@ def _search(
 
     neighbours = nearest(features, NEIGHBOURS, kept)
     give_back_memory()
-    return near_pairs(neighbours, SomeGreys(glances, kept), fine)
+    return near_pairs(neighbours, SomeGreys(glances, kept), fine, workers=workers)
 
 
 def _grey(entry: Entry) -> NDArray[np.uint8]:

@@ -52,20 +52,28 @@ class Near:
 NEAR_NONE = Near(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
-def near_pairs(neighbours: Neighbours, grey: Greys, fine: Callable[[Sequence[int]], NDArray[np.uint8]]) -> Near:
+def near_pairs(
+    neighbours: Neighbours,
+    grey: Greys,
+    fine: Callable[[Sequence[int]], NDArray[np.uint8]],
+    *,
+    workers: int | None = None,
+) -> Near:
     """Return the pairs of photos that show the same picture.
 
     Args:
         neighbours: of every photo by its features.
         grey: the photos, shape (n, 64, 64), uint8.
         fine: gives the photos at some positions, larger: shape (len, 128, 128), uint8.
+        workers: threads that compare; None for one on each processor, 0 for none.
     """
+    workers = default_workers() if workers is None else workers
     pairs = neighbours.pairs()
-    rough = look_roughly(grey, pairs)
+    rough = look_roughly(grey, pairs, workers=workers)
     likely = rough.likeness >= LIKELY
     pairs = pairs[likely]
     ordered = np.where(rough.swapped[likely, None], pairs[:, ::-1], pairs)
-    coarse, theta = _coarsely(grey, ordered, rough.theta(likely))
+    coarse, theta = _coarsely(grey, ordered, rough.theta(likely), workers)
     fit = coarse.copy()
     doubtful = np.flatnonzero((fit >= DOUBTFUL) & (fit < SURE))
     for i in range(0, len(doubtful), _AT_ONCE):
@@ -78,7 +86,7 @@ def near_pairs(neighbours: Neighbours, grey: Greys, fine: Callable[[Sequence[int
 
 
 def _coarsely(
-    grey: Greys, pairs: NDArray[np.int64], theta: NDArray[np.float32]
+    grey: Greys, pairs: NDArray[np.int64], theta: NDArray[np.float32], workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
     fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
@@ -88,7 +96,7 @@ def _coarsely(
         return align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
 
     parts = [slice(i, i + _A_FEW) for i in range(0, len(pairs), _A_FEW)]
-    for some, done in zip(parts, in_order(aligned, parts, workers=default_workers(), ahead=_AHEAD), strict=True):
+    for some, done in zip(parts, in_order(aligned, parts, workers=workers, ahead=_AHEAD), strict=True):
         fit[some], found[some] = done.whole, done.theta
     return fit, found
 
