@@ -48,6 +48,16 @@ class Odd:
     when: Literal["scan", "decode"] = "decode"
 
 
+def turned_pictures(root: Path, number: int, name: str = "{}.jpg") -> None:
+    """Write ``number`` different photos of each of two classes below ``root``; ``name`` has a place for the number."""
+    rng = np.random.default_rng(0)
+    for label in "ab":
+        (root / label).mkdir()
+        for i in range(number):
+            turned = picture((40 + i, 30)).rotate(float(rng.uniform(0, 360)))
+            (root / label / name.format(i)).write_bytes(encoded(turned, "JPEG"))
+
+
 def picture(size: tuple[int, int] = SIZE) -> Image.Image:
     """Return the picture: red | green above blue | yellow."""
     small = Image.new("RGB", (2, 2))

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.odd_files import encoded, picture
+from data.odd_files import encoded, picture, turned_pictures
 from regraft.data import threads
 from regraft.data.loader import Decoded, PhotoBatches, decode_in_order, load_plain, load_view
 from regraft.data.manifest import Entry, scan
@@ -51,12 +51,7 @@ def no_thread_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Entry]:
-    rng = np.random.default_rng(0)
-    for label in "ab":
-        (tmp_path / label).mkdir()
-        for i in range(10):
-            turned = picture((40 + i, 30)).rotate(float(rng.uniform(0, 360)))
-            (tmp_path / label / f"{i}.jpg").write_bytes(encoded(turned, "JPEG"))
+    turned_pictures(tmp_path, 10)
     return scan(find_photos(tmp_path), workers=2).usable
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data.odd_files import encoded, picture
+from data.odd_files import turned_pictures
 from regraft.audit.looks import Looking
 from regraft.data.loader import decode_in_order
 from regraft.data.loading import Loading
@@ -35,12 +35,7 @@ WORK = [Loading(P), Loading(P, mirrored=True), Loading(P, A, (3, 1)), Loading(P,
 
 @pytest.fixture
 def photos(tmp_path: Path) -> list[Entry]:
-    rng = np.random.default_rng(0)
-    for label in "ab":
-        (tmp_path / label).mkdir()
-        for i in range(6):
-            turned = picture((40 + i, 30)).rotate(float(rng.uniform(0, 360)))
-            (tmp_path / label / f"{i} ä\udcff.jpg").write_bytes(encoded(turned, "JPEG"))
+    turned_pictures(tmp_path, 6, "{} ä\udcff.jpg")
     return scan(find_photos(tmp_path), workers=2).usable
 
 

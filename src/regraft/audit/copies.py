@@ -20,7 +20,7 @@ from regraft.audit.neighbours import nearest
 from regraft.data.decode import DECODER, read_photo
 from regraft.data.loader import bytes_of
 from regraft.data.manifest import Entry
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import in_order, workers_or_default
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureStore, feature_key
 from regraft.process import give_back_memory
@@ -104,7 +104,7 @@ def _search(
     """Return the pairs among the photos at ``kept``, as positions in it."""
     if len(kept) < 2:
         return NEAR_NONE
-    workers = default_workers() if workers is None else workers
+    workers = workers_or_default(workers)
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack(list(in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))

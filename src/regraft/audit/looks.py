@@ -16,9 +16,9 @@ from regraft.audit.glances import Glances
 from regraft.data.decode import DECODER
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.processes import shared_processes
+from regraft.data.processes import done
 from regraft.data.read_ahead import ReadAhead
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import in_order, workers_or_default
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
 
@@ -85,8 +85,7 @@ class Looks:
         """
         row = None if self._ahead is None else self._ahead.take(entry)
         if row is None:
-            others = shared_processes()
-            row = self._looking(entry) if others is None else others.do(self._looking, entry)
+            row = done(self._looking, entry)
         else:
             self.taken_ahead += 1
         self._add(entry, row[: 4 * PACKED].view(np.float32).copy())
@@ -116,7 +115,7 @@ class Looks:
         for position, kept in self._store.get_many([self._key(entry) for entry in entries]):
             found.put(position, kept)
         missing = found.missing
-        workers = default_workers() if workers is None else workers
+        workers = workers_or_default(workers)
         taken = in_order(lambda i: self._take(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1))
         for i, row in zip(missing, taken, strict=True):
             if row is not None:

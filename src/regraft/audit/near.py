@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from regraft.audit.alignment import FINE, Aligned, align
 from regraft.audit.coarse import Greys, look_roughly
 from regraft.audit.neighbours import Neighbours
-from regraft.data.threads import default_workers, in_order
+from regraft.data.threads import in_order, workers_or_default
 from regraft.features.one_thread import ONE_THREAD
 
 NEIGHBOURS = 10
@@ -67,7 +67,7 @@ def near_pairs(
         fine: gives the photos at some positions, larger: shape (len, 128, 128), uint8.
         workers: threads that compare; None for one on each processor, 0 for none.
     """
-    workers = default_workers() if workers is None else workers
+    workers = workers_or_default(workers)
     pairs = neighbours.pairs()
     rough = look_roughly(grey, pairs, workers=workers)
     likely = rough.likeness >= LIKELY

@@ -65,14 +65,14 @@ def tune(
 
 
 def _real(photos: Path, network: Any, workers: int | None) -> Any:
-    from regraft.data.loader import default_workers
     from regraft.data.manifest import scan
     from regraft.data.source import find_photos
+    from regraft.data.threads import workers_or_default
     from regraft.errors import PhotosError
     from regraft.features.choose import PHOTOS, real_photos
 
     source = find_photos(photos, one_class=True)
-    manifest = scan(source, workers=default_workers() if workers is None else workers)
+    manifest = scan(source, workers=workers_or_default(workers))
     pixels = real_photos(manifest.usable, network, workers)
     if len(pixels) < PHOTOS // 2:
         raise PhotosError(f"{photos}: engines are certified on {PHOTOS} photos, and {len(pixels)} could be decoded")

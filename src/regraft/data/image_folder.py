@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.data.loader import PhotoBatches, decode_in_order, load_plain, load_view
+from regraft.data.loader import PhotoBatches, decode_in_order
 from regraft.data.loading import Loading
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.source import find_photos
 from regraft.data.split import assign, check_split, take_given
-from regraft.data.threads import default_workers
+from regraft.data.threads import workers_or_default
 from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
 
@@ -64,10 +64,7 @@ class PhotoSet:
         """
         entry = self.entries[i]
         try:
-            if self.augmentation is None:
-                pixels = load_plain(entry, self.preprocessing)
-            else:
-                pixels = load_view(entry, self.preprocessing, self.augmentation, self.seed, self.epoch, entry.content)
+            pixels = Loading(self.preprocessing, self.augmentation, (self.seed, self.epoch))(entry)
         except DecodeError as error:
             raise DecodeError(f"{entry.name}: {error}") from error
         return normalise(pixels[None], self.preprocessing)[0], int(self.labels[i])
@@ -137,7 +134,7 @@ class ImageFolder(PhotoSet):
         check: bool = True,
     ) -> None:
         wanted = preprocessing or Preprocessing(height=size, width=size, mean=mean, std=std)
-        workers = default_workers() if workers is None else workers
+        workers = workers_or_default(workers)
         source = find_photos(root, labels)
         self.manifest = scan(source, workers=workers)
         if check:

@@ -12,7 +12,7 @@ from regraft.data.files import why_unreadable
 from regraft.data.loading import Loading, bytes_of, load_plain, load_view
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.processes import shared_processes
+from regraft.data.processes import done
 from regraft.data.threads import decoding_threads, default_workers, in_order
 from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
@@ -62,14 +62,13 @@ def decode_in_order(
         `Decoded`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
         ``failed``; any other exception of ``load`` is raised.
     """
-    others = shared_processes()
     workers = decoding_threads([entry.path for entry in entries]) if workers is None else workers
     positions = range(len(entries)) if order is None else [int(i) for i in order]
 
     def work(position: int) -> NDArray[np.uint8] | str:
         entry = entries[position]
         try:
-            return others.do(load, entry) if others is not None and isinstance(load, Loading) else load(entry)
+            return done(load, entry) if isinstance(load, Loading) else load(entry)
         except DecodeError as error:
             return str(error)
         except OSError as error:

@@ -57,6 +57,11 @@ def bytes_of(entry: Entry) -> bytes:
     return data
 
 
+def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return pixels, shape (H, W, 3), mirrored left to right."""
+    return np.ascontiguousarray(pixels[:, ::-1])
+
+
 class Work(Protocol):
     """Work on a photo as data: unlike a function it can be told to another process."""
 
@@ -99,7 +104,7 @@ class Loading:
         if self.augmentation is not None:
             return load_view(entry, self.preprocessing, self.augmentation, *self.key, entry.content)
         pixels = load_plain(entry, self.preprocessing)
-        return np.ascontiguousarray(pixels[:, ::-1]) if self.mirrored else pixels
+        return mirrored(pixels) if self.mirrored else pixels
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, ready for JSON."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.data.loading import Loading
+from regraft.data.loading import Loading, mirrored
 from regraft.data.preprocessing import Preprocessing, plain
 from regraft.data.views import Augmentation, augmented
 
@@ -35,7 +35,8 @@ def view_name(number: int) -> str:
 def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
     """Return view ``number`` of an image of mode RGB that ``content`` identifies, shape (H, W, 3), uint8."""
     if number < FIRST_CROP:
-        return _mirrored(plain(image, p), number)
+        pixels = plain(image, p)
+        return mirrored(pixels) if number else pixels
     return augmented(image, p, _AUGMENTATION, "view", number, content)
 
 
@@ -44,7 +45,3 @@ def numbered_loading(p: Preprocessing, number: int) -> Loading:
     if number < FIRST_CROP:
         return Loading(p, mirrored=bool(number))
     return Loading(p, _AUGMENTATION, ("view", number))
-
-
-def _mirrored(pixels: NDArray[np.uint8], number: int) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(pixels[:, ::-1]) if number else pixels

@@ -171,6 +171,16 @@ def shared_processes() -> DecodingProcesses | None:
     return _SHARED[0] if _SHARED and _SHARED[0].owner == os.getpid() else None
 
 
+def done(work: Work, entry: Entry) -> NDArray[np.uint8]:
+    """Return what ``work`` makes of a photo, by the processes that have begun, else in this thread.
+
+    Raises:
+        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+    """
+    others = shared_processes()
+    return work(entry) if others is None else others.do(work, entry)
+
+
 def end_processes(processes: DecodingProcesses) -> None:
     """End processes that `begin_processes` returned; photos are decoded in threads again."""
     if processes in _SHARED:

@@ -25,6 +25,11 @@ def default_workers() -> int:
     return min(cores(), 16)
 
 
+def workers_or_default(wanted: int | None) -> int:
+    """Return the number of threads that is wanted, or `default_workers` where none is named."""
+    return default_workers() if wanted is None else wanted
+
+
 def decoding_threads(photos: Sequence[Path]) -> int:
     """Return how many threads decode ``photos`` unless told otherwise: fewer than processors where they are small.
 

@@ -21,9 +21,9 @@ from regraft.audit.grouping import user_groups
 from regraft.audit.looks import Looks
 from regraft.audit.subject import Subject
 from regraft.data.labels import class_order
-from regraft.data.loader import default_workers
 from regraft.data.manifest import Manifest, scan
 from regraft.data.source import find_photos
+from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.errors import PhotosError, RunFolderError
 from regraft.features.choose import choose_engine
@@ -84,7 +84,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     """
     begun = time.monotonic()
     source = find_photos(options.photos, options.labels, one_class=True)
-    workers = default_workers() if options.workers is None else options.workers
+    workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     for note in (*source.notes, *(decide(manifest, options.decisions) if options.decisions is not None else ())):
@@ -144,7 +144,7 @@ def _look(
     for position, why in found.failed:
         manifest.set_aside(entries[position], why)
     entries = manifest.usable
-    workers = default_workers() if options.workers is None else options.workers
+    workers = workers_or_default(options.workers)
     glances = all_of(looks, entries, workers)
     if options.group_by is not None:
         take_groups(user_groups(options.group_by, entries, glances, options.labels), entries)

@@ -7,9 +7,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from regraft.audit.looks import Looks
-from regraft.data.loader import default_workers
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.read_ahead import can_read_ahead
+from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
 from regraft.models.names import foreseen
 from regraft.process import keep_freed_memory
@@ -48,7 +48,7 @@ class Early:
         self.photos = gather(config, screen)
         divide(self.photos, config)
         self._looks: Looks | None = None
-        workers = default_workers() if config.workers is None else config.workers
+        workers = workers_or_default(config.workers)
         preprocessing = foreseen(config.backbone, config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_read_ahead():
             self._looks = Looks(preprocessing, self.store)

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
+from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, did_you_mean
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import report
@@ -45,7 +45,7 @@ def evaluate_folder(
     """
     screen = screen or QuietScreen()
     source = find_photos(photos, labels, one_class=True)
-    workers = default_workers() if predictor.workers is None else predictor.workers
+    workers = workers_or_default(predictor.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     return _measure(predictor, manifest.usable, manifest, screen, top)

@@ -13,7 +13,7 @@ from regraft.measure.paired import accuracy_difference
 from regraft.probe.probe import fit_probe
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
-from regraft.recipes.probing import key_of
+from regraft.recipes.probing import across_runs, key_of
 from regraft.recipes.solved import solved
 
 
@@ -44,7 +44,7 @@ def naive_claim(job: Job, outcome: Outcome) -> dict[str, Any] | None:
         )
         return {"oof": found.oof}
 
-    random = solved(key_of(job, entries, names, nested=True), solve)["oof"]
+    random = solved(across_runs(job, key_of(job, entries, names, nested=True)), solve)["oof"]
     right = [int((p.argmax(axis=1) == y).sum()) for p in (random, probe.oof)]
     return {
         "how": "nested out-of-fold accuracy of the linear probe, each file dealt to a fold by itself",

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.decisions import apply_decisions, read_decisions
-from regraft.data.loader import default_workers
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
 from regraft.data.split import assign, carve, check_split, take_given
+from regraft.data.threads import workers_or_default
 from regraft.data.units import make_units
 from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.run.folder import open_folder
@@ -90,7 +90,7 @@ def gather(config: TrainConfig, screen: Screen) -> Photos:
         PhotosError: the folder or the CSV is not what is needed.
     """
     source = find_photos(config.photos, config.labels)
-    workers = default_workers() if config.workers is None else config.workers
+    workers = workers_or_default(config.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     photos = Photos(manifest, source.given_split)

@@ -97,7 +97,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
         return asdict(found)
 
     key = key_of(job, entries, units, nested=nested, views=views)
-    known = job.remembered(f"probe-{label}", key, lambda: solved(key, solve))
+    known = job.remembered(f"probe-{label}", key, lambda: solved(across_runs(job, key), solve))
     probe = Probe(**{**known, "solution": Solution(**known["solution"])})
     more = {} if views == 1 else {"views": views}
     job.note_once("probe", "photos", "label", label=label, photos=len(entries), **probe.choice, **more)
@@ -118,11 +118,6 @@ def key_of(
     """
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
     facts = [
-        SOLVER,
-        np.__version__,
-        machine(),
-        [f.name for kind in (Probe, Solution) for f in fields(kind)],
-        job.engine.numerics,
         job.engine.weights,
         job.backbone.spec.preprocessing.id,
         job.photos.classes,
@@ -132,6 +127,16 @@ def key_of(
         [view_name(view) for view in range(views)],
         rows,
     ]
+    return _digest(facts)
+
+
+def across_runs(job: Job, key: str) -> str:
+    """Return hexadecimal digits that change with ``key`` and with what may be another in another run of the same."""
+    names = [f.name for kind in (Probe, Solution) for f in fields(kind)]
+    return _digest([SOLVER, np.__version__, machine(), names, job.engine.numerics, key])
+
+
+def _digest(facts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -7,7 +7,7 @@ import shutil
 import time
 
 from regraft.data.processes import begin_processes
-from regraft.data.threads import FEW, default_workers
+from regraft.data.threads import FEW, workers_or_default
 from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
@@ -61,7 +61,7 @@ def start(config: TrainConfig, screen: Screen, early: Early, started: float, nam
     )
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
-        number = default_workers() if config.workers is None else config.workers
+        number = workers_or_default(config.workers)
         if device.type != "cpu" and number > FEW:
             job.decoders = begin_processes(number)
         _begin(job, going_on=place.state == "going on")
