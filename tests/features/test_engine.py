@@ -167,8 +167,8 @@ def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
 
     made, plain = [], module.folded
 
-    def folded(*arguments):
-        network = plain(*arguments)
+    def folded(*arguments, **options):
+        network = plain(*arguments, **options)
         made.append(weakref.ref(network))
         return network
 

@@ -8,6 +8,7 @@ from torch import nn
 
 from regraft.features import folding
 from regraft.features.folding import folded
+from regraft.features.fusing import FusedConvolution
 from regraft.models.zoo import build_backbone, create_network
 
 
@@ -116,3 +117,108 @@ def test_the_decision_is_the_same_every_time():
     network = with_statistics(create_network("test_coatnet"))
     p = network.pretrained_cfg["input_size"]
     assert len({norms(folded(network, *p[1:])) for _ in range(3)}) == 1
+
+
+def fused(network: nn.Module) -> int:
+    return sum(isinstance(module, FusedConvolution) for module in network.modules())
+
+
+@pytest.mark.parametrize(
+    ("name", "least"),
+    [("test_resnet", 2), ("test_efficientnet", 3), ("tf_efficientnet_lite0", 25), ("test_byobnet", 3)],
+)
+def test_activations_are_joined_with_the_convolutions_before_them(name, least):
+    network = with_statistics(create_network(name, 64))
+    cheaper = folded(network, 64, 64, fuse=True)
+    assert fused(cheaper) >= least
+    assert fused(folded(network, 64, 64)) == 0
+    assert largest_difference(network, cheaper) < 1e-5
+
+
+ACTIVATIONS = [
+    nn.ReLU(), nn.ReLU(inplace=True), nn.ReLU6(), nn.Hardtanh(-0.3, 0.4), nn.LeakyReLU(0.2), nn.SiLU(), nn.Sigmoid(),
+    nn.Tanh(), nn.Hardswish(), nn.Hardsigmoid(), nn.GELU(), nn.GELU(approximate="tanh"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS, ids=str)
+def test_every_activation_that_is_joined_computes_what_it_did(activation, bias):
+    network = with_statistics(nn.Sequential(nn.Conv2d(3, 6, 3, 2, 1, 1, 3, bias=bias), activation, nn.Flatten()))
+    cheaper = folded(network, 16, 16, fuse=True)
+    assert fused(cheaper) == 1
+    assert largest_difference(network, cheaper, 16) < 1e-5
+    x = torch.randn(3, 3, 16, 16)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        found, expected = cheaper(x), network(x)
+    assert found.dtype is expected.dtype is torch.bfloat16  # autocast holds for it too
+    torch.testing.assert_close(found, expected, rtol=2e-2, atol=2e-2)
+
+
+class Softened(nn.ReLU):
+    """A kind of its own: it is not what it inherits from."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x) + 0.1 * x
+
+
+class Between(nn.Module):
+    """Something is added to what the convolution made, in place, before the activation takes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        y += 1
+        return self.act(y)
+
+
+class Past(nn.Module):
+    """What the convolution made is needed before the activation too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.act = nn.Conv2d(3, 4, 3), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.conv(x)
+        return self.act(y) + y
+
+
+class Often(nn.Module):
+    """One activation serves two convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.two, self.act = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.ReLU()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.act(self.two(self.act(self.one(x))))
+
+
+@pytest.mark.parametrize("kind", [Between, Past, Often, lambda: nn.Sequential(nn.Conv2d(3, 4, 3), Softened())])
+def test_an_activation_that_cannot_be_joined_is_left(kind):
+    network = with_statistics(kind())
+    kept = folded(network, 16, 16, fuse=True)
+    assert fused(kept) == 0
+    assert largest_difference(network, kept, 16) < 1e-6
+
+
+def test_large_weights_for_few_numbers_are_left_to_torch():
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 256, 14), nn.ReLU()).eval()
+    cheaper = folded(network, 16, 16, fuse=True)
+    assert [type(module) for module in cheaper] == [FusedConvolution, nn.Identity, nn.Conv2d, nn.ReLU]
+
+
+def test_where_the_operator_fails_normalisations_are_folded_still(monkeypatch):
+    network = with_statistics(create_network("test_resnet", 64))
+
+    def fails(self, x):
+        raise RuntimeError("not on this processor")
+
+    monkeypatch.setattr(FusedConvolution, "forward", fails)
+    kept = folded(network, 64, 64, fuse=True)
+    assert fused(kept) == norms(kept) == 0
+    assert largest_difference(network, kept) < 1e-5

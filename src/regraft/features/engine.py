@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
-from regraft.features.frozen import Frozen, Precision, computes_alone, frozen, known_batch_size
+from regraft.features.frozen import ARITHMETIC, Frozen, Precision, computes_alone, frozen, known_batch_size
 from regraft.features.one_thread import ONE_THREAD
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
@@ -114,7 +114,7 @@ class EagerEngine(PaddedEngine):
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
         how = "alone" if computes_alone(self.backbone, self.device) else "folded"
-        return f"eager-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
+        return f"{ARITHMETIC}-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
     def _known(self) -> int | None:
         return known_batch_size(self.backbone, self.weights, self.device, self.precision, self._wanted)

@@ -3,88 +3,133 @@
 In inference mode a batch normalisation is a fixed scale and shift of each channel, so it can be multiplied into the
 convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2), once and for all. And the
 "same" padding of networks that come from TensorFlow copies every input with a row and a column of zeros; a row and a
-column of zeros in the kernel do the same. Both hold up to the rounding of single precision, which is checked.
+column of zeros in the kernel do the same. On the processor an activation is computed by the convolution before it
+(`fusing`). All hold up to the rounding of single precision, which is checked.
 """
 
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from regraft.features.fusing import FusedConvolution, fusible, is_activation, worth_fusing
 from regraft.features.invented import invented_photos
 
 TOLERANCE = 1e-4
 """Largest difference to the network as it was, relative to the largest feature; rounding alone gives about 3e-6."""
 
-_PHOTOS = 2
+_PHOTOS = 1  # what is wrong with a folding is so for any
 
 
-def folded(network: nn.Module, height: int, width: int) -> nn.Module:
+def folded(network: nn.Module, height: int, width: int, *, fuse: bool = False) -> nn.Module:
     """Return a copy of ``network`` with its batch normalisations folded, or a plain copy where that does not hold.
 
     Args:
         network: in single precision, on any device; the copy is on the processor, channels-last, in inference mode.
         height: of its input.
         width: of its input.
+        fuse: whether activations are joined with the convolutions before them too, where that holds: such a copy
+            runs on the processor only, and cannot be exported.
     """
+    copied = _copied(network)
+    x = invented_photos(_PHOTOS, height, width)
+    with torch.no_grad():
+        expected, found = _trace(copied, x)
+    activations = found.activations if fuse else []
+    for joined in [activations, []] if activations else [[]]:
+        if not (found.pairs or found.inputs or joined):
+            break
+        _make_cheaper(copied, found, joined)
+        if _equal(expected, copied, x):
+            return copied
+        copied = _copied(network)
+    return copied
+
+
+def _copied(network: nn.Module) -> nn.Module:
     plain: nn.Module = copy.deepcopy(network).to("cpu").requires_grad_(False).eval()
     plain.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    x = invented_photos(_PHOTOS, height, width)
-    with torch.inference_mode():
-        expected, pairs, inputs = _trace(plain, x)
-    if not pairs and not inputs:
-        return plain
-    cheaper = copy.deepcopy(plain)
+    return plain
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What can be made cheaper, by the names of modules that are called once.
+
+    Attributes:
+        pairs: (convolution, normalisation) where the one takes the very output of the other.
+        inputs: the input's (height, width) of each convolution that pads by itself.
+        activations: (convolution, activation) where nothing but a normalisation is between them.
+    """
+
+    pairs: list[tuple[str, str]]
+    inputs: dict[str, tuple[int, int]]
+    activations: list[tuple[str, str]]
+
+
+def _make_cheaper(network: nn.Module, found: _Found, activations: list[tuple[str, str]]) -> None:
     with torch.no_grad():
-        for convolution, norm in pairs:
-            _fold(cheaper, convolution, norm)
-        for name, size in inputs.items():
-            _pad_kernel(cheaper, name, size)
-    with torch.inference_mode():
-        return cheaper if _equal(expected, cheaper(x)) else plain
+        for convolution, norm in found.pairs:
+            _fold(network, convolution, norm)
+        for name, size in found.inputs.items():
+            _pad_kernel(network, name, size)
+    for convolution, activation in activations:
+        layer, follows = network.get_submodule(convolution), network.get_submodule(activation)
+        if fusible(layer, follows):
+            assert isinstance(layer, nn.Conv2d)
+            network.set_submodule(convolution, FusedConvolution(layer, follows))
+            network.set_submodule(activation, nn.Identity())
 
 
-def _equal(expected: torch.Tensor, found: torch.Tensor) -> bool:
+@torch.inference_mode()
+def _equal(expected: torch.Tensor, network: nn.Module, x: torch.Tensor) -> bool:
+    try:
+        found = network(x)
+    except RuntimeError:  # an operation that this processor has not
+        return False
     scale = expected.abs().max()
     return bool(torch.isfinite(found).all()) and bool((expected - found).abs().max() <= TOLERANCE * scale)
 
 
-def _trace(
-    network: nn.Module, x: torch.Tensor
-) -> tuple[torch.Tensor, list[tuple[str, str]], dict[str, tuple[int, int]]]:
-    """Run ``network`` and see which normalisation takes the very output of which convolution.
-
-    Returns:
-        The features, pairs (convolution, normalisation) of module names, and the input's (height, width) of each
-        convolution that pads by itself.
-    """
+def _trace(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Found]:
+    """Run ``network``, and see which module takes the very output of which other."""
     names = {module: name for name, module in network.named_modules()}
-    made: dict[int, nn.Module] = {}
-    kept: list[torch.Tensor] = []  # so that no later tensor takes the place of an earlier one
+    made: dict[int, tuple[nn.Module, int]] = {}  # what a tensor is the output of, and how often it was written to
+    kept: dict[nn.Module, torch.Tensor] = {}  # so that no later tensor takes the place of an earlier one
     calls: dict[nn.Module, int] = {}
-    pairs, inputs = [], {}
+    takes: dict[nn.Module, nn.Module] = {}
+    inputs: dict[str, tuple[int, int]] = {}
 
-    def after_convolution(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+    def before(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         calls[module] = calls.get(module, 0) + 1
-        made[id(output)] = module
-        kept.append(output)
+        source, version = made.get(id(args[0]), (module, -1)) if args else (module, -1)
+        if version >= 0 and args[0]._version == version:  # nothing was added to it since
+            takes[module] = source
+
+    def after(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        made[id(output)] = module, output._version
+        kept[module] = output
         if _pads_same(module):
             inputs[names[module]] = (args[0].shape[-2], args[0].shape[-1])
 
-    def before_norm(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
-        calls[module] = calls.get(module, 0) + 1
-        if args and id(args[0]) in made:
-            pairs.append((made[id(args[0])], module))
-
-    hooks = [m.register_forward_hook(after_convolution) for m in names if _is_convolution(m)]
-    hooks += [m.register_forward_pre_hook(before_norm) for m in names if _is_norm(m)]
+    watched = [m for m in names if _is_convolution(m) or _is_norm(m) or is_activation(m)]
+    hooks = [m.register_forward_pre_hook(before) for m in watched]
+    hooks += [m.register_forward_hook(after) for m in watched if not is_activation(m)]
     features = network(x)
     for hook in hooks:
         hook.remove()
-    once = [(names[c], names[n]) for c, n in pairs if calls[c] == calls[n] == 1]
-    return features, once, {name: size for name, size in inputs.items() if calls[network.get_submodule(name)] == 1}
+    takes = {m: source for m, source in takes.items() if calls[m] == calls[source] == 1}
+    pairs = {n: c for n, c in takes.items() if _is_norm(n) and _is_convolution(c)}
+    activations = [(pairs[n], n) for n in pairs if is_activation(getattr(n, "act", None))]  # folding puts it there
+    activations += [(pairs.get(source, source), m) for m, source in takes.items() if is_activation(m)]
+    return features, _Found(
+        [(names[c], names[n]) for n, c in pairs.items()],
+        {name: size for name, size in inputs.items() if calls[network.get_submodule(name)] == 1},
+        [(names[c], names[m]) for c, m in activations if _is_convolution(c) and worth_fusing(c, kept[c])],
+    )
 
 
 def _is_convolution(module: nn.Module) -> bool:

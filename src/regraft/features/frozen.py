@@ -31,6 +31,9 @@ from regraft.models.backbone import Backbone
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
 """"mixed" is single precision below and bfloat16 above; only an engine that has it takes it."""
 
+ARITHMETIC = "eager2"
+"""Changes whenever the same network may give other bits."""
+
 _SMALL = 20_000_000
 """Parameters below which a network on the processor gains from a batch of more than two photos, and from a batch for
 each thread."""
@@ -115,7 +118,7 @@ def _trial(
     threads = "alone" if computes_alone(backbone, device) else "together"
     network = (weights_hash, backbone.spec.name, backbone.spec.preprocessing.id)
     parts = (threads, *network, device.type, precision, wanted, where)
-    return f"batch size / eager {torch.__version__} / {' / '.join(map(str, parts))}"
+    return f"batch size / {ARITHMETIC} {torch.__version__} / {' / '.join(map(str, parts))}"
 
 
 def _make(
@@ -125,7 +128,8 @@ def _make(
     alone, name = computes_alone(backbone, device), f"{backbone.spec.name} {p.id}"
     network = _folded.get((name, weights_hash, device))
     if network is None:
-        network = _folded[name, weights_hash, device] = folded(backbone.network, p.height, p.width).to(device)
+        ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu").to(device)
+        network = _folded[name, weights_hash, device] = ready
     known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
     if known is not None:
         return Frozen(network, known, precision, device, alone)
