@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ import torch
 
 from regraft.disk.atomic import write_text
 from regraft.places import cache_folder
-from regraft.run.environment import describe
+from regraft.process import cores
+from regraft.run.environment import processor
 
 _MOST = 2000  # facts that are kept, the newest
 
@@ -38,15 +38,9 @@ def keep_fact(key: str, value: Any) -> None:
         write_text(_file(), f"{_sum(text)}\n{text}\n")
 
 
-@cache
-def _processor() -> str:
-    about = describe()
-    return f"{about['processor']} · {about['cores']} cores"
-
-
 def machine() -> str:
     """Return the processor, the cores we may use and torch's threads: what a measurement depends on."""
-    return f"{_processor()} · {torch.get_num_threads()} threads"
+    return f"{processor()} · {cores()} cores · {torch.get_num_threads()} threads"
 
 
 def _file() -> Path:

@@ -20,12 +20,11 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import nn
 
-from regraft.data.threads import default_workers
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.folding import folded
 from regraft.features.invented import invented_photos
 from regraft.features.one_thread import ONE_THREAD
-from regraft.features.trial import KINDS, place_does_not_matter
+from regraft.features.trial import KINDS, place_does_not_matter, try_places
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
@@ -126,20 +125,34 @@ def _make(
 ) -> Frozen:
     p = backbone.spec.preprocessing
     alone, name = computes_alone(backbone, device), f"{backbone.spec.name} {p.id}"
+    known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
+    sizes = (*_sizes(backbone, device), 1) if batch_size is None else (batch_size, 1)
+    tried: dict[nn.Module, bool] = {}  # in batches of the first size
+
+    def in_a_batch(network: nn.Module) -> torch.Tensor:
+        """Run a copy in the shape in which it will run: that tells whether places matter too.
+
+        Whether what is beside a photo does, `folded` tells, which compares with the plain network and the photo alone.
+        """
+        photos = invented_photos(2, p.height, p.width)
+        trial = try_places(Frozen(network, sizes[0], precision, device, alone), photos, sizes[0])
+        tried[network] = trial.same
+        return torch.from_numpy(trial.first)[None]
+
     network = _folded.get((name, weights_hash, device))
     if network is None:
-        ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu").to(device)
+        together = known is None and precision == "fp32" and device.type == "cpu"
+        check = in_a_batch if together else None
+        ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu", check=check).to(device)
         network = _folded[name, weights_hash, device] = ready
-    known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
-    if known is not None:
-        return Frozen(network, known, precision, device, alone)
-    photos, streams = invented_photos(KINDS, p.height, p.width), default_workers() if alone else 1
-    found = 1
-    for size in _sizes(backbone, device) if batch_size is None else (batch_size,):
-        trial = Frozen(network, size, precision, device, alone)
-        if size == 1 or place_does_not_matter(trial, photos, size, streams=streams):
-            found = size
-            break
+
+    def fits(size: int) -> bool:
+        if size == 1 or (size == sizes[0] and network in tried):
+            return size == 1 or tried[network]
+        run = Frozen(network, size, precision, device, alone)
+        return place_does_not_matter(run, invented_photos(KINDS, p.height, p.width), size)
+
+    found = next(size for size in sizes if fits(size)) if known is None else known
     return Frozen(network, found, precision, device, alone)
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from regraft.features.frozen import Precision
 from regraft.features.graph_engine import GraphEngine, Run
 from regraft.features.graphs import INPUT, OUTPUT
+from regraft.run.environment import version_of
 
 
 class OnnxEngine(GraphEngine):
@@ -19,9 +20,7 @@ class OnnxEngine(GraphEngine):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
 
     def _version(self) -> str:
-        from importlib.metadata import version
-
-        return version("onnxruntime")
+        return str(version_of("onnxruntime"))
 
     def _compile(self, graph: bytes) -> Run:
         import onnxruntime

@@ -14,6 +14,7 @@ from regraft.features.frozen import Precision
 from regraft.features.graph_engine import GraphEngine, Run
 from regraft.features.graph_split import SPLIT, split
 from regraft.process import cores
+from regraft.run.environment import version_of
 
 LOWER = 0.4
 """Share of the multiplications that are done in single precision where the rest is done in bfloat16. The lowest layers
@@ -32,12 +33,10 @@ class OpenVinoEngine(GraphEngine):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16", "mixed")
 
     def _version(self) -> str:
-        from importlib.metadata import PackageNotFoundError, version
-
-        try:
-            return version("openvino")
-        except PackageNotFoundError:
-            raise MissingExtraError("features by OpenVINO", "openvino") from None
+        found = version_of("openvino")
+        if found is None:
+            raise MissingExtraError("features by OpenVINO", "openvino")
+        return found
 
     @property
     def versions(self) -> str:

@@ -2,36 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
-
-from regraft.data.threads import in_order
+from numpy.typing import NDArray
 
 T = TypeVar("T", torch.Tensor, "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]")
 
 KINDS = 3
-"""Different photos in a trial batch."""
+"""Different photos in a trial."""
 
 
-def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int, *, streams: int = 1) -> bool:
-    """Run the same photos at all places, beside others, and compare their features to the bit.
+class Trial(NamedTuple):
+    """What came out of one batch.
+
+    Attributes:
+        first: features of the first photo, shape (D,), float32.
+        second: likewise of the second; None where a batch has no place for it.
+        same: whether each photo had the same bits at all its places.
+    """
+
+    first: NDArray[np.float32]
+    second: NDArray[np.float32] | None
+    same: bool
+
+
+def try_places(run: Callable[[T], object], photos: T, batch_size: int, which: Sequence[int] = (0, 1)) -> Trial:
+    """Run two photos many times in one batch, each at half of its places.
+
+    They take turns as the Thue–Morse sequence does: each is in every half and every quarter, at even and at odd places,
+    beside itself and beside the other.
 
     Args:
         run: gives the features of a batch, an array or a tensor of shape (batch_size, D), float32.
-        photos: `KINDS` of them at most; the first axis counts them.
-        batch_size: of the batches.
-        streams: batches that may be run at once.
+        photos: the first axis counts them.
+        batch_size: of the batch.
+        which: the two of them.
     """
-    kinds = min(KINDS, batch_size, len(photos))
-    trials = [[(place + shift) % kinds for place in range(batch_size)] for shift in range(2)]
-    batches = (photos[which] for which in trials)
-    found = in_order(run, batches, workers=streams if streams > 1 else 0, ahead=2)
-    seen: dict[int, bytes] = {}
-    for which, values in zip(trials, found, strict=True):
-        for kind, features in zip(which, np.asarray(values), strict=True):
-            if seen.setdefault(kind, features.tobytes()) != features.tobytes():
-                return False
-    return True
+    kinds = [place.bit_count() % 2 for place in range(batch_size)]
+    found = np.asarray(run(photos[[which[kind] for kind in kinds]]))
+    rows = [[row.tobytes() for row, kind in zip(found, kinds, strict=True) if kind == k] for k in (0, 1)]
+    same = all(row == of_one[0] for of_one in rows for row in of_one)
+    return Trial(found[0], found[1] if batch_size > 1 else None, same)
+
+
+def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int) -> bool:
+    """Return whether photos have the same bits at all places of a batch, in two batches that have one in common.
+
+    Args:
+        run: as for `try_places`.
+        photos: `KINDS` of them; the first axis counts them.
+        batch_size: of the batches.
+    """
+    one, other = (try_places(run, photos, batch_size, which) for which in ((0, 1), (2, 0)))
+    if other.second is None:
+        return True
+    return one.same and other.same and one.first.tobytes() == other.second.tobytes()

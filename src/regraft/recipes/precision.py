@@ -15,8 +15,9 @@ from regraft.features.activations import channels_last
 from regraft.features.choose import has_bf16
 from regraft.models.classifier import Classifier
 from regraft.places import cache_folder
+from regraft.process import cores
 from regraft.recipes.job import Job
-from regraft.run.environment import describe
+from regraft.run.environment import processor
 
 Precision = Literal["fp32", "bf16"]
 
@@ -122,8 +123,7 @@ class _Measured:
     """A measurement of this machine, kept between runs so that the same command makes the same choice again."""
 
     def __init__(self, what: str) -> None:
-        machine = describe()
-        self._key = f"{what} {machine['processor']} {machine['cores']} {torch.get_num_threads()} {torch.__version__}"
+        self._key = f"{what} {processor()} {cores()} {torch.get_num_threads()} {torch.__version__}"
         self._file = cache_folder() / "measured.json"
 
     def get(self) -> float | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from functools import cache
 from importlib import metadata
 from typing import Any
+
+from regraft.process import cores
 
 _PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
 
@@ -15,22 +18,26 @@ def describe() -> dict[str, Any]:
     """Return versions, processor and system; nothing that names the person or the place."""
     return {
         "python": platform.python_version(),
-        "packages": {name: _version(name) for name in _PACKAGES},
+        "packages": {name: version_of(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": processor(),
+        "cores": cores(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else [],
     }
 
 
-def _version(name: str) -> str | None:
+@cache
+def version_of(name: str) -> str | None:
+    """Return the version of a package, or None where it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
 
 
-def _processor() -> str:
+@cache
+def processor() -> str:
+    """Return what the processor is called."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:
