@@ -70,6 +70,7 @@ class OpenVinoEngine(GraphEngine):
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": str(min(streams, cores())),
             "NUM_STREAMS": str(streams),
+            "ENABLE_CPU_PINNING": "NO",
         }
         return _core().compile_model(model, "CPU", settings)
 
