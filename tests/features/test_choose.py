@@ -53,6 +53,20 @@ def test_few_photos_start_at_once_and_many_take_the_fastest(entries, tiny, speed
     assert facts.fact("nothing") is None
 
 
+def test_of_two_that_are_done_at_about_the_same_time_the_one_that_pays_off_later_is_taken(entries, tiny, speeds):
+    speeds(eager=100, onnx=200)
+    eager, onnx = engine_called(REFERENCE, tiny), OnnxEngine(tiny)
+    for engine in (eager, onnx):
+        engine.know("weights that never ran")
+    plain, graph = (costs.set_up(engine, tiny, "weights that never ran") for engine in (eager, onnx))
+    assert plain.kept < graph.kept < graph.seconds
+    ready = graph.seconds + costs.certify_seconds(onnx, tiny)
+    even = (ready - plain.seconds) / (1 / 100 - 1 / 200)  # photos for which this run alone would take either
+    many = entries * 20
+    assert choose_engine(tiny, many[: round(0.6 * even)], MemoryStore()).title == REFERENCE
+    assert choose_engine(tiny, many[: round(0.9 * even)], MemoryStore()).title == ONNX
+
+
 def test_what_an_engine_has_computed_is_taken_from_the_store(entries, tiny, speeds):
     speeds(eager=100, onnx=200)
     store = MemoryStore()
