@@ -105,18 +105,19 @@ def engine_called(title: str, backbone: Backbone, device: torch.device | str = "
     return _ENGINES[title](backbone, torch.device(device))
 
 
-def certified_engine(title: str, backbone: Backbone, device: torch.device) -> Engine:
+def certified_engine(title: str, backbone: Backbone, device: torch.device, weights: str | None = None) -> Engine:
     """Return the engine called ``title`` where it was certified for this network on this machine, else the reference.
 
     Args:
         title: such as one that a model file names; nothing of it need be known here.
         backbone: the network.
         device: where it should run.
+        weights: their hash, where it is known; found out if None.
     """
     if title == REFERENCE or device.type != "cpu" or title not in candidates():
         return engine_called(REFERENCE, backbone, device)
     engine = engine_called(title, backbone)
-    verdict = certificate(engine, backbone, backbone.weights_hash())
+    verdict = certificate(engine, backbone, weights or backbone.weights_hash())
     return engine if verdict is not None and verdict >= COSINE else engine_called(REFERENCE, backbone, device)
 
 
@@ -129,6 +130,7 @@ def choose_engine(
     workers: int | None = None,
     bf16: bool = True,
     missing: Callable[[Engine], int] | None = None,
+    weights: str | None = None,
 ) -> Choice:
     """Return the engine that has the features of ``entries`` soonest.
 
@@ -141,10 +143,11 @@ def choose_engine(
         bf16: whether bfloat16 may be used.
         missing: how many photos an engine that has run here before would have to compute; by default those
             ``entries`` whose features are not in the store. One that has none left to compute is taken.
+        weights: their hash, where it is known; found out if None.
     """
     if torch.device(device).type != "cpu":
         return Choice(REFERENCE, f"torch is what runs on {device}")
-    weights = backbone.weights_hash()
+    weights = weights or backbone.weights_hash()
     costs: list[_Cost] = []
     failed = {"bf16"} if weights in _TOO_FINE else set()  # precisions that lose too much of this network
     for title in candidates(bf16=bf16):

@@ -53,8 +53,8 @@ class Engine(Protocol):
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
 
-    def know(self, weights_hash: str) -> None:
-        """Take it that these are the weights, as `refresh` would find."""
+    def know(self, weights_hash: str) -> str:
+        """Take it that these are the weights, as `refresh` would find, and return their hash."""
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of ``pixels``, shape (b, H, W, 3), as shape (b, D)."""

@@ -50,6 +50,7 @@ def extract(
     *,
     load: Callable[[Entry], NDArray[np.uint8]] | None = None,
     view: str = PLAIN,
+    weights: str | None = None,
     workers: int | None = None,
     bar: Bar | None = None,
 ) -> Features:
@@ -65,11 +66,13 @@ def extract(
         store: where to look first, and to put what was computed.
         load: gives the pixels of a photo, shape (H, W, 3), uint8; those that are evaluated if None.
         view: names what ``load`` gives.
+        weights: their hash, where it is known that they have not changed since; found out if None.
         workers: threads that decode; None for the default, 0 for none.
         bar: moves by one for each photo.
     """
     p = backbone.spec.preprocessing
-    keys = keys_of(entries, backbone, engine.refresh(), engine.numerics, view)
+    weights = engine.refresh() if weights is None else engine.know(weights)
+    keys = keys_of(entries, backbone, weights, engine.numerics, view)
     shelf = Shelf(store, f"{backbone.spec.name} · {view} · {engine.title}")
     pass_ = _Pass(keys, shelf, backbone.spec.num_features, bar)
     try:

@@ -76,15 +76,15 @@ class PaddedEngine(ABC):
         """Hash of the weights that it runs with."""
         return self._hash or self.refresh()
 
-    def know(self, weights_hash: str) -> None:
-        """Take it that these are the weights, as `refresh` would find."""
+    def know(self, weights_hash: str) -> str:
+        """Take it that these are the weights, as `refresh` would find, and return their hash."""
         if weights_hash != self._hash:
             self._hash, self._found = weights_hash, None
+        return self._hash
 
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
-        self.know(self.backbone.weights_hash())
-        return self._hash
+        return self.know(self.backbone.weights_hash())
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of some photos.

@@ -17,6 +17,7 @@ from regraft.data.manifest import Entry
 from regraft.data.numbered_views import numbered, numbered_loading, view_name
 from regraft.errors import ConfigError, ModelFileError
 from regraft.features.choose import REFERENCE, certified_engine
+from regraft.features.engine import Engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
@@ -102,7 +103,8 @@ class Predictor:
         self.classifier = classifier.eval()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        self._engine = certified_engine(engine, classifier.backbone, pick_device(device))
+        self._title, self._device = engine, pick_device(device)
+        self._engine: Engine | None = None
         self._weight = classifier.head.weight.detach().cpu().double().numpy()
         self._bias = classifier.head.bias.detach().cpu().double().numpy()
 
@@ -160,24 +162,34 @@ class Predictor:
 
         ``bar`` moves by one for each view of each photo.
         """
-        found = self._features(entries, 0, store, bar)
+        weights = self.classifier.backbone.weights_hash()
+        found = self._features(entries, 0, weights, store, bar)
         values, rows, failed = self._probabilities(found.values), found.rows, list(found.failed)
         for view in range(1, self.views):
-            more = self._features([entries[row] for row in rows.tolist()], view, store, bar)
+            more = self._features([entries[row] for row in rows.tolist()], view, weights, store, bar)
             failed += [(int(rows[position]), why) for position, why in more.failed]  # it was there a moment ago
             values, rows = values[more.rows] + self._probabilities(more.values), rows[more.rows]
         return Scores(values / self.views, rows, tuple(sorted(failed)))
 
-    def _features(self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None) -> Features:
+    def _running(self, weights: str | None = None) -> Engine:
+        """Return what runs the network; it is chosen once, before the first photo."""
+        if self._engine is None:
+            self._engine = certified_engine(self._title, self.classifier.backbone, self._device, weights)
+        return self._engine
+
+    def _features(
+        self, entries: Sequence[Entry], view: int, weights: str, store: FeatureStore | None, bar: Bar | None
+    ) -> Features:
         backbone = self.classifier.backbone
         p = backbone.spec.preprocessing
         return extract(
             entries,
             backbone,
-            self._engine,
+            self._running(weights),
             store,
             load=numbered_loading(p, view),
             view=view_name(view),
+            weights=weights,
             workers=self.workers,
             bar=bar,
         )
@@ -210,7 +222,7 @@ class Predictor:
         values = np.zeros(len(self.classes))
         for view in range(self.views):
             pixels = numbered(image, p, view, content)
-            values += self._probabilities(self._engine.run(pixels[None]))[0]
+            values += self._probabilities(self._running().run(pixels[None]))[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:

@@ -153,7 +153,7 @@ def _tensors(value: Any, path: Path) -> State:
 def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> State:
     """Take prefixes off, where that makes more names known to the network; names without the prefix stay."""
     found = dict(state)
-    if all(name in found for name in own):
+    if all(name in found or _is_counter(name) for name in own):
         return found
     for chain in itertools.chain.from_iterable(itertools.product(_PREFIXES, repeat=n) for n in (1, 2, 3)):
         prefix = "".join(chain)

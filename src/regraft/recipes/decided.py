@@ -27,7 +27,7 @@ def effect_of_decisions(job: Job) -> dict[str, Any] | None:
         return None
     after = job.photos.usable
     dropped = [entry for entry in job.photos.manifest.entries if entry.name in labels and entry.status != "ok"]
-    found = extract(dropped, job.backbone, job.engine, job.store, workers=job.workers)
+    found = extract(dropped, job.backbone, job.engine, job.store, weights=job.weights, workers=job.workers)
     before = [*after, *(dropped[int(row)] for row in found.rows)]
     features = np.concatenate([job.features(after), found.values])
     classes = sorted({labels.get(entry.name, entry.label) for entry in before} | {entry.label for entry in after})

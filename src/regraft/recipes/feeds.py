@@ -230,7 +230,7 @@ def _engine(
 
 def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:
     """Return whether rounding the activations of real photos changes what the upper part makes of them."""
-    key = f"rounding / {engine.numerics} / {lower.spec.name} / {job.backbone.weights_hash()}"
+    key = f"rounding / {engine.numerics} / {lower.spec.name} / {job.weights}"
     known = fact(key)
     if isinstance(known, (int, float)):
         return known >= HARMLESS

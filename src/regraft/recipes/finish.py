@@ -88,13 +88,15 @@ def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[An
             job.photos.manifest.set_aside(entries[position], why)
         say_aside([entries[position] for position, _ in scores.failed], job.screen)
     seen = [entries[int(row)] for row in scores.rows]
-    frozen = probe_classifier(job, outcome.probe)
-    probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title)
-    beside = probe.scores(seen, store=job.store).values
+    beside, how = scores.values, RELOADED
+    if outcome.chosen != "linear-probe":
+        frozen = probe_classifier(job, outcome.probe)
+        probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title)
+        beside, how = probe.scores(seen, store=job.store).values, "frozen features"
     chosen_on = outcome.parts.report_is_chosen_on
     measured = {
         f"final/{side}": _entry(job, "final", str(side), seen, scores.values, RELOADED, chosen_on),
-        f"linear-probe/{side}": _entry(job, "linear-probe", str(side), seen, beside, "frozen features", False),
+        f"linear-probe/{side}": _entry(job, "linear-probe", str(side), seen, beside, how, False),
     }
     return measured, _rows(job, seen, scores.values)
 

@@ -58,6 +58,7 @@ def _resized(job: Job, size: int) -> Job:
         backbone=backbone.to(job.device),
         own_pixels=p.height * p.width,
         engine_choice=f"engine at {size} px",
+        known_weights="",
         _engine=None,
         _table=None,
         _rows={},

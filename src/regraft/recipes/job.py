@@ -77,6 +77,8 @@ class Job:
     """Pixels of the network's own input where this job gives it a smaller one."""
     engine_choice: str = "engine"
     """What the choice of the engine is called."""
+    known_weights: str = ""
+    """Hash of the backbone's weights, once someone has asked for it."""
     _told: set[str] = field(default_factory=set)
     _engine: Engine | None = None
     _table: NDArray[np.float32] | None = None
@@ -86,6 +88,12 @@ class Job:
     def __post_init__(self) -> None:
         if isinstance(self.store, DiskStore):
             self.store.warn = self.screen.warn
+
+    @property
+    def weights(self) -> str:
+        """Hash of the backbone's weights, which stay as they were pretrained: recipes train copies."""
+        self.known_weights = self.known_weights or self.backbone.weights_hash()
+        return self.known_weights
 
     @cached_property
     def workers(self) -> int:
@@ -194,6 +202,7 @@ class Job:
                 self.store,
                 load=numbered_loading(p, view),
                 view=view_name(view),
+                weights=self.weights,
                 workers=self.workers,
                 bar=bar,
             )
@@ -232,7 +241,15 @@ class Job:
 
     def _soonest(self) -> Choice:
         entries, bf16 = self.photos.usable, self.config.precision != "fp32"
-        return choose_engine(self.backbone, entries, self.store, device=self.device, workers=self.workers, bf16=bf16)
+        return choose_engine(
+            self.backbone,
+            entries,
+            self.store,
+            device=self.device,
+            workers=self.workers,
+            bf16=bf16,
+            weights=self.weights,
+        )
 
     def hold(self, entries: Sequence[Entry], values: NDArray[np.float32]) -> None:
         """Hold the features of ``entries``, shape (n, D), for `features` to take from."""
@@ -253,7 +270,16 @@ def first_pass(job: Job, looks: Looks) -> None:
     engine, p = job.engine, job.backbone.spec.preprocessing
     begun = time.monotonic()
     with job.screen.progress("features", len(entries)) as bar:
-        found = extract(entries, job.backbone, engine, job.store, load=looks.load, workers=job.workers, bar=bar)
+        found = extract(
+            entries,
+            job.backbone,
+            engine,
+            job.store,
+            load=looks.load,
+            weights=job.weights,
+            workers=job.workers,
+            bar=bar,
+        )
     spent = time.monotonic() - begun
     unhidden = spent / (1 - DECODING * min(1.0, looks.taken_ahead / max(1, found.computed)))
     if found.computed >= _TELLING:

@@ -57,7 +57,16 @@ def start(config: TrainConfig, screen: Screen, early: Early, started: float, nam
         return Run(place.folder.path, config, place.folder.read_metrics())
     backbone.to(device)
     job = Job(
-        config, place.folder, screen, photos, backbone, device, started, early.store, own_callbacks=early.own_callbacks
+        config,
+        place.folder,
+        screen,
+        photos,
+        backbone,
+        device,
+        started,
+        early.store,
+        own_callbacks=early.own_callbacks,
+        known_weights=weights,
     )
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
