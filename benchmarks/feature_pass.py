@@ -126,13 +126,14 @@ def small(entries: list[Entry], kind: str) -> dict[str, object]:
     if kind == "plain bf16":
         plain(entries, backbone)
         return {"seconds": time.perf_counter() - begun, "engine": kind}
+    weights = backbone.weights_hash()
     if kind.startswith("own bf16"):
         engine: Engine = EagerEngine(backbone, precision="bf16")
         if kind.endswith("certification"):
             certify(engine, backbone, real_photos(entries, backbone))
     else:
-        engine = choose_engine(backbone, entries, MemoryStore()).take(backbone)
-    extract(entries, backbone, engine)
+        engine = choose_engine(backbone, entries, MemoryStore(), weights=weights).take(backbone)
+    extract(entries, backbone, engine, weights=weights)
     return {"seconds": time.perf_counter() - begun, "engine": engine.title}
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class Preprocessing:
         height, width = self.resized
         return width, height
 
-    @property
+    @cached_property
     def id(self) -> str:
         """A short stable text of all fields and the decoder: photos with equal content and id have equal pixels."""
         text = json.dumps([DECODER, self.as_dict()], sort_keys=True)

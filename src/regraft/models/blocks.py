@@ -40,10 +40,10 @@ def split_blocks(network: nn.Module) -> tuple[Block, ...]:
     parameters = [name for name, _ in network.named_parameters()]
     groups = _timm_groups(network, parameters) or _child_groups(network, parameters)
     groups = _join_scales(network, groups)
-    owner = {name: index for index, group in enumerate(groups) for name in group}
+    lowest = _lowest(groups)
     buffers: dict[int, list[str]] = defaultdict(list)
     for name, _ in network.named_buffers():
-        buffers[_nearest_owner(name, owner)].append(name)
+        buffers[_nearest_owner(name, lowest)].append(name)
     names = _names(groups, parameters)
     return tuple(
         Block(name, tuple(group), tuple(buffers[index]))
@@ -115,15 +115,19 @@ def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]
     return groups
 
 
-def _nearest_owner(buffer: str, owner: Mapping[str, int]) -> int:
+def _lowest(groups: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return, for the name of each module around a parameter, the lowest group that has a parameter in it."""
+    found: dict[str, int] = {}
+    for index, group in enumerate(groups):
+        for name in group:
+            for module in _ancestors(name):
+                found.setdefault(module, index)
+    return found
+
+
+def _nearest_owner(buffer: str, lowest: Mapping[str, int]) -> int:
     """Return the group of the parameters that share most of the path with ``buffer``; the lowest group if none do."""
-    for module in _ancestors(buffer):
-        if not module:
-            break
-        inside = [index for name, index in owner.items() if name.startswith(f"{module}.")]
-        if inside:
-            return min(inside)
-    return 0
+    return next((lowest[module] for module in _ancestors(buffer) if module and module in lowest), 0)
 
 
 def _ancestors(name: str) -> Iterable[str]:
