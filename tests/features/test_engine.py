@@ -96,16 +96,17 @@ MATTERS = {
 
 
 @pytest.mark.parametrize("what", MATTERS)
-def test_photos_are_run_one_at_a_time_where_more_than_the_photo_matters(monkeypatch, tmp_path, what):
+@pytest.mark.parametrize("size", [None, 2, 3, 4])
+def test_photos_are_run_one_at_a_time_where_more_than_the_photo_matters(monkeypatch, tmp_path, what, size):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "one"))
     backbone = build_backbone("test_resnet", pretrained=False, size=32)
-    assert EagerEngine(backbone).batch_size == 8
+    assert EagerEngine(backbone, batch_size=size).batch_size == (size or 8)
     kind = type(backbone.network)
     plain = kind.forward
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "other"))  # where no earlier trial is known
     monkeypatch.setattr(kind, "forward", lambda self, x: MATTERS[what](plain(self, x)))
     backbone = build_backbone("test_resnet", pretrained=False, size=32)
-    assert EagerEngine(backbone).batch_size == 1
+    assert EagerEngine(backbone, batch_size=size).batch_size == 1
 
 
 def test_features_are_those_of_timm(lite0):

@@ -24,7 +24,7 @@ from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.folding import folded
 from regraft.features.invented import invented_photos
 from regraft.features.one_thread import ONE_THREAD
-from regraft.features.trial import KINDS, place_does_not_matter, try_places
+from regraft.features.trial import ENOUGH_PLACES, KINDS, place_does_not_matter, try_places
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
@@ -141,7 +141,7 @@ def _make(
 
     network = _folded.get((name, weights_hash, device))
     if network is None:
-        together = known is None and precision == "fp32" and device.type == "cpu"
+        together = known is None and precision == "fp32" and device.type == "cpu" and sizes[0] >= ENOUGH_PLACES
         check = in_a_batch if together else None
         ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu", check=check).to(device)
         network = _folded[name, weights_hash, device] = ready

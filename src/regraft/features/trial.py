@@ -14,6 +14,9 @@ T = TypeVar("T", torch.Tensor, "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]"
 KINDS = 3
 """Different photos in a trial."""
 
+ENOUGH_PLACES = 4
+"""Photos of a batch from which on each of two has several places in it."""
+
 
 class Trial(NamedTuple):
     """What came out of one batch.

@@ -12,6 +12,7 @@ import torch
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
 from regraft.training.checks import check_directions, check_validation, validates
+from regraft.training.device import reproducible
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
 from regraft.training.resumption import Resumption
@@ -114,7 +115,7 @@ class Trainer(Setup):
         check_validation(hooks.callbacks, self.metrics_names, validation is not None)
         check_directions(hooks.callbacks)
         step = self.train_step(class_weight, training.num_batches)
-        with closing(hooks), Resumption(self, resume) as resumption:
+        with reproducible(self.device), closing(hooks), Resumption(self, resume) as resumption:
             self.begin(hooks, initial_epoch, training, step)
             state = resumption.look()
             hooks.on_train_begin()
