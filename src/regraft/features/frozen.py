@@ -67,7 +67,7 @@ class Frozen:
 _Settings: TypeAlias = tuple[str, str, torch.device, Precision, int | None, int]
 _made: WeakKeyDictionary[Backbone, dict[_Settings, Frozen]] = WeakKeyDictionary()  # kept as long as the backbone is
 _alive: WeakValueDictionary[_Settings, Frozen] = WeakValueDictionary()
-_folded: WeakValueDictionary[tuple[str, str, torch.device], nn.Module] = WeakValueDictionary()
+_folded: WeakValueDictionary[tuple[str, str, torch.device, int], nn.Module] = WeakValueDictionary()
 
 
 def computes_alone(backbone: Backbone, device: torch.device) -> bool:
@@ -133,21 +133,21 @@ def _make(
         """Run a copy in the shape in which it will run: that tells whether places matter too.
 
         Whether what is beside a photo does, `folded` tells, which compares with the plain network and the photo alone.
+        It is done whether or not a batch size is known, so that the same copy is taken every time.
         """
         photos = invented_photos(2, p.height, p.width)
-        trial = try_places(Frozen(network, sizes[0], precision, device, alone), photos, sizes[0])
+        trial = try_places(Frozen(network, sizes[0], "fp32", device, alone), photos, sizes[0])
         tried[network] = trial.same
         return torch.from_numpy(trial.first)[None]
 
-    network = _folded.get((name, weights_hash, device))
+    network = _folded.get((name, weights_hash, device, sizes[0]))
     if network is None:
-        together = known is None and precision == "fp32" and device.type == "cpu" and sizes[0] >= ENOUGH_PLACES
-        check = in_a_batch if together else None
+        check = in_a_batch if device.type == "cpu" and sizes[0] >= ENOUGH_PLACES else None
         ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu", check=check).to(device)
-        network = _folded[name, weights_hash, device] = ready
+        network = _folded[name, weights_hash, device, sizes[0]] = ready
 
     def fits(size: int) -> bool:
-        if size == 1 or (size == sizes[0] and network in tried):
+        if size == 1 or (size == sizes[0] and precision == "fp32" and network in tried):
             return size == 1 or tried[network]
         run = Frozen(network, size, precision, device, alone)
         return place_does_not_matter(run, invented_photos(KINDS, p.height, p.width), size)

@@ -9,8 +9,6 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from regraft.process import cores
-
 _PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
 
 
@@ -21,7 +19,7 @@ def describe() -> dict[str, Any]:
         "packages": {name: version_of(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
-        "cores": cores(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else [],
     }
 
