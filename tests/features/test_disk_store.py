@@ -132,12 +132,7 @@ def test_no_wrong_feature_under_four_processes_kills_and_flipped_bits(tmp_path):
     for process in running:
         process.kill()
         ended.append(process.wait())
-    lines = log.read_text().splitlines()
-    gave_up = [line for line in lines if "cannot be written to: disk I/O error" in line]
-    assert {line for line in lines if line not in gave_up} == {"."}, log.read_text()[-3000:]
-    assert (
-        len(gave_up) <= 2
-    )  # once in hundreds of runs SQLite takes damage for a failing disk; that is said, and no more
+    assert set(log.read_text()) == {".", "\n"}, log.read_text()[-3000:]
     assert set(ended) == {-signal.SIGKILL}  # none ended by itself: nothing was wrong, no signal, no error
     assert log.read_text().count(".") >= 60
     store = DiskStore(folder)

@@ -147,8 +147,10 @@ def _make(
         network = _folded[name, weights_hash, device, sizes[0]] = ready
 
     def fits(size: int) -> bool:
-        if size == 1 or (size == sizes[0] and precision == "fp32" and network in tried):
-            return size == 1 or tried[network]
+        if size == 1:
+            return True
+        if size == sizes[0] and precision == "fp32" and network in tried:
+            return tried[network]
         run = Frozen(network, size, precision, device, alone)
         return place_does_not_matter(run, invented_photos(KINDS, p.height, p.width), size)
 
