@@ -8,19 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training.losses import Loss, loss_of
-
-
-def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
-    """Return the outputs of a module with their names: a dict's keys, or ``output_0``, ``output_1`` ... of a tuple."""
-    if isinstance(outputs, Mapping):
-        return [(str(name), value) for name, value in outputs.items()]
-    return [(f"output_{i}", value) for i, value in enumerate(outputs)]
-
-
-def is_single(outputs: Any) -> bool:
-    """Return whether a module gave one tensor, not a tuple or dict of several."""
-    return not isinstance(outputs, (Mapping, tuple, list))
+from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
+from regraft.training.losses import loss_of
+from regraft.training.targets import SuitedLoss
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:
@@ -40,7 +30,17 @@ def part_of(structure: Any, name: str, position: int) -> Any:
         if position >= len(structure):
             raise TrainingError(f"the module has an output {name!r}, but there are only {len(structure)} targets")
         return structure[position]
-    raise TrainingError(f"the module has several outputs, but there is one target, a {type(structure).__name__}")
+    raise TrainingError(
+        f"the module has several outputs, but there is one target, a {type(structure).__name__}; give a target for "
+        "each, or loss=['cross_entropy', None] with metrics={'output_0': [...]} to train one output alone"
+    )
+
+
+def target_of(targets: Any, name: str, position: int) -> Any:
+    """Return the target of an output: its part of the targets, or the one target, which is every output's."""
+    if isinstance(targets, (Mapping, tuple, list)) or targets is None:
+        return part_of(targets, name, position)
+    return targets
 
 
 class Objective:
@@ -58,55 +58,104 @@ class Objective:
 
     def __init__(self, loss: Any, loss_weights: Any = None) -> None:
         self.weights = loss_weights
-        self.single: Loss | None = None
-        self.by_output: dict[str, Loss | None] | list[Loss | None] | None = None
+        self.single: SuitedLoss | None = None
+        self.by_output: dict[str, SuitedLoss | None] | list[SuitedLoss | None] | None = None
         if isinstance(loss, Mapping):
-            self.by_output = {str(name): None if one is None else loss_of(one) for name, one in loss.items()}
+            self.by_output = {str(name): _suited(one) for name, one in loss.items()}
         elif isinstance(loss, Sequence) and not isinstance(loss, str):
-            self.by_output = [None if one is None else loss_of(one) for one in loss]
+            self.by_output = [_suited(one) for one in loss]
         else:
-            self.single = loss_of(loss)
+            self.single = _suited(loss)
 
-    def __call__(self, outputs: Any, targets: Any, weight: Any = None) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-        """Return the loss of a batch and, where there are several outputs, the loss of each by name, not multiplied."""
+    @property
+    def by_class(self) -> bool:
+        """Whether the main output is compared with class numbers."""
+        loss = self.single or self._main_loss()
+        return loss is not None and loss.by_class
+
+    def __call__(
+        self, outputs: Any, targets: Any, weight: Any = None, auxiliary: Auxiliary | None = None
+    ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+        """Return the loss of a batch and, where there are several outputs, the loss of each by name, not multiplied.
+
+        Args:
+            outputs: what the module gave.
+            targets: a target for each output, or one for all of them.
+            weight: (samples,), or such for each output.
+            auxiliary: says whether all outputs but the first are auxiliary ones.
+        """
         single = self.single
-        if single is not None and (single.whole or is_single(outputs)):
+        if single is not None and (single.loss.whole or is_single(outputs)):
             value = single(outputs, targets, weight)
-            return (value if self.weights is None else value * float(self.weights)), []
+            return (value if self.weights is None else value * self._factor(None, 0)), []
         if is_single(outputs):
-            raise TrainingError("loss is given by output, but the module has one output")
+            return self._inference(outputs, targets, weight, auxiliary)
+        if single is not None and is_single(targets) and not isinstance(self.weights, (Mapping, Sequence)):
+            if auxiliary is None or not auxiliary.found:
+                part_of(targets, "", 0)  # raises: one target for several outputs
+            return single(main_output(outputs), targets, weight) * self._factor(None, 0), []
         parts: list[tuple[str, Tensor]] = []
         total: Any = 0.0
         for i, (name, output) in enumerate(named_outputs(outputs)):
             loss = single or self._loss_for(name, i)
             if loss is None:
                 continue
-            value = loss(output, part_of(targets, name, i), _weight_of(weight, name, i))
+            value = loss(output, target_of(targets, name, i), _weight_of(weight, name, i))
             parts.append((f"{name}_loss", value))
             total = total + value * self._factor(name, i)
         if not parts:
             raise TrainingError("no output of the module has a loss")
         return total, parts
 
-    def _loss_for(self, name: str, position: int) -> Loss | None:
+    def _inference(
+        self, output: Any, target: Any, weight: Any, auxiliary: Auxiliary | None
+    ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+        """Return the loss of the main output, the only one of a module with auxiliary outputs in inference."""
+        loss = self._main_loss()
+        if auxiliary is None or auxiliary.found is False or loss is None:
+            raise TrainingError("loss is given by output, but the module has one output")
+        name = next(iter(self.by_output)) if isinstance(self.by_output, dict) else auxiliary.names[0]
+        value = loss(output, target, weight)
+        return value * self._factor(name, 0), [(f"{name}_loss", value)]
+
+    def _main_loss(self) -> SuitedLoss | None:
+        losses = self.by_output or []
+        return next(iter(losses.values() if isinstance(losses, dict) else losses), None)
+
+    def _loss_for(self, name: str, position: int) -> SuitedLoss | None:
         if isinstance(self.by_output, dict):
             return self.by_output.get(name)
         losses = self.by_output or []
         return losses[position] if position < len(losses) else None
 
-    def _factor(self, name: str, position: int) -> float:
+    def _factor(self, name: str | None, position: int) -> float:
         if self.weights is None:
             return 1.0
         if isinstance(self.weights, Mapping):
             return float(self.weights.get(name, 1.0))
         if isinstance(self.weights, Sequence):
-            return float(self.weights[position])
+            return float(self.weights[position]) if position < len(self.weights) else 1.0
         return float(self.weights)
 
     def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
-        """Return whether the loss of an output is one that takes logits (None: of the only output)."""
-        loss = self.single if name is None else (self.single or self._loss_for(name, position))
-        return loss is not None and loss.takes == "logits"
+        """Return whether the loss of an output is one that takes logits (None: of the only or main output)."""
+        loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
+        return loss is not None and loss.loss.takes == "logits"
+
+    def __str__(self) -> str:
+        """Return how the losses of auxiliary outputs are given."""
+        if self.single is None:
+            return "loss gives the losses by output;"
+        if self.single.loss.whole:
+            return "the loss is given all outputs;"
+        name = self.single.loss.name
+        if self.weights is not None:
+            return f"{name} counts for each output by loss_weights;"
+        return f"{name} counts for the first alone (loss=[{name!r}, {name!r}], loss_weights=[1, 0.4] trains both);"
+
+
+def _suited(loss: Any) -> SuitedLoss | None:
+    return None if loss is None else SuitedLoss(loss_of(loss))
 
 
 def _weight_of(weight: Any, name: str, position: int) -> Any:
