@@ -32,14 +32,15 @@ def main_output(outputs: Any) -> Any:
 
 
 class Auxiliary:
-    """Finds out, at the first batch of training, whether the module has auxiliary outputs.
+    """Finds out, at the first batch, whether the module has auxiliary outputs.
 
     It has if it gives several outputs in training, one in inference, and there is one target. The main output is then
     the first.
 
     Args:
-        single_in_inference: returns whether the module gives one output for ``x`` in inference mode.
-        hint: returns what the report says about the losses of auxiliary outputs.
+        outputs_in: returns the outputs for ``x`` in train mode (True) or inference mode (False), and leaves no trace.
+        by_output: losses or metrics are given by output, so that an evaluation has to know the names of outputs.
+        hint: returns the part of the report that is about losses.
         say: takes a label and a text for the screen.
 
     Attributes:
@@ -47,17 +48,23 @@ class Auxiliary:
         names: the names of the outputs in training; of the main one alone, as long as they are not known.
     """
 
-    def __init__(self, single_in_inference: Callable[[Any], bool], hint: Callable[[], str], say: Say) -> None:
-        self._single_in_inference, self._hint, self._say = single_in_inference, hint, say
+    def __init__(
+        self, outputs_in: Callable[[Any, bool], Any], by_output: bool, hint: Callable[[], str], say: Say
+    ) -> None:
+        self._outputs_in, self._by_output, self._hint, self._say = outputs_in, by_output, hint, say
         self.found: bool | None = None
         self.names = ["output_0"]
 
-    def look(self, x: Any, outputs: Any, targets: Any) -> None:
-        """Look at the outputs of a batch of training."""
+    def look(self, x: Any, outputs: Any, targets: Any, *, training: bool) -> None:
+        """Look at a batch, on its device: what the module gave for ``x``, in train mode or not."""
         if self.found is not None or not is_single(targets):
             return
-        self.found = not is_single(outputs) and self._single_in_inference(x)
+        if training:
+            self.found = not is_single(outputs) and is_single(self._outputs_in(x, False))
+        elif is_single(outputs) and self._by_output:
+            outputs = self._outputs_in(x, True)
+            self.found = not is_single(outputs)
         if self.found:
             self.names = [name for name, _ in named_outputs(outputs)]
-            count = len(outputs)
-            self._say("outputs", f"{count} in training, 1 in inference: {self._hint()} the first is the main output")
+            count = len(self.names)
+            self._say("outputs", f"{count} in training, 1 in inference, the first is the main one; {self._hint()}")

@@ -73,7 +73,7 @@ def validates(epoch: int, frequency: int | Collection[int]) -> bool:
     Raises:
         TrainingError: ``frequency`` is neither.
     """
-    if isinstance(frequency, Integral) and frequency > 0:
+    if isinstance(frequency, Integral) and int(frequency) > 0:
         return (epoch + 1) % int(frequency) == 0
     if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
         return epoch + 1 in frequency

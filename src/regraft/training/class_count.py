@@ -12,7 +12,8 @@ from torch import Tensor
 
 from regraft.training.structure import is_array
 
-SPARE = 2  # outputs beyond the classes that are reported; one may be a class that these samples lack
+MANY = 1.5
+"""Outputs for each class from which on they are reported; a few may be classes that these samples lack."""
 
 
 class ClassCount:
@@ -45,7 +46,7 @@ class ClassCount:
     def report(self) -> None:
         """Warn, if there are outputs without a class; later epochs are not looked at."""
         classes = self._highest + 1
-        if self.watching and classes and self._outputs - classes >= SPARE:
+        if self.watching and classes and self._outputs >= MANY * classes and self._outputs > 2:
             self._warn(
                 f"the module has {self._outputs:,} outputs, and the targets have {classes:,} "
                 f"{'class' if classes == 1 else 'classes'}: was the head replaced?"

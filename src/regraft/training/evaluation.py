@@ -69,7 +69,7 @@ class Evaluation(Setup):
         """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
         feed = feed_of(x, None, None, batch_size, steps)
         hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
-        self.inputs.refresh()
+        self.input_types.refresh()
         outputs: list[Any] = []
         with closing(hooks), evaluating(self.module), self._asked("stop_predicting"):
             hooks.on_predict_begin()
@@ -87,7 +87,7 @@ class Evaluation(Setup):
         """Return the outputs of the module for one batch, as tensors without gradient."""
         x = moved(unpack(batch)[0], self.device)
         with torch.no_grad(), self.precision.autocast():
-            return self.inputs.call(self.forward, x)
+            return self.input_types.call(self.forward, x)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """Return the loss and the metrics of one batch, as `evaluate` does."""
@@ -99,7 +99,7 @@ class Evaluation(Setup):
 
     def predict_on_batch(self, x: Any) -> Any:
         """Return the outputs of the module for one batch, as arrays."""
-        self.inputs.refresh()
+        self.input_types.refresh()
         with evaluating(self.module):
             return tree_map(to_numpy, self.predict_step((x,)))
 

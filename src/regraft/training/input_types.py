@@ -42,35 +42,33 @@ class InputTypes:
 
     def call(self, forward: Callable[..., Any], x: Any) -> Any:
         """Return ``forward`` of ``x``: a tuple or list is its arguments, a dict its keyword arguments."""
-        if self.dtype is None or (isinstance(x, Tensor) and x.dtype is self.dtype):
+        if self.dtype is None:
             return call(forward, x)
-        kinds = tuple(leaf.dtype for leaf in leaves(x) if isinstance(leaf, Tensor))
-        if all(kind is self.dtype for kind in kinds):
-            return call(forward, x)
+        kinds = (x.dtype,) if isinstance(x, Tensor) else tuple(i.dtype for i in leaves(x) if isinstance(i, Tensor))
         convert = self._decided.get(kinds)
         return self._first(forward, x, kinds) if convert is None else call(forward, convert(x))
 
     def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
         """Return the outputs by the first way of converting that the module takes."""
         assert self.dtype is not None
-        refusal: Exception | None = None
-        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None)):
+        refusals: list[Exception] = []
+        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_rows):
             try:
                 with undone_on_error(self._module, self._device):
                     outputs = call(forward, convert(x))
             except (RuntimeError, TypeError) as error:
-                refusal = refusal or error
+                refusals.append(error)
                 continue
             self._decided[kinds] = convert
-            if refusal is not None:
-                self._report(kinds)
+            if refusals:
+                self._report(kinds, "int64" if convert is _to_rows else _name(self.dtype))
             return outputs
-        assert refusal is not None
-        raise refusal
+        has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
+        raise refusals[-1 if has_table else -2]  # the number format is right there, so it names another cause
 
-    def _report(self, kinds: tuple[torch.dtype, ...]) -> None:
-        others = sorted({_name(kind) for kind in kinds if kind is not self.dtype})
-        self._say("inputs", f"{' and '.join(others)} converted to {_name(self.dtype)}, values unchanged")
+    def _report(self, kinds: tuple[torch.dtype, ...], taken: str) -> None:
+        others = sorted({name for name in map(_name, kinds) if name != taken})
+        self._say("inputs", f"{' and '.join(others)} converted to {taken}, values unchanged")
 
 
 def _as_given(x: Any) -> Any:
@@ -86,6 +84,18 @@ def _converting(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Co
         return leaf.to(dtype) if whole is None or leaf.dtype.is_floating_point or leaf.dtype in whole else leaf
 
     return lambda x: tree_map(one, x)
+
+
+def _to_rows(x: Any) -> Any:
+    """Return whole numbers, also those in floats, as int64, which row numbers of a table have to be."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
+            return leaf
+        rows = leaf.long()
+        return rows if bool((rows == leaf).all()) else leaf
+
+    return tree_map(one, x)
 
 
 def _name(dtype: torch.dtype | None) -> str:

@@ -88,7 +88,7 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
 
 def _tried(trainer: Setup, feed: Feed, tried: list[float]) -> tuple[list[float], list[float]]:
     """Train a step at each rate; return the rates and smoothed losses up to where the loss explodes."""
-    trainer.modes.train()
+    trainer.train_modes.train()
     trainer.prepare()
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.losses import loss_of
-from regraft.training.targets import SuitedLoss
+from regraft.training.losses import Loss, loss_of
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:
@@ -58,20 +57,25 @@ class Objective:
 
     def __init__(self, loss: Any, loss_weights: Any = None) -> None:
         self.weights = loss_weights
-        self.single: SuitedLoss | None = None
-        self.by_output: dict[str, SuitedLoss | None] | list[SuitedLoss | None] | None = None
+        self.single: Loss | None = None
+        self.by_output: dict[str, Loss | None] | list[Loss | None] | None = None
         if isinstance(loss, Mapping):
-            self.by_output = {str(name): _suited(one) for name, one in loss.items()}
+            self.by_output = {str(name): _loss_or_none(one) for name, one in loss.items()}
         elif isinstance(loss, Sequence) and not isinstance(loss, str):
-            self.by_output = [_suited(one) for one in loss]
+            self.by_output = [_loss_or_none(one) for one in loss]
         else:
-            self.single = _suited(loss)
+            self.single = _loss_or_none(loss)
+
+    @property
+    def names_outputs(self) -> bool:
+        """Whether losses or their factors are given by output."""
+        return self.single is None or isinstance(self.weights, (Mapping, Sequence))
 
     @property
     def by_class(self) -> bool:
-        """Whether the main output is compared with class numbers."""
+        """Whether the targets of the main output may be class numbers."""
         loss = self.single or self._main_loss()
-        return loss is not None and loss.by_class
+        return loss is not None and (loss.takes != "any" or loss.name in ("nll_loss", "nllloss"))
 
     def __call__(
         self, outputs: Any, targets: Any, weight: Any = None, auxiliary: Auxiliary | None = None
@@ -85,15 +89,15 @@ class Objective:
             auxiliary: says whether all outputs but the first are auxiliary ones.
         """
         single = self.single
-        if single is not None and (single.loss.whole or is_single(outputs)):
+        if single is not None and (single.whole or (is_single(outputs) and not self.names_outputs)):
             value = single(outputs, targets, weight)
-            return (value if self.weights is None else value * self._factor(None, 0)), []
+            return (value if self.weights is None else value * float(self.weights)), []
         if is_single(outputs):
             return self._inference(outputs, targets, weight, auxiliary)
-        if single is not None and is_single(targets) and not isinstance(self.weights, (Mapping, Sequence)):
+        if single is not None and is_single(targets) and not self.names_outputs:
             if auxiliary is None or not auxiliary.found:
                 part_of(targets, "", 0)  # raises: one target for several outputs
-            return single(main_output(outputs), targets, weight) * self._factor(None, 0), []
+            return single(main_output(outputs), targets, weight) * self._factor("", 0), []
         parts: list[tuple[str, Tensor]] = []
         total: Any = 0.0
         for i, (name, output) in enumerate(named_outputs(outputs)):
@@ -111,24 +115,26 @@ class Objective:
         self, output: Any, target: Any, weight: Any, auxiliary: Auxiliary | None
     ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
         """Return the loss of the main output, the only one of a module with auxiliary outputs in inference."""
-        loss = self._main_loss()
-        if auxiliary is None or auxiliary.found is False or loss is None:
+        if auxiliary is None or not auxiliary.found:
             raise TrainingError("loss is given by output, but the module has one output")
-        name = next(iter(self.by_output)) if isinstance(self.by_output, dict) else auxiliary.names[0]
+        name = auxiliary.names[0]
+        loss = self.single or self._loss_for(name, 0)
+        if loss is None:
+            raise TrainingError(f"the main output, {name!r}, has no loss, and the module gives no other in inference")
         value = loss(output, target, weight)
         return value * self._factor(name, 0), [(f"{name}_loss", value)]
 
-    def _main_loss(self) -> SuitedLoss | None:
+    def _main_loss(self) -> Loss | None:
         losses = self.by_output or []
         return next(iter(losses.values() if isinstance(losses, dict) else losses), None)
 
-    def _loss_for(self, name: str, position: int) -> SuitedLoss | None:
+    def _loss_for(self, name: str, position: int) -> Loss | None:
         if isinstance(self.by_output, dict):
             return self.by_output.get(name)
         losses = self.by_output or []
         return losses[position] if position < len(losses) else None
 
-    def _factor(self, name: str | None, position: int) -> float:
+    def _factor(self, name: str, position: int) -> float:
         if self.weights is None:
             return 1.0
         if isinstance(self.weights, Mapping):
@@ -140,22 +146,22 @@ class Objective:
     def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
         """Return whether the loss of an output is one that takes logits (None: of the only or main output)."""
         loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
-        return loss is not None and loss.loss.takes == "logits"
+        return loss is not None and loss.takes == "logits"
 
     def __str__(self) -> str:
-        """Return how the losses of auxiliary outputs are given."""
+        """Return how the losses of several outputs are given, for a report."""
         if self.single is None:
-            return "loss gives the losses by output;"
-        if self.single.loss.whole:
-            return "the loss is given all outputs;"
-        name = self.single.loss.name
-        if self.weights is not None:
-            return f"{name} counts for each output by loss_weights;"
-        return f"{name} counts for the first alone (loss=[{name!r}, {name!r}], loss_weights=[1, 0.4] trains both);"
+            return "loss is given by output"
+        if self.single.whole:
+            return "the loss is given all outputs"
+        name = self.single.name
+        if self.names_outputs:
+            return f"{name} counts for each output, by loss_weights"
+        return f"{name} counts for it alone (loss_weights=[1, 0.4] trains the others too)"
 
 
-def _suited(loss: Any) -> SuitedLoss | None:
-    return None if loss is None else SuitedLoss(loss_of(loss))
+def _loss_or_none(loss: Any) -> Loss | None:
+    return None if loss is None else loss_of(loss)
 
 
 def _weight_of(weight: Any, name: str, position: int) -> Any:

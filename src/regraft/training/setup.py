@@ -11,19 +11,19 @@ from torch import nn
 from regraft.callbacks.callback_list import CallbackList
 from regraft.errors import TrainingError
 from regraft.screen import Screen, screen_for
-from regraft.training.auxiliary import Auxiliary, is_single
+from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
 from regraft.training.device import chosen_device
 from regraft.training.ema import EMA
-from regraft.training.generators import generator_states, restore_generators
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
 from regraft.training.meter import Meter
-from regraft.training.modes import TrainModes, evaluating
+from regraft.training.modes import TrainModes, modes_kept
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.optimizers import optimizer_of
 from regraft.training.precision import Precision, PrecisionName
+from regraft.training.rehearsal import undone
 from regraft.training.state import TrainingState
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
 from regraft.training.surface import KerasSurface
@@ -77,10 +77,11 @@ class Setup(TrainingState, KerasSurface):
             torch.compile(module, **(compile if isinstance(compile, Mapping) else {})) if compile else module
         )
         self.meter = self.new_meter()
-        self.modes = TrainModes(self.module, freeze_normalization, self.say)
-        self.inputs = InputTypes(self.module, self.device, self.say)
-        self.auxiliary = Auxiliary(self._gives_one_output, lambda: str(self.objective), self.say)
-        self.classes = ClassCount(self.warn)
+        self.train_modes = TrainModes(self.module, freeze_normalization, self.say)
+        self.input_types = InputTypes(self.module, self.device, self.say)
+        by_output = isinstance(metrics, Mapping) or (self.objective is not None and self.objective.names_outputs)
+        self.auxiliary = Auxiliary(self._outputs_in, by_output, lambda: str(self.objective), self.say)
+        self.class_count = ClassCount(self.warn)
         build = None if parameters is not None else _builder(optimizer, module, learning_rate)
         self.trainables = Trainables(self.module, self.optimizer, self.ema, build, self.say, self.warn)
 
@@ -128,17 +129,15 @@ class Setup(TrainingState, KerasSurface):
         if self.objective is None:
             raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
         weights = ClassWeights(class_weight, self.device) if class_weight else None
-        self.inputs.refresh()
-        common = (self.objective, self.precision, self.device, self.inputs, self.auxiliary)
+        self.input_types.refresh()
+        common = (self.objective, self.precision, self.device, self.input_types, self.auxiliary)
         return Forward(self.forward, *common, weights)
 
-    def _gives_one_output(self, x: Any) -> bool:
-        """Return whether the module gives one output for ``x``, on its device, in inference mode."""
-        states = generator_states(self.device)
-        with evaluating(self.module), torch.no_grad():
-            outputs = self.inputs.call(self.module, x)
-        restore_generators(states, self.device)
-        return is_single(outputs)
+    def _outputs_in(self, x: Any, training: bool) -> Any:
+        """Return the outputs of the module for ``x``, on its device, in one of its modes; leave no trace."""
+        with modes_kept(self.module), undone(self.module, self.device), torch.no_grad(), self.precision.autocast():
+            self.module.train(training)
+            return self.input_types.call(self.module, x)
 
     def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
         """Return what trains on a batch; ``steps`` is the number of batches of an epoch, where it is known.
@@ -153,7 +152,8 @@ class Setup(TrainingState, KerasSurface):
         update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
         forward = self.forward_step(class_weight)
         forward.module = LoneSample(self.forward, self.module, self.device, lambda: self.meter.size > 1, self.say)
-        forward.training, forward.classes = True, self.classes
+        forward.training = True
+        forward.classes = self.class_count if forward.objective.by_class else None
         return TrainStep(forward, update, steps)
 
 

@@ -49,7 +49,7 @@ class TrainingState:
     ema: EMA | None
     precision: Precision
     meter: Meter
-    modes: TrainModes
+    train_modes: TrainModes
     trainables: Trainables
 
     @property
@@ -137,7 +137,7 @@ class TrainingState:
         self.epoch = epoch
         start = self.position[1] if self.position[0] == epoch else 0
         self.position = (epoch, start)
-        self.modes.train()
+        self.train_modes.train()
         if start:
             hooks.on_epoch_taken_up(epoch)
         else:
@@ -154,11 +154,11 @@ class TrainingState:
         """
         self.trainables.follow()
         self.trainables.require()
-        self.modes.settle()
+        self.train_modes.settle()
 
     def after_hook(self) -> None:
         """Do as `prepare` inside an epoch, if a hook of a batch changed something."""
-        self.modes.resume()
+        self.train_modes.resume()
         if self.trainables.changed():
             self.prepare()
 

@@ -19,7 +19,6 @@ from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.precision import Precision
 from regraft.training.structure import as_tensor, size_of, tree_map
-from regraft.training.targets import check_host
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:
@@ -139,21 +138,13 @@ class Forward:
             weight = self.class_weights(y, weight)
         with self.precision.autocast():
             outputs = self.inputs.call(self.module, x)
-            if self.training:
-                self.auxiliary.look(x, outputs, y)
-            self._look_at_classes(outputs, targets)
+            self.auxiliary.look(x, outputs, y, training=self.training)
+            if self.classes is not None and self.classes.watching:
+                self.classes.see(main_output(outputs), targets)
             loss, parts = self.objective(outputs, y, weight, self.auxiliary)
         with torch.no_grad():
             meter.update(loss, parts, size_of(x), outputs, y, weight, self.auxiliary)
         return loss
-
-    def _look_at_classes(self, outputs: Any, targets: Any) -> None:
-        if not self.objective.by_class:
-            return
-        if self.device.type != "cpu":
-            check_host(main_output(outputs), targets)
-        if self.classes is not None and self.classes.watching:
-            self.classes.see(main_output(outputs), targets)
 
 
 class TrainStep:

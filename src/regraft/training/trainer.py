@@ -141,7 +141,7 @@ class Trainer(Evaluation):
                         break
                     resumption.after_batch()
                 step.flush()
-                self.classes.report()
+                self.class_count.report()
                 self.logs = dict(self.meter.logs())
                 self.module.eval()
                 if validation is not None and validates(epoch, validation_freq):
@@ -167,7 +167,7 @@ class Trainer(Evaluation):
     ) -> Any:
         """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""
         with one_training(self), modes_kept(self.module):
-            self.modes.train()
+            self.train_modes.train()
             self.prepare()
             self.meter.reset()
             step = self.train_step(class_weight, 1)
