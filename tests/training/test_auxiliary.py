@@ -186,3 +186,40 @@ def test_losses_by_output_for_a_module_of_one(points: Any) -> None:
     trainer = Trainer(Auxiliary(), "sgd", [None, "cross_entropy"])
     with pytest.raises(TrainingError, match="main output, 'output_0', has no loss, and the module gives no other"):
         trainer.fit(*points, verbose=0, validation_split=0.2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weights", "message"),
+    [
+        ("cross_entropy", [1.0], "loss_weights has 1 factors, and the module more outputs; give one for each"),
+        (
+            ["cross_entropy"] * 3,
+            None,
+            r"loss is given for 3 outputs, by place, and the module has 2: \['output_0', 'out",
+        ),
+        (
+            {"output_0": "cross_entropy", "oops": "mse"},
+            None,
+            r"2 outputs, \['output_0', 'oops'\], and the module has 2",
+        ),
+    ],
+)
+def test_losses_and_factors_that_no_output_has(points: Any, loss: Any, weights: Any, message: str) -> None:
+    with pytest.raises(TrainingError, match=message):
+        Trainer(Auxiliary(), "sgd", loss, loss_weights=weights).fit(*points, verbose=0)
+
+
+def test_the_report_names_a_way_that_works(points: Any) -> None:
+    class Three(Auxiliary):
+        def forward(self, x: Tensor) -> Any:
+            outputs = super().forward(x)
+            return (*outputs, outputs[1]) if self.training else outputs
+
+    out = io.StringIO()
+    Trainer(Three("tuple"), "sgd", "cross_entropy", screen=PlainScreen(out)).fit(*points, verbose=0)
+    assert "3 in training, 1 in inference" in out.getvalue()
+    assert "(loss_weights=[1, 0.4, 0.4] trains the others too)" in out.getvalue()
+    trainer = Trainer(Three("tuple"), "sgd", "cross_entropy", loss_weights=[1, 0.4, 0.4])
+    history = trainer.fit(*points, verbose=0).history
+    parts = [history[f"output_{i}_loss"][0] for i in range(3)]
+    assert history["loss"][0] == pytest.approx(parts[0] + 0.4 * parts[1] + 0.4 * parts[2])

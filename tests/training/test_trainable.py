@@ -105,6 +105,26 @@ def test_frozen_later_keeps_still(points: Any, name: str, ema: float | None, ins
     assert [name for name in BODY if name in moved(net, kept)] == []
 
 
+def test_frozen_after_the_last_batch_of_an_update_that_waits(points: Any) -> None:
+    """The length of a generator is not known, so that the update comes after the hook of the last batch."""
+    x, y = points
+    net = network()
+    trainer = Trainer(net, "adam", "cross_entropy", accumulate=3)
+    kept: dict[str, torch.Tensor] = {}
+
+    def freeze(batch: int, logs: Any) -> None:
+        if batch == 6:
+            net[0].requires_grad_(False)
+            kept.update(weights(net))
+
+    trainer.fit(
+        (part for part in zip(x.split(32), y.split(32), strict=True)),
+        verbose=0,
+        callbacks=[LambdaCallback(on_train_batch_end=freeze)],
+    )
+    assert moved(net, kept) == HEAD
+
+
 def test_a_head_that_was_replaced_is_trained(points: Any) -> None:
     net = network()
     trainer = Trainer(net, "adam", "cross_entropy", ema=0.9)

@@ -40,7 +40,7 @@ class Auxiliary:
     Args:
         outputs_in: returns the outputs for ``x`` in train mode (True) or inference mode (False), and leaves no trace.
         by_output: losses or metrics are given by output, so that an evaluation has to know the names of outputs.
-        hint: returns the part of the report that is about losses.
+        hint: returns the part of the report that is about the losses of a number of outputs.
         say: takes a label and a text for the screen.
 
     Attributes:
@@ -49,7 +49,7 @@ class Auxiliary:
     """
 
     def __init__(
-        self, outputs_in: Callable[[Any, bool], Any], by_output: bool, hint: Callable[[], str], say: Say
+        self, outputs_in: Callable[[Any, bool], Any], by_output: bool, hint: Callable[[int], str], say: Say
     ) -> None:
         self._outputs_in, self._by_output, self._hint, self._say = outputs_in, by_output, hint, say
         self.found: bool | None = None
@@ -67,4 +67,4 @@ class Auxiliary:
         if self.found:
             self.names = [name for name, _ in named_outputs(outputs)]
             count = len(self.names)
-            self._say("outputs", f"{count} in training, 1 in inference, the first is the main one; {self._hint()}")
+            self._say("outputs", f"{count} in training, 1 in inference, the first is the main one; {self._hint(count)}")

@@ -51,6 +51,10 @@ class InputTypes:
     def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
         """Return the outputs by the first way of converting that the module takes."""
         assert self.dtype is not None
+        has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
+        if not has_table and all(kind is self.dtype for kind in kinds):
+            self._decided[kinds] = _as_given
+            return call(forward, x)
         refusals: list[Exception] = []
         for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_rows):
             try:
@@ -63,7 +67,6 @@ class InputTypes:
             if refusals:
                 self._report(kinds, "int64" if convert is _to_rows else _name(self.dtype))
             return outputs
-        has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
         raise refusals[-1 if has_table else -2]  # the number format is right there, so it names another cause
 
     def _report(self, kinds: tuple[torch.dtype, ...], taken: str) -> None:

@@ -51,6 +51,9 @@ class Objective:
             and targets as they are.
         loss_weights: what each output's loss is multiplied by: a number, or a list or dict by output.
 
+    Attributes:
+        names_outputs: losses or their factors are given by output.
+
     Raises:
         TrainingError: no such loss.
     """
@@ -65,11 +68,7 @@ class Objective:
             self.by_output = [_loss_or_none(one) for one in loss]
         else:
             self.single = _loss_or_none(loss)
-
-    @property
-    def names_outputs(self) -> bool:
-        """Whether losses or their factors are given by output."""
-        return self.single is None or isinstance(self.weights, (Mapping, Sequence))
+        self.names_outputs = self.single is None or isinstance(loss_weights, (Mapping, Sequence))
 
     @property
     def by_class(self) -> bool:
@@ -100,7 +99,9 @@ class Objective:
             return single(main_output(outputs), targets, weight) * self._factor("", 0), []
         parts: list[tuple[str, Tensor]] = []
         total: Any = 0.0
-        for i, (name, output) in enumerate(named_outputs(outputs)):
+        named = named_outputs(outputs)
+        self._check_names([name for name, _ in named])
+        for i, (name, output) in enumerate(named):
             loss = single or self._loss_for(name, i)
             if loss is None:
                 continue
@@ -124,6 +125,15 @@ class Objective:
         value = loss(output, target, weight)
         return value * self._factor(name, 0), [(f"{name}_loss", value)]
 
+    def _check_names(self, names: Sequence[str]) -> None:
+        losses = self.by_output or []
+        unknown = [name for name in losses if name not in names] if isinstance(losses, dict) else losses[len(names) :]
+        if unknown:
+            given = list(losses) if isinstance(losses, dict) else "by place"
+            raise TrainingError(
+                f"loss is given for {len(losses)} outputs, {given}, and the module has {len(names)}: {list(names)}"
+            )
+
     def _main_loss(self) -> Loss | None:
         losses = self.by_output or []
         return next(iter(losses.values() if isinstance(losses, dict) else losses), None)
@@ -140,7 +150,11 @@ class Objective:
         if isinstance(self.weights, Mapping):
             return float(self.weights.get(name, 1.0))
         if isinstance(self.weights, Sequence):
-            return float(self.weights[position]) if position < len(self.weights) else 1.0
+            if position >= len(self.weights):
+                raise TrainingError(
+                    f"loss_weights has {len(self.weights)} factors, and the module more outputs; give one for each"
+                )
+            return float(self.weights[position])
         return float(self.weights)
 
     def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
@@ -148,8 +162,8 @@ class Objective:
         loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
         return loss is not None and loss.takes == "logits"
 
-    def __str__(self) -> str:
-        """Return how the losses of several outputs are given, for a report."""
+    def describe(self, count: int) -> str:
+        """Return how the losses of ``count`` outputs are given, for a report."""
         if self.single is None:
             return "loss is given by output"
         if self.single.whole:
@@ -157,7 +171,7 @@ class Objective:
         name = self.single.name
         if self.names_outputs:
             return f"{name} counts for each output, by loss_weights"
-        return f"{name} counts for it alone (loss_weights=[1, 0.4] trains the others too)"
+        return f"{name} counts for it alone (loss_weights={[1] + [0.4] * (count - 1)} trains the others too)"
 
 
 def _loss_or_none(loss: Any) -> Loss | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from regraft.errors import TrainingError, several
 from regraft.training.names import some_of
@@ -40,7 +40,7 @@ def restore_optimizer(
         TrainingError: the saved groups are not those of the optimizer.
     """
     saved = state.get("names")
-    extra: dict[nn.Parameter, Any] = {}  # some optimizers make the state of a parameter when they are built
+    extra: dict[Tensor, Any] = {}  # some optimizers make the state of a parameter when they are built
     if saved is not None:
         own = named_groups(optimizer, parameters)
         problems = _differences(saved, own, parameters, grows=grows)

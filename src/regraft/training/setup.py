@@ -80,7 +80,8 @@ class Setup(TrainingState, KerasSurface):
         self.train_modes = TrainModes(self.module, freeze_normalization, self.say)
         self.input_types = InputTypes(self.module, self.device, self.say)
         by_output = isinstance(metrics, Mapping) or (self.objective is not None and self.objective.names_outputs)
-        self.auxiliary = Auxiliary(self._outputs_in, by_output, lambda: str(self.objective), self.say)
+        hint = self.objective.describe if self.objective is not None else str
+        self.auxiliary = Auxiliary(self._outputs_in, by_output, hint, self.say)
         self.class_count = ClassCount(self.warn)
         build = None if parameters is not None else _builder(optimizer, module, learning_rate)
         self.trainables = Trainables(self.module, self.optimizer, self.ema, build, self.say, self.warn)
@@ -89,6 +90,10 @@ class Setup(TrainingState, KerasSurface):
     def screen(self) -> Screen:
         """The screen that was given; else the one that suits standard output as it is now."""
         return self._screen or screen_for()
+
+    @screen.setter
+    def screen(self, screen: Screen | None) -> None:
+        self._screen = screen
 
     def say(self, label: str, text: str) -> None:
         """Say a fact on the screen."""

@@ -54,7 +54,7 @@ class TrainingState:
 
     @property
     def screen(self) -> Screen:
-        """Where is said what happens."""
+        """The screen that messages go to."""
         raise NotImplementedError
 
     def __init__(self) -> None:
@@ -157,10 +157,11 @@ class TrainingState:
         self.train_modes.settle()
 
     def after_hook(self) -> None:
-        """Do as `prepare` inside an epoch, if a hook of a batch changed something."""
+        """Do as `prepare` inside an epoch, where a hook of a batch changed something."""
         self.train_modes.resume()
         if self.trainables.changed():
-            self.prepare()
+            self.trainables.follow()
+            self.train_modes.settle()
 
     def finish(self) -> None:
         """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""

@@ -125,18 +125,18 @@ class Trainer(Evaluation):
             hooks.on_train_begin()
             self.take_up(state)
             resumption.begin()
-            watched = hooks.wants("on_train_batch_end")
-            hooked = watched or hooks.wants("on_train_batch_begin")
+            begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
             for epoch in self.epochs(epochs):
                 for number, batch in training.epoch(epoch, self.begin_epoch(epoch, hooks)):
                     self.batch = batch
-                    hooks.on_train_batch_begin(number)
-                    if hooked:
+                    if begins:
+                        hooks.on_train_batch_begin(number)
                         self.after_hook()
                     step(batch, number, self.meter)
                     self.position = (epoch, number + 1)
-                    if watched:
+                    if ends:
                         hooks.on_train_batch_end(number, self.meter.logs())
+                        self.after_hook()
                     if self.stop_training:
                         break
                     resumption.after_batch()
