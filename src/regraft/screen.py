@@ -77,7 +77,7 @@ class _PlainBar(AbstractContextManager[Bar]):
 
     EVERY = 10.0
 
-    def __init__(self, label: str, total: int, unit: str, file: TextIO) -> None:
+    def __init__(self, label: str, total: int, unit: str, file: TextIO | None) -> None:
         self._label, self._total, self._unit, self._file = label, total, unit, file
         self._done, self._text, self._begun = 0, "", time.monotonic()
         self._said, self._done_then = self._begun, 0
@@ -109,10 +109,14 @@ class _PlainBar(AbstractContextManager[Bar]):
 
 
 class PlainScreen:
-    """Plain lines without colours or movement."""
+    """Plain lines without colours or movement.
+
+    Args:
+        file: where they are written; None: standard output as it is at that moment, so that a redirection is followed.
+    """
 
     def __init__(self, file: TextIO | None = None) -> None:
-        self._file = file if file is not None else sys.stdout
+        self._file = file
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Print the fact; lines after the first are aligned under the text."""
@@ -227,8 +231,11 @@ def _joins(c: str) -> bool:
 
 
 def screen_for(stream: TextIO | None = None, *, quiet: bool = False) -> Screen:
-    """Return the screen that suits ``stream`` (standard output if None): live on a terminal, plain elsewhere."""
-    stream = stream if stream is not None else sys.stdout
+    """Return the screen that suits ``stream``: live on a terminal, plain elsewhere.
+
+    With None it writes to standard output as it is at the moment of writing, so that a redirection is followed.
+    """
     if quiet:
         return QuietScreen()
-    return TerminalScreen(stream) if stream.isatty() else PlainScreen(stream)
+    live = (stream if stream is not None else sys.stdout).isatty()
+    return TerminalScreen(stream) if live else PlainScreen(stream)

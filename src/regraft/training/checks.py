@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 from regraft.errors import TrainingError, several
@@ -62,7 +63,7 @@ def check_directions(callbacks: Iterable[Any]) -> None:
             check()
 
 
-def validates(epoch: int, frequency: int | Sequence[int]) -> bool:
+def validates(epoch: int, frequency: int | Collection[int]) -> bool:
     """Return whether epoch ``epoch`` (from 0) ends with validation.
 
     Args:
@@ -72,8 +73,8 @@ def validates(epoch: int, frequency: int | Sequence[int]) -> bool:
     Raises:
         TrainingError: ``frequency`` is neither.
     """
-    if isinstance(frequency, int) and frequency > 0:
-        return (epoch + 1) % frequency == 0
-    if isinstance(frequency, (list, tuple, range)):
+    if isinstance(frequency, Integral) and int(frequency) > 0:
+        return (epoch + 1) % int(frequency) == 0
+    if isinstance(frequency, Collection) and not isinstance(frequency, (str, bytes)):
         return epoch + 1 in frequency
     raise TrainingError(f"validation_freq is {frequency!r}; expected a whole number or a list of epochs")

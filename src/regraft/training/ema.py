@@ -35,11 +35,26 @@ class EMA:
             raise TrainingError(f"ema is {momentum}; expected a momentum between 0 and 1, such as 0.99")
         self.momentum = momentum
         self.overwrite_frequency = overwrite_frequency
-        self._names = [name for name, p in module.named_parameters() if p.requires_grad]
-        self._weights = [p for p in module.parameters() if p.requires_grad]
-        self.average = [p.detach().clone() for p in self._weights]
+        self._names: list[str] = []
+        self._weights: list[nn.Parameter] = []
+        self.average: list[Tensor] = []
         self.shown = False
         self._updates = 0
+        self.follow({name: p for name, p in module.named_parameters() if p.requires_grad})
+
+    def follow(self, trainable: Mapping[str, nn.Parameter]) -> None:
+        """Average exactly these parameters from here on; the average of a new one begins at its weight.
+
+        A parameter that is left out, because it was frozen, keeps its weight.
+        """
+        if [id(p) for p in trainable.values()] == [id(p) for p in self._weights]:
+            return
+        shown = self.shown
+        self.show(False)
+        known = {id(p): average for p, average in zip(self._weights, self.average, strict=True)}
+        self._names, self._weights = list(trainable), list(trainable.values())
+        self.average = [known[id(p)] if id(p) in known else p.detach().clone() for p in self._weights]
+        self.show(shown)
 
     @torch.no_grad()
     def update(self) -> None:
@@ -85,6 +100,6 @@ class EMA:
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take back what `state_dict` returned."""
-        for name, average in zip(self._names, self.average, strict=True):
-            average.copy_(state["average"][name])
+        for name, weight, average in zip(self._names, self._weights, self.average, strict=True):
+            average.copy_(state["average"].get(name, weight))  # one that was frozen then begins at its weight
         self._updates, self.shown = int(state["updates"]), bool(state["shown"])

@@ -12,6 +12,8 @@ from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError
 from regraft.training.feed import Feed
 from regraft.training.lr_plot import curve_as_svg
+from regraft.training.modes import modes_kept
+from regraft.training.nesting import one_training
 from regraft.training.setup import Setup
 
 SMOOTHING = 0.9  # share of the old value in the moving average of the loss
@@ -75,37 +77,41 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
         raise TrainingError(
             f"find_lr: start is {start}, end {end}, steps {steps}; expected 0 < start < end and 2 steps or more"
         )
+    with one_training(trainer), modes_kept(trainer.module):
+        rates, losses = _tried(trainer, feed, [start * (end / start) ** (i / (steps - 1)) for i in range(steps)])
+    if len(rates) < 2:
+        raise TrainingError(
+            f"find_lr: the loss is no number, or explodes, at the first rates already; give a start below {start}"
+        )
+    return LearningRateCurve(tuple(rates), tuple(losses))
+
+
+def _tried(trainer: Setup, feed: Feed, tried: list[float]) -> tuple[list[float], list[float]]:
+    """Train a step at each rate; return the rates and smoothed losses up to where the loss explodes."""
+    trainer.train_modes.train()
+    trainer.prepare()
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer
     assert optimizer is not None  # train_step has checked it
     kept = copy.deepcopy(trainer.state_dict())
-    modes = [(part, part.training) for part in trainer.module.modules()]
-    trainer.module.train()
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
     try:
-        for i, batch in enumerate(_endless(feed, steps)):
-            rate = start * (end / start) ** (i / (steps - 1))
-            optimizer.learning_rate = rate
+        for i, batch in enumerate(_endless(feed, len(tried))):
+            optimizer.learning_rate = tried[i]
             trainer.meter.reset()
             step(batch, i, trainer.meter)
             average = SMOOTHING * average + (1 - SMOOTHING) * float(trainer.meter.logs()["loss"])
             loss = average / (1 - SMOOTHING ** (i + 1))
             if not math.isfinite(loss) or (losses and loss > TOO_HIGH * min(losses)):
                 break
-            rates.append(rate)
+            rates.append(tried[i])
             losses.append(loss)
     finally:
         trainer.load_state_dict(kept | {"stopped": None})
         trainer.meter.reset()
-        for part, mode in modes:
-            part.training = mode
-    if len(rates) < 2:
-        raise TrainingError(
-            f"find_lr: the loss is no number, or explodes, at the first rates already; give a start below {start}"
-        )
-    return LearningRateCurve(tuple(rates), tuple(losses))
+    return rates, losses
 
 
 def _endless(feed: Feed, steps: int) -> Any:

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
+from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
 from regraft.training.logs import BatchLogs
 from regraft.training.metrics import Metric, TorchMetric, metric_of
-from regraft.training.objective import is_single, named_outputs, part_of
+from regraft.training.objective import part_of, target_of
 
 
 class Meter:
@@ -51,6 +52,7 @@ class Meter:
         self.loss: Tensor | None = None
         self.parts: dict[str, Tensor] = {}
         self.size = 0
+        self._absent: set[str | None] = set()  # auxiliary outputs, which inference lacks
         for metric in self._all:
             metric.reset()
 
@@ -62,6 +64,7 @@ class Meter:
         outputs: Any,
         targets: Any,
         weight: Any = None,
+        auxiliary: Auxiliary | None = None,
     ) -> None:
         """Add a batch of ``size`` samples. Gradients have to be off, or every batch would stay in memory."""
         if self._stateful:
@@ -71,27 +74,30 @@ class Meter:
         for name, value in parts:
             self.parts[name] = _add(self.parts.get(name), value, size)
         if self._all:
-            self._update_metrics(outputs, targets, weight)
+            self._update_metrics(outputs, targets, weight, auxiliary)
 
-    def _update_metrics(self, outputs: Any, targets: Any, weight: Any) -> None:
+    def _update_metrics(self, outputs: Any, targets: Any, weight: Any, auxiliary: Auxiliary | None) -> None:
         single = is_single(outputs)
         for name, metrics in self.metrics.items():
-            if name is None and single:
-                logits = self._takes_logits(None, 0)
-                for metric in metrics:
-                    metric.update(outputs, targets, weight, logits)
+            if name is None and (single or (auxiliary is not None and auxiliary.found and is_single(targets))):
+                self._add(metrics, main_output(outputs), targets, weight, self._takes_logits(None, 0))
                 continue
-            names = [key for key, _ in ([] if single else named_outputs(outputs))]
+            names = [key for key, _ in named_outputs(outputs)] if not single else auxiliary.names if auxiliary else []
             if name not in names:
-                raise TrainingError(
-                    f"metrics are given for the output {name!r}, but the module's outputs are {names or 'one tensor'}; "
-                    "for several outputs give a dict: metrics={'output_0': [...]}"
-                )
+                raise TrainingError(_no_output(name, [] if single else names))
             position = names.index(name)
-            output, target = part_of(outputs, name, position), part_of(targets, name, position)
+            if single and position:
+                self._absent.add(name)
+                continue
+            output = outputs if single else part_of(outputs, name, position)
             own = part_of(weight, name, position) if isinstance(weight, (Mapping, tuple, list)) else weight
-            for metric in metrics:
-                metric.update(output, target, own, self._takes_logits(name, position))
+            target = target_of(targets, name, position)
+            self._add(metrics, output, target, own, self._takes_logits(name, position))
+
+    @staticmethod
+    def _add(metrics: Sequence[Metric], output: Any, target: Any, weight: Any, logits: bool) -> None:
+        for metric in metrics:
+            metric.update(output, target, weight, logits)
 
     def logs(self) -> BatchLogs:
         """Return the figures so far, computed when they are looked at and as they are now."""
@@ -100,8 +106,9 @@ class Meter:
             figures["loss"] = (self.loss, self.size)
         for name, total in self.parts.items():
             figures[name] = (total, self.size)
-        for metric in self._all:
-            figures.update(metric.figures())
+        for output, metrics in self.metrics.items():
+            for metric in metrics if output not in self._absent else ():
+                figures.update(metric.figures())
         logs = BatchLogs(figures)
         if self._stateful:
             self._logs = weakref.ref(logs)
@@ -140,6 +147,15 @@ def _add(total: Tensor | None, value: Tensor, size: int) -> Tensor:
         precise = torch.float32 if value.device.type == "mps" else torch.float64
         return value.to(precise) * size
     return torch.add(total, value, alpha=size)
+
+
+def _no_output(name: str | None, names: Sequence[str]) -> str:
+    if name is None:
+        return (
+            f"metrics is a list, and the module has several outputs, {list(names)}, in inference too; name the output: "
+            f"metrics={{{names[0]!r}: [...]}}"
+        )
+    return f"metrics are given for the output {name!r}, but the module's outputs are {list(names) or 'one tensor'}"
 
 
 def _by_output(given: Any) -> dict[str | None, list[Any]]:

@@ -8,19 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
+from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
 from regraft.training.losses import Loss, loss_of
-
-
-def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
-    """Return the outputs of a module with their names: a dict's keys, or ``output_0``, ``output_1`` ... of a tuple."""
-    if isinstance(outputs, Mapping):
-        return [(str(name), value) for name, value in outputs.items()]
-    return [(f"output_{i}", value) for i, value in enumerate(outputs)]
-
-
-def is_single(outputs: Any) -> bool:
-    """Return whether a module gave one tensor, not a tuple or dict of several."""
-    return not isinstance(outputs, (Mapping, tuple, list))
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:
@@ -40,7 +29,17 @@ def part_of(structure: Any, name: str, position: int) -> Any:
         if position >= len(structure):
             raise TrainingError(f"the module has an output {name!r}, but there are only {len(structure)} targets")
         return structure[position]
-    raise TrainingError(f"the module has several outputs, but there is one target, a {type(structure).__name__}")
+    raise TrainingError(
+        f"the module has several outputs, but there is one target, a {type(structure).__name__}; give a target for "
+        "each, or loss=['cross_entropy', None] with metrics={'output_0': [...]} to train one output alone"
+    )
+
+
+def target_of(targets: Any, name: str, position: int) -> Any:
+    """Return the target of an output: its part of the targets, or the one target, which is every output's."""
+    if isinstance(targets, (Mapping, tuple, list)) or targets is None:
+        return part_of(targets, name, position)
+    return targets
 
 
 class Objective:
@@ -52,6 +51,9 @@ class Objective:
             and targets as they are.
         loss_weights: what each output's loss is multiplied by: a number, or a list or dict by output.
 
+    Attributes:
+        names_outputs: losses or their factors are given by output.
+
     Raises:
         TrainingError: no such loss.
     """
@@ -61,32 +63,80 @@ class Objective:
         self.single: Loss | None = None
         self.by_output: dict[str, Loss | None] | list[Loss | None] | None = None
         if isinstance(loss, Mapping):
-            self.by_output = {str(name): None if one is None else loss_of(one) for name, one in loss.items()}
+            self.by_output = {str(name): _loss_or_none(one) for name, one in loss.items()}
         elif isinstance(loss, Sequence) and not isinstance(loss, str):
-            self.by_output = [None if one is None else loss_of(one) for one in loss]
+            self.by_output = [_loss_or_none(one) for one in loss]
         else:
-            self.single = loss_of(loss)
+            self.single = _loss_or_none(loss)
+        self.names_outputs = self.single is None or isinstance(loss_weights, (Mapping, Sequence))
 
-    def __call__(self, outputs: Any, targets: Any, weight: Any = None) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-        """Return the loss of a batch and, where there are several outputs, the loss of each by name, not multiplied."""
+    @property
+    def by_class(self) -> bool:
+        """Whether the targets of the main output may be class numbers."""
+        loss = self.single or self._main_loss()
+        return loss is not None and (loss.takes != "any" or loss.name in ("nll_loss", "nllloss"))
+
+    def __call__(
+        self, outputs: Any, targets: Any, weight: Any = None, auxiliary: Auxiliary | None = None
+    ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+        """Return the loss of a batch and, where there are several outputs, the loss of each by name, not multiplied.
+
+        Args:
+            outputs: what the module gave.
+            targets: a target for each output, or one for all of them.
+            weight: (samples,), or such for each output.
+            auxiliary: says whether all outputs but the first are auxiliary ones.
+        """
         single = self.single
-        if single is not None and (single.whole or is_single(outputs)):
+        if single is not None and (single.whole or (is_single(outputs) and not self.names_outputs)):
             value = single(outputs, targets, weight)
             return (value if self.weights is None else value * float(self.weights)), []
         if is_single(outputs):
-            raise TrainingError("loss is given by output, but the module has one output")
+            return self._inference(outputs, targets, weight, auxiliary)
+        if single is not None and is_single(targets) and not self.names_outputs:
+            if auxiliary is None or not auxiliary.found:
+                part_of(targets, "", 0)  # raises: one target for several outputs
+            return single(main_output(outputs), targets, weight) * self._factor("", 0), []
         parts: list[tuple[str, Tensor]] = []
         total: Any = 0.0
-        for i, (name, output) in enumerate(named_outputs(outputs)):
+        named = named_outputs(outputs)
+        self._check_names([name for name, _ in named])
+        for i, (name, output) in enumerate(named):
             loss = single or self._loss_for(name, i)
             if loss is None:
                 continue
-            value = loss(output, part_of(targets, name, i), _weight_of(weight, name, i))
+            value = loss(output, target_of(targets, name, i), _weight_of(weight, name, i))
             parts.append((f"{name}_loss", value))
             total = total + value * self._factor(name, i)
         if not parts:
             raise TrainingError("no output of the module has a loss")
         return total, parts
+
+    def _inference(
+        self, output: Any, target: Any, weight: Any, auxiliary: Auxiliary | None
+    ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
+        """Return the loss of the main output, the only one of a module with auxiliary outputs in inference."""
+        if auxiliary is None or not auxiliary.found:
+            raise TrainingError("loss is given by output, but the module has one output")
+        name = auxiliary.names[0]
+        loss = self.single or self._loss_for(name, 0)
+        if loss is None:
+            raise TrainingError(f"the main output, {name!r}, has no loss, and the module gives no other in inference")
+        value = loss(output, target, weight)
+        return value * self._factor(name, 0), [(f"{name}_loss", value)]
+
+    def _check_names(self, names: Sequence[str]) -> None:
+        losses = self.by_output or []
+        unknown = [name for name in losses if name not in names] if isinstance(losses, dict) else losses[len(names) :]
+        if unknown:
+            given = list(losses) if isinstance(losses, dict) else "by place"
+            raise TrainingError(
+                f"loss is given for {len(losses)} outputs, {given}, and the module has {len(names)}: {list(names)}"
+            )
+
+    def _main_loss(self) -> Loss | None:
+        losses = self.by_output or []
+        return next(iter(losses.values() if isinstance(losses, dict) else losses), None)
 
     def _loss_for(self, name: str, position: int) -> Loss | None:
         if isinstance(self.by_output, dict):
@@ -100,13 +150,32 @@ class Objective:
         if isinstance(self.weights, Mapping):
             return float(self.weights.get(name, 1.0))
         if isinstance(self.weights, Sequence):
+            if position >= len(self.weights):
+                raise TrainingError(
+                    f"loss_weights has {len(self.weights)} factors, and the module more outputs; give one for each"
+                )
             return float(self.weights[position])
         return float(self.weights)
 
     def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
-        """Return whether the loss of an output is one that takes logits (None: of the only output)."""
-        loss = self.single if name is None else (self.single or self._loss_for(name, position))
+        """Return whether the loss of an output is one that takes logits (None: of the only or main output)."""
+        loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
         return loss is not None and loss.takes == "logits"
+
+    def describe(self, count: int) -> str:
+        """Return how the losses of ``count`` outputs are given, for a report."""
+        if self.single is None:
+            return "loss is given by output"
+        if self.single.whole:
+            return "the loss is given all outputs"
+        name = self.single.name
+        if self.names_outputs:
+            return f"{name} counts for each output, by loss_weights"
+        return f"{name} counts for it alone (loss_weights={[1] + [0.4] * (count - 1)} trains the others too)"
+
+
+def _loss_or_none(loss: Any) -> Loss | None:
+    return None if loss is None else loss_of(loss)
 
 
 def _weight_of(weight: Any, name: str, position: int) -> Any:

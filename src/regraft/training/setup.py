@@ -11,15 +11,23 @@ from torch import nn
 from regraft.callbacks.callback_list import CallbackList
 from regraft.errors import TrainingError
 from regraft.screen import Screen, screen_for
+from regraft.training.auxiliary import Auxiliary
+from regraft.training.class_count import ClassCount
 from regraft.training.device import chosen_device
 from regraft.training.ema import EMA
+from regraft.training.input_types import InputTypes
+from regraft.training.lone_sample import LoneSample
 from regraft.training.meter import Meter
+from regraft.training.modes import TrainModes, modes_kept
 from regraft.training.objective import Objective
+from regraft.training.optimizer_view import OptimizerView
 from regraft.training.optimizers import optimizer_of
 from regraft.training.precision import Precision, PrecisionName
+from regraft.training.rehearsal import undone
 from regraft.training.state import TrainingState
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
 from regraft.training.surface import KerasSurface
+from regraft.training.trainable import Build, Trainables
 
 Verbose = int | str
 
@@ -48,9 +56,11 @@ class Setup(TrainingState, KerasSurface):
         compile: bool | Mapping[str, Any] = False,  # noqa: A002 (its name in Keras and torch)
         seed: int = 0,
         fixed: Collection[str] = (),
+        freeze_normalization: bool = True,
         screen: Screen | None = None,
     ) -> None:
         super().__init__()
+        self._screen = screen
         if accumulate < 1:
             raise TrainingError(f"accumulate is {accumulate}; expected 1 batch or more for an update")
         self.device = chosen_device(device, module)
@@ -62,12 +72,36 @@ class Setup(TrainingState, KerasSurface):
         self.accumulate, self.clip_norm, self.clip_value = accumulate, clip_norm, clip_value
         self.seed = seed
         self.fixed = frozenset(fixed)
-        self.screen = screen or screen_for()
         self._metrics = (metrics, weighted_metrics)
         self.forward: Any = (
             torch.compile(module, **(compile if isinstance(compile, Mapping) else {})) if compile else module
         )
         self.meter = self.new_meter()
+        self.train_modes = TrainModes(self.module, freeze_normalization, self.say)
+        self.input_types = InputTypes(self.module, self.device, self.say)
+        by_output = isinstance(metrics, Mapping) or (self.objective is not None and self.objective.names_outputs)
+        hint = self.objective.describe if self.objective is not None else str
+        self.auxiliary = Auxiliary(self._outputs_in, by_output, hint, self.say)
+        self.class_count = ClassCount(self.warn)
+        build = None if parameters is not None else _builder(optimizer, module, learning_rate)
+        self.trainables = Trainables(self.module, self.optimizer, self.ema, build, self.say, self.warn)
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that was given; else the one that suits standard output as it is now."""
+        return self._screen or screen_for()
+
+    @screen.setter
+    def screen(self, screen: Screen | None) -> None:
+        self._screen = screen
+
+    def say(self, label: str, text: str) -> None:
+        """Say a fact on the screen."""
+        self.screen.line(label, text)
+
+    def warn(self, text: str) -> None:
+        """Say a warning on the screen."""
+        self.screen.warn(text)
 
     @property
     def metrics_names(self) -> list[str]:
@@ -100,7 +134,15 @@ class Setup(TrainingState, KerasSurface):
         if self.objective is None:
             raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
         weights = ClassWeights(class_weight, self.device) if class_weight else None
-        return Forward(self.forward, self.objective, self.precision, self.device, weights)
+        self.input_types.refresh()
+        common = (self.objective, self.precision, self.device, self.input_types, self.auxiliary)
+        return Forward(self.forward, *common, weights)
+
+    def _outputs_in(self, x: Any, training: bool) -> Any:
+        """Return the outputs of the module for ``x``, on its device, in one of its modes; leave no trace."""
+        with modes_kept(self.module), undone(self.module, self.device), torch.no_grad(), self.precision.autocast():
+            self.module.train(training)
+            return self.input_types.call(self.module, x)
 
     def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
         """Return what trains on a batch; ``steps`` is the number of batches of an epoch, where it is known.
@@ -113,4 +155,15 @@ class Setup(TrainingState, KerasSurface):
         self.optimizer.torch.zero_grad()
         clip = (self.clip_norm, self.clip_value)
         update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
-        return TrainStep(self.forward_step(class_weight), update, steps)
+        forward = self.forward_step(class_weight)
+        forward.module = LoneSample(self.forward, self.module, self.device, lambda: self.meter.size > 1, self.say)
+        forward.training = True
+        forward.classes = self.class_count if forward.objective.by_class else None
+        return TrainStep(forward, update, steps)
+
+
+def _builder(optimizer: Any, module: nn.Module, learning_rate: float | None) -> Build | None:
+    """Return what builds an optimizer for other parameters; None, if the user built the optimizer."""
+    if optimizer is None or isinstance(optimizer, (torch.optim.Optimizer, OptimizerView)):
+        return None
+    return lambda parameters: optimizer_of(optimizer, module, learning_rate, parameters)

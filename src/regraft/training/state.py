@@ -13,15 +13,18 @@ from torch import nn
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
 from regraft.errors import TrainingError, several
+from regraft.screen import Screen
 from regraft.training.ema import EMA
 from regraft.training.feed import Feed
 from regraft.training.generators import generator_states, restore_generators
 from regraft.training.meter import Meter
 from regraft.training.misfits import misfits
+from regraft.training.modes import TrainModes
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.precision import Precision
 from regraft.training.state_tree import read_state, write_state
 from regraft.training.steps import TrainStep
+from regraft.training.trainable import Trainables
 
 
 class TrainingState:
@@ -35,6 +38,7 @@ class TrainingState:
         fixed: names in the module's ``state_dict`` that training never changes, and that are there again when the same
             program runs; snapshots leave them out.
         batch: the batch that is being trained on, as the data gave it.
+        fitting: whether a ``fit`` is running.
         stop_reason: why training was stopped, in words; None: it was not.
         history: the `History` of the last ``fit``.
     """
@@ -45,7 +49,13 @@ class TrainingState:
     ema: EMA | None
     precision: Precision
     meter: Meter
-    screen: Any
+    train_modes: TrainModes
+    trainables: Trainables
+
+    @property
+    def screen(self) -> Screen:
+        """The screen that messages go to."""
+        raise NotImplementedError
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -58,9 +68,12 @@ class TrainingState:
         self.logs: dict[str, Any] = {}
         self.history: History | None = None
         self.batch: Any = None
+        self.fitting = False
         self.stop_reason: str | None = None
         self.stop_evaluating = self.stop_predicting = False
-        self._stop = False
+        self._stop = self._over = False
+        self._begun_with: list[str] = []
+        self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
         self._callbacks: CallbackList | None = None
         self._pending: Mapping[str, Any] | None = None
 
@@ -99,9 +112,9 @@ class TrainingState:
         self.feed, self.step = feed, step
         feed.device = self.device
         self.position, self.logs = (initial_epoch, 0), {}
-        self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
-        self._pending = None
-        self.stop_training = False
+        self._initial_epoch = self._pending = None
+        self.stop_training = self._over = False
+        self._begun_with = self.trainables.names
         self.going_on = any(getattr(callback, "will_restore", False) for callback in callbacks.callbacks)
 
     def take_up(self, state: Mapping[str, Any] | None) -> None:
@@ -117,20 +130,38 @@ class TrainingState:
 
     def epochs(self, end: int) -> range:
         """Return the epochs that ``fit`` has to run up to ``end``."""
-        return range(end if self._stop else self.initial_epoch, end)
+        return range(end if self._over else self.initial_epoch, end)
 
     def begin_epoch(self, epoch: int, hooks: CallbackList) -> int:
         """Begin an epoch, or go on inside it; return the number of its first batch to come."""
         self.epoch = epoch
         start = self.position[1] if self.position[0] == epoch else 0
         self.position = (epoch, start)
+        self.train_modes.train()
         if start:
             hooks.on_epoch_taken_up(epoch)
         else:
             self.meter.reset()
             hooks.on_epoch_begin(epoch)
-        self.module.train()
+        self.prepare()
         return start
+
+    def prepare(self) -> None:
+        """Bring optimizer, moving average and modes in step with what hooks have frozen or unfrozen.
+
+        Raises:
+            TrainingError: nothing is trainable.
+        """
+        self.trainables.follow()
+        self.trainables.require()
+        self.train_modes.settle()
+
+    def after_hook(self) -> None:
+        """Do as `prepare` inside an epoch, where a hook of a batch changed something."""
+        self.train_modes.resume()
+        if self.trainables.changed():
+            self.trainables.follow()
+            self.train_modes.settle()
 
     def finish(self) -> None:
         """End a ``fit``: the weights become their moving average, and the history keeps why it stopped."""
@@ -141,8 +172,9 @@ class TrainingState:
 
     def training_state(self) -> dict[str, Any]:
         """Return the state of the optimizer, the moving average and the loss scaling; of those that there are."""
-        parts = {"optimizer": self.optimizer, "ema": self.ema, "precision": self.precision}
-        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        parts = {"ema": self.ema, "precision": self.precision}
+        states = {} if self.optimizer is None else {"optimizer": self.trainables.optimizer_state()}
+        states |= {name: part.state_dict() for name, part in parts.items() if part is not None}
         return {name: state for name, state in states.items() if state}
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
@@ -155,7 +187,10 @@ class TrainingState:
             part = getattr(self, name, None)
             if part is None:
                 raise TrainingError(f"the saved state has a part {name!r}, but the Trainer was made without it")
-            part.load_state_dict(value)
+            if name == "optimizer":
+                self.trainables.load_optimizer_state(value)
+            else:
+                part.load_state_dict(value)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that has to be kept to go on: figures, texts, lists, dicts and tensors, nothing else.
@@ -167,6 +202,7 @@ class TrainingState:
         return {
             "module": {name: weights[name] for name in weights if name not in self.fixed},
             "training": self.training_state(),
+            "trainable": {"begun": self._begun_with, "now": self.trainables.names},
             "meter": self.meter.state_dict(),
             "callbacks": self._callbacks.state_dict() if self._callbacks is not None else {},
             "epoch": epoch,
@@ -202,6 +238,7 @@ class TrainingState:
             raise TrainingError(several("the saved state is of another module", problems))
         self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
         self.module.load_state_dict(state["module"], strict=False)
+        self._load_trainable(state.get("trainable"))
         self.load_training_state(state["training"])
         self.meter.load_state_dict(on_device(state["meter"], self.device))
         if self.step is not None and state["step"]:
@@ -213,6 +250,13 @@ class TrainingState:
             self.feed.load_state_dict(state["data"])
         if state["stopped"] is not None:
             self.stop(state["stopped"])
+            self._over = True
+
+    def _load_trainable(self, state: Mapping[str, Any] | None) -> None:
+        """Freeze and unfreeze as callbacks did before the snapshot; not where the script itself now trains others."""
+        if state is not None and state["begun"] == self._begun_with:
+            self.trainables.set_names(state["now"])
+        self.trainables.follow()
 
 
 def on_device(tree: Any, device: torch.device) -> Any:

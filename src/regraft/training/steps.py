@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regraft.errors import TrainingError
+from regraft.training.auxiliary import Auxiliary, main_output
+from regraft.training.class_count import ClassCount
 from regraft.training.ema import EMA
+from regraft.training.input_types import InputTypes
 from regraft.training.meter import Meter
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
@@ -37,17 +41,6 @@ def moved(tree: Any, device: torch.device) -> Any:
 def _moved(leaf: Any, device: torch.device) -> Any:
     tensor = as_tensor(leaf)
     return tensor.to(device, non_blocking=True) if isinstance(tensor, Tensor) else tensor
-
-
-def call(module: Callable[..., Any], x: Any) -> Any:
-    """Call a module: a tuple or list is its arguments, a dict its keyword arguments."""
-    if isinstance(x, Tensor):
-        return module(x)
-    if isinstance(x, Mapping):
-        return module(**x)
-    if isinstance(x, (tuple, list)):
-        return module(*x)
-    return module(x)
 
 
 class ClassWeights:
@@ -115,27 +108,42 @@ class Update:
 
 @dataclass
 class Forward:
-    """From a batch to the outputs of a module, their loss and the figures."""
+    """From a batch to the outputs of a module, their loss and the figures.
+
+    Attributes:
+        module: is called with the inputs.
+        inputs: converts them to the number format of the module.
+        auxiliary: tells the main output from auxiliary ones.
+        training: the module is in train mode.
+        classes: counts the classes of targets on the host; None: nobody asks.
+    """
 
     module: Callable[..., Any]
     objective: Objective
     precision: Precision
     device: torch.device
+    inputs: InputTypes
+    auxiliary: Auxiliary
     class_weights: ClassWeights | None = None
+    training: bool = False
+    classes: ClassCount | None = None
 
     def __call__(self, batch: Any, meter: Meter) -> Tensor:
         """Return the loss of a batch, with its gradient graph, and take its figures into ``meter``."""
-        x, y, weight = unpack(batch)
-        x, y = moved(x, self.device), moved(y, self.device)
+        x, targets, weight = unpack(batch)
+        x, y = moved(x, self.device), moved(targets, self.device)
         if weight is not None:
             weight = moved(weight, self.device)
         if self.class_weights is not None:
             weight = self.class_weights(y, weight)
         with self.precision.autocast():
-            outputs = call(self.module, x)
-            loss, parts = self.objective(outputs, y, weight)
+            outputs = self.inputs.call(self.module, x)
+            self.auxiliary.look(x, outputs, y, training=self.training)
+            if self.classes is not None and self.classes.watching:
+                self.classes.see(main_output(outputs), targets)
+            loss, parts = self.objective(outputs, y, weight, self.auxiliary)
         with torch.no_grad():
-            meter.update(loss, parts, size_of(x), outputs, y, weight)
+            meter.update(loss, parts, size_of(x), outputs, y, weight, self.auxiliary)
         return loss
 
 
@@ -148,10 +156,18 @@ class TrainStep:
 
     def __call__(self, batch: Any, number: int, meter: Meter) -> None:
         """Train on batch ``number`` of the epoch."""
-        loss = self.forward(batch, meter)
+        try:
+            loss = self.forward(batch, meter)
+        except TrainingError as error:
+            raise TrainingError(f"training batch {number + 1}: {error}") from error
         group = self._group(number)
         if group > 1:
             loss = loss / group
+        if not loss.requires_grad:
+            raise TrainingError(
+                "the loss of a batch does not depend on a trainable parameter, so there is nothing to train; unfreeze "
+                "parameters that the outputs depend on with requires_grad_(True), and call them without torch.no_grad()"
+            )
         scaler = self.update.precision.scaler
         (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
         self._waiting += 1

@@ -23,6 +23,17 @@ def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     return function(tree)
 
 
+def call(module: Callable[..., Any], x: Any) -> Any:
+    """Call a module: a tuple or list is its arguments, a dict its keyword arguments."""
+    if isinstance(x, Tensor):
+        return module(x)
+    if isinstance(x, Mapping):
+        return module(**x)
+    if isinstance(x, (tuple, list)):
+        return module(*x)
+    return module(x)
+
+
 def leaves(tree: Any) -> Iterator[Any]:
     """Yield the leaves of ``tree`` that are not None, in order."""
     if isinstance(tree, Mapping):

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 
-import torch
-
-from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
 from regraft.training.checks import check_directions, check_validation, validates
 from regraft.training.device import reproducible
-from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
+from regraft.training.evaluation import Evaluation, listed
+from regraft.training.feed import feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
+from regraft.training.modes import modes_kept
+from regraft.training.nesting import one_training
 from regraft.training.resumption import Resumption
-from regraft.training.setup import Setup, Verbose
+from regraft.training.setup import Verbose
 from regraft.training.snapshots import Snapshots
-from regraft.training.steps import call, moved, unpack
-from regraft.training.structure import concatenate, to_numpy, tree_map
 
 
-class Trainer(Setup):
+class Trainer(Evaluation):
     """Trains, evaluates and runs a torch module.
 
     Args:
@@ -46,7 +44,9 @@ class Trainer(Setup):
         seed: what the order of the samples depends on, beside the epoch.
         fixed: names in the module's ``state_dict`` that training never changes and that are there again when the same
             program runs, such as frozen pretrained weights: snapshots and kept best weights leave them out.
-        screen: where is said what happens; None: standard output.
+        freeze_normalization: normalisation layers whose parameters are all frozen stay in inference mode while the
+            module is trained, as in Keras; False: their running statistics follow the batches. See `TrainModes`.
+        screen: receives messages; None: standard output.
 
     Attributes:
         optimizer: the optimizer as an `OptimizerView`.
@@ -111,29 +111,37 @@ class Trainer(Setup):
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
-        hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
-        check_validation(hooks.callbacks, self.metrics_names, validation is not None)
-        check_directions(hooks.callbacks)
-        step = self.train_step(class_weight, training.num_batches)
-        with reproducible(self.device), closing(hooks), Resumption(self, resume) as resumption:
+        validates(0, validation_freq)
+        with one_training(self), ExitStack() as stack:
+            hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
+            check_validation(hooks.callbacks, self.metrics_names, validation is not None)
+            check_directions(hooks.callbacks)
+            step = self.train_step(class_weight, training.num_batches)
+            stack.enter_context(reproducible(self.device))
+            stack.enter_context(closing(hooks))
+            resumption = stack.enter_context(Resumption(self, resume))
             self.begin(hooks, initial_epoch, training, step)
             state = resumption.look()
             hooks.on_train_begin()
             self.take_up(state)
             resumption.begin()
-            watched = hooks.wants("on_train_batch_end")
+            begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
             for epoch in self.epochs(epochs):
                 for number, batch in training.epoch(epoch, self.begin_epoch(epoch, hooks)):
                     self.batch = batch
-                    hooks.on_train_batch_begin(number)
+                    if begins:
+                        hooks.on_train_batch_begin(number)
+                        self.after_hook()
                     step(batch, number, self.meter)
                     self.position = (epoch, number + 1)
-                    if watched:
+                    if ends:
                         hooks.on_train_batch_end(number, self.meter.logs())
+                        self.after_hook()
                     if self.stop_training:
                         break
                     resumption.after_batch()
                 step.flush()
+                self.class_count.report()
                 self.logs = dict(self.meter.logs())
                 self.module.eval()
                 if validation is not None and validates(epoch, validation_freq):
@@ -149,75 +157,6 @@ class Trainer(Setup):
             hooks.on_train_end(self.logs)
         return hooks.history or History()
 
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Verbose = "auto",
-        sample_weight: Any = None,
-        steps: int | None = None,
-        callbacks: Any = None,
-        return_dict: bool = False,
-    ) -> Any:
-        """Return the loss and the metrics of data: a dict, a list as `metrics_names`, or the loss alone."""
-        feed = feed_of(x, y, sample_weight, batch_size, steps)
-        hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
-        self.module.eval()
-        with closing(hooks):
-            logs = self._test(feed, hooks)
-        return logs if return_dict else _listed(logs)
-
-    def _test(self, feed: Feed, hooks: CallbackList, resumption: Resumption | None = None) -> dict[str, Any]:
-        forward, meter = self.forward_step(), self.new_meter()
-        self.stop_evaluating = False
-        feed.restart()
-        hooks.on_test_begin()
-        with torch.no_grad():
-            for number, batch in feed.epoch(0):
-                hooks.on_test_batch_begin(number)
-                forward(batch, meter)
-                hooks.on_test_batch_end(number, meter.logs())
-                if self.stop_evaluating:
-                    break
-                if resumption is not None:
-                    resumption.after_test_batch()
-        logs = dict(meter.logs())
-        hooks.on_test_end(logs)
-        return logs
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Verbose = "auto",
-        steps: int | None = None,
-        callbacks: Any = None,
-    ) -> Any:
-        """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
-        feed = feed_of(x, None, None, batch_size, steps)
-        hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
-        self.module.eval()
-        self.stop_predicting = False
-        outputs: list[Any] = []
-        with closing(hooks):
-            hooks.on_predict_begin()
-            for number, batch in feed.epoch(0):
-                hooks.on_predict_batch_begin(number)
-                given = self.predict_step(batch)
-                outputs.append(tree_map(to_numpy, given))
-                hooks.on_predict_batch_end(number, {"outputs": given})
-                if self.stop_predicting:
-                    break
-            hooks.on_predict_end()
-        return concatenate(outputs)
-
-    def predict_step(self, batch: Any) -> Any:
-        """Return the outputs of the module for one batch, as tensors without gradient."""
-        x = moved(unpack(batch)[0], self.device)
-        with torch.no_grad(), self.precision.autocast():
-            return call(self.forward, x)
-
     def train_on_batch(
         self,
         x: Any,
@@ -227,26 +166,14 @@ class Trainer(Setup):
         return_dict: bool = False,
     ) -> Any:
         """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""
-        self.module.train()
-        self.meter.reset()
-        step = self.train_step(class_weight, 1)
-        step((x, y, sample_weight), 0, self.meter)
-        logs = dict(self.meter.logs())
-        return logs if return_dict else _listed(logs)
-
-    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
-        """Return the loss and the metrics of one batch, as `evaluate` does."""
-        self.module.eval()
-        meter = self.new_meter()
-        with torch.no_grad():
-            self.forward_step()((x, y, sample_weight), meter)
-        logs = dict(meter.logs())
-        return logs if return_dict else _listed(logs)
-
-    def predict_on_batch(self, x: Any) -> Any:
-        """Return the outputs of the module for one batch, as arrays."""
-        self.module.eval()
-        return tree_map(to_numpy, self.predict_step((x,)))
+        with one_training(self), modes_kept(self.module):
+            self.train_modes.train()
+            self.prepare()
+            self.meter.reset()
+            step = self.train_step(class_weight, 1)
+            step((x, y, sample_weight), 0, self.meter)
+            logs = dict(self.meter.logs())
+        return logs if return_dict else listed(logs)
 
     def find_lr(
         self,
@@ -269,8 +196,3 @@ class Trainer(Setup):
         """
         feed = feed_of(x, y, None, batch_size, None, shuffle=True, seed=self.seed)
         return find_learning_rate(self, feed, start, end, steps)
-
-
-def _listed(logs: Mapping[str, Any]) -> Any:
-    values = list(logs.values())
-    return values[0] if len(values) == 1 else values

@@ -1,0 +1,105 @@
+"""Number formats of inputs, converted to that of the module where it cannot take them as they are.
+
+Keras converts inputs to single precision. A torch module may want whole numbers (an embedding) or convert images
+itself, so inputs are handed over as they are first, and converted only where the module refuses them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regraft.training.modes import Say
+from regraft.training.rehearsal import undone_on_error
+from regraft.training.structure import call, leaves, tree_map
+
+_SMALL = (torch.uint8, torch.int8, torch.bool)  # pixels and masks, never row numbers of a table
+
+Convert = Callable[[Any], Any]
+
+
+class InputTypes:
+    """Calls a module with inputs of the number format that it takes.
+
+    Args:
+        module: what is called, for the format of its parameters.
+        device: where it runs.
+        say: takes a label and a text for the screen.
+    """
+
+    def __init__(self, module: nn.Module, device: torch.device, say: Say) -> None:
+        self._module, self._device, self._say = module, device, say
+        self._decided: dict[tuple[torch.dtype, ...], Convert] = {}
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Look at the number format of the parameters again: None where there are several, or none."""
+        floats = {p.dtype for p in self._module.parameters() if p.dtype.is_floating_point}
+        self.dtype = floats.pop() if len(floats) == 1 else None
+
+    def call(self, forward: Callable[..., Any], x: Any) -> Any:
+        """Return ``forward`` of ``x``: a tuple or list is its arguments, a dict its keyword arguments."""
+        if self.dtype is None:
+            return call(forward, x)
+        kinds = (x.dtype,) if isinstance(x, Tensor) else tuple(i.dtype for i in leaves(x) if isinstance(i, Tensor))
+        convert = self._decided.get(kinds)
+        return self._first(forward, x, kinds) if convert is None else call(forward, convert(x))
+
+    def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
+        """Return the outputs by the first way of converting that the module takes."""
+        assert self.dtype is not None
+        has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
+        if not has_table and all(kind is self.dtype for kind in kinds):
+            self._decided[kinds] = _as_given
+            return call(forward, x)
+        refusals: list[Exception] = []
+        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_rows):
+            try:
+                with undone_on_error(self._module, self._device):
+                    outputs = call(forward, convert(x))
+            except (RuntimeError, TypeError) as error:
+                refusals.append(error)
+                continue
+            self._decided[kinds] = convert
+            if refusals:
+                self._report(kinds, "int64" if convert is _to_rows else _name(self.dtype))
+            return outputs
+        raise refusals[-1 if has_table else -2]  # the number format is right there, so it names another cause
+
+    def _report(self, kinds: tuple[torch.dtype, ...], taken: str) -> None:
+        others = sorted({name for name in map(_name, kinds) if name != taken})
+        self._say("inputs", f"{' and '.join(others)} converted to {taken}, values unchanged")
+
+
+def _as_given(x: Any) -> Any:
+    return x
+
+
+def _converting(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Convert:
+    """Return what converts floats, and whole numbers of the kinds ``whole`` (None: all), to ``dtype``."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
+            return leaf
+        return leaf.to(dtype) if whole is None or leaf.dtype.is_floating_point or leaf.dtype in whole else leaf
+
+    return lambda x: tree_map(one, x)
+
+
+def _to_rows(x: Any) -> Any:
+    """Return whole numbers, also those in floats, as int64, which row numbers of a table have to be."""
+
+    def one(leaf: Any) -> Any:
+        if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
+            return leaf
+        rows = leaf.long()
+        return rows if bool((rows == leaf).all()) else leaf
+
+    return tree_map(one, x)
+
+
+def _name(dtype: torch.dtype | None) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -1,0 +1,139 @@
+"""Train and inference mode of a module: restored exactly after an evaluation, and held where a body is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import nn
+
+from regraft.training.names import some_of
+
+_STATISTICS = ("running_mean", "running_var")
+
+Say = Callable[[str, str], None]
+
+
+def _record(module: nn.Module) -> list[tuple[nn.Module, bool]]:
+    return [(part, part.training) for part in module.modules()]
+
+
+def _restore(modes: Iterable[tuple[nn.Module, bool]]) -> None:
+    for part, mode in modes:
+        if part.training != mode:
+            part.training = mode
+
+
+@contextmanager
+def modes_kept(module: nn.Module) -> Iterator[None]:
+    """Leave every submodule in the mode that it had, also after an exception."""
+    modes = _record(module)
+    try:
+        yield
+    finally:
+        _restore(modes)
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Run the module in inference mode, then leave every submodule in the mode that it had."""
+    with modes_kept(module):
+        module.eval()
+        yield
+
+
+@contextmanager
+def in_inference(layers: Iterable[nn.Module]) -> Iterator[None]:
+    """Put only these layers, not what they contain, into inference mode for a while."""
+    modes = [(layer, layer.training) for layer in layers]
+    try:
+        _restore((layer, False) for layer, _ in modes)
+        yield
+    finally:
+        _restore(modes)
+
+
+def keeps_statistics(module: nn.Module) -> bool:
+    """Return whether ``module`` itself normalises with running statistics, which change in train mode."""
+    return any(module._buffers.get(name) is not None for name in _STATISTICS)
+
+
+def frozen_normalization(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the normalisation layers with running statistics that are frozen, by name.
+
+    A layer is frozen if it has parameters and none of them needs a gradient. A layer without parameters
+    (``affine=False``) is frozen if the nearest module around it that has parameters has only frozen ones.
+    """
+    modules = dict(module.named_modules())
+    return {name: part for name, part in modules.items() if keeps_statistics(part) and _is_frozen(name, modules)}
+
+
+def _is_frozen(name: str, modules: Mapping[str, nn.Module]) -> bool:
+    while True:
+        flags = [p.requires_grad for p in modules[name].parameters()]
+        if flags or not name:
+            return bool(flags) and not any(flags)
+        name = name.rpartition(".")[0]
+
+
+class TrainModes:
+    """The modes of a module while it trains.
+
+    Frozen normalisation layers stay in inference mode, as in Keras
+    (https://keras.io/api/layers/normalization_layers/batch_normalization/): their running statistics are part of what
+    was learned. Dropout of a frozen body stays active, as in Keras.
+
+    Args:
+        module: what is trained.
+        freeze_normalization: hold frozen normalisation layers; False: they are in train mode like all others.
+        say: takes a label and a text for the screen.
+    """
+
+    def __init__(self, module: nn.Module, freeze_normalization: bool, say: Say) -> None:
+        self._module, self._freeze, self._say = module, freeze_normalization, say
+        self._held: dict[int, nn.Module] = {}
+        self._reported: set[str] = set()
+        self._modes: list[tuple[nn.Module, bool]] = []
+
+    def train(self) -> None:
+        """Put the module into train mode, except for frozen normalisation layers."""
+        self._module.train()
+        self._held.clear()
+        self._modes = []
+        self.hold()
+
+    def settle(self) -> None:
+        """Bring the modes up to date after hooks ran, and record them for the rest of the epoch."""
+        self.resume()
+        self.hold()
+        self._modes = _record(self._module)
+
+    def resume(self) -> None:
+        """Go back to train mode if a hook left the whole module in inference mode."""
+        if not self._module.training:
+            self._module.train() if not self._modes else _restore(self._modes)
+
+    def hold(self) -> None:
+        """Put normalisation layers that are frozen now into inference mode, and those that no longer are back."""
+        if not self._freeze:
+            return
+        frozen = frozen_normalization(self._module)
+        now = {id(layer) for layer in frozen.values()}
+        for key in [key for key in self._held if key not in now]:
+            self._held.pop(key).training = True
+        changed = {name: layer for name, layer in frozen.items() if layer.training}
+        for layer in changed.values():
+            layer.training = False
+            self._held[id(layer)] = layer
+        self._report([name for name in changed if name not in self._reported])
+
+    def _report(self, names: list[str]) -> None:
+        if not names:
+            return
+        self._reported.update(names)
+        layers = "1 frozen layer stays" if len(names) == 1 else f"{len(names)} frozen layers stay"
+        self._say(
+            "frozen",
+            f"{layers} in inference mode, running statistics unchanged: {some_of(names)} "
+            "(freeze_normalization=False trains the statistics)",
+        )
