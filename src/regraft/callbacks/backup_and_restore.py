@@ -44,8 +44,9 @@ class BackupAndRestore(Callback):
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        if not os.fspath(backup_dir):
-            raise TrainingError("BackupAndRestore: backup_dir is empty; expected a folder")
+        if not isinstance(backup_dir, (str, os.PathLike)) or not os.fspath(backup_dir):
+            given = "empty" if backup_dir == "" else repr(backup_dir)
+            raise TrainingError(f"BackupAndRestore: backup_dir is {given}; expected the name of a folder")
         if save_freq != "epoch" and not _is_a_number_of_batches(save_freq):
             raise TrainingError(
                 f"BackupAndRestore: save_freq is {save_freq!r}; expected 'epoch' or a number of batches"

@@ -36,6 +36,8 @@ class TrainingState:
             program runs; snapshots leave them out.
         batch: the batch that is being trained on, as the data gave it.
         stop_reason: why training was stopped, in words; None: it was not.
+        has_validation: whether the running or last ``fit`` validates; None before the first.
+        epochs_trained: epochs of all calls of ``fit`` together.
         history: the `History` of the last ``fit``.
     """
 
@@ -60,6 +62,8 @@ class TrainingState:
         self.batch: Any = None
         self.stop_reason: str | None = None
         self.stop_evaluating = self.stop_predicting = False
+        self.has_validation: bool | None = None
+        self.epochs_trained = 0
         self._stop = False
         self._callbacks: CallbackList | None = None
         self._pending: Mapping[str, Any] | None = None
@@ -101,6 +105,8 @@ class TrainingState:
         self.position, self.logs = (initial_epoch, 0), {}
         self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
         self._pending = None
+        if self.ema is not None:
+            self.ema.begin_training()
         self.stop_training = False
         self.going_on = any(getattr(callback, "will_restore", False) for callback in callbacks.callbacks)
 
@@ -129,6 +135,8 @@ class TrainingState:
         else:
             self.meter.reset()
             hooks.on_epoch_begin(epoch)
+        if self.ema is not None:
+            self.ema.begin_epoch()
         self.module.train()
         return start
 

@@ -11,10 +11,11 @@ import torch
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
-from regraft.training.checks import check_directions, check_validation, validates
+from regraft.training.checks import validates
 from regraft.training.device import reproducible
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
+from regraft.training.monitors import check_callbacks
 from regraft.training.resumption import Resumption
 from regraft.training.setup import Setup, Verbose
 from regraft.training.snapshots import Snapshots
@@ -112,8 +113,7 @@ class Trainer(Setup):
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
-        check_validation(hooks.callbacks, self.metrics_names, validation is not None)
-        check_directions(hooks.callbacks)
+        check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
         step = self.train_step(class_weight, training.num_batches)
         with reproducible(self.device), closing(hooks), Resumption(self, resume) as resumption:
             self.begin(hooks, initial_epoch, training, step)
