@@ -25,6 +25,10 @@ HOOKS = (
 OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
+class ValidationArrays(list[Any]):
+    """Arrays that ``fit`` handed to a callback, and may replace in the next call."""
+
+
 class CallbackList(Callback):
     """Call each hook of each callback, in order; a hook that no callback overrides costs nothing.
 
@@ -94,11 +98,14 @@ class CallbackList(Callback):
             callback.set_model(model)
             _tell_direction(callback, model)
 
-    def set_validation_data(self, data: Any) -> None:
-        """Hand arrays of validation to every callback, as older Keras did."""
+    def set_validation_data(self, data: Sequence[Any] | None) -> None:
+        """Hand arrays of validation to every callback that has none of its own, as older Keras did."""
+        handed = None if data is None else ValidationArrays(data)
         for callback in self.callbacks:
-            if getattr(callback, "validation_data", data) is None or isinstance(callback, Callback):
-                callback.validation_data = data
+            own = getattr(callback, "validation_data", None)
+            if own is None or isinstance(own, ValidationArrays):
+                with contextlib.suppress(AttributeError):  # a property without a setter
+                    callback.validation_data = handed
 
     def refresh(self) -> None:
         """Look again at which callback overrides which hook."""

@@ -73,7 +73,7 @@ class CSVLogger(Callback):
         columns = read_header(self.filename, self.sep)
         if columns[:1] != ["epoch"]:
             raise TrainingError(
-                f"CSVLogger: {self.filename} begins with {self.sep.join(columns)[:60]!r}; expected a header that begins "
+                f"CSVLogger: {self.filename} begins with {self.sep.join(columns)[:60]!r}; expected a header beginning "
                 f"with 'epoch{self.sep}'. Pass the separator of the file, or another filename, or append=False"
             )
         return columns[1:]

@@ -84,7 +84,8 @@ class ModelCheckpoint(MonitorCallback):
             raise TrainingError(f"ModelCheckpoint: filepath is {self.filepath!r}; {advice(self.filepath)}")
         if self.save_freq != "epoch" and not _is_a_count(self.save_freq):
             raise TrainingError(
-                f"ModelCheckpoint: save_freq is {self.save_freq!r}; expected 'epoch' or a number of batches"
+                f"ModelCheckpoint: Unrecognized save_freq: save_freq is {self.save_freq!r}; expected 'epoch' or a "
+                "number of batches"
             )
         if not _is_a_count(self.period):
             raise TrainingError(f"ModelCheckpoint: period is {self.period!r}; expected a number of epochs")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, Literal, cast
-
-import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
 from regraft.errors import TrainingError, did_you_mean
@@ -15,6 +14,28 @@ Mode = Literal["auto", "min", "max"]
 MODES = ("auto", "min", "max")
 UP = ("accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "iou", "r2_score", "cosine_similarity")
 DOWN = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "perplexity")
+
+
+class Comparison:
+    """``less`` or ``greater``; equal to NumPy's, Keras's and torch's functions of that name.
+
+    Args:
+        name: ``"less"`` or ``"greater"``.
+    """
+
+    def __init__(self, name: Literal["less", "greater"]) -> None:
+        self.__name__: str = name
+        self._compare = operator.lt if name == "less" else operator.gt
+
+    def __call__(self, value: Any, reference: Any) -> Any:
+        """Return whether ``value`` is less (greater) than ``reference``."""
+        return self._compare(value, reference)
+
+    def __eq__(self, other: object) -> bool:
+        return callable(other) and getattr(other, "__name__", None) == self.__name__
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
 
 
 class MonitorCallback(Callback):
@@ -27,7 +48,7 @@ class MonitorCallback(Callback):
         min_delta: the least change that counts as an improvement.
 
     Attributes:
-        monitor_op: ``np.less`` or ``np.greater``, or what a subclass put there; None until the direction is known.
+        monitor_op: equal to ``np.less`` or ``np.greater``, or what a subclass put there; None until that is known.
         min_delta: with the sign that Keras gives it once the direction is known: negative where less is better, so that
             ``monitor_op(value - min_delta, best)`` tells an improvement.
 
@@ -73,7 +94,7 @@ class MonitorCallback(Callback):
             TrainingError: ``mode`` is ``"auto"`` and nothing says whether less or more is better.
         """
         less = (self.mode if self.mode != "auto" else self._find_direction()) == "min"
-        self.monitor_op = self._own_op = np.less if less else np.greater
+        self.monitor_op = self._own_op = Comparison("less" if less else "greater")
         self.min_delta = -abs(self.min_delta) if less else abs(self.min_delta)
 
     def _find_direction(self) -> Literal["min", "max"]:

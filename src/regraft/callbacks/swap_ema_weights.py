@@ -32,7 +32,10 @@ class SwapEMAWeights(Callback):
         """Check that there is a moving average."""
         super().set_model(model)
         if getattr(model, "ema", None) is None:
-            raise TrainingError("SwapEMAWeights needs a moving average: make the Trainer with ema=0.999")
+            raise TrainingError(
+                "SwapEMAWeights needs a moving average: make the Trainer with ema=0.999 (in Keras, SwapEMAWeights must "
+                "be used when `use_ema=True` is set on the optimizer)"
+            )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Put the weights back to train on."""

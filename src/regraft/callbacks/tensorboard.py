@@ -45,8 +45,8 @@ class TensorBoard(Callback):
             0: none. The trace is ``train/profile/*.json.gz``, which https://ui.perfetto.dev opens.
         embeddings_freq: write the weights of all ``nn.Embedding`` for the projector every so many epochs; 0: never.
         embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or such files by module name.
-        **kwargs: of older Keras: ``batch_size``, ``write_grads``, ``embeddings_layer_names`` and ``embeddings_data``, which
-            have no effect. Each is reported once.
+        **kwargs: of older Keras: ``batch_size``, ``write_grads``, ``embeddings_layer_names``, ``embeddings_data``. They
+            have no effect, and each is reported once.
 
     Raises:
         TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 
 FORMATS = {
     ".safetensors": "safetensors",
@@ -27,5 +28,5 @@ def suffix_of(path: str | os.PathLike[str]) -> str | None:
 
 def advice(path: str | os.PathLike[str]) -> str:
     """Return the names that would do in place of ``path``, for the end of a message."""
-    stem = os.path.splitext(os.fspath(path))[0] or "model"
-    return f"the suffix is the format: {KINDS}; for example {stem + '.safetensors'!r}"
+    example = f"{os.fspath(path).removesuffix(PurePath(path).suffix) or 'model'}.safetensors"
+    return f"the suffix is the format: {KINDS}; for example {example!r}"

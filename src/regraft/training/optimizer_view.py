@@ -48,6 +48,7 @@ class Variables(list[Any]):
     """A list that can also be called, as ``optimizer.variables()`` of older Keras was."""
 
     def __call__(self) -> Variables:
+        """Return the list."""
         return self
 
 

@@ -84,7 +84,7 @@ class KerasSurface:
         return layer_of(self.module, name, index)
 
     def summary(self, line_length: int | None = None, positions: Any = None, print_fn: Any = None, **_: Any) -> None:
-        """Print the layers, the shapes of their weights and the number of parameters, by ``print_fn`` if it is given."""
+        """Print the layers, the shapes of their weights and the number of parameters, by ``print_fn`` if given."""
         print_summary(self.name, self.module, print_fn)
 
     @property
@@ -94,7 +94,7 @@ class KerasSurface:
 
     @property
     def metrics(self) -> list[MetricView]:
-        """The figures of a training batch, ``loss`` first: objects with ``name``, ``result()`` and ``reset_state()``."""
+        """The figures of a batch, ``loss`` first: objects with ``name``, ``result()`` and ``reset_state()``."""
         return views_of(self.meter)
 
     def get_metrics_result(self) -> dict[str, Any]:
