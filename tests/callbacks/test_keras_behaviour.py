@@ -669,7 +669,7 @@ def backup_with_wrong_arguments(side: Side) -> Any:
     outcomes = []
     for arguments in ({"backup_dir": ""}, {"backup_dir": None}, {"backup_dir": "a", "save_freq": "batch"},
                       {"backup_dir": "a", "save_freq": 0.15}):  # fmt: skip
-        with pytest.raises(ValueError, match="(Empty `backup_dir` argument|Invalid value)"):
+        with pytest.raises(ValueError, match=r"(Empty `backup_dir` argument|Invalid value)"):
             side.callbacks.BackupAndRestore(**arguments)
         outcomes.append("refused")
     return outcomes
