@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch import nn
 
 from regraft import callbacks
 from regraft.training import Trainer
@@ -80,6 +81,62 @@ def test_everything_that_is_documented_by_name_exists() -> None:
     page = PAGE.read_text(encoding="utf-8")
     table = page[page.index("## Optimizers by name") : page.index("## Coming from elsewhere")]
     assert set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))) == set(BY_NAME)
+
+
+def rows(heading: str) -> dict[str, list[str]]:
+    """Return the rows of the table below ``heading``: each name in backticks of its first cell, and all its cells."""
+    part = PAGE.read_text(encoding="utf-8").partition(f"\n### {heading}\n")[2].partition("\n#")[0]
+    found: dict[str, list[str]] = {}
+    for line in re.findall(r"^\|(.*)\|$", part, re.MULTILINE)[2:]:
+        cells = [cell.strip() for cell in line.split("|")]
+        for name in re.findall(r"`([a-z_A-Z0-9]+)`", cells[0]):
+            assert name not in found, name
+            found[name] = cells
+    return found
+
+
+def public(thing: Any) -> set[str]:
+    """Return the public attributes of an object of Keras, without those that torch's modules have."""
+    return {name for name in dir(thing) if not name.startswith("_")} - set(dir(nn.Module())) - set(vars(nn.Module()))
+
+
+def test_every_callback_of_keras_has_a_row_with_its_arguments(keras: Any) -> None:
+    table = rows("The callbacks")
+    theirs = {name for name, value in vars(keras.callbacks).items() if inspect.isclass(value)}
+    assert set(table) == theirs
+    assert len(theirs) == 16
+    for name, (_, equal, differs, missing) in table.items():
+        assert equal or differs or missing
+        own = getattr(callbacks, name)
+        if name not in callbacks.__all__:
+            assert missing.startswith("all of it")
+            continue
+        given = inspect.signature(getattr(keras.callbacks, name).__init__).parameters
+        assert set(given) - set(inspect.signature(own.__init__).parameters) <= set(re.findall(r"`(\w+)`", missing))
+        for attribute in re.findall(r"`(\w+)`", equal):
+            assert _has(own, attribute), f"{name}.{attribute}"
+
+
+def _has(kind: Any, attribute: str) -> bool:
+    source = "".join(inspect.getsource(base) for base in kind.__mro__ if base.__module__.startswith("regraft"))
+    return hasattr(kind, attribute) or f"self.{attribute}" in source
+
+
+@pytest.mark.parametrize("heading", ["The model", "The optimizer"])
+def test_every_attribute_of_keras_has_a_row(keras: Any, heading: str) -> None:
+    theirs = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+    theirs.compile("sgd", "mse", metrics=["mae"])
+    own: Any = Trainer(nn.Linear(3, 2), "sgd", "mse", ["mae"])
+    if heading == "The optimizer":
+        theirs, own = theirs.optimizer, own.optimizer
+    table, names = rows(heading), public(theirs)
+    assert not names - set(table), sorted(names - set(table))
+    assert len(names) > 30
+    for name, (_, here) in table.items():
+        if name not in names or name in ("model", "layer"):
+            continue
+        absent = here.startswith(("missing", "arguments of the Trainer"))
+        assert hasattr(own, name) != absent, name
 
 
 if __name__ == "__main__":

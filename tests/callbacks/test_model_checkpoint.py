@@ -206,7 +206,10 @@ def test_an_epoch_without_validation_writes_no_file_that_is_named_after_it(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"filepath": "model.ckpt"}, r"'model.ckpt' must end with one of .safetensors, .keras, .weights.h5, .h5, .pt"),
+        (
+            {"filepath": "model.onnx"},
+            r"filepath is 'model.onnx'; the suffix is the format: .*for example 'model.safetensors'",
+        ),
         ({"filepath": "m.pt", "save_freq": "batch"}, "save_freq is 'batch'; expected 'epoch' or a number"),
         ({"filepath": "m.pt", "save_freq": 1.5}, "save_freq is 1.5"),
         ({"filepath": "{batch}.pt"}, "needs save_freq to be a number of batches"),

@@ -1,4 +1,4 @@
-"""All callbacks of Keras 3, on any torch module: one a file, with Keras's names, arguments, hooks and behaviour."""
+"""The callbacks of Keras 3, on any torch module: one a file, with Keras's names, arguments, hooks and behaviour."""
 
 from regraft.callbacks.backup_and_restore import BackupAndRestore
 from regraft.callbacks.callback import Callback
@@ -9,6 +9,7 @@ from regraft.callbacks.history import History
 from regraft.callbacks.lambda_callback import LambdaCallback
 from regraft.callbacks.learning_rate_scheduler import LearningRateScheduler
 from regraft.callbacks.model_checkpoint import ModelCheckpoint
+from regraft.callbacks.orbax_checkpoint import OrbaxCheckpoint as OrbaxCheckpoint
 from regraft.callbacks.progbar_logger import ProgbarLogger
 from regraft.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from regraft.callbacks.remote_monitor import RemoteMonitor

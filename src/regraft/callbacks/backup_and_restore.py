@@ -38,23 +38,27 @@ class BackupAndRestore(Callback):
 
     def __init__(
         self,
-        backup_dir: str | os.PathLike[str],
+        backup_dir: str | os.PathLike[str] | None,
         save_freq: int | Literal["epoch"] = "epoch",
         double_checkpoint: bool = False,
         delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
-        if not os.fspath(backup_dir):
-            raise TrainingError("BackupAndRestore: backup_dir is empty; expected a folder")
+        if not isinstance(backup_dir, (str, os.PathLike)) or not os.fspath(backup_dir):
+            given = "empty" if backup_dir == "" else repr(backup_dir)
+            raise TrainingError(
+                f"Empty `backup_dir` argument passed to BackupAndRestore: backup_dir is {given}; expected a folder"
+            )
         if save_freq != "epoch" and not _is_a_number_of_batches(save_freq):
             raise TrainingError(
-                f"BackupAndRestore: save_freq is {save_freq!r}; expected 'epoch' or a number of batches"
+                f"BackupAndRestore: Invalid value: save_freq is {save_freq!r}; expected 'epoch' or a number of batches"
             )
         self.backup_dir = Path(backup_dir)
         self.save_freq = save_freq
         self.double_checkpoint = double_checkpoint
         self.delete_checkpoint = delete_checkpoint
         self._batches = 0
+        self._current_epoch, self._last_batch_seen = 0, 0  # the epoch that comes next, and the last batch, as in Keras
         self._failed = ""
 
     @property
@@ -78,6 +82,7 @@ class BackupAndRestore(Callback):
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Keep the state, if enough batches have passed."""
+        self._last_batch_seen = batch
         if self.save_freq == "epoch":
             return
         self._batches += 1
@@ -87,6 +92,7 @@ class BackupAndRestore(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Keep the state."""
+        self._current_epoch = epoch + 1
         self._batches = 0
         self._keep()
 

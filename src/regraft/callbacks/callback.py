@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
@@ -31,6 +32,8 @@ class Callback:
     Attributes:
         params: ``{"verbose": ..., "epochs": ..., "steps": ...}`` of the current ``fit``, ``evaluate`` or ``predict``.
         model: the `Trainer` that the callback is attached to.
+        validation_data: ``[x, y]`` or ``[x, y, weight]`` of ``fit``, where they are arrays or tensors; otherwise None.
+            Callbacks of older Keras read it.
     """
 
     #: Names of the attributes that make up the state of the callback, for `state_dict`.
@@ -43,6 +46,7 @@ class Callback:
     def __init__(self) -> None:
         self.params: dict[str, Any] | None = None
         self._model: Any = None
+        self.validation_data: Any = None
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Take the parameters of the loop that starts."""
@@ -177,3 +181,26 @@ def reject_unknown(callback: str, given: Mapping[str, Any], known: tuple[str, ..
     for name in given:
         if name not in known:
             raise TrainingError(f"{callback} takes no argument {name!r}{did_you_mean(name, known)}")
+
+
+_told: set[tuple[str, str]] = set()
+
+
+def accept_older(callback: str, given: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
+    """Warn, once in a process, about each argument of older Keras that was given.
+
+    Args:
+        callback: the name of the class.
+        given: the keyword arguments.
+        meanings: what happens to each argument that is accepted.
+
+    Raises:
+        TrainingError: an argument is not among ``meanings``.
+    """
+    reject_unknown(callback, given, tuple(meanings))
+    for name in given:
+        if (callback, name) not in _told:
+            _told.add((callback, name))
+            warnings.warn(
+                f"{callback}: the argument {name!r} of older Keras {meanings[name]}", UserWarning, stacklevel=3
+            )

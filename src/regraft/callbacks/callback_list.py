@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 
 from regraft.callbacks.callback import Callback, Logs
 from regraft.callbacks.history import History
+from regraft.callbacks.params import Params
 from regraft.callbacks.progbar_logger import ProgbarLogger
 from regraft.callbacks.states import AUTOMATIC, load_state, state_of
 from regraft.callbacks.torch_scheduler import TorchScheduler
@@ -23,6 +25,10 @@ HOOKS = (
 OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
+class ValidationArrays(list[Any]):
+    """Arrays that ``fit`` handed to a callback, and may replace in the next call."""
+
+
 class CallbackList(Callback):
     """Call each hook of each callback, in order; a hook that no callback overrides costs nothing.
 
@@ -34,7 +40,7 @@ class CallbackList(Callback):
         **params: what `Callback.params` holds.
 
     Raises:
-        TrainingError: something in ``callbacks`` is no callback.
+        TrainingError: something in ``callbacks`` is not a callback, or it holds the same object twice.
     """
 
     def __init__(
@@ -47,6 +53,7 @@ class CallbackList(Callback):
     ) -> None:
         super().__init__()
         self.callbacks: list[Any] = [as_callback(c) for c in _flat(callbacks)]
+        _check_unique(self.callbacks)
         self.running: tuple[Any, str] | None = None
         self._taken_up: set[int] = set()
         self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
@@ -75,7 +82,7 @@ class CallbackList(Callback):
 
     def set_params(self, params: dict[str, Any]) -> None:
         """Hand ``params`` to every callback."""
-        self.params = params
+        self.params = params = params if isinstance(params, Params) else Params(params)
         if params:
             for callback in self.callbacks:
                 callback.set_params(params)
@@ -89,10 +96,24 @@ class CallbackList(Callback):
             model.history = self.history
         for callback in self.callbacks:
             callback.set_model(model)
+            _tell_direction(callback, model)
+
+    def set_validation_data(self, data: Sequence[Any] | None) -> None:
+        """Hand arrays of validation to every callback that has none of its own, as older Keras did."""
+        handed = None if data is None else ValidationArrays(data)
+        for callback in self.callbacks:
+            own = getattr(callback, "validation_data", None)
+            if own is None or isinstance(own, ValidationArrays):
+                with contextlib.suppress(AttributeError):  # a property without a setter
+                    callback.validation_data = handed
 
     def refresh(self) -> None:
         """Look again at which callback overrides which hook."""
         self._hooks = {name: _overriding(self.callbacks, name) for name in HOOKS}
+        average = getattr(self._model, "ema", None)
+        if average is not None:
+            own = self._hooks["on_epoch_end"]
+            self._hooks["on_epoch_end"] = [(c, partial(_on_measured_weights, average, c, hook)) for c, hook in own]
 
     def wants(self, hook: str) -> bool:
         """Return whether some callback overrides ``hook``."""
@@ -161,6 +182,8 @@ class CallbackList(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
+        if self._model is not None:  # a later TensorBoard continues this count
+            self._model.epochs_trained = max(getattr(self._model, "epochs_trained", 0) + 1, epoch + 1)
         self._call("on_epoch_end", epoch, epoch, _given(logs))
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -231,6 +254,7 @@ def as_callback(given: Any) -> Any:
             f"callbacks holds the class {given.__name__}, not an object of it: write {given.__name__}()"
         )
     if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
+        _check_foreign(given)
         return given
     raise TrainingError(
         f"callbacks holds a {type(given).__name__}; expected regraft or Keras callbacks, or torch lr_scheduler objects"
@@ -240,9 +264,53 @@ def as_callback(given: Any) -> Any:
 def _flat(callbacks: Any) -> list[Any]:
     if callbacks is None:
         return []
-    if isinstance(callbacks, Sequence) and not isinstance(callbacks, (str, bytes)):
+    if isinstance(callbacks, Mapping):
+        callbacks = list(callbacks.values())
+    if isinstance(callbacks, Iterable) and not isinstance(callbacks, (str, bytes)) and not isinstance(callbacks, type):
         return [one for some in callbacks for one in _flat(some)]
     return [callbacks]
+
+
+def _check_unique(callbacks: Sequence[Any]) -> None:
+    objects = [callback.scheduler if isinstance(callback, TorchScheduler) else callback for callback in callbacks]
+    for i, one in enumerate(objects):
+        if any(one is other for other in objects[:i]):
+            raise TrainingError(
+                f"callbacks holds the same {type(one).__name__} twice: each of its hooks would be called twice; "
+                "make a second object, or leave it out"
+            )
+
+
+def _check_foreign(callback: Any) -> None:
+    """Raise `TrainingError` for callbacks of Keras that need Keras's own model or optimizer."""
+    home, name = type(callback).__module__, type(callback).__name__
+    if home.startswith("keras.") and name in ("TensorBoard", "SwapEMAWeights", "BackupAndRestore", "OrbaxCheckpoint"):
+        instead = "BackupAndRestore or ModelCheckpoint" if name == "OrbaxCheckpoint" else name
+        raise TrainingError(f"keras.callbacks.{name} needs a model of Keras; use {instead} of regraft.callbacks")
+
+
+def _tell_direction(callback: Any, model: Any) -> None:
+    """Let a callback of Keras with ``mode="auto"`` know whether less or more of its figure is better."""
+    if isinstance(callback, Callback) or getattr(callback, "mode", None) != "auto":
+        return
+    directions = getattr(model, "metric_directions", None)
+    name = str(getattr(callback, "monitor", "")).removeprefix("val_")
+    found = directions().get(name) if callable(directions) else None
+    if found is not None and getattr(callback, "monitor_op", None) is None:
+        callback.mode = found
+
+
+def _on_measured_weights(average: Any, callback: Any, hook: Callable[..., None], *args: Any) -> None:
+    """Call a hook; a callback that keeps the best weights by a validation finds those in the module that it measured.
+
+    `SwapEMAWeights` lets a validation measure the moving average, while the module holds the weights before and after.
+    """
+    keeps = getattr(callback, "restore_best_weights", False) or getattr(callback, "save_best_only", False)
+    if keeps and average.measured and str(getattr(callback, "monitor", "")).startswith("val_"):
+        with average.showing(True):
+            hook(*args)
+    else:
+        hook(*args)
 
 
 def _given(logs: Logs | None) -> Logs:

@@ -12,7 +12,9 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
+from regraft.callbacks.csv_file import count_lines, read_header, size_of_lines, widen
 from regraft.disk.growing import cut, durable_size
+from regraft.errors import TrainingError
 
 
 class CSVLogger(Callback):
@@ -24,10 +26,15 @@ class CSVLogger(Callback):
     Args:
         filename: the file; its folder must exist.
         separator: what stands between two fields.
-        append: go on with a file that exists, without a second header; otherwise it is overwritten.
+        append: continue a file that exists, without a second header; otherwise it is overwritten. Figures are written
+            below the file's own columns. If it lacks a column, the file is written again, whole, with the columns added
+            and ``NA`` in its earlier lines.
 
     Training that goes on after an interruption cuts off what was written after the state that it goes on from. A disk
     that is full ends the file, with a warning, and not the training.
+
+    Raises:
+        TrainingError: from ``fit``, if ``append`` is set and the file's first line is not a header of this class.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("keys",)
@@ -43,17 +50,33 @@ class CSVLogger(Callback):
         self._writer: Any = None
         self._ended = False
         self._whole = 0  # bytes of whole lines
+        self._lines = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file."""
         self.close()
         going_on = bool(getattr(self._model, "going_on", False))
         self._header = not ((self.append or going_on) and _has_a_line(self.filename))
-        mode = "a" if self.append or going_on else "w"
-        self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
-        self._whole = os.fstat(self._file.fileno()).st_size
+        if not self._header:
+            self._columns()  # raises before the first step, if the file is another one
+        self._open("a" if self.append or going_on else "w")
         self._ended = False
         self.keys = None
+
+    def _open(self, mode: str) -> None:
+        self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
+        self._whole = os.fstat(self._file.fileno()).st_size
+        self._lines = count_lines(self.filename)
+
+    def _columns(self) -> list[str]:
+        """Return the columns of the file, without ``epoch``."""
+        columns = read_header(self.filename, self.sep)
+        if columns[:1] != ["epoch"]:
+            raise TrainingError(
+                f"CSVLogger: {self.filename} begins with {self.sep.join(columns)[:60]!r}; expected a header beginning "
+                f"with 'epoch{self.sep}'. Pass the separator of the file, or another filename, or append=False"
+            )
+        return columns[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Write the line of the epoch."""
@@ -62,15 +85,35 @@ class CSVLogger(Callback):
             self.keys = sorted(logs)
             if self.keys and not any(key.startswith("val_") for key in self.keys):
                 self.keys += [f"val_{key}" for key in self.keys]
+            if not self._header and not self._ended:
+                self._fit_columns(logs)
         if self._ended:
             return
         if self._file is None:
             raise RuntimeError(f"CSVLogger: {self.filename} is not open; on_train_begin comes first")
         try:
             self._write(self._file, [epoch, *(_text(logs.get(key, "NA")) for key in self.keys)])
-            self._whole = os.fstat(self._file.fileno()).st_size
+            self._whole, self._lines = os.fstat(self._file.fileno()).st_size, count_lines(self.filename)
         except OSError as error:
             self._end(error, epoch)
+
+    def _fit_columns(self, logs: Logs) -> None:
+        """Take the columns of the file that is continued, and add those that it lacks."""
+        columns, keys = self._columns(), self.keys or []
+        expected = keys if getattr(self._model, "has_validation", None) else logs
+        added = [key for key in keys if key not in columns and key in expected]
+        self.keys = [*columns, *added]
+        if not added:
+            return
+        if self._file is not None:
+            self._file.close()
+        try:
+            widen(self.filename, self.sep, added)
+        except OSError as error:
+            self._end(error, getattr(self._model, "epoch", 0))
+            return
+        self._open("a")
+        self.warn(f"{self.filename} had no column for {', '.join(added)}: added, with NA in its earlier lines")
 
     def _end(self, error: OSError, epoch: int) -> None:
         """Write no more, and leave whole lines."""
@@ -108,14 +151,16 @@ class CSVLogger(Callback):
             except OSError as error:
                 size = self._whole
                 self._end(error, getattr(self._model, "epoch", 0))
-        return {**super().state_dict(), "size": size}
+        return {**super().state_dict(), "size": size, "lines": None if self._file is None else self._lines}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the columns back, and cut off what was written later."""
-        super().load_state_dict({name: value for name, value in state.items() if name != "size"})
+        super().load_state_dict({name: value for name, value in state.items() if name not in ("size", "lines")})
         size = state["size"]
         if self._file is None or size is None:
             return
+        if self.keys is None and state.get("lines"):
+            size = size_of_lines(self.filename, state["lines"])  # columns may have been added since
         if cut(self._file, size):
             self.warn(f"{self.filename} is shorter than it was: lines of earlier epochs are missing")
         self._header = not _has_a_line(self.filename)

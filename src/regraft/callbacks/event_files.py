@@ -16,6 +16,7 @@ from regraft.disk.atomic import flush_folder
 from regraft.disk.growing import cut, durable_size
 
 MOST_IMAGES = 64  # of one weight
+FIRST_NUMBER = 10**6  # in the names of event files
 SIDES = ("train", "validation")
 
 
@@ -37,6 +38,7 @@ class EventFile:
         from torch.utils.tensorboard import SummaryWriter
 
         self._folder.mkdir(parents=True, exist_ok=True)
+        _number_files_in_order()
         self._writer = SummaryWriter(str(self._folder))
         with contextlib.suppress(AttributeError):  # its thread would print in twenty lines what is said here in one
             self._writer.file_writer.event_writer._async_writer._worker._invoke_excepthook = _say_nothing
@@ -93,6 +95,18 @@ class EventFile:
         if self._writer is not None:
             with contextlib.suppress(OSError):
                 self._writer.close()
+
+
+def _number_files_in_order() -> None:
+    """Let the numbers in the names of event files have as many digits each.
+
+    TensorBoard reads the files of one second in the order of their names, and in those 10 comes before 9.
+    """
+    from tensorboard.summary.writer import event_file_writer
+
+    with contextlib.suppress(AttributeError):
+        if event_file_writer._global_uid._value < FIRST_NUMBER:
+            event_file_writer._global_uid = event_file_writer.AtomicCounter(FIRST_NUMBER)
 
 
 def event_files(folder: Path) -> list[str]:

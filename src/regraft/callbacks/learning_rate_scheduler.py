@@ -38,8 +38,10 @@ class LearningRateScheduler(Callback):
         arguments = (epoch, float(optimizer.learning_rate))[: self._arguments]
         rate: Any = self.schedule(*arguments)
         if not isinstance(rate, (float, np.floating)):
+            hint = f"float({rate})" if _is_one_number(rate) else "a float"
             raise TrainingError(
-                f"LearningRateScheduler: the function gave {rate!r} at epoch {epoch}; it must return a float"
+                f"LearningRateScheduler: the function gave {rate!r} at epoch {epoch}; it must return a float: "
+                f"return {hint}"
             )
         optimizer.learning_rate = rate
         if self.verbose > 0:
@@ -60,3 +62,11 @@ def _positional(function: Callable[..., Any]) -> int:
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 2
     return min(2, sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters))
+
+
+def _is_one_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError, RuntimeError):
+        return False
+    return True

@@ -8,15 +8,19 @@ import string
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from regraft.callbacks.callback import Logs, reject_unknown
+from regraft.callbacks.callback import Logs, accept_older
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
 from regraft.disk.atomic import make_folder
+from regraft.disk.weight_suffixes import advice, suffix_of
 from regraft.errors import TrainingError, did_you_mean
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 """Errors of the disk, not of the path that was given."""
-
-SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
+OLDER = {
+    "period": "saves every so many epochs; in Keras 3, save_freq counts batches",
+    "options": "has no effect: it held settings of TensorFlow",
+    "save_format": "has no effect: the suffix of filepath is the format",
+}
 
 
 class ModelCheckpoint(MonitorCallback):
@@ -26,8 +30,8 @@ class ModelCheckpoint(MonitorCallback):
 
     Args:
         filepath: the file; ``{epoch:02d}`` (counted from 1), ``{batch}`` and the names of logs such as
-            ``{val_loss:.2f}`` are filled in. The suffix is the format: ``.safetensors`` (also written as ``.keras``),
-            ``.h5``, ``.weights.h5`` or ``.pt``.
+            ``{val_loss:.2f}`` are filled in. The suffix is the format: ``.safetensors`` (also ``.keras``), ``.h5``
+            (also ``.hdf5``, ``.weights.h5``) or ``.pt`` (also ``.pth``, ``.ckpt``, ``.bin``).
         monitor: figure that decides which epoch is the best.
         verbose: 1 says when it saves.
         save_best_only: save only epochs that improve on the best one.
@@ -35,10 +39,12 @@ class ModelCheckpoint(MonitorCallback):
         mode: ``"min"``, ``"max"`` or ``"auto"``.
         save_freq: ``"epoch"``, or a number of batches.
         initial_value_threshold: the first epoch has to improve on this value.
-        **kwargs: of older lessons: ``period``, save every so many epochs; ``options``, of use to TensorFlow only.
+        **kwargs: of older Keras: ``period``, save every so many epochs; ``options`` and ``save_format``, which have
+            no effect. Each is reported once.
 
     Raises:
-        TrainingError: an unknown suffix or argument, or a name in ``filepath`` that cannot be filled in.
+        TrainingError: an unknown suffix or argument, a name in ``filepath`` that cannot be filled in, or arguments with
+            which nothing could ever be saved.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("best", "batches_seen", "last_batch", "epochs_seen", "_epoch", "_has_saved")
@@ -55,7 +61,7 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: float | None = None,
         **kwargs: Any,
     ) -> None:
-        reject_unknown("ModelCheckpoint", kwargs, ("period", "options"))
+        accept_older("ModelCheckpoint", kwargs, OLDER)
         if not isinstance(initial_value_threshold, (int, float)):
             initial_value_threshold = None  # older lessons pass TensorFlow's options here
         super().__init__(monitor, mode, initial_value_threshold)
@@ -64,29 +70,36 @@ class ModelCheckpoint(MonitorCallback):
         self.save_best_only = save_best_only
         self.save_weights_only = save_weights_only
         self.save_freq = save_freq
-        self.period = int(kwargs.get("period", 1))
+        self.period = kwargs.get("period", 1)
         self.batches_seen = self.epochs_seen = 0
         self.last_batch: int | None = None
         self._epoch = 0
-        self._has_saved = False
+        self._has_saved = self._has_looked = False
         self._failed = ""  # why the last attempt did, if it did
         self._fields = _fields_of(self.filepath)
         self._check_arguments()
 
     def _check_arguments(self) -> None:
-        if not self.filepath.endswith(SUFFIXES):
+        if suffix_of(self.filepath) is None:
+            raise TrainingError(f"ModelCheckpoint: filepath is {self.filepath!r}; {advice(self.filepath)}")
+        if self.save_freq != "epoch" and not _is_a_count(self.save_freq):
             raise TrainingError(
-                f"ModelCheckpoint: {self.filepath!r} must end with one of {', '.join(SUFFIXES)}, which is the format"
+                f"ModelCheckpoint: Unrecognized save_freq: save_freq is {self.save_freq!r}; expected 'epoch' or a "
+                "number of batches"
             )
-        if self.save_freq != "epoch" and (isinstance(self.save_freq, bool) or not isinstance(self.save_freq, int)):
-            raise TrainingError(
-                f"ModelCheckpoint: save_freq is {self.save_freq!r}; expected 'epoch' or a number of batches"
-            )
+        if not _is_a_count(self.period):
+            raise TrainingError(f"ModelCheckpoint: period is {self.period!r}; expected a number of epochs")
         if self.save_freq == "epoch" and "batch" in self._fields:
             raise TrainingError("ModelCheckpoint: {batch} in filepath needs save_freq to be a number of batches")
         late = [name for name in self._fields if name.startswith("val_")]
         if self.save_freq != "epoch" and late:
             raise TrainingError(f"ModelCheckpoint: {late} in filepath is known only at the end of an epoch")
+        if self.save_freq != "epoch" and self.save_best_only and self.monitor.startswith("val_"):
+            raise TrainingError(
+                f"ModelCheckpoint: save_freq={self.save_freq} with save_best_only=True would never save, because "
+                f"{self.monitor!r} is known only at the end of an epoch; pass save_freq='epoch', or monitor a figure "
+                "of training, such as monitor='loss'"
+            )
 
     def needs_validation(self) -> str | None:
         """Return which figure of validation the name of the file, or the choice of the best, needs."""
@@ -100,22 +113,44 @@ class ModelCheckpoint(MonitorCallback):
         if self.save_best_only:
             super().check_direction()
 
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Warn if this ``fit`` is too short to save anything."""
+        self._has_looked = False
+        params = self.params or {}
+        epochs = (params.get("epochs") or 0) - getattr(self._model, "initial_epoch", 0)
+        steps = params.get("steps")
+        if self.save_freq == "epoch" and 0 < epochs < self.period - self.epochs_seen:
+            self.warn(f"period is {self.period} epochs, and fit has {epochs}: nothing will be saved")
+        elif self.save_freq != "epoch" and steps and 0 < epochs * steps < int(self.save_freq) - self.batches_seen:
+            self.warn(f"save_freq is {self.save_freq} batches, and fit has {epochs * steps}: nothing will be saved")
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Warn if the best was to be saved and nothing was."""
+        if self.save_best_only and self._has_looked and not self._has_saved and not self._failed:
+            never = "was a number" if self.best is None else f"improved on {self.best:g}, the initial_value_threshold"
+            self.warn(f"nothing was saved: {self.monitor!r} never {never}")
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Note the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Save, if it saves by batches and enough have passed."""
+        if self._should_save_on_batch(batch):
+            self._save_model(self._epoch, batch, logs or {})
+
+    def _should_save_on_batch(self, batch: int) -> bool:
         if self.save_freq == "epoch":
-            return
+            return False
         if self.last_batch is None or batch <= self.last_batch:
             self.batches_seen += batch + 1
         else:
             self.batches_seen += batch - self.last_batch
         self.last_batch = batch
-        if self.batches_seen >= int(self.save_freq):
-            self.batches_seen = 0
-            self._save(self._epoch, batch, logs or {})
+        if self.batches_seen < int(self.save_freq):
+            return False
+        self.batches_seen = 0
+        return True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Save, if it saves by epochs, this one's turn has come, and it is good enough."""
@@ -124,14 +159,24 @@ class ModelCheckpoint(MonitorCallback):
         self.epochs_seen += 1
         if self.epochs_seen >= self.period:
             self.epochs_seen = 0
-            self._save(epoch, None, logs or {})
+            self._save_model(epoch, None, logs or {})
 
-    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+    @property
+    def epochs_since_last_save(self) -> int:
+        """The number of epochs since it last saved; the name in older Keras."""
+        return self.epochs_seen
+
+    @epochs_since_last_save.setter
+    def epochs_since_last_save(self, value: int) -> None:
+        self.epochs_seen = value
+
+    def _save_model(self, epoch: int, batch: int | None, logs: Logs | None) -> None:
+        logs = logs or {}
         if self._fields and not _validated(self._fields, logs):
             return  # an epoch without validation (validation_freq): its figures cannot be in the name
-        path = self._path(epoch, batch, logs)
+        path = self._get_file_path(epoch, batch, logs)
         before = self.best
-        if not self._good_enough(epoch, path, logs):
+        if not self._should_save_model(epoch, batch, logs, path):
             return
         try:
             self._write(path)
@@ -155,19 +200,20 @@ class ModelCheckpoint(MonitorCallback):
         else:
             self.model.save(path, overwrite=True)
 
-    def _good_enough(self, epoch: int, path: str, logs: Logs) -> bool:
+    def _should_save_model(self, epoch: int, batch: int | None, logs: Logs, filepath: str) -> bool:
         if not self.save_best_only:
             if self.verbose > 0:
-                self.say(f"Epoch {epoch + 1}: saving model to {path}")
+                self.say(f"Epoch {epoch + 1}: saving model to {filepath}")
             return True
-        current = self.value(logs)
+        current = self.get_monitor_value(logs)
         if current is None:
             return False
+        self._has_looked = True
         best = "None" if self.best is None else f"{self.best:.5f}"
-        better = self.improves(current, self.best)
+        better = self._is_improvement(current, self.best)
         if self.verbose > 0:
             told = (
-                f"improved from {best} to {current:.5f}, saving model to {path}"
+                f"improved from {best} to {current:.5f}, saving model to {filepath}"
                 if better
                 else (f"did not improve from {best}")
             )
@@ -176,7 +222,7 @@ class ModelCheckpoint(MonitorCallback):
             self.best = current
         return better
 
-    def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
+    def _get_file_path(self, epoch: int, batch: int | None, logs: Logs) -> str:
         known = {"epoch": epoch + 1, **logs}
         if batch is not None and "batch" not in known:
             known["batch"] = batch + 1
@@ -185,8 +231,8 @@ class ModelCheckpoint(MonitorCallback):
         for name in self._fields:
             if name not in known:
                 raise TrainingError(
-                    f"ModelCheckpoint: {{{name}}} in {self.filepath!r} cannot be filled in{did_you_mean(name, known)} "
-                    f"There are: {sorted(known)}"
+                    f"ModelCheckpoint: {{{name}}} in {self.filepath!r} cannot be filled in"
+                    f"{did_you_mean(name, known) or '.'} There are: {sorted(known)}"
                 )
         return self.filepath.format(**known)
 
@@ -202,3 +248,7 @@ def _fields_of(template: str) -> tuple[str, ...]:
 def _validated(fields: tuple[str, ...], logs: Logs) -> bool:
     asks = any(name.startswith("val_") for name in fields)
     return not asks or any(name.startswith("val_") for name in logs)
+
+
+def _is_a_count(given: object) -> bool:
+    return isinstance(given, int) and not isinstance(given, bool) and given > 0

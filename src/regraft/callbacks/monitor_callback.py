@@ -1,8 +1,9 @@
-"""What callbacks that watch one figure share: finding it, its direction, and whether it improved."""
+"""The base of callbacks that watch one figure: its value, its direction, and the test for an improvement."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any, Literal, cast
 
@@ -15,6 +16,28 @@ UP = ("accuracy", "acc", "auc", "precision", "recall", "f1", "f1_score", "iou", 
 DOWN = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "perplexity")
 
 
+class Comparison:
+    """``less`` or ``greater``; equal to NumPy's, Keras's and torch's functions of that name.
+
+    Args:
+        name: ``"less"`` or ``"greater"``.
+    """
+
+    def __init__(self, name: Literal["less", "greater"]) -> None:
+        self.__name__: str = name
+        self._compare = operator.lt if name == "less" else operator.gt
+
+    def __call__(self, value: Any, reference: Any) -> Any:
+        """Return whether ``value`` is less (greater) than ``reference``."""
+        return self._compare(value, reference)
+
+    def __eq__(self, other: object) -> bool:
+        return callable(other) and getattr(other, "__name__", None) == self.__name__
+
+    def __hash__(self) -> int:
+        return hash(self.__name__)
+
+
 class MonitorCallback(Callback):
     """Base of callbacks that monitor a figure of the epoch's logs.
 
@@ -23,6 +46,11 @@ class MonitorCallback(Callback):
         mode: ``"min"``, ``"max"``, or ``"auto"``: the direction that the trainer's metric of that name has.
         baseline: value that the first epoch is compared with; None: the first epoch is the best so far.
         min_delta: the least change that counts as an improvement.
+
+    Attributes:
+        monitor_op: equal to ``np.less`` or ``np.greater``, or what a subclass put there; None until that is known.
+        min_delta: with the sign that Keras gives it once the direction is known: negative where less is better, so that
+            ``monitor_op(value - min_delta, best)`` tells an improvement.
 
     Raises:
         TrainingError: ``mode`` is none of the three.
@@ -39,7 +67,10 @@ class MonitorCallback(Callback):
         self.mode: Mode = mode
         self.best: float | None = baseline
         self.min_delta = abs(min_delta)
-        self._direction: Literal["min", "max"] | None = None
+        self.monitor_op: Callable[[Any, Any], Any] | None = None
+        self._own_op: Any = None  # the one that was chosen here
+        if mode != "auto":
+            self._set_monitor_op()
 
     def needs_validation(self) -> str | None:
         """Return that the monitored figure is one of validation, if it is."""
@@ -48,22 +79,23 @@ class MonitorCallback(Callback):
     def set_model(self, model: Any) -> None:
         """Take the trainer, whose metrics know their direction."""
         super().set_model(model)
-        self._direction = None
+        if self.mode == "auto" and self.monitor_op is self._own_op:
+            self.monitor_op = self._own_op = None
 
     def check_direction(self) -> None:
         """Raise `TrainingError` if it is not known whether less or more is better."""
-        _ = self.direction
+        if self.monitor_op is None:
+            self._set_monitor_op()
 
-    @property
-    def direction(self) -> Literal["min", "max"]:
-        """Whether lower (``"min"``) or higher (``"max"``) is better.
+    def _set_monitor_op(self) -> None:
+        """Choose the comparison, and give ``min_delta`` its sign.
 
         Raises:
-            TrainingError: ``mode`` is ``"auto"`` and nothing says which it is.
+            TrainingError: ``mode`` is ``"auto"`` and nothing says whether less or more is better.
         """
-        if self._direction is None:
-            self._direction = self.mode if self.mode != "auto" else self._find_direction()
-        return self._direction
+        less = (self.mode if self.mode != "auto" else self._find_direction()) == "min"
+        self.monitor_op = self._own_op = Comparison("less" if less else "greater")
+        self.min_delta = -abs(self.min_delta) if less else abs(self.min_delta)
 
     def _find_direction(self) -> Literal["min", "max"]:
         name = self.monitor.removeprefix("val_")
@@ -81,35 +113,41 @@ class MonitorCallback(Callback):
             "pass mode='min' or mode='max'"
         )
 
-    def value(self, logs: Logs | None) -> float | None:
+    def get_monitor_value(self, logs: Logs | None) -> float | None:
         """Return the monitored figure, or None at an epoch that has no validation (``validation_freq``).
 
         Raises:
-            TrainingError: there is no figure of that name.
+            TrainingError: there is no figure of that name, or it is not one number.
         """
         logs = logs or {}
         name = "learning_rate" if self.monitor == "lr" and "lr" not in logs else self.monitor
         found = logs.get(name)
         if found is not None:
-            return _number(found)
-        if self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs):
+            return _number(f"{type(self).__name__} monitors {self.monitor!r}", found)
+        is_validation = self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs)
+        if is_validation and getattr(self._model, "has_validation", None) is not False:
             return None
         raise TrainingError(
             f"{type(self).__name__} monitors {self.monitor!r}, which does not exist; there are {sorted(logs)}"
-            f"{did_you_mean(self.monitor, logs)}"
+            f"{did_you_mean(self.monitor, [*logs, *(f'val_{name}' for name in logs if is_validation)])}"
+            + (" fit has no validation data: pass validation_data or validation_split" if is_validation else "")
         )
 
-    def improves(self, value: float, reference: float | None) -> bool:
-        """Return whether ``value`` is better than ``reference`` by at least ``min_delta``. NaN never is."""
-        if math.isnan(value):
+    def _is_improvement(self, monitor_value: float, reference_value: float | None) -> bool:
+        """Return whether a value is better than the reference by at least ``min_delta``. NaN never is."""
+        if math.isnan(monitor_value):
             return False
-        if reference is None or math.isnan(reference):
+        if reference_value is None or math.isnan(reference_value):
             return True
-        if self.direction == "min":
-            return value + self.min_delta < reference
-        return value - self.min_delta > reference
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        assert self.monitor_op is not None
+        return bool(self.monitor_op(monitor_value - self.min_delta, reference_value))
 
 
-def _number(value: Any) -> float:
+def _number(subject: str, value: Any) -> float:
     item: Callable[[], Any] | None = getattr(value, "item", None)
-    return float(item() if callable(item) else value)
+    try:
+        return float(item() if callable(item) else value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TrainingError(f"{subject}, which is not one number: {str(value)[:80]}") from error

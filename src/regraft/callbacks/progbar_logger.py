@@ -6,9 +6,13 @@ import time
 from contextlib import ExitStack
 from typing import Any, ClassVar
 
-from regraft.callbacks.callback import Callback, Logs
+from regraft.callbacks.callback import Callback, Logs, accept_older
 from regraft.screen import Bar, PlainScreen, QuietScreen, clock
 
+OLDER = {
+    "count_mode": "has no effect: the bar counts batches",
+    "stateful_metrics": "has no effect: all figures are those of the epoch so far",
+}
 EVERY = 0.1  # seconds between two looks at the figures; a look waits for the device
 
 
@@ -17,11 +21,15 @@ class ProgbarLogger(Callback):
 
     How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and
     a line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
+
+    Args:
+        **kwargs: of older Keras: ``count_mode`` and ``stateful_metrics``, which have no effect. Each is reported once.
     """
 
     display: ClassVar[bool] = True  # it only shows what is; nothing of it has to be kept
 
-    def __init__(self) -> None:
+    def __init__(self, **kwargs: Any) -> None:
+        accept_older("ProgbarLogger", kwargs, OLDER)
         super().__init__()
         self.verbose: int = 1
         self.epochs: int = 1

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from regraft.callbacks.callback import Logs, reject_unknown
+from regraft.callbacks.callback import Logs, accept_older
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
 from regraft.errors import TrainingError
 
@@ -42,7 +42,7 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        reject_unknown("ReduceLROnPlateau", kwargs, ("epsilon",))
+        accept_older("ReduceLROnPlateau", kwargs, {"epsilon": "is taken as min_delta"})
         super().__init__(monitor, mode, min_delta=kwargs.get("epsilon", min_delta))
         if factor >= 1.0:
             raise TrainingError(f"ReduceLROnPlateau does not support a factor >= 1.0; factor is {factor}")
@@ -55,13 +55,17 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew, so that one object can serve several calls of ``fit``."""
+        """Reset, so that one object can serve several calls of ``fit``."""
+        self._reset()
+
+    def _reset(self) -> None:
+        """Forget the best value, the wait and the cooldown."""
         self.best = None
         self.cooldown_counter = self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``learning_rate`` to the logs, compare the epoch with the best one, and lower the rate if it is time."""
-        current = self.value(logs)
+        current = self.get_monitor_value(logs)
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         if current is None:
@@ -69,7 +73,7 @@ class ReduceLROnPlateau(MonitorCallback):
         if self.in_cooldown():
             self.cooldown_counter -= 1
             self.wait = 0
-        if self.improves(current, self.best):
+        if self._is_improvement(current, self.best):
             self.best = current
             self.wait = 0
         elif not self.in_cooldown():

@@ -1,4 +1,4 @@
-"""Write what TensorBoard shows."""
+"""Event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,10 +12,17 @@ import torch
 from torch import nn
 
 from regraft.callbacks import event_files
-from regraft.callbacks.callback import Callback, Logs
+from regraft.callbacks.callback import Callback, Logs, accept_older
 from regraft.callbacks.profiling import BatchProfile
 from regraft.callbacks.projector import Projector
 from regraft.errors import TrainingError
+
+OLDER = {
+    "batch_size": "has no effect: it was the size of batches for histograms",
+    "write_grads": "has no effect: gradients are not written; a callback can write them in on_train_batch_end",
+    "embeddings_layer_names": "has no effect: with embeddings_freq, all nn.Embedding are written",
+    "embeddings_data": "has no effect: with embeddings_freq, the weights of all nn.Embedding are written",
+}
 
 
 class TensorBoard(Callback):
@@ -23,7 +30,8 @@ class TensorBoard(Callback):
 
     Scalars are ``epoch_loss``, ``epoch_<metric>`` and ``epoch_learning_rate`` by epoch (counted from 0), those of
     validation without ``val_``; ``evaluation_<metric>_vs_iterations`` by update of the weights; and ``batch_loss`` ...
-    by batch where ``update_freq`` asks for them. Look at them with ``tensorboard --logdir log_dir``.
+    by batch where ``update_freq`` asks for them. Epochs and batches are counted over all calls of ``fit`` of a trainer.
+    Look at them with ``tensorboard --logdir log_dir``.
 
     Args:
         log_dir: the folder.
@@ -37,12 +45,21 @@ class TensorBoard(Callback):
             0: none. The trace is ``train/profile/*.json.gz``, which https://ui.perfetto.dev opens.
         embeddings_freq: write the weights of all ``nn.Embedding`` for the projector every so many epochs; 0: never.
         embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or such files by module name.
+        **kwargs: of older Keras: ``batch_size``, ``write_grads``, ``embeddings_layer_names``, ``embeddings_data``. They
+            have no effect, and each is reported once.
 
     Raises:
         TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("global_batch", "_iterations", "_graph_written", "_others")
+    saved: ClassVar[tuple[str, ...]] = (
+        "global_batch",
+        "_fit_batch",
+        "_epochs_before",
+        "_iterations",
+        "_graph_written",
+        "_others",
+    )
 
     def __init__(
         self,
@@ -55,7 +72,9 @@ class TensorBoard(Callback):
         profile_batch: int | str | tuple[int, int] = 0,
         embeddings_freq: int = 0,
         embeddings_metadata: str | Mapping[str, str] | None = None,
+        **kwargs: Any,
     ) -> None:
+        accept_older("TensorBoard", kwargs, OLDER)
         super().__init__()
         self.log_dir = str(log_dir)
         self.histogram_freq = histogram_freq
@@ -65,7 +84,8 @@ class TensorBoard(Callback):
         self.update_freq = _checked_frequency(update_freq)
         self.embeddings_freq = embeddings_freq
         self.embeddings_metadata = embeddings_metadata
-        self.global_batch = 0
+        self.global_batch = self._fit_batch = 0
+        self._epochs_before = 0  # epochs of earlier calls of fit, which an epoch's number is counted from
         self._profile = BatchProfile(profile_batch, Path(self.log_dir, "train", "profile"), self.warn)
         self._projector: Projector | None = None
         self._files: dict[str, event_files.EventFile] = {}
@@ -88,8 +108,12 @@ class TensorBoard(Callback):
         return self._files[side]
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Count batches from 0."""
-        self.global_batch = 0
+        """Continue the counts of earlier calls of ``fit``."""
+        optimizer = self.model.optimizer
+        self.global_batch = int(optimizer.iterations) * getattr(self.model, "accumulate", 1)
+        self._fit_batch = 0
+        begun = getattr(self.model, "initial_epoch", 0)
+        self._epochs_before = max(0, getattr(self.model, "epochs_trained", 0) - begun)
         self._others = event_files.event_files(Path(self.log_dir))
 
     def state_dict(self) -> dict[str, Any]:
@@ -101,6 +125,8 @@ class TensorBoard(Callback):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the counts back, and cut off the events that were written later."""
         super().load_state_dict({name: value for name, value in state.items() if name != "sizes"})
+        if "_fit_batch" not in state:  # a state of an older version, in which each fit counted from 0
+            self._fit_batch = self.global_batch
         self._epoch_begun = self._batch_begun = time.perf_counter()
         if "sizes" in state:
             event_files.cut_back(Path(self.log_dir), self._others, state["sizes"])
@@ -113,12 +139,13 @@ class TensorBoard(Callback):
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Note the time, and begin the profile if it is its turn."""
         self.global_batch += 1
+        self._fit_batch += 1
         self._batch_begun = time.perf_counter()
-        self._profile.begin(self.global_batch)
+        self._profile.begin(self._fit_batch)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Write the figures of the batch, if its turn has come."""
-        self._profile.end(self.global_batch)
+        self._profile.end(self._fit_batch)
         if not self._graph_written:
             self._graph_written = True
             self._write_graph()
@@ -144,9 +171,9 @@ class TensorBoard(Callback):
             figures["steps_per_second"] = done / max(time.perf_counter() - self._epoch_begun, 1e-9)
         for name, value in figures.items():
             side: Literal["train", "validation"] = "validation" if name.startswith("val_") else "train"
-            self.file(side).scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+            self.file(side).scalar(f"epoch_{name.removeprefix('val_')}", value, self._epochs_before + epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
-            self._write_weights(epoch)
+            self._write_weights(self._epochs_before + epoch)
         if self._projector is not None and epoch % self.embeddings_freq == 0:
             self._projector.write(_embeddings(self.model.module))
         for file in self._files.values():

@@ -37,11 +37,18 @@ class TorchScheduler(Callback):
         self.per = ("batch" if isinstance(scheduler, PER_BATCH) else "epoch") if per == "auto" else per
         watches = isinstance(scheduler, lr_scheduler.ReduceLROnPlateau)
         self._monitor = MonitorCallback(monitor, "min") if watches else None
+        self.monitor = monitor if watches else None
         self._iterations = 0
 
     def needs_validation(self) -> str | None:
         """Return what a plateau scheduler monitors, if that is a figure of validation."""
         return self._monitor.needs_validation() if self._monitor else None
+
+    def set_model(self, model: Any) -> None:
+        """Take the trainer."""
+        super().set_model(model)
+        if self._monitor is not None:
+            self._monitor.set_model(model)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Check that the scheduler moves the trainer's optimizer."""
@@ -69,7 +76,7 @@ class TorchScheduler(Callback):
         if self._monitor is None:
             self.scheduler.step()
             return
-        value = self._monitor.value(logs)
+        value = self._monitor.get_monitor_value(logs)
         if value is not None:
             self.scheduler.step(value)
 

@@ -43,7 +43,7 @@ class LatestBest(EarlyStopping):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Compare the epoch with the best one, and keep its weights if it is as good."""
         super().on_epoch_end(epoch, logs)
-        current, lowest = self.value(logs), self.best_epoch
+        current, lowest = self.get_monitor_value(logs), self.best_epoch
         if lowest == epoch:
             self.kept_epoch = epoch
         elif current is not None and self.best is not None and current <= self._as_good * self.best:

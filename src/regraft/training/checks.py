@@ -42,7 +42,7 @@ def _need(callback: Any, names: Sequence[str]) -> str | None:
     monitor = getattr(callback, "monitor", None)
     if callable(asks):
         need: str | None = asks()
-    elif isinstance(monitor, str) and monitor.startswith("val_"):
+    elif isinstance(monitor, str) and monitor.startswith("val_") and getattr(callback, "save_best_only", True):
         need = f"monitors {monitor!r}"
     else:
         return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ class EMA:
     Attributes:
         average: the average of each trainable parameter, in order; the weights, while ``shown``.
         shown: whether the module holds the average instead of its weights, for an evaluation.
+        measured: whether the last validation of this epoch measured the average.
 
     Raises:
         TrainingError: ``momentum`` is out of range.
@@ -38,8 +40,9 @@ class EMA:
         self._names: list[str] = []
         self._weights: list[nn.Parameter] = []
         self.average: list[Tensor] = []
-        self.shown = False
+        self.shown = self.measured = False
         self._updates = 0
+        self._before: list[Tensor] | None = None  # the trained weights, if others may have been set since
         self.follow({name: p for name, p in module.named_parameters() if p.requires_grad})
 
     def follow(self, trainable: Mapping[str, nn.Parameter]) -> None:
@@ -49,11 +52,14 @@ class EMA:
         """
         if [id(p) for p in trainable.values()] == [id(p) for p in self._weights]:
             return
+        if self._replaced():
+            self._restart()
         shown = self.shown
         self.show(False)
         known = {id(p): average for p, average in zip(self._weights, self.average, strict=True)}
         self._names, self._weights = list(trainable), list(trainable.values())
         self.average = [known[id(p)] if id(p) in known else p.detach().clone() for p in self._weights]
+        self._before = None
         self.show(shown)
 
     @torch.no_grad()
@@ -62,6 +68,7 @@ class EMA:
         share = 1.0 if self._updates == 0 else 1.0 - self.momentum
         torch._foreach_lerp_(self.average, [w.detach() for w in self._weights], share)
         self._updates += 1
+        self._before = None
         if self.overwrite_frequency and self._updates % self.overwrite_frequency == 0:
             self.overwrite()
 
@@ -76,21 +83,54 @@ class EMA:
             other.copy_(kept)
         self.shown = average
 
+    @contextmanager
+    def showing(self, average: bool) -> Iterator[None]:
+        """Let the module hold the average, or the weights; afterwards what it held before."""
+        before = self.shown
+        self.show(average)
+        try:
+            yield
+        finally:
+            self.show(before)
+
+    def begin_training(self) -> None:
+        """Put the weights back to train on; weights that were set since the last update begin a new average."""
+        self.show(False)
+        if self._replaced():
+            self._restart()
+
+    def begin_epoch(self) -> None:
+        """Put the weights back to train on."""
+        self.show(False)
+        self.measured = False
+
+    def about_to_replace(self) -> None:
+        """Remember the trained weights before others are set: `finish` must not overwrite those."""
+        if not self.shown and self._before is None:
+            self._before = [w.detach().clone() for w in self._weights]
+
+    def _replaced(self) -> bool:
+        before = self._before
+        return before is not None and not all(map(torch.equal, before, self._weights))
+
+    @torch.no_grad()
+    def _restart(self) -> None:
+        for weight, average in zip(self._weights, self.average, strict=True):
+            average.copy_(weight)
+        self._before = None
+
     @torch.no_grad()
     def overwrite(self) -> None:
         """Let the weights become the average."""
         for weight, average in zip(self._weights, self.average, strict=True):
             weight.copy_(average)
 
-    @torch.no_grad()
     def finish(self) -> None:
-        """Leave the average in the module, and begin anew from it."""
-        if self.shown:
-            for weight, average in zip(self._weights, self.average, strict=True):
-                average.copy_(weight)
-            self.shown = False
-        else:
+        """Leave the average in the module, or the weights that a callback set there; the average starts from them."""
+        if not self.shown and not self._replaced():
             self.overwrite()
+        self._restart()
+        self.shown = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return the average by parameter name and the number of updates."""
@@ -103,3 +143,4 @@ class EMA:
         for name, weight, average in zip(self._names, self._weights, self.average, strict=True):
             average.copy_(state["average"].get(name, weight))  # one that was frozen then begins at its weight
         self._updates, self.shown = int(state["updates"]), bool(state["shown"])
+        self._before = None

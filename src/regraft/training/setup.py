@@ -66,6 +66,7 @@ class Setup(TrainingState, KerasSurface):
         self.device = chosen_device(device, module)
         self.module = module.to(self.device)
         self.optimizer = None if optimizer is None else optimizer_of(optimizer, module, learning_rate, parameters)
+        self.loss = loss
         self.objective = None if loss is None else Objective(loss, loss_weights)
         self.precision = Precision(precision, self.device)
         self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
@@ -107,6 +108,11 @@ class Setup(TrainingState, KerasSurface):
     def metrics_names(self) -> list[str]:
         """The names of the figures that a batch gives, ``loss`` first."""
         return self.meter.names()
+
+    def names_are_certain(self) -> bool:
+        """Return whether no other figures than `metrics_names` can come up: metrics by name, one loss."""
+        given = [one for some in self._metrics for one in (some if isinstance(some, list) else [some])]
+        return not isinstance(self.loss, (Mapping, list, tuple)) and all(isinstance(g, str | None) for g in given)
 
     def metric_directions(self) -> dict[str, str]:
         """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
@@ -153,6 +159,8 @@ class Setup(TrainingState, KerasSurface):
         if self.optimizer is None:
             raise TrainingError("the Trainer was made without an optimizer; pass optimizer=, such as optimizer='adam'")
         self.optimizer.torch.zero_grad()
+        if self.ema is not None:
+            self.ema.show(False)  # a file of the best epoch's average was loaded
         clip = (self.clip_norm, self.clip_value)
         update = Update(self.optimizer, self.precision, self.ema, self.accumulate, *clip)
         forward = self.forward_step(class_weight)

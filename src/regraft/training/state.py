@@ -40,6 +40,8 @@ class TrainingState:
         batch: the batch that is being trained on, as the data gave it.
         fitting: whether a ``fit`` is running.
         stop_reason: why training was stopped, in words; None: it was not.
+        has_validation: whether the running or last ``fit`` validates; None before the first.
+        epochs_trained: epochs of all calls of ``fit`` together.
         history: the `History` of the last ``fit``.
     """
 
@@ -71,6 +73,8 @@ class TrainingState:
         self.fitting = False
         self.stop_reason: str | None = None
         self.stop_evaluating = self.stop_predicting = False
+        self.has_validation: bool | None = None
+        self.epochs_trained = 0
         self._stop = self._over = False
         self._begun_with: list[str] = []
         self._initial_epoch: int | None = None  # where Keras's own BackupAndRestore writes the epoch to go on from
@@ -113,6 +117,8 @@ class TrainingState:
         feed.device = self.device
         self.position, self.logs = (initial_epoch, 0), {}
         self._initial_epoch = self._pending = None
+        if self.ema is not None:
+            self.ema.begin_training()
         self.stop_training = self._over = False
         self._begun_with = self.trainables.names
         self.going_on = any(getattr(callback, "will_restore", False) for callback in callbacks.callbacks)
@@ -143,6 +149,8 @@ class TrainingState:
         else:
             self.meter.reset()
             hooks.on_epoch_begin(epoch)
+        if self.ema is not None:
+            self.ema.begin_epoch()
         self.prepare()
         return start
 

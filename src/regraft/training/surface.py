@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.errors import TrainingError
+from regraft.training.ema import EMA
+from regraft.training.layers import Layer, layer_of, layers_of, set_tensors
+from regraft.training.meter import Meter
+from regraft.training.metric_views import MetricView, views_of
 from regraft.training.optimizer_view import OptimizerView
+from regraft.training.steps import call, moved
 from regraft.training.structure import to_numpy
+from regraft.training.summary import print_summary
+from regraft.training.unlike_keras import explanation
 from regraft.training.weights_file import read_weights, write_weights
 
 
-class Layer:
-    """A module that has weights of its own, seen as a Keras layer: ``name``, ``weights``, ``get_weights()``."""
-
-    def __init__(self, name: str, module: nn.Module) -> None:
-        self.name = name or "module"
-        self.module = module
-
-    @property
-    def weights(self) -> list[Tensor]:
-        """Its parameters and buffers."""
-        return [*self.module.parameters(recurse=False), *self.module.buffers(recurse=False)]
-
-    def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """Return copies of its parameters and buffers, as arrays."""
-        return [np.array(to_numpy(w)) for w in self.weights]
-
-
 class KerasSurface:
-    """Reading and setting weights, files, and the small attributes that callbacks look at."""
+    """Calling the module, reading and setting weights, files, and the attributes that callbacks look at."""
 
     module: nn.Module
+    device: torch.device
     optimizer: OptimizerView | None
+    objective: Any
+    ema: EMA | None
+    meter: Meter
     fixed: frozenset[str]
     built = True
     jit_compile = False
+
+    def __call__(self, x: Any, training: bool = False) -> Any:
+        """Return the module's output for a batch, with the gradient graph unless gradients are off.
+
+        Args:
+            x: a tensor or array; a tuple of them becomes the module's arguments, a dict its keyword arguments.
+            training: whether dropout and batch normalisation work as in training; afterwards each module is in the
+                mode that it was in.
+        """
+        with _mode(self.module, bool(training)):
+            return call(self.module, moved(x, self.device))
+
+    def __getattr__(self, name: str) -> Any:
+        module = self.__dict__.get("module")
+        if module is None or name.startswith("__"):
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        hint = explanation(name)
+        if not hint and hasattr(module, name):
+            hint = f"; the torch module has one: model.module.{name}"
+        raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
 
     @property
     def name(self) -> str:
@@ -49,14 +63,47 @@ class KerasSurface:
 
     @property
     def trainable(self) -> bool:
-        """Whether any parameter needs a gradient."""
+        """Whether training changes any weight. Setting it freezes, or unfreezes, all parameters."""
         return any(p.requires_grad for p in self.module.parameters())
+
+    @trainable.setter
+    def trainable(self, value: Any) -> None:
+        self.module.requires_grad_(bool(value))
 
     @property
     def layers(self) -> list[Layer]:
-        """The modules that have weights of their own."""
-        found = [Layer(name, module) for name, module in self.module.named_modules()]
-        return [layer for layer in found if layer.weights]
+        """The modules that have weights of their own, in order; `get_layer` finds the others by name."""
+        return layers_of(self.module)
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """Return the layer of that name, such as ``"layer1.0.conv1"``, or of that place in `layers`.
+
+        Raises:
+            TrainingError: neither or both are given, or there is no such layer.
+        """
+        return layer_of(self.module, name, index)
+
+    def summary(self, line_length: int | None = None, positions: Any = None, print_fn: Any = None, **_: Any) -> None:
+        """Print the layers, the shapes of their weights and the number of parameters, by ``print_fn`` if given."""
+        print_summary(self.name, self.module, print_fn)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether there is a loss, so that ``fit`` and ``evaluate`` can be called."""
+        return self.objective is not None
+
+    @property
+    def metrics(self) -> list[MetricView]:
+        """The figures of a batch, ``loss`` first: objects with ``name``, ``result()`` and ``reset_state()``."""
+        return views_of(self.meter)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return the figures of the training epoch so far."""
+        return dict(self.meter.logs())
+
+    def reset_metrics(self) -> None:
+        """Forget the batches of the training epoch so far."""
+        self.meter.reset()
 
     @property
     def weights(self) -> list[Tensor]:
@@ -74,6 +121,7 @@ class KerasSurface:
         return [*(p for p in self.module.parameters() if not p.requires_grad), *self.module.buffers()]
 
     trainable_variables = trainable_weights
+    non_trainable_variables = non_trainable_weights
     variables = weights
 
     def count_params(self) -> int:
@@ -88,30 +136,24 @@ class KerasSurface:
         """Return copies of the parameters and buffers that training may change: all but those in ``fixed``."""
         return [np.array(to_numpy(w)) for name, w in self.module.state_dict().items() if name not in self.fixed]
 
-    @torch.no_grad()
     def set_changing_weights(self, weights: Sequence[Any]) -> None:
         """Set what `changing_weights` returned."""
-        own = [w for name, w in self.module.state_dict().items() if name not in self.fixed]
-        for weight, given in zip(own, weights, strict=True):
-            weight.copy_(torch.tensor(given))
+        self._about_to_replace()
+        set_tensors("the module", {n: w for n, w in self.module.state_dict().items() if n not in self.fixed}, weights)
 
-    @torch.no_grad()
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set all parameters and buffers, in the order of `get_weights`.
 
         Raises:
             TrainingError: their number or a shape is not the module's.
         """
-        state = self.module.state_dict()
-        if len(weights) != len(state):
-            raise TrainingError(f"set_weights was given {len(weights)} arrays; the module has {len(state)}")
-        for (name, own), given in zip(state.items(), weights, strict=True):
-            tensor = torch.tensor(np.asarray(given)) if not isinstance(given, Tensor) else given
-            if tensor.shape != own.shape:
-                raise TrainingError(
-                    f"set_weights: {name} has shape {tuple(own.shape)}, and was given {tuple(tensor.shape)}"
-                )
-            own.copy_(tensor)
+        self._about_to_replace()
+        set_tensors("the module", self.module.state_dict(), weights)
+
+    def _about_to_replace(self) -> None:
+        """Let the moving average know that weights come from elsewhere than from training."""
+        if self.ema is not None:
+            self.ema.about_to_replace()
 
     def training_state(self) -> dict[str, Any]:
         """Return what `save` writes beside the weights."""
@@ -123,7 +165,8 @@ class KerasSurface:
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write weights, optimizer and moving average to one file; the suffix says how.
 
-        ``.safetensors`` (also as ``.keras``), ``.h5``, ``.weights.h5`` or ``.pt``. The file is whole or as it was.
+        ``.safetensors`` (also ``.keras``), ``.h5`` (also ``.hdf5``, ``.weights.h5``) or ``.pt`` (also ``.pth``,
+        ``.ckpt``, ``.bin``). The file is whole or as it was.
 
         Raises:
             TrainingError: another suffix, or the file exists and ``overwrite`` is False.
@@ -142,6 +185,7 @@ class KerasSurface:
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
         weights, _ = read_weights(filepath, self.module.state_dict())
+        self._about_to_replace()
         self.module.load_state_dict(weights)
 
     def load(self, filepath: str | os.PathLike[str]) -> None:
@@ -152,6 +196,19 @@ class KerasSurface:
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
         weights, state = read_weights(filepath, self.module.state_dict())
+        self._about_to_replace()
         self.module.load_state_dict(weights)
         if state:
             self.load_training_state(state)
+
+
+@contextmanager
+def _mode(module: nn.Module, training: bool) -> Iterator[None]:
+    """Put the module in training or evaluation mode; afterwards each module inside is in its own mode again."""
+    before = {one: one.training for one in module.modules()}
+    module.train(training)
+    try:
+        yield
+    finally:
+        for one, mode in before.items():
+            one.training = mode

@@ -8,12 +8,13 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from regraft.callbacks.history import History
-from regraft.training.checks import check_directions, check_validation, validates
+from regraft.training.checks import validates
 from regraft.training.device import reproducible
 from regraft.training.evaluation import Evaluation, listed
 from regraft.training.feed import feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
 from regraft.training.modes import modes_kept
+from regraft.training.monitors import check_callbacks
 from regraft.training.nesting import one_training
 from regraft.training.resumption import Resumption
 from regraft.training.setup import Verbose
@@ -114,8 +115,7 @@ class Trainer(Evaluation):
         validates(0, validation_freq)
         with one_training(self), ExitStack() as stack:
             hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
-            check_validation(hooks.callbacks, self.metrics_names, validation is not None)
-            check_directions(hooks.callbacks)
+            check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
             step = self.train_step(class_weight, training.num_batches)
             stack.enter_context(reproducible(self.device))
             stack.enter_context(closing(hooks))

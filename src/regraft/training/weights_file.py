@@ -16,11 +16,12 @@ from torch import Tensor
 from regraft.disk.atomic import atomic
 from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
 from regraft.disk.torch_file import Strided, is_archive, read_torch_file
+from regraft.disk.weight_suffixes import FORMATS, advice
+from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
 from regraft.training.misfits import misfits
 from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 
-SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
 FORMAT = "regraft-weights"
 STATE = "training_state"
 Content = tuple[dict[str, Tensor], dict[str, str]]
@@ -33,11 +34,10 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     Raises:
         TrainingError: none of them.
     """
-    name = os.fspath(path)
-    for suffix in SUFFIXES:
-        if name.endswith(suffix):
-            return suffix
-    raise TrainingError(f"{name}: weights are written as {', '.join(SUFFIXES)}; the name has to end with one of these")
+    suffix = known_suffix(path)
+    if suffix is None:
+        raise TrainingError(f"{os.fspath(path)}: weights cannot be written to a file of this name; {advice(path)}")
+    return suffix
 
 
 def write_weights(
@@ -104,11 +104,11 @@ def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tup
 
 
 def _writer(suffix: str) -> Callable[[Path, dict[str, Tensor], dict[str, str]], None]:
-    return {".pt": _write_torch, ".h5": _write_hdf5, ".weights.h5": _write_hdf5}.get(suffix, _write_safetensors)
+    return {"torch": _write_torch, "hdf5": _write_hdf5, "safetensors": _write_safetensors}[FORMATS[suffix]]
 
 
 def _reader(suffix: str) -> Callable[[Path], Content]:
-    return {".pt": _read_torch, ".h5": _read_hdf5, ".weights.h5": _read_hdf5}.get(suffix, _read_safetensors)
+    return {"torch": _read_torch, "hdf5": _read_hdf5, "safetensors": _read_safetensors}[FORMATS[suffix]]
 
 
 def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
@@ -132,7 +132,7 @@ def _read_torch(path: Path) -> Content:
     plain = isinstance(content, dict) and set(content) != {"tensors", "metadata"}
     tensors, metadata = (content, {}) if plain else (content["tensors"], dict(content["metadata"]))
     if not isinstance(tensors, dict) or not all(isinstance(one, Strided) for one in tensors.values()):
-        raise ModelFileError(f"{path} is a .pt file, but holds no weights by name")
+        raise ModelFileError(f"{path} is a file of torch.save, but holds no weights by name")
     found = {str(name): strided(one) for name, one in tensors.items()}
     claimed = metadata.pop(CHECKSUM, None)
     if not plain and claimed != _torch_checksum(found, metadata):
