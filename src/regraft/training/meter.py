@@ -11,8 +11,9 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.logs import BatchLogs
-from regraft.training.metrics import Metric, TorchMetric, metric_of
+from regraft.training.metrics import Metric, metric_of
 from regraft.training.objective import is_single, named_outputs, part_of
+from regraft.training.reading import Reading
 
 
 class Meter:
@@ -23,16 +24,16 @@ class Meter:
     Args:
         metrics: names, torchmetrics objects, functions; a dict by output where there are several.
         weighted: metrics in which samples count by their weight.
-        takes_logits: says whether the loss of an output takes logits, by its name (None: the only one) and position.
+        reading: says how the loss reads an output, by its name (None: the only one) and position.
     """
 
     def __init__(
         self,
         metrics: Any = None,
         weighted: Any = None,
-        takes_logits: Callable[[str | None, int], bool] | None = None,
+        reading: Callable[[str | None, int], Reading] | None = None,
     ) -> None:
-        self._takes_logits = takes_logits or _never
+        self._reading = reading or _unknown
         self.metrics: dict[str | None, list[Metric]] = {}
         for given, counted in ((metrics, False), (weighted, True)):
             for output, some in _by_output(given).items():
@@ -41,7 +42,7 @@ class Meter:
         for output, some_metrics in self.metrics.items():
             _make_unique(output, some_metrics)
         self._all = [m for some in self.metrics.values() for m in some]
-        self._stateful = any(isinstance(m, TorchMetric) for m in self._all)
+        self._stateful = any(m.stateful for m in self._all)
         self._logs: weakref.ref[BatchLogs] | None = None
         self.reset()
 
@@ -77,9 +78,9 @@ class Meter:
         single = is_single(outputs)
         for name, metrics in self.metrics.items():
             if name is None and single:
-                logits = self._takes_logits(None, 0)
+                reading = self._reading(None, 0)
                 for metric in metrics:
-                    metric.update(outputs, targets, weight, logits)
+                    metric.update(outputs, targets, weight, reading)
                 continue
             names = [key for key, _ in ([] if single else named_outputs(outputs))]
             if name not in names:
@@ -91,7 +92,7 @@ class Meter:
             output, target = part_of(outputs, name, position), part_of(targets, name, position)
             own = part_of(weight, name, position) if isinstance(weight, (Mapping, tuple, list)) else weight
             for metric in metrics:
-                metric.update(output, target, own, self._takes_logits(name, position))
+                metric.update(output, target, own, self._reading(name, position))
 
     def logs(self) -> BatchLogs:
         """Return the figures so far, computed when they are looked at and as they are now."""
@@ -166,5 +167,5 @@ def _make_unique(output: str | None, metrics: list[Metric]) -> None:
         metric.name = f"{name}_{count}" if count else name
 
 
-def _never(output: str | None, position: int) -> bool:
-    return False
+def _unknown(output: str | None, position: int) -> Reading:
+    return Reading()

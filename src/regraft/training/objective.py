@@ -9,6 +9,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.losses import Loss, loss_of
+from regraft.training.reading import Reading
 
 
 def named_outputs(outputs: Any) -> list[tuple[str, Any]]:
@@ -33,7 +34,7 @@ def part_of(structure: Any, name: str, position: int) -> Any:
         if name not in structure:
             names = [str(key) for key in structure]
             raise TrainingError(
-                f"there is no target for the output {name!r}{did_you_mean(name, names)}; targets: {names}"
+                f"there is no target for the output {name!r}{did_you_mean(name, names, there_are=names)}"
             )
         return structure[name]
     if isinstance(structure, (tuple, list)):
@@ -103,10 +104,10 @@ class Objective:
             return float(self.weights[position])
         return float(self.weights)
 
-    def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
-        """Return whether the loss of an output is one that takes logits (None: of the only output)."""
+    def reading(self, name: str | None = None, position: int = 0) -> Reading:
+        """Return how the loss of an output reads it (None: the only output)."""
         loss = self.single if name is None else (self.single or self._loss_for(name, position))
-        return loss is not None and loss.takes == "logits"
+        return Reading() if loss is None else loss.reading
 
 
 def _weight_of(weight: Any, name: str, position: int) -> Any:
