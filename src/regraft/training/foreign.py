@@ -142,6 +142,6 @@ def from_keras(value: Any) -> Any:
         return {str(name): from_keras(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [from_keras(one) for one in value]
-    if isinstance(value, (Tensor, int, float)):
-        return value.detach() if isinstance(value, Tensor) else value
-    return np.asarray(value)
+    if isinstance(value, Tensor):
+        return value.detach().clone()  # it may be a variable itself, which the next batch changes
+    return value if isinstance(value, (int, float)) else np.array(value)

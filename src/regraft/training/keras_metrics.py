@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import warnings
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regraft.errors import TrainingError
 from regraft.training.foreign import for_keras, from_keras, is_keras, keras_backend, unwrapped
 from regraft.training.loss_names import KERAS, keras_name
 from regraft.training.metric import Direction, Metric, Ratio
@@ -31,12 +31,13 @@ def is_keras_metric(given: Any) -> bool:
 class KerasMetric(Metric):
     """An object with ``update_state(y_true, y_pred, sample_weight=None)``, ``result()`` and ``reset_state()``.
 
-    Args:
-        metric: the object; a copy of it is used.
-        weighted: whether it is given the weights of samples.
+    An object with ``variables``, as all of Keras have, is used as it is, because a copy of it may be another metric: Keras
+    copies by ``get_config()``, which many leave out. Training and validation share it in turns: each keeps its values.
+    Any other object is copied.
 
-    Raises:
-        TrainingError: the object cannot be copied.
+    Args:
+        metric: the object.
+        weighted: whether it is given the weights of samples.
     """
 
     stateful = True
@@ -46,17 +47,47 @@ class KerasMetric(Metric):
         self.kind = type(metric).__name__
         name = name if isinstance(name, str) else self.kind
         super().__init__(name, _no_each, _direction(metric), weighted=weighted)
-        self.metric = _copied(metric)
+        self.shared = hasattr(metric, "variables")
+        self.metric = metric if self.shared else copy.deepcopy(metric)
         self.backend = keras_backend(metric) if is_keras(metric) else "torch"
         self._updates = 0
+        self._values: list[Any] | None = None  # of the variables, while another one uses the object
         self._example: list[Any] = []  # shapes of a batch: some objects make their variables of them
-        self.reset()
+
+    def _use(self) -> Any:
+        """Return the object with the values of this metric in its variables."""
+        if not self.shared:
+            return self.metric
+        other = _USERS.get(self.metric)
+        user = other() if other is not None else None
+        if user is self:
+            return self.metric
+        if user is not None:
+            user._values = user._read()
+        _USERS[self.metric] = weakref.ref(self)
+        self._write(self._values)
+        return self.metric
+
+    def _read(self) -> list[Any]:
+        return [np.array(_array(one)) for one in self.metric.variables]
+
+    def _write(self, values: list[Any] | None) -> None:
+        if values is None:
+            _reset(self.metric)
+            return
+        if len(self.metric.variables) < len(values) and self._example:
+            pair = (torch.zeros(shape) for shape in self._example)
+            self.metric.update_state(*(for_keras(one, self.backend) for one in pair))
+        for variable, value in zip(self.metric.variables, values, strict=True):
+            variable.assign(np.asarray(value.cpu() if isinstance(value, Tensor) else value))
 
     def reset(self) -> None:
         """Forget the batches."""
-        reset = getattr(self.metric, "reset_state", None) or self.metric.reset_states
-        reset()
-        self._updates = 0
+        self._updates, self._values = 0, None
+        if not self.shared:
+            _reset(self.metric)
+        elif self.metric in _USERS and _USERS[self.metric]() is self:
+            del _USERS[self.metric]  # the next use resets it
 
     def update(
         self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
@@ -64,14 +95,16 @@ class KerasMetric(Metric):
         """Add a batch."""
         if not self._updates and reading.logits:
             self._warn()
+        metric = self._use()
         self._updates += 1
         output = output.detach()
         self._example = [list(target.shape), list(output.shape)]
         pair = (for_keras(target, self.backend), for_keras(output, self.backend))
         if weight is not None and self.weighted:
-            self.metric.update_state(*pair, sample_weight=for_keras(weight, self.backend))
+            # a copy: Keras multiplies weights in place by its masks
+            metric.update_state(*pair, sample_weight=for_keras(weight.clone(), self.backend))
         else:
-            self.metric.update_state(*pair)
+            metric.update_state(*pair)
 
     def _warn(self) -> None:
         """Warn about a metric that takes probabilities, where the loss says that outputs are logits."""
@@ -91,28 +124,34 @@ class KerasMetric(Metric):
         return {self.name: self._result} if self._updates else {self.name: (0.0, 0)}
 
     def _result(self) -> Any:
-        return from_keras(self.metric.result())
+        return from_keras(self._use().result())
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the object keeps between batches."""
-        variables = getattr(self.metric, "variables", None)
-        if variables is None:
+        if not self.shared:
             return {"updates": self._updates, "values": plain_state(self.metric)}
-        values = [np.array(_array(one)) for one in variables]
-        return {"updates": self._updates, "example": self._example, "variables": values}
+        if not self._updates:
+            return {"updates": 0, "example": [], "variables": []}
+        self._use()
+        return {"updates": self._updates, "example": self._example, "variables": self._read()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
+        self.reset()
         self._updates = state["updates"]
-        if "values" in state:
+        if not self.shared:
             load_plain_state(self.metric, state["values"])
-            return
-        self._example = list(state["example"])
-        if len(self.metric.variables) < len(state["variables"]) and self._example:
-            pair = (torch.zeros(shape) for shape in self._example)
-            self.metric.update_state(*(for_keras(one, self.backend) for one in pair))
-        for variable, value in zip(self.metric.variables, state["variables"], strict=True):
-            variable.assign(np.asarray(value.cpu() if isinstance(value, Tensor) else value))
+        elif self._updates:
+            self._example, self._values = list(state["example"]), list(state["variables"])
+
+
+#: The metric whose values are in the variables of an object.
+_USERS: weakref.WeakKeyDictionary[Any, weakref.ref[KerasMetric]] = weakref.WeakKeyDictionary()
+
+
+def _reset(metric: Any) -> None:
+    reset = getattr(metric, "reset_state", None) or metric.reset_states
+    reset()
 
 
 def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
@@ -130,18 +169,6 @@ def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
         return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
     return each
-
-
-def _copied(metric: Any) -> Any:
-    try:
-        return copy.deepcopy(metric)
-    except Exception as error:
-        try:
-            return type(metric).from_config(metric.get_config())
-        except Exception:  # noqa: BLE001 (whatever it is: it cannot be copied)
-            raise TrainingError(
-                f"the metric {type(metric).__name__} cannot be copied, neither by copy.deepcopy nor from its get_config()"
-            ) from error
 
 
 def _direction(metric: Any) -> Direction | None:

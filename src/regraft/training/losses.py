@@ -144,7 +144,8 @@ class KerasLoss(Loss):
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
-        value: Tensor = self._given(target, output, sample_weight=weight)
+        own = None if weight is None else weight.clone()  # Keras multiplies them in place by its masks
+        value: Tensor = self._given(target, output, sample_weight=own)
         return value if value.ndim == 0 else value.mean()
 
 

@@ -43,7 +43,7 @@ class Meter:
             _make_unique(output, some_metrics)
         self._all = [m for some in self.metrics.values() for m in some]
         self._stateful = any(m.stateful for m in self._all)
-        self._logs: weakref.ref[BatchLogs] | None = None
+        self._logs: list[weakref.ref[BatchLogs]] = []
         self.reset()
 
     def reset(self) -> None:
@@ -105,15 +105,16 @@ class Meter:
             figures.update(metric.figures())
         logs = BatchLogs(figures)
         if self._stateful:
-            self._logs = weakref.ref(logs)
+            self._logs.append(weakref.ref(logs))
         return logs
 
     def _settle(self) -> None:
         """Let logs that someone still holds take their figures before the metrics move on."""
-        logs = self._logs() if self._logs is not None else None
-        if logs is not None:
-            logs.settle()
-        self._logs = None
+        for reference in self._logs:
+            logs = reference()
+            if logs is not None:
+                logs.settle()
+        self._logs = []
 
     def names(self) -> list[str]:
         """Return the names of the figures that are known before the first batch."""

@@ -150,6 +150,11 @@ def _no_targets(target: Any) -> str:
             "needs targets, and the data gives none: let it give (x, y), or pass y; a dict is taken as inputs by name, "
             "so data of dicts needs a function that makes (x, y) of them"
         )
+    if isinstance(target, (tuple, list)) and target and isinstance(target[0], str):
+        return (
+            f"needs numbers as targets; found text, such as {target[0]!r}\n  number the classes: names, y = "
+            "np.unique(labels, return_inverse=True)"
+        )
     return f"needs targets as a tensor; found a {type(target).__name__}"
 
 
