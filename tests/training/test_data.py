@@ -197,7 +197,9 @@ def test_a_generator_that_is_used_up_is_told_apart_from_an_epoch_without_batches
     batches = list(zip(points[0].split(50), points[1].split(50), strict=True))
     own = trainer()
     before = own.get_weights()
-    with pytest.raises(TrainingError, match="x is a generator, which is read once, but fit has 2 epochs: pass steps_per"):
+    with pytest.raises(
+        TrainingError, match="x is a generator, which is read once, but fit has 2 epochs: pass steps_per"
+    ):
         own.fit(iter(batches), epochs=2, verbose=0)
     assert all(np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True))
     with pytest.raises(TrainingError, match="no batch for epoch 2"):

@@ -148,8 +148,8 @@ def test_every_string_of_keras_losses(keras: Any) -> None:
     assert compared > 150
 
 
-@pytest.mark.parametrize("name", ["AUC", "Precision", "Recall", "F1Score", "TruePositives", "binary_accuracy", "BinaryIoU",
-                                  "binary_crossentropy"])  # fmt: skip
+@pytest.mark.parametrize("name", ["AUC", "Precision", "Recall", "F1Score", "TruePositives", "binary_accuracy",
+                                  "BinaryIoU", "binary_crossentropy"])  # fmt: skip
 def test_metrics_of_logits_are_those_of_probabilities(keras: Any, name: str) -> None:
     output, target, _ = batches("several")
     logits = np.log(output / (1 - output)).astype("float32")

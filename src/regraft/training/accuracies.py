@@ -68,7 +68,11 @@ class BinaryAccuracy(Metric):
         super().__init__(name, _never, "max", weighted=weighted)
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
         self.add(binary_hits(output, target, reading), len(output), weight)
@@ -94,7 +98,11 @@ class AutoAccuracy(Metric):
         self.several = False
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
         if _is_binary(output, target, reading):

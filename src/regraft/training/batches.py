@@ -106,8 +106,8 @@ def _common_length(data: Any) -> int:
         words = ", ".join(f"{name} has {' and '.join(map(str, found))}" for name, found in lengths.items())
         several = isinstance(parts["x"], (list, tuple)) and len(parts["x"]) > 1
         hint = (
-            f"\n  x is a list of {len(parts['x'])} arrays, which are {len(parts['x'])} inputs, as in Keras; one array of "
-            "all samples is np.stack(x)"
+            f"\n  x is a list of {len(parts['x'])} arrays, which are {len(parts['x'])} inputs, as in Keras; one array "
+            "of all samples is np.stack(x)"
         )
         raise TrainingError(f"x, y and sample_weight have different lengths: {words}{hint if several else ''}")
     if 0 in every:

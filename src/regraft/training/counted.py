@@ -38,7 +38,11 @@ class SumMetric(Metric):
         self.all = None
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
         own = self.sums(output, target, weight if self.weighted else None, reading)

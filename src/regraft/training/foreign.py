@@ -95,7 +95,9 @@ def refuse_whole_functions(given: Any, role: str) -> None:
         return
     name = f"{library}'s {getattr(unwrapped(given), '__name__', given)}"
     if role == "loss":
-        raise TrainingError(f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors")
+        raise TrainingError(
+            f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors"
+        )
     raise TrainingError(
         f"metrics holds {name}, which takes arrays of a whole data set, labels first; its mean over batches would be "
         "another figure\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
@@ -104,7 +106,7 @@ def refuse_whole_functions(given: Any, role: str) -> None:
 
 
 def keras_backend(given: Any) -> str:
-    """Return the backend that Keras's ``given`` computes with: ``"torch"``, ``"tensorflow"``, ``"jax"`` or ``"numpy"``."""
+    """Return the backend that Keras's ``given`` computes with, such as ``"torch"`` or ``"tensorflow"``."""
     libraries = libraries_of(given)
     if libraries & {"tf_keras", "tensorflow"}:
         return "tensorflow"

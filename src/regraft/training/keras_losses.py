@@ -136,9 +136,7 @@ def binary_focal_crossentropy(output: Tensor, target: Tensor, gamma: float = 2.0
     return _last((1 - right).pow(gamma) * entropy)
 
 
-def categorical_focal_crossentropy(
-    output: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0
-) -> Tensor:
+def categorical_focal_crossentropy(output: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
     """Return ``-alpha (1 - p)^gamma log(p)`` of the classes' probabilities ``p`` with one-hot targets."""
     p = (output / output.sum(-1, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
     return -(alpha * (1 - p).pow(gamma) * target.to(output.dtype) * p.log()).sum(-1)

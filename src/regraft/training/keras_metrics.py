@@ -31,9 +31,9 @@ def is_keras_metric(given: Any) -> bool:
 class KerasMetric(Metric):
     """An object with ``update_state(y_true, y_pred, sample_weight=None)``, ``result()`` and ``reset_state()``.
 
-    An object with ``variables``, as all of Keras have, is used as it is, because a copy of it may be another metric: Keras
-    copies by ``get_config()``, which many leave out. Training and validation share it in turns: each keeps its values.
-    Any other object is copied.
+    An object with ``variables``, as all of Keras have, is used as it is, because a copy of it may be another metric:
+    Keras copies by ``get_config()``, which many leave out. Training and validation share it in turns: each keeps its
+    values. Any other object is copied.
 
     Args:
         metric: the object.
@@ -90,7 +90,11 @@ class KerasMetric(Metric):
             del _USERS[self.metric]  # the next use resets it
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
         if not self._updates and reading.logits:
@@ -155,7 +159,7 @@ def _reset(metric: Any) -> None:
 
 
 def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
-    """Return a function of Keras, such as ``keras.metrics.mean_absolute_error``, as ``f(output, target)``; else None."""
+    """Return a function of Keras, such as ``keras.losses.poisson``, as ``f(output, target)``; None if it is another."""
     if not is_keras(given) or not inspect.isroutine(unwrapped(given)):
         return None
     backend = keras_backend(given)

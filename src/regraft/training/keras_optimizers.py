@@ -39,7 +39,11 @@ class Lion(_EachParameter):
     """Sign of a moving average (https://arxiv.org/abs/2302.06675)."""
 
     def __init__(
-        self, params: Iterable[Any], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.99), weight_decay: float = 0.0
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.99),
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, lr=lr, betas=betas, weight_decay=weight_decay)
 
@@ -60,7 +64,8 @@ def _adam_step(gradient: Tensor, state: dict[str, Any], betas: tuple[float, floa
     state["step"] += 1
     mean = state["exp_avg"].lerp_(gradient, 1 - betas[0]) / (1 - betas[0] ** state["step"])
     square = state["exp_avg_sq"].lerp_(gradient.square(), 1 - betas[1]) / (1 - betas[1] ** state["step"])
-    return mean / (square.sqrt() + eps)
+    direction: Tensor = mean / (square.sqrt() + eps)
+    return direction
 
 
 class Lamb(_EachParameter):
@@ -116,7 +121,7 @@ class Muon(_EachParameter):
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """Return a matrix with nearly the same singular vectors and singular values near 1, by Newton and Schulz."""
     a, b, c = 3.4445, -4.775, 2.0315
-    x = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
+    x: Tensor = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)
     for _ in range(steps):
         square = x @ x.mT

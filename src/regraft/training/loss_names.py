@@ -35,7 +35,9 @@ class NamedLoss:
     binary: bool = False
 
 
-def _torch(function: Callable[..., Tensor], form: Form = "same", takes: Takes = "any", binary: bool = False) -> NamedLoss:
+def _torch(
+    function: Callable[..., Tensor], form: Form = "same", takes: Takes = "any", binary: bool = False
+) -> NamedLoss:
     return NamedLoss(function, True, takes, form, binary)
 
 

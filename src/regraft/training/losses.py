@@ -182,9 +182,7 @@ def _by_name(name: str) -> Loss:
     if named.torch:
         return _torch_loss(name, named, named.function, partial(named.function, reduction="none"))
     targets = Targets(name, named.form, named.binary, axis=-1)
-    return Loss(
-        name, named.function, named.function, takes=named.takes, binary=named.binary, targets=targets, axis=-1
-    )
+    return Loss(name, named.function, named.function, takes=named.takes, binary=named.binary, targets=targets, axis=-1)
 
 
 def _torch_loss(
@@ -254,5 +252,3 @@ def _has_reduction(function: Any) -> bool:
         return "reduction" in inspect.signature(function).parameters
     except (TypeError, ValueError):
         return False
-
-

@@ -50,7 +50,11 @@ class Metric:
         self.total, self.count = None, 0
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch.
 

@@ -80,7 +80,8 @@ MISSING = {
         "it needs the number of classes: pass keras.metrics' object, or torchmetrics.JaccardIndex('multiclass', "
         "num_classes=...)",
     ),
-    "fbetascore": "it needs beta: pass keras.metrics.FBetaScore(beta=...), or torchmetrics' object; 'F1Score' is beta=1",
+    "fbetascore": "it needs beta: pass keras.metrics.FBetaScore(beta=...), or torchmetrics' object; 'F1Score' has "
+    "beta=1",
     **dict.fromkeys(
         ("mean", "sum", "metric", "meanmetricwrapper"),
         "it compares nothing: pass a function of (output, target), whose mean is taken",

@@ -44,7 +44,11 @@ class TorchMetric(Metric):
         self._updates = 0
 
     def update(
-        self, output: Tensor, target: Tensor, weight: Tensor | None = None, reading: Reading = Reading()  # noqa: B008
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
         if self._updates == 0 and hasattr(self.metric, "to"):
@@ -119,7 +123,8 @@ def metric_of(given: Any, *, weighted: bool = False) -> Metric:
     if callable(given):
         return _function(given, weighted)
     raise TrainingError(
-        f"metrics holds {given!r}; expected a name, an object of torchmetrics or Keras, or a function of (output, target)"
+        f"metrics holds {given!r}; expected a name, an object of torchmetrics or Keras, or a function of (output, "
+        "target)"
     )
 
 

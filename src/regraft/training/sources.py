@@ -36,6 +36,8 @@ def batches_of(
     Raises:
         TrainingError: ``x`` is nothing that batches can come from, or ``y`` is given where ``x`` brings its own.
     """
+    if isinstance(x, (type, str, bytes)) or hasattr(x, "toarray"):
+        raise TrainingError(_unknown(x))
     x, y, sample_weight = _in_arrays(x, y, sample_weight)
     if are_arrays(x):
         size = size_of(x)
@@ -58,7 +60,7 @@ def batches_of(
         return DatasetBatches(x, batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
     if isinstance(x, Iterator):
         return OneShotBatches(x)
-    if isinstance(x, Iterable) and not isinstance(x, (str, bytes, Mapping, set)):
+    if isinstance(x, Iterable) and not isinstance(x, (Mapping, set)):
         return IterableBatches(x)
     raise TrainingError(_unknown(x))
 
@@ -84,7 +86,8 @@ def _unknown(x: Any) -> str:
         return f"x is the class {x.__name__}, not an object of it; write {x.__name__}(...)"
     if isinstance(x, Mapping):
         parts = ", ".join(f"{key!r}: {type(value).__name__}" for key, value in list(x.items())[:5])
-        return f"x is a dict, which holds inputs by name, as arrays; found {{{parts}}}\n  pass one of them, such as x['train']"
+        kinds = "a dict holds inputs by name, as arrays"
+        return f"x is a dict of other things; {kinds}; found {{{parts}}}\n  pass one of them, such as x['train']"
     if hasattr(x, "toarray"):
         return f"x is a sparse {type(x).__name__}; {kinds}\n  x.toarray() is an array"
     return f"x is a {type(x).__name__}; {kinds}"
@@ -108,7 +111,7 @@ def gives_batches(x: Any) -> bool:
         return False
     if is_keras(x) or callable(getattr(x, "on_epoch_end", None)):
         return True
-    if hasattr(x, "toarray") or not len(x):
+    if not len(x):
         return False
     item = x[0]
     if not _may_be_batch(item):
@@ -133,17 +136,17 @@ def is_map_style(x: Any) -> bool:
     """Return whether ``x`` is a data set of samples: it has a length, and gives a sample by its number."""
     if isinstance(x, list):
         return _is_list_of_samples(x)
-    if isinstance(x, (DataLoader, tuple, Mapping, str, bytes)) or hasattr(x, "toarray"):
+    if isinstance(x, (DataLoader, tuple, Mapping, str, bytes)):
         return False
     return isinstance(x, Dataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
 
 
 def _is_list_of_samples(x: list[Any]) -> bool:
-    """Return whether a list holds samples (x, y), not batches: the target of the first one is a number."""
+    """Return whether a list holds samples (x, y), not batches: the target of the first one is a number or a text."""
     if not x or not isinstance(x[0], (tuple, list)) or len(x[0]) < 2:
         return False
     target = x[0][1]
-    return isinstance(target, (bool, int, float)) or (hasattr(target, "ndim") and target.ndim == 0)
+    return isinstance(target, (bool, int, float, str)) or (hasattr(target, "ndim") and target.ndim == 0)
 
 
 def split_off(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:

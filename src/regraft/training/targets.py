@@ -46,8 +46,8 @@ class Targets:
             raise TrainingError(f"the loss {self.loss} {_no_targets(target)}")
         if target.ndim == 0 or output.ndim == 0:
             raise TrainingError(
-                f"the loss {self.loss} got targets of shape {_shape(target)} for outputs of shape {_shape(output)}: the "
-                "data gives single samples, not batches\n  let a DataLoader put them together (batch_size=32)"
+                f"the loss {self.loss} got targets of shape {_shape(target)} for outputs of shape {_shape(output)}: "
+                "the data gives single samples, not batches\n  let a DataLoader put them together (batch_size=32)"
             )
         if self.form == "same":
             return self._same(output, target)
@@ -58,13 +58,15 @@ class Targets:
         numbers = target.ndim == output.ndim - 1
         if numbers and self.form == "hot":
             raise TrainingError(
-                f"the loss {self.loss} takes one-hot targets; found class numbers of shape {_shape(target)} for outputs "
-                f"of shape {_shape(output)}\n  use loss='sparse_categorical_crossentropy' (or 'cross_entropy' on logits)"
+                f"the loss {self.loss} takes one-hot targets; found class numbers of shape {_shape(target)} for "
+                f"outputs of shape {_shape(output)}\n  use loss='sparse_categorical_crossentropy' (on logits: "
+                "'cross_entropy')"
             )
         if not numbers and self.form == "numbers":
             raise TrainingError(
-                f"the loss {self.loss} takes class numbers; found targets of shape {_shape(target)} for outputs of shape "
-                f"{_shape(output)}\n  use loss='categorical_crossentropy' (or 'cross_entropy' on logits), or y.argmax(-1)"
+                f"the loss {self.loss} takes class numbers; found targets of shape {_shape(target)} for outputs of "
+                f"shape {_shape(output)}\n  use loss='categorical_crossentropy' (on logits: 'cross_entropy'), or "
+                "y.argmax(-1)"
             )
         return target.long() if numbers else self._same(output, target)
 
@@ -128,8 +130,8 @@ class Targets:
         elif low < 0:
             hint = "number the classes from 0, such as with np.unique(y, return_inverse=True)"
         raise TrainingError(
-            f"the module has {classes} outputs, so class numbers go from 0 to {classes - 1}; found targets from {low} to "
-            f"{high}\n  {hint}"
+            f"the module has {classes} outputs, so class numbers go from 0 to {classes - 1}; found targets from {low} "
+            f"to {high}\n  {hint}"
         )
 
     def _check_unit(self, target: Tensor, output: Tensor) -> None:
@@ -139,9 +141,7 @@ class Targets:
         hint = "for the numbers of several classes use loss='cross_entropy' and an output for each class"
         if low == -1 and high == 1:
             hint = "turn -1 and 1 into 0 and 1: (y + 1) / 2; or use loss='hinge'"
-        raise TrainingError(
-            f"the loss {self.loss} takes targets between 0 and 1; found {low:g} to {high:g}\n  {hint}"
-        )
+        raise TrainingError(f"the loss {self.loss} takes targets between 0 and 1; found {low:g} to {high:g}\n  {hint}")
 
 
 def _no_targets(target: Any) -> str:
@@ -150,9 +150,10 @@ def _no_targets(target: Any) -> str:
             "needs targets, and the data gives none: let it give (x, y), or pass y; a dict is taken as inputs by name, "
             "so data of dicts needs a function that makes (x, y) of them"
         )
-    if isinstance(target, (tuple, list)) and target and isinstance(target[0], str):
+    first = target[0] if isinstance(target, (tuple, list)) and target else target
+    if isinstance(first, str):
         return (
-            f"needs numbers as targets; found text, such as {target[0]!r}\n  number the classes: names, y = "
+            f"needs numbers as targets; found text, such as {first!r}\n  number the classes: names, y = "
             "np.unique(labels, return_inverse=True)"
         )
     return f"needs targets as a tensor; found a {type(target).__name__}"
