@@ -422,6 +422,9 @@ def test_what_cannot_be_used_shows_the_way(keras: Any) -> None:
     ):
         with pytest.raises(TrainingError, match=message):
             metric_of(given)
+    for mean in (keras.metrics.Mean(), keras.metrics.Sum()):
+        with pytest.raises(TrainingError, match="which takes values, not targets and outputs"):
+            metric_of(mean)
     with pytest.raises(TrainingError, match="loss is sklearn's log_loss, which has no gradient"):
         from sklearn.metrics import log_loss
 
@@ -448,3 +451,58 @@ def test_wrappers_and_collections_of_torchmetrics_keep_their_state(torchmetrics:
             metric.update(output[5:], target[5:])
         first, second = (next(iter(metric.figures().values()))() for metric in (one, other))
         assert {k: float(v) for k, v in first.items()} == {k: float(v) for k, v in second.items()}
+
+
+def test_torchmetrics_gets_probabilities_of_logits(torchmetrics: Any) -> None:
+    kinds = torchmetrics.classification
+    small = torch.tensor([0.1, 0.3, 0.4, 0.45])[:, None]  # every answer is yes, but none is above 0.5
+    y = torch.ones(4)
+    for targets in (y, y[:, None], y.long()):
+        trainer = Trainer(nn.Identity(), None, "bce_with_logits", [kinds.BinaryAccuracy(), kinds.BinaryRecall()])
+        logs = trainer.evaluate(small, targets, verbose=0, return_dict=True)
+        assert (logs["binary_accuracy"], logs["binary_recall"]) == (1.0, 1.0)
+    both = torchmetrics.MetricCollection(
+        [kinds.MulticlassAccuracy(3, average="micro"), kinds.MulticlassCalibrationError(3)]
+    )
+    draw = torch.Generator().manual_seed(0)
+    logits, numbers = torch.rand(50, 3, generator=draw), torch.randint(3, (50,), generator=draw)
+    logs = Trainer(nn.Identity(), None, "cross_entropy", [both]).evaluate(logits, numbers, verbose=0, return_dict=True)
+    expected = torchmetrics.functional.classification.multiclass_calibration_error(logits.softmax(1), numbers, 3)
+    assert logs["MulticlassCalibrationError"] == pytest.approx(float(expected))
+    assert logs["MulticlassAccuracy"] == pytest.approx(float((logits.argmax(1) == numbers).float().mean()))
+
+
+def test_a_function_may_compute_outside_of_torch_as_metric_but_not_as_loss() -> None:
+    def hits(output: Any, target: Any) -> float:
+        return float(np.mean((output.numpy() > 0.5) == target.numpy()))
+
+    x, y, _ = data()
+    history = (
+        Trainer(nn.Sequential(nn.Linear(3, 1), nn.Sigmoid()), "sgd", "bce", [hits, "accuracy"]).fit(x, y, **FIT).history
+    )
+    assert history["hits"] == pytest.approx(history["accuracy"])
+    for loss in (lambda output, target: float(output.sum()), lambda output, target: output.detach().mean(),
+                 lambda output, target: np.mean(output.detach().numpy())):  # fmt: skip
+        with pytest.raises(TrainingError, match="the loss <lambda> has no gradient: compute it with torch"):
+            Trainer(nn.Linear(3, 1), "sgd", loss).fit(x, y, verbose=0)
+
+
+def test_outputs_of_a_loss_of_ones_own_are_logits_where_they_lie_beyond_0_and_1() -> None:
+    def focal(output: Tensor, target: Tensor) -> Tensor:
+        return nn.functional.binary_cross_entropy_with_logits(output, target).pow(2)
+
+    x, y, _ = data()
+    logits = torch.from_numpy(x.sum(1, keepdims=True))
+    answers = (logits > 0).numpy() == (y > 0.5)
+    names = ["accuracy", "binary_accuracy", "Precision", "AUC", "binary_crossentropy"]
+    logs = Trainer(nn.Identity(), None, focal, names).evaluate(logits, y, verbose=0, return_dict=True)
+    right = Trainer(nn.Identity(), None, "bce_with_logits", names).evaluate(logits, y, verbose=0, return_dict=True)
+    assert logs["accuracy"] == pytest.approx(answers.mean())
+    for name in names:
+        assert logs[name] == pytest.approx(right[name]), name
+    probable = Trainer(nn.Identity(), None, lambda output, target: focal(output, target) * 1, names)
+    logs = probable.evaluate(logits.sigmoid(), y, verbose=0, return_dict=True)
+    assert logs["accuracy"] == pytest.approx(answers.mean())
+    several = Trainer(nn.Identity(), None, focal, ["AUC"])
+    with pytest.raises(TrainingError, match="whether to apply a sigmoid or a softmax\n  pass loss='bce_with_logits'"):
+        several.evaluate(torch.from_numpy(x), (x > 0).astype("float32"), verbose=0)

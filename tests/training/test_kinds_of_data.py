@@ -203,6 +203,12 @@ def test_items_of_unknown_objects_are_samples_or_refused() -> None:
     ):
         history(own, batches)
     assert all(np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True))
+    for first in ((X[:4],), X[:4], ((X[:4], X[:4]), Y[:4]), [X[:4], Y[:4, 0]]):  # x alone, several inputs, a list
+        made = type("Made", (Plain,), {"__getitem__": lambda self, number, first=first: first})(X, Y)
+        with pytest.raises(TrainingError, match=r"Made\[0\] holds arrays of shapes \(4, 3\)"):
+            linear().predict(made, verbose=0)
+    alone = type("Alone", (Plain,), {"__getitem__": lambda self, number: self.x[number]})(X, Y)
+    assert linear().predict(alone, verbose=0).shape == (20, 1)
     photos, hot = np.zeros((6, 3, 8, 8), "float32"), np.eye(3, dtype="float32")[[0, 1, 2, 0, 1, 2]]
     module = nn.Sequential(nn.Flatten(), nn.Linear(192, 3))
     with pytest.raises(

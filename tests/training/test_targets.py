@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,16 @@ def test_optimizers_by_name_keep_their_state(tmp_path: Any) -> None:
         rest.fit(X, NUMBERS, epochs=2, verbose=0, shuffle=False)
         for found, expected in zip(rest.get_weights(), whole.get_weights(), strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def test_a_table_of_differences_is_warned_about() -> None:
+    def own(output: Any, target: Any) -> Any:
+        return (output - target).square().mean()
+
+    with pytest.warns(
+        RuntimeWarning, match=r"outputs of shape \(32, 1\) and targets of shape \(32,\): torch makes a table"
+    ):
+        trainer(1, own).fit(X, NUMBERS.float(), verbose=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trainer(1, own).fit(X, NUMBERS.float()[:, None], verbose=0)

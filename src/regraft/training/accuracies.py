@@ -10,7 +10,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.metric import Metric, Ratio
-from regraft.training.reading import Reading, classes_last, one_hot, same_rank
+from regraft.training.reading import Reading, classes_last, one_hot, probabilities, same_rank
 
 
 def sparse_categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, T
     """
     if reading.logits and not reading.binary and output.ndim > 1 and output.shape[1] > 1:
         output, target = classes_last(output, target, reading.axis)
-        yes = output.float().softmax(-1) > 0.5
+        yes = probabilities(output, reading) > 0.5
         target = target if target.ndim == yes.ndim else one_hot(target, yes.shape[-1])
     else:
         output, target = same_rank(output, target)

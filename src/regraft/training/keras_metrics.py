@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regraft.errors import TrainingError
 from regraft.training.foreign import for_keras, from_keras, is_keras, keras_backend, unwrapped
 from regraft.training.loss_names import KERAS, keras_name
 from regraft.training.metric import Direction, Metric, Ratio
@@ -45,6 +46,11 @@ class KerasMetric(Metric):
     def __init__(self, metric: Any, *, weighted: bool = False) -> None:
         name = getattr(metric, "name", None)
         self.kind = type(metric).__name__
+        if _takes_values(metric):
+            raise TrainingError(
+                f"metrics holds Keras's {self.kind}, which takes values, not targets and outputs: pass a function of "
+                "(output, target), whose mean is taken"
+            )
         name = name if isinstance(name, str) else self.kind
         super().__init__(name, _no_each, _direction(metric), weighted=weighted)
         self.shared = hasattr(metric, "variables")
@@ -151,6 +157,14 @@ class KerasMetric(Metric):
 
 #: The metric whose values are in the variables of an object.
 _USERS: weakref.WeakKeyDictionary[Any, weakref.ref[KerasMetric]] = weakref.WeakKeyDictionary()
+
+
+def _takes_values(metric: Any) -> bool:
+    """Return whether ``update_state`` takes values alone, as that of Keras's ``Mean`` and ``Sum``."""
+    try:
+        return next(iter(inspect.signature(metric.update_state).parameters), None) == "values"
+    except (TypeError, ValueError):
+        return False
 
 
 def _reset(metric: Any) -> None:

@@ -1,4 +1,4 @@
-"""Losses by name and by object, with weights per sample."""
+"""Losses by name, by object and by function."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from regraft.training.foreign import (
     takes_target_first,
     unwrapped,
 )
+from regraft.training.loss import Loss
 from regraft.training.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
-from regraft.training.reading import Reading, inside_unit, same_rank
+from regraft.training.reading import same_rank
 from regraft.training.targets import Targets
 
 #: torch's losses by the name of the function that computes them, to know the targets of modules and functions.
@@ -36,87 +37,6 @@ _TORCH_MODULES: dict[type[nn.Module], NamedLoss] = {
     nn.SoftMarginLoss: TORCH["soft_margin_loss"],
     nn.MultiLabelSoftMarginLoss: TORCH["multilabel_soft_margin_loss"],
 }
-
-
-class Loss:
-    """One loss, reduced over a batch as Keras does: ``sum(weight * loss) / number of losses``.
-
-    Args:
-        name: how it is called in the logs of several outputs.
-        mean: ``f(output, target)``: the loss of a batch without weights, a tensor without dimensions.
-        each: ``f(output, target)``: the loss of each sample, first dimension the samples; None if it cannot be had.
-        takes: what the output has to be; ``"probabilities"`` is checked at the first batch.
-        sums: the loss of a batch is the sum, not the mean.
-        whole: it is handed all outputs and targets at once, as they are.
-        binary: each output answers its own question, as with binary cross-entropy.
-        targets: the targets that it takes; None: any.
-        axis: dimension of the classes: 1 as in torch, -1 as in Keras.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        mean: Callable[[Any, Any], Tensor],
-        each: Callable[[Any, Any], Tensor] | None,
-        *,
-        takes: Takes = "any",
-        sums: bool = False,
-        whole: bool = False,
-        binary: bool = False,
-        targets: Targets | None = None,
-        axis: int = 1,
-    ) -> None:
-        self.name, self.mean, self.each = name, mean, each
-        self.takes, self.sums, self.whole = takes, sums, whole
-        self.targets = targets or Targets(name)
-        self.reading = Reading(takes == "logits", binary, axis)
-        self._checked = False
-
-    def __call__(self, output: Any, target: Any, weight: Tensor | None = None) -> Tensor:
-        """Return the loss of a batch, a tensor without dimensions.
-
-        Args:
-            output: what the module gave, first dimension the samples.
-            target: what it should have given.
-            weight: (samples,) or the shape of the losses; None: all 1.
-
-        Raises:
-            TrainingError: there are weights, and the loss gives only one number for the batch; or outputs and targets
-                do not fit the loss.
-        """
-        suited = self.targets.suited(output, target)
-        if not self._checked:
-            self._check(output, target)
-        try:
-            return self.value(output, suited, weight)
-        except (IndexError, RuntimeError, ValueError):
-            self.targets.check(output, target)  # says it in words, if that is the reason
-            raise
-
-    def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
-        """Return the loss of a batch whose targets suit it."""
-        if weight is None:
-            value = self.mean(output, target)
-            return value if value.ndim == 0 else value.mean()
-        values = self.each(output, target) if self.each else self.mean(output, target)
-        if values.ndim == 0:
-            raise TrainingError(
-                f"the loss {self.name} gives one number for the batch, so samples cannot be weighted; let it return "
-                "one loss per sample"
-            )
-        weight = weight.to(values.dtype)
-        weighted = values * weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
-        return weighted.sum() if self.sums else weighted.sum() / values.numel()
-
-    def _check(self, output: Any, target: Any) -> None:
-        """Check the first batch, which waits for the device once."""
-        self._checked = True
-        if self.takes == "probabilities" and isinstance(output, Tensor) and not inside_unit(output):
-            raise TrainingError(
-                f"loss={self.name!r} is Keras's, which takes probabilities, but the module gives values outside 0 to "
-                "1; use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
-            )
-        self.targets.check(output, target)
 
 
 class KerasLoss(Loss):
@@ -140,6 +60,31 @@ class KerasLoss(Loss):
             binary=named is not None and named.binary,
             targets=Targets(name, named.form if named else "any", axis=-1, ignored=options.get("ignore_class")),
             axis=-1,
+        )
+
+    def _warn_of_table(self, output: Tensor, target: Any) -> None:
+        """Warn where a function of one's own that compares (n, 1) with (n,) would get a table (n, n)."""
+        if isinstance(target, Tensor) and output.ndim == target.ndim + 1 and 1 == output.shape[-1] < len(output):
+            warnings.warn(
+                f"the loss {self.name} is a function of your own, which gets outputs of shape {tuple(output.shape)} and "
+                f"targets of shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None], or "
+                "output.squeeze(-1)",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _trainable(self, value: Any, output: Any) -> Tensor:
+        """Return the value of the loss, if gradients go through it where they should.
+
+        Raises:
+            TrainingError: it was computed outside of torch.
+        """
+        wanted = isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled()
+        if isinstance(value, Tensor) and (value.requires_grad or not wanted):
+            return value
+        raise TrainingError(
+            f"the loss {self.name} has no gradient: compute it with torch from the outputs, without NumPy, .item(), "
+            ".detach() or argmax"
         )
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:

@@ -36,6 +36,7 @@ class TorchMetric(Metric):
         self.metric = copy.deepcopy(metric)
         self.metric.reset()
         self._swapped = takes_target_first(metric.update)
+        self._classifies = _classifies(self.metric)
         self._updates = 0
 
     def reset(self) -> None:
@@ -54,6 +55,8 @@ class TorchMetric(Metric):
         if self._updates == 0 and hasattr(self.metric, "to"):
             self.metric = self.metric.to(output.device)
         output = output.detach()  # some keep what they are given
+        if self._classifies:
+            output, target = _for_torchmetrics(output, target, reading)
         self.metric.update(*((target, output) if self._swapped else (output, target)))
         self._updates += 1
 
@@ -76,6 +79,30 @@ class TorchMetric(Metric):
         if not isinstance(self.metric, nn.Module):
             return {"": self.metric}
         return {path: part for path, part in self.metric.named_modules() if hasattr(part, "_defaults")}
+
+
+def _classifies(metric: Any) -> bool:
+    """Return whether all figures of an object are those of ``torchmetrics.classification``."""
+    if not isinstance(metric, nn.Module):
+        return False
+    kinds = [type(part).__module__ for part in metric.modules() if getattr(part, "_defaults", None)]
+    return bool(kinds) and all(kind.startswith("torchmetrics.classification") for kind in kinds)
+
+
+def _for_torchmetrics(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
+    """Return outputs as probabilities, and targets as torchmetrics needs them.
+
+    Left alone, torchmetrics takes logits for probabilities in every batch in which all of them are between 0 and 1.
+    """
+    single = output.ndim == 1 or 1 in (output.shape[1], output.shape[-1])
+    if single or reading.binary:
+        output, target = same_rank(output, target)
+        output = output.float().sigmoid() if reading.logits else output
+        if target.is_floating_point() and single:
+            target = target.round().long()
+    elif reading.logits and not reading.guessed:
+        output = output.float().softmax(1)
+    return output, target
 
 
 def _values(part: Any) -> dict[str, Any]:
@@ -152,7 +179,7 @@ def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
     @functools.wraps(function)
     def each(output: Any, target: Any) -> Tensor:
-        value = function(output, target)
+        value = function(output.detach() if isinstance(output, Tensor) else output, target)
         return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
     return each

@@ -8,7 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training.losses import Loss, loss_of
+from regraft.training.loss import Loss
+from regraft.training.losses import loss_of
 from regraft.training.reading import Reading
 
 

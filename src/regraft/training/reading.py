@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from regraft.errors import TrainingError
+
 
 class Reading(NamedTuple):
     """The way in which a loss reads outputs; metrics by name read them in the same way.
@@ -15,11 +17,13 @@ class Reading(NamedTuple):
         logits: the loss applies the sigmoid or softmax itself.
         binary: each output answers its own question, as with binary cross-entropy.
         axis: dimension of the classes: 1 for torch's losses, -1 for Keras's.
+        guessed: the loss is somebody's own; outputs beyond 0 and 1 show that they are logits, and no more.
     """
 
     logits: bool = False
     binary: bool = False
     axis: int = 1
+    guessed: bool = False
 
 
 def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,6 +85,12 @@ def probabilities(output: Tensor, reading: Reading) -> Tensor:
         return output
     if reading.binary or output.ndim == 1 or output.shape[-1] == 1:
         return output.float().sigmoid()
+    if reading.guessed:
+        raise TrainingError(
+            "the loss is a function of your own and the outputs are logits of several classes: metrics of "
+            "probabilities cannot tell whether to apply a sigmoid or a softmax\n  pass loss='bce_with_logits' or "
+            "'cross_entropy' (or torch's object), or let the module give probabilities"
+        )
     return output.float().softmax(-1)
 
 

@@ -16,7 +16,7 @@ from regraft.training.batches import ArrayBatches, DatasetBatches
 from regraft.training.foreign import is_keras
 from regraft.training.indexed import IndexedBatches
 from regraft.training.loaders import IterableBatches, LoaderBatches, OneShotBatches
-from regraft.training.structure import as_tensor, is_array, size_of, tree_map
+from regraft.training.structure import as_tensor, is_array, leaves, size_of, tree_map
 
 
 def batches_of(
@@ -116,7 +116,7 @@ def gives_batches(x: Any) -> bool:
     item = x[0]
     if not _may_be_batch(item):
         return False
-    shapes = ", ".join(str(tuple(part.shape)) for part in item[:2])
+    shapes = ", ".join(str(tuple(part.shape)) for part in leaves(item))
     name = type(x).__name__
     raise TrainingError(
         f"{name}[0] holds arrays of shapes {shapes}, which may be one sample or a whole batch\n  for samples derive "
@@ -126,10 +126,13 @@ def gives_batches(x: Any) -> bool:
 
 
 def _may_be_batch(item: Any) -> bool:
-    """Return whether an item may be a batch: its x and y are arrays of one length."""
-    if not isinstance(item, (tuple, list)) or len(item) < 2 or not all(is_array(part) for part in item[:2]):
+    """Return whether an item may be a batch: its arrays have one length, and if there is one, it has two dimensions."""
+    if isinstance(item, Mapping):
         return False
-    return len(item[0]) == len(item[1])
+    parts = list(leaves(item))
+    if not parts or not all(is_array(part) for part in parts):
+        return False
+    return len({len(part) for part in parts}) == 1 and (len(parts) > 1 or len(parts[0].shape) > 1)
 
 
 def is_map_style(x: Any) -> bool:
