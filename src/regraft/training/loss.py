@@ -75,8 +75,8 @@ class Loss:
         if isinstance(target, Tensor) and output.ndim == target.ndim + 1 and 1 == output.shape[-1] < len(output):
             warnings.warn(
                 f"the loss {self.name} is a function of your own, which gets outputs of shape {tuple(output.shape)} "
-                f"and targets of shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None], or "
-                "output.squeeze(-1)",
+                f"and targets of shape {tuple(target.shape)}: torch makes a table of their difference; use "
+                "y[:, None], or output.squeeze(-1)",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -62,31 +62,6 @@ class KerasLoss(Loss):
             axis=-1,
         )
 
-    def _warn_of_table(self, output: Tensor, target: Any) -> None:
-        """Warn where a function of one's own that compares (n, 1) with (n,) would get a table (n, n)."""
-        if isinstance(target, Tensor) and output.ndim == target.ndim + 1 and 1 == output.shape[-1] < len(output):
-            warnings.warn(
-                f"the loss {self.name} is a function of your own, which gets outputs of shape {tuple(output.shape)} and "
-                f"targets of shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None], or "
-                "output.squeeze(-1)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
-    def _trainable(self, value: Any, output: Any) -> Tensor:
-        """Return the value of the loss, if gradients go through it where they should.
-
-        Raises:
-            TrainingError: it was computed outside of torch.
-        """
-        wanted = isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled()
-        if isinstance(value, Tensor) and (value.requires_grad or not wanted):
-            return value
-        raise TrainingError(
-            f"the loss {self.name} has no gradient: compute it with torch from the outputs, without NumPy, .item(), "
-            ".detach() or argmax"
-        )
-
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
         own = None if weight is None else weight.clone()  # Keras multiplies them in place by its masks
