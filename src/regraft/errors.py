@@ -89,10 +89,23 @@ def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
     return difflib.get_close_matches(name, list(candidates), n=n, cutoff=0.5)
 
 
-def did_you_mean(name: str, candidates: Iterable[str]) -> str:
-    """Return ``"; did you mean 'a' or 'b'?"``, or an empty string where nothing is near."""
-    found = nearest(name, candidates)
-    return f"; did you mean {' or '.join(repr(c) for c in found)}?" if found else ""
+def did_you_mean(name: str, candidates: Iterable[str], *, there_are: Iterable[str] | None = None) -> str:
+    """Return the end of a sentence about an unknown ``name``, such as ``"; did you mean 'a' or 'b'?"``.
+
+    Args:
+        name: the unknown name.
+        candidates: the names to compare it with.
+        there_are: names to list in a sentence of its own. Pass them here, not behind the result: this function knows
+            whether the sentence before ends with a question mark or needs a full stop.
+
+    Returns:
+        An empty string if nothing is near and there is nothing to list.
+    """
+    near = nearest(name, candidates)
+    question = f"; did you mean {' or '.join(repr(c) for c in near)}?" if near else ""
+    if there_are is None:
+        return question
+    return f"{question or '.'} There are: {', '.join(there_are)}"
 
 
 def several(subject: str, problems: Sequence[str]) -> str:

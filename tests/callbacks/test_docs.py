@@ -14,6 +14,7 @@ import pytest
 from torch import nn
 
 from regraft import callbacks
+from regraft.errors import TrainingError
 from regraft.training import Trainer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "callbacks.md"
@@ -75,12 +76,37 @@ def test_examples_run(example: str, tmp_path: Path, monkeypatch: Any) -> None:
     assert trained or names["curve"].losses  # the finder of learning rates leaves the model as it was
 
 
-def test_everything_that_is_documented_by_name_exists() -> None:
-    from regraft.training.optimizers import BY_NAME
-
+def rows(title: str) -> list[tuple[list[str], str]]:
+    """Return the rows of the table below a title: the names in the first column, and the last column."""
     page = PAGE.read_text(encoding="utf-8")
-    table = page[page.index("## Optimizers by name") : page.index("## Coming from elsewhere")]
-    assert set(re.findall(r"`([a-z]+)`", "".join(re.findall(r"^\| (`.*?) \|", table, re.MULTILINE)))) == set(BY_NAME)
+    section = page[page.index(f"## {title}") :]
+    section = section[: section.index("\n## ")]
+    cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
+    return [(re.findall(r"`([A-Za-z0-9_]+)`", row[0]), row[-1]) for row in cells]
+
+
+def test_everything_that_is_documented_by_name_exists() -> None:
+    from regraft.training.loss_names import KERAS, MISSING, TORCH, bare, keras_name, named_loss
+    from regraft.training.metric_names import named_metric
+    from regraft.training.optimizers import BY_NAME
+    from regraft.training.optimizers import MISSING as NO_OPTIMIZER
+
+    assert {name for names, _ in rows("Optimizers by name") for name in names} == {*BY_NAME, *NO_OPTIMIZER}
+    losses = {name: text for names, text in rows("Losses by name") for name in names}
+    assert {keras_name(name) or name for name in losses} >= {*KERAS, *TORCH} - {"binary_cross_entropy_with_logits"}
+    for name, text in losses.items():
+        if text.startswith(("missing", "refused")):
+            assert bare(name) in MISSING
+        else:
+            named_loss(name)
+    metrics = [(name, text) for names, text in rows("Metrics by name") for name in names if name != "circle"]
+    assert len(metrics) > 50
+    for name, text in metrics:
+        if text.startswith(("need", "refused")):
+            with pytest.raises(TrainingError, match="no metric is called"):
+                named_metric(name, weighted=False)
+        else:
+            named_metric(name, weighted=False)
 
 
 def rows(heading: str) -> dict[str, list[str]]:

@@ -64,7 +64,7 @@ def test_one_string_is_the_loss_of_every_output_and_a_function_is_handed_all(poi
 @pytest.mark.parametrize(
     ("outputs", "loss", "targets", "message"),
     [
-        ("dict", "mse", {"class": 0}, r"no target for the output 'value'; targets: \['class'\]"),
+        ("dict", "mse", {"class": 0}, "no target for the output 'value'. There are: class"),
         ("tuple", "mse", (0,), "only 1 targets"),
         ("tuple", "mse", 0, "several outputs, but there is one target, a Tensor"),
         ("tuple", [None, None], (0, 0), "no output of the module has a loss"),
@@ -169,7 +169,11 @@ def test_torchmetrics_direction_is_known(points: Any, torchmetrics: Any) -> None
         ({"optimizer": "adamm"}, "no optimizer is called 'adamm'; did you mean 'adam'"),
         ({"optimizer": 3}, "optimizer is a int"),
         ({"optimizer": lambda p: None}, "returned a NoneType, not a torch optimizer"),
-        ({"loss": "crossentropy"}, "no loss is called 'crossentropy'; did you mean"),
+        ({"loss": "crossentropy"}, "no loss is called 'crossentropy'\n  say which: 'cross_entropy' takes logits"),
+        ({"loss": "crossentropi"}, r"no loss is called 'crossentropi'; did you mean .*\? There are: cross_entropy, "),
+        ({"loss": "x"}, r"no loss is called 'x'\. There are: cross_entropy, "),
+        ({"metrics": "x"}, r"no metric is called 'x'\. There are: accuracy, "),
+        ({"optimizer": "x"}, r"no optimizer is called 'x'\. There are: sgd, "),
         ({"loss": nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss, not an object of it: write Cross"),
         ({"loss": 3}, "loss is a int"),
         ({"metrics": ["acuracy"]}, "no metric is called 'acuracy'; did you mean 'accuracy'"),

@@ -35,7 +35,7 @@ def histories(keras: Any, points: Any, name: str, own_fit: dict[str, Any] | None
     """Return the history of Keras and ours with the optimizer called ``name``."""
     x, y = points
     theirs, own = networks(keras)
-    rate = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adadelta": 1.0}.get(name, 0.01)
+    rate = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "adadelta": 1.0, "adafactor": 0.1}.get(name, 0.01)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     theirs.compile(keras_optimizer(keras, name, rate), loss, metrics=["accuracy"], weighted_metrics=["acc"])
     trainer = Trainer(own, name, "cross_entropy", ["accuracy"], weighted_metrics=["acc"], learning_rate=rate)
@@ -48,7 +48,8 @@ def histories(keras: Any, points: Any, name: str, own_fit: dict[str, Any] | None
 def keras_optimizer(keras: Any, name: str, rate: float) -> Any:
     options: dict[str, Any] = {"momentum": {"momentum": 0.9}, "nesterov": {"momentum": 0.9, "nesterov": True}}
     kinds = {"adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "adagrad": "Adagrad", "adadelta": "Adadelta"}
-    kinds |= {"adamax": "Adamax", "nadam": "Nadam"}
+    kinds |= {"adamax": "Adamax", "nadam": "Nadam", "lion": "Lion", "lamb": "Lamb", "muon": "Muon"}
+    kinds |= {"adafactor": "Adafactor"}
     return getattr(keras.optimizers, kinds.get(name, "SGD"))(learning_rate=rate, **options.get(name, {}))
 
 
@@ -62,7 +63,7 @@ def assert_close(expected: dict[str, Any], found: dict[str, Any], tolerance: flo
 #: its RMSprop adds epsilon outside the root; the others have Keras's formula.
 TOLERANCES = {
     "sgd": 1e-5, "momentum": 1e-5, "nesterov": 1e-5, "adagrad": 1e-5, "adadelta": 1e-5, "adamax": 1e-5, "nadam": 1e-5,
-    "adam": 1e-4, "adamw": 1e-4, "rmsprop": 1e-2,
+    "adam": 1e-4, "adamw": 1e-4, "rmsprop": 1e-2, "lion": 1e-5, "lamb": 1e-5, "muon": 1e-4, "adafactor": 1e-4,
 }  # fmt: skip
 
 

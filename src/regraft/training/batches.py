@@ -1,17 +1,21 @@
-"""Where batches come from: arrays, data sets, loaders, generators, or a batch source of one's own."""
+"""Batches that are made here, of arrays and of data sets, and the protocol that every source of batches follows."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from regraft.errors import TrainingError
 from regraft.randomness import permutation
-from regraft.training.structure import as_tensor, is_array, leaves, size_of, tree_map
+from regraft.training.loaders import explained
+from regraft.training.structure import as_tensor, leaves, tree_map
 
 
 @runtime_checkable
@@ -44,22 +48,21 @@ class ArrayBatches:
     """Batches cut from tensors and arrays that are in memory.
 
     Args:
-        data: ``(x, y, weight)``; each None or arrays, in tuples or dicts where there are several.
+        data: ``(x, y, weight)``; each None or arrays, in tuples or dicts where there are several. Memory-mapped arrays
+            are read batch by batch.
         batch_size: samples of a batch; the last one may have fewer.
         shuffle: a new order each epoch.
         seed: what the orders depend on, beside the epoch.
 
     Raises:
-        TrainingError: the arrays do not have the same length.
+        TrainingError: the arrays do not have the same length, or there are no samples.
     """
 
     def __init__(self, data: Any, *, batch_size: int, shuffle: bool | str = False, seed: int = 0) -> None:
-        self.data = tree_map(as_tensor, data)
-        lengths = sorted({len(leaf) for leaf in leaves(self.data)})
-        if len(lengths) != 1:
-            raise TrainingError(f"the arrays of x, y and sample_weight have different lengths: {lengths}")
-        self.size = lengths[0]
+        self.data = tree_map(lambda leaf: leaf if isinstance(leaf, np.memmap) else as_tensor(leaf), data)
+        self.size = _common_length(self.data)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
+        _warn_of_nan(self.data)
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -76,7 +79,50 @@ class ArrayBatches:
 
 
 def _taking(at: Any) -> Callable[[Any], Any]:
-    return lambda leaf: None if leaf is None else leaf[at]
+    """Return a function that takes the samples at ``at``, a slice or positions, from an array."""
+
+    def take(leaf: Any) -> Any:
+        if isinstance(leaf, np.memmap):
+            return as_tensor(np.array(leaf[at.numpy() if isinstance(at, Tensor) else at]))
+        return None if leaf is None else leaf[at]
+
+    return take
+
+
+def _common_length(data: Any) -> int:
+    """Return the number of samples.
+
+    Raises:
+        TrainingError: there are none, or the arrays have different numbers of them.
+    """
+    if isinstance(data, (tuple, list)) and len(data) == 3:
+        parts = dict(zip(("x", "y", "sample_weight"), data, strict=True))
+    else:
+        parts = {"x": data}
+    lengths = {name: sorted({len(leaf) for leaf in leaves(part)}) for name, part in parts.items()}
+    lengths = {name: found for name, found in lengths.items() if found}
+    every = {length for found in lengths.values() for length in found}
+    if len(every) != 1:
+        words = ", ".join(f"{name} has {' and '.join(map(str, found))}" for name, found in lengths.items())
+        several = isinstance(parts["x"], (list, tuple)) and len(parts["x"]) > 1
+        hint = (
+            f"\n  x is a list of {len(parts['x'])} arrays, which are {len(parts['x'])} inputs, as in Keras; one array "
+            "of all samples is np.stack(x)"
+        )
+        raise TrainingError(f"x, y and sample_weight have different lengths: {words}{hint if several else ''}")
+    if 0 in every:
+        raise TrainingError("the data has 0 samples: there is nothing to work with")
+    return every.pop()
+
+
+def _warn_of_nan(data: Any) -> None:
+    if not isinstance(data, (tuple, list)) or len(data) != 3:
+        return
+    for leaf in leaves(data[1]):
+        if isinstance(leaf, Tensor) and leaf.is_floating_point():
+            count = int(leaf.isnan().flatten(1).any(1).sum() if leaf.ndim > 1 else leaf.isnan().sum())
+            if count:
+                warnings.warn(f"y holds NaN in {count} of {len(leaf)} samples", RuntimeWarning, stacklevel=2)
 
 
 class DatasetBatches:
@@ -87,11 +133,16 @@ class DatasetBatches:
         batch_size: samples of a batch; the last one may have fewer.
         shuffle: a new order each epoch.
         seed: what the orders depend on, beside the epoch.
+
+    Raises:
+        TrainingError: there are no samples.
     """
 
     def __init__(self, dataset: Dataset[Any], *, batch_size: int, shuffle: bool | str = False, seed: int = 0) -> None:
         self.dataset = dataset
         self.size = len(dataset)  # type: ignore[arg-type]
+        if not self.size:
+            raise TrainingError(f"the data set ({type(dataset).__name__}) has 0 samples: there is nothing to work with")
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
 
     def __len__(self) -> int:
@@ -101,163 +152,4 @@ class DatasetBatches:
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
         """Yield the batches of an epoch, from number ``start`` on."""
         order = order_of(self.size, self.shuffle, self.batch_size, self.seed, epoch)[start:]
-        return iter(DataLoader(self.dataset, batch_sampler=[part.tolist() for part in order]))
-
-
-class IterableBatches:
-    """Batches of something that can be iterated again and again, such as a ``DataLoader`` or a list of batches."""
-
-    def __init__(self, batches: Iterable[Any]) -> None:
-        self.batches = batches
-
-    def __len__(self) -> int:
-        """Return the number of batches, or raise `TypeError` where it is not known."""
-        return len(self.batches)  # type: ignore[arg-type]
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the batches; those before ``start`` are read and left out."""
-        iterator = iter(self.batches)
-        for _ in range(start):
-            next(iterator, None)
-        return iterator
-
-
-class LoaderBatches(IterableBatches):
-    """Batches of a ``torch.utils.data.DataLoader``.
-
-    Attributes:
-        generators: generators of its own that its order, or that of its sampler, is drawn from.
-    """
-
-    def __init__(self, batches: DataLoader[Any]) -> None:
-        super().__init__(batches)
-        sampler = getattr(batches, "sampler", None)
-        own = [getattr(part, "generator", None) for part in (batches, sampler)]
-        self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
-
-    def state(self) -> Any:
-        """Return where the loader is, if it can say so itself as torchdata's stateful one does, or None."""
-        return self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
-
-    def restored(self, state: Any) -> Iterator[Any]:
-        """Yield the batches that follow ``state``."""
-        self.batches.load_state_dict(state)  # type: ignore[attr-defined]
-        return iter(self.batches)
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the batches from number ``start`` on, if all generators are as they were when the epoch began.
-
-        The order is drawn again. Samples before ``start`` are not read, unless worker processes with generators of
-        their own read them: those must go through the same samples to come to the same state.
-        """
-        loader: Any = self.batches
-        if start == 0 or loader.num_workers or isinstance(loader.dataset, IterableDataset):
-            return super().epoch(epoch, start)
-        kept = {"collate_fn": loader.collate_fn, "pin_memory": loader.pin_memory}
-        order = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
-        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # as iter(loader) does, in this order
-        for _ in range(start):
-            next(order, None)
-        if loader.batch_sampler is None:
-            return iter(DataLoader(loader.dataset, batch_size=None, sampler=order, **kept))
-        return iter(DataLoader(loader.dataset, batch_sampler=order, **kept))
-
-
-class OneShotBatches:
-    """Batches of a generator, which goes on where it was: an epoch begins where the last one ended."""
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.iterator = iterator
-
-    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Return the generator itself."""
-        return self.iterator
-
-
-def batches_of(
-    x: Any,
-    y: Any = None,
-    sample_weight: Any = None,
-    *,
-    batch_size: int | None = None,
-    shuffle: bool | str = False,
-    seed: int = 0,
-    steps: int | None = None,
-) -> Any:
-    """Return a source of batches for whatever ``x`` is.
-
-    A data set that has a method ``batches(batch_size=, shuffle=)`` is asked for its own source.
-
-    Raises:
-        TrainingError: ``x`` is nothing that batches can come from, or ``y`` is given where ``x`` brings its own.
-    """
-    if _all_arrays(x):
-        size = size_of(x)
-        given = batch_size or (math.ceil(size / steps) if steps else 32)
-        return ArrayBatches((x, y, sample_weight), batch_size=given, shuffle=shuffle, seed=seed)
-    if y is not None or sample_weight is not None:
-        name = "y" if y is not None else "sample_weight"
-        raise TrainingError(f"{name} is given, but x is a {type(x).__name__}, which brings its own targets and weights")
-    if callable(getattr(x, "epoch", None)) and hasattr(x, "__len__"):
-        return x
-    if callable(getattr(x, "batches", None)):
-        return x.batches(batch_size=batch_size or 32, shuffle=bool(shuffle))
-    if isinstance(x, IterableDataset):
-        return LoaderBatches(DataLoader(x, batch_size=batch_size or 32))
-    if isinstance(x, DataLoader):
-        return LoaderBatches(x)
-    if _is_map_style(x):
-        return DatasetBatches(x, batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
-    if isinstance(x, Iterator):
-        return OneShotBatches(x)
-    if isinstance(x, Iterable) and not isinstance(x, (str, bytes)):
-        return IterableBatches(x)
-    raise TrainingError(
-        f"x is a {type(x).__name__}; expected tensors, arrays, a Dataset, a DataLoader, an iterable of batches, or an "
-        "object with __len__() and epoch(epoch, start)"
-    )
-
-
-def _all_arrays(x: Any) -> bool:
-    if x is None or isinstance(x, (str, bytes)):
-        return False
-    if not isinstance(x, (tuple, list, dict)):
-        return is_array(x)
-    found = list(leaves(x))
-    if isinstance(x, list) and x and isinstance(x[0], (tuple, list, dict)):
-        return False  # a list of batches
-    return bool(found) and all(is_array(leaf) for leaf in found)
-
-
-def _is_map_style(x: Any) -> bool:
-    if isinstance(x, (DataLoader, list, tuple, dict, str, bytes)):
-        return False
-    return isinstance(x, Dataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
-
-
-def split_off(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
-    """Take the last ``share`` of the samples, before any shuffling, as validation data.
-
-    Returns:
-        ``(x, y, sample_weight)`` of what is left, and the validation data as ``validation_data`` of ``fit`` takes it.
-
-    Raises:
-        TrainingError: one of the two would be empty, or ``x`` cannot be cut.
-    """
-    if not 0 < share < 1:
-        raise TrainingError(f"validation_split is {share}; expected a share between 0 and 1")
-    arrays = _all_arrays(x)
-    if not arrays and not _is_map_style(x):
-        raise TrainingError(
-            f"validation_split cuts arrays and data sets, not a {type(x).__name__}; pass validation_data instead"
-        )
-    size = size_of(x) if arrays else len(x)
-    cut = math.floor(size * (1.0 - share))
-    if cut in (0, size):
-        raise TrainingError(f"{size} samples cannot be split with validation_split={share}: one part would be empty")
-    if not arrays:
-        return (Subset(x, range(cut)), y, sample_weight), Subset(x, range(cut, size))
-    tensors = tree_map(as_tensor, (x, y, sample_weight))
-    first = tree_map(_taking(slice(0, cut)), tensors)
-    last = tree_map(_taking(slice(cut, size)), tensors)
-    return first, last
+        return explained(iter(DataLoader(self.dataset, batch_sampler=[part.tolist() for part in order])))

@@ -10,10 +10,14 @@ from typing import Any
 import torch
 
 from regraft.errors import TrainingError
-from regraft.training.batches import LoaderBatches, OneShotBatches, batches_of, split_off
 from regraft.training.generators import generator_states, restore_generators
+from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
+from regraft.training.sources import batches_of, split_off
 from regraft.training.steps import unpack
 from regraft.training.structure import is_array
+
+#: Batches of an epoch of unknown length after which a word is said about epochs that never end.
+LONG = 1000
 
 
 class Feed:
@@ -26,9 +30,14 @@ class Feed:
     Attributes:
         num_batches: batches of an epoch, None where it is not known yet.
         device: where training runs, whose generators are noted when a pass begins; None: nobody will go on inside it.
+
+    Raises:
+        TrainingError: the source is known to have no end, and there is no number of steps.
     """
 
     def __init__(self, source: Any, steps: int | None = None) -> None:
+        if steps is None and getattr(source, "endless", False):
+            raise TrainingError(f"the data has no end, so an epoch would not end either\n  {_STEPS}")
         self.source = source
         self.steps = steps
         self.num_batches = steps or _length(source)
@@ -99,13 +108,38 @@ class Feed:
             TrainingError: there is nothing left for this epoch, as after the end of a generator.
         """
         number = start - 1
+        if not start:
+            self._tell("epoch_begin")
         for number, batch in self._all(epoch, start) if self.steps is None else self._some(self.steps, start):
             yield number, batch
         if number < 0:
-            hint = "pass steps_per_epoch, or something that can be iterated again"
-            raise TrainingError(f"the data had no batch for epoch {epoch + 1}: {hint}")
+            raise TrainingError(self._nothing(epoch))
         if self.steps is None:
             self.num_batches = number + 1
+        self._tell("epoch_end")
+
+    def _tell(self, hook: str) -> None:
+        """Call a hook of the source, if it has it."""
+        call = getattr(self.source, hook, None)
+        if call is not None:
+            call()
+
+    def _nothing(self, epoch: int) -> str:
+        if epoch == 0 and self._pass == 0:
+            return (
+                "the data gave no batch: it is empty, or a generator that was used up before (a DataLoader with "
+                "drop_last=True gives none where there are fewer samples than in a batch)"
+            )
+        return f"the data had no batch for epoch {epoch + 1}: {_AGAIN}"
+
+    def check_epochs(self, epochs: int) -> None:
+        """Check that the data lasts for several epochs, as far as it can be known.
+
+        Raises:
+            TrainingError: a generator should be read several times, and nothing says where an epoch ends.
+        """
+        if epochs > 1 and self.steps is None and not self.seekable:
+            raise TrainingError(f"x is a generator, which is read once, but fit has {epochs} epochs: {_AGAIN}")
 
     def restart(self) -> None:
         """Begin again at the first batch, where the source can."""
@@ -115,6 +149,9 @@ class Feed:
         self._rest = self._open(epoch, start)
         for number, batch in enumerate(self._rest, start):
             self._taken = number + 1
+            if number == LONG and self.num_batches is None:
+                text = f"{LONG} batches, and the data, whose length is not known, goes on: if it has no end, {_STEPS}"
+                warnings.warn(text, RuntimeWarning, stacklevel=4)
             yield number, batch
         self._rest = None
 
@@ -161,6 +198,10 @@ class Feed:
         return None
 
 
+_STEPS = "pass steps_per_epoch (for validation validation_steps, for evaluate and predict steps)"
+_AGAIN = "pass steps_per_epoch, or something that can be iterated again, such as a list or a DataLoader"
+
+
 def _stream(batches: Iterable[Any]) -> Iterator[Any]:
     return iter(batches)
 
@@ -187,12 +228,18 @@ def feed_of(
 
 
 def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Feed | None:
-    """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or what ``x`` of ``fit`` may be."""
+    """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or what ``x`` of ``fit`` may be.
+
+    A generator is read once, and every validation gets the same batches.
+    """
     if data is None:
         return None
     arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) for part in data)
     x, y, weight = unpack(data) if isinstance(data, tuple) or arrays else (data, None, None)
-    return feed_of(x, y, weight, batch_size, steps)
+    source = batches_of(x, y, weight, batch_size=batch_size, steps=steps)
+    if isinstance(source, OneShotBatches):
+        source = KeptBatches(source.iterator, steps)
+    return Feed(source, steps)
 
 
 def with_validation(x: Any, y: Any, sample_weight: Any, split: float, data: Any) -> tuple[tuple[Any, Any, Any], Any]:

@@ -6,23 +6,17 @@ last one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from regraft.training.reading import same_rank
 
 EPSILON = 1e-7
 
 
 def _same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Let (n, 1) meet (n,) as Keras does, instead of broadcasting to (n, n)."""
-    target = target.to(output.dtype)
-    if output.ndim == target.ndim + 1 and output.shape[-1] == 1:
-        return (output, target.unsqueeze(-1))
-    if target.ndim == output.ndim + 1 and target.shape[-1] == 1:
-        return (output, target.squeeze(-1))
-    return (output, target)
+    return same_rank(output, target.to(output.dtype))
 
 
 def _last(values: Tensor) -> Tensor:
@@ -103,6 +97,13 @@ def squared_hinge(output: Tensor, target: Tensor) -> Tensor:
     return _last((1 - _signs(target) * output).clamp(min=0).square())
 
 
+def categorical_hinge(output: Tensor, target: Tensor) -> Tensor:
+    """Return ``max(1 + largest output of another class - output of the class, 0)`` with one-hot targets."""
+    target = target.to(output.dtype)
+    right, wrong = (target * output).sum(-1), ((1 - target) * output).amax(-1)
+    return (wrong - right + 1).clamp(min=0)
+
+
 def binary_crossentropy(output: Tensor, target: Tensor) -> Tensor:
     """Return the cross-entropy of probabilities (n, ...) of the one class against targets 0 and 1."""
     output, target = _same_rank(output, target)
@@ -126,24 +127,51 @@ def sparse_categorical_crossentropy(output: Tensor, target: Tensor) -> Tensor:
     return -_log_probabilities(output).gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "mean_squared_error": mean_squared_error,
-    "mse": mean_squared_error,
-    "mean_absolute_error": mean_absolute_error,
-    "mae": mean_absolute_error,
-    "mean_absolute_percentage_error": mean_absolute_percentage_error,
-    "mape": mean_absolute_percentage_error,
-    "mean_squared_logarithmic_error": mean_squared_logarithmic_error,
-    "msle": mean_squared_logarithmic_error,
-    "huber": huber,
-    "log_cosh": log_cosh,
-    "poisson": poisson,
-    "kl_divergence": kl_divergence,
-    "cosine_similarity": cosine_similarity,
-    "hinge": hinge,
-    "squared_hinge": squared_hinge,
-    "binary_crossentropy": binary_crossentropy,
-    "bce": binary_crossentropy,
-    "categorical_crossentropy": categorical_crossentropy,
-    "sparse_categorical_crossentropy": sparse_categorical_crossentropy,
-}
+def binary_focal_crossentropy(output: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+    """Return binary cross-entropy times ``(1 - probability of the target)^gamma`` (https://arxiv.org/abs/1708.02002)."""
+    output, target = _same_rank(output, target)
+    right = target * output + (1 - target) * (1 - output)
+    clamped = output.clamp(EPSILON, 1 - EPSILON)
+    entropy = -(target * clamped.log() + (1 - target) * (1 - clamped).log())
+    return _last((1 - right).pow(gamma) * entropy)
+
+
+def categorical_focal_crossentropy(output: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
+    """Return ``-alpha (1 - p)^gamma log(p)`` of the classes' probabilities ``p`` with one-hot targets."""
+    p = (output / output.sum(-1, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
+    return -(alpha * (1 - p).pow(gamma) * target.to(output.dtype) * p.log()).sum(-1)
+
+
+def dice(output: Tensor, target: Tensor) -> Tensor:
+    """Return ``1 - 2 |output ∩ target| / (|output| + |target|)`` of the whole batch, a tensor without dimensions."""
+    output, target = _same_rank(output, target)
+    return 1 - 2 * (output * target).sum() / (output.sum() + target.sum() + EPSILON)
+
+
+def tversky(output: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.5) -> Tensor:
+    """Return the Tversky loss of the whole batch, a tensor without dimensions (https://arxiv.org/abs/1706.05721)."""
+    output, target = _same_rank(output, target)
+    both = (output * target).sum()
+    missed, wrong = ((1 - output) * target).sum(), (output * (1 - target)).sum()
+    return 1 - both / (both + alpha * missed + beta * wrong + EPSILON)
+
+
+def circle(output: Tensor, target: Tensor, gamma: float = 80.0, margin: float = 0.4) -> Tensor:
+    """Return the circle loss of normalised embeddings (n, d) with class numbers (n,), for each sample.
+
+    Samples without a loss above 0 are left out of the mean, as in Keras: the others count more
+    (https://arxiv.org/abs/2002.10857).
+    """
+    target = target.reshape(-1, 1)
+    distance = (1 - output @ output.T).clamp(min=0)
+    same = target == target.T
+    other, itself = ~same, torch.eye(len(output), dtype=torch.bool, device=output.device)
+    positive, negative = same & ~itself, other
+    near = -gamma * ((margin + distance) * positive).clamp(min=0) * (margin - distance)
+    far = gamma * ((1 + margin - distance) * negative).clamp(min=0) * (1 - margin - distance)
+    nothing = output.new_tensor(-1e9)  # not infinity, whose logsumexp has no gradient
+    loss = functional.softplus(
+        torch.where(positive, near, nothing).logsumexp(1) + torch.where(negative, far, nothing).logsumexp(1)
+    )
+    counted = loss > 0
+    return torch.where(counted, loss * len(loss) / counted.sum().clamp(min=1), 0.0)

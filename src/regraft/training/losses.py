@@ -1,4 +1,4 @@
-"""Losses by name and by object, with weights per sample."""
+"""Losses by name, by object and by function."""
 
 from __future__ import annotations
 
@@ -6,104 +6,75 @@ import copy
 import inspect
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from regraft.errors import TrainingError, did_you_mean
-from regraft.training import keras_losses
+from regraft.errors import TrainingError
+from regraft.training.foreign import (
+    is_keras,
+    keras_loss_function,
+    refuse_whole_functions,
+    takes_target_first,
+    unwrapped,
+)
+from regraft.training.loss import Loss
+from regraft.training.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
+from regraft.training.reading import same_rank
+from regraft.training.targets import Targets
 
-Takes = Literal["logits", "probabilities", "any"]
-
-TORCH_LOSSES: dict[str, Callable[..., Tensor]] = {
-    "cross_entropy": functional.cross_entropy,
-    "nll_loss": functional.nll_loss,
-    "binary_cross_entropy": functional.binary_cross_entropy,
-    "binary_cross_entropy_with_logits": functional.binary_cross_entropy_with_logits,
-    "bce_with_logits": functional.binary_cross_entropy_with_logits,
-    "mse_loss": functional.mse_loss,
-    "l1_loss": functional.l1_loss,
-    "smooth_l1_loss": functional.smooth_l1_loss,
-    "huber_loss": functional.huber_loss,
-    "kl_div": functional.kl_div,
-    "poisson_nll_loss": functional.poisson_nll_loss,
-    "soft_margin_loss": functional.soft_margin_loss,
-    "multilabel_soft_margin_loss": functional.multilabel_soft_margin_loss,
+#: torch's losses by the name of the function that computes them, to know the targets of modules and functions.
+_TORCH_FUNCTIONS = {named.function: named for named in TORCH.values()}
+_TORCH_MODULES: dict[type[nn.Module], NamedLoss] = {
+    nn.CrossEntropyLoss: TORCH["cross_entropy"],
+    nn.NLLLoss: TORCH["nll_loss"],
+    nn.BCELoss: TORCH["binary_cross_entropy"],
+    nn.BCEWithLogitsLoss: TORCH["bce_with_logits"],
+    nn.MSELoss: TORCH["mse_loss"],
+    nn.L1Loss: TORCH["l1_loss"],
+    nn.SmoothL1Loss: TORCH["smooth_l1_loss"],
+    nn.HuberLoss: TORCH["huber_loss"],
+    nn.SoftMarginLoss: TORCH["soft_margin_loss"],
+    nn.MultiLabelSoftMarginLoss: TORCH["multilabel_soft_margin_loss"],
 }
-LOGITS = ("cross_entropy", "binary_cross_entropy_with_logits")
 
 
-class Loss:
-    """One loss, reduced over a batch as Keras does: ``sum(weight * loss) / number of losses``.
+class KerasLoss(Loss):
+    """A loss object of Keras on its torch backend, which weighs and reduces by itself."""
 
-    Args:
-        name: how it is called in the logs of several outputs.
-        mean: ``f(output, target)``: the loss of a batch without weights, a tensor without dimensions.
-        each: ``f(output, target)``: the loss of each sample, first dimension the samples; None if it cannot be had.
-        takes: what the output has to be; ``"probabilities"`` is checked at the first batch.
-        sums: the loss of a batch is the sum, not the mean.
-        whole: it is handed all outputs and targets at once, as they are.
-    """
+    def __init__(self, given: Any) -> None:
+        keras_loss_function(given)
+        self._given = given
+        full = keras_name(type(given).__name__)
+        named = KERAS.get(full or "")
+        options = getattr(given, "_fn_kwargs", {})
+        takes: Takes = named.takes if named else "any"
+        if options.get("from_logits"):
+            takes = "logits"
+        name = str(getattr(given, "name", type(given).__name__))
+        super().__init__(
+            name,
+            lambda output, target: given(target, output),
+            None,
+            takes=takes,
+            binary=named is not None and named.binary,
+            targets=Targets(name, named.form if named else "any", axis=-1, ignored=options.get("ignore_class")),
+            axis=-1,
+        )
 
-    def __init__(
-        self,
-        name: str,
-        mean: Callable[[Any, Any], Tensor],
-        each: Callable[[Any, Any], Tensor] | None,
-        *,
-        takes: Takes = "any",
-        sums: bool = False,
-        whole: bool = False,
-    ) -> None:
-        self.name, self.mean, self.each = name, mean, each
-        self.takes, self.sums, self.whole = takes, sums, whole
-        self._checked = takes != "probabilities"
-
-    def __call__(self, output: Any, target: Any, weight: Tensor | None = None) -> Tensor:
-        """Return the loss of a batch, a tensor without dimensions.
-
-        Args:
-            output: what the module gave, first dimension the samples.
-            target: what it should have given.
-            weight: (samples,) or the shape of the losses; None: all 1.
-
-        Raises:
-            TrainingError: there are weights, and the loss gives only one number for the batch.
-        """
-        if not self._checked:
-            self._check(output)
-        if self.takes == "logits":
-            target = _suiting(target, output)
-        if weight is None:
-            value = self.mean(output, target)
-            return value if value.ndim == 0 else value.mean()
-        values = self.each(output, target) if self.each else self.mean(output, target)
-        if values.ndim == 0:
-            raise TrainingError(
-                f"the loss {self.name} gives one number for the batch, so samples cannot be weighted; let it return "
-                "one loss per sample"
-            )
-        weight = weight.to(values.dtype)
-        weighted = values * weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
-        return weighted.sum() if self.sums else weighted.sum() / values.numel()
-
-    def _check(self, output: Any) -> None:
-        self._checked = True
-        if isinstance(output, Tensor) and not bool(((output >= -1e-4) & (output <= 1 + 1e-4)).all()):
-            raise TrainingError(
-                f"loss={self.name!r} is Keras's, which takes probabilities, but the module gives values outside 0 to "
-                "1; use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
-            )
+    def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
+        """Return the loss of a batch."""
+        own = None if weight is None else weight.clone()  # Keras multiplies them in place by its masks
+        value: Tensor = self._given(target, output, sample_weight=own)
+        return value if value.ndim == 0 else value.mean()
 
 
 def loss_of(given: Any) -> Loss:
     """Return ``given`` as a `Loss`.
 
     A name is one of `torch.nn.functional` (``"cross_entropy"``, on logits) or one of Keras
-    (``"sparse_categorical_crossentropy"``, on probabilities). A torch loss module, or any function of (output, target),
-    is taken as it is.
+    (``"sparse_categorical_crossentropy"``, on probabilities). A torch loss module, a loss of Keras, or any function of
+    (output, target) is taken as it is; a function of ``(y_true, y_pred)`` is called in that order.
 
     Raises:
         TrainingError: no such loss.
@@ -116,51 +87,87 @@ def loss_of(given: Any) -> Loss:
         raise TrainingError(f"loss is the class {given.__name__}, not an object of it: write {given.__name__}()")
     if not callable(given):
         raise TrainingError(f"loss is a {type(given).__name__}; expected a name, a torch loss or a function")
-    name = str(getattr(given, "__name__", type(given).__name__)).lower()
-    reduction = getattr(given, "reduction", None)
-    if isinstance(given, nn.Module) and isinstance(reduction, str):
-        unreduced = copy.copy(given)
-        unreduced.reduction = "none"  # type: ignore[assignment]
-        return Loss(name, given, unreduced, takes=_takes_of(given), sums=reduction == "sum")
-    if _has_reduction(given):
-        takes: Takes = "logits" if name in LOGITS else "any"
-        return Loss(name, given, partial(given, reduction="none"), takes=takes)
-    return Loss(name, given, None, whole=True)
+    refuse_whole_functions(given, "loss")
+    if is_keras(given) and not inspect.isroutine(unwrapped(given)):
+        return KerasLoss(given)
+    if takes_target_first(given):
+        return _target_first(given)
+    if isinstance(given, nn.Module):
+        return _module(given)
+    return _function(given)
 
 
 def _by_name(name: str) -> Loss:
-    if name in TORCH_LOSSES:
-        function = TORCH_LOSSES[name]
-        takes: Takes = "logits" if function.__name__ in LOGITS else "any"
-        return Loss(name, function, partial(function, reduction="none"), takes=takes)
-    if name in keras_losses.LOSSES:
-        each = keras_losses.LOSSES[name]
-        takes = "probabilities" if "crossentropy" in each.__name__ else "any"
-        return Loss(name, each, each, takes=takes)
-    known = [*TORCH_LOSSES, *keras_losses.LOSSES]
-    raise TrainingError(f"no loss is called {name!r}{did_you_mean(name, known)} There are: {', '.join(known)}")
+    named = named_loss(name)
+    if named.torch:
+        return _torch_loss(name, named, named.function, partial(named.function, reduction="none"))
+    targets = Targets(name, named.form, named.binary, axis=-1)
+    return Loss(name, named.function, named.function, takes=named.takes, binary=named.binary, targets=targets, axis=-1)
 
 
-def _suiting(target: Any, output: Any) -> Any:
-    """Give the target of a loss on logits the type that torch insists on: int64 classes, or floats as the output."""
-    if not isinstance(target, Tensor) or not isinstance(output, Tensor):
-        return target
-    if target.is_floating_point():
-        return target
-    if target.ndim < output.ndim and output.shape[-1] != 1:
-        return target.long()
-    if target.ndim == output.ndim and output.ndim > 1 and target.shape[-1] == 1 and output.shape[-1] > 1:
-        return target.squeeze(-1).long()
-    return target.to(output.dtype).reshape(output.shape) if target.numel() == output.numel() else target
+def _torch_loss(
+    name: str, named: NamedLoss, mean: Any, each: Any, *, sums: bool = False, ignored: int | None = -100
+) -> Loss:
+    targets = Targets(name, named.form, named.binary, ignored=ignored)
+    return Loss(name, mean, each, takes=named.takes, sums=sums, binary=named.binary, targets=targets)
 
 
-def _takes_of(module: nn.Module) -> Takes:
-    return "logits" if isinstance(module, (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss)) else "any"
+def _module(given: nn.Module) -> Loss:
+    name, reduction = type(given).__name__.lower(), getattr(given, "reduction", None)
+    if not isinstance(reduction, str):
+        return Loss(name, given, None, whole=True)
+    unreduced = copy.copy(given)
+    unreduced.reduction = "none"  # type: ignore[assignment]
+    sums = reduction == "sum"
+    named = _TORCH_MODULES.get(type(given))
+    if named is not None:
+        ignored = getattr(given, "ignore_index", -100)
+        return _torch_loss(name, named, given, unreduced, sums=sums, ignored=ignored)
+    kind = next((named for kind, named in _TORCH_MODULES.items() if isinstance(given, kind)), None)
+    takes: Takes = kind.takes if kind else "any"
+    return Loss(name, given, unreduced, takes=takes, sums=sums, binary=kind is not None and kind.binary)
+
+
+def _function(given: Callable[..., Any]) -> Loss:
+    name = str(getattr(unwrapped(given), "__name__", type(given).__name__)).lower()
+    if not _has_reduction(given):
+        return Loss(name, given, None, whole=True)
+    named = _TORCH_FUNCTIONS.get(unwrapped(given))
+    each = partial(given, reduction="none")
+    if named is None:
+        return Loss(name, given, each)
+    options = given.keywords if isinstance(given, partial) else {}
+    sums = options.get("reduction") == "sum"
+    return _torch_loss(name, named, given, each, sums=sums, ignored=options.get("ignore_index", -100))
+
+
+def _target_first(given: Any) -> Loss:
+    """Return a function of (target, output) as a loss; as in Keras, (n,) and (n, 1) are brought to one shape."""
+    function = unwrapped(given)
+    name = str(getattr(function, "__name__", type(function).__name__))
+    options = given.keywords if isinstance(given, partial) else {}
+    named = None
+    if is_keras(given):
+        keras_loss_function(given)
+        named = KERAS.get(keras_name(name) or "")
+    takes: Takes = named.takes if named else "any"
+    takes = "logits" if options.get("from_logits") else takes
+    targets = Targets(name, named.form, axis=-1, ignored=options.get("ignore_class")) if named else None
+
+    def each(output: Any, target: Any) -> Tensor:
+        if isinstance(output, Tensor) and isinstance(target, Tensor) and not _has_classes(targets):
+            output, target = same_rank(output, target)
+        value: Tensor = given(target, output)
+        return value
+
+    return Loss(name, each, each, takes=takes, binary=named is not None and named.binary, targets=targets, axis=-1)
+
+
+def _has_classes(targets: Targets | None) -> bool:
+    return targets is not None and targets.form in ("numbers", "hot")
 
 
 def _has_reduction(function: Any) -> bool:
-    if isinstance(function, torch.nn.Module):
-        return False
     try:
         return "reduction" in inspect.signature(function).parameters
     except (TypeError, ValueError):

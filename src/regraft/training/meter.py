@@ -12,8 +12,9 @@ from torch import Tensor
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
 from regraft.training.logs import BatchLogs
-from regraft.training.metrics import Metric, TorchMetric, metric_of
+from regraft.training.metrics import Metric, metric_of
 from regraft.training.objective import part_of, target_of
+from regraft.training.reading import Reading
 
 
 class Meter:
@@ -24,16 +25,16 @@ class Meter:
     Args:
         metrics: names, torchmetrics objects, functions; a dict by output where there are several.
         weighted: metrics in which samples count by their weight.
-        takes_logits: says whether the loss of an output takes logits, by its name (None: the only one) and position.
+        reading: says how the loss reads an output, by its name (None: the only one) and position.
     """
 
     def __init__(
         self,
         metrics: Any = None,
         weighted: Any = None,
-        takes_logits: Callable[[str | None, int], bool] | None = None,
+        reading: Callable[[str | None, int], Reading] | None = None,
     ) -> None:
-        self._takes_logits = takes_logits or _never
+        self._reading = reading or _unknown
         self.metrics: dict[str | None, list[Metric]] = {}
         for given, counted in ((metrics, False), (weighted, True)):
             for output, some in _by_output(given).items():
@@ -42,8 +43,8 @@ class Meter:
         for output, some_metrics in self.metrics.items():
             _make_unique(output, some_metrics)
         self._all = [m for some in self.metrics.values() for m in some]
-        self._stateful = any(isinstance(m, TorchMetric) for m in self._all)
-        self._logs: weakref.ref[BatchLogs] | None = None
+        self._stateful = any(m.stateful for m in self._all)
+        self._logs: list[weakref.ref[BatchLogs]] = []
         self.reset()
 
     def reset(self) -> None:
@@ -80,7 +81,7 @@ class Meter:
         single = is_single(outputs)
         for name, metrics in self.metrics.items():
             if name is None and (single or (auxiliary is not None and auxiliary.found and is_single(targets))):
-                self._add(metrics, main_output(outputs), targets, weight, self._takes_logits(None, 0))
+                self._add(metrics, main_output(outputs), targets, weight, self._reading(None, 0))
                 continue
             names = [key for key, _ in named_outputs(outputs)] if not single else auxiliary.names if auxiliary else []
             if name not in names:
@@ -92,12 +93,12 @@ class Meter:
             output = outputs if single else part_of(outputs, name, position)
             own = part_of(weight, name, position) if isinstance(weight, (Mapping, tuple, list)) else weight
             target = target_of(targets, name, position)
-            self._add(metrics, output, target, own, self._takes_logits(name, position))
+            self._add(metrics, output, target, own, self._reading(name, position))
 
     @staticmethod
-    def _add(metrics: Sequence[Metric], output: Any, target: Any, weight: Any, logits: bool) -> None:
+    def _add(metrics: Sequence[Metric], output: Any, target: Any, weight: Any, reading: Reading) -> None:
         for metric in metrics:
-            metric.update(output, target, weight, logits)
+            metric.update(output, target, weight, reading)
 
     def logs(self) -> BatchLogs:
         """Return the figures so far, computed when they are looked at and as they are now."""
@@ -111,15 +112,16 @@ class Meter:
                 figures.update(metric.figures())
         logs = BatchLogs(figures)
         if self._stateful:
-            self._logs = weakref.ref(logs)
+            self._logs.append(weakref.ref(logs))
         return logs
 
     def _settle(self) -> None:
         """Let logs that someone still holds take their figures before the metrics move on."""
-        logs = self._logs() if self._logs is not None else None
-        if logs is not None:
-            logs.settle()
-        self._logs = None
+        for reference in self._logs:
+            logs = reference()
+            if logs is not None:
+                logs.settle()
+        self._logs = []
 
     def names(self) -> list[str]:
         """Return the names of the figures that are known before the first batch."""
@@ -182,5 +184,5 @@ def _make_unique(output: str | None, metrics: list[Metric]) -> None:
         metric.name = f"{name}_{count}" if count else name
 
 
-def _never(output: str | None, position: int) -> bool:
-    return False
+def _unknown(output: str | None, position: int) -> Reading:
+    return Reading()

@@ -1,142 +1,31 @@
-"""Metrics by name and by object, summed where the tensors are, without waiting for the device."""
+"""Metrics by name, by object and by function."""
 
 from __future__ import annotations
 
 import copy
+import functools
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from regraft.errors import TrainingError, did_you_mean
-from regraft.training import keras_losses
+from regraft.errors import TrainingError
+from regraft.training.foreign import refuse_whole_functions, takes_target_first, unwrapped
+from regraft.training.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
+from regraft.training.metric import Direction, Metric, Ratio
+from regraft.training.metric_names import direction_of, named_metric
+from regraft.training.plain_state import load_plain_state, plain_state
+from regraft.training.reading import Reading, same_rank
 
-Direction = Literal["min", "max"]
-Each = Callable[..., Tensor]
-Ratio = tuple[Any, Any]  # what a figure is: the first divided by the second
-
-
-def _classes(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return outputs and class numbers with the class dimension found: 1 where the target has one dimension less."""
-    if target.ndim == output.ndim and target.shape[-1] == 1:
-        target = target.squeeze(-1)
-    dim = 1 if output.ndim == target.ndim + 1 else -1
-    return output.argmax(dim), target
-
-
-def sparse_categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """Return whether the largest of (n, classes) outputs is the class (n,)."""
-    found, target = _classes(output, target)
-    return found == target
-
-
-def categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:
-    """Return whether the largest of (n, classes) outputs is the largest of the targets (n, classes)."""
-    return output.argmax(-1) == target.argmax(-1)
-
-
-def binary_accuracy(output: Tensor, target: Tensor, threshold: float = 0.5) -> Tensor:
-    """Return the share of outputs that are on the target's side of ``threshold``, (n,)."""
-    if target.ndim == output.ndim - 1:
-        target = target.unsqueeze(-1)
-    hits = (output > threshold) == (target > 0.5)
-    return hits.float().mean(-1) if hits.ndim > 1 else hits
-
-
-def sparse_top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Tensor:
-    """Return whether the class (n,) is among the ``k`` largest of (n, classes) outputs."""
-    if target.ndim == output.ndim and target.shape[-1] == 1:
-        target = target.squeeze(-1)
-    best = output.topk(min(k, output.shape[-1]), -1).indices
-    return (best == target.unsqueeze(-1)).any(-1)
-
-
-def top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Tensor:
-    """Return whether the largest target (n, classes) is among the ``k`` largest outputs."""
-    return sparse_top_k_categorical_accuracy(output, target.argmax(-1), k)
-
-
-UP: dict[str, Each] = {
-    "sparse_categorical_accuracy": sparse_categorical_accuracy,
-    "categorical_accuracy": categorical_accuracy,
-    "binary_accuracy": binary_accuracy,
-    "top_k_categorical_accuracy": top_k_categorical_accuracy,
-    "sparse_top_k_categorical_accuracy": sparse_top_k_categorical_accuracy,
-}
-AUTO = ("accuracy", "acc")
-
-
-class Metric:
-    """One figure over many batches.
-
-    Args:
-        name: how it is called in the logs.
-        each: ``f(output, target)``: the value of each sample (any shape, samples first), or one number for the batch.
-        direction: whether less or more is better; None where that is not known.
-        weighted: whether samples count by their weight.
-    """
-
-    def __init__(self, name: str, each: Each, direction: Direction | None = None, *, weighted: bool = False) -> None:
-        self.name, self.each, self.direction, self.weighted = name, each, direction, weighted
-        self.total: Any = None
-        self.count: Any = 0
-
-    def reset(self) -> None:
-        """Forget the batches."""
-        self.total, self.count = None, 0
-
-    def update(self, output: Tensor, target: Tensor, weight: Tensor | None = None, logits: bool = False) -> None:
-        """Add a batch."""
-        values = self.each(output, target)
-        if values.ndim == 0:
-            size = len(output)
-            total: Any = values * size
-            count: Any = size
-        elif weight is not None and self.weighted:
-            weight = weight.to(torch.float32)
-            weight = weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim)).expand(values.shape)
-            total, count = (values * weight).sum(), weight.sum()
-        else:
-            total, count = values.sum(), values.numel()
-        self.total = total if self.total is None else self.total + total
-        self.count = self.count + count
-
-    def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figures by name, each as what has to be divided by what: nothing waits for the device."""
-        return {self.name: (0.0 if self.total is None else self.total, self.count)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
-        return {"total": self.total, "count": self.count}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the sums back."""
-        self.total, self.count = state["total"], state["count"]
-
-
-class AutoAccuracy(Metric):
-    """``"accuracy"``: binary, sparse or categorical, by the shapes of the first batch, as Keras chooses it."""
-
-    def __init__(self, name: str, *, weighted: bool = False) -> None:
-        super().__init__(name, sparse_categorical_accuracy, "max", weighted=weighted)
-        self._chosen = False
-
-    def update(self, output: Tensor, target: Tensor, weight: Tensor | None = None, logits: bool = False) -> None:
-        """Add a batch."""
-        if not self._chosen:
-            self._chosen = True
-            if output.ndim == 1 or output.shape[-1] == 1:
-                threshold = 0.0 if logits else 0.5
-                self.each = lambda output, target: binary_accuracy(output, target, threshold)
-            elif target.ndim == output.ndim and target.shape[-1] != 1:
-                self.each = categorical_accuracy
-        Metric.update(self, output, target, weight)
+__all__ = ["Direction", "Metric", "TorchMetric", "metric_of"]
 
 
 class TorchMetric(Metric):
     """A torchmetrics object, or any with ``update(output, target)``, ``compute()`` and ``reset()``."""
+
+    stateful = True
 
     def __init__(self, metric: Any, name: str | None = None) -> None:
         direction: dict[Any, Direction] = {True: "max", False: "min"}
@@ -146,6 +35,8 @@ class TorchMetric(Metric):
         super().__init__(name, _no_each, direction.get(better))
         self.metric = copy.deepcopy(metric)
         self.metric.reset()
+        self._swapped = takes_target_first(metric.update)
+        self._classifies = _classifies(self.metric)
         self._updates = 0
 
     def reset(self) -> None:
@@ -153,11 +44,20 @@ class TorchMetric(Metric):
         self.metric.reset()
         self._updates = 0
 
-    def update(self, output: Tensor, target: Tensor, weight: Tensor | None = None, logits: bool = False) -> None:
+    def update(
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
+    ) -> None:
         """Add a batch."""
         if self._updates == 0 and hasattr(self.metric, "to"):
             self.metric = self.metric.to(output.device)
-        self.metric.update(output.detach(), target)  # some keep what they are given
+        output = output.detach()  # some keep what they are given
+        if self._classifies:
+            output, target = _for_torchmetrics(output, target, reading)
+        self.metric.update(*((target, output) if self._swapped else (output, target)))
         self._updates += 1
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
@@ -166,18 +66,69 @@ class TorchMetric(Metric):
 
     def state_dict(self) -> dict[str, Any]:
         """Return what the object keeps between batches."""
-        names = getattr(self.metric, "_defaults", {})
-        return {"updates": self._updates, "values": {name: copy.copy(getattr(self.metric, name)) for name in names}}
+        return {"updates": self._updates, "values": {path: _values(part) for path, part in self._parts().items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take it back."""
         self._updates = state["updates"]
-        for name, value in state["values"].items():
-            setattr(self.metric, name, copy.copy(value))
+        for path, part in self._parts().items():
+            _load_values(part, state["values"].get(path, {}))
+
+    def _parts(self) -> dict[str, Any]:
+        """Return the object and, as wrappers and collections have them, all metrics inside, by their path."""
+        if not isinstance(self.metric, nn.Module):
+            return {"": self.metric}
+        return {path: part for path, part in self.metric.named_modules() if hasattr(part, "_defaults")}
+
+
+def _classifies(metric: Any) -> bool:
+    """Return whether all figures of an object are those of ``torchmetrics.classification``."""
+    if not isinstance(metric, nn.Module):
+        return False
+    kinds = [type(part).__module__ for part in metric.modules() if getattr(part, "_defaults", None)]
+    return bool(kinds) and all(kind.startswith("torchmetrics.classification") for kind in kinds)
+
+
+def _for_torchmetrics(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
+    """Return outputs as probabilities, and targets as torchmetrics needs them.
+
+    Left alone, torchmetrics takes logits for probabilities in every batch in which all of them are between 0 and 1.
+    """
+    single = output.ndim == 1 or 1 in (output.shape[1], output.shape[-1])
+    if single or reading.binary:
+        output, target = same_rank(output, target)
+        output = output.float().sigmoid() if reading.logits else output
+        if target.is_floating_point() and single:
+            target = target.round().long()
+    elif reading.logits and not reading.guessed:
+        output = output.float().softmax(1)
+    return output, target
+
+
+def _values(part: Any) -> dict[str, Any]:
+    names = getattr(part, "_defaults", None)
+    if names is None:
+        return plain_state(part)
+    values = {name: copy.copy(getattr(part, name)) for name in names}
+    count = getattr(part, "_update_count", None)
+    return values if count is None else values | {"_update_count": count}
+
+
+def _load_values(part: Any, values: Mapping[str, Any]) -> None:
+    if not hasattr(part, "_defaults"):
+        load_plain_state(part, values)
+        return
+    for name, value in values.items():
+        setattr(part, name, copy.copy(value))
 
 
 def metric_of(given: Any, *, weighted: bool = False) -> Metric:
-    """Return ``given`` as a `Metric`: a name, a torchmetrics object, a function of (output, target), or (name, either).
+    """Return ``given`` as a `Metric`.
+
+    Args:
+        given: a name; an object of torchmetrics or Keras; a function of (output, target), or of (y_true, y_pred) if it
+            calls its parameters so; or a pair of a name and any of these.
+        weighted: whether samples count by their weight.
 
     Raises:
         TrainingError: no such metric.
@@ -189,23 +140,49 @@ def metric_of(given: Any, *, weighted: bool = False) -> Metric:
     if isinstance(given, Metric):
         return copy.deepcopy(given)
     if isinstance(given, str):
-        return _by_name(given, weighted)
+        return named_metric(given, weighted=weighted)
+    if isinstance(given, type):
+        raise TrainingError(f"metrics holds the class {given.__name__}, not an object of it: write {given.__name__}()")
+    if is_keras_metric(given):
+        return KerasMetric(given, weighted=weighted)
     if all(callable(getattr(given, name, None)) for name in ("update", "compute", "reset")):
         return TorchMetric(given)
-    if callable(given) and not isinstance(given, type):
-        return Metric(str(getattr(given, "__name__", _snake(type(given).__name__))), given, weighted=weighted)
-    raise TrainingError(f"metrics holds {given!r}; expected a name, a torchmetrics object or a function")
+    if callable(given):
+        return _function(given, weighted)
+    raise TrainingError(
+        f"metrics holds {given!r}; expected a name, an object of torchmetrics or Keras, or a function of (output, "
+        "target)"
+    )
 
 
-def _by_name(name: str, weighted: bool) -> Metric:
-    if name in AUTO:
-        return AutoAccuracy(name, weighted=weighted)
-    if name in UP:
-        return Metric(name, UP[name], "max", weighted=weighted)
-    if name in keras_losses.LOSSES:
-        return Metric(name, keras_losses.LOSSES[name], "min", weighted=weighted)
-    known = [*AUTO, *UP, *keras_losses.LOSSES]
-    raise TrainingError(f"no metric is called {name!r}{did_you_mean(name, known)} There are: {', '.join(known)}")
+def _function(given: Callable[..., Any], weighted: bool) -> Metric:
+    refuse_whole_functions(given, "metric")
+    function = unwrapped(given)
+    name = str(getattr(function, "__name__", _snake(type(function).__name__)))
+    keras = keras_metric_function(given)
+    if keras is not None:
+        return Metric(name, keras, direction_of(name), weighted=weighted)
+    if not takes_target_first(given):
+        return Metric(name, _as_tensor(given), weighted=weighted)
+
+    @_as_tensor
+    def each(output: Any, target: Any) -> Any:
+        if isinstance(output, Tensor) and isinstance(target, Tensor):
+            output, target = same_rank(output, target)
+        return given(target, output)
+
+    return Metric(name, each, weighted=weighted)
+
+
+def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return ``function`` with its numbers and arrays turned into tensors."""
+
+    @functools.wraps(function)
+    def each(output: Any, target: Any) -> Tensor:
+        value = function(output.detach() if isinstance(output, Tensor) else output, target)
+        return value if isinstance(value, Tensor) else torch.as_tensor(value)
+
+    return each
 
 
 def _snake(name: str) -> str:

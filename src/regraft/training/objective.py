@@ -9,7 +9,9 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.losses import Loss, loss_of
+from regraft.training.loss import Loss
+from regraft.training.losses import loss_of
+from regraft.training.reading import Reading
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:
@@ -22,7 +24,7 @@ def part_of(structure: Any, name: str, position: int) -> Any:
         if name not in structure:
             names = [str(key) for key in structure]
             raise TrainingError(
-                f"there is no target for the output {name!r}{did_you_mean(name, names)}; targets: {names}"
+                f"there is no target for the output {name!r}{did_you_mean(name, names, there_are=names)}"
             )
         return structure[name]
     if isinstance(structure, (tuple, list)):
@@ -157,10 +159,10 @@ class Objective:
             return float(self.weights[position])
         return float(self.weights)
 
-    def takes_logits(self, name: str | None = None, position: int = 0) -> bool:
-        """Return whether the loss of an output is one that takes logits (None: of the only or main output)."""
+    def reading(self, name: str | None = None, position: int = 0) -> Reading:
+        """Return how the loss of an output reads it (None: of the only or main output)."""
         loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
-        return loss is not None and loss.takes == "logits"
+        return Reading() if loss is None else loss.reading
 
     def describe(self, count: int) -> str:
         """Return how the losses of ``count`` outputs are given, for a report."""

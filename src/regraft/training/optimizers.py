@@ -9,9 +9,11 @@ import torch
 from torch import nn
 
 from regraft.errors import TrainingError, did_you_mean
+from regraft.training.foreign import is_keras
+from regraft.training.keras_optimizers import Lamb, Lion, Muon
 from regraft.training.optimizer_view import OptimizerView
 
-#: Name, class of `torch.optim`, and the arguments that stand for Keras's defaults.
+#: Name, class, and the arguments that stand for Keras's defaults.
 BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"lr": 0.01}),
     "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
@@ -23,6 +25,18 @@ BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "adadelta": (torch.optim.Adadelta, {"lr": 0.001, "rho": 0.95, "eps": 1e-7}),
     "adamax": (torch.optim.Adamax, {"lr": 0.001, "eps": 1e-7}),
     "nadam": (torch.optim.NAdam, {"lr": 0.001, "eps": 1e-7, "momentum_decay": 1.0}),
+    "adafactor": (torch.optim.Adafactor, {"lr": 0.001, "eps": (1e-30, 1e-3)}),
+    "lion": (Lion, {}),
+    "lamb": (Lamb, {}),
+    "muon": (Muon, {}),
+}
+
+#: Optimizers of Keras without a name here, and the way to have them.
+MISSING = {
+    "ftrl": "it suits sparse linear models; pass a function that builds a torch optimizer from the parameters",
+    "schedulefreeadamw": "pass a function that builds one, such as schedulefree.AdamWScheduleFree",
+    "lossscaleoptimizer": "Trainer(..., precision='fp16') scales the loss",
+    "multioptimizer": "pass parameters= with a learning rate for each group",
 }
 
 
@@ -53,6 +67,8 @@ def optimizer_of(
     chosen = [p for p in module.parameters() if p.requires_grad] if parameters is None else list(parameters)
     if not chosen:
         raise TrainingError("the module has no parameter that needs a gradient: there is nothing to train")
+    if is_keras(given):
+        raise TrainingError(_instead_of_keras(given))
     if isinstance(given, str):
         kind, options = _by_name(given)
         rate = {} if learning_rate is None else {"lr": learning_rate}
@@ -63,11 +79,22 @@ def optimizer_of(
 
 
 def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    if name.lower() not in BY_NAME:
-        raise TrainingError(
-            f"no optimizer is called {name!r}{did_you_mean(name.lower(), BY_NAME)} There are: {', '.join(BY_NAME)}"
-        )
-    return BY_NAME[name.lower()]
+    short = name.lower()
+    if short in MISSING:
+        raise TrainingError(f"no optimizer is called {name!r}\n  {MISSING[short]}")
+    if short not in BY_NAME:
+        raise TrainingError(f"no optimizer is called {name!r}{did_you_mean(short, BY_NAME, there_are=BY_NAME)}")
+    return BY_NAME[short]
+
+
+def _instead_of_keras(given: Any) -> str:
+    name = given.__name__ if isinstance(given, type) else type(given).__name__
+    rate = getattr(given, "learning_rate", None)
+    own = "" if rate is None or isinstance(given, type) else f", learning_rate={float(rate):g}"
+    return (
+        f"optimizer is Keras's {name}, which updates Keras's variables, not a torch module's parameters\n  write "
+        f"optimizer={name.lower()!r}{own}, or pass one of torch.optim"
+    )
 
 
 def _built(function: Callable[..., Any], parameters: list[Any], learning_rate: float | None) -> torch.optim.Optimizer:

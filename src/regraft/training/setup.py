@@ -129,7 +129,7 @@ class Setup(TrainingState, KerasSurface):
 
     def new_meter(self) -> Meter:
         """Return sums for the figures of batches, empty."""
-        return Meter(*self._metrics, self.objective.takes_logits if self.objective else None)
+        return Meter(*self._metrics, self.objective.reading if self.objective else None)
 
     def forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
         """Return what goes from a batch to its loss and figures.

@@ -69,6 +69,8 @@ def as_tensor(value: Any) -> Any:
         array = array.astype(np.float32)
     if array.dtype == object or array.dtype.kind in "USMm":
         return value
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))  # as files of other machines hold it
     if not array.flags.writeable or any(step < 0 for step in array.strides):
         array = array.copy()
     return torch.from_numpy(array) if array.ndim else torch.tensor(array.item())

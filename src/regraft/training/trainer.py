@@ -111,6 +111,7 @@ class Trainer(Evaluation):
         """
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
+        training.check_epochs(epochs - initial_epoch)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         validates(0, validation_freq)
         with one_training(self), ExitStack() as stack:

@@ -1,0 +1,154 @@
+"""Accuracies: the share of answers that are right, for class numbers, one-hot targets and yes-or-no answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from regraft.errors import TrainingError
+from regraft.training.metric import Metric, Ratio
+from regraft.training.reading import Reading, classes_last, one_hot, probabilities, same_rank
+
+
+def sparse_categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:
+    """Return whether the largest of (..., classes) outputs is the class (...)."""
+    return output.argmax(-1) == target
+
+
+def categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:
+    """Return whether the largest of (..., classes) outputs is the largest of the targets (..., classes)."""
+    return output.argmax(-1) == target.argmax(-1)
+
+
+def sparse_top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Tensor:
+    """Return whether the class (...) is among the ``k`` largest of (..., classes) outputs."""
+    best = output.topk(min(k, output.shape[-1]), -1).indices
+    return (best == target.unsqueeze(-1)).any(-1)
+
+
+def top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Tensor:
+    """Return whether the largest target (..., classes) is among the ``k`` largest outputs."""
+    return sparse_top_k_categorical_accuracy(output, target.argmax(-1), k)
+
+
+def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
+    """Return yes-or-no answers and targets in one shape, as booleans.
+
+    An answer is yes where the probability is above 0.5: for logits of a binary loss, where the logit is above 0.
+    """
+    if reading.logits and not reading.binary and output.ndim > 1 and output.shape[1] > 1:
+        output, target = classes_last(output, target, reading.axis)
+        yes = probabilities(output, reading) > 0.5
+        target = target if target.ndim == yes.ndim else one_hot(target, yes.shape[-1])
+    else:
+        output, target = same_rank(output, target)
+        yes = output > (0.0 if reading.logits else 0.5)
+    if yes.shape != target.shape:
+        raise TrainingError(
+            f"yes-or-no answers are counted one by one; found outputs of shape {tuple(output.shape)} and targets of "
+            f"shape {tuple(target.shape)}\n  for class numbers use 'accuracy' or 'sparse_categorical_accuracy'"
+        )
+    return yes, target > 0.5
+
+
+def binary_hits(output: Tensor, target: Tensor, reading: Reading) -> Tensor:
+    """Return the share of right yes-or-no answers of each sample, (n,) or (n, ...) without the last dimension."""
+    yes, target = decided(output, target, reading)
+    hits = yes == target
+    return hits.float().mean(-1) if hits.ndim > 1 else hits
+
+
+class BinaryAccuracy(Metric):
+    """``"binary_accuracy"``: the share of outputs on the target's side of 0.5, or of 0 where they are logits."""
+
+    def __init__(self, name: str, *, weighted: bool = False) -> None:
+        super().__init__(name, _never, "max", weighted=weighted)
+
+    def update(
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
+    ) -> None:
+        """Add a batch."""
+        self.add(binary_hits(output, target, reading), len(output), weight)
+
+
+class AutoAccuracy(Metric):
+    """``"accuracy"``: binary, sparse or categorical, by the shapes and the loss, as Keras chooses it.
+
+    Where the loss is binary and a sample has several outputs, the targets decide. One-hot targets: the share of samples
+    whose largest output is the class, as in Keras. Other targets, several labels for a sample: the share of labels that
+    are right; the largest output says nothing there.
+    """
+
+    def __init__(self, name: str, *, weighted: bool = False) -> None:
+        super().__init__(name, _never, "max", weighted=weighted)
+        self.labels = BinaryAccuracy(name, weighted=weighted)
+        self.several: Any = False
+
+    def reset(self) -> None:
+        """Forget the batches."""
+        super().reset()
+        self.labels.reset()
+        self.several = False
+
+    def update(
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
+    ) -> None:
+        """Add a batch."""
+        if _is_binary(output, target, reading):
+            self.add(binary_hits(output, target, reading), len(output), weight)
+            return
+        scores, wanted = classes_last(output, target, reading.axis)
+        if wanted.ndim == scores.ndim - 1:
+            self.add(sparse_categorical_accuracy(scores, wanted), len(output), weight)
+            return
+        self.add(categorical_accuracy(scores, wanted), len(output), weight)
+        if reading.binary:
+            self.labels.update(output, target, weight, reading)
+            one = ((wanted == 0) | (wanted == 1)).all() & (wanted.sum(-1) == 1).all()
+            self.several = ~one | self.several
+
+    def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
+        """Return the figure, as what has to be divided by what."""
+        if not isinstance(self.several, Tensor):
+            return super().figures()
+        (several,) = self.labels.figures().values()
+        assert isinstance(several, tuple)
+        total = torch.where(self.several, several[0], self.total)
+        count = torch.where(self.several, several[1], self.count)
+        return {self.name: (total, count)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        return {**super().state_dict(), "labels": self.labels.state_dict(), "several": self.several}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the sums back."""
+        super().load_state_dict(state)
+        self.labels.load_state_dict(state["labels"])
+        self.several = state["several"]
+
+
+def _is_binary(output: Tensor, target: Tensor, reading: Reading) -> bool:
+    """Return whether each output is a yes-or-no answer of its own."""
+    if output.ndim == 1 or output.shape[-1] == 1:
+        return True
+    if output.ndim == 2:
+        return False
+    if output.shape[1] == 1 and target.shape in (output.shape, output.shape[:1] + output.shape[2:]):
+        return True
+    return reading.binary
+
+
+def _never(output: Tensor, target: Tensor) -> Tensor:
+    raise NotImplementedError

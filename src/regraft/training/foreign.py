@@ -1,0 +1,149 @@
+"""Objects and functions of other libraries: whose they are, and which argument they take first."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from regraft.errors import TrainingError
+
+KERAS = ("keras", "tf_keras", "tensorflow", "keras_core")
+#: Libraries whose functions compute on arrays of a whole data set, not on the tensors of a batch.
+WHOLE = ("sklearn", "scipy", "numpy", "pandas")
+
+TARGET = {
+    "y_true", "true", "y_gt", "target", "targets", "label", "labels", "truth", "ground_truth", "gt", "actual",
+    "expected", "y_target", "y_targets", "y_label", "y_labels", "trues", "true_labels", "true_y", "ytrue", "y_actual",
+}  # fmt: skip
+OUTPUT = {
+    "y_pred", "y_hat", "yhat", "pred", "preds", "prediction", "predictions", "predicted", "output", "outputs", "out",
+    "input", "inputs", "logit", "logits", "score", "scores", "prob", "probs", "y_prob", "y_score", "y_preds", "ypred",
+    "probabilities", "y_logits", "y_predicted", "pred_y",
+}  # fmt: skip
+
+
+def libraries_of(given: Any) -> set[str]:
+    """Return the top-level packages that a function, or the classes of an object, come from."""
+    given = unwrapped(given)
+    if isinstance(given, np.ufunc):
+        return {"numpy"}
+    own = getattr(given, "__module__", None) if inspect.isroutine(given) or isinstance(given, type) else None
+    if isinstance(own, str):
+        return {own.partition(".")[0]}
+    return {kind.__module__.partition(".")[0] for kind in type(given).__mro__ if kind is not object}
+
+
+def unwrapped(given: Any) -> Any:
+    """Return the function inside `functools.partial` objects and bound methods."""
+    while isinstance(given, functools.partial):
+        given = given.func
+    return getattr(given, "__func__", given) if inspect.ismethod(given) else given
+
+
+def is_keras(given: Any) -> bool:
+    """Return whether ``given`` is Keras's, or an object of a class derived from one of Keras's."""
+    return bool(libraries_of(given) & set(KERAS))
+
+
+def takes_target_first(function: Any) -> bool:
+    """Return whether a loss or metric takes the target before the output, as Keras's do.
+
+    Keras's own do. Others are known by the names of their first two parameters, such as ``(y_true, y_pred)``; where
+    the names say nothing, the order is torch's, ``(output, target)``.
+    """
+    if is_keras(function):
+        return True
+    names = _first_parameters(function.forward if isinstance(function, nn.Module) else function)
+    if len(names) < 2:
+        return False
+    first, second = names[0], names[1]
+    if first in TARGET:
+        return second not in TARGET
+    if second in OUTPUT:
+        return first not in OUTPUT
+    return False
+
+
+def _first_parameters(function: Any) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name.lower() for p in parameters if p.kind in positional][:2]
+
+
+def refuse_whole_functions(given: Any, role: str) -> None:
+    """Check that ``given`` computes on the tensors of a batch.
+
+    Args:
+        given: a function.
+        role: ``"loss"`` or ``"metric"``.
+
+    Raises:
+        TrainingError: it is one of scikit-learn, SciPy or NumPy.
+    """
+    library = next(iter(libraries_of(given) & set(WHOLE)), None)
+    if library is None:
+        return
+    name = f"{library}'s {getattr(unwrapped(given), '__name__', given)}"
+    if role == "loss":
+        raise TrainingError(
+            f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors"
+        )
+    raise TrainingError(
+        f"metrics holds {name}, which takes arrays of a whole data set, labels first; its mean over batches would be "
+        "another figure\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
+        "model.predict(x) after fit"
+    )
+
+
+def keras_backend(given: Any) -> str:
+    """Return the backend that Keras's ``given`` computes with, such as ``"torch"`` or ``"tensorflow"``."""
+    libraries = libraries_of(given)
+    if libraries & {"tf_keras", "tensorflow"}:
+        return "tensorflow"
+    keras: Any = sys.modules.get("keras") or sys.modules.get("keras_core")
+    return str(keras.backend.backend()) if keras is not None else "torch"
+
+
+def keras_loss_function(given: Any) -> Callable[..., Any]:
+    """Return Keras's ``given`` loss, which has to compute with torch, because gradients go through it.
+
+    Raises:
+        TrainingError: Keras runs on another backend.
+    """
+    backend = keras_backend(given)
+    if backend != "torch":
+        name = getattr(unwrapped(given), "__name__", type(given).__name__)
+        raise TrainingError(
+            f"the loss {name} of Keras computes with {backend}, so torch gets no gradient from it\n  set "
+            "KERAS_BACKEND=torch before Keras is imported, or pass the name of the loss"
+        )
+    return given  # type: ignore[no-any-return]
+
+
+def for_keras(value: Any, backend: str) -> Any:
+    """Return a tensor as Keras's backend takes it: as it is for torch, else as an array on the host."""
+    if backend == "torch" or not isinstance(value, Tensor):
+        return value
+    value = value.detach()
+    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
+
+
+def from_keras(value: Any) -> Any:
+    """Return what Keras computed as a tensor, a number or an array, or a dict or list of them."""
+    if isinstance(value, dict):
+        return {str(name): from_keras(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [from_keras(one) for one in value]
+    if isinstance(value, Tensor):
+        return value.detach().clone()  # it may be a variable itself, which the next batch changes
+    return value if isinstance(value, (int, float)) else np.array(value)

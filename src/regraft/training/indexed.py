@@ -1,0 +1,134 @@
+"""Batches of objects that give whole batches by their number, such as ``keras.utils.PyDataset`` and ``Sequence``."""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from torch.utils.data import DataLoader, Dataset
+
+from regraft.errors import TrainingError
+from regraft.randomness import permutation
+from regraft.training.loaders import with_number_lists
+
+
+class IndexedBatches:
+    """Batches of ``dataset[0]``, ``dataset[1]`` ... .
+
+    Its hooks ``on_epoch_begin`` and ``on_epoch_end`` are called where an epoch of training, or a validation, begins and
+    ends. ``workers`` above 1 read ahead in threads, in processes if ``use_multiprocessing`` is set.
+
+    Args:
+        dataset: has ``__getitem__``, and a number of batches: ``num_batches``, or ``__len__``.
+        shuffle: a new order of the batches each epoch; the samples of a batch stay together, as in Keras.
+        seed: what the orders depend on, beside the epoch.
+
+    Raises:
+        TrainingError: there are no batches.
+    """
+
+    def __init__(self, dataset: Any, *, shuffle: bool | str = False, seed: int = 0) -> None:
+        self.dataset, self.seed = dataset, seed
+        self.shuffle = bool(shuffle) and shuffle != "batch"
+        if _number_of_batches(dataset) == 0:
+            raise TrainingError(f"{type(dataset).__name__} has 0 batches: there is nothing to work with")
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is known to have no end."""
+        return _number_of_batches(self.dataset) is None
+
+    def __len__(self) -> int:
+        """Return the number of batches, which may be another one each epoch, or raise `TypeError` if it has no end."""
+        number = _number_of_batches(self.dataset)
+        if number is None:
+            raise TypeError("the data set has no end")
+        return number
+
+    def epoch_begin(self) -> None:
+        """Tell the data set that an epoch begins."""
+        self._call("on_epoch_begin")
+
+    def epoch_end(self) -> None:
+        """Tell the data set that an epoch has ended."""
+        self._call("on_epoch_end")
+
+    def _call(self, name: str) -> None:
+        hook = getattr(self.dataset, name, None)
+        if callable(hook):
+            hook()
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches of an epoch, from number ``start`` on."""
+        number = _number_of_batches(self.dataset)
+        order: Iterable[int] = itertools.count(start) if number is None else range(start, number)
+        if self.shuffle and number is not None:
+            order = permutation(number, "order", self.seed, epoch)[start:].tolist()
+        workers = int(getattr(self.dataset, "workers", 1) or 0)
+        if workers > 0 and getattr(self.dataset, "use_multiprocessing", False):
+            loader = DataLoader(
+                _Batches(self.dataset), batch_size=None, sampler=order, num_workers=workers, collate_fn=_as_it_is
+            )
+            return iter(loader)
+        if workers > 1:
+            return self._threaded(order, workers)
+        return map(self._read, order)
+
+    def _threaded(self, order: Iterable[int], workers: int) -> Iterator[Any]:
+        ahead = max(workers, int(getattr(self.dataset, "max_queue_size", 10)))
+        waiting: deque[Future[Any]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                for number in order:
+                    waiting.append(pool.submit(self._read, number))
+                    if len(waiting) >= ahead:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def _read(self, number: int) -> Any:
+        return _batch(self.dataset, number)
+
+
+class _Batches(Dataset[Any]):
+    """The same for worker processes."""
+
+    def __init__(self, dataset: Any) -> None:
+        self.dataset = dataset
+
+    def __getitem__(self, number: int) -> Any:
+        return _batch(self.dataset, number)
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _batch(dataset: Any, number: int) -> Any:
+    """Return batch ``number`` as a tuple, a dict or an array.
+
+    Raises:
+        TrainingError: it is a tuple of more than x, y and weights.
+    """
+    batch = dataset[number]
+    if isinstance(batch, (tuple, list)):
+        if not 1 <= len(batch) <= 3:
+            raise TrainingError(
+                f"{type(dataset).__name__}[{number}] has {len(batch)} parts; expected (x,), (x, y) or (x, y, weight)"
+            )
+        return tuple(with_number_lists(batch))
+    return batch
+
+
+def _number_of_batches(dataset: Any) -> int | None:
+    """Return the number of batches; None: it has no end."""
+    if hasattr(dataset, "num_batches"):
+        number = dataset.num_batches
+        return None if number is None else int(number)
+    return len(dataset)

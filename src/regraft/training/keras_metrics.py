@@ -1,0 +1,203 @@
+"""Keras's metric objects and functions, and those of others that work like them, as metrics of `Trainer`."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import warnings
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from regraft.errors import TrainingError
+from regraft.training.foreign import for_keras, from_keras, is_keras, keras_backend, unwrapped
+from regraft.training.loss_names import KERAS, keras_name
+from regraft.training.metric import Direction, Metric, Ratio
+from regraft.training.metric_names import direction_of
+from regraft.training.plain_state import load_plain_state, plain_state
+from regraft.training.reading import Reading, same_rank
+
+
+def is_keras_metric(given: Any) -> bool:
+    """Return whether ``given`` works like Keras's metrics: ``update_state``, ``result`` and ``reset_state``."""
+    return all(callable(getattr(given, name, None)) for name in ("update_state", "result")) and any(
+        callable(getattr(given, name, None)) for name in ("reset_state", "reset_states")
+    )
+
+
+class KerasMetric(Metric):
+    """An object with ``update_state(y_true, y_pred, sample_weight=None)``, ``result()`` and ``reset_state()``.
+
+    An object with ``variables``, as all of Keras have, is used as it is, because a copy of it may be another metric:
+    Keras copies by ``get_config()``, which many leave out. Training and validation share it in turns: each keeps its
+    values. Any other object is copied.
+
+    Args:
+        metric: the object.
+        weighted: whether it is given the weights of samples.
+    """
+
+    stateful = True
+
+    def __init__(self, metric: Any, *, weighted: bool = False) -> None:
+        name = getattr(metric, "name", None)
+        self.kind = type(metric).__name__
+        if _takes_values(metric):
+            raise TrainingError(
+                f"metrics holds Keras's {self.kind}, which takes values, not targets and outputs: pass a function of "
+                "(output, target), whose mean is taken"
+            )
+        name = name if isinstance(name, str) else self.kind
+        super().__init__(name, _no_each, _direction(metric), weighted=weighted)
+        self.shared = hasattr(metric, "variables")
+        self.metric = metric if self.shared else copy.deepcopy(metric)
+        self.backend = keras_backend(metric) if is_keras(metric) else "torch"
+        self._updates = 0
+        self._values: list[Any] | None = None  # of the variables, while another one uses the object
+        self._example: list[Any] = []  # shapes of a batch: some objects make their variables of them
+
+    def _use(self) -> Any:
+        """Return the object with the values of this metric in its variables."""
+        if not self.shared:
+            return self.metric
+        other = _USERS.get(self.metric)
+        user = other() if other is not None else None
+        if user is self:
+            return self.metric
+        if user is not None:
+            user._values = user._read()
+        _USERS[self.metric] = weakref.ref(self)
+        self._write(self._values)
+        return self.metric
+
+    def _read(self) -> list[Any]:
+        return [np.array(_array(one)) for one in self.metric.variables]
+
+    def _write(self, values: list[Any] | None) -> None:
+        if values is None:
+            _reset(self.metric)
+            return
+        if len(self.metric.variables) < len(values) and self._example:
+            pair = (torch.zeros(shape) for shape in self._example)
+            self.metric.update_state(*(for_keras(one, self.backend) for one in pair))
+        for variable, value in zip(self.metric.variables, values, strict=True):
+            variable.assign(np.asarray(value.cpu() if isinstance(value, Tensor) else value))
+
+    def reset(self) -> None:
+        """Forget the batches."""
+        self._updates, self._values = 0, None
+        if not self.shared:
+            _reset(self.metric)
+        elif self.metric in _USERS and _USERS[self.metric]() is self:
+            del _USERS[self.metric]  # the next use resets it
+
+    def update(
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
+    ) -> None:
+        """Add a batch."""
+        if not self._updates and reading.logits:
+            self._warn()
+        metric = self._use()
+        self._updates += 1
+        output = output.detach()
+        self._example = [list(target.shape), list(output.shape)]
+        pair = (for_keras(target, self.backend), for_keras(output, self.backend))
+        if weight is not None and self.weighted:
+            # a copy: Keras multiplies weights in place by its masks
+            metric.update_state(*pair, sample_weight=for_keras(weight.clone(), self.backend))
+        else:
+            metric.update_state(*pair)
+
+    def _warn(self) -> None:
+        """Warn about a metric that takes probabilities, where the loss says that outputs are logits."""
+        of_logits = bool(getattr(self.metric, "_from_logits", False) or getattr(self.metric, "from_logits", False))
+        threshold = getattr(self.metric, "threshold", None)
+        of_half = hasattr(self.metric, "thresholds") or (isinstance(threshold, float) and 0 < threshold < 1)
+        if is_keras(self.metric) and not of_logits and (of_half or "crossentropy" in self.kind.lower()):
+            warnings.warn(
+                f"the metric {self.name} takes probabilities, and the module gives logits: pass from_logits=True if "
+                f"{self.kind} has it, threshold 0, or the metric by name, which reads outputs as the loss does",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
+        """Return the figure, computed when it is looked at."""
+        return {self.name: self._result} if self._updates else {self.name: (0.0, 0)}
+
+    def _result(self) -> Any:
+        return from_keras(self._use().result())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the object keeps between batches."""
+        if not self.shared:
+            return {"updates": self._updates, "values": plain_state(self.metric)}
+        if not self._updates:
+            return {"updates": 0, "example": [], "variables": []}
+        self._use()
+        return {"updates": self._updates, "example": self._example, "variables": self._read()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        self.reset()
+        self._updates = state["updates"]
+        if not self.shared:
+            load_plain_state(self.metric, state["values"])
+        elif self._updates:
+            self._example, self._values = list(state["example"]), list(state["variables"])
+
+
+#: The metric whose values are in the variables of an object.
+_USERS: weakref.WeakKeyDictionary[Any, weakref.ref[KerasMetric]] = weakref.WeakKeyDictionary()
+
+
+def _takes_values(metric: Any) -> bool:
+    """Return whether ``update_state`` takes values alone, as that of Keras's ``Mean`` and ``Sum``."""
+    try:
+        return next(iter(inspect.signature(metric.update_state).parameters), None) == "values"
+    except (TypeError, ValueError):
+        return False
+
+
+def _reset(metric: Any) -> None:
+    reset = getattr(metric, "reset_state", None) or metric.reset_states
+    reset()
+
+
+def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
+    """Return a function of Keras, such as ``keras.losses.poisson``, as ``f(output, target)``; None if it is another."""
+    if not is_keras(given) or not inspect.isroutine(unwrapped(given)):
+        return None
+    backend = keras_backend(given)
+    named = KERAS.get(keras_name(unwrapped(given).__name__) or "")
+    by_class = named is not None and named.form in ("numbers", "hot")
+
+    def each(output: Tensor, target: Tensor) -> Tensor:
+        if not by_class:
+            output, target = same_rank(output, target)
+        value = from_keras(given(for_keras(target, backend), for_keras(output.detach(), backend)))
+        return value if isinstance(value, Tensor) else torch.as_tensor(value)
+
+    return each
+
+
+def _direction(metric: Any) -> Direction | None:
+    directions: dict[Any, Direction] = {"up": "max", "down": "min"}
+    return directions.get(getattr(metric, "_direction", None)) or direction_of(type(metric).__name__)
+
+
+def _array(variable: Any) -> Any:
+    value = variable.numpy()
+    return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+
+
+def _no_each(output: Tensor, target: Tensor) -> Tensor:
+    raise NotImplementedError

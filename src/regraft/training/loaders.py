@@ -1,0 +1,165 @@
+"""Batches that somebody else makes: data loaders, lists of batches, generators."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+
+from regraft.errors import TrainingError
+from regraft.training.structure import tree_map
+
+
+def with_number_lists(batch: Any) -> Any:
+    """Return a batch whose targets, if they are a list of numbers, are an array."""
+    if isinstance(batch, (tuple, list)) and len(batch) > 1 and isinstance(batch[1], list) and batch[1]:
+        first = batch[1][0]
+        if isinstance(first, (int, float, np.generic)):
+            return (batch[0], np.asarray(batch[1]), *batch[2:])
+    return batch
+
+
+class IterableBatches:
+    """Batches of something that can be iterated again and again, such as a ``DataLoader`` or a list of batches."""
+
+    def __init__(self, batches: Iterable[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        """Return the number of batches, or raise `TypeError` where it is not known."""
+        return len(self.batches)  # type: ignore[arg-type]
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches; those before ``start`` are read and left out."""
+        iterator = iter(self.batches)
+        for _ in range(start):
+            next(iterator, None)
+        return map(with_number_lists, iterator)
+
+
+class LoaderBatches(IterableBatches):
+    """Batches of a ``torch.utils.data.DataLoader``.
+
+    Attributes:
+        generators: generators of its own that its order, or that of its sampler, is drawn from.
+    """
+
+    def __init__(self, batches: DataLoader[Any]) -> None:
+        super().__init__(batches)
+        sampler = getattr(batches, "sampler", None)
+        own = [getattr(part, "generator", None) for part in (batches, sampler)]
+        self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
+
+    def state(self) -> Any:
+        """Return where the loader is, if it can say so itself as torchdata's stateful one does, or None."""
+        return self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
+
+    def restored(self, state: Any) -> Iterator[Any]:
+        """Yield the batches that follow ``state``."""
+        self.batches.load_state_dict(state)  # type: ignore[attr-defined]
+        return explained(iter(self.batches))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches from number ``start`` on, if all generators are as they were when the epoch began.
+
+        The order is drawn again. Samples before ``start`` are not read, unless worker processes with generators of
+        their own read them: those must go through the same samples to come to the same state.
+        """
+        loader: Any = self.batches
+        if start == 0 or loader.num_workers or isinstance(loader.dataset, IterableDataset):
+            return explained(super().epoch(epoch, start))
+        kept = {"collate_fn": loader.collate_fn, "pin_memory": loader.pin_memory}
+        order = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
+        torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # as iter(loader) does, in this order
+        for _ in range(start):
+            next(order, None)
+        if loader.batch_sampler is None:
+            return explained(iter(DataLoader(loader.dataset, batch_size=None, sampler=order, **kept)))
+        return explained(iter(DataLoader(loader.dataset, batch_sampler=order, **kept)))
+
+
+class OneShotBatches:
+    """Batches of a generator, which goes on where it was: an epoch begins where the last one ended."""
+
+    def __init__(self, iterator: Iterator[Any]) -> None:
+        self.iterator = iterator
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is known to have no end."""
+        return isinstance(self.iterator, (itertools.cycle, itertools.count))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Return the generator itself."""
+        return map(with_number_lists, self.iterator)
+
+
+class KeptBatches:
+    """Batches of a generator, copied at the first pass and given again at the later ones.
+
+    Validation reads a generator like this: every epoch is measured with the same samples.
+
+    Args:
+        iterator: the generator.
+        steps: largest number of batches to read; None: all.
+    """
+
+    def __init__(self, iterator: Iterator[Any], steps: int | None) -> None:
+        self.iterator, self.steps = iterator, steps
+        self.kept: list[Any] = []
+
+    @property
+    def endless(self) -> bool:
+        """Whether it is known to have no end."""
+        return self.steps is None and isinstance(self.iterator, (itertools.cycle, itertools.count))
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
+        """Yield the batches from number ``start`` on."""
+        yield from self.kept[start:]
+        while self.steps is None or len(self.kept) < self.steps:
+            for batch in self.iterator:
+                self.kept.append(tree_map(_copied, with_number_lists(batch)))
+                if len(self.kept) > start:
+                    yield self.kept[-1]
+                break
+            else:
+                return
+
+
+def _copied(leaf: Any) -> Any:
+    """Return a copy of an array: generators often fill the same one again."""
+    if isinstance(leaf, Tensor):
+        return leaf.clone()
+    return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def explained(batches: Iterator[Any]) -> Iterator[Any]:
+    """Yield batches that a `DataLoader` puts together, with torch's errors about samples in other words.
+
+    Raises:
+        TrainingError: samples hold what cannot be put together, such as photos, or have different shapes.
+    """
+    try:
+        yield from batches
+    except TypeError as error:
+        if "default_collate" not in str(error):
+            raise
+        found = str(error).rsplit("found ", 1)[-1].strip()
+        raise TrainingError(
+            f"the samples of the data set cannot be put together to batches: they hold {found}\n  let the data set "
+            "return tensors, arrays and numbers (photos: torchvision.transforms.v2.functional.to_dtype and to_image, "
+            "or np.asarray), or pass a DataLoader with a collate_fn"
+        ) from error
+    except RuntimeError as error:
+        if "stack expects each tensor to be equal size" not in str(error):
+            raise
+        shapes = str(error).rsplit("equal size, but ", 1)[-1].strip()
+        raise TrainingError(
+            f"the samples of the data set have different shapes, so they make no batch: {shapes}\n  bring them to one "
+            "size in the data set, or pass a DataLoader with a collate_fn"
+        ) from error

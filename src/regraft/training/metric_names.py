@@ -1,0 +1,132 @@
+"""Metrics by name: accuracies, Keras's metrics in every spelling that Keras accepts, and losses as metrics."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from regraft.errors import TrainingError, did_you_mean
+from regraft.training import accuracies, confusion, counted
+from regraft.training.keras_losses import EPSILON
+from regraft.training.loss_names import KERAS, SHORT, bare, keras_name
+from regraft.training.metric import Direction, Each, Metric, Reads
+from regraft.training.reading import same_rank
+
+
+def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
+    """Return the cosine between output and target. As a metric more is better; the loss has the other sign."""
+    output, target = same_rank(output, target.to(output.dtype))
+    return functional.cosine_similarity(output, target, dim=-1)
+
+
+def pearson_correlation(output: Tensor, target: Tensor) -> Tensor:
+    """Return the correlation of output and target along their last dimension."""
+    output, target = same_rank(output, target.to(output.dtype))
+    output, target = output - output.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
+    norm = output.square().mean(-1).sqrt() * target.square().mean(-1).sqrt()
+    return (output * target).mean(-1) / norm
+
+
+def concordance_correlation(output: Tensor, target: Tensor) -> Tensor:
+    """Return the concordance correlation along the last dimension (https://doi.org/10.2307/2532051)."""
+    output, target = same_rank(output, target.to(output.dtype))
+    gap = output.mean(-1) - target.mean(-1)
+    spread = output.var(-1, correction=0) + target.var(-1, correction=0) + gap.square()
+    covariance = ((output - output.mean(-1, keepdim=True)) * (target - target.mean(-1, keepdim=True))).mean(-1)
+    return 2 * covariance / (spread + EPSILON)
+
+
+#: Means over samples: the function, the better direction, and the form in which it takes its arguments.
+MEANS: dict[str, tuple[Each, Direction, Reads]] = {
+    "sparse_categorical_accuracy": (accuracies.sparse_categorical_accuracy, "max", "classes"),
+    "categorical_accuracy": (accuracies.categorical_accuracy, "max", "classes"),
+    "top_k_categorical_accuracy": (accuracies.top_k_categorical_accuracy, "max", "classes"),
+    "sparse_top_k_categorical_accuracy": (accuracies.sparse_top_k_categorical_accuracy, "max", "classes"),
+    "cosine_similarity": (cosine_similarity, "max", "raw"),
+    "pearson_correlation": (pearson_correlation, "max", "raw"),
+    "concordance_correlation": (concordance_correlation, "max", "raw"),
+}
+
+#: Figures of their own kind.
+KINDS: dict[str, type[counted.SumMetric]] = {
+    "auc": confusion.AUC,
+    "precision": confusion.Precision,
+    "recall": confusion.Recall,
+    "f1_score": confusion.F1Score,
+    "true_positives": confusion.TruePositives,
+    "false_positives": confusion.FalsePositives,
+    "true_negatives": confusion.TrueNegatives,
+    "false_negatives": confusion.FalseNegatives,
+    "binary_iou": confusion.BinaryIoU,
+    "root_mean_squared_error": counted.RootMeanSquaredError,
+    "r2_score": counted.R2Score,
+}
+AUTO = ("accuracy", "acc")
+
+#: Losses that are computed from probabilities: as metrics of a module that gives logits, these become probabilities.
+_OF_PROBABILITIES = {name for name, named in KERAS.items() if named.takes == "probabilities"} | {"kl_divergence"}
+
+_ALIASES = {"logcosherror": "log_cosh", "rmse": "root_mean_squared_error", "r2": "r2_score", "f1": "f1_score"}
+
+#: Metrics of Keras that cannot be made from a name, and the way to have them.
+MISSING = {
+    **dict.fromkeys(
+        ("precisionatrecall", "recallatprecision", "sensitivityatspecificity", "specificityatsensitivity"),
+        "it needs an argument: pass keras.metrics' object, or one of torchmetrics, such as "
+        "torchmetrics.classification.BinaryRecallAtFixedPrecision(min_precision=0.9)",
+    ),
+    **dict.fromkeys(
+        ("meaniou", "iou", "onehotiou", "onehotmeaniou"),
+        "it needs the number of classes: pass keras.metrics' object, or torchmetrics.JaccardIndex('multiclass', "
+        "num_classes=...)",
+    ),
+    "fbetascore": "it needs beta: pass keras.metrics.FBetaScore(beta=...), or torchmetrics' object; 'F1Score' has "
+    "beta=1",
+    **dict.fromkeys(
+        ("mean", "sum", "metric", "meanmetricwrapper"),
+        "it compares nothing: pass a function of (output, target), whose mean is taken",
+    ),
+}
+
+
+def named_metric(name: str, *, weighted: bool) -> Metric:
+    """Return the metric called ``name``; it has that name in logs, as in Keras.
+
+    Raises:
+        TrainingError: no metric has that name.
+    """
+    short = bare(name)
+    if short in AUTO:
+        return accuracies.AutoAccuracy(name, weighted=weighted)
+    if short == "binaryaccuracy":
+        return accuracies.BinaryAccuracy(name, weighted=weighted)
+    full = _BY_BARE.get(short)
+    if full in KINDS:
+        return KINDS[full](name, weighted=weighted)
+    if full in MEANS:
+        each, direction, reads = MEANS[full]
+        return Metric(name, each, direction, weighted=weighted, reads=reads)
+    full = full or keras_name(name)
+    if full in KERAS and full != "circle":
+        reads = "probabilities" if full in _OF_PROBABILITIES else "raw"
+        return Metric(name, KERAS[full].function, "min", weighted=weighted, reads=reads)
+    way = MISSING.get(short)
+    if way is not None:
+        raise TrainingError(f"no metric is called {name!r}\n  {way}")
+    known = [*AUTO, "binary_accuracy", *MEANS, *KINDS, *(k for k in KERAS if k != "circle"), *list(SHORT)[:6]]
+    raise TrainingError(f"no metric is called {name!r}{did_you_mean(name, known, there_are=dict.fromkeys(known))}")
+
+
+def direction_of(name: str) -> Direction | None:
+    """Return whether less or more of the metric called ``name`` is better; None if it is unknown."""
+    full = _BY_BARE.get(bare(name)) or keras_name(name)
+    if full in KINDS:
+        return KINDS[full].better
+    if full in MEANS:
+        return MEANS[full][1]
+    if bare(name) in (*AUTO, "binaryaccuracy"):
+        return "max"
+    return "min" if full in KERAS else None
+
+
+_BY_BARE = {bare(name): name for name in (*MEANS, *KINDS)} | _ALIASES

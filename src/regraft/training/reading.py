@@ -1,0 +1,104 @@
+"""The meaning of a module's outputs, as its loss reads them: logits or not, one answer or several, class dimension."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from regraft.errors import TrainingError
+
+
+class Reading(NamedTuple):
+    """The way in which a loss reads outputs; metrics by name read them in the same way.
+
+    Attributes:
+        logits: the loss applies the sigmoid or softmax itself.
+        binary: each output answers its own question, as with binary cross-entropy.
+        axis: dimension of the classes: 1 for torch's losses, -1 for Keras's.
+        guessed: the loss is somebody's own; outputs beyond 0 and 1 show that they are logits, and no more.
+    """
+
+    logits: bool = False
+    binary: bool = False
+    axis: int = 1
+    guessed: bool = False
+
+
+def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Return both with the same number of dimensions, where only a dimension of size 1 keeps them apart.
+
+    (n, 1) meets (n,), and (n, 1, h, w) meets (n, h, w), as in Keras, instead of being broadcast to (n, n).
+    """
+    if output.ndim == target.ndim + 1:
+        if output.shape[-1] == 1 and output.shape[:-1] == target.shape:
+            return output, target.unsqueeze(-1)
+        if output.shape[1] == 1 and output.shape[2:] == target.shape[1:]:
+            return output, target.unsqueeze(1)
+        if output.shape[-1] == 1:
+            return output, target.unsqueeze(-1)
+    if target.ndim == output.ndim + 1:
+        if target.shape[-1] == 1:
+            return output, target.squeeze(-1)
+        if target.shape[1] == 1 and target.shape[2:] == output.shape[1:]:
+            return output, target.squeeze(1)
+    return output, target
+
+
+def class_axis(output: Tensor, target: Tensor, axis: int) -> int:
+    """Return the dimension of the classes in ``output``, not negative.
+
+    Args:
+        output: (n, classes), (n, classes, ...) or (n, ..., classes).
+        target: class numbers, without that dimension or with size 1 in it; or the same shape.
+        axis: the dimension where the shapes allow both 1 and -1.
+    """
+    last = output.ndim - 1
+    if output.ndim < 3:
+        return last
+    if target.ndim == output.ndim - 1:
+        fits = [d for d in (1, last) if output.shape[:d] + output.shape[d + 1 :] == target.shape]
+        if len(fits) == 1:
+            return fits[0]
+    if target.ndim == output.ndim and target.shape != output.shape:
+        fits = [d for d in (1, last) if target.shape[d] == 1]
+        if len(fits) == 1:
+            return fits[0]
+    return axis % output.ndim
+
+
+def classes_last(output: Tensor, target: Tensor, axis: int = 1) -> tuple[Tensor, Tensor]:
+    """Return outputs with the classes as last dimension, and targets to compare with them.
+
+    Targets are class numbers without that dimension, or have the outputs' shape (one-hot, or scores by class).
+    """
+    where = class_axis(output, target, axis)
+    if target.ndim == output.ndim:
+        target = target.squeeze(where) if target.shape[where] == 1 else target.movedim(where, -1)
+    return output.movedim(where, -1), target
+
+
+def probabilities(output: Tensor, reading: Reading) -> Tensor:
+    """Return outputs, whose classes are the last dimension, as probabilities."""
+    if not reading.logits:
+        return output
+    if reading.binary or output.ndim == 1 or output.shape[-1] == 1:
+        return output.float().sigmoid()
+    if reading.guessed:
+        raise TrainingError(
+            "the loss is a function of your own and the outputs are logits of several classes: metrics of "
+            "probabilities cannot tell whether to apply a sigmoid or a softmax\n  pass loss='bce_with_logits' or "
+            "'cross_entropy' (or torch's object), or let the module give probabilities"
+        )
+    return output.float().softmax(-1)
+
+
+def inside_unit(values: Tensor) -> bool:
+    """Return whether all values can be probabilities. It waits for the device."""
+    return bool(((values >= -1e-4) & (values <= 1 + 1e-4)).all())
+
+
+def one_hot(numbers: Tensor, classes: int) -> Tensor:
+    """Return class numbers (...) as (..., classes) of 0 and 1; a number without a class becomes a row of zeros."""
+    return (numbers.unsqueeze(-1) == torch.arange(classes, device=numbers.device)).float()

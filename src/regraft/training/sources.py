@@ -1,0 +1,190 @@
+"""The choice of a source of batches for whatever ``fit``, ``evaluate`` and ``predict`` are given."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
+
+from regraft.errors import TrainingError
+from regraft.training.arrays import are_arrays, check_values, with_arrays
+from regraft.training.batches import ArrayBatches, DatasetBatches
+from regraft.training.foreign import is_keras
+from regraft.training.indexed import IndexedBatches
+from regraft.training.loaders import IterableBatches, LoaderBatches, OneShotBatches
+from regraft.training.structure import as_tensor, is_array, leaves, size_of, tree_map
+
+
+def batches_of(
+    x: Any,
+    y: Any = None,
+    sample_weight: Any = None,
+    *,
+    batch_size: int | None = None,
+    shuffle: bool | str = False,
+    seed: int = 0,
+    steps: int | None = None,
+) -> Any:
+    """Return a source of batches for whatever ``x`` is.
+
+    A data set that has a method ``batches(batch_size=, shuffle=)`` is asked for its own source.
+
+    Raises:
+        TrainingError: ``x`` is nothing that batches can come from, or ``y`` is given where ``x`` brings its own.
+    """
+    if isinstance(x, (type, str, bytes)) or hasattr(x, "toarray"):
+        raise TrainingError(_unknown(x))
+    x, y, sample_weight = _in_arrays(x, y, sample_weight)
+    if are_arrays(x):
+        size = size_of(x)
+        given = batch_size or (max(1, math.ceil(size / steps)) if steps else 32)
+        return ArrayBatches((x, y, sample_weight), batch_size=given, shuffle=shuffle, seed=seed)
+    if y is not None or sample_weight is not None:
+        name = "y" if y is not None else "sample_weight"
+        raise TrainingError(f"{name} is given, but x is a {type(x).__name__}, which brings its own targets and weights")
+    if callable(getattr(x, "epoch", None)) and hasattr(x, "__len__"):
+        return x
+    if callable(getattr(x, "batches", None)):
+        return x.batches(batch_size=batch_size or 32, shuffle=bool(shuffle))
+    if isinstance(x, IterableDataset):
+        return LoaderBatches(DataLoader(x, batch_size=batch_size or 32))
+    if isinstance(x, DataLoader):
+        return LoaderBatches(x)
+    if gives_batches(x):
+        return IndexedBatches(x, shuffle=shuffle, seed=seed)
+    if is_map_style(x):
+        return DatasetBatches(x, batch_size=batch_size or 32, shuffle=shuffle, seed=seed)
+    if isinstance(x, Iterator):
+        return OneShotBatches(x)
+    if isinstance(x, Iterable) and not isinstance(x, (Mapping, set)):
+        return IterableBatches(x)
+    raise TrainingError(_unknown(x))
+
+
+def _in_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+    x = with_arrays(x, "x") if isinstance(x, (list, Mapping)) else x
+    if not are_arrays(x):
+        return x, y, sample_weight
+    y, sample_weight = with_arrays(y, "y"), with_arrays(sample_weight, "sample_weight")
+    for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")):
+        check_values(part, name)
+    return x, y, sample_weight
+
+
+def _unknown(x: Any) -> str:
+    kinds = (
+        "expected tensors, arrays, a Dataset, a DataLoader, an iterable of batches, or an object with __len__() and "
+        "epoch(epoch, start)"
+    )
+    if inspect.isfunction(x) or inspect.ismethod(x):
+        return f"x is the function {x.__name__}, not what it returns; write {x.__name__}()"
+    if isinstance(x, type):
+        return f"x is the class {x.__name__}, not an object of it; write {x.__name__}(...)"
+    if isinstance(x, Mapping):
+        parts = ", ".join(f"{key!r}: {type(value).__name__}" for key, value in list(x.items())[:5])
+        kinds = "a dict holds inputs by name, as arrays"
+        return f"x is a dict of other things; {kinds}; found {{{parts}}}\n  pass one of them, such as x['train']"
+    if hasattr(x, "toarray"):
+        return f"x is a sparse {type(x).__name__}; {kinds}\n  x.toarray() is an array"
+    return f"x is a {type(x).__name__}; {kinds}"
+
+
+def gives_batches(x: Any) -> bool:
+    """Return whether ``x[0]`` is a whole batch.
+
+    It is one for objects of Keras's ``PyDataset`` and ``Sequence`` and those that work like them (``on_epoch_end``),
+    never for a ``torch.utils.data.Dataset``. For an object of any other class the first item decides: its target is a
+    number for a sample; x and y of one length are a batch or a sample, and that is refused.
+
+    Raises:
+        TrainingError: items may be samples or batches.
+    """
+    if isinstance(x, (Dataset, DataLoader, tuple, Mapping, str, bytes)) or is_array(x):
+        return False
+    if not (hasattr(x, "__getitem__") and (hasattr(x, "__len__") or hasattr(x, "num_batches"))):
+        return False
+    if isinstance(x, list):
+        return False
+    if is_keras(x) or callable(getattr(x, "on_epoch_end", None)):
+        return True
+    if not len(x):
+        return False
+    item = x[0]
+    if not _may_be_batch(item):
+        return False
+    shapes = ", ".join(str(tuple(part.shape)) for part in leaves(item))
+    name = type(x).__name__
+    raise TrainingError(
+        f"{name}[0] holds arrays of shapes {shapes}, which may be one sample or a whole batch\n  for samples derive "
+        f"{name} from torch.utils.data.Dataset; for batches derive it from keras.utils.PyDataset, give it a method "
+        "on_epoch_end, or pass a DataLoader(..., batch_size=None)"
+    )
+
+
+def _may_be_batch(item: Any) -> bool:
+    """Return whether an item may be a batch: its arrays have one length, and if there is one, it has two dimensions."""
+    if isinstance(item, Mapping):
+        return False
+    parts = list(leaves(item))
+    if not parts or not all(is_array(part) for part in parts):
+        return False
+    return len({len(part) for part in parts}) == 1 and (len(parts) > 1 or len(parts[0].shape) > 1)
+
+
+def is_map_style(x: Any) -> bool:
+    """Return whether ``x`` is a data set of samples: it has a length, and gives a sample by its number."""
+    if isinstance(x, list):
+        return _is_list_of_samples(x)
+    if isinstance(x, (DataLoader, tuple, Mapping, str, bytes)):
+        return False
+    return isinstance(x, Dataset) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def _is_list_of_samples(x: list[Any]) -> bool:
+    """Return whether a list holds samples (x, y), not batches: the target of the first one is a number or a text."""
+    if not x or not isinstance(x[0], (tuple, list)) or len(x[0]) < 2:
+        return False
+    target = x[0][1]
+    return isinstance(target, (bool, int, float, str)) or (hasattr(target, "ndim") and target.ndim == 0)
+
+
+def split_off(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
+    """Take the last ``share`` of the samples, before any shuffling, as validation data.
+
+    Returns:
+        ``(x, y, sample_weight)`` of what is left, and the validation data as ``validation_data`` of ``fit`` takes it.
+
+    Raises:
+        TrainingError: one of the two would be empty, or ``x`` cannot be cut.
+    """
+    if not 0 < share < 1:
+        raise TrainingError(f"validation_split is {share}; expected a share between 0 and 1")
+    x, y, sample_weight = _in_arrays(x, y, sample_weight)
+    arrays = are_arrays(x)
+    if not arrays and (not is_map_style(x) or gives_batches(x)):
+        raise TrainingError(
+            f"validation_split cuts arrays and data sets of samples, not a {type(x).__name__}; pass validation_data "
+            "instead"
+        )
+    size = size_of(x) if arrays else len(x)
+    cut = math.floor(size * (1.0 - share))
+    if cut in (0, size):
+        raise TrainingError(f"{size} samples cannot be split with validation_split={share}: one part would be empty")
+    if not arrays:
+        return (Subset(x, range(cut)), y, sample_weight), Subset(x, range(cut, size))
+    ArrayBatches((x, y, sample_weight), batch_size=1)  # the lengths are equal
+    data = tree_map(_sliceable, (x, y, sample_weight))
+    first, last = (tree_map(_cutting(part), data) for part in (slice(0, cut), slice(cut, size)))
+    return first, last
+
+
+def _sliceable(leaf: Any) -> Any:
+    return leaf if isinstance(leaf, np.memmap) else as_tensor(leaf)
+
+
+def _cutting(part: slice) -> Callable[[Any], Any]:
+    return lambda leaf: None if leaf is None else leaf[part]
