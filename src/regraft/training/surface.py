@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from regraft.errors import TrainingError
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.structure import to_numpy
-from regraft.training.weights_file import read_weights, write_weights
+from regraft.training.weights_file import facts_of, read_weights, write_weights
 
 
 class Layer:
@@ -128,11 +128,12 @@ class KerasSurface:
         Raises:
             TrainingError: another suffix, or the file exists and ``overwrite`` is False.
         """
-        write_weights(filepath, self.module.state_dict(), self.training_state(), overwrite=overwrite)
+        facts = facts_of(self.module)
+        write_weights(filepath, self.module.state_dict(), self.training_state(), overwrite=overwrite, facts=facts)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write only the weights, as `save` does."""
-        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite)
+        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite, facts=facts_of(self.module))
 
     def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
         """Read the weights of a file that `save` or `save_weights` wrote.

@@ -40,10 +40,24 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     raise TrainingError(f"{name}: weights are written as {', '.join(SUFFIXES)}; the name has to end with one of these")
 
 
+def facts_of(module: Any) -> dict[str, str]:
+    """Return the texts that a file of the module's weights holds beside them: those of its ``file_metadata()``.
+
+    `regraft.models.classifier.Classifier` gives its classes and preprocessing: such a file is enough to predict.
+    """
+    asked = getattr(module, "file_metadata", None)
+    return dict(asked()) if callable(asked) else {}
+
+
 def write_weights(
-    path: str | os.PathLike[str], weights: Mapping[str, Tensor], state: Mapping[str, Any], *, overwrite: bool = True
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    *,
+    overwrite: bool = True,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights, and a training state if it is not empty, to ``path``; the file is whole or as it was.
+    """Write weights, a training state if it is not empty, and ``facts`` to ``path``; the file is whole or as it was.
 
     Raises:
         TrainingError: an unknown suffix, a folder of that name, or the file exists and ``overwrite`` is False.
@@ -62,7 +76,7 @@ def write_weights(
             stacklevel=4,
         )
     tensors = {name: tensor.detach() for name, tensor in weights.items()}
-    metadata = {"format": FORMAT, "version": "1"}
+    metadata = {**(facts or {}), "format": FORMAT, "version": "1"}
     if state:
         metadata[STATE], own = flatten(state, f"{STATE}/")
         tensors |= own
