@@ -139,8 +139,8 @@ class Predictor:
                 classes and its preprocessing.
         """
         classifier = load_classifier(model_file(Path(path)))
-        predictor: Predictor = cls(classifier, device=device, workers=workers, views=views, own=True)
-        return predictor
+        made: type[Predictor] = cls
+        return made(classifier, device=device, workers=workers, views=views, own=True)
 
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...

@@ -11,11 +11,11 @@ from typing import Any, Self
 import torch
 from torch import nn
 
+from regraft.data.labels import class_names
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
-from regraft.models.class_names import class_names
 from regraft.models.file_format import CLASSIFIER, ModelMetadata
 from regraft.models.freezing import What
 from regraft.models.on_the_class import on_the_class
@@ -129,7 +129,8 @@ class Classifier(nn.Module):
                 f"outputs for {shape[1]} features: the classes are {', '.join(self.classes)}\n"
                 "  for other classes make a new one: Classifier(classifier.backbone, classes)"
             )
-        bias = torch.zeros_like(head.weight[:, 0]) if head.bias is None else head.bias
+        own: torch.Tensor | None = head.bias  # torch says that there always is one
+        bias = torch.zeros_like(head.weight[:, 0]) if own is None else own
         return head.weight.detach(), bias.detach()
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:

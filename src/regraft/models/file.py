@@ -15,12 +15,12 @@ from typing import TypeVar
 import torch
 from torch import nn
 
+from regraft.data.labels import class_names
 from regraft.disk.atomic import atomic, make_folder
 from regraft.disk.safetensors_header import Header, HeaderError, read_header
 from regraft.errors import BackboneError, ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.checksums import tensors_checksum
-from regraft.models.class_names import class_names
 from regraft.models.classifier import Classifier
 from regraft.models.file_format import KEY, FormatError, ModelMetadata
 from regraft.models.names import configuration

@@ -25,7 +25,7 @@ class on_the_class(Generic[P, R]):  # noqa: N801 (used as a decorator, such as c
         """Return the function for the class, or, for an object, one that raises."""
         bound = update_wrapper(partial(self._function, owner), self._function)
         if instance is None:
-            del bound.__wrapped__  # type: ignore[attr-defined]  # its signature has the class too
+            del bound.__wrapped__  # its signature has the class too
             return bound
         name, method = owner.__name__, self._function.__name__
 

@@ -11,6 +11,7 @@ import torch
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
+from regraft.training.agreement import check_agreement
 from regraft.training.checks import check_directions, check_validation, validates
 from regraft.training.device import reproducible
 from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
@@ -109,6 +110,7 @@ class Trainer(Setup):
             TrainingError: an argument is wrong, or a callback needs what is not there; before the first step.
         """
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
+        check_agreement(self.module, self.screen, x, held_out)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
@@ -161,6 +163,7 @@ class Trainer(Setup):
         return_dict: bool = False,
     ) -> Any:
         """Return the loss and the metrics of data: a dict, a list as `metrics_names`, or the loss alone."""
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, y, sample_weight, batch_size, steps)
         hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         self.module.eval()
@@ -195,6 +198,7 @@ class Trainer(Setup):
         callbacks: Any = None,
     ) -> Any:
         """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, None, None, batch_size, steps)
         hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         self.module.eval()
@@ -267,6 +271,7 @@ class Trainer(Setup):
             end: last learning rate, if the loss has not exploded before.
             steps: number of learning rates, each one batch.
         """
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, y, None, batch_size, None, shuffle=True, seed=self.seed)
         return find_learning_rate(self, feed, start, end, steps)
 
