@@ -189,13 +189,13 @@ def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
 
 
 def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
 
 
 def _three(value: Any, low: float) -> bool:
     if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != 3:
         return False
-    return all(isinstance(v, Real) and not isinstance(v, bool) and low <= float(v) <= 1 for v in value)
+    return all(type(v) is not bool and isinstance(v, Real) and low <= float(v) <= 1 for v in value)
 
 
 def _shown(value: Any) -> str:

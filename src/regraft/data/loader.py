@@ -129,7 +129,8 @@ class PhotoBatches:
     ) -> None:
         if len(entries) != len(labels):
             raise ValueError(f"{len(entries)} photos need as many labels, not {len(labels)}")
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        given: Any = batch_size
+        if type(given) is bool or not isinstance(given, (int, np.integer)) or given < 1:
             raise ConfigError(f"batch_size must be positive, not {batch_size!r}: expected a whole number such as 32")
         self.entries, self.preprocessing, self.augmentation = entries, preprocessing, augmentation
         self.labels = np.asarray(labels, dtype=np.int64)

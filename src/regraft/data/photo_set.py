@@ -15,7 +15,6 @@ from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
-from regraft.randomness import Part
 
 if TYPE_CHECKING:
     import torch
@@ -105,7 +104,7 @@ class PhotoSet:
         """
         return check_agreement(self.preprocessing, self.classes, module)
 
-    def _view(self) -> tuple[Part, ...]:
+    def _view(self) -> tuple[str | int, ...]:
         """Return the key of the view that is wanted."""
         if self.augmentation is None or self.epoch is not None:
             return self.seed, self.epoch or 0

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,8 +139,9 @@ class Predictor:
                 classes and its preprocessing.
         """
         classifier = load_classifier(model_file(Path(path)))
-        made: type[Predictor] = cls
-        return made(classifier, device=device, workers=workers, views=views, own=True)
+        made: Any = cls
+        predictor: Predictor = made(classifier, device=device, workers=workers, views=views, own=True)
+        return predictor
 
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...
