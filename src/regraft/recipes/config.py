@@ -26,7 +26,7 @@ Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, that many from the top, or those named."""
 
 CALLBACK_OPTIONS = (
-    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback",
+    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback", "callbacks",
 )  # fmt: skip
 HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
 """Options that do not change what is trained."""
@@ -97,6 +97,13 @@ def _callbacks(value: Any) -> Any:
     return tuple(names)
 
 
+def _described(value: Any) -> Any:
+    """Read descriptions of callback objects, as `regraft.recipes.given_callbacks` writes them."""
+    if value is None or (isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)):
+        return tuple(value) if value else None
+    raise ValueError(f"expected callback objects, given to regraft.train(..., callbacks=[...]); found {value!r}")
+
+
 class TrainConfig(BaseModel):
     """The resolved configuration of a training; `config.json` holds it, and it can be given again."""
 
@@ -133,6 +140,8 @@ class TrainConfig(BaseModel):
     reduce_lr_on_plateau: bool = False
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
+    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
+    """Descriptions of the callback objects that `train` was given: nothing can be made of them, but compared."""
     stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
     fresh: Annotated[bool, Field(exclude=True)] = False
