@@ -197,6 +197,14 @@ class Classifier(nn.Module):
             with torch.no_grad():
                 own.copy_(value)
 
+    def parameter_blocks(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of each block of the backbone, bottom to top, and at last those of the head."""
+        own = dict(self.backbone.network.named_parameters())
+        return [
+            *([own[name] for name in block.parameters] for block in self.backbone.blocks),
+            list(self.head.parameters()),
+        ]
+
     def parameter_groups(
         self, lr: float, *, layer_decay: float = 1.0, weight_decay: float = 0.0, head_lr: float | None = None
     ) -> list[dict[str, Any]]:
