@@ -27,6 +27,7 @@ from regraft.models.on_the_class import on_the_class
 from regraft.screen import Bar
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 MOST_VIEWS = 64
@@ -96,7 +97,7 @@ class Predictor:
         self,
         classifier: Classifier,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         workers: int | None = None,
         engine: str | None = None,
         views: int | None = None,
@@ -104,8 +105,8 @@ class Predictor:
     ) -> None:
         _check(classifier)
         views = _views(classifier.facts) if views is None else views
-        if views < 1:
-            raise ConfigError(f"views: expected a positive number, found {views}")
+        if type(views) is not int or views < 1:
+            raise ConfigError(f"views: expected a positive number, found {views!r}")
         self.views = views
         self.classifier = classifier.eval() if own else classifier.snapshot()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
@@ -121,7 +122,7 @@ class Predictor:
         cls,  # noqa: N805 (as in a class method)
         path: Path | str,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         workers: int | None = None,
         views: int | None = None,
     ) -> Predictor:

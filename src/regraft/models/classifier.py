@@ -60,6 +60,11 @@ class Classifier(nn.Module):
         self.freeze()
         self.eval()
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickled classifier, also of an earlier version."""
+        super().__setstate__(state)
+        self.__dict__.setdefault("facts", {})
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of ``x``.
 
