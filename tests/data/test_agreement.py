@@ -323,3 +323,28 @@ def test_a_training_with_validation_split_has_new_views_too(root: Path) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(16 * 16 * 3, 3))
     trainer_of(net).fit(photos, epochs=2, validation_split=0.5, shuffle=False, verbose=0, callbacks=[Watch()])
     assert not torch.equal(seen[0], seen[1])
+
+
+class Named(torch.utils.data.Dataset[Any]):
+    """A data set as torchvision's: names of classes, and nothing of its preprocessing."""
+
+    def __init__(self, classes: list[Any]) -> None:
+        self.classes = classes
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
+        return torch.zeros(3, 48, 48), i % 2
+
+
+def test_data_sets_of_others_are_compared_by_their_names(backbone: rg.Backbone) -> None:
+    trainer = trainer_of(rg.Classifier(backbone, ["bee", "ant"]))
+    for classes in (["ant", "bee"], ["ant", "bee", "fly"]):
+        for data in (Named(classes), DataLoader(Named(classes), 4), Subset(Named(classes), [0, 1])):
+            with pytest.raises(
+                rg.TrainingError, match=r"data set are ant, bee.*, those of the module bee, ant: expected"
+            ):
+                trainer.evaluate(data)
+    for same in (["bee", "ant"], ["Biene", "Ameise"], [0, 1, 2], []):
+        trainer.evaluate(Named(same), verbose=0)

@@ -419,3 +419,70 @@ def test_a_checkpoint_of_a_run_predicts_too(tiny, tmp_path):
     assert predictor.classes == ("x", "y")
     assert predictor.classifier.preprocessing.height <= 64
     assert predictor.predict(root / "x" / "photo 000.png").label in ("x", "y")
+
+
+def test_the_trainer_refuses_a_file_of_the_same_classes_in_another_order(trained, backbone, tmp_path):
+    """The tensors fit, and every name would be wrong."""
+    trained.save(tmp_path / "a.safetensors")
+    trained.save_weights(tmp_path / "b.h5")
+    other = trainer_of(Classifier(backbone, sorted(CLASSES)))
+    before = block_checksums(other.module)
+    for use, name in (
+        (other.load, "a.safetensors"),
+        (other.load_weights, "a.safetensors"),
+        (other.load_weights, "b.h5"),
+    ):
+        with pytest.raises(ModelFileError, match=r"classes: zebra, ant, 10, 2 in the file, 10, 2, ant, zebra here"):
+            use(tmp_path / name)
+    assert block_checksums(other.module) == before
+    larger = rg.build_backbone("test_resnet.r160_in1k", pretrained=False, size=96)
+    again = trainer_of(Classifier(larger, CLASSES))
+    again.load_weights(tmp_path / "a.safetensors")  # trained on at another size
+    assert block_checksums(again.module) == block_checksums(trained.module)
+
+
+def test_the_trainer_says_how_a_model_file_is_read(trained, tmp_path):
+    trained.module.save(tmp_path / "model.safetensors")
+    with pytest.raises(
+        rg.WeightsError, match=r"does not fit(.|\n)*it is a model file: Classifier.load\(FILE\) reads it"
+    ):
+        trained.load_weights(tmp_path / "model.safetensors")
+
+
+def test_a_head_that_does_not_fit_is_found_before_the_first_step(backbone):
+    classifier = Classifier(backbone, CLASSES)
+    classifier.head = nn.Linear(backbone.spec.num_features, 7)
+    trainer = trainer_of(classifier)
+    with pytest.raises(ConfigError, match="the head has 7 outputs"):
+        trainer.fit(*data(), verbose=0)
+    assert trainer.optimizer.iterations == 0
+
+
+def test_a_device_may_be_torchs(trained, photos):
+    assert Predictor(trained.module, device=torch.device("cpu")).predict(photos[0]).label in CLASSES
+    with pytest.raises(ConfigError, match="device gpu: not available here"):
+        Predictor(trained.module, device="gpu")
+    for views in ("2", 0, 1.5, True):
+        with pytest.raises(ConfigError, match="views: expected a positive number, found"):
+            Predictor(trained.module, views=views)
+
+
+def test_a_pickle_of_an_earlier_version_has_no_facts(trained, photos):
+    state = {name: value for name, value in trained.module.__dict__.items() if name != "facts"}
+    older = Classifier.__new__(Classifier)
+    older.__setstate__(state)
+    assert Predictor(older).predict(photos) == Predictor(trained.module).predict(photos)
+
+
+def test_weights_of_a_classifier_bring_their_normalisation(trained, tmp_path):
+    """A name without a tag would mean the preprocessing of other weights."""
+    from dataclasses import replace
+
+    classifier = copy.deepcopy(trained.module)
+    odd = replace(classifier.preprocessing, mean=(0.1, 0.2, 0.3), crop_pct=0.5)
+    classifier.backbone.spec = replace(classifier.backbone.spec, preprocessing=odd)
+    classifier.save(tmp_path / "m.safetensors")
+    trainer_of(classifier).save(tmp_path / "t.safetensors")
+    for name in ("m", "t"):
+        again = rg.build_backbone("test_resnet", weights=tmp_path / f"{name}.safetensors", size=96)
+        assert again.preprocessing == replace(odd, height=96, width=96)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,10 +13,10 @@ from torch import nn
 
 from regraft.data.labels import class_names
 from regraft.data.preprocessing import Preprocessing
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
-from regraft.models.file_format import CLASSIFIER, ModelMetadata
+from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
 from regraft.models.freezing import What
 from regraft.models.on_the_class import on_the_class
 from regraft.models.unfilled import unfilled
@@ -112,9 +112,44 @@ class Classifier(nn.Module):
         Raises:
             ConfigError: the head does not give an output for each class.
         """
+        self.check_outputs()
+        return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER)
+
+    def check_file_metadata(self, path: str, metadata: Mapping[str, str]) -> None:
+        """Compare the texts of a file of weights with this classifier: `Trainer.load` asks for it.
+
+        Another input size is let pass: weights may be trained on from one size to the next.
+
+        Raises:
+            ModelFileError: the file is of other classes, of the same in another order, or of photos that were
+                normalised otherwise.
+        """
+        if CLASSIFIER not in metadata:
+            return
+        try:
+            said = ModelMetadata.from_text(metadata, CLASSIFIER)
+        except FormatError as error:
+            raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
+        own, theirs = self.preprocessing, said.backbone.preprocessing
+        pairs = {
+            "classes": (", ".join(said.classes), ", ".join(self.classes)),
+            "mean": (theirs.mean, own.mean),
+            "std": (theirs.std, own.std),
+        }
+        problems = [f"{name}: {then} in the file, {now} here" for name, (then, now) in pairs.items() if then != now]
+        if problems:
+            raise ModelFileError(
+                several(f"{path} is of another classifier", problems) + "\n  Classifier.load(FILE) gives that one"
+            )
+
+    def check_outputs(self) -> None:
+        """Check that there is an output for each class; a head of another kind is let pass: `Trainer` asks for it.
+
+        Raises:
+            ConfigError: the linear head has other outputs, or takes other features.
+        """
         if isinstance(self.head, nn.Linear):
             self.linear_head()
-        return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER)
 
     def linear_head(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return weight, shape (C, D), and bias, shape (C,), of the head, without gradient.

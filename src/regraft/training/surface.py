@@ -142,7 +142,7 @@ class KerasSurface:
             ModelFileError: the file is damaged or foreign.
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
-        weights, _ = read_weights(filepath, self.module.state_dict())
+        weights, _ = read_weights(filepath, self.module.state_dict(), self.module)
         self.module.load_state_dict(weights)
 
     def load(self, filepath: str | os.PathLike[str]) -> None:
@@ -152,7 +152,7 @@ class KerasSurface:
             ModelFileError: the file is damaged or foreign.
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
-        weights, state = read_weights(filepath, self.module.state_dict())
+        weights, state = read_weights(filepath, self.module.state_dict(), self.module)
         self.module.load_state_dict(weights)
         if state:
             self.load_training_state(state)

@@ -23,6 +23,9 @@ from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 SUFFIXES = (".safetensors", ".keras", ".weights.h5", ".h5", ".pt")
 FORMAT = "regraft-weights"
 STATE = "training_state"
+MODEL_FILE = "regraft"
+"""The text that the model file of a run or of `Classifier.save` has."""
+
 Content = tuple[dict[str, Tensor], dict[str, str]]
 _said: set[str] = set()
 
@@ -89,12 +92,16 @@ def write_weights(
             raise OSError(number, os.strerror(number), str(target)) from error
 
 
-def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_weights(
+    path: str | os.PathLike[str], own: Mapping[str, Tensor], module: Any = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights and the training state (empty if there is none) of a file.
 
     Args:
         path: a file that `write_weights` wrote, or one with the same tensors.
         own: the module's ``state_dict``, which the weights have to fit.
+        module: the module; if it has a method ``check_file_metadata``, that is handed the texts of the file, and raises
+            where they contradict it.
 
     Raises:
         ModelFileError: the file is missing, damaged or foreign.
@@ -113,7 +120,11 @@ def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tup
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
     problems = misfits(weights, own, "the file")
     if problems:
-        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems))
+        hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
+        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems) + hint)
+    check = getattr(module, "check_file_metadata", None)
+    if callable(check):
+        check(os.fspath(path), metadata)
     return weights, state
 
 
