@@ -62,7 +62,7 @@ class Classifier(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Take the state of a pickled classifier, also of an earlier version."""
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.__dict__.setdefault("facts", {})
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
