@@ -15,8 +15,9 @@ ERRORS = {
     "RunFolderError", "SnapshotError", "StorageError", "TrainingError", "UserError", "WeightsError",
 }  # fmt: skip
 NAMES = ERRORS | {
-    "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Run", "Snapshots", "Trainer", "__version__",
-    "build_backbone", "callbacks", "list_backbones", "recipes", "resume", "train",
+    "Augmentation", "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Preprocessing", "Run",
+    "Snapshots", "Trainer", "__version__", "build_backbone", "callbacks", "list_backbones", "recipes", "resume",
+    "train",
 }  # fmt: skip
 
 

@@ -168,3 +168,73 @@ def test_file_names_that_are_no_text_are_said_and_sorted(trained, tmp_path):
     assert os.fsencode(json.loads(done.stdout)["path"]) == b"in/\xff\x1b[31m.png"
     assert [os.fsencode(p.name) for p in (tmp_path / "out").rglob("*.png")] == [b"\xff\x1b[31m.png"]
     assert "\x1b" not in in_shell("predict", trained.folder, "in", cwd=tmp_path).stdout
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory, tiny):
+    """A folder with files that a training by hand wrote, and the trainer."""
+    import regraft as rg
+
+    folder = tmp_path_factory.mktemp("by_hand")
+    backbone = rg.build_backbone(tiny["backbone"], weights=tiny["weights"], size=tiny["size"])
+    photos = rg.ImageFolder(make_photos(folder / "trees", {"ash": 12, "birch": 12}), network=backbone)
+    trainer = rg.Trainer(rg.Classifier(backbone, photos.classes), "adam", "cross_entropy", learning_rate=0.05)
+    best = [
+        rg.callbacks.ModelCheckpoint(folder / name, save_best_only=True, save_weights_only=only)
+        for name, only in (("best.safetensors", False), ("best.h5", True), ("best.pt", True))
+    ]
+    trainer.fit(photos, epochs=2, verbose=0, callbacks=best)
+    trainer.module.save(folder / "model.safetensors")
+    return folder, trainer
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "best.safetensors", "best.h5", "best.pt"])
+def test_what_a_training_by_hand_wrote_is_used_like_a_runs_model(regraft, by_hand, name):
+    import regraft as rg
+
+    folder, _ = by_hand
+    said = regraft("predict", folder / name, folder / "trees", "--json")
+    assert said.code == 0
+    found = json.loads(said.out)
+    assert found["classes"] == ["ash", "birch"]
+    expected = rg.Predictor.load(folder / name).predict([one["path"] for one in found["predictions"]])
+    assert [one["label"] for one in found["predictions"]] == [one.label for one in expected]
+    measured = json.loads(regraft("evaluate", folder / name, folder / "trees", "--json").out)
+    right = sum(one.path.split("/")[-2] == one.label for one in expected)
+    assert measured["figures"]["accuracy"]["value"] == pytest.approx(right / 24)
+
+
+def test_weights_without_classes_are_one_message_that_says_how_to_add_them(regraft, by_hand, tmp_path):
+    import torch
+
+    folder, trainer = by_hand
+    torch.save(trainer.module.state_dict(), tmp_path / "state.pt")
+    said = regraft("predict", tmp_path / "state.pt", folder / "trees")
+    assert said.code == 2
+    message = said.one_message()
+    assert "holds the weights of a Classifier, but not its classes and its preprocessing" in message
+    assert "Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')" in message
+    torch.save(trainer.module, tmp_path / "whole.pt")
+    assert "holds a whole Python object" in regraft("predict", tmp_path / "whole.pt", folder / "trees").one_message()
+
+
+def test_a_run_with_callback_objects_is_refused_on_the_command_line(regraft, tiny, tmp_path):
+    import regraft as rg
+    from regraft.screen import QuietScreen
+
+    photos = make_photos(tmp_path / "photos", {"ash": 20, "birch": 20})
+
+    class Stop(rg.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rg.train(
+            photos, out=tmp_path / "run", recipe="feature-extraction", epochs=2, split="60/20/20", callbacks=[Stop()],
+            screen=QuietScreen(), **tiny,
+        )  # fmt: skip
+    for arguments in (("resume", tmp_path / "run"), ("train", "--config", tmp_path / "run" / "config.json")):
+        said = regraft(*arguments)
+        assert said.code == 2
+        assert "callbacks were given to this training as objects" in said.one_message()

@@ -28,7 +28,11 @@ Examples:
 
 
 @cloup.command(name="predict", short_help="Say what is on new photos.", epilog=_EXAMPLES)
-@cloup.argument("model", type=PATH, help="A run folder, or the model.safetensors of one wherever it was copied.")
+@cloup.argument(
+    "model",
+    type=PATH,
+    help="A run folder, its model.safetensors wherever it was copied, or a file that a Trainer wrote of a Classifier.",
+)
 @cloup.argument(
     "photos", nargs=-1, required=True, help="Photos, folders (photos at any depth) and patterns such as 'new/*.jpg'."
 )

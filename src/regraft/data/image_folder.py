@@ -2,90 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from regraft.data.loader import PhotoBatches, decode_in_order
+from regraft.data.image_folder_arguments import Wanted, check_arguments, check_classes, ordered_classes
+from regraft.data.loader import decode_in_order
 from regraft.data.loading import Loading
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
-from regraft.data.preprocessing import Preprocessing, normalise
+from regraft.data.photo_set import PhotoSet
+from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import find_photos
 from regraft.data.split import assign, check_split, take_given
 from regraft.data.threads import workers_or_default
 from regraft.data.views import Augmentation
-from regraft.errors import DecodeError
+from regraft.screen import Screen, screen_for
 
-if TYPE_CHECKING:
-    import torch
+__all__ = ["ImageFolder", "PhotoSet"]
 
-
-class PhotoSet:
-    """Photos of one side: a map-style data set of (photo, class index).
-
-    Attributes:
-        classes: names of the classes; index i is ``classes[i]``.
-        entries: the photos, in name order.
-        labels: the class index of each, shape (n,), int64.
-        preprocessing: how pixels are made.
-        augmentation: what views are drawn from, or None.
-        epoch: which views `__getitem__` gives; set it before each epoch where there is an augmentation.
-    """
-
-    def __init__(
-        self,
-        entries: Sequence[Entry],
-        classes: Sequence[str],
-        preprocessing: Preprocessing,
-        *,
-        augmentation: Augmentation | None = None,
-        seed: int = 0,
-        workers: int | None = None,
-    ) -> None:
-        index = {name: i for i, name in enumerate(classes)}
-        self.classes, self.entries = tuple(classes), list(entries)
-        self.labels = np.array([index[entry.label] for entry in entries], dtype=np.int64)
-        self.preprocessing, self.augmentation = preprocessing, augmentation
-        self.seed, self.workers, self.epoch = seed, workers, 0
-
-    def __len__(self) -> int:
-        """Return the number of photos."""
-        return len(self.entries)
-
-    def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        """Return photo ``i`` as a float32 tensor of shape (3, H, W), normalised, and its class index.
-
-        Raises:
-            DecodeError: it cannot be decoded any more; the message names it.
-            IndexError: there is no such photo.
-        """
-        entry = self.entries[i]
-        try:
-            pixels = Loading(self.preprocessing, self.augmentation, (self.seed, self.epoch))(entry)
-        except DecodeError as error:
-            raise DecodeError(f"{entry.name}: {error}") from error
-        return normalise(pixels[None], self.preprocessing)[0], int(self.labels[i])
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, int]]:
-        """Yield every photo in turn."""
-        return (self[i] for i in range(len(self)))
-
-    def batches(self, batch_size: int = 32, *, shuffle: bool = False, drop_last: bool = False) -> PhotoBatches:
-        """Return these photos as seekable batches, decoded in threads."""
-        return PhotoBatches(
-            self.entries,
-            self.labels,
-            self.preprocessing,
-            augmentation=self.augmentation,
-            seed=self.seed,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            workers=self.workers,
-            drop_last=drop_last,
-        )
+_NAMED = 5
+"""Photos that are named where several were put aside."""
 
 
 class ImageFolder(PhotoSet):
@@ -94,26 +31,31 @@ class ImageFolder(PhotoSet):
     Args:
         root: a folder per class; or train/ and val/ [and test/] with such folders.
         labels: a CSV of path,label[,split,group] that says the classes instead.
-        size: side of the square that the network sees, in pixels.
-        mean: of each channel in [0, 1].
-        std: of each channel in [0, 1].
+        network: the network that is to see the photos, which decides how they are prepared: a `Backbone`, a
+            `Classifier`, whose classes are then the data set's too, or a network of timm.
+        classes: names of the classes in the order of the labels; None: in the order of their code points.
+        size: side of the square that the network sees, in pixels; 224 if nothing says otherwise.
+        mean: of each channel in [0, 1]; 0.5 if nothing says otherwise.
+        std: of each channel in [0, 1]; likewise.
         augmentation: what views of the train side are drawn from; None for none.
         split_seed: of the split by content, where none is given.
-        split: shares of train, validation and test, where none is given.
+        split: shares of train, validation and test, where none is given: ``(0.8, 0.1, 0.1)`` or ``"80/10/10"``.
         seed: of the views and orders.
-        preprocessing: all of how pixels are made, instead of ``size``, ``mean`` and ``std``.
+        preprocessing: all of how pixels are made, in place of ``network``, or of ``size``, ``mean`` and ``std``.
         workers: threads that read and decode; None for one per processor.
-        check: whether every photo is decoded once now, so that a damaged one is put aside here and not met in the
+        check: whether every photo is decoded once now, so that a damaged one is skipped here and not met in the
             middle of an epoch.
+        screen: where skipped photos and what is odd about the folder are reported; None: standard output.
 
     Attributes:
         manifest: every file and its fate.
-        notes: what is worth saying about the folder and the split.
+        notes: the reports, in words.
         train: this data set itself.
         validation: the validation side, without augmentation, or None where it has no photos.
         test: the test side, likewise.
 
     Raises:
+        ConfigError: arguments are wrong; all of them are named, with what is expected.
         PhotosError: the folder or the CSV is not what is needed, or a class has no photo to train on.
     """
 
@@ -122,32 +64,45 @@ class ImageFolder(PhotoSet):
         root: Path | str,
         labels: Path | str | None = None,
         *,
-        size: int = 224,
-        mean: tuple[float, float, float] = (0.5, 0.5, 0.5),
-        std: tuple[float, float, float] = (0.5, 0.5, 0.5),
+        network: Any = None,
+        classes: Sequence[str] | None = None,
+        size: int | None = None,
+        mean: tuple[float, float, float] | None = None,
+        std: tuple[float, float, float] | None = None,
         augmentation: Augmentation | None = None,
         split_seed: int = 0,
-        split: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        split: tuple[float, float, float] | str = (0.8, 0.1, 0.1),
         seed: int = 0,
         preprocessing: Preprocessing | None = None,
         workers: int | None = None,
         check: bool = True,
+        screen: Screen | None = None,
     ) -> None:
-        wanted = preprocessing or Preprocessing(height=size, width=size, mean=mean, std=std)
+        wanted = check_arguments(
+            Wanted(
+                root, labels, network, classes, size, mean, std, augmentation, split_seed, split, seed, preprocessing,
+                workers, check,
+            )
+        )  # fmt: skip
         workers = workers_or_default(workers)
         source = find_photos(root, labels)
+        check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
         if check:
-            put_undecodable_aside(self.manifest, wanted, workers=workers)
-        notes = [*source.notes, *check_usable(self.manifest)]
-        notes += _divide(self.manifest, bool(source.given_split), split_seed, split)
+            put_undecodable_aside(self.manifest, wanted.preprocessing, workers=workers)
+        notes = [*source.notes, *_skipped(self.manifest), *check_usable(self.manifest)]
+        notes += _divide(self.manifest, bool(source.given_split), split_seed, wanted.shares)
         check_split(self.manifest)
+        self.manifest.classes = ordered_classes(self.manifest.classes, wanted)
         self.notes = tuple(notes)
+        for note in notes:
+            (screen or screen_for()).warn(note)
         common: dict[str, Any] = {"seed": seed, "workers": workers}
-        super().__init__(self._on("train"), self.manifest.classes, wanted, augmentation=augmentation, **common)
+        prepared = wanted.preprocessing
+        super().__init__(self._on("train"), self.manifest.classes, prepared, augmentation=augmentation, **common)
         self.train: PhotoSet = self
-        self.validation = self._side("validation", wanted, common)
-        self.test = self._side("test", wanted, common)
+        self.validation = self._side("validation", prepared, common)
+        self.test = self._side("test", prepared, common)
 
     def _on(self, side: Side) -> list[Entry]:
         return [entry for entry in self.manifest.usable if entry.side == side]
@@ -163,6 +118,16 @@ def put_undecodable_aside(manifest: Manifest, p: Preprocessing, *, workers: int)
     for batch in decode_in_order(entries, Loading(p), batch_size=32, workers=workers):
         for position, why in batch.failed:
             manifest.set_aside(entries[position], why)
+
+
+def _skipped(manifest: Manifest) -> list[str]:
+    """Return a note on the photos that are not used, with the reasons."""
+    aside = [entry for entry in manifest.entries if entry.status == "put aside"]
+    if not aside:
+        return []
+    few = "; ".join(f"{entry.name}: {entry.why}" for entry in aside[:_NAMED])
+    more = f"; and {len(aside) - _NAMED:,} more" if len(aside) > _NAMED else ""
+    return [f"{len(aside):,} {'photo is' if len(aside) == 1 else 'photos are'} skipped ({few}{more})"]
 
 
 def _divide(manifest: Manifest, given: bool, seed: int, fractions: tuple[float, float, float]) -> tuple[str, ...]:

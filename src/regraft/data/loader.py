@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.processes import done
 from regraft.data.threads import decoding_threads, default_workers, in_order
 from regraft.data.views import Augmentation
-from regraft.errors import DecodeError
+from regraft.errors import ConfigError, DecodeError
 from regraft.randomness import permutation
 
 if TYPE_CHECKING:
@@ -106,9 +106,11 @@ class PhotoBatches:
         shuffle: whether each epoch has its own order.
         workers: threads that decode; None for as many as get along, 0 for none.
         drop_last: whether a last batch that is not full is left out.
+        dataset: the data set that they are the photos of, if any: a `Trainer` asks it whether its network fits.
 
     Raises:
-        ValueError: there are not as many labels as photos, or ``batch_size`` is not positive.
+        ValueError: there are not as many labels as photos.
+        ConfigError: ``batch_size`` is not a whole number above 0.
     """
 
     def __init__(
@@ -123,15 +125,17 @@ class PhotoBatches:
         shuffle: bool = False,
         workers: int | None = None,
         drop_last: bool = False,
+        dataset: Any = None,
     ) -> None:
         if len(entries) != len(labels):
             raise ValueError(f"{len(entries)} photos need as many labels, not {len(labels)}")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, not {batch_size}")
+        given: Any = batch_size
+        if type(given) is bool or not isinstance(given, (int, np.integer)) or given < 1:
+            raise ConfigError(f"batch_size must be positive, not {batch_size!r}: expected a whole number such as 32")
         self.entries, self.preprocessing, self.augmentation = entries, preprocessing, augmentation
         self.labels = np.asarray(labels, dtype=np.int64)
         self.seed, self.batch_size, self.shuffle, self.drop_last = seed, batch_size, shuffle, drop_last
-        self.workers = workers
+        self.workers, self.dataset = workers, dataset
 
     @property
     def size(self) -> int:

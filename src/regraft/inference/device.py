@@ -1,4 +1,4 @@
-"""Which processor the arithmetic runs on."""
+"""The processor that the arithmetic runs on."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import torch
 from regraft.errors import ConfigError
 
 
-def pick_device(wanted: str = "auto") -> torch.device:
-    """Return the device called ``wanted``, or for ``"auto"`` the first there of CUDA, MPS and the processor.
+def pick_device(wanted: str | torch.device = "auto") -> torch.device:
+    """Return the device called ``wanted``, such as ``"cpu"`` or ``"cuda:1"``.
+
+    ``"auto"`` is the first that is there of CUDA, MPS and the processor.
 
     Raises:
         ConfigError: that device is not there.
@@ -20,6 +22,6 @@ def pick_device(wanted: str = "auto") -> torch.device:
         there.insert(0, "cuda")
     if wanted == "auto":
         return torch.device(there[0])
-    if wanted not in there:
+    if str(wanted).partition(":")[0] not in there:
         raise ConfigError(f"device {wanted}: not available here; found {', '.join(there)}")
     return torch.device(wanted)

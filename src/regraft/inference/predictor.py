@@ -1,4 +1,4 @@
-"""`Predictor`: a model file, and everything that is needed to use it on photos."""
+"""`Predictor`: a trained classifier, and everything that is needed to use it on photos."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +15,19 @@ from numpy.typing import NDArray
 from regraft.data.files import read_regular
 from regraft.data.manifest import Entry
 from regraft.data.numbered_views import numbered, numbered_loading, view_name
-from regraft.errors import ConfigError, ModelFileError
+from regraft.errors import ConfigError
 from regraft.features.choose import REFERENCE, certified_engine
 from regraft.features.engine import Engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.classifier import Classifier
-from regraft.models.file import load_classifier, read_metadata
-from regraft.run.folder import RunFolder
+from regraft.models.file import load_classifier, model_file
+from regraft.models.on_the_class import on_the_class
 from regraft.screen import Bar
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 MOST_VIEWS = 64
@@ -77,57 +78,71 @@ class Predictor:
     padded to one shape, and the head on one photo at a time.
 
     Args:
-        classifier: the classifier.
+        classifier: the classifier. The predictor takes a copy, so that later training changes no prediction, and
+            predicting changes neither its mode nor its place.
         device: where the network runs.
         workers: threads that decode photos.
-        engine: what runs it on a processor, where it is here and certified for this network; else torch does.
+        engine: what runs it on a processor, where it is here and certified for this network; else torch does. None:
+            as the classifier's file says.
         views: of each photo whose probabilities are averaged: 1 is the photo alone, 2 adds its mirror image, more add
-            random crops that depend on the photo's content.
+            random crops that depend on the photo's content. None: as many as the classifier's file says, mostly 1.
+        own: take the classifier itself and not a copy; nobody trains it any more.
 
     Raises:
-        ConfigError: ``views`` is not positive.
+        ConfigError: ``views`` is not positive, ``classifier`` is something else, or its head does not give an output
+            for each class.
     """
 
     def __init__(
         self,
         classifier: Classifier,
         *,
-        device: str = "auto",
+        device: str | torch.device = "auto",
         workers: int | None = None,
-        engine: str = REFERENCE,
-        views: int = 1,
+        engine: str | None = None,
+        views: int | None = None,
+        own: bool = False,
     ) -> None:
-        if views < 1:
-            raise ConfigError(f"views: expected a positive number, found {views}")
+        _check(classifier)
+        views = _views(classifier.facts) if views is None else views
+        if type(views) is not int or views < 1:
+            raise ConfigError(f"views: expected a positive number, found {views!r}")
         self.views = views
-        self.classifier = classifier.eval()
+        self.classifier = classifier.eval() if own else classifier.snapshot()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        self._title, self._device = engine, pick_device(device)
+        self._title = classifier.facts.get("engine", REFERENCE) if engine is None else engine
+        self._device = pick_device(device)
         self._engine: Engine | None = None
-        self._weight = classifier.head.weight.detach().cpu().double().numpy()
-        self._bias = classifier.head.bias.detach().cpu().double().numpy()
+        weight, bias = self.classifier.linear_head()
+        self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
 
-    @classmethod
+    @on_the_class
     def load(
-        cls, path: Path | str, *, device: str = "auto", workers: int | None = None, views: int | None = None
+        cls,  # noqa: N805 (as in a class method)
+        path: Path | str,
+        *,
+        device: str | torch.device = "auto",
+        workers: int | None = None,
+        views: int | None = None,
     ) -> Predictor:
-        """Read a classifier from a run folder, or from its ``model.safetensors`` alone, wherever that was copied.
+        """Read a classifier from a run folder, or from a file of it alone, wherever that was copied.
 
         Args:
-            path: the run folder or the file.
+            path: the run folder; its ``model.safetensors``; a file of `Classifier.save`; or a file that `Trainer` or
+                `ModelCheckpoint` wrote of a `Classifier`, with whatever suffix.
             device: as in the constructor; ``workers`` too.
             workers: threads that decode photos.
             views: as in the constructor; None for as many as the training found to be good, mostly 1.
 
         Raises:
-            ModelFileError: there is no model there, or the file is damaged, truncated or foreign.
+            ModelFileError: there is no model there, or the file is damaged, truncated or foreign, or does not say its
+                classes and its preprocessing.
         """
-        file = model_file(Path(path))
-        extra = read_metadata(file).extra
-        engine = extra.get("engine", REFERENCE)
-        views = _views(extra) if views is None else views
-        return cls(load_classifier(file), device=device, workers=workers, engine=engine, views=views)
+        classifier = load_classifier(model_file(Path(path)))
+        made: Any = cls
+        predictor: Predictor = made(classifier, device=device, workers=workers, views=views, own=True)
+        return predictor
 
     @overload
     def predict(self, photos: Path | str | Image) -> Prediction: ...
@@ -232,26 +247,22 @@ class Predictor:
 
 
 def _views(extra: Mapping[str, str]) -> int:
-    """Return the views that a model file asks for; one that was written by others may say anything."""
+    """Return the views that the facts of a model file ask for; a file that others wrote may say anything."""
     said = str(extra.get("views", "1"))
     return min(max(int(said), 1), MOST_VIEWS) if said.isdecimal() else 1
 
 
-def model_file(path: Path) -> Path:
-    """Return the model file that ``path`` means: itself, or the one in a run folder.
-
-    Raises:
-        ModelFileError: there is none.
-    """
-    if path.is_dir():
-        inside = RunFolder(path).model
-        if not inside.exists():
-            unfinished = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
-            raise ModelFileError(f"{path} holds no {inside.name}: {unfinished}")
-        return inside
-    if not path.exists():
-        raise ModelFileError(f"no such run folder or model file: {path}")
-    return path
+def _check(classifier: object) -> None:
+    """Raise `ConfigError` unless ``classifier`` is one whose predictions are those of a backbone and a linear head."""
+    module = getattr(classifier, "module", None)
+    if not isinstance(classifier, Classifier):
+        hint = ": pass its module" if isinstance(module, Classifier) else ""
+        raise ConfigError(f"classifier: expected a Classifier, found a {type(classifier).__name__}{hint}")
+    if type(classifier).forward is not Classifier.forward:
+        raise ConfigError(
+            f"classifier: {type(classifier).__name__} has a forward of its own, which a Predictor does not call; "
+            "predict with Trainer.predict"
+        )
 
 
 def _entry(path: Path, *, hashed: bool) -> Entry:

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import nn
 
+from regraft.data.preprocessing import Preprocessing
 from regraft.models.blocks import Block, split_blocks
 from regraft.models.checksums import tensors_checksum
 from regraft.models.cut import Halves, cut_network
@@ -55,6 +56,11 @@ class Backbone(nn.Module):
         return features
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """Preprocessing that the network needs of its photos."""
+        return self.spec.preprocessing
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of what `forward` takes, without the batch: (3, H, W), or that of activations."""
         p = self.spec.preprocessing
@@ -90,10 +96,22 @@ class Backbone(nn.Module):
         finally:
             self._entered = ()
 
+    def leave_cut(self) -> None:
+        """Let `forward` take photos again, in a copy that was made inside `entered_at`."""
+        self._entered = ()
+
     def train(self, mode: bool = True) -> Self:
         """Switch the trained blocks to training mode or back; frozen ones stay in inference mode."""
         super().train(mode)
-        self._freezer.hold()
+        self._freezer.follow()
+        return self
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train all blocks, or freeze all of them."""
+        if requires_grad:
+            self.unfreeze("all")
+        else:
+            self.freeze()
         return self
 
     def freeze(self) -> None:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
 
 import torch
 from torch import nn
 
-from regraft.errors import ConfigError
+from regraft.data.labels import class_names
+from regraft.data.preprocessing import Preprocessing
+from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
+from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
 from regraft.models.freezing import What
+from regraft.models.on_the_class import on_the_class
 from regraft.models.unfilled import unfilled
 
 
@@ -22,19 +28,29 @@ class Classifier(nn.Module):
     Args:
         backbone: what gives the features. The classifier takes a copy, so that training it changes no other
             classifier, nor what was computed with the backbone.
-        classes: names of the classes, in the order of the outputs.
+        classes: names of the classes, in the order of the outputs: a list, a tuple or an array of texts.
         own: take the backbone itself and not a copy.
 
+    Attributes:
+        backbone: gives the features.
+        head: the linear layer from the features to the logits.
+        classes: as given.
+        facts: further text by key that goes into a file of the classifier and comes back from it, such as ``views``.
+
     Raises:
-        ConfigError: there are fewer than two classes, or two of the same name.
+        ConfigError: there are fewer than two classes, or two of the same name, or an argument is something else.
     """
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], *, own: bool = False) -> None:
         super().__init__()
-        if len(classes) < 2 or len(set(classes)) != len(classes):
-            raise ConfigError(f"a classifier needs two or more different classes, not {list(classes)}")
+        if not isinstance(backbone, Backbone):
+            raise ConfigError(
+                f"backbone: expected a Backbone, such as build_backbone('resnet18') returns; "
+                f"found {backbone if isinstance(backbone, str) else type(backbone).__name__!r}"
+            )
+        self.classes = class_names(classes)
         self.backbone = backbone if own else copy.deepcopy(backbone)
-        self.classes: tuple[str, ...] = tuple(classes)
+        self.facts: dict[str, str] = {}
         place = next(backbone.network.parameters()).device
         shape = backbone.spec.num_features, len(self.classes)
         with unfilled():  # the random numbers of the process are left alone
@@ -43,6 +59,11 @@ class Classifier(nn.Module):
         nn.init.zeros_(self.head.bias)
         self.freeze()
         self.eval()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state of a pickled classifier, also of an earlier version."""
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.__dict__.setdefault("facts", {})
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the logits of ``x``.
@@ -59,8 +80,14 @@ class Classifier(nn.Module):
         return logits
 
     def freeze(self) -> None:
-        """Freeze the whole backbone; the head is always trained."""
+        """Freeze the whole backbone; the head stays as it is."""
         self.backbone.freeze()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Train the head and all blocks of the backbone, or freeze all of them."""
+        self.backbone.requires_grad_(requires_grad)
+        self.head.requires_grad_(requires_grad)
+        return self
 
     def unfreeze(self, what: What = "all", *, norm_statistics: bool = False) -> None:
         """Train some blocks of the backbone too: see `Backbone.unfreeze`."""
@@ -71,21 +98,152 @@ class Classifier(nn.Module):
         """Names of the backbone's blocks that are trained, bottom to top."""
         return self.backbone.trainable_blocks
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """Preprocessing that the backbone needs of its photos."""
+        return self.backbone.preprocessing
+
+    def file_metadata(self) -> dict[str, str]:
+        """Return what a file of this classifier's weights has to say beside them, text by key.
+
+        `Trainer.save`, `Trainer.save_weights` and so `ModelCheckpoint` ask for it: `Predictor.load` and `load` read
+        classes, backbone and preprocessing from it.
+
+        Raises:
+            ConfigError: the head does not give an output for each class.
+        """
+        self.check_outputs()
+        return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER)
+
+    def check_file_metadata(self, path: str, metadata: Mapping[str, str]) -> None:
+        """Compare the texts of a file of weights with this classifier: `Trainer.load` asks for it.
+
+        Another input size is let pass: weights may be trained on from one size to the next.
+
+        Raises:
+            ModelFileError: the file is of other classes, of the same in another order, or of photos that were
+                normalised otherwise.
+        """
+        if CLASSIFIER not in metadata:
+            return
+        try:
+            said = ModelMetadata.from_text(metadata, CLASSIFIER)
+        except FormatError as error:
+            raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
+        own, theirs = self.preprocessing, said.backbone.preprocessing
+        pairs = {
+            "classes": (", ".join(said.classes), ", ".join(self.classes)),
+            "mean": (theirs.mean, own.mean),
+            "std": (theirs.std, own.std),
+        }
+        problems = [f"{name}: {then} in the file, {now} here" for name, (then, now) in pairs.items() if then != now]
+        if problems:
+            raise ModelFileError(
+                several(f"{path} is of another classifier", problems) + "\n  Classifier.load(FILE) gives that one"
+            )
+
+    def check_outputs(self) -> None:
+        """Check that there is an output for each class; a head of another kind is let pass: `Trainer` asks for it.
+
+        Raises:
+            ConfigError: the linear head has other outputs, or takes other features.
+        """
+        if isinstance(self.head, nn.Linear):
+            self.linear_head()
+
+    def linear_head(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return weight, shape (C, D), and bias, shape (C,), of the head, without gradient.
+
+        Raises:
+            ConfigError: the head is something else than one linear layer, or does not give an output for each class.
+        """
+        head, shape = self.head, (len(self.classes), self.backbone.spec.num_features)
+        if not isinstance(head, nn.Linear):
+            raise ConfigError(
+                f"the head is a {type(head).__name__}; expected one torch.nn.Linear{shape[::-1]}: predictions "
+                "and model files know no other head"
+            )
+        if tuple(head.weight.shape) != shape:
+            raise ConfigError(
+                f"the head has {head.out_features} outputs for {head.in_features} features; expected {shape[0]} "
+                f"outputs for {shape[1]} features: the classes are {', '.join(self.classes)}\n"
+                "  for other classes make a new one: Classifier(classifier.backbone, classes)"
+            )
+        own: torch.Tensor | None = head.bias  # torch says that there always is one
+        bias = torch.zeros_like(head.weight[:, 0]) if own is None else own
+        return head.weight.detach(), bias.detach()
+
+    def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Write a model file: weights, classes, backbone and preprocessing, enough to predict. It is whole or absent.
+
+        `Predictor.load`, ``regraft predict`` and `load` read it, as they read the ``model.safetensors`` of a run.
+
+        Args:
+            path: the file; its name ends with ``.safetensors``. Missing folders are made.
+            overwrite: whether a file of that name is replaced.
+
+        Raises:
+            ConfigError: another suffix, a folder of that name, a file of that name that must stay, or a head that is
+                not one linear layer with an output for each class.
+            OSError: the file cannot be written.
+        """
+        from regraft.models.file import save_model_file
+
+        save_model_file(Path(path), self, overwrite=overwrite)
+
+    @on_the_class
+    def load(
+        cls,  # noqa: N805 (as in a class method)
+        path: str | os.PathLike[str],
+        *,
+        classes: Sequence[str] | None = None,
+        backbone: Backbone | None = None,
+    ) -> Classifier:
+        """Read a classifier: a new one, frozen but for its head, in inference mode. No code in the file is run.
+
+        Args:
+            path: a run folder; a model file of a run or of `save`; or a file that `Trainer` or `ModelCheckpoint` wrote
+                of a classifier, with whatever suffix.
+            classes: names of the classes, where the file does not hold them: weights without a description.
+            backbone: a backbone like the one that was trained, where the file does not hold its name.
+
+        Raises:
+            ModelFileError: the file is missing, damaged, or something else; or it does not say what is needed.
+            ConfigError: ``classes`` or ``backbone`` are not those of the file.
+        """
+        from regraft.models.file import load_classifier, model_file
+
+        return load_classifier(model_file(Path(path)), classes=classes, backbone=backbone)
+
+    def snapshot(self) -> Classifier:
+        """Return a copy in inference mode and single precision, which later training does not change."""
+        copied = copy.deepcopy(self)
+        copied.backbone.leave_cut()
+        return copied.float().eval()
+
     def set_head(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Take over a head that was solved elsewhere.
+        """Set the weights of the head, such as a head that was solved elsewhere.
 
         Args:
             weight: shape (C, D), any floating dtype.
             bias: shape (C,).
 
         Raises:
-            ConfigError: a shape is another one.
+            ConfigError: a shape differs.
         """
         for name, value, own in (("weight", weight, self.head.weight), ("bias", bias, self.head.bias)):
             if value.shape != own.shape:
                 raise ConfigError(f"head {name}: expected shape {tuple(own.shape)}, found {tuple(value.shape)}")
             with torch.no_grad():
                 own.copy_(value)
+
+    def parameter_blocks(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of each block of the backbone, bottom to top, and at last those of the head."""
+        own = dict(self.backbone.network.named_parameters())
+        return [
+            *([own[name] for name in block.parameters] for block in self.backbone.blocks),
+            list(self.head.parameters()),
+        ]
 
     def parameter_groups(
         self, lr: float, *, layer_decay: float = 1.0, weight_decay: float = 0.0, head_lr: float | None = None

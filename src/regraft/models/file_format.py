@@ -1,6 +1,8 @@
-"""What regraft writes into the metadata of a model file: one JSON text under the key ``regraft``.
+"""The description of a classifier in the metadata of a file: one JSON text.
 
-One key, because safetensors writes several in an order that changes from run to run, and equal models give equal files.
+A model file has it under the key ``regraft``, alone: safetensors writes several keys in an order that changes from run
+to run, and equal models give equal files. A file that a `Trainer` writes of a classifier has it under the key
+``regraft-classifier``, beside the metadata of every such file, whose checksum covers it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from regraft._version import __version__
 from regraft.models.spec import BackboneSpec
 
 KEY = "regraft"
+CLASSIFIER = "regraft-classifier"
 FORMAT = 1
 _FIELDS = ("format", "version", "classes", "backbone", "extra", "sha256")
 
@@ -24,13 +27,13 @@ class FormatError(ValueError):
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """What a model file says beside its tensors.
+    """The facts that a file of a classifier holds beside its tensors.
 
     Attributes:
         classes: names of the classes, in the order of the outputs. They are data: never paths, never markup.
         backbone: spec of the backbone.
         extra: further text by key.
-        sha256: of all tensors and of the other fields, so that damage shows.
+        sha256: of all tensors and of the other fields, so that damage shows; empty in the file of a `Trainer`.
         version: of the regraft that wrote it.
     """
 
@@ -40,8 +43,8 @@ class ModelMetadata:
     sha256: str
     version: str = __version__
 
-    def as_text(self) -> dict[str, str]:
-        """Return the metadata for a safetensors file."""
+    def as_text(self, key: str = KEY) -> dict[str, str]:
+        """Return the metadata for a file of tensors."""
         values = {
             "format": FORMAT,
             "version": self.version,
@@ -50,16 +53,16 @@ class ModelMetadata:
             "extra": self.extra,
             "sha256": self.sha256,
         }
-        return {KEY: json.dumps(values, sort_keys=True)}
+        return {key: json.dumps(values, sort_keys=True)}
 
     @classmethod
-    def from_text(cls, metadata: Mapping[str, str]) -> ModelMetadata:
+    def from_text(cls, metadata: Mapping[str, str], key: str = KEY) -> ModelMetadata:
         """Read what `as_text` returned.
 
         Raises:
             FormatError: it is not regraft's, of a newer format, or damaged.
         """
-        values = _values(metadata)
+        values = _values(metadata, key)
         classes, extra = values["classes"], values["extra"]
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise FormatError("its classes are not a list of names")
@@ -75,18 +78,18 @@ class ModelMetadata:
 
 
 def own_spec(metadata: Mapping[str, str]) -> BackboneSpec | None:
-    """Return the backbone that a model file of regraft holds, or None for any other file."""
+    """Return the backbone that a file of a classifier holds, or None for any other file."""
     try:
-        return ModelMetadata.from_text(metadata).backbone
+        return ModelMetadata.from_text(metadata, CLASSIFIER if CLASSIFIER in metadata else KEY).backbone
     except FormatError:
         return None
 
 
-def _values(metadata: Mapping[str, str]) -> dict[str, Any]:
-    if KEY not in metadata:
+def _values(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+    if key not in metadata:
         raise FormatError("it holds tensors, but was not written by regraft; as weights it may do: --weights FILE")
     try:
-        values = json.loads(metadata[KEY])
+        values = json.loads(metadata[key])
     except (ValueError, RecursionError) as error:
         raise FormatError("its metadata is damaged") from error
     if not isinstance(values, dict) or type(values.get("format")) is not int:

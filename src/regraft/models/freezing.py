@@ -19,6 +19,9 @@ What: TypeAlias = Literal["all"] | int | Sequence[str]
 class Freezer:
     """Keeps the frozen blocks of a network frozen.
 
+    A block is trained if one of its parameters takes gradients. `freeze` and `unfreeze` set that; a person may too, by
+    ``requires_grad``, and `follow` then looks again.
+
     Args:
         network: the network; at first all of it is frozen.
         blocks: its blocks, bottom to top.
@@ -33,10 +36,12 @@ class Freezer:
     @property
     def trained(self) -> tuple[str, ...]:
         """Names of the blocks that are trained, bottom to top."""
+        self.follow()
         return tuple(self._blocks[index].name for index in sorted(self._trained))
 
     def trains_statistics(self, index: int) -> bool:
         """Return whether block ``index`` is trained with the statistics of its batches."""
+        self.follow()
         return self._trained.get(index, False)
 
     def freeze(self) -> None:
@@ -50,16 +55,33 @@ class Freezer:
         Raises:
             ConfigError: there are not so many blocks, or none of that name.
         """
+        self.follow()
         for index in self._chosen(what):
             self._trained[index] = norm_statistics
         self.apply()
 
     def apply(self) -> None:
         """Set which parameters take gradients, and find the modules that stay in inference mode."""
-        parameters = dict(self._network.named_parameters())
-        for index, block in enumerate(self._blocks):
-            for name in block.parameters:
-                parameters[name].requires_grad_(index in self._trained)
+        for index, parameters in enumerate(self._parameters()):
+            for parameter in parameters:
+                parameter.requires_grad_(index in self._trained)
+        self._find_held()
+
+    def follow(self) -> None:
+        """Look again at which parameters take gradients, and hold the modules of frozen blocks in inference mode."""
+        trained = [i for i, parameters in enumerate(self._parameters()) if any(p.requires_grad for p in parameters)]
+        if trained != sorted(self._trained):
+            self._trained = {index: self._trained.get(index, False) for index in trained}
+            self._find_held()
+        else:
+            self.hold()
+
+    def _parameters(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of each block; a person may have put others in their place."""
+        own = dict(self._network.named_parameters())
+        return [[own[name] for name in block.parameters if name in own] for block in self._blocks]
+
+    def _find_held(self) -> None:
         spans = modules_of(self._network, self._blocks)
         self._held = [module for name, module in self._network.named_modules() if self._holds(module, spans[name])]
         self.hold()
@@ -77,8 +99,10 @@ class Freezer:
 
     def _chosen(self, what: What) -> list[int]:
         names = [block.name for block in self._blocks]
-        if what == "all":
+        if isinstance(what, str) and what == "all":
             return list(range(len(names)))
+        if isinstance(what, bool) or not isinstance(what, (int, str, Sequence)):
+            raise ConfigError(f"unfreeze: expected 'all', a number of blocks from the top, or names; found {what!r}")
         if isinstance(what, int):
             if not 0 <= what <= len(names):
                 raise ConfigError(f"unfreeze: {what} blocks asked for; the backbone has {len(names)}")

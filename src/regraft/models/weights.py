@@ -17,6 +17,7 @@ from torch import nn
 from regraft.disk.safetensors_header import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file
 from regraft.errors import WeightsError, several
+from regraft.models.trainer_file import FORMAT, STATE
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -97,7 +98,10 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
     try:
         header = read_header(path)
-        return WeightsFile(load_file(path), header.metadata)
+        found = load_file(path)
+        if header.metadata.get("format") == FORMAT:  # a Trainer wrote it: its optimizer's state is none of the weights
+            found = {name: tensor for name, tensor in found.items() if not name.startswith(STATE)}
+        return WeightsFile(found, header.metadata)
     except (HeaderError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a usable weights file: {error}") from error
     except OSError as error:

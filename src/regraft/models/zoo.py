@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,10 @@ def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     notes = fit_weights(network, file.state, str(path))
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
+    if spec is not None:  # the weights were trained on photos that were prepared so
+        own = backbone.spec.preprocessing
+        prepared = replace(spec.preprocessing, height=own.height, width=own.width)
+        backbone.spec = replace(backbone.spec, preprocessing=prepared)
     backbone.notes = tuple(f"{path.name}: {note}" for note in notes)
     return backbone
 

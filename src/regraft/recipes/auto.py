@@ -105,7 +105,7 @@ def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple
         start = solve_probe(tuning, parts.train, nested=False, label="start of fine-tuning")
     labels = job.photos.labels(parts.choose)
     probe = Predictor(
-        probe_classifier(job, compared), device=job.device.type, workers=job.workers, engine=job.engine.title
+        probe_classifier(job, compared), device=job.device.type, workers=job.workers, engine=job.engine.title, own=True
     )  # the engine whose features the store has
     best = _Best("linear probe", _calibrated(job, probe, parts.choose))
     pretrained = block_checksums(probe.classifier)
@@ -125,7 +125,9 @@ def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple
             training=0.0 if job.config.budget is None else training_seconds(tuning, plan, parts),
             pretrained=pretrained,
         )
-        predictor = Predictor(tuned.classifier, device=job.device.type, workers=job.workers, views=tuned.views)
+        predictor = Predictor(
+            tuned.classifier, device=job.device.type, workers=job.workers, views=tuned.views, own=True
+        )
         found = _Best(
             plan.title,
             _calibrated(job, predictor, parts.choose),

@@ -17,10 +17,12 @@ from regraft.callbacks import (
 )
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, several
-from regraft.recipes.config import TrainConfig
+from regraft.recipes.config import CALLBACK_OPTIONS, TrainConfig
+from regraft.recipes.given_callbacks import sets_rate
 from regraft.recipes.job import Job
 from regraft.recipes.latest_best import LatestBest
 from regraft.recipes.pictures import ValidationPictures
+from regraft.recipes.rate_watch import RateWatch
 from regraft.training.checks import validation_needs
 
 FIGURES = ("loss", "accuracy")
@@ -36,8 +38,9 @@ def callbacks_of(
 ) -> list[Any]:
     """Return all callbacks of one ``fit``, in their order.
 
-    What sets the learning rate comes first, then what the options add, so that the recipe's own see the figures that
-    those put into the logs. `LatestBest` is the last: it puts the weights of the epoch back that is kept.
+    The schedule of the learning rate comes first, unless a callback of the user's sets the rate; then the user's and
+    what the options add, so that the recipe's own see the figures that those put into the logs. `LatestBest` is the
+    last: it puts the weights of the epoch back that is kept.
 
     Args:
         job: the training in progress.
@@ -51,7 +54,7 @@ def callbacks_of(
     """
     config = job.config
     check_validation_photos(config, job.own_callbacks, validated=bool(choose))
-    found: list[Any] = [_schedule(job, warmup), *job.own_callbacks]
+    found: list[Any] = [*_schedules(job, warmup), *job.own_callbacks]
     if config.tensorboard:
         board = TensorBoard(log_dir=job.folder.tensorboard)
         found += [*([ValidationPictures(board, job, choose)] if choose else []), board]
@@ -63,6 +66,14 @@ def callbacks_of(
         patience = epochs if config.early_stop is None else config.early_stop
         found.append(LatestBest(len(choose), patience))
     return found
+
+
+def say_uncalled(job: Job) -> None:
+    """Warn where callbacks were asked for and no training in epochs called them, as where `auto` keeps the probe."""
+    asked = [type(one).__name__ for one in job.own_callbacks]
+    asked += [name for name in CALLBACK_OPTIONS[:-2] if getattr(job.config, name) not in (None, False)]
+    if asked and not any(event.get("event") == "epoch" for event in job.folder.journal.events()):
+        job.screen.warn(f"{', '.join(asked)}: not called, because nothing was trained in epochs")
 
 
 def check_validation_photos(config: TrainConfig, own: Sequence[Any], *, validated: bool) -> None:
@@ -93,6 +104,18 @@ def ended(job: Job, stage: str, history: History, callbacks: Sequence[Any], plan
     if reason is not None and epochs < planned:
         job.screen.line("stopped", f"after epoch {epochs} of {planned}", f"({reason})")
     return {"epochs": epochs, "best_epoch": kept, "stop_reason": reason}
+
+
+def _schedules(job: Job, warmup: float) -> list[Callback]:
+    """Return what sets the learning rate: nothing where a callback of the user's does."""
+    own = [type(one).__name__ for one in job.own_callbacks if sets_rate(one)]
+    if own:
+        job.screen.line("schedule", f"{' and '.join(own)} of your own", "(in place of the half cosine)")
+        return []
+    schedule = _schedule(job, warmup)
+    if job.own_callbacks and isinstance(schedule, StepSchedule):
+        return [RateWatch(schedule), schedule]
+    return [schedule]
 
 
 def _schedule(job: Job, warmup: float) -> Callback:

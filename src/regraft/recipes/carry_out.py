@@ -9,6 +9,7 @@ from collections.abc import Callable
 from regraft.disk.atomic import make_folder, write_json
 from regraft.errors import SnapshotError
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
+from regraft.recipes.callbacks import say_uncalled
 from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.recipes.early import Early
 from regraft.recipes.finish import finish
@@ -59,6 +60,7 @@ def carry_out(config: TrainConfig, screen: Screen, early: Early, started: float)
 def _trained(job: Job, early: Early) -> Run:
     look(job, early)
     outcome = RECIPES[job.config.recipe](job)
+    say_uncalled(job)
     try:
         make_folder(job.folder.path)  # whoever removed it cannot have meant the result
         if not job.folder.config.exists():

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from regraft.data.shares import shares
 from regraft.errors import ConfigError, did_you_mean, several
 
 RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]
@@ -25,7 +26,7 @@ Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, that many from the top, or those named."""
 
 CALLBACK_OPTIONS = (
-    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback",
+    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback", "callbacks",
 )  # fmt: skip
 HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
 """Options that do not change what is trained."""
@@ -51,21 +52,6 @@ def seconds(text: Any) -> float | None:
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"expected a duration above zero, found {text!r}")
     return value
-
-
-def _split(value: Any) -> Any:
-    """Read ``"80/10/10"`` as fractions of train, validation and test."""
-    if isinstance(value, str):
-        try:
-            value = [float(part) for part in value.split("/")]
-        except ValueError:
-            raise ValueError(f"expected train/validation/test such as 80/10/10, found {value!r}") from None
-    if not isinstance(value, (list, tuple)) or len(value) != 3 or not all(isinstance(v, (int, float)) for v in value):
-        raise ValueError(f"expected train/validation/test such as 80/10/10, found {value!r}")
-    total = float(sum(value))
-    if min(value) < 0 or value[0] <= 0 or not (math.isclose(total, 1.0) or math.isclose(total, 100.0)):
-        raise ValueError(f"expected three parts of 100 with train above 0, found {'/'.join(f'{v:g}' for v in value)}")
-    return tuple(float(v) / (100.0 if total > 1.5 else 1.0) for v in value)
 
 
 def _unfreeze(value: Any) -> Any:
@@ -111,6 +97,13 @@ def _callbacks(value: Any) -> Any:
     return tuple(names)
 
 
+def _described(value: Any) -> Any:
+    """Read descriptions of callback objects, as `regraft.recipes.given_callbacks` writes them."""
+    if value is None or (isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)):
+        return tuple(value) if value else None
+    raise ValueError(f"expected callback objects, given to regraft.train(..., callbacks=[...]); found {value!r}")
+
+
 class TrainConfig(BaseModel):
     """The resolved configuration of a training; `config.json` holds it, and it can be given again."""
 
@@ -131,7 +124,7 @@ class TrainConfig(BaseModel):
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    split: Annotated[tuple[float, float, float], BeforeValidator(_split)] = (0.8, 0.1, 0.1)
+    split: Annotated[tuple[float, float, float], BeforeValidator(shares)] = (0.8, 0.1, 0.1)
     split_from: Path | None = None
     choose_on_val: bool = False
     group_by: str | None = None
@@ -147,6 +140,8 @@ class TrainConfig(BaseModel):
     reduce_lr_on_plateau: bool = False
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
+    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
+    """Descriptions of the callback objects that `train` was given: nothing can be made of them, but compared."""
     stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
     fresh: Annotated[bool, Field(exclude=True)] = False

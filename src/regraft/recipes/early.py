@@ -34,15 +34,17 @@ class Early:
     Args:
         config: what to do.
         screen: where it is said what was found.
+        objects: callbacks that the user made; they come before those that ``config`` names.
 
     Raises:
         ConfigError: a callback is missing or is none; said before any photo is read.
         PhotosError: the folder or the CSV is not what is needed.
     """
 
-    def __init__(self, config: TrainConfig, screen: Screen) -> None:
+    def __init__(self, config: TrainConfig, screen: Screen, objects: Sequence[Any] = ()) -> None:
         keep_freed_memory()
-        self.own_callbacks = _own_callbacks(config.callback)
+        self.own_callbacks = [*objects, *_own_callbacks(config.callback)]
+        _check_schedules(config, self.own_callbacks)
         self.store = DiskStore()
         self.store.warn = screen.warn
         self.photos = gather(config, screen)
@@ -79,3 +81,11 @@ def _own_callbacks(names: Sequence[str]) -> list[Any]:
     from regraft.recipes.own_callbacks import own_callbacks  # brings torch
 
     return own_callbacks(names)
+
+
+def _check_schedules(config: TrainConfig, own: Sequence[Any]) -> None:
+    if own:
+        from regraft.recipes.given_callbacks import check_schedules  # brings torch, as the callbacks have
+
+        chosen = {name: getattr(config, name) for name in ("lr_schedule", "reduce_lr_on_plateau")}
+        check_schedules(own, chosen)

@@ -91,7 +91,7 @@ def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[An
     beside, how = scores.values, RELOADED
     if outcome.chosen != "linear-probe":
         frozen = probe_classifier(job, outcome.probe)
-        probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title)
+        probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title, own=True)
         beside, how = probe.scores(seen, store=job.store).values, "frozen features"
     chosen_on = outcome.parts.report_is_chosen_on
     measured = {

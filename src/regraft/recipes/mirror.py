@@ -36,7 +36,7 @@ def views_at_prediction(job: Job, stage: str, classifier: Classifier, choose: Se
     labels, found = job.photos.labels(choose), {}
     with job.screen.progress("mirrored", (PLAIN + MIRRORED) * len(choose)) as bar:
         for views in (PLAIN, MIRRORED):
-            predictor = Predictor(classifier, device=job.device.type, workers=job.workers, views=views)
+            predictor = Predictor(classifier, device=job.device.type, workers=job.workers, views=views, own=True)
             scores = predictor.scores(choose, store=job.store, bar=bar)
             if scores.failed:  # a photo is no longer there
                 return PLAIN

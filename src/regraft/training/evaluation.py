@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from regraft.callbacks.callback_list import CallbackList
+from regraft.training.agreement import check_agreement
 from regraft.training.feed import Feed, feed_of
 from regraft.training.modes import evaluating
 from regraft.training.setup import Setup, Verbose
@@ -34,6 +35,7 @@ class Evaluation(Setup):
         return_dict: bool = False,
     ) -> Any:
         """Return the loss and the metrics of data: a dict, a list as `metrics_names`, or the loss alone."""
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, y, sample_weight, batch_size, steps)
         hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         with closing(hooks), evaluating(self.module):
@@ -67,6 +69,7 @@ class Evaluation(Setup):
         callbacks: Any = None,
     ) -> Any:
         """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, None, None, batch_size, steps)
         hooks = self.hooks_of(callbacks, verbose, 1, feed.num_batches)
         self.input_types.refresh()

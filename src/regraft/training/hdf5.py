@@ -1,14 +1,12 @@
 """Weights as HDF5: a group for each module, a data set for each tensor.
 
-HDF5 has no checksum over a file, and its library crashes, hangs or takes any amount of memory on a damaged one. So a
-table of where each tensor lies stands behind the end of the file, sealed with a checksum: regraft reads by that table
-alone, and leaves the library to other programs.
+A table of the tensors' places stands behind the end of the file, sealed with a checksum (`regraft.disk.hdf5_table`):
+regraft reads by that table alone, and leaves HDF5's library to other programs.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from regraft.disk.sealed import SealError, read_sealed, seal
-from regraft.disk.torch_file import ITEM_SIZES
-from regraft.errors import ModelFileError
+from regraft.disk.hdf5_table import read_hdf5_table
+from regraft.disk.sealed import seal
 from regraft.training.state_tree import tensor_of_bytes
 
 METADATA = "regraft_metadata"
@@ -55,31 +52,5 @@ def read_hdf5(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         ModelFileError: the file is damaged, or another program wrote it or changed it.
     """
-    try:
-        body, text = read_sealed(path)
-        said = json.loads(text)
-        tensors = {name: _tensor(body, *place) for name, place in _apart(said["tensors"]).items()}
-        metadata = dict(said["metadata"])
-    except SealError as error:
-        raise ModelFileError(f"{path} is damaged or no HDF5 file of weights: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RuntimeError, RecursionError) as error:
-        raise ModelFileError(f"{path} is damaged: its table of tensors cannot be: {repr(error)[:200]}") from error
-    return tensors, metadata
-
-
-def _apart(places: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Check that no two tensors share bytes, so that together they take no more memory than the file."""
-    reached = 0
-    for dtype, shape, begin in sorted(places.values(), key=lambda place: int(place[2])):
-        size = math.prod(shape) * ITEM_SIZES[dtype]
-        if any(n < 0 for n in shape) or begin < 0 or (size and begin < reached):
-            raise ValueError("tensors overlap")
-        reached = max(reached, begin + size)
-    return places
-
-
-def _tensor(body: memoryview, dtype: str, shape: list[int], begin: int) -> Tensor:
-    size = math.prod(shape) * ITEM_SIZES[dtype]
-    if begin + size > len(body):
-        raise ValueError("a tensor reaches beyond the file")
-    return tensor_of_bytes(dtype, tuple(shape), body[begin : begin + size])
+    found, metadata = read_hdf5_table(path)
+    return {name: tensor_of_bytes(one.dtype, one.shape, one.data) for name, one in found.items()}, metadata

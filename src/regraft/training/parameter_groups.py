@@ -27,13 +27,18 @@ def discriminative_groups(
         learning_rate: of the topmost block; or a pair, of the lowest and of the topmost one, with equal ratios between.
         decay: rate of a block divided by that of the block above it; with a single ``learning_rate``.
         weight_decay: of weights; biases and other parameters with one dimension get none. None: the optimizer's own.
-        blocks: the blocks, bottom to top; None: the children of ``module``, or of its only child.
+        blocks: the blocks, bottom to top; None: what ``module.parameter_blocks()`` gives where there is such a method,
+            as of a `Classifier`; else the children of ``module``, or of its only child.
 
     Raises:
         TrainingError: a rate or ``decay`` is not above 0, both a pair and ``decay`` are given, or the blocks leave out
             or repeat a parameter.
     """
-    parts = [_trainable(block) for block in (_blocks(module) if blocks is None else blocks)]
+    own: Any = getattr(module, "parameter_blocks", None)
+    if blocks is None and callable(own):
+        parts = [[p for p in block if p.requires_grad] for block in own()]
+    else:
+        parts = [_trainable(block) for block in (_blocks(module) if blocks is None else blocks)]
     _check_cover(module, parts)
     parts = [part for part in parts if part]
     rates = _rates(learning_rate, decay, len(parts))

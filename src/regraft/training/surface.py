@@ -20,7 +20,7 @@ from regraft.training.steps import call, moved
 from regraft.training.structure import to_numpy
 from regraft.training.summary import print_summary
 from regraft.training.unlike_keras import explanation
-from regraft.training.weights_file import read_weights, write_weights
+from regraft.training.weights_file import facts_of, read_weights, write_weights
 
 
 class KerasSurface:
@@ -171,11 +171,12 @@ class KerasSurface:
         Raises:
             TrainingError: another suffix, or the file exists and ``overwrite`` is False.
         """
-        write_weights(filepath, self.module.state_dict(), self.training_state(), overwrite=overwrite)
+        facts = facts_of(self.module)
+        write_weights(filepath, self.module.state_dict(), self.training_state(), overwrite=overwrite, facts=facts)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write only the weights, as `save` does."""
-        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite)
+        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite, facts=facts_of(self.module))
 
     def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
         """Read the weights of a file that `save` or `save_weights` wrote.
@@ -184,7 +185,7 @@ class KerasSurface:
             ModelFileError: the file is damaged or foreign.
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
-        weights, _ = read_weights(filepath, self.module.state_dict())
+        weights, _ = read_weights(filepath, self.module.state_dict(), self.module)
         self._about_to_replace()
         self.module.load_state_dict(weights)
 
@@ -195,7 +196,7 @@ class KerasSurface:
             ModelFileError: the file is damaged or foreign.
             WeightsError: its tensors do not fit the module; all that do not are named.
         """
-        weights, state = read_weights(filepath, self.module.state_dict())
+        weights, state = read_weights(filepath, self.module.state_dict(), self.module)
         self._about_to_replace()
         self.module.load_state_dict(weights)
         if state:

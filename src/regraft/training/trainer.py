@@ -8,6 +8,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 from regraft.callbacks.history import History
+from regraft.training.agreement import check_agreement
 from regraft.training.checks import validates
 from regraft.training.device import reproducible
 from regraft.training.evaluation import Evaluation, listed
@@ -110,6 +111,7 @@ class Trainer(Evaluation):
             TrainingError: an argument is wrong, or a callback needs what is not there; before the first step.
         """
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
+        check_agreement(self.module, self.screen, x, held_out)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         training.check_epochs(epochs - initial_epoch)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
@@ -195,5 +197,6 @@ class Trainer(Evaluation):
             end: last learning rate, if the loss has not exploded before.
             steps: number of learning rates, each one batch.
         """
+        check_agreement(self.module, self.screen, x)
         feed = feed_of(x, y, None, batch_size, None, shuffle=True, seed=self.seed)
         return find_learning_rate(self, feed, start, end, steps)

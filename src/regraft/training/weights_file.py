@@ -24,6 +24,9 @@ from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
 
 FORMAT = "regraft-weights"
 STATE = "training_state"
+MODEL_FILE = "regraft"
+"""The text that the model file of a run or of `Classifier.save` has."""
+
 Content = tuple[dict[str, Tensor], dict[str, str]]
 _said: set[str] = set()
 
@@ -40,10 +43,24 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
+def facts_of(module: Any) -> dict[str, str]:
+    """Return the texts that a file of the module's weights holds beside them: those of its ``file_metadata()``.
+
+    `regraft.models.classifier.Classifier` gives its classes and preprocessing: such a file is enough to predict.
+    """
+    asked = getattr(module, "file_metadata", None)
+    return dict(asked()) if callable(asked) else {}
+
+
 def write_weights(
-    path: str | os.PathLike[str], weights: Mapping[str, Tensor], state: Mapping[str, Any], *, overwrite: bool = True
+    path: str | os.PathLike[str],
+    weights: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    *,
+    overwrite: bool = True,
+    facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights, and a training state if it is not empty, to ``path``; the file is whole or as it was.
+    """Write weights, a training state if it is not empty, and ``facts`` to ``path``; the file is whole or as it was.
 
     Raises:
         TrainingError: an unknown suffix, a folder of that name, or the file exists and ``overwrite`` is False.
@@ -62,7 +79,7 @@ def write_weights(
             stacklevel=4,
         )
     tensors = {name: tensor.detach() for name, tensor in weights.items()}
-    metadata = {"format": FORMAT, "version": "1"}
+    metadata = {**(facts or {}), "format": FORMAT, "version": "1"}
     if state:
         metadata[STATE], own = flatten(state, f"{STATE}/")
         tensors |= own
@@ -75,12 +92,16 @@ def write_weights(
             raise OSError(number, os.strerror(number), str(target)) from error
 
 
-def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def read_weights(
+    path: str | os.PathLike[str], own: Mapping[str, Tensor], module: Any = None
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Return the weights and the training state (empty if there is none) of a file.
 
     Args:
         path: a file that `write_weights` wrote, or one with the same tensors.
         own: the module's ``state_dict``, which the weights have to fit.
+        module: the module; if it has a method ``check_file_metadata``, that is handed the texts of the file, and raises
+            where they contradict it.
 
     Raises:
         ModelFileError: the file is missing, damaged or foreign.
@@ -99,7 +120,11 @@ def read_weights(path: str | os.PathLike[str], own: Mapping[str, Tensor]) -> tup
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
     problems = misfits(weights, own, "the file")
     if problems:
-        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems))
+        hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
+        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems) + hint)
+    check = getattr(module, "check_file_metadata", None)
+    if callable(check):
+        check(os.fspath(path), metadata)
     return weights, state
 
 

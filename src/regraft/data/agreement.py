@@ -1,0 +1,109 @@
+"""Agreement of a data set of photos with the network that sees them: the same preprocessing, the same classes.
+
+A network that was pretrained on pixels normalised in one way learns and predicts worse on others, and a classifier
+whose outputs have another order than the labels learns the wrong names. Neither raises anything by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from regraft.data.labels import same
+from regraft.data.preprocessing import Preprocessing
+from regraft.errors import ConfigError, several
+
+
+@dataclass(frozen=True)
+class Needs:
+    """A network's needs of its photos.
+
+    Attributes:
+        preprocessing: of the photos.
+        classes: names of the classes in the order of the outputs; empty where the network has no names.
+        certain: whether it was trained so; else it is what timm would have pretrained it with, if that was done.
+        name: of the network, for messages.
+    """
+
+    preprocessing: Preprocessing
+    classes: tuple[str, ...]
+    certain: bool
+    name: str
+
+
+def needs_of(network: Any) -> Needs | None:
+    """Return the needs of ``network``, or None where it says nothing of them.
+
+    Args:
+        network: a Backbone, a Classifier, a network of timm, or a module around one of these.
+    """
+    modules = network.modules() if callable(getattr(network, "modules", None)) else (network,)
+    for module in modules:
+        preprocessing, timms = getattr(module, "preprocessing", None), getattr(module, "pretrained_cfg", None)
+        name = type(module).__name__
+        if isinstance(preprocessing, Preprocessing):
+            return Needs(preprocessing, tuple(getattr(module, "classes", ())), True, name)
+        if isinstance(timms, Mapping) and len(timms.get("mean") or ()) == len(timms.get("std") or ()) == 3:
+            return Needs(_of_timm(timms), (), False, str(timms.get("architecture") or name))
+    return None
+
+
+def _of_timm(cfg: Mapping[str, Any]) -> Preprocessing:
+    known = {key: cfg[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode") if cfg.get(key)}
+    _, height, width = cfg.get("input_size") or (3, 224, 224)
+    return Preprocessing(height=height, width=width, **known)
+
+
+def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], network: Any) -> str:
+    """Compare a data set with the network that is to see it.
+
+    Args:
+        preprocessing: of the photos in the data set.
+        classes: names of its classes, in the order of the labels.
+        network: the module.
+
+    Returns:
+        A warning, or an empty text: normalisation that differs from what timm's weights, if they were loaded, need.
+
+    Raises:
+        ConfigError: the preprocessing or the classes differ; all that differs is named.
+    """
+    needs = needs_of(network)
+    if needs is None:
+        return ""
+    if not needs.certain:
+        return _warning(preprocessing, needs)
+    problems = [
+        f"{field.name}: {_said(getattr(needs.preprocessing, field.name))} for the network, "
+        f"{_said(getattr(preprocessing, field.name))} in the data set"
+        for field in fields(Preprocessing)
+        if getattr(needs.preprocessing, field.name) != getattr(preprocessing, field.name)
+    ]
+    if needs.classes and [same(name) for name in classes] != [same(name) for name in needs.classes]:
+        problems.append(f"classes: {_few(needs.classes)} for the network, {_few(classes)} in the data set")
+    if problems:
+        raise ConfigError(
+            several(f"the photos are not prepared as the {needs.name} needs them", problems)
+            + "\n  let the data set take both from the network: ImageFolder(folder, network=classifier)"
+        )
+    return ""
+
+
+def _warning(p: Preprocessing, needs: Needs) -> str:
+    own = needs.preprocessing
+    if (own.mean, own.std) == (p.mean, p.std):
+        return ""
+    wanted = f"mean {_said(own.mean)} and std {_said(own.std)}"
+    return (
+        f"photos are normalised with mean {_said(p.mean)} and std {_said(p.std)}; the pretrained weights of "
+        f"{needs.name} need {wanted}: ImageFolder(folder, network=module) has these"
+    )
+
+
+def _said(value: Any) -> str:
+    return f"({', '.join(f'{v:g}' for v in value)})" if isinstance(value, tuple) else str(value)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" … ({len(names)})" if len(names) > 10 else "")

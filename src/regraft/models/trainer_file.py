@@ -1,0 +1,143 @@
+"""Files that a `Trainer` or a `ModelCheckpoint` wrote of a classifier: weights, its description, often an optimizer.
+
+The names of their tensors are those of the module's ``state_dict``. Here they are read without the training, by their
+content and not by their suffix, and renamed to those of a model file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from regraft.disk.hdf5_table import read_hdf5_table
+from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks
+from regraft.disk.torch_file import MoreThanTensorsError, Strided, TorchFileError, read_torch_file
+from regraft.errors import ModelFileError
+from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
+
+FORMAT = "regraft-weights"
+"""What the metadata of a file that a `Trainer` wrote call its format."""
+
+STATE = "training_state/"
+_SNAPSHOT = "regraft-state"
+_WRAPPERS = ("_orig_mod.", "module.")
+"""What torch.compile and DataParallel put before the names."""
+
+_BACKBONE, _HEAD = "backbone.network.", "head."
+_TYPES = {
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
+    "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
+    "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors that were read from a file, and what the file says of them.
+
+    Attributes:
+        tensors: by name; those of a classifier have the names that they have in a model file.
+        classifier: whether they are a classifier's.
+        metadata: classes and backbone, or None where the file does not hold them.
+        trainer: whether a `Trainer` wrote the file.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    classifier: bool
+    metadata: ModelMetadata | None
+    trainer: bool
+
+
+def read_trainer_file(path: Path) -> Weights:
+    """Read a file of weights: safetensors, an archive of ``torch.save``, or HDF5 that regraft wrote. No code is run.
+
+    Raises:
+        ModelFileError: it is damaged, or something else.
+    """
+    found, facts = _content(path)
+    if facts.get("format") == _SNAPSHOT:
+        raise ModelFileError(
+            f"{path} is a snapshot of an interrupted training, not a model\n"
+            "  resume the training: `regraft resume RUN`, or fit(resume=FOLDER)"
+        )
+    tensors = _unwrapped({name: tensor for name, tensor in found.items() if not name.startswith(STATE)})
+    classifier = any(name.startswith(_BACKBONE) for name in tensors)
+    if classifier:
+        tensors = {name.replace(_BACKBONE, "backbone.", 1): tensor for name, tensor in tensors.items()}
+    metadata = None
+    if CLASSIFIER in facts:
+        try:
+            metadata = ModelMetadata.from_text(facts, CLASSIFIER)
+        except FormatError as error:
+            raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+    return Weights(tensors, classifier, metadata, facts.get("format") == FORMAT)
+
+
+def _content(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start == b"PK\x03\x04":
+        return _of_archive(path)
+    if start == b"\x89HDF":
+        try:
+            found, facts = read_hdf5_table(path)
+        except ModelFileError as error:
+            raise ModelFileError(f"{error}\n  it begins as an HDF5 file; those of Keras cannot be read") from error
+        return {name: _tensor(one) for name, one in found.items()}, facts
+    blocks, facts = read_blocks(path, foreign=True)
+    return {name: _of_block(block) for name, block in blocks.items() if block.dtype in _TYPES}, facts
+
+
+def _of_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    try:
+        content = read_torch_file(path)
+    except MoreThanTensorsError as error:
+        raise ModelFileError(
+            f"{path} holds a whole Python object, as torch.save writes it; reading that runs code, so it is not read\n"
+            "  if you trust the file: torch.load(FILE, weights_only=False), then save('model.safetensors') of the "
+            "classifier that it gives"
+        ) from error
+    except TorchFileError as error:
+        raise ModelFileError(
+            f"{path} is not a usable model file: it begins as a zip archive, as torch.save writes it, but {error}"
+        ) from error
+    facts: dict[str, str] = {}
+    if isinstance(content, dict) and set(content) == {"tensors", "metadata"}:
+        content, facts = content["tensors"], dict(content["metadata"])
+    if not isinstance(content, dict):
+        raise ModelFileError(f"{path} holds no tensors by name")
+    tensors = {str(name): _tensor(one) for name, one in content.items() if isinstance(one, Strided)}
+    if facts and facts.pop(CHECKSUM, None) != checksum(_blocks(tensors), facts):
+        raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
+    return tensors, facts
+
+
+def _tensor(one: Strided) -> torch.Tensor:
+    dtype = getattr(torch, one.dtype)
+    if 0 in one.shape:
+        return torch.empty(one.shape, dtype=dtype)
+    return torch.frombuffer(one.data, dtype=torch.uint8).view(dtype).as_strided(one.shape, one.strides)
+
+
+def _of_block(block: Block) -> torch.Tensor:
+    if 0 in block.shape:
+        return torch.empty(block.shape, dtype=_TYPES[block.dtype])
+    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(_TYPES[block.dtype]).reshape(block.shape)
+
+
+def _blocks(tensors: Mapping[str, torch.Tensor]) -> dict[str, Block]:
+    return {
+        name: Block(str(t.dtype), tuple(t.shape), t.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        for name, t in tensors.items()
+    }
+
+
+def _unwrapped(tensors: dict[str, Any]) -> dict[str, Any]:
+    for prefix in _WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
+    return tensors
