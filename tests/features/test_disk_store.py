@@ -316,6 +316,30 @@ def test_a_header_that_asks_for_a_write_ahead_log_is_damage(store, warned):
     assert not warned
 
 
+def test_a_process_that_took_the_file_for_a_log_does_not_lock_the_others_out(store, warned):
+    """One process read a damaged header and opened a log; another one has written the sound header back."""
+    store.put_many(some(range(10)))
+    store.close()
+    with the_file(store).open("r+b") as header, closing(sqlite3.connect(the_file(store))) as other:
+        other.execute("PRAGMA journal_mode = WAL")
+        assert other.execute("SELECT count(*) FROM entries").fetchone() == (10,)
+        header.seek(18)
+        header.write(b"\x01\x01")
+        header.flush()
+        store.put_many(some(range(20)))
+        assert right(store, range(20)) == 20
+    assert the_file(store).name == "features-0002.sqlite"
+    assert not warned
+
+
+def test_a_process_follows_one_that_has_replaced_the_file(store, warned):
+    store.put_many(some(range(10)))
+    (store.folder / "features-0002.sqlite").touch()
+    DiskStore(store.folder, warn=warned.append).put_many(some(range(10, 20)))
+    assert right(store, range(20)) == 10  # those of the new file, though the old one is still open
+    assert not warned
+
+
 def test_a_file_that_another_process_holds_locked_is_left_alone(store, warned, monkeypatch):
     store.put_many(some(range(10)))
     store.close()

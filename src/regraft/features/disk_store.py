@@ -22,7 +22,7 @@ from typing import TypeVar
 
 from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey
-from regraft.features.store_faults import Cause, cause_of
+from regraft.features.store_faults import LOG_FILES, Cause, cause_of
 from regraft.features.store_file import Kind, StoreFile
 from regraft.places import cache_folder
 
@@ -198,6 +198,8 @@ class DiskStore:
     def _opened(self) -> StoreFile:
         if self._process != os.getpid():  # a connection must not be used, nor closed, on the other side of a fork
             self._file, self._process = None, os.getpid()
+        if self._file is not None and not self._path.exists():  # another process has replaced it
+            self.close()
         if self._file is None:
             files = self._files()
             self._path = files[-1] if files else self._named(1)
@@ -257,7 +259,7 @@ def _remove(file: StoreFile, keys: list[bytes]) -> int:
 
 
 def _delete(path: Path) -> None:
-    for part in (path, *(path.with_name(path.name + end) for end in ("-journal", "-wal", "-shm"))):
+    for part in (path, *(path.with_name(path.name + end) for end in ("-journal", *LOG_FILES))):
         with contextlib.suppress(OSError):
             part.unlink()
 

@@ -33,6 +33,7 @@ _PERHAPS_THE_DISK = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_NOLFS,
 }
+LOG_FILES = ("-wal", "-shm")  # endings of the files of a write-ahead log
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _NO_ROOM = 64 * 10**6  # bytes; with less than that, "full" is believed without reading the whole file
 
@@ -66,11 +67,14 @@ def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple
 
 
 def has_write_ahead_log(path: Path) -> bool:
-    """Return whether the header of the file asks for a write-ahead log: two damaged bytes are enough for that.
+    """Return whether the header of the file asks for a write-ahead log, or a process has such a log of the file open.
 
+    Two damaged bytes are enough for that. A process that has opened the log blocks all those that use none.
     SQLite reads the header, since closing a file of our own would release the locks of all connections of this process
     (https://www.sqlite.org/howtocorrupt.html, 2.2). Without locks it opens no log.
     """
+    if any(path.with_name(path.name + end).exists() for end in LOG_FILES):
+        return True
     try:
         with closing(_connected(path, "mode=ro&nolock=1")) as database:
             database.execute("PRAGMA schema_version").fetchone()
