@@ -208,11 +208,11 @@ def failing(monkeypatch, name: str, times: int = 10**6, method: str = "write") -
     error.sqlite_errorname, error.sqlite_errorcode = name, getattr(sqlite3, name)
     work, calls = getattr(store_file.StoreFile, method), []
 
-    def fail(*arguments):
+    def fail(*arguments, **named):
         calls.append(1)
         if len(calls) <= times:
             raise error
-        return work(*arguments)
+        return work(*arguments, **named)
 
     monkeypatch.setattr(store_file.StoreFile, method, fail)
 
@@ -329,6 +329,46 @@ def test_a_process_that_took_the_file_for_a_log_does_not_lock_the_others_out(sto
         store.put_many(some(range(20)))
         assert right(store, range(20)) == 20
     assert the_file(store).name == "features-0002.sqlite"
+    assert not warned
+
+
+def test_a_wait_for_a_file_that_was_replaced_meanwhile_does_not_end_the_store(store, warned, monkeypatch):
+    def replaced(*arguments):
+        (store.folder / "features-0002.sqlite").touch()
+        the_old.unlink()
+        monkeypatch.undo()
+        error = sqlite3.OperationalError("database is locked")
+        error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_BUSY", sqlite3.SQLITE_BUSY
+        raise error
+
+    store.put_many(some(range(10)))
+    the_old = the_file(store)
+    monkeypatch.setattr(store_file.StoreFile, "write", replaced)
+    store.put_many(some(range(10)))
+    assert right(store, range(10)) == 10
+    assert not warned
+
+
+def test_a_file_that_cannot_be_made_is_reported(store, warned, monkeypatch):
+    failing(monkeypatch, "SQLITE_CANTOPEN", method="__init__")
+    for _ in range(3):
+        store.put_many(some(range(10)))
+    assert len(warned) == 1 and warned[0].endswith("cannot be written to: disk I/O error")
+
+
+def test_an_error_message_that_is_no_text_is_damage(store, warned, monkeypatch):
+    """SQLite names a damaged table in its message; Python reads the message as UTF-8."""
+    store.put_many(some(range(10)))
+    store.close()
+    with the_file(store).open("r+b") as damaged:
+        page = damaged.read(16384)
+        damaged.seek(page.index(b"CREATE TABLE entries") - len("entriesentries"))
+        damaged.write(b"\xd5\xd5")
+        damaged.seek(page.index(b"CREATE TABLE entries"))
+        damaged.write(b"CREATE TABLE \xd5(")
+    assert right(store, range(10)) == 0
+    store.put_many(some(range(10)))
+    assert right(store, range(10)) == 10
     assert not warned
 
 

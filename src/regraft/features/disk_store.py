@@ -191,7 +191,7 @@ class DiskStore:
                     break
                 try:
                     return work(self._opened())
-                except (sqlite3.Error, OSError, OverflowError) as error:
+                except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as error:
                     self._went_wrong(error, writes=writes, last=last)
         return otherwise
 

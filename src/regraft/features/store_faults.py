@@ -53,13 +53,17 @@ def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple
     """
     if isinstance(error, OSError):
         return Cause.DISK, True
+    if isinstance(error, UnicodeDecodeError):  # a damaged name, in SQLite's message
+        return Cause.DAMAGE, True
+    if not path.exists():  # another process has replaced it, or it cannot be made
+        return Cause.DAMAGE, False
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     name = getattr(error, "sqlite_errorname", "")
     if primary in _LOCKED:
         return (Cause.DAMAGE if has_write_ahead_log(path) else Cause.LOCK), True
     if primary == sqlite3.SQLITE_READONLY:  # also where the file was moved, or its header asks for a later SQLite
         return (Cause.DAMAGE if folder_is_writable else Cause.DISK), True
-    if primary not in _PERHAPS_THE_DISK or name in _CLEARLY_DAMAGE or not path.exists():
+    if primary not in _PERHAPS_THE_DISK or name in _CLEARLY_DAMAGE:
         return Cause.DAMAGE, True
     if primary == sqlite3.SQLITE_FULL and _free(path.parent) < _NO_ROOM:
         return Cause.DISK, True

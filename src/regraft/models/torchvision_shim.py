@@ -109,10 +109,11 @@ def _declare_operators() -> None:
 
 
 def _message(error: Exception) -> str:
+    versions = ", ".join(f"{package} {_version(package)}" for package in ("torch", "torchvision", "timm"))
     return (
         f"timm cannot be imported ({type(error).__name__}: {error}); expected timm, and builds of torch and "
-        f"torchvision that fit each other, found torch {_version('torch')}, torchvision {_version('torchvision')} and timm "
-        f"{_version('timm')}; install torch and torchvision in one command from one place, such as: {_INSTALL}"
+        f"torchvision that fit each other, found {versions}; install torch and torchvision in one command from one "
+        f"place, such as: {_INSTALL}"
     )
 
 
