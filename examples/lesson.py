@@ -1,4 +1,4 @@
-"""A lesson in one script: photos are drawn, a network is trained with callbacks, then a pretrained one, then both predict.
+"""A lesson in one script: photos are drawn, a small network and a pretrained one are trained on them, one predicts.
 
     python examples/lesson.py               in a temporary folder; about half a minute, no network connection
     python examples/lesson.py FOLDER        in a folder of your own, which keeps the photos and the runs
@@ -25,7 +25,7 @@ PER_CLASS = 40
 
 def draw_photos(folder: Path) -> Path:
     """Draw `PER_CLASS` shapes of each class into ``folder``, one folder per class, and return it."""
-    draw = random.Random(0)
+    draw = random.Random(0)  # noqa: S311
     for name in CLASSES:
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(PER_CLASS):

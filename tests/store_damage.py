@@ -197,6 +197,8 @@ def main() -> int:
                 except AssertionError as error:
                     failed += 1
                     print(f"{damage.__name__}: {error}", flush=True)
+        if seed % 50 == 49:
+            print(f"seed {seed}", file=sys.stderr, flush=True)
     print(f"{runs} runs with flipped bits and {runs} with worse damage: {failed} failed")
     return 1 if failed else 0
 

@@ -55,9 +55,9 @@ def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple
         return Cause.DISK, True
     if isinstance(error, UnicodeDecodeError):  # a damaged name, in SQLite's message
         return Cause.DAMAGE, True
-    if not path.exists():  # another process has replaced it, or it cannot be made
-        return Cause.DAMAGE, False
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if not path.exists():  # another process has replaced it, or it cannot be made
+        return Cause.DAMAGE, primary not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
     name = getattr(error, "sqlite_errorname", "")
     if primary in _LOCKED:
         return (Cause.DAMAGE if has_write_ahead_log(path) else Cause.LOCK), True
