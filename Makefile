@@ -17,7 +17,7 @@ PEERS ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit slow format docs bench torture clean
+.PHONY: help demo test lint types layers unit slow package format docs bench torture clean
 
 help: ## say what there is
 	@echo "regraft: a folder of labelled photos becomes a classifier"
@@ -49,6 +49,9 @@ unit: .venv/dev.stamp ## the tests but the slow ones, on all cores; ARGS goes to
 slow: .venv/dev.stamp ## the slow tests: processes that are killed, disks that are full, memory of many photos
 	@echo "== slow tests"
 	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m slow $(ARGS)
+
+package: .venv/dev.stamp ## build sdist and wheel, install the wheel into an empty environment, run demo and lesson from it
+	@$(BIN)/python scripts/check_package.py
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +29,10 @@ def row_of(e: Entry) -> np.ndarray:
     return np.random.default_rng(int(e.content)).integers(0, 256, WIDTH, dtype=np.uint8)
 
 
-def wait_for(ahead: ReadAhead, e: Entry) -> np.ndarray | None:
-    for _ in range(500):
-        if ahead._state[ahead._positions[e.content]] == 1:
-            return ahead.take(e)
-        time.sleep(0.01)
-    return None
+def wait_for_the_forks(ahead: ReadAhead) -> None:
+    """Wait until the forks have done all they can; who reaps them later is `ReadAhead`."""
+    for fork in ahead._forks:
+        os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
 
 
 @pytest.mark.parametrize("workers", [1, 8])
@@ -43,8 +40,9 @@ def test_every_row_is_the_one_that_is_made_here(workers):
     entries = [entry(i) for i in range(40)]
     ahead = ReadAhead(entries, row_of, WIDTH, workers=workers)
     try:
+        wait_for_the_forks(ahead)
         for e in entries:
-            found = wait_for(ahead, e)
+            found = ahead.take(e)
             assert found is not None and found.tobytes() == row_of(e).tobytes()
     finally:
         ahead.close()
@@ -58,7 +56,8 @@ def test_what_cannot_be_decoded_or_was_not_asked_for_is_not_there():
 
     ahead = ReadAhead([entry(i) for i in range(3)], decode, WIDTH, workers=1)
     try:
-        assert wait_for(ahead, entry(2)) is not None
+        wait_for_the_forks(ahead)
+        assert ahead.take(entry(2)) is not None
         assert ahead.take(entry(1)) is None
         assert ahead.take(entry(7)) is None
     finally:
@@ -67,24 +66,31 @@ def test_what_cannot_be_decoded_or_was_not_asked_for_is_not_there():
 
 
 def test_a_photo_that_is_taken_too_early_is_left_to_who_took_it():
-    def slow(e: Entry) -> np.ndarray:
-        time.sleep(0.05)
+    gate, opens = os.pipe()
+
+    def held_back(e: Entry) -> np.ndarray:
+        os.read(gate, 1)
         return row_of(e)
 
-    ahead = ReadAhead([entry(i) for i in range(3)], slow, WIDTH, workers=1)
+    ahead = ReadAhead([entry(i) for i in range(3)], held_back, WIDTH, workers=1)
     try:
         assert ahead.take(entry(2)) is None
-        assert wait_for(ahead, entry(1)) is not None
-        time.sleep(0.2)
+        os.write(opens, b"...")
+        wait_for_the_forks(ahead)
+        assert ahead.take(entry(1)) is not None
         assert ahead.take(entry(2)) is None
+        assert os.read(gate, 1) == b"."  # nobody decoded it
     finally:
         ahead.close()
+        os.close(gate)
+        os.close(opens)
 
 
 def test_a_damaged_row_is_not_there():
     ahead = ReadAhead([entry(0), entry(1)], row_of, WIDTH, workers=1)
     try:
-        assert wait_for(ahead, entry(1)) is not None
+        wait_for_the_forks(ahead)
+        assert ahead.take(entry(1)) is not None
         rows = np.asarray(ahead._rows)
         rows.flags.writeable = True
         rows[0, 17] ^= 1
@@ -94,11 +100,9 @@ def test_a_damaged_row_is_not_there():
 
 
 def test_forks_end_with_it_whatever_they_do():
-    ahead = ReadAhead([entry(0)], lambda _: time.sleep(60), WIDTH, workers=1)
+    ahead = ReadAhead([entry(0)], lambda _: signal.pause(), WIDTH, workers=1)
     (fork,) = ahead._forks
-    begun = time.monotonic()
     ahead.close()
-    assert time.monotonic() - begun < 5
     with pytest.raises(ProcessLookupError):
         os.kill(fork, 0)
 

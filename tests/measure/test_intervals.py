@@ -1,7 +1,6 @@
 """Intervals hold the truth as often as they say."""
 
 import math
-import time
 import tracemalloc
 
 import numpy as np
@@ -129,9 +128,7 @@ def test_the_same_key_draws_the_same_samples():
 def test_resampling_is_bounded_in_memory():
     values = np.ones((10_000, 16))
     tracemalloc.start()
-    begun = time.perf_counter()
     resampled_sums(values, "bounded")
-    spent, (_, peak) = time.perf_counter() - begun, tracemalloc.get_traced_memory()
+    _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 << 20
-    assert spent < 10  # a hundred times what it takes; a loop over samples would take longer

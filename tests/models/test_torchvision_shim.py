@@ -5,7 +5,9 @@ All of them run in one process of its own, since what is declared to torch stays
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -112,3 +114,62 @@ def test_timm_is_imported_only_when_a_network_is_built():
         "assert 'timm' not in sys.modules and 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+
+
+USER = """
+import sys
+{first}
+import {then}
+print({then}.__name__, "regraft" in sys.modules)
+"""
+
+
+@pytest.fixture
+def mismatched(tmp_path) -> dict[str, str]:
+    """Return an environment whose torchvision fails as a build for another device does."""
+    for name, text in (("torchvision", PACKAGES["mismatched"]), ("timm", "import torchvision\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(text)
+    (tmp_path / "torchvision" / "inner.py").write_text("")
+    source = str(Path(regraft.__file__).parent.parent)
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), source])}
+
+
+def users_script(environment: dict[str, str], first: str, then: str) -> subprocess.CompletedProcess[str]:
+    code = USER.format(first=first, then=then)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.parametrize("then", ["timm", "torchvision"])
+def test_import_regraft_first_repairs_the_users_own_import(mismatched, then):
+    broken = users_script(mismatched, "", then)
+    assert "operator torchvision::nms does not exist" in broken.stderr
+    repaired = users_script(mismatched, "import regraft", then)
+    assert (repaired.stdout, repaired.stderr) == (f"{then} True\n", "")
+
+
+@pytest.mark.parametrize(("then", "found"), [
+    ("raise ImportError('undefined symbol: x')", "ImportError: undefined symbol: x"),
+    ("raise RuntimeError('operator torchvision::roi_align does not exist')", "RuntimeError: operator torchvision::roi"),
+])  # fmt: skip
+def test_a_torchvision_that_does_not_fit_is_a_users_mistake(mismatched, then, found):
+    folder = Path(mismatched["PYTHONPATH"].split(os.pathsep)[0])
+    (folder / "torchvision" / "__init__.py").write_text(then + "\n")
+    code = "from regraft.models.torchvision_shim import import_timm\nimport_timm()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=mismatched, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"regraft.errors.BackboneError: timm cannot be imported ({found}")
+    assert "expected timm, and builds of torch and torchvision that fit each other, found torch 2" in last
+    assert last.endswith(
+        "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+    )
+
+
+def test_the_repair_leaves_other_modules_alone_and_is_installed_once():
+    from regraft.models.torchvision_shim import _Finder, repair_imports_of_torchvision
+
+    repair_imports_of_torchvision()
+    assert [type(finder) for finder in sys.meta_path].count(_Finder) == 1
+    assert _Finder().find_spec("torch", None) is None
+    spec = importlib.util.find_spec("torchvision")
+    assert spec is None or (spec.origin or "").endswith("__init__.py")

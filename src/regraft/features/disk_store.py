@@ -1,8 +1,8 @@
 """Features on disk: shared by all runs and processes of a person, bounded, and never wrong.
 
-Every entry carries a digest over its key and its bits, so that whatever happens to the disk, what comes back is what
-was put there or nothing. Where the file itself is damaged, a new one is begun beside it. Nothing that goes wrong here
-stops a run: it is said once, and the run goes on without.
+Every entry carries a digest over its key and its bits, so that a read returns the bits that were written, or nothing,
+even from a damaged disk. A damaged file is replaced by a new one with the next number; other processes that use the
+old file notice, and follow. A full or failing disk ends the writing, with one warning. No error here stops a run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeVar
 
 from regraft.features.packing import Numbers
 from regraft.features.store import FeatureKey
+from regraft.features.store_faults import LOG_FILES, Cause, cause_of
 from regraft.features.store_file import Kind, StoreFile
 from regraft.places import cache_folder
 
@@ -37,7 +38,7 @@ _AFTER_EVICTION = 0.9  # of the bound: not every write has to make room
 _TIMEOUT = 10.0  # seconds to wait for another process that writes
 _TRIES = 3
 _NAME = re.compile(r"features-(\d{4,9})\.sqlite")
-_DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_FORMAT}
+_EMPTY = 10**6  # bytes: a sound file without entries takes less
 
 T = TypeVar("T")
 
@@ -183,20 +184,22 @@ class DiskStore:
             _evict(file, int(_AFTER_EVICTION * bound))
 
     def _do(self, work: Callable[[StoreFile], T], otherwise: T, *, writes: bool = False) -> T:
-        """Return what ``work`` gives with the file, or ``otherwise`` where that cannot be had."""
+        """Return the result of ``work`` with the file, or ``otherwise`` where the store is unavailable."""
         with self._lock:
-            for _ in range(_TRIES):
+            for last in (False,) * (_TRIES - 1) + (True,):
                 if self._off or (writes and self._full):
                     break
                 try:
                     return work(self._opened())
-                except (sqlite3.Error, OSError, OverflowError) as error:
-                    self._went_wrong(error, writes=writes)
+                except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as error:
+                    self._went_wrong(error, writes=writes, last=last)
         return otherwise
 
     def _opened(self) -> StoreFile:
         if self._process != os.getpid():  # a connection must not be used, nor closed, on the other side of a fork
             self._file, self._process = None, os.getpid()
+        if self._file is not None and not self._path.exists():  # another process has replaced it
+            self.close()
         if self._file is None:
             files = self._files()
             self._path = files[-1] if files else self._named(1)
@@ -206,24 +209,19 @@ class DiskStore:
                 _delete(old)
         return self._file
 
-    def _went_wrong(self, error: Exception, *, writes: bool) -> None:
-        """Decide how to go on: with a new file, without writing, or without the store."""
-        code = getattr(error, "sqlite_errorcode", None)
-        primary = sqlite3.SQLITE_ERROR if code is None else code & 0xFF
+    def _went_wrong(self, error: Exception, *, writes: bool, last: bool) -> None:
+        """Take a new file, stop writing, or stop using the store; ``last``: the work is not tried again."""
         writable = os.access(self.folder, os.W_OK) or not self.folder.exists()
-        moved = primary == sqlite3.SQLITE_READONLY and writable
-        if isinstance(error, OSError):
-            self._off = True
-        elif primary in _DAMAGED or moved or isinstance(error, OverflowError):
-            self._begin_again()
+        cause, certain = cause_of(error, self._path, folder_is_writable=writable)
+        if cause is Cause.DAMAGE and (certain or not last):
+            self._replace_file()
             return
-        elif primary in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or not writes:
-            self._off = True
         self._full = True
+        self._off = isinstance(error, OSError) or cause is Cause.LOCK or not writes
         self.warn(f"the store of features in {self.folder} cannot be {'used' if self._off else 'written to'}: {error}")
 
-    def _begin_again(self) -> None:
-        """Leave a damaged file to itself and take the next; another process may have begun it already."""
+    def _replace_file(self) -> None:
+        """Close a damaged file and make the next, unless another process has made it already."""
         self.close()
         if self._files()[-1:] == [self._path]:
             with contextlib.suppress(OSError):
@@ -241,11 +239,17 @@ class DiskStore:
 
 
 def _evict(file: StoreFile, target: int) -> int:
-    """Remove what was used least recently until at most ``target`` bytes are in use; return how many entries."""
+    """Remove what was used least recently until at most ``target`` bytes are in use; return how many entries.
+
+    Raises:
+        sqlite3.DatabaseError: a file without entries takes more; its pages are lost, or lie far beyond its end.
+    """
     removed, before = 0, None
     while (size := file.size()) > target and size != before:
         removed += _remove(file, file.keys(oldest=size - target))
         before = size
+    if size > max(target, _EMPTY) and not file.keys(oldest=1):
+        raise sqlite3.DatabaseError(f"{size:,} bytes without an entry")
     return removed
 
 
@@ -255,7 +259,7 @@ def _remove(file: StoreFile, keys: list[bytes]) -> int:
 
 
 def _delete(path: Path) -> None:
-    for part in (path, path.with_name(f"{path.name}-journal")):
+    for part in (path, *(path.with_name(path.name + end) for end in ("-journal", *LOG_FILES))):
         with contextlib.suppress(OSError):
             part.unlink()
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.features.packing import Numbers, pack, unpack
+from regraft.features.store_faults import has_write_ahead_log
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
@@ -61,6 +62,8 @@ class StoreFile:
 
     def __init__(self, path: Path, *, timeout: float) -> None:
         self.path = path
+        if has_write_ahead_log(path):  # SQLite would map the log's index into memory
+            raise sqlite3.DatabaseError(f"{path.name} is damaged: its header asks for a write-ahead log")
         self._db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
         self._db.text_factory = lambda data: data.decode("utf-8", "replace")
         try:

@@ -1,34 +1,48 @@
-"""Importing timm where torch and torchvision were built for different devices.
+"""Import of timm where torch and torchvision were built for different devices.
 
 timm imports torchvision. A torchvision whose compiled operators do not load, such as a CUDA build beside a torch for
-the processor alone, breaks while it registers shapes for operators that it never defined: ``operator
+the processor alone, fails while it registers shapes for operators that it never defined: ``operator
 torchvision::nms does not exist``. None of those operators is needed to build or run a classifier. Declaring their
-schemas is enough for the import to succeed; calling one still fails, and says that it has no kernel.
+schemas is enough for the import to succeed; calling one still fails, and torch says that it has no kernel.
+
+``import regraft`` installs the repair, so that ``import timm`` and ``import torchvision`` succeed afterwards in the
+user's own script too. The repair acts only on this one failure, and imports nothing itself.
 """
 
 from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
-
-from regraft.models.later_dynamo import dynamo_later
-from regraft.process import importing
 
 _SYMPTOM = "operator torchvision::nms does not exist"
 _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
+_INSTALL = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
 
 _declared: list[object] = []  # torch forgets the schemas when the library object is collected
 
 
 def import_timm() -> ModuleType:
-    """Import timm and return it; its import takes seconds, so this is called when a network is built or listed."""
+    """Import timm and return it; its import takes seconds, so this is called when a network is built or listed.
+
+    Raises:
+        BackboneError: timm or torchvision is missing, or torchvision does not fit torch.
+    """
     if "timm" in sys.modules:
         return sys.modules["timm"]
+    from regraft.errors import BackboneError
+    from regraft.models.later_dynamo import dynamo_later
+    from regraft.process import importing
+
     with importing(), dynamo_later():
-        ensure_timm_imports()
-        return importlib.import_module("timm")
+        try:
+            ensure_timm_imports()
+            return importlib.import_module("timm")
+        except (ImportError, RuntimeError, OSError, AttributeError) as error:
+            raise BackboneError(_message(error)) from error
 
 
 def ensure_timm_imports() -> None:
@@ -38,17 +52,50 @@ def ensure_timm_imports() -> None:
     """
     if "torchvision" in sys.modules:
         return
+    repair_imports_of_torchvision()
     try:
         importlib.import_module("torchvision")
     except ModuleNotFoundError as error:
         if error.name != "torchvision":
             raise
-    except RuntimeError as error:
-        if _SYMPTOM not in str(error):
-            raise
-        _forget_half_imported()
-        _declare_operators()
-        importlib.import_module("torchvision")
+
+
+def repair_imports_of_torchvision() -> None:
+    """Install the repair in this process; later imports of torchvision, by whatever code, use it."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds torchvision where Python does, and gives it a loader that repairs."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of torchvision, or None: the next finder's turn."""
+        if fullname != "torchvision":
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader:
+            return None
+        spec.loader = _RepairingLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _RepairingLoader(SourceFileLoader):
+    """Runs the module; where that fails for the one reason, declares the operators and runs it again."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run ``module``."""
+        try:
+            super().exec_module(module)
+        except RuntimeError as error:
+            if _SYMPTOM not in str(error):
+                raise
+            for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+                del sys.modules[name]
+            _declare_operators()
+            super().exec_module(module)
 
 
 def _declare_operators() -> None:
@@ -56,17 +103,24 @@ def _declare_operators() -> None:
 
     library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for name in _OPERATORS:
-        if not _is_declared(name):
+        if not hasattr(torch.ops.torchvision, name):
             library.define(name + _SIGNATURE)  # type: ignore[no-untyped-call]
     _declared.append(library)
 
 
-def _is_declared(name: str) -> bool:
-    import torch
+def _message(error: Exception) -> str:
+    versions = ", ".join(f"{package} {_version(package)}" for package in ("torch", "torchvision", "timm"))
+    return (
+        f"timm cannot be imported ({type(error).__name__}: {error}); expected timm, and builds of torch and "
+        f"torchvision that fit each other, found {versions}; install torch and torchvision in one command from one "
+        f"place, such as: {_INSTALL}"
+    )
 
-    return hasattr(torch.ops.torchvision, name)
 
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
 
-def _forget_half_imported() -> None:
-    for name in [n for n in sys.modules if n == "torchvision" or n.startswith("torchvision.")]:
-        del sys.modules[name]
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(missing)"
