@@ -26,7 +26,7 @@ from regraft.features.costs import certify_seconds, photos_per_second, set_up
 from regraft.features.engine import EagerEngine, Engine
 from regraft.features.extract import keys_of
 from regraft.features.facts import fact, keep_fact, machine
-from regraft.features.isa import has_bf16, processor_has_bf16
+from regraft.features.isa import has_bf16
 from regraft.features.onnx_engine import OnnxEngine
 from regraft.features.openvino_engine import OpenVinoEngine
 from regraft.features.store import FeatureStore
@@ -181,8 +181,7 @@ def candidates(*, bf16: bool = True) -> list[str]:
     """Return the engines that can run here; of those that cost the same the first is taken."""
     found = []
     for title in _ENGINES:
-        usable = processor_has_bf16 if title.startswith("OpenVINO") else has_bf16  # it is not held by oneDNN's limit
-        if title.endswith(_ROUGH) and not (bf16 and usable()):
+        if title.endswith(_ROUGH) and not (bf16 and has_bf16()):
             continue
         if title.startswith("OpenVINO") and not _installed("openvino"):
             continue

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
 from regraft.features.frozen import ARITHMETIC, Frozen, Precision, computes_alone, frozen, known_batch_size
-from regraft.features.isa import arithmetic
+from regraft.features.isa import arithmetic, require_bf16
 from regraft.features.one_thread import ONE_THREAD
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
@@ -76,7 +76,7 @@ class EagerEngine(PaddedEngine):
             place in a batch of that size may matter, photos are run one at a time.
 
     Raises:
-        ConfigError: an argument holds something that cannot be.
+        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
     """
 
     def __init__(
@@ -89,6 +89,8 @@ class EagerEngine(PaddedEngine):
     ) -> None:
         super().__init__(backbone, precision, ("fp32", "bf16"), batch_size)
         self.device = torch.device(device)
+        if precision != "fp32" and self.device.type == "cpu":
+            require_bf16()
         self._lock = Lock()
 
     @property

@@ -16,7 +16,7 @@ from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.frozen import Precision
 from regraft.features.graphs import graph_of
 from regraft.features.invented import invented_photos
-from regraft.features.isa import arithmetic
+from regraft.features.isa import arithmetic, require_bf16
 from regraft.features.operations import ONLY_SUMS, operations_of
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.features.trial import KINDS, place_does_not_matter
@@ -43,7 +43,7 @@ class GraphEngine(PaddedEngine):
         batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place may matter.
 
     Raises:
-        ConfigError: an argument holds something that cannot be.
+        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
         MissingExtraError: the engine's package is not installed.
     """
 
@@ -54,6 +54,8 @@ class GraphEngine(PaddedEngine):
         super().__init__(backbone, precision, self.precisions, batch_size)
         self._lock = threading.Lock()
         self.version = self._version()
+        if precision != "fp32":
+            require_bf16()
 
     @abstractmethod
     def _version(self) -> str:

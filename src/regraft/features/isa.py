@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import torch
+
+from regraft.errors import ConfigError
 
 _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_FP16 includes bfloat16
@@ -24,19 +27,34 @@ def arithmetic() -> str:
 
 
 def has_bf16() -> bool:
-    """Return whether torch computes in bfloat16 faster than in single precision here.
+    """Return whether torch and OpenVINO compute in bfloat16 faster than in single precision here.
 
-    oneDNN computes in bfloat16 from AVX512 on; without instructions for it that takes twice the time of single
-    precision, and below AVX512 torch's own loops take many times as long.
+    From AVX512 on oneDNN, which both use, computes in bfloat16 on any processor; without instructions for it, that
+    takes longer than single precision.
     """
     held = limit()
-    return processor_has_bf16() and (not held or any(name in held for name in _WITH_BF16))
-
-
-def processor_has_bf16() -> bool:
-    """Return whether the processor itself has instructions for bfloat16, whatever oneDNN of torch is held to."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+    able = any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+    return able and computes_bf16() and (not held or any(name in held for name in _WITH_BF16))
+
+
+def computes_bf16() -> bool:
+    """Return whether torch and OpenVINO compute in bfloat16 here at all, be it slowly."""
+    mkldnn: Any = torch.backends.mkldnn
+    return bool(mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def require_bf16() -> None:
+    """Raise an error where torch and OpenVINO cannot compute in bfloat16.
+
+    Raises:
+        ConfigError: it says what this processor may use.
+    """
+    if not computes_bf16():
+        raise ConfigError(
+            f"precision: bfloat16 needs AVX512 or newer instructions, and {arithmetic()} is all that may be used here; "
+            "choose fp32"
+        )
 
 
 def has_tiles() -> bool:

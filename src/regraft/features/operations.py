@@ -26,35 +26,32 @@ _EXACT = """
 FAITHFUL = frozenset((_MOVES + _EXACT).split())
 """Operations that move numbers, or round each of them exactly as IEEE 754 says: every way to compute them agrees."""
 
-ROUNDED = frozenset(
-    """
+_ROUNDED_NAMES = """
     celu cos elu erf exp exp2 expm1 gelu log log10 log1p log2 log_sigmoid mish pow reciprocal rsqrt selu sigmoid silu
     sin softplus tan tanh
-    """.split()
-)
+"""
+ROUNDED = frozenset(_ROUNDED_NAMES.split())
 """Functions of one number that are approximated: by one polynomial in vectors, by another one number at a time."""
 
-SUMS = frozenset(
-    """
+_SUMS_NAMES = """
     adaptive_avg_pool2d addmm avg_pool1d avg_pool2d baddbmm batch_norm bmm conv1d conv2d conv_transpose2d convolution
-    _convolution _convolution_pointwise einsum group_norm instance_norm layer_norm linalg_vector_norm linear matmul mean
-    mkldnn_convolution mm native_batch_norm native_group_norm native_layer_norm norm rms_norm
+    _convolution _convolution_pointwise einsum group_norm instance_norm layer_norm linalg_vector_norm linear matmul
+    mean mkldnn_convolution mm native_batch_norm native_group_norm native_layer_norm norm rms_norm
     scaled_dot_product_attention softmax _softmax std std_mean sum upsample_bicubic2d upsample_bilinear2d
     upsample_nearest2d var var_mean
-    """.split()
-)
+"""
+SUMS = frozenset(_SUMS_NAMES.split())
 """Sums over a photo's own numbers. The order in which they are added could depend on the place."""
 
 _SCALED = frozenset(("add", "sub", "rsub"))
 _OVER_ONE_AXIS = frozenset(("softmax", "_softmax"))
 
-ONLY_SUMS = frozenset(
-    """
+_ONLY_SUMS_NAMES = """
     adaptive_avg_pool2d add alias avg_pool2d batch_norm cat chunk clamp constant_pad_nd contiguous conv2d dropout
     flatten hardtanh linear max_pool2d mean mul pad permute relu relu6 reshape slice split split_with_sizes to
     transpose view
-    """.split()
-)
+"""
+ONLY_SUMS = frozenset(_ONLY_SUMS_NAMES.split())
 """Operations that every engine rounds alike, or adds up. A graph of nothing else may run batches."""
 
 

@@ -8,8 +8,8 @@ by its kind (`operations`):
 * it approximates a function of one number: its layout in memory must be one in which no number is computed apart from
   vectors, or all photos have theirs at the same places (`tails`);
 * it adds up numbers: its results for equal photos at different places are compared, all of them. Another order of
-  adding changes a good part of them, so they need not be many; where they are few, or rounded to bfloat16, the operation
-  is repeated with contents whose sums are nothing but rounding errors;
+  adding changes a good part of them, so they need not be many. Where they are few, or rounded to bfloat16, the
+  operation is repeated with contents whose sums are nothing but rounding errors;
 * anything else: nobody knows, and photos are run one at a time.
 """
 
@@ -18,7 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -106,9 +108,9 @@ class Places(TorchDispatchMode):
         size = len(self._kinds)
         if result.dim() == 0 or result.shape[0] % size:
             return False
-        rows = result.unflatten(0, (size, -1))
-        first = {kind: rows[self._kinds.index(kind)] for kind in set(self._kinds)}
-        return all(torch.equal(row, first[kind]) for row, kind in zip(rows, self._kinds, strict=True))
+        rows = [_bits(row) for row in result.unflatten(0, (size, -1))]
+        first = [self._kinds.index(kind) for kind in self._kinds]
+        return all(np.array_equal(rows[i], rows[k]) for i, k in enumerate(first) if k != i)
 
     def _repeats_agree(self, function: Any, args: Any, options: Any, results: list[torch.Tensor]) -> bool:
         about = str((str(function), *map(_about, tree_leaves((args, options)))))
@@ -129,6 +131,14 @@ class Places(TorchDispatchMode):
 
 def _tensors(value: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
+
+
+def _bits(t: torch.Tensor) -> NDArray[np.generic]:
+    """Return the numbers of a tensor as integers in the order of memory: comparing them takes a quarter of the time."""
+    in_memory = t.permute(sorted(range(t.dim()), key=t.stride, reverse=True))
+    kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()]
+    bits: NDArray[np.generic] = in_memory.view(kind).numpy()
+    return bits
 
 
 def _about(leaf: Any) -> Any:

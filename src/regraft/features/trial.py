@@ -1,7 +1,8 @@
 """A trial of whole batches: whether photos have the same features at all places, and beside other photos.
 
-It sees what changes many numbers, such as another order of adding. What changes few it may miss; so on a processor torch
-is judged operation by operation (`places`), and other engines run batches only of networks that do nothing but sums.
+It sees what changes many numbers, such as another order of adding. What changes few it may miss. So on a processor
+torch is judged operation by operation (`places`), and other engines run batches only of networks that do nothing but
+sums.
 """
 
 from __future__ import annotations
