@@ -26,6 +26,7 @@ from regraft.features.costs import certify_seconds, photos_per_second, set_up
 from regraft.features.engine import EagerEngine, Engine
 from regraft.features.extract import keys_of
 from regraft.features.facts import fact, keep_fact, machine
+from regraft.features.isa import has_bf16
 from regraft.features.onnx_engine import OnnxEngine
 from regraft.features.openvino_engine import OpenVinoEngine
 from regraft.features.store import FeatureStore
@@ -188,12 +189,6 @@ def candidates(*, bf16: bool = True) -> list[str]:
             continue
         found.append(title)
     return found
-
-
-def has_bf16() -> bool:
-    """Return whether the processor computes in bfloat16 faster than in single precision."""
-    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
-    return any(getattr(torch.cpu, name, lambda: False)() for name in checks)
 
 
 def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:

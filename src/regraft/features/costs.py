@@ -15,6 +15,7 @@ from regraft.data.threads import default_workers
 from regraft.features.engine import Engine
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.graphs import has_graph
+from regraft.features.isa import has_tiles
 from regraft.models.backbone import Backbone
 
 _TO_EAGER = {
@@ -48,8 +49,7 @@ def photos_per_second(title: str, backbone: Backbone) -> float:
         p = backbone.spec.preprocessing
         work = backbone.spec.parameters / _PARAMETERS * (p.height * p.width) / _PIXELS
         base = _CORE * min(default_workers(), 8) / max(work, 0.01)
-    tiles = bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-    return base * ((_WITH_TILES if tiles else {}).get(title) or _TO_EAGER.get(title, 1.0))
+    return base * ((_WITH_TILES if has_tiles() else {}).get(title) or _TO_EAGER.get(title, 1.0))
 
 
 class SetUp(NamedTuple):

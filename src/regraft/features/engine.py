@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
 from regraft.features.frozen import ARITHMETIC, Frozen, Precision, computes_alone, frozen, known_batch_size
+from regraft.features.isa import arithmetic, require_bf16
 from regraft.features.one_thread import ONE_THREAD
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.models.backbone import Backbone
@@ -72,10 +73,10 @@ class EagerEngine(PaddedEngine):
         device: where the arithmetic runs.
         precision: ``"fp32"``, or ``"bf16"`` for autocast to bfloat16.
         batch_size: photos in the fixed shape; by default one that suits the device and the network. Where a photo's
-            place in a batch of that size would matter after all, photos are run one at a time.
+            place in a batch of that size may matter, photos are run one at a time.
 
     Raises:
-        ConfigError: an argument holds something that cannot be.
+        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class EagerEngine(PaddedEngine):
     ) -> None:
         super().__init__(backbone, precision, ("fp32", "bf16"), batch_size)
         self.device = torch.device(device)
+        if precision != "fp32" and self.device.type == "cpu":
+            require_bf16()
         self._lock = Lock()
 
     @property
@@ -107,13 +110,15 @@ class EagerEngine(PaddedEngine):
 
     @property
     def numerics(self) -> str:
-        """Engine, version of torch, dtype, processor, the fixed shape, and whether one thread computes it.
+        """Engine, version of torch, dtype, processor, the fixed shape, and the threads that share a batch, if any do.
 
-        How many share it is not part of it.
+        Sums that are shared by more threads are added in another order.
         """
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
         how = "alone" if computes_alone(self.backbone, self.device) else "folded"
+        if how == "folded" and self.device.type == "cpu":
+            how = f"shared by {torch.get_num_threads()}"
         return f"{ARITHMETIC}-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
     def _known(self) -> int | None:
@@ -137,5 +142,5 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
-        return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+        return f"cpu {arithmetic()}"
     return device.type

@@ -8,12 +8,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from regraft.disk.atomic import write_text
+from regraft.features.isa import limit
 from regraft.places import cache_folder
 from regraft.process import cores
 from regraft.run.environment import processor
@@ -39,8 +41,13 @@ def keep_fact(key: str, value: Any) -> None:
 
 
 def machine() -> str:
-    """Return the processor, the cores we may use and torch's threads: what a measurement depends on."""
-    return f"{processor()} · {cores()} cores · {torch.get_num_threads()} threads"
+    """Return the processor, the cores we may use and torch's threads: what a measurement depends on.
+
+    Instructions that environment variables forbid are part of it.
+    """
+    forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": limit()}
+    held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)
+    return f"{processor()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
 
 
 def _file() -> Path:

@@ -1,9 +1,9 @@
 """A network made ready to be run frozen: a folded copy, and the batch shape in which a photo's place does not matter.
 
-torch computes the last few numbers of a block of memory, or of a thread's share of it, with another exponential than
-the rest, so that the same photo can get other bits at another place in the batch: measured with SiLU in
-squeeze-and-excitation layers, whose tensors are small. Whether that happens depends on the network, the batch shape
-and the number of threads, so it is tried.
+The same photo can get other bits at another place in the batch. torch computes the last few numbers of a block of
+memory, or of a thread's share of it, with another exponential than the rest: seen with SiLU in squeeze-and-excitation
+layers, whose tensors are small. Threads that share a batch add up in another order where a share ends inside a photo.
+Whether that can happen depends on the network, the batch shape and the threads: `judging` decides.
 
 On a processor a small network computes a batch on one thread from start to end, and several batches at once: its
 layers are too small to be shared, and threads that wait for one another cost a third of the speed in bfloat16.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeAlias
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
@@ -23,8 +24,9 @@ from torch import nn
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.folding import folded
 from regraft.features.invented import invented_photos
+from regraft.features.judging import JUDGING, Judgement, fitting_size, judge
 from regraft.features.one_thread import ONE_THREAD
-from regraft.features.trial import ENOUGH_PLACES, KINDS, place_does_not_matter, try_places
+from regraft.features.trial import ENOUGH_PLACES, KINDS
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
@@ -117,7 +119,7 @@ def _trial(
     threads = "alone" if computes_alone(backbone, device) else "together"
     network = (weights_hash, backbone.spec.name, backbone.spec.preprocessing.id)
     parts = (threads, *network, device.type, precision, wanted, where)
-    return f"batch size / {ARITHMETIC} {torch.__version__} / {' / '.join(map(str, parts))}"
+    return f"batch size, {JUDGING} / {ARITHMETIC} {torch.__version__} / {' / '.join(map(str, parts))}"
 
 
 def _make(
@@ -127,7 +129,7 @@ def _make(
     alone, name = computes_alone(backbone, device), f"{backbone.spec.name} {p.id}"
     known = known_batch_size(backbone, weights_hash, device, precision, batch_size)
     sizes = (*_sizes(backbone, device), 1) if batch_size is None else (batch_size, 1)
-    tried: dict[nn.Module, bool] = {}  # in batches of the first size
+    tried: dict[nn.Module, Judgement] = {}  # in batches of the first size
 
     def in_a_batch(network: nn.Module) -> torch.Tensor:
         """Run a copy in the shape in which it will run: that tells whether places matter too.
@@ -135,9 +137,8 @@ def _make(
         Whether what is beside a photo does, `folded` tells, which compares with the plain network and the photo alone.
         It is done whether or not a batch size is known, so that the same copy is taken every time.
         """
-        photos = invented_photos(2, p.height, p.width)
-        trial = try_places(Frozen(network, sizes[0], "fp32", device, alone), photos, sizes[0])
-        tried[network] = trial.same
+        run = Frozen(network, sizes[0], "fp32", device, alone)
+        trial, tried[network] = judge(run, invented_photos(2, p.height, p.width), sizes[0], threads_of(alone))
         return torch.from_numpy(trial.first)[None]
 
     network = _folded.get((name, weights_hash, device, sizes[0]))
@@ -145,17 +146,17 @@ def _make(
         check = in_a_batch if device.type == "cpu" and sizes[0] >= ENOUGH_PLACES else None
         ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu", check=check).to(device)
         network = _folded[name, weights_hash, device, sizes[0]] = ready
-
-    def fits(size: int) -> bool:
-        if size == 1:
-            return True
-        if size == sizes[0] and precision == "fp32" and network in tried:
-            return tried[network]
-        run = Frozen(network, size, precision, device, alone)
-        return place_does_not_matter(run, invented_photos(KINDS, p.height, p.width), size)
-
-    found = next(size for size in sizes if fits(size)) if known is None else known
+    if known is not None:
+        return Frozen(network, known, precision, device, alone)
+    ready_made = tried.get(network) if precision == "fp32" else None
+    run = partial(Frozen, network, precision=precision, device=device, alone=alone)
+    found = fitting_size(sizes, run, invented_photos(KINDS, p.height, p.width), device, threads_of(alone), ready_made)
     return Frozen(network, found, precision, device, alone)
+
+
+def threads_of(alone: bool) -> int:
+    """Return how many threads of torch share an operation on the processor."""
+    return 1 if alone else torch.get_num_threads()
 
 
 def _sizes(backbone: Backbone, device: torch.device) -> Iterable[int]:

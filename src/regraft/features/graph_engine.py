@@ -16,6 +16,8 @@ from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.frozen import Precision
 from regraft.features.graphs import graph_of
 from regraft.features.invented import invented_photos
+from regraft.features.isa import arithmetic, require_bf16
+from regraft.features.operations import ONLY_SUMS, operations_of
 from regraft.features.padded import PaddedEngine, Ready
 from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
@@ -24,6 +26,9 @@ Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BATCH_SIZE = 8
 """Photos in a batch: their activations fit into the caches of a processor."""
+
+TRIAL = "only sums"
+"""Changes whenever a batch size that was found before need not hold."""
 
 
 class GraphEngine(PaddedEngine):
@@ -35,10 +40,10 @@ class GraphEngine(PaddedEngine):
     Args:
         backbone: what gives the features; on any device.
         precision: ``"fp32"``, or ``"bf16"`` where the engine and the processor have it.
-        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place would matter.
+        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place may matter.
 
     Raises:
-        ConfigError: an argument holds something that cannot be.
+        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
         MissingExtraError: the engine's package is not installed.
     """
 
@@ -49,6 +54,8 @@ class GraphEngine(PaddedEngine):
         super().__init__(backbone, precision, self.precisions, batch_size)
         self._lock = threading.Lock()
         self.version = self._version()
+        if precision != "fp32":
+            require_bf16()
 
     @abstractmethod
     def _version(self) -> str:
@@ -77,12 +84,11 @@ class GraphEngine(PaddedEngine):
     def numerics(self) -> str:
         """Engine, versions, dtype, processor, and the fixed shape."""
         p = self.backbone.spec.preprocessing
-        capability = torch.backends.cpu.get_cpu_capability()
-        return f"{self.versions}/{self.precision}/cpu {capability}/{self.batch_size}x3x{p.height}x{p.width}"
+        return f"{self.versions}/{self.precision}/cpu {arithmetic()}/{self.batch_size}x3x{p.height}x{p.width}"
 
     def _key(self) -> str:
         about = (self.versions, self.precision, self._wanted, machine())
-        return " / ".join(map(str, ("batch size", self.weights, self.backbone.spec.preprocessing.id, *about)))
+        return " / ".join(map(str, (f"batch size, {TRIAL}", self.weights, self.backbone.spec.preprocessing.id, *about)))
 
     def _known(self) -> int | None:
         known = fact(self._key())
@@ -98,10 +104,21 @@ class GraphEngine(PaddedEngine):
     def _make(self, known: int | None) -> Ready:
         p = self.backbone.spec.preprocessing
         size = known or self._wanted or BATCH_SIZE
+        if known is None and size > 1 and not self._only_sums():
+            size = 1
         run = self._compile(graph_of(self.backbone, self.weights, size))
         if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
             return Ready(size, run)
         return Ready(1, self._compile(graph_of(self.backbone, self.weights, 1)))
+
+    def _only_sums(self) -> bool:
+        """Return whether the network does nothing but sums, which another order of adding would change in many places.
+
+        How an engine approximates functions at the end of a batch is not known.
+        """
+        p = self.backbone.spec.preprocessing
+        x = invented_photos(1, p.height, p.width).to(next(self.backbone.network.parameters()).device)
+        return operations_of(self.backbone.network, x) <= ONLY_SUMS
 
 
 def _invented(height: int, width: int) -> NDArray[np.uint8]:

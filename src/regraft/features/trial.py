@@ -1,4 +1,9 @@
-"""Whether a photo's place in a batch, or what is beside it, changes a bit of its features: it is tried."""
+"""A trial of whole batches: whether photos have the same features at all places, and beside other photos.
+
+It sees what changes many numbers, such as another order of adding. What changes few it may miss. So on a processor
+torch is judged operation by operation (`places`), and other engines run batches only of networks that do nothing but
+sums.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +47,18 @@ def try_places(run: Callable[[T], object], photos: T, batch_size: int, which: Se
         run: gives the features of a batch, an array or a tensor of shape (batch_size, D), float32.
         photos: the first axis counts them.
         batch_size: of the batch.
-        which: the two of them.
+        which: the two of them; the same number twice fills the batch with one.
     """
-    kinds = [place.bit_count() % 2 for place in range(batch_size)]
-    found = np.asarray(run(photos[[which[kind] for kind in kinds]]))
-    rows = [[row.tobytes() for row, kind in zip(found, kinds, strict=True) if kind == k] for k in (0, 1)]
-    same = all(row == of_one[0] for of_one in rows for row in of_one)
+    kinds = kinds_of(batch_size, which)
+    found = np.asarray(run(photos[kinds]))
+    rows = [row.tobytes() for row in found]
+    same = all(row == rows[kinds.index(kind)] for row, kind in zip(rows, kinds, strict=True))
     return Trial(found[0], found[1] if batch_size > 1 else None, same)
+
+
+def kinds_of(batch_size: int, which: Sequence[int] = (0, 1)) -> list[int]:
+    """Return which of two photos is at each place of a trial."""
+    return [which[place.bit_count() % 2] for place in range(batch_size)]
 
 
 def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int) -> bool:

@@ -1,0 +1,63 @@
+"""Instructions that torch's libraries may use: those of the processor, less those that environment variables forbid."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+
+from regraft.errors import ConfigError
+
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+_WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_FP16 includes bfloat16
+
+
+def limit() -> str:
+    """Return the instructions that oneDNN is held to, such as ``"AVX2"``; ``""`` where it may use all."""
+    found = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
+    return "" if found in ("ALL", "DEFAULT") else found
+
+
+def arithmetic() -> str:
+    """Return what changes the bits of sums on one and the same processor: the instructions that are used."""
+    held = limit()
+    capability: str = torch.backends.cpu.get_cpu_capability()
+    return f"{capability} oneDNN {held}" if held else capability
+
+
+def has_bf16() -> bool:
+    """Return whether torch and OpenVINO compute in bfloat16 faster than in single precision here.
+
+    From AVX512 on oneDNN, which both use, computes in bfloat16 on any processor; without instructions for it, that
+    takes longer than single precision.
+    """
+    held = limit()
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    able = any(getattr(torch.cpu, name, lambda: False)() for name in checks)
+    return able and computes_bf16() and (not held or any(name in held for name in _WITH_BF16))
+
+
+def computes_bf16() -> bool:
+    """Return whether torch and OpenVINO compute in bfloat16 here at all, be it slowly."""
+    mkldnn: Any = torch.backends.mkldnn
+    return bool(mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def require_bf16() -> None:
+    """Raise an error where torch and OpenVINO cannot compute in bfloat16.
+
+    Raises:
+        ConfigError: it says what this processor may use.
+    """
+    if not computes_bf16():
+        raise ConfigError(
+            f"precision: bfloat16 needs AVX512 or newer instructions, and {arithmetic()} is all that may be used here; "
+            "choose fp32"
+        )
+
+
+def has_tiles() -> bool:
+    """Return whether torch multiplies with AMX here."""
+    held = limit()
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not held or "AMX" in held)

@@ -1,0 +1,110 @@
+"""Operations of torch, sorted by what a photo's place in a batch can do to a bit of their results.
+
+A vectorised loop computes the last few numbers of a block of memory, or of a thread's share of it, one by one. That
+changes a bit only where the two ways round differently. Sums differ where they are added in another order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+_MOVES = """
+    alias as_strided cat channel_shuffle chunk clone col2im constant_pad_nd contiguous copy detach detach_ dropout
+    expand expand_as feature_dropout flatten flip gather im2col index index_select lift_fresh movedim narrow pad permute
+    pixel_shuffle pixel_unshuffle ravel repeat repeat_interleave reshape reshape_as resolve_conj roll select slice split
+    split_with_sizes squeeze stack swapaxes t tile to _to_copy transpose type_as unbind unflatten unfold unsafe_chunk
+    unsafe_split unsqueeze view view_as _unsafe_view _reshape_alias zeros_like ones_like empty_like full_like
+"""
+_EXACT = """
+    abs adaptive_max_pool2d add amax amin bitwise_not clamp clamp_max clamp_min div eq fill ge gt hardsigmoid hardswish
+    hardtanh leaky_relu le logical_and logical_not lt masked_fill max max_pool1d max_pool2d max_pool2d_with_indices
+    maximum min minimum mul multiply ne neg relu relu6 rsub sqrt square sub threshold where zero
+"""
+FAITHFUL = frozenset((_MOVES + _EXACT).split())
+"""Operations that move numbers, or round each of them exactly as IEEE 754 says: every way to compute them agrees."""
+
+_ROUNDED_NAMES = """
+    celu cos elu erf exp exp2 expm1 gelu log log10 log1p log2 log_sigmoid mish pow reciprocal rsqrt selu sigmoid silu
+    sin softplus tan tanh
+"""
+ROUNDED = frozenset(_ROUNDED_NAMES.split())
+"""Functions of one number that are approximated: by one polynomial in vectors, by another one number at a time."""
+
+_SUMS_NAMES = """
+    adaptive_avg_pool2d addmm avg_pool1d avg_pool2d baddbmm batch_norm bmm conv1d conv2d conv_transpose2d convolution
+    _convolution _convolution_pointwise einsum group_norm instance_norm layer_norm linalg_vector_norm linear matmul
+    mean mkldnn_convolution mm native_batch_norm native_group_norm native_layer_norm norm rms_norm
+    scaled_dot_product_attention softmax _softmax std std_mean sum upsample_bicubic2d upsample_bilinear2d
+    upsample_nearest2d var var_mean
+"""
+SUMS = frozenset(_SUMS_NAMES.split())
+"""Sums over a photo's own numbers. The order in which they are added could depend on the place."""
+
+_SCALED = frozenset(("add", "sub", "rsub"))
+_OVER_ONE_AXIS = frozenset(("softmax", "_softmax"))
+
+_ONLY_SUMS_NAMES = """
+    adaptive_avg_pool2d add alias avg_pool2d batch_norm cat chunk clamp constant_pad_nd contiguous conv2d dropout
+    flatten hardtanh linear max_pool2d mean mul pad permute relu relu6 reshape slice split split_with_sizes to
+    transpose view
+"""
+ONLY_SUMS = frozenset(_ONLY_SUMS_NAMES.split())
+"""Operations that every engine rounds alike, or adds up. A graph of nothing else may run batches."""
+
+
+def name_of(operation: Any) -> str:
+    """Return the name of an operation without namespace, variant, and the mark of one that works in place."""
+    name: str = operation._schema.name
+    return name.rpartition("::")[2].rstrip("_")
+
+
+def is_faithful(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
+    """Return whether an operation only moves numbers or rounds each exactly.
+
+    A sum of which one part is multiplied by a factor first may be rounded once or twice.
+    """
+    factor = options.get("alpha", 1)
+    if name in _SCALED and (factor not in (1, -1) or (name == "rsub" and len(arguments) > 2)):
+        return False
+    squares = name == "pow" and len(arguments) > 1 and isinstance(arguments[1], (int, float)) and arguments[1] == 2
+    return name in FAITHFUL or squares
+
+
+def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
+    """Return whether an operation adds up numbers of each photo, and of no two photos."""
+    if name in _OVER_ONE_AXIS:
+        x = arguments[0]
+        axis = options.get("dim", arguments[1] if len(arguments) > 1 else 0)
+        return x.dim() > 1 and axis % x.dim() != 0
+    if name == "batch_norm":
+        return len(arguments) > 5 and not arguments[5]
+    return name in SUMS and name != "native_batch_norm"
+
+
+def operations_of(network: torch.nn.Module, x: torch.Tensor) -> set[str]:
+    """Return the names of the operations that ``network`` does with a batch ``x`` in inference mode."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    found: set[str] = set()
+
+    class Names(TorchDispatchMode):
+        def __torch_dispatch__(  # type: ignore[override]
+            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            name = name_of(function)
+            if name == "batch_norm" and not is_sum(name, args, {}):
+                name = "batch_norm of a batch"
+            found.add(name)
+            return function(*args, **(kwargs or {}))
+
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode(), Names():
+            network(x)
+    finally:
+        network.train(training)
+    return found
