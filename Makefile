@@ -14,10 +14,11 @@ PHOTOS ?=
 ARGS ?=
 DATA ?=
 PEERS ?=
+SHORT ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit slow format docs bench torture clean
+.PHONY: help demo test lint types layers unit slow isa format docs bench torture clean
 
 help: ## say what there is
 	@echo "regraft: a folder of labelled photos becomes a classifier"
@@ -49,6 +50,9 @@ unit: .venv/dev.stamp ## the tests but the slow ones, on all cores; ARGS goes to
 slow: .venv/dev.stamp ## the slow tests: processes that are killed, disks that are full, memory of many photos
 	@echo "== slow tests"
 	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m slow $(ARGS)
+
+isa: .venv/dev.stamp ## features, inference, training, recipes under the instructions of other processors; SHORT=1 for CI
+	@$(BIN)/python scripts/isa.py $(if $(SHORT),--short) $(if $(ARGS),-- $(ARGS))
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .
