@@ -14,10 +14,12 @@ PHOTOS ?=
 ARGS ?=
 DATA ?=
 PEERS ?=
+BASE ?= HEAD
+SHORT ?=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit slow package format docs bench torture clean
+.PHONY: help demo test lint types layers unit slow package isa golden measure format docs bench torture clean
 
 help: ## say what there is
 	@echo "regraft: a folder of labelled photos becomes a classifier"
@@ -52,6 +54,15 @@ slow: .venv/dev.stamp ## the slow tests: processes that are killed, disks that a
 
 package: .venv/dev.stamp ## build sdist and wheel, install the wheel into an empty environment, run demo and lesson from it
 	@$(BIN)/python scripts/check_package.py
+
+isa: .venv/dev.stamp ## features, inference, training, recipes under the instructions of other processors; SHORT=1 for CI
+	@$(BIN)/python scripts/isa.py $(if $(SHORT),--short) $(if $(ARGS),-- $(ARGS))
+
+golden: .venv/dev.stamp ## compare recipes, command line and public names with those of a commit, to the bit; BASE=commit
+	@$(BIN)/python scripts/golden.py "$(BASE)" $(ARGS)
+
+measure: .venv/dev.stamp ## size and structure of the source tree
+	@$(BIN)/python scripts/measure.py $(ARGS)
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

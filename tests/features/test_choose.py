@@ -6,11 +6,12 @@ import hashlib
 
 import numpy as np
 import pytest
+import torch
 
 from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
-from regraft.features import choose, costs, facts
+from regraft.features import choose, costs, facts, isa
 from regraft.features.choose import REFERENCE, certificate, certify, choose_engine, engine_called, real_photos
 from regraft.features.extract import extract
 from regraft.features.onnx_engine import OnnxEngine
@@ -96,6 +97,7 @@ def test_an_engine_that_is_not_certified_is_not_used(entries, tiny, speeds, monk
 
 
 def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(entries, tiny, monkeypatch):
+    monkeypatch.setattr(isa, "computes_bf16", lambda: True)  # none of them runs
     tried = []
     titles = [REFERENCE, "eager bf16", "OpenVINO bf16"]
     monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: titles)
@@ -109,6 +111,7 @@ def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(ent
 
 
 def test_what_is_known_to_lose_too_much_in_bfloat16_is_not_tried(entries, lite0, monkeypatch):
+    monkeypatch.setattr(isa, "computes_bf16", lambda: True)  # none of them runs
     tried = []
     monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: [REFERENCE, "OpenVINO bf16"])
     monkeypatch.setattr(choose, "_certified", lambda engine, *a: tried.append(engine.title) or False)
@@ -136,6 +139,39 @@ def test_bfloat16_is_not_used_where_single_precision_was_asked_for(monkeypatch):
     assert not any(title.endswith("bf16") for title in choose.candidates(bf16=False))
     monkeypatch.setattr(choose, "has_bf16", lambda: False)
     assert not any(title.endswith("bf16") for title in choose.candidates())
+
+
+def test_bfloat16_is_used_only_where_its_instructions_may_be(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(isa, "computes_bf16", lambda: True)
+    for held, faster in {"": True, "ALL": True, "AVX512_CORE_BF16": True, "avx512_core_amx": True}.items():
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        assert isa.has_bf16() == faster
+    for held in ("AVX512_CORE", "AVX512_CORE_VNNI", "AVX2", "SSE41"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        assert not isa.has_bf16()
+    monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
+    assert not isa.has_bf16() and isa.arithmetic().endswith("oneDNN AVX2")
+
+
+def test_an_engine_in_bfloat16_is_refused_where_there_is_none(tiny, monkeypatch):
+    monkeypatch.setattr(isa, "computes_bf16", lambda: False)
+    for title in ("eager bf16", "OpenVINO bf16", "OpenVINO mixed"):
+        if title.startswith("OpenVINO"):
+            pytest.importorskip("openvino")
+        with pytest.raises(ConfigError, match=r"bfloat16 needs AVX512 or newer instructions, and .* choose fp32"):
+            engine_called(title, tiny)
+    assert {title.rpartition(" ")[2] for title in choose.candidates()} == {"fp32"}
+
+
+def test_estimates_depend_on_what_the_processor_has(lite0, monkeypatch):
+    ratios = []
+    for held in ("AVX512_CORE", "AVX2", "SSE41"):
+        monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
+        monkeypatch.setattr(isa, "_processor", lambda name: True)
+        ratios.append(costs.photos_per_second("OpenVINO fp32", lite0) / costs.photos_per_second(REFERENCE, lite0))
+    assert ratios == sorted(ratios, reverse=True) and len(set(ratios)) == 3
 
 
 def test_too_few_photos_certify_nothing(entries, tiny, speeds):

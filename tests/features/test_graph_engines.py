@@ -20,7 +20,7 @@ from regraft.features.choose import run_all
 from regraft.features.engine import EagerEngine
 from regraft.features.graph_engine import GraphEngine
 from regraft.features.graph_split import NoSplitError, split
-from regraft.features.isa import computes_bf16
+from regraft.features.isa import computes_bf16, has_avx2
 from regraft.features.onnx_engine import OnnxEngine
 from regraft.features.openvino_engine import OpenVinoEngine
 from regraft.models.zoo import build_backbone
@@ -80,6 +80,10 @@ def test_features_are_the_same_bits_from_several_threads(name):
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("network", ["test_vit", "test_convnext", "test_efficientnet", "test_resnet"])
 def test_features_are_those_of_torch(name, network):
+    if name == "openvino" and network in ("test_vit", "test_convnext") and not has_avx2():
+        pytest.skip(
+            "OpenVINO compiles no GELU or attention where oneDNN is held below AVX2; such engines are not chosen"
+        )
     backbone = build_backbone(network, pretrained=False, seed=3)
     x = sized(backbone)[:6]
     expected = EagerEngine(backbone).run(x)

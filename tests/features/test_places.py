@@ -67,8 +67,8 @@ def run(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return network(x).float().flatten(1)
 
 
-TINY = ["test_efficientnet", "test_efficientnet_gn", "test_efficientnet_ln", "test_efficientnet_evos", "test_byobnet"]
-OTHERS = ["test_maxvit", "test_coatnet", "test_vit3", "test_mambaout", "test_nfnet", "test_vit_relpos"]
+TINY = ["test_efficientnet", "test_efficientnet_gn", "test_efficientnet_evos", "test_byobnet"]
+OTHERS = ["test_maxvit", "test_vit3", "test_mambaout"]
 
 
 @pytest.mark.parametrize("name", [*TINY, *OTHERS])
@@ -76,13 +76,13 @@ OTHERS = ["test_maxvit", "test_coatnet", "test_vit3", "test_mambaout", "test_nfn
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
 def test_features_are_the_same_bits_at_every_place_in_batches_of_any_size(name, precision, threads, monkeypatch):
     monkeypatch.setattr(frozen_module, "_SMALL", 0 if threads > 1 else frozen_module._SMALL)  # threads share a batch
-    backbone = build_backbone(name, pretrained=False, size=96 if "vit" not in name and "coat" not in name else None)
+    backbone = build_backbone(name, pretrained=False, size=None if "vit" in name or "coat" in name else 64)
     p = backbone.spec.preprocessing
-    x = np.random.default_rng(1).integers(0, 256, (6, p.height, p.width, 3), dtype=np.uint8)
-    for size in (None, 3, 5, 8):
+    x = np.random.default_rng(1).integers(0, 256, (4, p.height, p.width, 3), dtype=np.uint8)
+    for size in (None, 5):
         engine = EagerEngine(backbone, precision=precision, batch_size=size)
         assert engine.batch_size in (size, 1) if size else True
-        assert strangers(engine.run, x, engine.batch_size, 6) == 0, (name, size, engine.batch_size)
+        assert strangers(engine.run, x, engine.batch_size, 4) == 0, (name, size, engine.batch_size)
 
 
 @pytest.mark.slow
@@ -195,10 +195,10 @@ def test_large_tensors_that_threads_share():
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        for channels, size, fits in ((33, 2, True), (33, 3, False), (32, 3, True), (33, 5, False)):
-            network = nn.Sequential(nn.Conv2d(3, channels, 1), nn.SiLU())
-            x = torch.randn(3, 3, 48, 64).contiguous(memory_format=torch.channels_last)
-            assert (chosen(network, x, size, 2) == size) == fits, (channels, size)
+        for height, size, fits in ((33, 2, True), (33, 3, False), (33, 5, False), (34, 3, True)):
+            network = nn.Sequential(nn.Conv2d(3, 32, 1), nn.SiLU())
+            x = torch.randn(3, 3, height, 47).contiguous(memory_format=torch.channels_last)
+            assert (chosen(network, x, size, 2) == size) == fits, (height, size)
     finally:
         torch.set_num_threads(before)
 
@@ -237,7 +237,10 @@ def last_row_from_the_end(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor
     """Multiply matrices; the last row is added up in another order."""
     products = x.float()[:, None] * weight.float()
     products[-1] = products[-1].flip(-1)
-    return torch.cumsum(products, -1)[..., -1].to(x.dtype)
+    total = torch.zeros(products.shape[:-1])
+    for column in products.unbind(-1):
+        total = total + column
+    return total.to(x.dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -309,7 +312,7 @@ def test_layouts():
     rows = Elementwise(photo=36, run=12, step=32, outermost=True)
     assert rows.same_everywhere(5, 1), "each photo has the same ends"
     assert not Elementwise(photo=36, run=24, step=32, outermost=True).same_everywhere(5, 1)
-    large = Elementwise(photo=33 * 3072, run=None, step=32, outermost=True)
+    large = Elementwise(photo=33 * 47 * 32, run=None, step=32, outermost=True)
     assert large.same_everywhere(3, 1) and not large.same_everywhere(3, 2)
     x = torch.zeros(4, 6, 5, 5)
     assert elementwise(x, x, 4) == Elementwise(150, None, 32, outermost=True)

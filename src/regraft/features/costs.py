@@ -1,7 +1,7 @@
 """What engines cost: measured where `regraft tune` has been, else estimated.
 
-The estimates are ratios that were measured on processors with AVX-512 and bfloat16; a wrong one costs time, never
-another result than the engine that is chosen gives.
+The estimates are ratios that were measured on processors of Intel and AMD, with and without AVX-512; a wrong one costs
+time, never another result than the engine that is chosen gives.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from regraft.data.threads import default_workers
 from regraft.features.engine import Engine
 from regraft.features.facts import fact, keep_fact, machine
 from regraft.features.graphs import has_graph
-from regraft.features.isa import has_tiles
+from regraft.features.isa import has_avx2, has_avx512, has_tiles
 from regraft.models.backbone import Backbone
 
 _TO_EAGER = {
@@ -26,6 +26,9 @@ _TO_EAGER = {
     "OpenVINO mixed": 1.6,
 }
 _WITH_TILES = {"eager bf16": 2.0, "OpenVINO bf16": 3.2, "OpenVINO mixed": 1.95}  # Intel's AMX
+_WITHOUT_AVX512 = {"OpenVINO fp32": 1.25}
+_WITHOUT_AVX2 = {"OpenVINO fp32": 1.05}
+_SLOW_CORE = 50.0  # photos/s of one core without AVX2
 _CORE = 68.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
 _PARAMETERS, _PIXELS = 4.7e6, 224 * 224
 
@@ -48,8 +51,20 @@ def photos_per_second(title: str, backbone: Backbone) -> float:
     if base is None:
         p = backbone.spec.preprocessing
         work = backbone.spec.parameters / _PARAMETERS * (p.height * p.width) / _PIXELS
-        base = _CORE * min(default_workers(), 8) / max(work, 0.01)
-    return base * ((_WITH_TILES if has_tiles() else {}).get(title) or _TO_EAGER.get(title, 1.0))
+        base = (_CORE if has_avx2() else _SLOW_CORE) * min(default_workers(), 8) / max(work, 0.01)
+    return base * _ratio(title)
+
+
+def _ratio(title: str) -> float:
+    """Return how many times as fast as torch in single precision an engine is on processors like this one."""
+    here: dict[str, float] = {}
+    if has_tiles():
+        here = _WITH_TILES
+    elif not has_avx2():
+        here = _WITHOUT_AVX2
+    elif not has_avx512():
+        here = _WITHOUT_AVX512
+    return here.get(title) or _TO_EAGER.get(title, 1.0)
 
 
 class SetUp(NamedTuple):

@@ -61,3 +61,20 @@ def has_tiles() -> bool:
     """Return whether torch multiplies with AMX here."""
     held = limit()
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not held or "AMX" in held)
+
+
+def has_avx512() -> bool:
+    """Return whether oneDNN, which torch and OpenVINO compute with, uses AVX512 here."""
+    held = limit()
+    return _processor("avx512") and (not held or any(name in held for name in ("AVX512", "AVX10")))
+
+
+def has_avx2() -> bool:
+    """Return whether oneDNN uses AVX2 or newer instructions here."""
+    held = limit()
+    return has_avx512() or (_processor("avx2") and (not held or "AVX2" in held))
+
+
+def _processor(name: str) -> bool:
+    """Return whether the processor has some instructions; where torch does not say, that it has."""
+    return bool(getattr(torch.cpu, f"_is_{name}_supported", lambda: True)())

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 _MOVES = """
     alias as_strided cat channel_shuffle chunk clone col2im constant_pad_nd contiguous copy detach detach_ dropout
@@ -78,7 +79,7 @@ def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool
     if name in _OVER_ONE_AXIS:
         x = arguments[0]
         axis = options.get("dim", arguments[1] if len(arguments) > 1 else 0)
-        return x.dim() > 1 and axis % x.dim() != 0
+        return bool(x.dim() > 1 and axis % x.dim() != 0)
     if name == "batch_norm":
         return len(arguments) > 5 and not arguments[5]
     return name in SUMS and name != "native_batch_norm"
@@ -86,25 +87,27 @@ def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool
 
 def operations_of(network: torch.nn.Module, x: torch.Tensor) -> set[str]:
     """Return the names of the operations that ``network`` does with a batch ``x`` in inference mode."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    found: set[str] = set()
-
-    class Names(TorchDispatchMode):
-        def __torch_dispatch__(  # type: ignore[override]
-            self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            name = name_of(function)
-            if name == "batch_norm" and not is_sum(name, args, {}):
-                name = "batch_norm of a batch"
-            found.add(name)
-            return function(*args, **(kwargs or {}))
-
-    training = network.training
+    names = _Names()
+    modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        with torch.inference_mode(), Names():
+        with torch.inference_mode(), names:
             network(x)
     finally:
-        network.train(training)
-    return found
+        for module, training in modes.items():
+            module.training = training
+    return names.found
+
+
+class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Collects the names of operations."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.found: set[str] = set()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run an operation and note its name; a normalisation over photos has a name of its own."""
+        name = name_of(function)
+        self.found.add("normalisation over photos" if name == "batch_norm" and not is_sum(name, args, {}) else name)
+        return function(*args, **(kwargs or {}))

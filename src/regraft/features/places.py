@@ -30,7 +30,7 @@ from regraft.features.repeats import repeats_agree
 from regraft.features.tails import Elementwise, elementwise
 
 
-class Places(TorchDispatchMode):
+class Places(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches a network run a batch in which the same photos are at several places.
 
     Args:
@@ -45,7 +45,7 @@ class Places(TorchDispatchMode):
     """
 
     def __init__(self, batch: torch.Tensor, kinds: Sequence[int], threads: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.reason: str | None = None
         self.hopeless = False
         self.layouts: set[Elementwise] = set()
@@ -58,9 +58,7 @@ class Places(TorchDispatchMode):
         """Return whether a batch size could do, as far as the layouts tell."""
         return all(layout.same_everywhere(batch_size, self._threads) for layout in self.layouts)
 
-    def __torch_dispatch__(  # type: ignore[override]
-        self, function: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and judge it."""
         options = kwargs or {}
         sources = [t for t in _tensors((args, options)) if self._is_of_photos(t)]
@@ -108,7 +106,7 @@ class Places(TorchDispatchMode):
         size = len(self._kinds)
         if result.dim() == 0 or result.shape[0] % size:
             return False
-        rows = [_bits(row) for row in result.unflatten(0, (size, -1))]
+        rows = [_bits(row) for row in result.unflatten(0, (size, -1))]  # type: ignore[no-untyped-call]
         first = [self._kinds.index(kind) for kind in self._kinds]
         return all(np.array_equal(rows[i], rows[k]) for i, k in enumerate(first) if k != i)
 
@@ -126,7 +124,8 @@ class Places(TorchDispatchMode):
         for t in tensors:
             storage = t.untyped_storage()
             if storage._cdata not in self._depends:
-                self._depends[storage._cdata] = StorageWeakRef(storage)  # no other storage gets its address then
+                reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
+                self._depends[storage._cdata] = reference  # no other storage gets its address then
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:

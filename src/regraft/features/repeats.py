@@ -70,15 +70,16 @@ class _Change:
         self.possible = bool(moving) and all(t.dim() and t.shape[0] % batch_size == 0 for t in moving)
 
     def __call__(self, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
         if not self._moves(value):
-            cancels = isinstance(value, torch.Tensor) and self._number % 2 == 0
-            weights = cancels and value.dim() > 1 and value.is_floating_point()
+            weights = self._number % 2 == 0 and value.dim() > 1 and value.is_floating_point()
             return torch.ones_like(value) if weights else value
-        rows = value.shape[0] // self._size
+        rows, is_last = value.shape[0] // self._size, value is self._last
         if self._number % 2:
             one = value[:rows]
             content = one.reshape(-1).roll(37 * self._number).mul(1 + self._number / 16).reshape(one.shape)
-        elif value is self._last:
+        elif is_last:
             content = cancelling((rows, *value.shape[1:]), self._number).to(value.dtype)
         else:
             content = torch.ones((rows, *value.shape[1:]), dtype=value.dtype)

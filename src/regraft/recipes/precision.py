@@ -12,7 +12,7 @@ import torch
 
 from regraft.disk.atomic import write_json
 from regraft.features.activations import channels_last
-from regraft.features.choose import has_bf16
+from regraft.features.isa import has_bf16
 from regraft.models.classifier import Classifier
 from regraft.places import cache_folder
 from regraft.process import cores
