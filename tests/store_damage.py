@@ -134,8 +134,12 @@ def run(folder: Path, seed: int, damage: Callable[[random.Random, Path], None] =
     right(store, range(PHOTOS))
     if damage is worse:  # a tree out of order is found by no single read, but by `regraft cache verify`
         store.verify()
-    store.put_many(rows[:50])
-    assert right(store, range(50)) == 50 and not warned, f"seed {seed}: the store is of no more use: {warned}"
+    for _ in range(3):  # a damaged list of free pages is found only after a page in use was written over
+        store.put_many(rows[:50])
+        there = right(store, range(50))
+        if there == 50:
+            break
+    assert there == 50 and not warned, f"seed {seed}: the store is of no more use: {there} of 50, {warned}"
     store.close()
 
 
