@@ -37,6 +37,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="regraft-package-") as name:
         folder = Path(name).resolve()
+        os.environ["REGRAFT_CACHE"] = str(folder / "cache")
         sdist, wheel = build(folder / "dist")
         check_sdist(sdist, folder)
         python = install(wheel, folder / "venv")
