@@ -37,6 +37,7 @@ def main() -> int:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="regraft-package-") as name:
         folder = Path(name).resolve()
+        os.environ["REGRAFT_CACHE"] = str(folder / "cache")
         sdist, wheel = build(folder / "dist")
         check_sdist(sdist, folder)
         python = install(wheel, folder / "venv")
@@ -85,7 +86,7 @@ def install(wheel: Path, place: Path) -> Path:
     pair = [line for line in CONSTRAINTS.read_text().split() if line.startswith(("torch==", "torchvision=="))]
     advice = [*pip, "--retries", "0", "--timeout", "15", *pair, "--index-url", CPU_INDEX]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    if subprocess.run(advice, env=environment, capture_output=True, check=False).returncode:
+    if subprocess.run(list(map(str, advice)), env=environment, capture_output=True, check=False).returncode:
         print(f"{CPU_INDEX} is unreachable: torch and torchvision come from where pip finds them")
     run(*pip, wheel)
     run(python, "-m", "pip", "--disable-pip-version-check", "check")

@@ -77,7 +77,7 @@ def test_any_changed_bit_and_any_other_key_is_noticed():
 def test_no_wrong_feature_under_four_processes_kills_and_flipped_bits(tmp_path):
     """Processes write, read and are killed at any instant, while bits flip in whatever file is there.
 
-    REGRAFT_STORE_RUNS=1000 makes as many runs, each with flipped bits and with worse damage, of about a second.
+    REGRAFT_STORE_RUNS=1000 makes as many runs, of about a second each.
     """
     arguments = [str(tmp_path), os.environ.get("REGRAFT_STORE_RUNS", "5"), "1"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

@@ -213,8 +213,13 @@ class DiskStore:
         """Take a new file, stop writing, or stop using the store; ``last``: the work is not tried again."""
         writable = os.access(self.folder, os.W_OK) or not self.folder.exists()
         cause, certain = cause_of(error, self._path, folder_is_writable=writable)
-        if cause is Cause.DAMAGE and (certain or not last):
+        if not certain and last:
+            cause = Cause.DISK
+        elif cause is Cause.DAMAGE:
             self._replace_file()
+            return
+        elif not certain:
+            self.close()
             return
         self._full = True
         self._off = isinstance(error, OSError) or cause is Cause.LOCK or not writes

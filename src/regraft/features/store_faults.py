@@ -49,7 +49,8 @@ class Cause(enum.Enum):
 def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple[Cause, bool]:
     """Return the cause of ``error`` in the store's file at ``path``, and whether it is certain.
 
-    A cause that is not certain, `Cause.DAMAGE` only, has to be taken for `Cause.DISK` when a new file fails as well.
+    A cause that is not certain is `Cause.DISK` if the error comes back: with a new file after `Cause.DAMAGE`, with the
+    same file after `Cause.DISK`, where another process may have restored the file from a damaged journal meanwhile.
     """
     if isinstance(error, OSError):
         return Cause.DISK, True
@@ -67,7 +68,7 @@ def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple
         return Cause.DAMAGE, True
     if primary == sqlite3.SQLITE_FULL and _free(path.parent) < _NO_ROOM:
         return Cause.DISK, True
-    return (Cause.DISK, True) if _is_sound(path) else (Cause.DAMAGE, False)
+    return (Cause.DISK if _is_sound(path) else Cause.DAMAGE), False
 
 
 def has_write_ahead_log(path: Path) -> bool:

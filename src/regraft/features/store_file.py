@@ -105,9 +105,10 @@ class StoreFile:
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO kinds (name) VALUES (?)", (kind,))
             number = self._one("SELECT id FROM kinds WHERE name = ?", (kind,))
-            for key, numbers in items:
-                data = pack(key, numbers)
-                self._db.execute("DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)", (key,))
+            rows = [(key, pack(key, numbers)) for key, numbers in items]
+            old = "DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)"
+            self._db.executemany(old, [(key,) for key, _ in rows])  # first: a damaged place may be that of a new row
+            for key, data in rows:
                 place = self._db.execute("INSERT INTO packed (data) VALUES (?)", (data,)).lastrowid
                 entry = (key, place, number, len(data), now)
                 self._db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", entry)
