@@ -154,6 +154,11 @@ def test_a_table_of_differences_is_warned_about() -> None:
         RuntimeWarning, match=r"outputs of shape \(32, 1\) and targets of shape \(32,\): torch makes a table"
     ):
         trainer(1, own).fit(X, NUMBERS.float(), verbose=0)
+    with pytest.warns(RuntimeWarning, match=r"the metric own is a function of your own, which gets outputs of shape"):
+        Trainer(nn.Linear(3, 1), "sgd", "mse", [own]).evaluate(X, NUMBERS.float(), verbose=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        known = [nn.functional.mse_loss, nn.MSELoss()]  # get targets that suit them
+        logs = Trainer(nn.Linear(3, 1), "sgd", "mse", known).evaluate(X, NUMBERS, verbose=0)
+        assert logs[1:] == pytest.approx([logs[0]] * 2)
         trainer(1, own).fit(X, NUMBERS.float()[:, None], verbose=0)

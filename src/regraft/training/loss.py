@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.loss_names import Takes
-from regraft.training.reading import Reading, inside_unit
+from regraft.training.reading import Reading, inside_unit, warn_of_table
 from regraft.training.targets import Targets
 
 
@@ -70,17 +69,6 @@ class Loss:
             self.targets.check(output, target)  # says it in words, if that is the reason
             raise
 
-    def _warn_of_table(self, output: Tensor, target: Any) -> None:
-        """Warn where a function of one's own that compares (n, 1) with (n,) would get a table (n, n)."""
-        if isinstance(target, Tensor) and output.ndim == target.ndim + 1 and 1 == output.shape[-1] < len(output):
-            warnings.warn(
-                f"the loss {self.name} is a function of your own, which gets outputs of shape {tuple(output.shape)} "
-                f"and targets of shape {tuple(target.shape)}: torch makes a table of their difference; use "
-                "y[:, None], or output.squeeze(-1)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-
     def _trainable(self, value: Any, output: Any) -> Tensor:
         """Return the value of the loss, if gradients go through it where they should.
 
@@ -122,5 +110,5 @@ class Loss:
         if self.takes == "any" and self.targets.form == "any" and self.reading.axis == 1 and isinstance(output, Tensor):
             logits = not inside_unit(output)
             self.reading = self.reading._replace(logits=logits, guessed=logits)
-            self._warn_of_table(output, target)
+            warn_of_table(f"the loss {self.name}", output, target)
         self.targets.check(output, target)

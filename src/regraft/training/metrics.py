@@ -14,10 +14,11 @@ from torch import Tensor, nn
 from regraft.errors import TrainingError
 from regraft.training.foreign import refuse_whole_functions, takes_target_first, unwrapped
 from regraft.training.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
+from regraft.training.losses import loss_of
 from regraft.training.metric import Direction, Metric, Ratio
 from regraft.training.metric_names import direction_of, named_metric
 from regraft.training.plain_state import load_plain_state, plain_state
-from regraft.training.reading import Reading, same_rank
+from regraft.training.reading import Reading, same_rank, warn_of_table
 
 __all__ = ["Direction", "Metric", "TorchMetric", "metric_of"]
 
@@ -163,7 +164,7 @@ def _function(given: Callable[..., Any], weighted: bool) -> Metric:
     if keras is not None:
         return Metric(name, keras, direction_of(name), weighted=weighted)
     if not takes_target_first(given):
-        return Metric(name, _as_tensor(given), weighted=weighted)
+        return _torch_function(name, given, weighted)
 
     @_as_tensor
     def each(output: Any, target: Any) -> Any:
@@ -172,6 +173,21 @@ def _function(given: Callable[..., Any], weighted: bool) -> Metric:
         return given(target, output)
 
     return Metric(name, each, weighted=weighted)
+
+
+def _torch_function(name: str, given: Callable[..., Any], weighted: bool) -> Metric:
+    """Return a function of (output, target) as a metric; one of torch's losses gets targets that suit it."""
+    loss = loss_of(given)
+    known = loss.targets.form != "any"
+
+    @_as_tensor
+    def each(output: Any, target: Any) -> Any:
+        if known:
+            return given(output, loss.targets.suited(output, target))
+        warn_of_table(f"the metric {name}", output, target)
+        return given(output, target)
+
+    return Metric(name, each, "min" if known else None, weighted=weighted)
 
 
 def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import warnings
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -102,3 +103,16 @@ def inside_unit(values: Tensor) -> bool:
 def one_hot(numbers: Tensor, classes: int) -> Tensor:
     """Return class numbers (...) as (..., classes) of 0 and 1; a number without a class becomes a row of zeros."""
     return (numbers.unsqueeze(-1) == torch.arange(classes, device=numbers.device)).float()
+
+
+def warn_of_table(subject: str, output: Any, target: Any) -> None:
+    """Warn where a function of one's own that compares (n, 1) with (n,) would get a table (n, n)."""
+    if not isinstance(target, Tensor) or not isinstance(output, Tensor) or output.ndim != target.ndim + 1:
+        return
+    if output.shape[-1] == 1 < len(output):
+        warnings.warn(
+            f"{subject} is a function of your own, which gets outputs of shape {tuple(output.shape)} and targets of "
+            f"shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None], or output.squeeze(-1)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
