@@ -42,7 +42,7 @@ class EMA:
         self.average = [p.detach().clone() for p in self._weights]
         self.shown = self.measured = False
         self._updates = 0
-        self._before: list[Tensor] | None = None  # the trained weights, if others may have been set since
+        self._before: dict[int, Tensor] | None = None  # trained weights by id, if others may have been set since
 
     @torch.no_grad()
     def update(self) -> None:
@@ -89,11 +89,11 @@ class EMA:
     def about_to_replace(self) -> None:
         """Remember the trained weights before others are set: `finish` must not overwrite those."""
         if not self.shown and self._before is None:
-            self._before = [w.detach().clone() for w in self._weights]
+            self._before = {id(w): w.detach().clone() for w in self._weights}
 
     def _replaced(self) -> bool:
-        before = self._before
-        return before is not None and not all(map(torch.equal, before, self._weights))
+        before = self._before or {}
+        return any(id(w) in before and not torch.equal(before[id(w)], w) for w in self._weights)
 
     @torch.no_grad()
     def _restart(self) -> None:
