@@ -102,7 +102,7 @@ def _number_files_in_order() -> None:
 
     TensorBoard reads the files of one second in the order of their names, and in those 10 comes before 9.
     """
-    from tensorboard.summary.writer import event_file_writer
+    from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
     with contextlib.suppress(AttributeError):
         if event_file_writer._global_uid._value < FIRST_NUMBER:

@@ -42,7 +42,7 @@ class EMA:
         self.average: list[Tensor] = []
         self.shown = self.measured = False
         self._updates = 0
-        self._before: list[Tensor] | None = None  # the trained weights, if others may have been set since
+        self._before: dict[int, Tensor] | None = None  # trained weights by id, if others may have been set since
         self.follow({name: p for name, p in module.named_parameters() if p.requires_grad})
 
     def follow(self, trainable: Mapping[str, nn.Parameter]) -> None:
@@ -52,14 +52,11 @@ class EMA:
         """
         if [id(p) for p in trainable.values()] == [id(p) for p in self._weights]:
             return
-        if self._replaced():
-            self._restart()
         shown = self.shown
         self.show(False)
         known = {id(p): average for p, average in zip(self._weights, self.average, strict=True)}
         self._names, self._weights = list(trainable), list(trainable.values())
         self.average = [known[id(p)] if id(p) in known else p.detach().clone() for p in self._weights]
-        self._before = None
         self.show(shown)
 
     @torch.no_grad()
@@ -107,11 +104,11 @@ class EMA:
     def about_to_replace(self) -> None:
         """Remember the trained weights before others are set: `finish` must not overwrite those."""
         if not self.shown and self._before is None:
-            self._before = [w.detach().clone() for w in self._weights]
+            self._before = {id(w): w.detach().clone() for w in self._weights}
 
     def _replaced(self) -> bool:
-        before = self._before
-        return before is not None and not all(map(torch.equal, before, self._weights))
+        before = self._before or {}
+        return any(id(w) in before and not torch.equal(before[id(w)], w) for w in self._weights)
 
     @torch.no_grad()
     def _restart(self) -> None:
