@@ -348,3 +348,23 @@ def test_data_sets_of_others_are_compared_by_their_names(backbone: rg.Backbone) 
                 trainer.evaluate(data)
     for same in (["bee", "ant"], ["Biene", "Ameise"], [0, 1, 2], []):
         trainer.evaluate(Named(same), verbose=0)
+
+
+def test_numbers_may_come_as_arrays_and_tensors(root: Path) -> None:
+    mean, std = np.array([0.1, 0.2, 0.3]), torch.tensor([0.25, 0.5, 0.75])
+    photos = rg.ImageFolder(root, size=np.int64(8), mean=mean, std=std, check=False)  # type: ignore[arg-type]
+    assert photos.preprocessing == Preprocessing(8, 8, mean=(0.1, 0.2, 0.3), std=(0.25, 0.5, 0.75))
+
+
+@pytest.mark.parametrize("index", [slice(0, 2), "0", True, 1.0])
+def test_what_is_no_index(root: Path, index: Any) -> None:
+    with pytest.raises(TypeError, match=r"a photo is named by a whole number, found .*Subset\(photos, range\(10\)\)"):
+        rg.ImageFolder(root, size=8, check=False)[index]
+
+
+def test_a_trainer_in_the_place_of_its_module_is_understood(root: Path, backbone: rg.Backbone) -> None:
+    trainer = trainer_of(rg.Classifier(backbone, ["ant", "bee", "fly"]))
+    with pytest.raises(ConfigError, match="found a Trainer; pass its module"):
+        rg.ImageFolder(root, network=trainer)
+    with pytest.raises(ConfigError, match=r"found <class 'regraft.models.classifier.Classifier'>"):
+        rg.ImageFolder(root, network=rg.Classifier)

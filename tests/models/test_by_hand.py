@@ -194,3 +194,15 @@ def test_what_is_no_backbone(backbone):
 def test_what_cannot_be_unfrozen(classifier, what):
     with pytest.raises(ConfigError, match="unfreeze: expected 'all', a number of blocks from the top, or names; found"):
         classifier.unfreeze(what)
+
+
+def test_rates_that_cannot_be_are_named_at_once(classifier):
+    with pytest.raises(ConfigError) as caught:
+        classifier.parameter_groups("1e-3", layer_decay=0, weight_decay=-1.0)
+    assert str(caught.value).splitlines() == [
+        "parameter_groups: 3 problems",
+        "  lr: expected a number above 0, found '1e-3'",
+        "  layer_decay: expected a number above 0, found 0",
+        "  weight_decay: expected a number from 0, found -1.0",
+    ]
+    assert classifier.parameter_groups(1e-3, weight_decay=0)

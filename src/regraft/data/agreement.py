@@ -38,6 +38,8 @@ def needs_of(network: Any) -> Needs | None:
     Args:
         network: a Backbone, a Classifier, a network of timm, or a module around one of these.
     """
+    if isinstance(network, type):
+        return None
     modules = network.modules() if callable(getattr(network, "modules", None)) else (network,)
     for module in modules:
         preprocessing, timms = getattr(module, "preprocessing", None), getattr(module, "pretrained_cfg", None)

@@ -53,7 +53,8 @@ class Wanted:
             own: Preprocessing = self.given
             return own
         side = int(self.size or _SIDE)
-        return Preprocessing(height=side, width=side, mean=self.mean or _HALF, std=self.std or _HALF)
+        mean, std = (_HALF if value is None else value for value in (self.mean, self.std))
+        return Preprocessing(height=side, width=side, mean=mean, std=std)
 
     @cached_property
     def shares(self) -> tuple[float, float, float]:
@@ -88,7 +89,9 @@ def _network(wanted: Wanted) -> list[str]:
         return []
     if wanted.needs is None:
         expected = "expected a Backbone, a Classifier or a network of timm"
-        return [f"network: {expected}, found {_shown(wanted.network)}; for another network give size, mean and std"]
+        inner = needs_of(getattr(wanted.network, "module", None)) is not None
+        hint = "pass its module" if inner else "for another network give size, mean and std"
+        return [f"network: {expected}, found {_shown(wanted.network)}; {hint}"]
     beside = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
     beside += ["preprocessing"] if wanted.given is not None else []
     if beside:
@@ -193,11 +196,12 @@ def _whole(value: Any, least: int) -> bool:
 
 
 def _three(value: Any, low: float) -> bool:
-    if isinstance(value, (str, bytes)) or not hasattr(value, "__len__") or len(value) != 3:
+    numbers = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(numbers, (list, tuple)) or len(numbers) != 3:
         return False
-    return all(type(v) is not bool and isinstance(v, Real) and low <= float(v) <= 1 for v in value)
+    return all(type(v) is not bool and isinstance(v, Real) and low <= float(v) <= 1 for v in numbers)
 
 
 def _shown(value: Any) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"a {type(value).__name__}"
+    return text if len(text) <= 60 and " at 0x" not in text else f"a {type(value).__name__}"

@@ -60,7 +60,14 @@ class PhotoSet:
         Raises:
             DecodeError: it cannot be decoded any more; the message names it.
             IndexError: there is no such photo.
+            TypeError: ``i`` is not a whole number.
         """
+        given: Any = i
+        if type(given) is bool or not hasattr(given, "__index__"):
+            raise TypeError(
+                f"a photo is named by a whole number, found {given!r}; a part of them is "
+                "torch.utils.data.Subset(photos, range(10))"
+            )
         entry = self.entries[i]
         try:
             pixels = Loading(self.preprocessing, self.augmentation, self._view())(entry)

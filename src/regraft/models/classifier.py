@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
 from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
 from regraft.models.freezing import What
+from regraft.models.group_rates import check_rates, decayed_or_not, spared_from_decay
 from regraft.models.on_the_class import on_the_class
 from regraft.models.unfilled import unfilled
 
@@ -262,29 +263,18 @@ class Classifier(nn.Module):
 
         Returns:
             Dictionaries with ``name``, ``params``, ``lr`` and ``weight_decay``.
+
+        Raises:
+            ConfigError: a rate is not a number above 0, or ``weight_decay`` is not one from 0.
         """
+        check_rates({"lr": lr, "layer_decay": layer_decay, "weight_decay": weight_decay, "head_lr": head_lr})
         network = self.backbone.network
         parameters = dict(network.named_parameters())
-        spared = _spared(network)
+        spared = spared_from_decay(network)
         top = len(self.backbone.blocks) - 1
         groups: list[dict[str, Any]] = []
         for index, block in enumerate(self.backbone.blocks):
             named = {name: parameters[name] for name in block.parameters if parameters[name].requires_grad}
-            groups += _decayed_or_not(block.name, named, spared, lr * layer_decay ** (top - index), weight_decay)
+            groups += decayed_or_not(block.name, named, spared, lr * layer_decay ** (top - index), weight_decay)
         head = {name: parameter for name, parameter in self.head.named_parameters() if parameter.requires_grad}
-        return groups + _decayed_or_not(HEAD, head, set(), lr if head_lr is None else head_lr, weight_decay)
-
-
-def _spared(network: nn.Module) -> set[str]:
-    """Return the parameters that timm says weight decay should spare, such as position tables."""
-    names: Callable[[], Iterable[str]] = getattr(network, "no_weight_decay", tuple)
-    return set(names())
-
-
-def _decayed_or_not(
-    name: str, parameters: dict[str, nn.Parameter], spared: set[str], lr: float, weight_decay: float
-) -> list[dict[str, Any]]:
-    decayed = [p for key, p in parameters.items() if p.ndim > 1 and key not in spared]
-    others = [p for key, p in parameters.items() if p.ndim <= 1 or key in spared]
-    pairs = ((decayed, weight_decay), (others, 0.0))
-    return [{"name": name, "params": params, "lr": lr, "weight_decay": decay} for params, decay in pairs if params]
+        return groups + decayed_or_not(HEAD, head, set(), lr if head_lr is None else head_lr, weight_decay)
