@@ -289,6 +289,20 @@ def test_a_compiled_module_follows_the_modes(points: Any) -> None:
     assert torch.equal(mean, other)
 
 
+@pytest.mark.parametrize("wrap", [torch.jit.script, lambda net: torch.compile(net, backend="eager")])
+def test_wrapped_modules_too(points: Any, wrap: Any) -> None:
+    x, y = points
+    net = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+    net[0].requires_grad_(False), net[1].requires_grad_(False)
+    wrapped = wrap(net)
+    before = {name: value.clone() for name, value in wrapped.state_dict().items()}
+    trainer = Trainer(wrapped, "sgd", "cross_entropy")
+    look = LambdaCallback(on_train_batch_end=lambda *_, **__: trainer.predict(x[:8], verbose=0))
+    trainer.fit(x[:65], y[:65], epochs=2, verbose=0, callbacks=[look])
+    moved = [name for name, value in wrapped.state_dict().items() if not torch.equal(value, before[name])]
+    assert [name.removeprefix("_orig_mod.") for name in moved] == ["2.weight", "2.bias"]
+
+
 def test_training_inside_a_hook_keeps_the_place_of_the_outer_one(points: Any) -> None:
     x, y = points
     trainer = Trainer(Recorded(), "sgd", "cross_entropy", ["accuracy"], learning_rate=0.0, accumulate=3)

@@ -55,7 +55,7 @@ def in_inference(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 def keeps_statistics(module: nn.Module) -> bool:
     """Return whether ``module`` itself normalises with running statistics, which change in train mode."""
-    return any(module._buffers.get(name) is not None for name in _STATISTICS)
+    return any(name in _STATISTICS for name, _ in module.named_buffers(recurse=False))
 
 
 def frozen_normalization(module: nn.Module) -> dict[str, nn.Module]:
