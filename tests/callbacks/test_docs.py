@@ -111,7 +111,7 @@ def test_everything_that_is_documented_by_name_exists() -> None:
             named_metric(name, weighted=False)
 
 
-def rows(heading: str) -> dict[str, list[str]]:
+def cells_by_name(heading: str) -> dict[str, list[str]]:
     """Return the rows of the table below ``heading``: each name in backticks of its first cell, and all its cells."""
     part = PAGE.read_text(encoding="utf-8").partition(f"\n### {heading}\n")[2].partition("\n#")[0]
     found: dict[str, list[str]] = {}
@@ -129,7 +129,7 @@ def public(thing: Any) -> set[str]:
 
 
 def test_every_callback_of_keras_has_a_row_with_its_arguments(keras: Any) -> None:
-    table = rows("The callbacks")
+    table = cells_by_name("The callbacks")
     theirs = {name for name, value in vars(keras.callbacks).items() if inspect.isclass(value)}
     assert set(table) == theirs
     assert len(theirs) == 16
@@ -157,7 +157,7 @@ def test_every_attribute_of_keras_has_a_row(keras: Any, heading: str) -> None:
     own: Any = Trainer(nn.Linear(3, 2), "sgd", "mse", ["mae"])
     if heading == "The optimizer":
         theirs, own = theirs.optimizer, own.optimizer
-    table, names = rows(heading), public(theirs)
+    table, names = cells_by_name(heading), public(theirs)
     assert not names - set(table), sorted(names - set(table))
     assert len(names) > 30
     for name, (_, here) in table.items():

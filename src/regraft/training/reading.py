@@ -112,7 +112,8 @@ def warn_of_table(subject: str, output: Any, target: Any) -> None:
     if output.shape[-1] == 1 < len(output):
         warnings.warn(
             f"{subject} is a function of your own, which gets outputs of shape {tuple(output.shape)} and targets of "
-            f"shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None], or output.squeeze(-1)",
+            f"shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None] "
+            "or output.squeeze(-1)",
             RuntimeWarning,
             stacklevel=2,
         )

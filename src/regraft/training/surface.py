@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from regraft.training.ema import EMA
+from regraft.training.input_types import InputTypes
 from regraft.training.layers import Layer, layer_of, layers_of, set_tensors
 from regraft.training.meter import Meter
 from regraft.training.metric_views import MetricView, views_of
+from regraft.training.modes import modes_kept
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.steps import call, moved
+from regraft.training.steps import moved
 from regraft.training.structure import to_numpy
 from regraft.training.summary import print_summary
 from regraft.training.unlike_keras import explanation
@@ -32,6 +33,7 @@ class KerasSurface:
     objective: Any
     ema: EMA | None
     meter: Meter
+    input_types: InputTypes
     fixed: frozenset[str]
     built = True
     jit_compile = False
@@ -44,8 +46,10 @@ class KerasSurface:
             training: whether dropout and batch normalisation work as in training; afterwards each module is in the
                 mode that it was in.
         """
-        with _mode(self.module, bool(training)):
-            return call(self.module, moved(x, self.device))
+        self.input_types.refresh()
+        with modes_kept(self.module):
+            self.module.train(bool(training))
+            return self.input_types.call(self.module, moved(x, self.device))
 
     def __getattr__(self, name: str) -> Any:
         module = self.__dict__.get("module")
@@ -201,15 +205,3 @@ class KerasSurface:
         self.module.load_state_dict(weights)
         if state:
             self.load_training_state(state)
-
-
-@contextmanager
-def _mode(module: nn.Module, training: bool) -> Iterator[None]:
-    """Put the module in training or evaluation mode; afterwards each module inside is in its own mode again."""
-    before = {one: one.training for one in module.modules()}
-    module.train(training)
-    try:
-        yield
-    finally:
-        for one, mode in before.items():
-            one.training = mode
