@@ -237,5 +237,8 @@ def screen_for(stream: TextIO | None = None, *, quiet: bool = False) -> Screen:
     """
     if quiet:
         return QuietScreen()
-    live = (stream if stream is not None else sys.stdout).isatty()
+    target = stream if stream is not None else sys.stdout
+    if target is None:  # a program without a console
+        return QuietScreen()
+    live = getattr(target, "isatty", lambda: False)()  # a stand-in may have write and flush alone
     return TerminalScreen(stream) if live else PlainScreen(stream)

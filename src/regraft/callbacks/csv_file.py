@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 from regraft.disk.atomic import atomic
 from regraft.errors import TrainingError
@@ -49,3 +51,13 @@ def size_of_lines(path: str, lines: int) -> int:
     """Return the size in bytes of the first ``lines`` lines; the whole file if it has fewer."""
     with open(path, "rb") as file:
         return sum(len(line) for _, line in zip(range(lines), file, strict=False))
+
+
+def ends_with_newline(path: str) -> bool:
+    """Return whether the last line is whole; a file that is empty or missing has none that is not."""
+    if not Path(path).exists():
+        return True
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(size - 1, 0))
+        return file.read(1) in (b"", b"\n", b"\r")

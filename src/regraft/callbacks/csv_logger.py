@@ -12,7 +12,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
-from regraft.callbacks.csv_file import count_lines, read_header, size_of_lines, widen
+from regraft.callbacks.csv_file import count_lines, ends_with_newline, read_header, size_of_lines, widen
 from regraft.disk.growing import cut, durable_size
 from regraft.errors import TrainingError
 
@@ -64,7 +64,11 @@ class CSVLogger(Callback):
         self.keys = None
 
     def _open(self, mode: str) -> None:
+        cut = mode == "a" and not ends_with_newline(self.filename)
         self._file = open(self.filename, mode, encoding="utf-8", newline="")  # noqa: SIM115 (open from epoch to epoch)
+        if cut:
+            self._file.write("\r\n")
+            self._file.flush()
         self._whole = os.fstat(self._file.fileno()).st_size
         self._lines = count_lines(self.filename)
 

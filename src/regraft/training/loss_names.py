@@ -55,8 +55,8 @@ TORCH: dict[str, NamedLoss] = {
     "huber_loss": _torch(functional.huber_loss),
     "kl_div": _torch(functional.kl_div),
     "poisson_nll_loss": _torch(functional.poisson_nll_loss),
-    "soft_margin_loss": _torch(functional.soft_margin_loss),
-    "multilabel_soft_margin_loss": _torch(functional.multilabel_soft_margin_loss),
+    "soft_margin_loss": _torch(functional.soft_margin_loss, takes="logits"),
+    "multilabel_soft_margin_loss": _torch(functional.multilabel_soft_margin_loss, takes="logits", binary=True),
 }
 
 _PROBABILITIES: Takes = "probabilities"

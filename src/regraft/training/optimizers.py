@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 
 import torch
@@ -40,6 +41,11 @@ MISSING = {
 }
 
 
+_NO_LBFGS = (
+    "LBFGS computes the loss several times for each update, and Trainer once; pass another optimizer, such as 'adam'"
+)
+
+
 def optimizer_of(
     given: Any,
     module: nn.Module,
@@ -60,13 +66,20 @@ def optimizer_of(
     """
     if isinstance(given, OptimizerView):
         return given
+    if isinstance(given, torch.optim.LBFGS):
+        raise TrainingError(_NO_LBFGS)
     if isinstance(given, torch.optim.Optimizer):
         if learning_rate is not None or parameters is not None:
             raise TrainingError("learning_rate and parameters belong to an optimizer given by name, not to an object")
         return OptimizerView(given)
-    chosen = [p for p in module.parameters() if p.requires_grad] if parameters is None else list(parameters)
+    if learning_rate is not None and not isinstance(learning_rate, (Real, torch.Tensor)):
+        raise TrainingError(
+            f"learning_rate is a {type(learning_rate).__name__}; expected a number\n  for a schedule pass a callback, "
+            "such as LearningRateScheduler or WarmupCosine, or a scheduler of torch"
+        )
+    chosen = list(parameters) if parameters is not None else _to_optimize(module)
     if not chosen:
-        raise TrainingError("the module has no parameter that needs a gradient: there is nothing to train")
+        raise TrainingError("the module has no parameters: there is nothing to train")
     if is_keras(given):
         raise TrainingError(_instead_of_keras(given))
     if isinstance(given, str):
@@ -76,6 +89,12 @@ def optimizer_of(
     if callable(given):
         return OptimizerView(_built(given, chosen, learning_rate))
     raise TrainingError(f"optimizer is a {type(given).__name__}; expected a name, a torch optimizer or a function")
+
+
+def _to_optimize(module: nn.Module) -> list[nn.Parameter]:
+    """Return the parameters that need a gradient; all, if none does yet: torch needs some, and skips those without."""
+    parameters = list(module.parameters())
+    return [p for p in parameters if p.requires_grad] or parameters
 
 
 def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
@@ -102,4 +121,6 @@ def _built(function: Callable[..., Any], parameters: list[Any], learning_rate: f
     built = function(parameters, **rate)
     if not isinstance(built, torch.optim.Optimizer):
         raise TrainingError(f"the optimizer function returned a {type(built).__name__}, not a torch optimizer")
+    if isinstance(built, torch.optim.LBFGS):
+        raise TrainingError(_NO_LBFGS)
     return built

@@ -78,6 +78,8 @@ class Targets:
                 f"the loss {self.loss} compares outputs and targets one by one; found outputs of shape "
                 f"{_shape(output)} and targets of shape {_shape(target)}{hint}"
             )
+        if self.unit and target.dtype is torch.float64 and output.dtype is not torch.float64:
+            return target.to(torch.promote_types(output.dtype, torch.float32))  # torch's refuse two formats
         if target.is_floating_point() or target.is_complex():
             return target
         small = self.unit or self.form != "same"  # 0 and 1 are exact in every type

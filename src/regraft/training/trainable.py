@@ -49,6 +49,7 @@ class Trainables:
         self._parameters: dict[str, nn.Parameter] = {}
         self._flags: list[bool] = []
         self._warned: list[str] = []
+        self._ignored: list[str] = []
         self._remember()
 
     @property
@@ -68,6 +69,7 @@ class Trainables:
 
     def follow(self) -> None:
         """Bring optimizer and moving average in step with what is trainable now."""
+        self._warn_of_attributes()
         before = {name for name, flag in zip(self._parameters, self._flags, strict=True) if flag}
         known = self._parameters
         self._remember()
@@ -125,6 +127,18 @@ class Trainables:
             self._say("training", f"{_tensors(thawed)} trained from here on: {some_of(thawed)}")
         if frozen:
             self._say("frozen", f"{_tensors(frozen)} not trained from here on: {some_of(frozen)}")
+
+    def _warn_of_attributes(self) -> None:
+        """Warn once of ``module.trainable = False``, Keras's way to freeze, which means nothing to torch."""
+        named = self._module.named_modules()
+        marked = [(name or "the module", part) for name, part in named if vars(part).get("trainable") is False]
+        ignored = [name for name, part in marked if any(p.requires_grad for p in part.parameters())]
+        if ignored and ignored != self._ignored:
+            self._ignored = ignored
+            self._warn(
+                f"trainable = False on a torch module freezes nothing: {some_of(ignored)}; use requires_grad_(False), "
+                "or trainer.get_layer(name).trainable = False"
+            )
 
     def _remember(self) -> None:
         self._parameters = dict(self._module.named_parameters())

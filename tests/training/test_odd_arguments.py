@@ -1,0 +1,103 @@
+"""Arguments and surroundings that a Trainer meets in scripts written for others."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from regraft.callbacks import CSVLogger
+from regraft.errors import TrainingError
+from regraft.training import Trainer
+
+X = torch.randn(32, 4, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+
+
+class Tee:
+    """A stand-in for standard output with ``write`` and ``flush`` alone."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+        return len(text)
+
+    def flush(self):
+        pass
+
+
+def trainer(**options):
+    return Trainer(nn.Linear(4, 2), "sgd", "cross_entropy", **options)
+
+
+def test_a_stand_in_for_standard_output_gets_the_lines(monkeypatch):
+    model, tee = trainer(), Tee()
+    monkeypatch.setattr(sys, "stdout", tee)
+    model.fit(X, Y, epochs=2, verbose=2)
+    assert tee.text.count("loss") == 2
+
+
+def test_a_program_without_a_console_trains(monkeypatch):
+    model = trainer()
+    monkeypatch.setattr(sys, "stdout", None)
+    assert len(model.fit(X, Y, epochs=2).history["loss"]) == 2
+
+
+def test_a_module_that_is_frozen_when_the_trainer_is_made_trains_what_is_unfrozen_later():
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)).requires_grad_(False)
+    model = Trainer(net, "adam", "cross_entropy")
+    with pytest.raises(TrainingError, match=r"nothing to train: all 4 parameters of the module are frozen"):
+        model.fit(X, Y, verbose=0)
+    net[2].requires_grad_(True)
+    body, head = net[0].weight.clone(), net[2].weight.clone()
+    model.fit(X, Y, verbose=0)
+    assert torch.equal(net[0].weight, body)
+    assert not torch.equal(net[2].weight, head)
+
+
+def test_the_attribute_trainable_of_a_torch_module_is_warned_about(capsys):
+    net = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
+    net[0].trainable = False
+    Trainer(net, "sgd", "cross_entropy").fit(X, Y, epochs=2, verbose=0)
+    printed = capsys.readouterr()
+    assert (printed.out + printed.err).count("trainable = False on a torch module freezes nothing") == 1
+
+
+def test_a_schedule_as_learning_rate_is_refused(keras):
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
+    with pytest.raises(TrainingError, match=r"learning_rate is a ExponentialDecay; expected a number\n.*callback"):
+        trainer(learning_rate=schedule)
+
+
+@pytest.mark.parametrize("given", [torch.optim.LBFGS, partial(torch.optim.LBFGS, max_iter=5)])
+def test_an_optimizer_that_needs_a_closure_is_refused(given):
+    with pytest.raises(TrainingError, match="LBFGS computes the loss several times for each update"):
+        Trainer(nn.Linear(4, 2), given, "cross_entropy")
+
+
+@pytest.mark.parametrize("loss", ["binary_cross_entropy", nn.BCELoss()])
+def test_binary_targets_in_double_precision_give_the_same_loss(loss):
+    net = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+    model, targets = Trainer(net, "sgd", loss), Y[:, None]
+    assert model.evaluate(X, targets.double(), verbose=0) == model.evaluate(X, targets.float(), verbose=0)
+
+
+@pytest.mark.parametrize("loss", ["multilabel_soft_margin_loss", nn.SoftMarginLoss()])
+def test_losses_of_margins_take_logits(loss):
+    z = torch.tensor([[0.3], [0.4], [-0.2], [-3.0]])
+    y = torch.where(z > 0, 1.0, -1.0 if isinstance(loss, nn.SoftMarginLoss) else 0.0)
+    assert Trainer(nn.Identity(), None, loss, ["binary_accuracy"]).evaluate(z, y, verbose=0)[1] == 1.0
+
+
+def test_a_log_whose_last_line_was_cut_is_continued_on_a_line_of_its_own(tmp_path):
+    log = tmp_path / "log.csv"
+    trainer().fit(X, Y, verbose=0, callbacks=[CSVLogger(log)])
+    log.write_text(log.read_text().rstrip("\r\n"))
+    trainer().fit(X, Y, verbose=0, callbacks=[CSVLogger(log, append=True)])
+    lines = log.read_text().splitlines()
+    assert [line.split(",")[0] for line in lines] == ["epoch", "0", "0"]
