@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+os.environ["KERAS_BACKEND"] = "torch"  # before any test imports keras
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

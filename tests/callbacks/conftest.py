@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,7 +18,6 @@ SHORT = "keras is not installed; it is part of the dev extra: pip install 'regra
 @pytest.fixture(scope="session")
 def keras() -> Any:
     """Keras 3 on its torch backend."""
-    os.environ["KERAS_BACKEND"] = "torch"
     return pytest.importorskip("keras", reason=SHORT)
 
 

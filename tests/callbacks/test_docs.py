@@ -62,7 +62,7 @@ def test_every_callback_has_a_section_with_signature_and_example() -> None:
         assert SIGNATURE.search(sections[name]), name
         assert len(EXAMPLE.findall(sections[name])) == 1, name
     assert len(callbacks.__all__) == 18
-    assert len(examples()) == 18 + 5
+    assert len(examples()) == 18 + 6
 
 
 @pytest.mark.parametrize("example", examples())

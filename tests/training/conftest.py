@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +15,6 @@ SHORT = "keras is not installed; it is part of the dev extra: pip install 'regra
 @pytest.fixture(scope="session")
 def keras() -> Any:
     """Keras 3 on its torch backend."""
-    os.environ["KERAS_BACKEND"] = "torch"
     return pytest.importorskip("keras", reason=SHORT)
 
 

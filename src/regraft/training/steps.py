@@ -139,9 +139,9 @@ class Forward:
         with self.precision.autocast():
             outputs = self.inputs.call(self.module, x)
             self.auxiliary.look(x, outputs, y, training=self.training)
-            if self.classes is not None and self.classes.watching:
-                self.classes.see(main_output(outputs), targets)
-            loss, parts = self.objective(outputs, y, weight, self.auxiliary)
+            loss, parts = self.objective(outputs, y, weight, self.auxiliary)  # finds targets that do not fit
+        if self.classes is not None and self.classes.watching:
+            self.classes.see(main_output(outputs), targets)
         with torch.no_grad():
             meter.update(loss, parts, size_of(x), outputs, y, weight, self.auxiliary)
         return loss
