@@ -5,15 +5,20 @@ A head that was never replaced has a thousand outputs for three classes. Nothing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from regraft.training.structure import is_array
 
 MANY = 1.5
 """Outputs for each class from which on they are reported; a few may be classes that these samples lack."""
+
+SMALL = 256
+"""Class numbers up to which a list of them is looked through."""
 
 
 class ClassCount:
@@ -33,15 +38,15 @@ class ClassCount:
 
     def see(self, outputs: Any, targets: Any) -> None:
         """Look at a batch: outputs (n, classes) and class numbers (n,) or (n, 1)."""
-        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or not is_array(targets):
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2:
             self.watching = False
             return
-        classes = targets.numpy() if isinstance(targets, Tensor) and targets.is_cpu else targets
-        if isinstance(classes, Tensor) or classes.size != len(outputs) or classes.dtype.kind not in "iuf":
+        count, self._outputs = outputs.shape
+        highest = _highest(targets, count)
+        if highest is None:
             self.watching = False
-            return
-        self._outputs = outputs.shape[1]
-        self._highest = max(self._highest, int(classes.max()))
+        elif highest > self._highest:
+            self._highest = highest
 
     def report(self) -> None:
         """Warn, if there are outputs without a class; later epochs are not looked at."""
@@ -52,3 +57,20 @@ class ClassCount:
                 f"{'class' if classes == 1 else 'classes'}: was the head replaced?"
             )
         self.watching = False
+
+
+def _highest(targets: Any, count: int) -> int | None:
+    """Return the highest of ``count`` class numbers (n,) or (n, 1); None if they are something else, or not here."""
+    if isinstance(targets, Tensor):
+        if not targets.is_cpu or targets.numel() != count or targets.dtype is torch.bfloat16:
+            return None
+        if count <= SMALL and targets.ndim == 1 and not targets.is_complex():
+            return _whole(max(targets.tolist()))  # several times as fast as an operation on a tensor
+        targets = targets.numpy()
+    if not is_array(targets) or targets.size != count or targets.dtype.kind not in "iufb":
+        return None
+    return _whole(targets.max())
+
+
+def _whole(number: Any) -> int | None:
+    return int(number) if math.isfinite(number) else None
