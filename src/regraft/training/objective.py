@@ -76,7 +76,7 @@ class Objective:
     def by_class(self) -> bool:
         """Whether the targets of the main output may be class numbers."""
         loss = self.single or self._main_loss()
-        return loss is not None and (loss.takes != "any" or loss.name in ("nll_loss", "nllloss"))
+        return loss is not None and loss.targets.form in ("numbers", "classes")
 
     def __call__(
         self, outputs: Any, targets: Any, weight: Any = None, auxiliary: Auxiliary | None = None

@@ -72,11 +72,7 @@ def optimizer_of(
         if learning_rate is not None or parameters is not None:
             raise TrainingError("learning_rate and parameters belong to an optimizer given by name, not to an object")
         return OptimizerView(given)
-    if learning_rate is not None and not isinstance(learning_rate, (Real, torch.Tensor)):
-        raise TrainingError(
-            f"learning_rate is a {type(learning_rate).__name__}; expected a number\n  for a schedule pass a callback, "
-            "such as LearningRateScheduler or WarmupCosine, or a scheduler of torch"
-        )
+    _check_rate(learning_rate)
     chosen = list(parameters) if parameters is not None else _to_optimize(module)
     if not chosen:
         raise TrainingError("the module has no parameters: there is nothing to train")
@@ -89,6 +85,14 @@ def optimizer_of(
     if callable(given):
         return OptimizerView(_built(given, chosen, learning_rate))
     raise TrainingError(f"optimizer is a {type(given).__name__}; expected a name, a torch optimizer or a function")
+
+
+def _check_rate(given: Any) -> None:
+    if given is not None and not isinstance(given, (Real, torch.Tensor)):
+        raise TrainingError(
+            f"learning_rate is a {type(given).__name__}; expected a number\n  for a schedule pass a callback, such as "
+            "LearningRateScheduler or WarmupCosine, or a scheduler of torch"
+        )
 
 
 def _to_optimize(module: nn.Module) -> list[nn.Parameter]:
