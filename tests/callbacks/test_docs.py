@@ -1,6 +1,6 @@
 """docs/callbacks.md: its signatures are those of the code, its examples run, and no callback is left out.
 
-python tests/callbacks/test_docs.py     writes the signatures anew
+PYTHONPATH=tests python tests/callbacks/test_docs.py     writes the signatures again
 """
 
 from __future__ import annotations
@@ -16,32 +16,15 @@ from torch import nn
 from regraft import callbacks
 from regraft.errors import TrainingError
 from regraft.training import Trainer
+from signatures import SIGNATURE, regenerated
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "callbacks.md"
-SIGNATURE = re.compile(r"<!-- signature: (\w+) -->\n```text\n(.*?)```\n", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
-def signature(name: str) -> str:
-    """Return how ``name`` is called, one argument a line where they are many."""
-    cls = Trainer if name == "Trainer" else getattr(callbacks, name)
-    parameters = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    texts = [_argument(p) for p in parameters]
-    for i, p in enumerate(parameters):
-        if p.kind is p.KEYWORD_ONLY and "*" not in texts:
-            texts.insert(i, "*")
-    flat = f"{name}({', '.join(texts)})"
-    return flat if len(flat) <= 110 else f"{name}(\n" + "".join(f"    {text},\n" for text in texts) + ")"
-
-
-def _argument(p: inspect.Parameter) -> str:
-    stars = {p.VAR_KEYWORD: "**", p.VAR_POSITIONAL: "*"}.get(p.kind, "")
-    default = "" if p.default is p.empty else f"={p.default!r}"
-    return f"{stars}{p.name}{default}"
-
-
-def regenerated(page: str) -> str:
-    return SIGNATURE.sub(lambda found: f"<!-- signature: {found[1]} -->\n```text\n{signature(found[1])}\n```\n", page)
+def named(name: str) -> type:
+    """Return the class that the page calls ``name``."""
+    return Trainer if name == "Trainer" else getattr(callbacks, name)
 
 
 def examples() -> list[Any]:
@@ -52,7 +35,7 @@ def examples() -> list[Any]:
 
 def test_signatures_are_those_of_the_code() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == regenerated(page), "run: python tests/callbacks/test_docs.py"
+    assert page == regenerated(page, named), "run: PYTHONPATH=tests python tests/callbacks/test_docs.py"
 
 
 def test_every_callback_has_a_section_with_signature_and_example() -> None:
@@ -168,4 +151,4 @@ def test_every_attribute_of_keras_has_a_row(keras: Any, heading: str) -> None:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(regenerated(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(regenerated(PAGE.read_text(encoding="utf-8"), named), encoding="utf-8")
