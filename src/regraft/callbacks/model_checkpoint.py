@@ -24,7 +24,7 @@ OLDER = {
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Save the model, or its weights, at the end of epochs or every so many batches.
+    """Save the model, or its weights, at the end of epochs or after a number of batches.
 
     A disk that is full, or a folder that can no longer be written to, is a warning, and the last good file stays.
 
@@ -232,7 +232,7 @@ class ModelCheckpoint(MonitorCallback):
             if name not in known:
                 raise TrainingError(
                     f"ModelCheckpoint: {{{name}}} in {self.filepath!r} cannot be filled in"
-                    f"{did_you_mean(name, known) or '.'} There are: {sorted(known)}"
+                    f"{did_you_mean(name, known, there_are=sorted(known))}"
                 )
         return self.filepath.format(**known)
 

@@ -1,4 +1,4 @@
-"""Whether a photo's place in a batch changes a bit of its features on the processor: decided operation by operation.
+"""Independence of a photo's features from its place in a batch on the processor, decided operation by operation.
 
 A comparison of features alone is not enough. An exponential that is computed one number at a time at the end of a block
 differs in one value of a few hundred, and rounding hides it in most photos. So each operation of a network is judged

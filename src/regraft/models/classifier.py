@@ -105,7 +105,7 @@ class Classifier(nn.Module):
         return self.backbone.preprocessing
 
     def file_metadata(self) -> dict[str, str]:
-        """Return what a file of this classifier's weights has to say beside them, text by key.
+        """Return the metadata for a file of this classifier's weights, text by key.
 
         `Trainer.save`, `Trainer.save_weights` and so `ModelCheckpoint` ask for it: `Predictor.load` and `load` read
         classes, backbone and preprocessing from it.

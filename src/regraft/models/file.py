@@ -91,7 +91,7 @@ def load_classifier(
         backbone: a backbone like the one that was trained, where the file does not say which.
 
     Raises:
-        ModelFileError: there is no such file, it is damaged, truncated or foreign, or says too little.
+        ModelFileError: there is no such file, it is damaged, truncated or foreign, or lacks metadata.
         ConfigError: ``classes`` or ``backbone`` are not those of the file.
     """
     path = Path(path)
@@ -196,7 +196,7 @@ def _described(path: Path, found: Weights, classes: Sequence[str] | None, backbo
     """Return a classifier of weights that come without a description, from what a person says of them.
 
     Raises:
-        ModelFileError: the weights are not a classifier's or do not fit, or too little is said.
+        ModelFileError: the weights are not a classifier's or do not fit, or metadata is missing.
     """
     if not found.classifier:
         raise ModelFileError(_not_a_classifier(path, found))

@@ -1,7 +1,7 @@
 """`on_the_class`: a class method that an object refuses, because its result would be lost.
 
-``classifier.load(path)`` looks as if it changed ``classifier``, as in Keras. It would return another one, and whoever
-ignores that predicts with untrained weights (Lightning-AI/pytorch-lightning#5648, #19218).
+``classifier.load(path)`` looks as if it changed ``classifier``, as in Keras. It would return another one, and a
+script that ignores that predicts with untrained weights (Lightning-AI/pytorch-lightning#5648, #19218).
 """
 
 from __future__ import annotations

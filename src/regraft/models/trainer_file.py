@@ -20,12 +20,12 @@ from regraft.errors import ModelFileError
 from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
 
 FORMAT = "regraft-weights"
-"""What the metadata of a file that a `Trainer` wrote call its format."""
+"""Format name in the metadata of a file that a `Trainer` wrote."""
 
 STATE = "training_state/"
 _SNAPSHOT = "regraft-state"
 _WRAPPERS = ("_orig_mod.", "module.")
-"""What torch.compile and DataParallel put before the names."""
+"""Prefixes that torch.compile and DataParallel add to the names."""
 
 _BACKBONE, _HEAD = "backbone.network.", "head."
 _TYPES = {

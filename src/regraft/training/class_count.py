@@ -15,7 +15,7 @@ from torch import Tensor
 from regraft.training.structure import is_array
 
 MANY = 1.5
-"""Outputs for each class from which on they are reported; a few may be classes that these samples lack."""
+"""Least ratio of outputs to classes that is reported; some classes may be absent from these samples."""
 
 SMALL = 256
 """Class numbers up to which a list of them is looked through."""

@@ -16,7 +16,7 @@ from regraft.training.sources import batches_of, split_off
 from regraft.training.steps import unpack
 from regraft.training.structure import is_array
 
-#: Batches of an epoch of unknown length after which a word is said about epochs that never end.
+#: Batches of an epoch of unknown length after which a warning mentions endless data.
 LONG = 1000
 
 

@@ -38,7 +38,7 @@ class IndexedBatches:
 
     @property
     def endless(self) -> bool:
-        """Whether it is known to have no end."""
+        """True if the data is known to be endless."""
         return _number_of_batches(self.dataset) is None
 
     def __len__(self) -> int:

@@ -91,7 +91,7 @@ class OneShotBatches:
 
     @property
     def endless(self) -> bool:
-        """Whether it is known to have no end."""
+        """True if the data is known to be endless."""
         return isinstance(self.iterator, (itertools.cycle, itertools.count))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
@@ -115,7 +115,7 @@ class KeptBatches:
 
     @property
     def endless(self) -> bool:
-        """Whether it is known to have no end."""
+        """True if the data is known to be endless."""
         return self.steps is None and isinstance(self.iterator, (itertools.cycle, itertools.count))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:

@@ -20,7 +20,7 @@ class Loss:
     Args:
         name: how it is called in the logs of several outputs.
         mean: ``f(output, target)``: the loss of a batch without weights, a tensor without dimensions.
-        each: ``f(output, target)``: the loss of each sample, first dimension the samples; None if it cannot be had.
+        each: ``f(output, target)``: the loss of each sample, first dimension the samples; None if unavailable.
         takes: what the output has to be; ``"probabilities"`` is checked at the first batch.
         sums: the loss of a batch is the sum, not the mean.
         whole: it is handed all outputs and targets at once, as they are.

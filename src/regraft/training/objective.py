@@ -1,4 +1,4 @@
-"""What is made small: one loss, or one for each output of the module."""
+"""The training objective: one loss, or one loss per module output."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class KerasSurface:
 
     @property
     def compiled(self) -> bool:
-        """Whether there is a loss, so that ``fit`` and ``evaluate`` can be called."""
+        """True if there is a loss, so that ``fit`` and ``evaluate`` can be called."""
         return self.objective is not None
 
     @property

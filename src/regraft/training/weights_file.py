@@ -44,7 +44,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
 
 
 def facts_of(module: Any) -> dict[str, str]:
-    """Return the texts that a file of the module's weights holds beside them: those of its ``file_metadata()``.
+    """Return the metadata for a file of the module's weights: the texts of its ``file_metadata()``.
 
     `regraft.models.classifier.Classifier` gives its classes and preprocessing: such a file is enough to predict.
     """
