@@ -37,8 +37,8 @@ from regraft.features.store import MemoryStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
-from regraft.probe.doubt import look_again
-from regraft.probe.probe import fit_probe
+from regraft.probe.label_noise import look_again
+from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.input_size import size_for
 from regraft.recipes.third_look import Labelled, look_a_third_time
 from regraft.screen import QuietScreen

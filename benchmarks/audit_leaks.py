@@ -21,7 +21,7 @@ from regraft.audit.copies import find_copies
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
 from regraft.measure.intervals import mean_interval
-from regraft.probe.probe import fit_probe
+from regraft.probe.linear_probe import fit_probe
 
 PHOTOS, COPIES, DEALS = 1000, 300, 5
 

@@ -33,7 +33,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from regraft.probe.probe import fit_probe
+from regraft.probe.linear_probe import fit_probe
 from regraft.probe.solver import fit_logistic
 
 Data = tuple[NDArray[np.float32], NDArray[np.int64]]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.rows import Float
+from regraft.probe.feature_matrix import Float
 from regraft.randomness import derive
 
 FOLDS = 5

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.disk.table import FileRows, new_table
-from regraft.probe.rows import BLOCK, Float
+from regraft.probe.feature_matrix import BLOCK, Float
 
 
 @dataclass

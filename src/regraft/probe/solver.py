@@ -16,11 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import RegraftError
-from regraft.probe.lockstep import Solved, minimise
-from regraft.probe.memory import Memory
-from regraft.probe.problems import Point, Problems, prior
-from regraft.probe.rows import BLOCK, Float, Rows
-from regraft.probe.threads import one_thread_per_product
+from regraft.probe.feature_matrix import BLOCK, Float, Rows, one_thread_per_product
+from regraft.probe.lbfgs import Memory, Solved, minimise
+from regraft.probe.logistic_problems import Point, Problems, prior
 from regraft.process import cores
 
 PAIRS = 20

@@ -32,8 +32,8 @@ from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.zoo import build_backbone
-from regraft.probe.doubt import look_again
-from regraft.probe.probe import STEPS, fit_probe
+from regraft.probe.label_noise import look_again
+from regraft.probe.linear_probe import STEPS, fit_probe
 from regraft.recipes.input_size import size_for
 from regraft.recipes.photos import Photos, decide
 from regraft.recipes.third_look import Labelled, look_a_third_time

@@ -12,7 +12,7 @@ from regraft.data.manifest import Entry
 from regraft.features.extract import extract
 from regraft.measure.intervals import proportion
 from regraft.measure.paired import accuracy_difference
-from regraft.probe.probe import fit_probe
+from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.job import Job
 
 

@@ -22,7 +22,7 @@ from regraft.data.manifest import Entry
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.ledger import block_checksums, freeze_ledger
-from regraft.probe.probe import Probe
+from regraft.probe.linear_probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.feeds import feed
 from regraft.recipes.input_size import for_tuning

@@ -10,7 +10,7 @@ from typing import Any
 
 from regraft.measure.intervals import proportion
 from regraft.measure.paired import accuracy_difference
-from regraft.probe.probe import fit_probe
+from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome
 from regraft.recipes.probing import across_runs, key_of

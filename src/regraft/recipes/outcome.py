@@ -7,7 +7,7 @@ from typing import Any
 
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
-from regraft.probe.probe import Probe
+from regraft.probe.linear_probe import Probe
 from regraft.recipes.photos import Parts
 
 

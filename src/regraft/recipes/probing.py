@@ -17,8 +17,8 @@ from regraft.disk.table import stacked
 from regraft.features.facts import machine
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
-from regraft.probe.choice import standard_error as grouped_error
-from regraft.probe.probe import SOLVER, STEPS, Probe, fit_probe
+from regraft.probe.linear_probe import SOLVER, STEPS, Probe, fit_probe
+from regraft.probe.model_selection import standard_error as grouped_error
 from regraft.probe.solver import Solution
 from regraft.process import give_back_memory
 from regraft.recipes.job import Job

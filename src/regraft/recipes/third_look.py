@@ -24,10 +24,10 @@ from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.probe.doubt import mean_of_looks, trust
 from regraft.probe.folds import make_folds
-from regraft.probe.probe import fit_probe
-from regraft.probe.problems import softmax
+from regraft.probe.label_noise import mean_of_looks, trust
+from regraft.probe.linear_probe import fit_probe
+from regraft.probe.logistic_problems import softmax
 from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, WARM_UP, Plan, optimizer_of, upper_half
 from regraft.recipes.precision import CLEAR_GAIN, Precision, bf16_gain
 from regraft.screen import Screen

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.problems import Problems
-from regraft.probe.rows import Float
+from regraft.probe.feature_matrix import Float
+from regraft.probe.logistic_problems import Problems
 
 LOOKS = 30
 """How many lengths are tried; a bracket is then narrower than any rounding."""

@@ -1,19 +1,29 @@
-"""The matrix products of the solver, over features that are kept once and standardised on the fly."""
+"""The matrix products of the solver, over features that are kept once and standardised on the fly.
+
+Threads of the solver: several small products at once, each on one thread of the linear algebra library.
+
+For matrices as thin as these (a few classes wide) a library that splits one product over all cores spends more time on
+meeting points than on arithmetic. The work is cut into pieces whose shape does not depend on the number of threads,
+and their results are added in a fixed order, so that the same bits come out on any number of cores.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import ThreadpoolController
 
 from regraft.disk.table import take
-from regraft.probe.threads import in_threads
 
 Float = NDArray[np.floating[Any]]
+T = TypeVar("T")
 R = TypeVar("R")
 
 BLOCK = 1024
@@ -24,6 +34,26 @@ PART = 128
 
 KEEP = 64 << 20
 """Bytes of converted features that are kept; larger ones are put in order, in a file, and converted at each product."""
+
+
+@contextmanager
+def one_thread_per_product() -> Iterator[None]:
+    """Hold the linear algebra library to one thread a product; ours run beside each other instead."""
+    with _controller().limit(limits=1, user_api="blas"):
+        yield
+
+
+@cache
+def _controller() -> Any:
+    return ThreadpoolController()  # it searches the process for libraries: milliseconds, once
+
+
+def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """Return ``[work(item) for item in items]``, computed on up to ``threads`` threads."""
+    if threads <= 1 or len(items) <= 1:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
+        return list(pool.map(work, items))
 
 
 @dataclass

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from regraft.audit.checks.labels import ranked
-from regraft.probe import doubt
-from regraft.probe.doubt import look_again, trust
-from regraft.probe.probe import fit_probe
+from regraft.probe import label_noise
+from regraft.probe.label_noise import look_again, trust
+from regraft.probe.linear_probe import fit_probe
 
 
 def blurred(seed, n=400, d=30, k=3, wrong=40):
@@ -33,7 +33,7 @@ def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkey
         once.append(average_precision(probe.oof, y, bad))
         twice.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
         with monkeypatch.context() as patch:
-            patch.setattr(doubt, "trust", lambda p, y: np.ones(len(y)))
+            patch.setattr(label_noise, "trust", lambda p, y: np.ones(len(y)))
             evenly.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
     assert np.mean(twice) > np.mean(evenly) + 0.004
     assert np.mean(twice) > np.mean(once) + 0.012
@@ -74,7 +74,7 @@ def test_what_belongs_together_does_not_tell_on_each_other():
 def test_the_second_look_is_at_other_folds(monkeypatch):
     X, y, _ = blurred(0)
     probe = fit_probe(X, y, classes=3)
-    monkeypatch.setattr(doubt, "trust", lambda p, y: np.ones(len(y)))
+    monkeypatch.setattr(label_noise, "trust", lambda p, y: np.ones(len(y)))
     assert np.abs(look_again(X, y, probe, classes=3) - probe.oof).max() > 0.05
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.rows import Float, Rows
+from regraft.probe.feature_matrix import Float, Rows
 
 
 @dataclass

@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.probe import Data, Probe
-from regraft.probe.rows import Float
+from regraft.probe.feature_matrix import Float
+from regraft.probe.linear_probe import Data, Probe
 
 WRONG = 0.1
 """Share of the labels that is taken to be wrong before one is looked at; from 0.03 to 0.2 the ranking is as good."""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from regraft.disk import table
-from regraft.probe.choice import choose
-from regraft.probe.crossval import GRID, search
+from regraft.probe.cross_validation import GRID, search
 from regraft.probe.folds import make_folds
-from regraft.probe.problems import softmax
+from regraft.probe.logistic_problems import softmax
+from regraft.probe.model_selection import choose
 from regraft.probe.scaling import centred, scale_of
 from regraft.probe.solver import fit_logistic
 
@@ -85,7 +85,7 @@ def test_the_path_ends_where_the_loss_has_clearly_risen():
 
 
 def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatch):
-    monkeypatch.setattr("regraft.probe.crossval.LIMIT", 3)
+    monkeypatch.setattr("regraft.probe.cross_validation.LIMIT", 3)
     X, y, folds = problem(seed=4)
     found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
     assert found.unconverged is not None
@@ -94,7 +94,7 @@ def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatc
 
 
 def test_a_path_whose_first_model_is_not_solved_says_so(monkeypatch):
-    monkeypatch.setattr("regraft.probe.crossval.LIMIT", 0)
+    monkeypatch.setattr("regraft.probe.cross_validation.LIMIT", 0)
     X, y, folds = problem(seed=4)
     found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
     assert found.choice.grid == (found.unconverged,)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from regraft.disk import table
-from regraft.probe.probe import STEPS, fit_probe
+from regraft.probe.linear_probe import STEPS, fit_probe
 
 
 def photos(counts, d=40, seed=0, spread=0.5, dtype=np.float32):
@@ -46,7 +46,7 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch):
     X, y = photos([60, 60, 60], d=20)
     found = []
     for cores in (1, 3):
-        for module in ("crossval", "probe", "solver"):
+        for module in ("cross_validation", "linear_probe", "solver"):
             monkeypatch.setattr(f"regraft.probe.{module}.cores", lambda cores=cores: cores)
         found.append(fit_probe(X, y, classes=3))
     assert np.array_equal(found[0].weight, found[1].weight)
@@ -171,7 +171,7 @@ def test_the_bar_ends_full():
 
 
 def test_many_photos_are_searched_on_a_share_of_each_class(monkeypatch):
-    monkeypatch.setattr("regraft.probe.probe.SEARCHED", 200)
+    monkeypatch.setattr("regraft.probe.linear_probe.SEARCHED", 200)
     X, y = photos([300, 200, 20], d=10, spread=1.0)
     found = fit_probe(X, y, classes=3)
     assert found.choice["searched"] < 230
@@ -219,8 +219,8 @@ def test_impossible_input_is_refused(change, message):
 def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(table, "LARGE", 1)
-    monkeypatch.setattr("regraft.probe.rows.KEEP", 1)
-    monkeypatch.setattr("regraft.probe.probe.GRID", (1e-4,))
+    monkeypatch.setattr("regraft.probe.feature_matrix.KEEP", 1)
+    monkeypatch.setattr("regraft.probe.linear_probe.GRID", (1e-4,))
 
     def peak(n: int) -> int:
         draw = np.random.default_rng(0)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from regraft.probe.choice import choose, past
+from regraft.probe.model_selection import choose, past
 
 GRID = (0.01, 0.1, 1.0)
 

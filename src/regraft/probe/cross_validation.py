@@ -16,15 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.choice import Choice, choose, past
+from regraft.probe.feature_matrix import Rows, in_threads, one_thread_per_product
 from regraft.probe.folds import Folds
-from regraft.probe.lockstep import minimise
-from regraft.probe.memory import Memory
-from regraft.probe.problems import Point, Problems, bias_unit, log_probability, prior
-from regraft.probe.rows import Rows
+from regraft.probe.lbfgs import Memory, minimise
+from regraft.probe.logistic_problems import Point, Problems, bias_unit, log_probability, prior
+from regraft.probe.model_selection import Choice, choose, past
 from regraft.probe.scaling import Centred, scale_of
 from regraft.probe.solver import PAIRS
-from regraft.probe.threads import in_threads, one_thread_per_product
 from regraft.process import cores
 
 GRID = tuple(float(f"{10 ** (e / 2):.6g}") for e in range(-10, 3))

@@ -15,11 +15,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.choice import standard_error
-from regraft.probe.crossval import GRID, Outer, Search, describe, search
+from regraft.probe.cross_validation import GRID, Outer, Search, describe, search
+from regraft.probe.feature_matrix import BLOCK, Float, Rows
 from regraft.probe.folds import FOLDS, Folds, make_folds, row_keys
-from regraft.probe.problems import Point, Problems, softmax
-from regraft.probe.rows import BLOCK, Float, Rows
+from regraft.probe.logistic_problems import Point, Problems, softmax
+from regraft.probe.model_selection import standard_error
 from regraft.probe.scaling import centred, moments, scale_of
 from regraft.probe.solver import Solution, check_problem, solve_one
 from regraft.process import cores, give_back_memory
