@@ -174,7 +174,7 @@ def _seen(value: Any) -> str:
     """Return a fingerprint of a state: types, figures, texts, shapes, strides and bytes."""
     import hashlib
 
-    from regraft.training.state_tree import block_of, flatten
+    from regraft.training.state_format import block_of, flatten
 
     text, tensors = flatten(value, "")
     digest = hashlib.sha256(text.encode("utf-8", "surrogatepass"))

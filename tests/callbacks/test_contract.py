@@ -15,7 +15,7 @@ from torch import nn
 import regraft.callbacks
 from regraft import callbacks
 from regraft.callbacks.callback_list import HOOKS
-from regraft.training.state_tree import flatten, unflatten
+from regraft.training.state_format import flatten, unflatten
 
 BASES = {"Callback", "CallbackList"}
 OWN = {"TorchScheduler", "StepSchedule", "WarmupCosine"}  # Keras has no such callback

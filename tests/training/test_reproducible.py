@@ -8,7 +8,7 @@ import torch
 
 from regraft.training import Trainer
 from regraft.training import trainer as module
-from regraft.training.device import reproducible
+from regraft.training.numerics import reproducible
 
 CUDA = torch.device("cuda")
 

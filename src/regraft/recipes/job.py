@@ -33,7 +33,7 @@ from regraft.run.folder import FORMAT, RunFolder
 from regraft.run.lock import RunLock
 from regraft.screen import Screen
 from regraft.training import Snapshots
-from regraft.training.state_tree import read_state, write_state
+from regraft.training.state_format import read_state, write_state
 
 _TELLING = 200
 """Photos of a pass from which on its speed is kept: of fewer, most is set-up."""

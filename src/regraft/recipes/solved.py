@@ -11,7 +11,7 @@ from typing import Any
 
 from regraft.errors import ModelFileError
 from regraft.places import PROBES, cache_folder, files_by_use
-from regraft.training.state_tree import read_state, write_state
+from regraft.training.state_format import read_state, write_state
 
 MOST = 256
 """Solved probes that are kept."""

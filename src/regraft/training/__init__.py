@@ -2,11 +2,11 @@
 
 from regraft.training.batches import BatchSource
 from regraft.training.ema import EMA
-from regraft.training.loss import Loss
+from regraft.training.losses import Loss
 from regraft.training.lr_finder import LearningRateCurve
 from regraft.training.metric import Metric
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.parameter_groups import discriminative_groups
+from regraft.training.optimizers import discriminative_groups
 from regraft.training.snapshots import Snapshots
 from regraft.training.trainer import Trainer
 

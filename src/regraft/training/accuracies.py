@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.metric import Metric, Ratio
+from regraft.training.metric import Metric, Ratio, no_sample_values
 from regraft.training.reading import Reading, classes_last, one_hot, probabilities, same_rank
 
 
@@ -65,7 +65,7 @@ class BinaryAccuracy(Metric):
     """``"binary_accuracy"``: the share of outputs on the target's side of 0.5, or of 0 where they are logits."""
 
     def __init__(self, name: str, *, weighted: bool = False) -> None:
-        super().__init__(name, _never, "max", weighted=weighted)
+        super().__init__(name, no_sample_values, "max", weighted=weighted)
 
     def update(
         self,
@@ -87,7 +87,7 @@ class AutoAccuracy(Metric):
     """
 
     def __init__(self, name: str, *, weighted: bool = False) -> None:
-        super().__init__(name, _never, "max", weighted=weighted)
+        super().__init__(name, no_sample_values, "max", weighted=weighted)
         self.labels = BinaryAccuracy(name, weighted=weighted)
         self.several: Any = False
 
@@ -148,7 +148,3 @@ def _is_binary(output: Tensor, target: Tensor, reading: Reading) -> bool:
     if output.shape[1] == 1 and target.shape in (output.shape, output.shape[:1] + output.shape[2:]):
         return True
     return reading.binary
-
-
-def _never(output: Tensor, target: Tensor) -> Tensor:
-    raise NotImplementedError

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.accuracies import decided
-from regraft.training.counted import SumMetric, Sums, ratio, summed
+from regraft.training.metric import SumMetric, Sums, ratio, summed
 from regraft.training.reading import Reading, classes_last, inside_unit, one_hot, probabilities, same_rank
 
 

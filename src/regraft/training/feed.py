@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from regraft.errors import TrainingError
-from regraft.training.generators import generator_states, restore_generators
+from regraft.training.data_adapters import batches_of, split_off
 from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
-from regraft.training.sources import batches_of, split_off
+from regraft.training.numerics import generator_states, restore_generators
 from regraft.training.steps import unpack
 from regraft.training.structure import is_array
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from regraft.disk.hdf5_table import read_hdf5_table
 from regraft.disk.sealed import seal
-from regraft.training.state_tree import tensor_of_bytes
+from regraft.training.state_format import tensor_of_bytes
 
 METADATA = "regraft_metadata"
 NAME = "name"

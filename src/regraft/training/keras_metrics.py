@@ -16,10 +16,10 @@ from torch import Tensor
 from regraft.errors import TrainingError
 from regraft.training.foreign import for_keras, from_keras, is_keras, keras_backend, unwrapped
 from regraft.training.loss_names import KERAS, keras_name
-from regraft.training.metric import Direction, Metric, Ratio
+from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metric_names import direction_of
-from regraft.training.plain_state import load_plain_state, plain_state
 from regraft.training.reading import Reading, same_rank
+from regraft.training.state_format import load_plain_state, plain_state
 
 
 def is_keras_metric(given: Any) -> bool:
@@ -52,7 +52,7 @@ class KerasMetric(Metric):
                 "(output, target), whose mean is taken"
             )
         name = name if isinstance(name, str) else self.kind
-        super().__init__(name, _no_each, _direction(metric), weighted=weighted)
+        super().__init__(name, no_sample_values, _direction(metric), weighted=weighted)
         self.shared = hasattr(metric, "variables")
         self.metric = metric if self.shared else copy.deepcopy(metric)
         self.backend = keras_backend(metric) if is_keras(metric) else "torch"
@@ -197,7 +197,3 @@ def _direction(metric: Any) -> Direction | None:
 def _array(variable: Any) -> Any:
     value = variable.numpy()
     return value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-
-
-def _no_each(output: Tensor, target: Tensor) -> Tensor:
-    raise NotImplementedError

@@ -1,16 +1,19 @@
-"""The mean of a figure over many batches, summed where the tensors are, without waiting for the device."""
+"""Metrics over many batches, from sums that are kept where the tensors are: no update waits for the device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from functools import partial
+from typing import Any, ClassVar, Literal
 
+import torch
 from torch import Tensor
 
 from regraft.training.reading import Reading, classes_last, probabilities
 
 Direction = Literal["min", "max"]
 Each = Callable[..., Tensor]
+Sums = tuple[Tensor, ...]
 Ratio = tuple[Any, Any]  # what a figure is: the first divided by the second
 #: The form in which a function takes its arguments: as they are; with the classes last; and then as probabilities.
 Reads = Literal["raw", "classes", "probabilities"]
@@ -104,3 +107,72 @@ class Metric:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take the sums back."""
         self.total, self.count = state["total"], state["count"]
+
+
+def no_sample_values(output: Tensor, target: Tensor) -> Tensor:
+    """Stand for the function of samples in a metric that overrides `Metric.update`."""
+    raise NotImplementedError
+
+
+class SumMetric(Metric):
+    """A figure computed from sums over all samples. Subclasses say how: `sums` of a batch, and `figure` of all sums."""
+
+    better: ClassVar[Direction | None] = "max"
+
+    def __init__(self, name: str, *, weighted: bool = False) -> None:
+        super().__init__(name, no_sample_values, self.better, weighted=weighted)
+        self.all: Sums | None = None
+
+    def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
+        """Return the sums of a batch."""
+        raise NotImplementedError
+
+    def figure(self, *sums: Tensor) -> Tensor:
+        """Return the figure, a number or an array, from the sums of all batches."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """Forget the batches."""
+        self.all = None
+
+    def update(
+        self,
+        output: Tensor,
+        target: Tensor,
+        weight: Tensor | None = None,
+        reading: Reading = Reading(),  # noqa: B008
+    ) -> None:
+        """Add a batch."""
+        own = self.sums(output, target, weight if self.weighted else None, reading)
+        batch = tuple(one.to(exact_dtype(output)) for one in own)
+        self.all = batch if self.all is None else tuple(a + b for a, b in zip(self.all, batch, strict=True))
+
+    def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
+        """Return the figure, computed when it is looked at."""
+        return {self.name: (0.0, 0) if self.all is None else partial(self.figure, *self.all)}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the sums so far."""
+        return {"sums": None if self.all is None else list(self.all)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take the sums back."""
+        self.all = None if state["sums"] is None else tuple(state["sums"])
+
+
+def exact_dtype(values: Tensor) -> torch.dtype:
+    """Return the most exact dtype for sums on the device of ``values``: float64, or float32 on Apple's MPS."""
+    return torch.float32 if values.device.type == "mps" else torch.float64
+
+
+def ratio(part: Tensor, whole: Tensor) -> Tensor:
+    """Return ``part / whole``, 0 where there is nothing to divide by."""
+    return torch.where(whole == 0, torch.zeros_like(part), part / whole)
+
+
+def summed(values: Tensor, weight: Tensor | None, dim: int | None = None) -> Tensor:
+    """Return the sum over samples (dimension 0) or all values, each sample times its weight."""
+    values = values.float()
+    if weight is not None:
+        values = values * weight.float().reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
+    return values.sum() if dim is None else values.sum(dim)

@@ -2,39 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-from torch.nn import functional
-
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training import accuracies, confusion, counted
-from regraft.training.keras_losses import EPSILON
+from regraft.training import accuracies, confusion, regression_metrics
 from regraft.training.loss_names import KERAS, SHORT, bare, keras_name
-from regraft.training.metric import Direction, Each, Metric, Reads
-from regraft.training.reading import same_rank
-
-
-def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cosine between output and target. As a metric more is better; the loss has the other sign."""
-    output, target = same_rank(output, target.to(output.dtype))
-    return functional.cosine_similarity(output, target, dim=-1)
-
-
-def pearson_correlation(output: Tensor, target: Tensor) -> Tensor:
-    """Return the correlation of output and target along their last dimension."""
-    output, target = same_rank(output, target.to(output.dtype))
-    output, target = output - output.mean(-1, keepdim=True), target - target.mean(-1, keepdim=True)
-    norm = output.square().mean(-1).sqrt() * target.square().mean(-1).sqrt()
-    return (output * target).mean(-1) / norm
-
-
-def concordance_correlation(output: Tensor, target: Tensor) -> Tensor:
-    """Return the concordance correlation along the last dimension (https://doi.org/10.2307/2532051)."""
-    output, target = same_rank(output, target.to(output.dtype))
-    gap = output.mean(-1) - target.mean(-1)
-    spread = output.var(-1, correction=0) + target.var(-1, correction=0) + gap.square()
-    covariance = ((output - output.mean(-1, keepdim=True)) * (target - target.mean(-1, keepdim=True))).mean(-1)
-    return 2 * covariance / (spread + EPSILON)
-
+from regraft.training.metric import Direction, Each, Metric, Reads, SumMetric
 
 #: Means over samples: the function, the better direction, and the form in which it takes its arguments.
 MEANS: dict[str, tuple[Each, Direction, Reads]] = {
@@ -42,13 +13,13 @@ MEANS: dict[str, tuple[Each, Direction, Reads]] = {
     "categorical_accuracy": (accuracies.categorical_accuracy, "max", "classes"),
     "top_k_categorical_accuracy": (accuracies.top_k_categorical_accuracy, "max", "classes"),
     "sparse_top_k_categorical_accuracy": (accuracies.sparse_top_k_categorical_accuracy, "max", "classes"),
-    "cosine_similarity": (cosine_similarity, "max", "raw"),
-    "pearson_correlation": (pearson_correlation, "max", "raw"),
-    "concordance_correlation": (concordance_correlation, "max", "raw"),
+    "cosine_similarity": (regression_metrics.cosine_similarity, "max", "raw"),
+    "pearson_correlation": (regression_metrics.pearson_correlation, "max", "raw"),
+    "concordance_correlation": (regression_metrics.concordance_correlation, "max", "raw"),
 }
 
 #: Figures of their own kind.
-KINDS: dict[str, type[counted.SumMetric]] = {
+KINDS: dict[str, type[SumMetric]] = {
     "auc": confusion.AUC,
     "precision": confusion.Precision,
     "recall": confusion.Recall,
@@ -58,8 +29,8 @@ KINDS: dict[str, type[counted.SumMetric]] = {
     "true_negatives": confusion.TrueNegatives,
     "false_negatives": confusion.FalseNegatives,
     "binary_iou": confusion.BinaryIoU,
-    "root_mean_squared_error": counted.RootMeanSquaredError,
-    "r2_score": counted.R2Score,
+    "root_mean_squared_error": regression_metrics.RootMeanSquaredError,
+    "r2_score": regression_metrics.R2Score,
 }
 AUTO = ("accuracy", "acc")
 

@@ -15,10 +15,10 @@ from regraft.errors import TrainingError
 from regraft.training.foreign import refuse_whole_functions, takes_target_first, unwrapped
 from regraft.training.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
 from regraft.training.losses import loss_of
-from regraft.training.metric import Direction, Metric, Ratio
+from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metric_names import direction_of, named_metric
-from regraft.training.plain_state import load_plain_state, plain_state
 from regraft.training.reading import Reading, same_rank, warn_of_table
+from regraft.training.state_format import load_plain_state, plain_state
 
 __all__ = ["Direction", "Metric", "TorchMetric", "metric_of"]
 
@@ -33,7 +33,7 @@ class TorchMetric(Metric):
         better = getattr(metric, "higher_is_better", None)
         own = getattr(metric, "name", None)
         name = name or (own if isinstance(own, str) else _snake(type(metric).__name__))
-        super().__init__(name, _no_each, direction.get(better))
+        super().__init__(name, no_sample_values, direction.get(better))
         self.metric = copy.deepcopy(metric)
         self.metric.reset()
         self._swapped = takes_target_first(metric.update)
@@ -203,7 +203,3 @@ def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
-def _no_each(output: Tensor, target: Tensor) -> Tensor:
-    raise NotImplementedError

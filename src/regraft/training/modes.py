@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from regraft.training.names import some_of
+from regraft.training.mismatches import some_of
 
 _STATISTICS = ("running_mean", "running_var")
 

@@ -9,8 +9,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.loss import Loss
-from regraft.training.losses import loss_of
+from regraft.training.losses import Loss, loss_of
 from regraft.training.reading import Reading
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError, several
-from regraft.training.names import some_of
+from regraft.training.mismatches import some_of
 from regraft.training.optimizer_view import OptimizerView
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from regraft.training.generators import generator_states, restore_generators
+from regraft.training.numerics import generator_states, restore_generators
 
 
 @contextmanager

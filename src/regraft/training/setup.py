@@ -13,16 +13,15 @@ from regraft.errors import TrainingError
 from regraft.screen import Screen, screen_for
 from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
-from regraft.training.device import chosen_device
 from regraft.training.ema import EMA
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
 from regraft.training.meter import Meter
 from regraft.training.modes import TrainModes, modes_kept
+from regraft.training.numerics import Precision, PrecisionName, chosen_device
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.optimizers import optimizer_of
-from regraft.training.precision import Precision, PrecisionName
 from regraft.training.rehearsal import undone
 from regraft.training.state import TrainingState
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update

@@ -20,7 +20,7 @@ from torch import Tensor
 from regraft.disk.atomic import make_folder, sweep
 from regraft.disk.safetensors_header import HeaderError, read_header
 from regraft.errors import ModelFileError, SnapshotError, TrainingError, several
-from regraft.training.state_tree import flatten, read_with_facts, write_flat
+from regraft.training.state_format import flatten, read_with_facts, write_flat
 
 EVERY = 30.0
 """Seconds between two snapshots inside an epoch."""

@@ -16,13 +16,12 @@ from regraft.errors import TrainingError, several
 from regraft.screen import Screen
 from regraft.training.ema import EMA
 from regraft.training.feed import Feed
-from regraft.training.generators import generator_states, restore_generators
 from regraft.training.meter import Meter
-from regraft.training.misfits import misfits
+from regraft.training.mismatches import misfits
 from regraft.training.modes import TrainModes
+from regraft.training.numerics import Precision, generator_states, restore_generators
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.precision import Precision
-from regraft.training.state_tree import read_state, write_state
+from regraft.training.state_format import read_state, write_state
 from regraft.training.steps import TrainStep
 from regraft.training.trainable import Trainables
 

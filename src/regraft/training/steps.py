@@ -15,9 +15,9 @@ from regraft.training.class_count import ClassCount
 from regraft.training.ema import EMA
 from regraft.training.input_types import InputTypes
 from regraft.training.meter import Meter
+from regraft.training.numerics import Precision
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.precision import Precision
 from regraft.training.structure import as_tensor, size_of, tree_map
 
 

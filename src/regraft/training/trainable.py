@@ -10,7 +10,7 @@ from torch import nn
 
 from regraft.errors import TrainingError
 from regraft.training.ema import EMA
-from regraft.training.names import some_of
+from regraft.training.mismatches import some_of
 from regraft.training.optimizer_state import named_groups, restore_optimizer
 from regraft.training.optimizer_view import OptimizerView
 

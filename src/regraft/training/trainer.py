@@ -10,13 +10,13 @@ from typing import Any
 from regraft.callbacks.history import History
 from regraft.training.agreement import check_agreement
 from regraft.training.checks import validates
-from regraft.training.device import reproducible
 from regraft.training.evaluation import Evaluation, listed
 from regraft.training.feed import feed_of, validation_feed, with_validation
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
 from regraft.training.modes import modes_kept
 from regraft.training.monitors import check_callbacks
 from regraft.training.nesting import one_training
+from regraft.training.numerics import reproducible
 from regraft.training.resumption import Resumption
 from regraft.training.setup import Verbose
 from regraft.training.snapshots import Snapshots

@@ -19,8 +19,8 @@ from regraft.disk.torch_file import Strided, is_archive, read_torch_file
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
-from regraft.training.misfits import misfits
-from regraft.training.state_tree import block_of, flatten, tensor_of, unflatten
+from regraft.training.mismatches import misfits
+from regraft.training.state_format import block_of, flatten, tensor_of, unflatten
 
 FORMAT = "regraft-weights"
 STATE = "training_state"

@@ -1,8 +1,8 @@
-"""What keeps given tensors from fitting a module."""
+"""Messages about tensors that do not fit a module."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
@@ -23,3 +23,12 @@ def misfits(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) 
         if name in given and given[name].shape != own[name].shape
     ]
     return problems
+
+
+SHOWN = 3
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Return the first names and the number of the others: ``"a, b, c and 4 more"``."""
+    shown = ", ".join(name or "the module" for name in names[:SHOWN])
+    return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

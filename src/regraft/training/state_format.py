@@ -1,8 +1,9 @@
-"""A nested state of figures, texts and tensors, as one flat set of tensors and one text of JSON."""
+"""The format of saved training state: nested figures, texts and tensors as flat tensors and one text of JSON."""
 
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import math
 import os
@@ -220,3 +221,23 @@ def tensor_of_bytes(dtype: str, shape: tuple[int, ...], data: memoryview | bytes
         return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(kind).reshape(shape)
     except RuntimeError as error:  # a shape of nothing whose other sides are beyond counting
         raise ModelFileError(f"a tensor of shape {shape} cannot be") from error
+
+
+def plain_state(given: Any) -> dict[str, Any]:
+    """Return copies of the attributes of ``given`` that a snapshot can hold."""
+    return {name: copy.deepcopy(value) for name, value in vars(given).items() if _is_plain(value)}
+
+
+def load_plain_state(given: Any, state: Mapping[str, Any]) -> None:
+    """Set the attributes that `plain_state` returned."""
+    for name, value in state.items():
+        own = getattr(given, name, None)
+        setattr(given, name, tuple(value) if isinstance(own, tuple) else copy.deepcopy(value))
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(one) for one in value)
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(one) for key, one in value.items())
+    return value is None or isinstance(value, (bool, int, float, str, np.ndarray, Tensor))

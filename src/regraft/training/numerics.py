@@ -1,0 +1,126 @@
+"""Numerics of a training: its device, its number formats, and the generators of random numbers that it draws from."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import nn
+
+from regraft.errors import TrainingError
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return the device of the module's first parameter or buffer."""
+    first = next(iter([*module.parameters(), *module.buffers()]), None)
+    return torch.device("cpu") if first is None else first.device
+
+
+def chosen_device(given: str | torch.device | None, module: nn.Module) -> torch.device:
+    """Return ``given`` as a device: None: where the module is; ``"auto"``: CUDA, Apple's MPS or the processor."""
+    if given is None:
+        return device_of(module)
+    if given == "auto":
+        mps = torch.backends.mps.is_available()
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if mps else "cpu")
+    return torch.device(given)
+
+
+@contextmanager
+def reproducible(device: torch.device) -> Iterator[None]:
+    """Within it, cuDNN takes only algorithms that give the same bits each time; elsewhere nothing is changed.
+
+    By default it may add up the gradients of a convolution in any order: two equal trainings of a small ResNet on an
+    H200 ended with other weights.
+    """
+    cudnn = torch.backends.cudnn
+    before = cudnn.deterministic, cudnn.benchmark
+    if device.type == "cuda":
+        cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = before
+
+
+PrecisionName = Literal["fp32", "bf16", "fp16"]
+
+
+class Precision:
+    """How a step computes.
+
+    Args:
+        name: ``"fp32"``; ``"bf16"``: torch's autocast, weights stay fp32; ``"fp16"``: on CUDA, with loss scaling.
+        device: where the step runs.
+
+    Raises:
+        TrainingError: no such precision, or not on this device.
+    """
+
+    def __init__(self, name: PrecisionName, device: torch.device) -> None:
+        if name not in get_args(PrecisionName):
+            raise TrainingError(f"precision is {name!r}; expected 'fp32', 'bf16' or 'fp16'")
+        if name == "fp16" and device.type != "cuda":
+            raise TrainingError(
+                f"precision 'fp16' needs CUDA, and the module is on {device.type}; use 'bf16' or 'fp32'"
+            )
+        self.name = name
+        self._device = device.type
+        self._dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(name)
+        self.scaler = torch.amp.GradScaler("cuda") if name == "fp16" else None
+
+    def autocast(self) -> contextlib.AbstractContextManager[Any]:
+        """Return the context for the forward pass and the loss."""
+        if self._dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self._device, dtype=self._dtype)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state of the loss scaling."""
+        return dict(self.scaler.state_dict()) if self.scaler else {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take it back."""
+        if self.scaler and state:
+            self.scaler.load_state_dict(dict(state))
+
+
+def generator_states(device: torch.device, own: Sequence[torch.Generator] = ()) -> dict[str, Any]:
+    """Return the states of the global generators of torch, NumPy and Python, and of ``own`` ones.
+
+    Args:
+        device: where training runs; its generator counts too.
+        own: further generators, such as a ``DataLoader``'s.
+    """
+    version, words, gauss = random.getstate()
+    kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (users may draw from it)
+    states: dict[str, Any] = {
+        "cpu": torch.get_rng_state(),
+        "python": (version, np.array(words, dtype=np.uint32), gauss),
+        "numpy": (kind, np.array(keys), position, has_gauss, cached),
+        "own": [generator.get_state() for generator in own],
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore_generators(states: Mapping[str, Any], device: torch.device, own: Sequence[torch.Generator] = ()) -> None:
+    """Put back what `generator_states` returned."""
+    torch.set_rng_state(states["cpu"])
+    version, words, gauss = states["python"]
+    random.setstate((version, tuple(int(word) for word in words), gauss))
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    if "cuda" in states and device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if "mps" in states and device.type == "mps":
+        torch.mps.set_rng_state(states["mps"])
+    for generator, state in zip(own, states["own"], strict=False):
+        generator.set_state(state)
