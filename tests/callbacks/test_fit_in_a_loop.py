@@ -11,7 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from regraft.callbacks import BackupAndRestore, Callback, CSVLogger, LambdaCallback, TensorBoard
-from regraft.callbacks.csv_file import size_of_lines, widen
+from regraft.callbacks.csv_logger import size_of_lines, widen
 from regraft.errors import TrainingError
 
 
