@@ -14,8 +14,8 @@ from regraft.callbacks import EarlyStopping, LambdaCallback
 from regraft.errors import TrainingError
 from regraft.training import Trainer
 from regraft.training.foreign import takes_target_first
-from regraft.training.losses import loss_of
-from regraft.training.metrics import metric_of
+from regraft.training.losses import as_loss
+from regraft.training.metrics import as_metric
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")
 
@@ -333,7 +333,7 @@ def test_state_of_an_object_is_kept_in_snapshots(keras: Any, kind: str) -> None:
     def make() -> Any:
         return {"own": Rate, "update": Updates}[kind]() if kind in ("own", "update") else getattr(keras.metrics, kind)()
 
-    one, other = metric_of(make()), metric_of(make())
+    one, other = as_metric(make()), as_metric(make())
     output = torch.linspace(0.01, 0.99, 20).reshape(10, 2)
     target = (output > 0.4).float()
     one.update(output[:6], target[:6])
@@ -397,12 +397,12 @@ def test_another_backend_of_keras_has_no_gradient(keras: Any, monkeypatch: pytes
     with pytest.raises(
         TrainingError, match="computes with tensorflow, so torch gets no gradient from it\n  set KERAS_BACKEND=torch"
     ):
-        loss_of(loss)
+        as_loss(loss)
     with pytest.raises(TrainingError, match="the loss mean_squared_error of Keras computes with tensorflow"):
-        loss_of(keras.losses.mean_squared_error)
+        as_loss(keras.losses.mean_squared_error)
     seen: list[Any] = []
     monkeypatch.setattr(metric, "update_state", lambda *pair, **more: seen.extend(pair))
-    own = metric_of(metric)
+    own = as_metric(metric)
     own.metric.update_state = lambda *pair, **more: seen.extend(pair)
     own.update(torch.ones(2, 1, requires_grad=True), torch.zeros(2, 1))
     assert [type(one) for one in seen] == [np.ndarray, np.ndarray]
@@ -421,14 +421,14 @@ def test_what_cannot_be_used_shows_the_way(keras: Any) -> None:
         (keras.metrics.AUC, r"the class AUC, not an object of it: write AUC\(\)"),
     ):
         with pytest.raises(TrainingError, match=message):
-            metric_of(given)
+            as_metric(given)
     for mean in (keras.metrics.Mean(), keras.metrics.Sum()):
         with pytest.raises(TrainingError, match="which takes values, not targets and outputs"):
-            metric_of(mean)
+            as_metric(mean)
     with pytest.raises(TrainingError, match="loss is sklearn's log_loss, which has no gradient"):
         from sklearn.metrics import log_loss
 
-        loss_of(log_loss)
+        as_loss(log_loss)
     for optimizer in (keras.optimizers.Adam(0.01), keras.optimizers.Adam):
         with pytest.raises(TrainingError, match=r"optimizer is Keras's Adam.*\n  write optimizer='adam'"):
             Trainer(nn.Linear(3, 1), optimizer, "mse")
@@ -443,7 +443,7 @@ def test_wrappers_and_collections_of_torchmetrics_keep_their_state(torchmetrics:
     )
     smallest = torchmetrics.MinMaxMetric(torchmetrics.MeanSquaredError())
     for given in (collection, smallest):
-        one, other = metric_of(given), metric_of(given)
+        one, other = as_metric(given), as_metric(given)
         output, target = torch.arange(8.0), torch.arange(8.0).flip(0)
         one.update(output[:5], target[:5])
         other.load_state_dict(one.state_dict())

@@ -119,7 +119,7 @@ def test_strings_that_need_an_argument_show_the_way(keras: Any) -> None:
 
 
 def test_every_string_of_keras_losses(keras: Any) -> None:
-    from regraft.training.losses import loss_of
+    from regraft.training.losses import as_loss
 
     names = loss_names()
     assert len(names) > 45
@@ -127,7 +127,7 @@ def test_every_string_of_keras_losses(keras: Any) -> None:
     for name in names:
         if name in ("ctc", "CTC"):
             with pytest.raises(TrainingError, match=f"no loss is called '{name}'\n  pass a function"):
-                loss_of(name)
+                as_loss(name)
             continue
         given = keras.losses.get(name)
         wrapped = given if isinstance(given, keras.losses.Loss) else keras.src.losses.losses.LossFunctionWrapper(given)
@@ -140,7 +140,7 @@ def test_every_string_of_keras_losses(keras: Any) -> None:
                 expected = float(keras.ops.convert_to_numpy(wrapped(target, output, w)))
                 tensors = [None if one is None else torch.from_numpy(one) for one in (output, target, w)]
                 given_output = tensors[0].requires_grad_()
-                loss = loss_of(name)(given_output, *tensors[1:])
+                loss = as_loss(name)(given_output, *tensors[1:])
                 assert float(loss) == pytest.approx(expected, abs=1e-5, rel=1e-5), (name, kind, w is None)
                 loss.backward()
                 assert given_output.grad.isfinite().all(), name
@@ -209,12 +209,12 @@ def test_f1_of_one_output_is_that_of_its_answers() -> None:
 
 
 def test_figures_by_name_are_known_to_callbacks_and_kept_in_snapshots() -> None:
-    from regraft.training.metrics import metric_of
+    from regraft.training.metrics import as_metric
 
     output, target, _ = (torch.from_numpy(one) for one in batches("one"))
     for name, direction in (("AUC", "max"), ("FalsePositives", "min"), ("cosine_similarity", "max"), ("MSE", "min"),
                             ("RootMeanSquaredError", "min"), ("F1Score", "max")):  # fmt: skip
-        one, other = metric_of(name), metric_of(name)
+        one, other = as_metric(name), as_metric(name)
         assert (one.direction, one.name) == (direction, name)
         one.update(output[:20], target[:20])
         other.load_state_dict(one.state_dict())

@@ -134,7 +134,7 @@ def test_moving_average(keras: Any, points: Any) -> None:
      "squared_hinge", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"],
 )  # fmt: skip
 def test_losses_by_keras_names(keras: Any, name: str) -> None:
-    from regraft.training.losses import loss_of
+    from regraft.training.losses import as_loss
 
     draw = np.random.default_rng(0)
     output = draw.dirichlet(np.ones(4), 12).astype("float32")
@@ -149,7 +149,7 @@ def test_losses_by_keras_names(keras: Any, name: str) -> None:
     for w in (None, weight):
         expected = float(keras.ops.convert_to_numpy(wrapped(target, output, w)))
         weights = None if w is None else torch.from_numpy(w)
-        found = float(loss_of(name)(torch.from_numpy(output), torch.as_tensor(target), weights))
+        found = float(as_loss(name)(torch.from_numpy(output), torch.as_tensor(target), weights))
         assert found == pytest.approx(expected, abs=1e-5, rel=1e-5)
 
 

@@ -101,7 +101,7 @@ def _array(given: Any, name: str) -> Any:
         ) from error
 
 
-def batches_of(
+def as_batch_source(
     x: Any,
     y: Any = None,
     sample_weight: Any = None,
@@ -234,7 +234,7 @@ def _is_list_of_samples(x: list[Any]) -> bool:
     return isinstance(target, (bool, int, float, str)) or (hasattr(target, "ndim") and target.ndim == 0)
 
 
-def split_off(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
+def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
     """Take the last ``share`` of the samples, before any shuffling, as validation data.
 
     Returns:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from regraft.errors import TrainingError
-from regraft.training.data_adapters import batches_of, split_off
+from regraft.training.data_adapters import as_batch_source, split_validation
 from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
 from regraft.training.numerics import generator_states, restore_generators
 from regraft.training.steps import unpack
@@ -223,7 +223,7 @@ def feed_of(
     seed: int = 0,
 ) -> Feed:
     """Return the batches of whatever ``fit``, ``evaluate`` or ``predict`` were given."""
-    source = batches_of(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
+    source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
     return Feed(source, steps)
 
 
@@ -236,7 +236,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Fee
         return None
     arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) for part in data)
     x, y, weight = unpack(data) if isinstance(data, tuple) or arrays else (data, None, None)
-    source = batches_of(x, y, weight, batch_size=batch_size, steps=steps)
+    source = as_batch_source(x, y, weight, batch_size=batch_size, steps=steps)
     if isinstance(source, OneShotBatches):
         source = KeptBatches(source.iterator, steps)
     return Feed(source, steps)
@@ -247,5 +247,5 @@ def with_validation(x: Any, y: Any, sample_weight: Any, split: float, data: Any)
     if data is not None:
         return (x, y, sample_weight), data
     if split:
-        return split_off(x, y, sample_weight, split)
+        return split_validation(x, y, sample_weight, split)
     return (x, y, sample_weight), getattr(x, "validation", None)

@@ -170,7 +170,7 @@ class KerasLoss(Loss):
         return value if value.ndim == 0 else value.mean()
 
 
-def loss_of(given: Any) -> Loss:
+def as_loss(given: Any) -> Loss:
     """Return ``given`` as a `Loss`.
 
     A name is one of `torch.nn.functional` (``"cross_entropy"``, on logits) or one of Keras

@@ -12,7 +12,7 @@ from torch import Tensor
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
 from regraft.training.logs import BatchLogs
-from regraft.training.metrics import Metric, metric_of
+from regraft.training.metrics import Metric, as_metric
 from regraft.training.objective import part_of, target_of
 from regraft.training.reading import Reading
 
@@ -38,7 +38,7 @@ class Meter:
         self.metrics: dict[str | None, list[Metric]] = {}
         for given, counted in ((metrics, False), (weighted, True)):
             for output, some in _by_output(given).items():
-                own = [metric_of(one, weighted=counted) for one in some]
+                own = [as_metric(one, weighted=counted) for one in some]
                 self.metrics.setdefault(output, []).extend(own)
         for output, some_metrics in self.metrics.items():
             _make_unique(output, some_metrics)

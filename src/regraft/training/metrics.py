@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from regraft.errors import TrainingError
 from regraft.training.foreign import refuse_whole_functions, takes_target_first, unwrapped
 from regraft.training.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
-from regraft.training.losses import loss_of
+from regraft.training.losses import as_loss
 from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metric_names import direction_of, named_metric
 from regraft.training.reading import Reading, same_rank, warn_of_table
 from regraft.training.state_format import load_plain_state, plain_state
 
-__all__ = ["Direction", "Metric", "TorchMetric", "metric_of"]
+__all__ = ["Direction", "Metric", "TorchMetric", "as_metric"]
 
 
 class TorchMetric(Metric):
@@ -123,7 +123,7 @@ def _load_values(part: Any, values: Mapping[str, Any]) -> None:
         setattr(part, name, copy.copy(value))
 
 
-def metric_of(given: Any, *, weighted: bool = False) -> Metric:
+def as_metric(given: Any, *, weighted: bool = False) -> Metric:
     """Return ``given`` as a `Metric`.
 
     Args:
@@ -135,7 +135,7 @@ def metric_of(given: Any, *, weighted: bool = False) -> Metric:
         TrainingError: no such metric.
     """
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
-        metric = metric_of(given[1], weighted=weighted)
+        metric = as_metric(given[1], weighted=weighted)
         metric.name = given[0]
         return metric
     if isinstance(given, Metric):
@@ -177,7 +177,7 @@ def _function(given: Callable[..., Any], weighted: bool) -> Metric:
 
 def _torch_function(name: str, given: Callable[..., Any], weighted: bool) -> Metric:
     """Return a function of (output, target) as a metric; one of torch's losses gets targets that suit it."""
-    loss = loss_of(given)
+    loss = as_loss(given)
     known = loss.targets.form != "any"
 
     @_as_tensor

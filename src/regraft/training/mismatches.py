@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 
-def misfits(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> list[str]:
+def state_dict_mismatches(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) -> list[str]:
     """Return, in words, every tensor that is missing, too many, or of another shape.
 
     Args:
@@ -28,7 +28,7 @@ def misfits(given: Mapping[str, Tensor], own: Mapping[str, Tensor], where: str) 
 SHOWN = 3
 
 
-def some_of(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
     """Return the first names and the number of the others: ``"a, b, c and 4 more"``."""
     shown = ", ".join(name or "the module" for name in names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -21,7 +21,7 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def chosen_device(given: str | torch.device | None, module: nn.Module) -> torch.device:
+def resolve_device(given: str | torch.device | None, module: nn.Module) -> torch.device:
     """Return ``given`` as a device: None: where the module is; ``"auto"``: CUDA, Apple's MPS or the processor."""
     if given is None:
         return device_of(module)

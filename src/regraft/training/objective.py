@@ -9,7 +9,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.losses import Loss, loss_of
+from regraft.training.losses import Loss, as_loss
 from regraft.training.reading import Reading
 
 
@@ -176,7 +176,7 @@ class Objective:
 
 
 def _loss_or_none(loss: Any) -> Loss | None:
-    return None if loss is None else loss_of(loss)
+    return None if loss is None else as_loss(loss)
 
 
 def _weight_of(weight: Any, name: str, position: int) -> Any:

@@ -46,7 +46,7 @@ _NO_LBFGS = (
 )
 
 
-def optimizer_of(
+def as_optimizer(
     given: Any,
     module: nn.Module,
     learning_rate: float | None = None,

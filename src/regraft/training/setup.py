@@ -18,10 +18,10 @@ from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
 from regraft.training.meter import Meter
 from regraft.training.modes import TrainModes, modes_kept
-from regraft.training.numerics import Precision, PrecisionName, chosen_device
+from regraft.training.numerics import Precision, PrecisionName, resolve_device
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.optimizers import optimizer_of
+from regraft.training.optimizers import as_optimizer
 from regraft.training.rehearsal import undone
 from regraft.training.state import TrainingState
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
@@ -62,9 +62,9 @@ class Setup(TrainingState, KerasSurface):
         self._screen = screen
         if accumulate < 1:
             raise TrainingError(f"accumulate is {accumulate}; expected 1 batch or more for an update")
-        self.device = chosen_device(device, module)
+        self.device = resolve_device(device, module)
         self.module = module.to(self.device)
-        self.optimizer = None if optimizer is None else optimizer_of(optimizer, module, learning_rate, parameters)
+        self.optimizer = None if optimizer is None else as_optimizer(optimizer, module, learning_rate, parameters)
         self.loss = loss
         self.objective = None if loss is None else Objective(loss, loss_weights)
         self.precision = Precision(precision, self.device)
@@ -173,4 +173,4 @@ def _builder(optimizer: Any, module: nn.Module, learning_rate: float | None) -> 
     """Return what builds an optimizer for other parameters; None, if the user built the optimizer."""
     if optimizer is None or isinstance(optimizer, (torch.optim.Optimizer, OptimizerView)):
         return None
-    return lambda parameters: optimizer_of(optimizer, module, learning_rate, parameters)
+    return lambda parameters: as_optimizer(optimizer, module, learning_rate, parameters)

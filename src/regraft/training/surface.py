@@ -21,7 +21,7 @@ from regraft.training.steps import moved
 from regraft.training.structure import to_numpy
 from regraft.training.summary import print_summary
 from regraft.training.unlike_keras import explanation
-from regraft.training.weights_file import facts_of, read_weights, write_weights
+from regraft.training.weights_file import file_metadata_of, read_weights, write_weights
 
 
 class KerasSurface:
@@ -175,12 +175,12 @@ class KerasSurface:
         Raises:
             TrainingError: another suffix, or the file exists and ``overwrite`` is False.
         """
-        facts = facts_of(self.module)
+        facts = file_metadata_of(self.module)
         write_weights(filepath, self.module.state_dict(), self.training_state(), overwrite=overwrite, facts=facts)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write only the weights, as `save` does."""
-        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite, facts=facts_of(self.module))
+        write_weights(filepath, self.module.state_dict(), {}, overwrite=overwrite, facts=file_metadata_of(self.module))
 
     def load_weights(self, filepath: str | os.PathLike[str], **kwargs: Any) -> None:
         """Read the weights of a file that `save` or `save_weights` wrote.

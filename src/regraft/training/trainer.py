@@ -28,7 +28,7 @@ class Trainer(Evaluation):
     Args:
         module: any ``torch.nn.Module``. A tuple of inputs becomes its arguments, a dict its keyword arguments; its
             output may be a tensor, a tuple or a dict.
-        optimizer: a name, a torch optimizer, or a function that builds one from the parameters (`optimizer_of`).
+        optimizer: a name, a torch optimizer, or a function that builds one from the parameters (`as_optimizer`).
         loss: a name, a torch loss, or a function of (output, target); a list or dict of them by output (`Objective`).
         metrics: names, torchmetrics objects, functions of (output, target), ``(name, any of these)``; a dict by output.
         weighted_metrics: metrics in which samples count by their weight.

@@ -19,7 +19,7 @@ from regraft.disk.torch_file import Strided, is_archive, read_torch_file
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
-from regraft.training.mismatches import misfits
+from regraft.training.mismatches import state_dict_mismatches
 from regraft.training.state_format import block_of, flatten, tensor_of, unflatten
 
 FORMAT = "regraft-weights"
@@ -43,7 +43,7 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
     return suffix
 
 
-def facts_of(module: Any) -> dict[str, str]:
+def file_metadata_of(module: Any) -> dict[str, str]:
     """Return the metadata for a file of the module's weights: the texts of its ``file_metadata()``.
 
     `regraft.models.classifier.Classifier` gives its classes and preprocessing: such a file is enough to predict.
@@ -118,7 +118,7 @@ def read_weights(
         raise ModelFileError(f"{os.fspath(path)} is damaged or no {suffix} file of weights: {error}") from error
     state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
-    problems = misfits(weights, own, "the file")
+    problems = state_dict_mismatches(weights, own, "the file")
     if problems:
         hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
         raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems) + hint)
