@@ -37,7 +37,7 @@ from regraft.features.store import MemoryStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
-from regraft.probe.label_noise import look_again
+from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.input_size import size_for
 from regraft.recipes.third_look import Labelled, look_a_third_time
@@ -212,7 +212,7 @@ class Bench:
         probe = fit_probe(self.features, noisy, **given)
         assert probe.oof is not None
         first = time.monotonic() - begun
-        twice = look_again(self.features, noisy, probe, **given)
+        twice = reweighted_probabilities(self.features, noisy, probe, **given)
         seconds = {"regraft": time.monotonic() - begun}
         bad = np.isin(np.arange(len(y)), wrong)
         orders = {"regraft": ranked(twice, noisy), "regraft, first look alone": ranked(probe.oof, noisy)}

@@ -95,7 +95,7 @@ def test_folds_of_a_cross_validation_keep_groups_whole(n):
     y = np.arange(n) % 2
     groups = [str(i // 4) for i in range(n)]
     folds = make_folds(y, [f"{i:02}" for i in range(n)], groups)
-    assert all(len(set(folds.of[4 * g : 4 * g + 4].tolist())) == 1 for g in range(n // 4))
+    assert all(len(set(folds.fold_of_row[4 * g : 4 * g + 4].tolist())) == 1 for g in range(n // 4))
 
 
 def glanced(root):

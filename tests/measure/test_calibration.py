@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from regraft.measure.calibration import BINS, at_best_temperature
-from regraft.measure.metrics import report
+from regraft.measure.metrics import classification_report
 
 
 def by_loop(p, y):
@@ -24,11 +24,13 @@ def by_loop(p, y):
 def test_it_equals_a_plain_loop(n, k):
     draw = np.random.default_rng(n)
     p, y = draw.dirichlet(np.ones(k), n), draw.integers(0, k, n)
-    assert report(p, y, list("abcdefg")[:k])["calibration_error"]["value"] == pytest.approx(by_loop(p, y))
+    assert classification_report(p, y, list("abcdefg")[:k])["calibration_error"]["value"] == pytest.approx(
+        by_loop(p, y)
+    )
 
 
 def test_certainty_falls_into_the_last_bin():
-    found = report(np.array([[1.0, 0.0], [1.0, 0.0]]), [0, 1], ["a", "b"])
+    found = classification_report(np.array([[1.0, 0.0], [1.0, 0.0]]), [0, 1], ["a", "b"])
     assert found["calibration_error"]["value"] == pytest.approx(0.5)
 
 
@@ -38,7 +40,7 @@ def test_the_interval_of_a_calibrated_classifier_reaches_zero():
     for _ in range(40):
         p = draw.dirichlet(np.ones(3), 300)
         y = np.array([draw.choice(3, p=row) for row in p])
-        figure = report(p, y, ["a", "b", "c"])["calibration_error"]
+        figure = classification_report(p, y, ["a", "b", "c"])["calibration_error"]
         reached.append(figure["interval"][0] < 0.01)
         assert figure["value"] > 0.01  # chance alone makes the plain figure positive
     assert np.mean(reached) > 0.9
@@ -47,7 +49,7 @@ def test_the_interval_of_a_calibrated_classifier_reaches_zero():
 def test_the_interval_of_an_overconfident_classifier_does_not():
     y = np.arange(200) % 2
     p = np.where(np.arange(200)[:, None] % 4 < 2, np.eye(2)[y] * 0.98 + 0.01, 0.99 - np.eye(2)[y] * 0.98)
-    low, high = report(p, y, ["a", "b"])["calibration_error"]["interval"]
+    low, high = classification_report(p, y, ["a", "b"])["calibration_error"]["interval"]
     assert 0.35 < low < 0.49 < high
 
 

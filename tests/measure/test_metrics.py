@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from regraft.measure.metrics import report
+from regraft.measure.metrics import classification_report
 
 sklearn_metrics = pytest.importorskip("sklearn.metrics", reason="scikit-learn is what the figures are compared with")
 
@@ -38,7 +38,7 @@ def figures(node, path=""):
 @pytest.mark.parametrize(("n", "k"), [(1, 2), (7, 3), (129, 5), (400, 12)])
 def test_figures_equal_those_of_scikit_learn(n, k):
     p, y = drawn(n, k, seed=n)
-    found, predicted, every = report(p, y, names(k)), p.argmax(1), np.arange(k)
+    found, predicted, every = classification_report(p, y, names(k)), p.argmax(1), np.arange(k)
     assert found["accuracy"]["value"] == pytest.approx(sklearn_metrics.accuracy_score(y, predicted))
     assert found["log_loss"]["value"] == pytest.approx(sklearn_metrics.log_loss(y, p, labels=every))
     assert found["confusion"]["counts"] == sklearn_metrics.confusion_matrix(y, predicted, labels=every).tolist()
@@ -58,15 +58,15 @@ def test_figures_equal_those_of_scikit_learn(n, k):
 
 
 def test_top_5_is_there_for_more_than_five_classes():
-    assert list(report(*drawn(20, 5), names(5))["top_k"]) == ["2"]
-    assert list(report(*drawn(20, 6), names(6))["top_k"]) == ["2", "5"]
+    assert list(classification_report(*drawn(20, 5), names(5))["top_k"]) == ["2"]
+    assert list(classification_report(*drawn(20, 6), names(6))["top_k"]) == ["2", "5"]
 
 
 @given(st.integers(0, 40), st.integers(2, 7), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_every_figure_lies_in_its_interval_and_is_plain_json(n, k, seed):
     p, y = drawn(n, k, seed)
-    found = report(p, y, names(k))
+    found = classification_report(p, y, names(k))
     json.dumps(found, allow_nan=False)
     seen = list(figures(found))
     assert len(seen) == 6 + (k > 5) + 3 * k + len(found["weakest"])
@@ -82,7 +82,7 @@ def test_every_figure_lies_in_its_interval_and_is_plain_json(n, k, seed):
 
 
 def test_without_photos_every_figure_is_null_and_says_why():
-    found = report(np.zeros((0, 3)), [], names(3))
+    found = classification_report(np.zeros((0, 3)), [], names(3))
     for path, figure in figures(found):
         assert figure["value"] is None, path
         assert figure["why"], path
@@ -90,7 +90,7 @@ def test_without_photos_every_figure_is_null_and_says_why():
 
 
 def test_one_photo_leaves_wide_intervals():
-    found = report(np.array([[0.9, 0.1]]), [0], names(2))
+    found = classification_report(np.array([[0.9, 0.1]]), [0], names(2))
     assert found["accuracy"]["value"] == 1
     assert found["accuracy"]["interval"][0] < 0.25
     assert found["log_loss"]["interval"] is None
@@ -99,7 +99,7 @@ def test_one_photo_leaves_wide_intervals():
 
 def test_a_class_never_predicted_has_no_precision_and_one_without_photos_no_recall():
     p = np.array([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.1, 0.0, 0.9]])
-    rows = report(p, [0, 1, 0], names(3))["per_class"]
+    rows = classification_report(p, [0, 1, 0], names(3))["per_class"]
     assert rows[1]["precision"] == {
         "value": None, "n": 0, "interval": None, "why": "no photo was predicted to be of this class"
     }  # fmt: skip
@@ -111,7 +111,7 @@ def test_a_class_never_predicted_has_no_precision_and_one_without_photos_no_reca
 def test_pairs_and_weakest_classes_are_listed_worst_first():
     y = [0] * 10 + [1] * 10 + [2] * 10
     said = [0] * 10 + [2] * 6 + [1] * 4 + [2] * 8 + [0] * 2
-    found = report(np.eye(3)[said], y, ["daisy", "rose", "tulip"])
+    found = classification_report(np.eye(3)[said], y, ["daisy", "rose", "tulip"])
     assert found["most_confused"] == [
         {"true": "rose", "predicted": "tulip", "count": 6, "n": 10},
         {"true": "tulip", "predicted": "daisy", "count": 2, "n": 10},
@@ -121,18 +121,18 @@ def test_pairs_and_weakest_classes_are_listed_worst_first():
 
 def test_the_largest_class_is_that_of_the_training_photos_where_it_is_given():
     p, y = np.full((4, 2), 0.5), [1, 1, 1, 0]
-    assert report(p, y, ["a", "b"])["largest_class"]["accuracy"]["value"] == 0.75
-    found = report(p, y, ["a", "b"], largest="a")["largest_class"]
+    assert classification_report(p, y, ["a", "b"])["largest_class"]["accuracy"]["value"] == 0.75
+    found = classification_report(p, y, ["a", "b"], largest="a")["largest_class"]
     assert (found["label"], found["accuracy"]["value"]) == ("a", 0.25)
 
 
 def test_the_same_photos_give_the_same_report():
     p, y = drawn(300, 4)
-    assert report(p, y, names(4)) == report(p, y, names(4))
+    assert classification_report(p, y, names(4)) == classification_report(p, y, names(4))
 
 
 def test_a_certain_mistake_costs_a_finite_loss():
-    found = report(np.array([[1.0, 0.0], [1.0, 0.0]]), [1, 0], names(2))
+    found = classification_report(np.array([[1.0, 0.0], [1.0, 0.0]]), [1, 0], names(2))
     assert found["log_loss"]["value"] == pytest.approx(36.04 / 2, abs=0.01)
 
 
@@ -150,4 +150,4 @@ def test_a_certain_mistake_costs_a_finite_loss():
 )
 def test_impossible_input_is_refused(p, y, message):
     with pytest.raises(ValueError, match=message):
-        report(np.array(p), np.array(y), names(2))
+        classification_report(np.array(p), np.array(y), names(2))

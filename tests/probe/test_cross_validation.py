@@ -29,10 +29,10 @@ def alone(X, y, train, C, k):
 
 def by_hand(X, y, folds, k, grid, left=()):
     """Return the held-out losses at each C over the folds that are not ``left`` out."""
-    losses, seen = np.zeros((len(grid), len(y))), ~np.isin(folds.of, left)
-    for f in sorted(set(folds.of) - set(left)):
-        train = np.flatnonzero(~np.isin(folds.of, [f, *left]))
-        held = np.flatnonzero(folds.of == f)
+    losses, seen = np.zeros((len(grid), len(y))), ~np.isin(folds.fold_of_row, left)
+    for f in sorted(set(folds.fold_of_row) - set(left)):
+        train = np.flatnonzero(~np.isin(folds.fold_of_row, [f, *left]))
+        held = np.flatnonzero(folds.fold_of_row == f)
         for c, C in enumerate(grid):
             losses[c, held] = -alone(X, y, train, C, k)[held, y[held]]
     return losses, seen
@@ -44,14 +44,14 @@ def test_it_chooses_and_predicts_as_a_search_of_one_model_at_a_time():
     found = search(centred(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3, nested=True, grid=grid)
     for f, outer in enumerate(found.outer):
         losses, seen = by_hand(X, y, folds, 3, grid, left=(f,))
-        expected = choose(losses, seen.astype(float), folds.unit, grid)
+        expected = choose(losses, seen.astype(float), folds.group_of_row, grid)
         assert outer.choice.C == expected.C
         assert outer.choice.mean == pytest.approx(expected.mean, abs=2e-3)
-        held, train = folds.of == f, np.flatnonzero(folds.of != f)
+        held, train = folds.fold_of_row == f, np.flatnonzero(folds.fold_of_row != f)
         p = softmax(X[held] @ outer.weight.T + outer.bias)
         assert np.abs(p - np.exp(alone(X, y, train, outer.choice.C, 3)[held])).max() < 0.01
     losses, seen = by_hand(X, y, folds, 3, grid)
-    assert found.choice.C == choose(losses, seen.astype(float), folds.unit, grid).C
+    assert found.choice.C == choose(losses, seen.astype(float), folds.group_of_row, grid).C
     assert found.choice.mean == pytest.approx(losses.mean(axis=1), abs=2e-3)
 
 
@@ -69,8 +69,8 @@ def test_the_photos_of_a_fold_change_nothing_about_its_own_model():
     X, y, folds = problem(seed=2)
     ones = np.ones(len(y))
     before = search(centred(X, np.arange(len(y))), y, ones, folds, 3).outer[2]
-    X[folds.of == 2] = np.random.default_rng(9).normal(0, 50, X[folds.of == 2].shape)
-    y = np.where(folds.of == 2, (y + 1) % 3, y)
+    X[folds.fold_of_row == 2] = np.random.default_rng(9).normal(0, 50, X[folds.fold_of_row == 2].shape)
+    y = np.where(folds.fold_of_row == 2, (y + 1) % 3, y)
     after = search(centred(X, np.arange(len(y))), y, ones, folds, 3).outer[2]
     assert after.choice.C == before.choice.C
     assert after.weight == pytest.approx(before.weight, abs=0.02 * np.abs(before.weight).max())

@@ -14,8 +14,8 @@ def keys_of(n):
 def test_each_fold_has_its_share_of_every_class():
     y = np.repeat([0, 1, 2], [53, 20, 7])
     folds = make_folds(y, keys_of(80), seed=3)
-    counts = np.array([[((folds.of == f) & (y == c)).sum() for c in range(3)] for f in range(5)])
-    assert folds.number == 5
+    counts = np.array([[((folds.fold_of_row == f) & (y == c)).sum() for c in range(3)] for f in range(5)])
+    assert folds.count == 5
     assert (np.ptp(counts, axis=0) <= 1).all()
     assert np.ptp(counts.sum(axis=1)) <= 1
 
@@ -30,25 +30,25 @@ def test_the_order_of_rows_and_the_names_of_groups_change_nothing(data):
     keys = keys_of(n)
     here = make_folds(y, keys, groups, seed=1)
     there = make_folds(y[order], [keys[i] for i in order], [f"group {groups[i]}" for i in order], seed=1)
-    assert there.number == here.number
-    assert np.array_equal(there.of, here.of[order])
-    assert np.array_equal(there.rank, here.rank[order])
+    assert there.count == here.count
+    assert np.array_equal(there.fold_of_row, here.fold_of_row[order])
+    assert np.array_equal(there.rank_of_row, here.rank_of_row[order])
     for group in set(groups):
-        assert len(set(here.of[np.array(groups) == group])) == 1
-    assert set(here.of) == set(range(here.number))
+        assert len(set(here.fold_of_row[np.array(groups) == group])) == 1
+    assert set(here.fold_of_row) == set(range(here.count))
 
 
 def test_rows_that_share_a_key_or_a_group_stay_together_through_others():
     keys, groups = ["a", "a", "b", "c", "d", "e"], [1, 2, 2, 3, 4, 5]
     folds = make_folds(np.array([0, 1, 0, 1, 0, 1]), keys, groups)
-    assert len(set(folds.of[:3])) == 1
-    assert len(set(folds.unit)) == 4
-    assert folds.number == 4
+    assert len(set(folds.fold_of_row[:3])) == 1
+    assert len(set(folds.group_of_row)) == 4
+    assert folds.count == 4
 
 
 def test_another_seed_deals_other_folds():
     y = np.arange(60) % 2
-    a, b = (make_folds(y, keys_of(60), seed=seed).of for seed in (0, 1))
+    a, b = (make_folds(y, keys_of(60), seed=seed).fold_of_row for seed in (0, 1))
     assert not np.array_equal(a, b)
 
 

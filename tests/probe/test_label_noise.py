@@ -7,7 +7,7 @@ import pytest
 
 from regraft.audit.checks.labels import ranked
 from regraft.probe import label_noise
-from regraft.probe.label_noise import look_again, trust
+from regraft.probe.label_noise import label_weights, reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
 
 
@@ -31,10 +31,10 @@ def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkey
         X, y, bad = blurred(seed, wrong=80)
         probe = fit_probe(X, y, classes=3)
         once.append(average_precision(probe.oof, y, bad))
-        twice.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
+        twice.append(average_precision(reweighted_probabilities(X, y, probe, classes=3), y, bad))
         with monkeypatch.context() as patch:
-            patch.setattr(label_noise, "trust", lambda p, y: np.ones(len(y)))
-            evenly.append(average_precision(look_again(X, y, probe, classes=3), y, bad))
+            patch.setattr(label_noise, "label_weights", lambda p, y: np.ones(len(y)))
+            evenly.append(average_precision(reweighted_probabilities(X, y, probe, classes=3), y, bad))
     assert np.mean(twice) > np.mean(evenly) + 0.004
     assert np.mean(twice) > np.mean(once) + 0.012
 
@@ -42,20 +42,20 @@ def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkey
 def test_a_label_counts_as_likely_as_it_is_right_and_each_class_as_before():
     p = np.array([[0.9, 0.1], [0.5, 0.5], [0.001, 0.999], [0.98, 0.02], [0.97, 0.03], [0.2, 0.8]])
     y = np.array([0, 0, 0, 1, 1, 0])
-    weight = trust(p, y)
+    weight = label_weights(p, y)
     assert (np.diff(weight[[2, 5, 1, 0]]) > 0).all() and weight[2] > 0
     assert weight[[0, 1, 2, 5]].sum() == pytest.approx(4) and weight[[3, 4]].sum() == pytest.approx(2)
     assert weight[0] / weight[1] == pytest.approx(0.81 / (0.81 + 0.01) / 0.9)
-    assert trust(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])).tolist() == [1, 1]
+    assert label_weights(np.array([[1.0, 0.0], [1.0, 0.0]]), np.array([0, 1])).tolist() == [1, 1]
 
 
 def test_the_order_of_rows_changes_no_bit():
     X, y, _ = blurred(0, n=120, wrong=9)
     keys = [f"{i * 37 % 120:03}" for i in range(120)]
     order = np.random.default_rng(1).permutation(120)
-    here = look_again(X, y, fit_probe(X, y, classes=3, keys=keys), classes=3, keys=keys)
+    here = reweighted_probabilities(X, y, fit_probe(X, y, classes=3, keys=keys), classes=3, keys=keys)
     moved = {"classes": 3, "keys": [keys[i] for i in order]}
-    there = look_again(X[order], y[order], fit_probe(X[order], y[order], **moved), **moved)
+    there = reweighted_probabilities(X[order], y[order], fit_probe(X[order], y[order], **moved), **moved)
     assert np.array_equal(here[order], there)
     assert here.sum(axis=1) == pytest.approx(np.ones(120))
 
@@ -67,25 +67,25 @@ def test_what_belongs_together_does_not_tell_on_each_other():
     y = np.repeat(draw.integers(0, 2, 100), 2)
     said = {"classes": 2, "groups": [i // 2 for i in range(200)]}
     by_heart = replace(fit_probe(X, y, **said), C=10.0)  # a C that learns each row by heart, and its like
-    p = look_again(X, y, by_heart, **said)
+    p = reweighted_probabilities(X, y, by_heart, **said)
     assert 0.3 < (p.argmax(axis=1) == y).mean() < 0.7
 
 
 def test_the_second_look_is_at_other_folds(monkeypatch):
     X, y, _ = blurred(0)
     probe = fit_probe(X, y, classes=3)
-    monkeypatch.setattr(label_noise, "trust", lambda p, y: np.ones(len(y)))
-    assert np.abs(look_again(X, y, probe, classes=3) - probe.oof).max() > 0.05
+    monkeypatch.setattr(label_noise, "label_weights", lambda p, y: np.ones(len(y)))
+    assert np.abs(reweighted_probabilities(X, y, probe, classes=3) - probe.oof).max() > 0.05
 
 
 def test_a_class_of_one_photo_is_finite():
     X, y, _ = blurred(0, n=41, k=2, wrong=0)
     y[40] = 2
-    p = look_again(X, y, fit_probe(X, y, classes=3), classes=3)
+    p = reweighted_probabilities(X, y, fit_probe(X, y, classes=3), classes=3)
     assert np.isfinite(p).all() and p[40, 2] < 1e-9
 
 
 def test_without_a_first_look_there_is_no_second():
     X, y, _ = blurred(0, n=60, wrong=0)
     with pytest.raises(ValueError, match="nested=True"):
-        look_again(X, y, fit_probe(X, y, classes=3, nested=False), classes=3)
+        reweighted_probabilities(X, y, fit_probe(X, y, classes=3, nested=False), classes=3)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from regraft.disk import table
-from regraft.probe.linear_probe import STEPS, fit_probe
+from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 
 
 def photos(counts, d=40, seed=0, spread=0.5, dtype=np.float32):
@@ -167,7 +167,7 @@ def test_the_bar_ends_full():
     for counts in ([5, 5], [60, 60], [1, 1]):
         bar = CountingBar()
         fit_probe(*photos(counts), classes=2, bar=bar)
-        assert bar.done == STEPS
+        assert bar.done == PROBE_STEPS
 
 
 def test_many_photos_are_searched_on_a_share_of_each_class(monkeypatch):

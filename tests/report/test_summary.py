@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from regraft.errors import RunFolderError
-from regraft.measure.metrics import report
+from regraft.measure.metrics import classification_report
 from regraft.report.summary import measured_on, show_run
 from regraft.report.text import columns, command, counted, percent
 from regraft.screen import PlainScreen
@@ -20,7 +20,7 @@ def entry(y, predicted, classes, photos="test", chosen_on=False):
     k = len(classes)
     p = np.full((len(y), k), 0.1 / (k - 1))
     p[np.arange(len(y)), predicted] = 0.9
-    figures = report(p, y, classes)
+    figures = classification_report(p, y, classes)
     return {"photos": photos, "n": len(y), "used_for_choosing": chosen_on, "how": "", "figures": figures}
 
 

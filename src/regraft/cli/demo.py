@@ -52,12 +52,12 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
 
 def _digits(screen: Screen) -> Path:
     from regraft.places import cache_folder
-    from regraft.sample.digits import EXPECT, write_digits
+    from regraft.sample.digits import EXPECTED_RESULT, write_digits
 
     folder = cache_folder() / "digits"
     count = write_digits(folder)
     screen.line("sample", f"{count:,} scans of handwritten digits · 10 classes", str(folder))
-    screen.line("", EXPECT)
+    screen.line("", EXPECTED_RESULT)
     return folder
 
 

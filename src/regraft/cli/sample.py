@@ -22,7 +22,7 @@ def sample(session: Session, name: str, out: Path) -> None:
     The digits are a dissimilar domain on purpose: the network was pretrained on photographs. Expect about 96 % from the
     linear probe, far above the 10 % of guessing and far below what specialised networks reach.
     """
-    from regraft.sample.digits import EXPECT, write_digits
+    from regraft.sample.digits import EXPECTED_RESULT, write_digits
 
     count = write_digits(out)
     if session.json:
@@ -30,5 +30,5 @@ def sample(session: Session, name: str, out: Path) -> None:
         return
     screen = session.screen()
     screen.line("sample", f"{count:,} scans of handwritten digits · 10 classes", str(out))
-    screen.line("", EXPECT)
+    screen.line("", EXPECTED_RESULT)
     screen.line("train", f"regraft train {out}")

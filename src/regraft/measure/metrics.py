@@ -29,7 +29,7 @@ LISTED = 10
 Labels = NDArray[np.integer[Any]] | Sequence[int]
 
 
-def report(
+def classification_report(
     probabilities: NDArray[np.floating[Any]],
     y: Labels,
     classes: Sequence[str],

@@ -97,7 +97,7 @@ def search(
         grid: Cs, ascending.
         step: called once after each C.
     """
-    path = _Path(X, y, weight, folds, classes, nested and folds.number >= 3)
+    path = _Path(X, y, weight, folds, classes, nested and folds.count >= 3)
     with one_thread_per_product():
         for C in grid:
             done = path.follow(C)
@@ -137,12 +137,12 @@ class _Path:
         self._X, self._y, self._weight, self._folds, self._nested = X, y, weight, folds, nested
         self._classes = classes
         self._sums = _FoldSums(X, folds)
-        out: list[tuple[int, ...]] = [(f,) for f in range(folds.number)]
+        out: list[tuple[int, ...]] = [(f,) for f in range(folds.count)]
         if nested:
-            out += list(combinations(range(folds.number), 2))
+            out += list(combinations(range(folds.count), 2))
         self._batches = [self._batch(some, classes, len(out)) for some in _deal(out, classes, len(y))]
         self._tried: list[float] = []
-        searches = folds.number + 1 if nested else 1
+        searches = folds.count + 1 if nested else 1
         self._losses: list[list[NDArray[np.float64]]] = [[] for _ in range(searches)]  # the last is over all folds
         self._seen = np.zeros((searches, len(y)), dtype=bool)
         self._models: list[dict[int, Point]] = []
@@ -171,11 +171,11 @@ class _Path:
     def result(self) -> Search:
         choices = self._choices()
         last = choices[-1]
-        outer = [self._outer(f, choices[f] if self._nested else last) for f in range(self._folds.number)]
+        outer = [self._outer(f, choices[f] if self._nested else last) for f in range(self._folds.count)]
         return Search(last, outer, self._nested, len(self._y), self._unconverged)
 
     def _batch(self, left_out: list[tuple[int, ...]], classes: int, models: int) -> _Batch:
-        held = np.stack([np.isin(self._folds.of, out) for out in left_out])
+        held = np.stack([np.isin(self._folds.fold_of_row, out) for out in left_out])
         mean, scale = self._sums.standardise(left_out)
         rows = Rows(self._X.values, mean, scale, np.float32, turned=self._X.turned)
         problems = Problems.of(rows, self._y, np.where(held, 0.0, self._weight), classes)
@@ -192,7 +192,7 @@ class _Path:
             for i, out in enumerate(batch.left_out):
                 known = batch.problems.known[i][self._y]
                 for held, of_search in _serves(out):
-                    rows = (self._folds.of == held) & known
+                    rows = (self._folds.fold_of_row == held) & known
                     new[of_search, rows] = of_batch[i, rows]
                     self._seen[of_search, rows] = True
                 if len(out) == 1:
@@ -204,7 +204,7 @@ class _Path:
     def _choices(self) -> list[Choice]:
         grid = tuple(self._tried)
         return [
-            choose(np.stack(losses), np.where(seen, self._weight, 0.0), self._folds.unit, grid)
+            choose(np.stack(losses), np.where(seen, self._weight, 0.0), self._folds.group_of_row, grid)
             for losses, seen in zip(self._losses, self._seen, strict=True)
         ]
 
@@ -213,7 +213,7 @@ class _Path:
         mean, scale = self._sums.raw([(fold,)])
         weight = point.weight.astype(np.float64) * scale[0]
         bias = point.bias.astype(np.float64) - weight @ mean[0]
-        known = np.bincount(self._y[self._folds.of != fold], minlength=self._classes) > 0
+        known = np.bincount(self._y[self._folds.fold_of_row != fold], minlength=self._classes) > 0
         return Outer(choice, weight, np.where(known, bias, -np.inf))
 
 
@@ -230,11 +230,11 @@ class _FoldSums:
 
     def __init__(self, X: Centred, folds: Folds) -> None:
         self._origin, self._unit = X.origin, X.unit
-        self._n = np.bincount(folds.of, minlength=folds.number).astype(np.float64)
-        shape = (folds.number, X.values.shape[1])
+        self._n = np.bincount(folds.fold_of_row, minlength=folds.count).astype(np.float64)
+        shape = (folds.count, X.values.shape[1])
         self._first, self._second = np.zeros(shape), np.zeros(shape)
-        for f in range(folds.number):
-            rows = np.flatnonzero(folds.of == f)
+        for f in range(folds.count):
+            rows = np.flatnonzero(folds.fold_of_row == f)
             for i in range(0, len(rows), 1024):
                 block = X.values[rows[i : i + 1024]].astype(np.float64)
                 self._first[f] += block.sum(axis=0)

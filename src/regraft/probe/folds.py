@@ -1,8 +1,9 @@
-"""Folds of a cross-validation: stratified, never through a group, and the same whatever order the rows come in."""
+"""Folds of a cross-validation: stratified by class, never splitting a group, independent of the order of the rows."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
@@ -17,23 +18,27 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class Folds:
-    """Which fold each row is in.
+    """The fold of each row.
 
     Attributes:
-        of: fold of each row, shape (n,), int64, in ``range(number)``; every fold has rows.
-        unit: number of the group of each row, shape (n,), int64. A row without group is a group of its own.
-        rank: a shuffled place for each row, shape (n,), int64, the same for the rows of a group.
-        number: number of folds; fewer than two mean that nothing can be held out.
+        fold_of_row: shape (n,), int64, in ``range(count)``; every fold has rows.
+        group_of_row: number of the group of each row, shape (n,), int64. A row without a group is its own group.
+        rank_of_row: position of the row's group in a shuffled order, shape (n,), int64.
+        count: number of folds; with fewer than two, no row can be held out.
     """
 
-    of: NDArray[np.int64]
-    unit: NDArray[np.int64]
-    rank: NDArray[np.int64]
-    number: int
+    fold_of_row: NDArray[np.int64]
+    group_of_row: NDArray[np.int64]
+    rank_of_row: NDArray[np.int64]
+    count: int
+
+    def subset(self, rows: NDArray[np.int64]) -> Folds:
+        """Return the folds of ``rows`` only."""
+        return Folds(self.fold_of_row[rows], self.group_of_row[rows], self.rank_of_row[rows], self.count)
 
 
 def row_keys(X: Float, y: NDArray[np.int64]) -> list[str]:
-    """Return a key for each row made of its bytes and class, for callers that have no content hash at hand."""
+    """Return a key for each row: a hash of its bytes and its class, for callers without a content hash."""
     return [
         hashlib.blake2b(np.ascontiguousarray(row).tobytes() + int(c).to_bytes(8, "little"), digest_size=16).hexdigest()
         for row, c in zip(X, y, strict=True)
@@ -45,34 +50,35 @@ def make_folds(
     keys: Sequence[str],
     groups: Sequence[Hashable] | None = None,
     *,
-    number: int = FOLDS,
+    count: int = FOLDS,
     seed: int = 0,
 ) -> Folds:
-    """Deal rows into folds so that each fold has its share of every class.
+    """Return folds in which every class has its share.
 
-    Rows of one group, and rows of one key, stay together. What goes where depends on ``seed``, the keys, the classes
-    and the groups; not on the order of the rows, and not on how groups are called. Groups of several rows are dealt
-    first, the largest first, each to the fold that lacks its classes most; then single rows, class by class, in turn.
+    Rows with the same group or the same key stay in one fold. The result depends on ``seed``, the keys, the classes
+    and the groups. It does not depend on the order of the rows, nor on the names of the groups. Groups of several rows
+    are assigned first, the largest first, each to the fold that has the smallest share of its classes. Single rows
+    follow, class by class, each to the fold with the fewest rows of its class.
 
     Args:
         y: class of each row, shape (n,).
-        keys: what identifies each row, such as the hash of a photo's content.
-        groups: group of each row, or None for none.
-        number: folds that are wanted; there are fewer where there are fewer groups.
-        seed: another seed deals other folds.
+        keys: identifier of each row, such as the hash of a photo's content.
+        groups: group of each row, or None for no groups.
+        count: number of folds wanted; the result has fewer if there are fewer groups.
+        seed: another seed gives other folds.
     """
-    unit = _units(keys, groups)
-    count = int(unit.max()) + 1
-    shuffled = _shuffled(unit, count, keys, seed)
-    number = min(number, count)
-    fold_of_unit = _deal(y, unit, shuffled, max(1, number))
-    rank = np.empty(count, dtype=np.int64)
-    rank[shuffled] = np.arange(count)
-    return Folds(fold_of_unit[unit], unit, rank[unit], number)
+    group = _merge_groups(keys, groups)
+    group_count = int(group.max()) + 1
+    shuffled = _shuffled_groups(group, group_count, keys, seed)
+    count = min(count, group_count)
+    fold_of_group = _assign_folds(y, group, shuffled, max(1, count))
+    rank = np.empty(group_count, dtype=np.int64)
+    rank[shuffled] = np.arange(group_count)
+    return Folds(fold_of_group[group], group, rank[group], count)
 
 
-def _units(keys: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
-    """Number the sets of rows that share a key or a group, directly or through others."""
+def _merge_groups(keys: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np.int64]:
+    """Return a group number for each row; rows that share a key or a group, directly or through others, have one."""
     parent = list(range(len(keys)))
 
     def root(i: int) -> int:
@@ -81,53 +87,54 @@ def _units(keys: Sequence[str], groups: Sequence[Hashable] | None) -> NDArray[np
             i = parent[i]
         return i
 
-    names: list[Sequence[Hashable]] = [keys] if groups is None else [keys, groups]
-    for kind in names:
-        first: dict[Hashable, int] = {}
-        for i, name in enumerate(kind):
-            a, b = root(i), root(first.setdefault(name, i))
+    columns: list[Sequence[Hashable]] = [keys] if groups is None else [keys, groups]
+    for column in columns:
+        first_row: dict[Hashable, int] = {}
+        for i, name in enumerate(column):
+            a, b = root(i), root(first_row.setdefault(name, i))
             parent[max(a, b)] = min(a, b)
-    _, unit = np.unique([root(i) for i in range(len(keys))], return_inverse=True)
-    return unit.astype(np.int64)
+    _, group = np.unique([root(i) for i in range(len(keys))], return_inverse=True)
+    return group.astype(np.int64)
 
 
-def _shuffled(unit: NDArray[np.int64], count: int, keys: Sequence[str], seed: int) -> NDArray[np.int64]:
-    """Return the units in an order that depends on the seed and on the smallest key in each."""
-    smallest = [""] * count
-    for u, key in zip(unit.tolist(), keys, strict=True):
-        if not smallest[u] or key < smallest[u]:
-            smallest[u] = key
+def _shuffled_groups(group: NDArray[np.int64], group_count: int, keys: Sequence[str], seed: int) -> NDArray[np.int64]:
+    """Return the groups in an order that depends on the seed and on the smallest key in each group."""
+    smallest = [""] * group_count
+    for g, key in zip(group.tolist(), keys, strict=True):
+        if not smallest[g] or key < smallest[g]:
+            smallest[g] = key
     draws = [(derive("fold", seed, key), key) for key in smallest]
-    return np.array(sorted(range(count), key=draws.__getitem__), dtype=np.int64)
+    return np.array(sorted(range(group_count), key=draws.__getitem__), dtype=np.int64)
 
 
-def _deal(y: NDArray[np.int64], unit: NDArray[np.int64], shuffled: NDArray[np.int64], number: int) -> NDArray[np.int64]:
-    """Return the fold of each unit."""
-    classes = int(y.max()) + 1
-    size = np.bincount(unit)
-    fold = np.zeros(len(size), dtype=np.int64)
-    held = np.zeros((number, classes))  # rows of each class in each fold
-    members = _members(y, unit)
-    total = np.bincount(y, minlength=classes)
-    several = [u for u in shuffled if size[u] > 1]
-    for u in sorted(several, key=lambda u: -size[u]):
-        counts = members[u]
-        lack = sum(n * held[:, c] / total[c] for c, n in counts.items())
-        fold[u] = min(range(number), key=lambda f: (lack[f], held[f].sum(), f))
+def _assign_folds(
+    y: NDArray[np.int64], group: NDArray[np.int64], shuffled: NDArray[np.int64], count: int
+) -> NDArray[np.int64]:
+    """Return the fold of each group."""
+    size = np.bincount(group)
+    class_total = np.bincount(y)
+    fold_of_group = np.zeros(len(size), dtype=np.int64)
+    in_fold = np.zeros((count, len(class_total)))  # rows of each class in each fold
+    class_counts = _class_counts(y, group)
+    several_rows = [g for g in shuffled if size[g] > 1]
+    for g in sorted(several_rows, key=lambda g: -size[g]):
+        counts = class_counts[g]
+        fullness = sum(n * in_fold[:, c] / class_total[c] for c, n in counts.items())
+        fold_of_group[g] = min(range(count), key=lambda f: (fullness[f], in_fold[f].sum(), f))
         for c, n in counts.items():
-            held[fold[u], c] += n
-    rows = held.sum(axis=1)
-    for c in range(classes):
-        for u in (u for u in shuffled if size[u] == 1 and c in members[u]):
-            fold[u] = min(range(number), key=lambda f: (held[f, c], rows[f], f))
-            held[fold[u], c] += 1
-            rows[fold[u]] += 1
-    return fold
+            in_fold[fold_of_group[g], c] += n
+    rows = in_fold.sum(axis=1)
+    for c in range(len(class_total)):
+        for g in (g for g in shuffled if size[g] == 1 and c in class_counts[g]):
+            fold_of_group[g] = min(range(count), key=lambda f: (in_fold[f, c], rows[f], f))
+            in_fold[fold_of_group[g], c] += 1
+            rows[fold_of_group[g]] += 1
+    return fold_of_group
 
 
-def _members(y: NDArray[np.int64], unit: NDArray[np.int64]) -> list[dict[int, int]]:
-    """Return how many rows of which class are in each unit."""
-    out: list[dict[int, int]] = [{} for _ in range(int(unit.max()) + 1)]
-    for u, c in zip(unit.tolist(), y.tolist(), strict=True):
-        out[u][c] = out[u].get(c, 0) + 1
-    return out
+def _class_counts(y: NDArray[np.int64], group: NDArray[np.int64]) -> list[Counter[int]]:
+    """Return the number of rows of each class in each group."""
+    counts: list[Counter[int]] = [Counter() for _ in range(int(group.max()) + 1)]
+    for g, c in zip(group.tolist(), y.tolist(), strict=True):
+        counts[g][c] += 1
+    return counts

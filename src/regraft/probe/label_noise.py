@@ -30,7 +30,7 @@ SEED = 1
 """Deals other folds than a probe's own, so that the average is over other neighbours too."""
 
 
-def look_again(
+def reweighted_probabilities(
     X: Float,
     y: NDArray[np.integer[Any]] | Sequence[int],
     probe: Probe,
@@ -58,18 +58,18 @@ def look_again(
         raise ValueError("a second look needs the probe's out-of-fold probabilities: fit_probe(nested=True)")
     labels = np.asarray(y, dtype=np.int64)
     data = Data.of(X, labels, classes, groups, keys, None, SEED)
-    data.weight *= trust(probe.oof, labels)[data.order]
+    data.weight *= label_weights(probe.oof, labels)[data.order]
     second = data.held_out(data.search(False, grid=(probe.C,)))
-    return mean_of_looks(probe.oof, second)
+    return geometric_mean(probe.oof, second)
 
 
-def mean_of_looks(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+def geometric_mean(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the geometric mean of two looks, shape (n, k) like both of them, rows summing to 1."""
     both = np.sqrt((first + np.finfo(float).tiny) * (second + np.finfo(float).tiny))
     return np.asarray(both / both.sum(axis=1, keepdims=True), dtype=np.float64)
 
 
-def trust(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+def label_weights(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return what each label counts: how likely it is right, in proportion to the mean of its class.
 
     So every class counts for what it did. A small class is hard to recognise, and would be doubted away altogether.

@@ -19,7 +19,7 @@ from regraft.probe.cross_validation import GRID, Outer, Search, describe, search
 from regraft.probe.feature_matrix import BLOCK, Float, Rows
 from regraft.probe.folds import FOLDS, Folds, make_folds, row_keys
 from regraft.probe.logistic_problems import Point, Problems, softmax
-from regraft.probe.model_selection import standard_error
+from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.scaling import centred, moments, scale_of
 from regraft.probe.solver import Solution, check_problem, solve_one
 from regraft.process import cores, give_back_memory
@@ -28,7 +28,7 @@ from regraft.screen import Bar
 SOLVER = "probe1"
 """Changes whenever the same rows may be solved to other bits; part of every key under which a probe is kept."""
 
-STEPS = len(GRID) + 2
+PROBE_STEPS = len(GRID) + 2
 """What `fit_probe` advances its bar by in all."""
 
 SEARCHED = 20_000
@@ -98,7 +98,7 @@ def fit_probe(
         class_weight: ``"balanced"`` lets each class count the same, in the fits and in the choice.
         seed: another seed deals other folds.
         nested: whether to compute ``oof``; otherwise the choice alone is cross-validated.
-        bar: advanced by `STEPS` in all.
+        bar: advanced by `PROBE_STEPS` in all.
 
     Raises:
         ValueError: shapes or values that cannot be, or a class without a row.
@@ -107,14 +107,14 @@ def fit_probe(
     features, labels, _, _ = check_problem(X, np.asarray(y), classes, None)
     data = Data.of(features, labels, classes, groups, keys, class_weight, seed)
     steps = _Steps(bar)
-    found = data.search(nested, steps) if data.folds.number > 1 else None
+    found = data.search(nested, steps) if data.folds.count > 1 else None
     give_back_memory()
-    steps.to(STEPS - 2)
+    steps.to(PROBE_STEPS - 2)
     C = DEFAULT_C if found is None else found.choice.C
     solution, weight, bias = data.solve(C, found)
-    steps.to(STEPS)
+    steps.to(PROBE_STEPS)
     choice = {"C": C} if found is None else describe(found)
-    choice |= {"folds": data.folds.number, "searched": 0 if found is None else found.rows}
+    choice |= {"folds": data.folds.count, "searched": 0 if found is None else found.rows}
     choice |= {"class_weight": class_weight, "iterations": solution.iterations}
     choice |= {"gradient_norm": float(f"{solution.gradient_norm:.3g}")}
     if found is None:
@@ -153,16 +153,16 @@ class Data:
         names = row_keys(X, y) if keys is None else [str(key) for key in keys]
         order = np.array(sorted(range(len(y)), key=lambda i: (names[i], y[i])), dtype=np.int64)
         grouped = None if groups is None else [groups[i] for i in order]
-        folds = make_folds(y[order], [names[i] for i in order], grouped, number=FOLDS, seed=seed)
+        folds = make_folds(y[order], [names[i] for i in order], grouped, count=FOLDS, seed=seed)
         return cls(X, y[order], order, _class_weights(y, classes, class_weight)[order], folds, classes)
 
     def search(self, nested: bool, steps: _Steps | None = None, grid: tuple[float, ...] = GRID) -> Search:
         """Return what the cross-validation found."""
         some = _sample(self.y, self.folds, self.classes)
         part = centred(self.X, self.order[some])
-        folds = Folds(self.folds.of[some], self.folds.unit[some], self.folds.rank[some], self.folds.number)
+        folds = self.folds.subset(some)
         # with two folds nothing is left to search within one: no choice is made rather than one that has looked
-        grid = (DEFAULT_C,) if nested and folds.number < 3 else grid
+        grid = (DEFAULT_C,) if nested and folds.count < 3 else grid
         y, weight, step = self.y[some], self.weight[some], (steps or _Steps(None)).one
         return search(part, y, weight, folds, self.classes, nested=nested, grid=grid, step=step)
 
@@ -180,14 +180,14 @@ class Data:
         """Return the probabilities of each row by the model fitted without its fold, in the order of ``X``."""
         out = np.empty((len(self.X), self.classes))
         for f, outer in enumerate(found.outer):
-            rows = self.order[self.folds.of == f]
+            rows = self.order[self.folds.fold_of_row == f]
             out[rows] = _predict(self.X, rows, outer.weight, outer.bias)
         return out
 
     def accuracy(self, probabilities: NDArray[np.float64]) -> tuple[float, float]:
         """Return the accuracy of probabilities in the order of ``X``, and its standard error."""
         right = (probabilities[self.order].argmax(axis=1) == self.y).astype(np.float64)
-        return float(right.mean()), standard_error(right, np.ones(len(right)), self.folds.unit)
+        return float(right.mean()), grouped_standard_error(right, np.ones(len(right)), self.folds.group_of_row)
 
 
 class _Steps:
@@ -223,7 +223,7 @@ def _sample(y: NDArray[np.int64], folds: Folds, classes: int) -> NDArray[np.int6
     for c in range(classes):
         rows = np.flatnonzero(y == c)
         quota = max(10, round(limit * len(rows) / len(y)))
-        keep.append(rows[np.argsort(folds.rank[rows], kind="stable")[:quota]])
+        keep.append(rows[np.argsort(folds.rank_of_row[rows], kind="stable")[:quota]])
     return np.sort(np.concatenate(keep))
 
 

@@ -60,7 +60,7 @@ def choose(
     total = weight.sum()
     mean = losses @ weight / total if total > 0 else np.zeros(len(losses))
     best = int(np.argmin(mean))
-    error = np.array([standard_error(row - losses[best], weight, unit) for row in losses])
+    error = np.array([grouped_standard_error(row - losses[best], weight, unit) for row in losses])
     tied = np.flatnonzero(mean - mean[best] <= error)
     index = int(min(tied.min(), best)) if len(tied) else best
     numbers = (tuple(float(v) for v in values) for values in (mean, mean - mean[best], error))
@@ -79,7 +79,7 @@ def past(choice: Choice) -> bool:
     return beyond >= 2 and bool((gap[-2:] > error[-2:]).all())
 
 
-def standard_error(values: NDArray[np.float64], weight: NDArray[np.float64], unit: NDArray[np.int64]) -> float:
+def grouped_standard_error(values: NDArray[np.float64], weight: NDArray[np.float64], unit: NDArray[np.int64]) -> float:
     """Return the standard error of the weighted mean of ``values``, the rows of a unit taken as one; all (n,)."""
     if not len(values):
         return 0.0

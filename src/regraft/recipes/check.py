@@ -32,8 +32,8 @@ from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.zoo import build_backbone
-from regraft.probe.label_noise import look_again
-from regraft.probe.linear_probe import STEPS, fit_probe
+from regraft.probe.label_noise import reweighted_probabilities
+from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 from regraft.recipes.input_size import size_for
 from regraft.recipes.photos import Photos, decide
 from regraft.recipes.third_look import Labelled, look_a_third_time
@@ -177,11 +177,11 @@ def _doubt(
         return None, None
     labels, classes, groups = photos.labels(entries), len(photos.classes), photos.units(entries)
     keys = [entry.content for entry in entries]
-    with screen.progress("labels", STEPS + 1, unit="steps") as bar:
+    with screen.progress("labels", PROBE_STEPS + 1, unit="steps") as bar:
         probe = fit_probe(features, labels, classes=classes, groups=groups, keys=keys, bar=bar)
         if probe.oof is None:
             return None, None
-        probabilities = look_again(features, labels, probe, classes=classes, groups=groups, keys=keys)
+        probabilities = reweighted_probabilities(features, labels, probe, classes=classes, groups=groups, keys=keys)
         bar.advance()
     return probabilities, probe.cv_accuracy
 

@@ -14,7 +14,7 @@ from regraft.data.source import find_photos
 from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, did_you_mean
 from regraft.inference.predictor import Predictor
-from regraft.measure.metrics import report
+from regraft.measure.metrics import classification_report
 from regraft.recipes.photos import say_aside
 from regraft.run.folder import open_folder
 from regraft.screen import QuietScreen, Screen
@@ -98,7 +98,7 @@ def _measure(
     return {
         "n": len(seen),
         "put_aside": [{"path": e.name, "why": e.why} for e in manifest.entries if e.status == "put aside"],
-        "figures": report(scores.values, y, predictor.classes, top=top),
+        "figures": classification_report(scores.values, y, predictor.classes, top=top),
     }
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.data.manifest import Entry
 from regraft.disk.atomic import write_json, write_text
 from regraft.inference.predictor import Predictor
-from regraft.measure.metrics import report
+from regraft.measure.metrics import classification_report
 from regraft.models.file import save_classifier
 from regraft.recipes.decided import effect_of_decisions
 from regraft.recipes.job import Job
@@ -134,7 +134,7 @@ def _entry(
         "n": len(entries),
         "used_for_choosing": chosen_on,
         "how": how,
-        "figures": report(values, job.photos.labels(entries), job.photos.classes),
+        "figures": classification_report(values, job.photos.labels(entries), job.photos.classes),
     }
 
 

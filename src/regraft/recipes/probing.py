@@ -17,8 +17,8 @@ from regraft.disk.table import stacked
 from regraft.features.facts import machine
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
-from regraft.probe.linear_probe import SOLVER, STEPS, Probe, fit_probe
-from regraft.probe.model_selection import standard_error as grouped_error
+from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe
+from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.solver import Solution
 from regraft.process import give_back_memory
 from regraft.recipes.job import Job
@@ -70,7 +70,7 @@ def _pooled(job: Job, entries: Sequence[Entry], plain: Probe, label: str, views:
         return replace(plain, choice=plain.choice | compared)
     right = (oof.argmax(axis=1) == y).astype(np.float64)
     unit = np.unique(job.photos.units(entries), return_inverse=True)[1]
-    error = grouped_error(right, np.ones(len(right)), unit)
+    error = grouped_standard_error(right, np.ones(len(right)), unit)
     return replace(
         pooled, oof=oof, choice=pooled.choice | compared, cv_accuracy=float(right.mean()), cv_accuracy_error=error
     )
@@ -81,7 +81,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
 
     def solve() -> dict[str, Any]:
         features = stacked([job.features(entries, view) for view in range(views)])
-        with job.screen.progress(label, STEPS, unit="steps") as bar:
+        with job.screen.progress(label, PROBE_STEPS, unit="steps") as bar:
             found = fit_probe(
                 features,
                 np.tile(job.photos.labels(entries), views),

@@ -25,7 +25,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
 from regraft.probe.folds import make_folds
-from regraft.probe.label_noise import mean_of_looks, trust
+from regraft.probe.label_noise import geometric_mean, label_weights
 from regraft.probe.linear_probe import fit_probe
 from regraft.probe.logistic_problems import softmax
 from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, WARM_UP, Plan, optimizer_of, upper_half
@@ -85,9 +85,9 @@ def look_a_third_time(
     entries, labels, doubts = photos.entries, photos.labels, photos.doubts
     plan = Plan(upper_half(backbone), EPOCHS, None, BATCH_SIZE, VIEWS)
     keys = [entry.content for entry in entries]
-    folds = make_folds(labels, keys, photos.units, number=FOLDS, seed=SEED)
-    missing = [k for k in range(folds.number) if len(np.unique(labels[folds.of != k])) < doubts.shape[1]]
-    if folds.number < 2 or missing:
+    folds = make_folds(labels, keys, photos.units, count=FOLDS, seed=SEED)
+    missing = [k for k in range(folds.count) if len(np.unique(labels[folds.fold_of_row != k])) < doubts.shape[1]]
+    if folds.count < 2 or missing:
         screen.warn("no third look at labels: some class is too small to be learned without a fifth of the photos")
         return doubts
     try:
@@ -96,13 +96,13 @@ def look_a_third_time(
         screen.warn(f"no third look at labels: {error}")
         return doubts
     found = np.zeros_like(doubts)
-    with screen.progress("labels", folds.number * EPOCHS * len(entries)) as bar:
-        for fold in range(folds.number):
-            held = np.flatnonzero(folds.of == fold)
-            train = np.flatnonzero(folds.of != fold)
+    with screen.progress("labels", folds.count * EPOCHS * len(entries)) as bar:
+        for fold in range(folds.count):
+            held = np.flatnonzero(folds.fold_of_row == fold)
+            train = np.flatnonzero(folds.fold_of_row != fold)
             found[held] = tuned.without(held, train, partial(bar.advance, len(train)))
             bar.advance(EPOCHS * len(held))
-    return mean_of_looks(found, doubts)
+    return geometric_mean(found, doubts)
 
 
 class _Tuned:
@@ -128,7 +128,7 @@ class _Tuned:
         views = range(FIRST_CROP + plan.views)
         with screen.progress("activations", len(views) * len(entries)) as bar:
             self._activations.fill(entries, views, bar)
-        self._weight = trust(photos.doubts, photos.labels).astype(np.float32)
+        self._weight = label_weights(photos.doubts, photos.labels).astype(np.float32)
         self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
 
     def without(

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COUNT = 1797
 SIDE = 64
 
-EXPECT = (
+EXPECTED_RESULT = (
     "a dissimilar domain on purpose: 8x8-pixel scans for a network that has only seen photographs.\n"
     "Expect about 96 % from the linear probe; photographs of things usually give more, from fewer photos."
 )

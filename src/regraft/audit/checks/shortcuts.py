@@ -28,11 +28,11 @@ def find(subject: Subject) -> list[Finding]:
     if len(y) < FEW or len(set(y.tolist())) < 2:
         return []
     folds = make_folds(y, [entry.content for entry in subject.entries], subject.groups)
-    if folds.number < 2:
+    if folds.count < 2:
         return []
     findings = []
     for name, columns in _properties(subject).items():
-        told, chance = _cross_validated(columns, y, folds.of, len(subject.manifest.classes))
+        told, chance = _cross_validated(columns, y, folds.fold_of_row, len(subject.manifest.classes))
         gain = accuracy_difference(told, chance, y)
         low, high = gain.interval or (-1.0, 1.0)
         if low > GAIN / 2:
