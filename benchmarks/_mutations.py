@@ -93,7 +93,7 @@ def edited_header(data: bytes, draw: random.Random) -> bytes:
 
 def edited_and_signed(data: bytes, draw: random.Random) -> bytes:
     """As an attacker would: the checksum fits what the file says now."""
-    from regraft.disk.snapshot_file import Block, checksum
+    from regraft.disk.safetensors_file import Block, checksum
 
     header, body = _parts(data)
     _edit(header, draw)

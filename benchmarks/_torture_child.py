@@ -18,7 +18,7 @@ from typing import Any
 
 def kill_at(event: str, which: int) -> None:
     """Let this process kill itself at occurrence number ``which`` of ``event`` while it writes a snapshot."""
-    from regraft.disk import atomic, snapshot_file
+    from regraft.disk import atomic, safetensors_file
 
     seen = [0]
 
@@ -27,7 +27,7 @@ def kill_at(event: str, which: int) -> None:
         if name == event and seen[0] == which:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    write, flush, rename = snapshot_file._write_all, atomic._flush, os.replace
+    write, flush, rename = safetensors_file._write_all, atomic._flush, os.replace
 
     def writing(file: Any, data: Any) -> None:
         half = memoryview(data)[: len(data) // 2]
@@ -46,7 +46,7 @@ def kill_at(event: str, which: int) -> None:
         if "resume" in Path(target).parts:
             pass_by("renamed")
 
-    snapshot_file._write_all, atomic._flush, os.replace = writing, flushing, renaming
+    safetensors_file._write_all, atomic._flush, os.replace = writing, flushing, renaming
 
 
 def command(seed: int, photos: Path, folder: Path) -> dict[str, Any]:

@@ -27,8 +27,8 @@ import numpy as np
 from _near_copies import KINDS, write_near_copy
 
 from regraft.audit.checks.labels import ranked
-from regraft.audit.copies import find_copies
-from regraft.audit.looks import Looks
+from regraft.audit.duplicates import find_copies
+from regraft.audit.photo_stats_store import Looks
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
 from regraft.features.engine import EagerEngine

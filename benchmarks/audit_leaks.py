@@ -17,7 +17,7 @@ import numpy as np
 from _near_copies import KINDS, write_near_copy
 from audit_injection import Bench
 
-from regraft.audit.copies import find_copies
+from regraft.audit.duplicates import find_copies
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
 from regraft.measure.intervals import mean_interval

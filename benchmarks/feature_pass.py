@@ -27,8 +27,8 @@ from regraft.data.manifest import Entry, scan
 from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import in_order
-from regraft.features.choose import candidates, certify, choose_engine, engine_called, real_photos
 from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine_choice import candidates, certify, choose_engine, engine_called, real_photos
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
 from regraft.models.backbone import Backbone

@@ -109,7 +109,7 @@ def _model(folder: Path) -> Target:
     import torch
 
     from regraft.models.classifier import Classifier
-    from regraft.models.file import load_classifier, save_classifier
+    from regraft.models.model_file import load_classifier, save_classifier
     from regraft.models.zoo import build_backbone
 
     classifier = Classifier(build_backbone(TINY, pretrained=False, size=64), ["ant", "bee", "cat"])

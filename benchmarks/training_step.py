@@ -58,13 +58,13 @@ def own(data: Path, steps: int, kind: str) -> float:
 
     import torch
 
+    from regraft.data.augmentation import Augmentation
     from regraft.data.loader import PhotoBatches, default_workers
     from regraft.data.manifest import scan
     from regraft.data.source import find_photos
-    from regraft.data.views import Augmentation
     from regraft.features.activations import ActivationBatches, Activations
     from regraft.features.disk_store import DiskStore
-    from regraft.features.onnx_engine import OnnxEngine
+    from regraft.features.graph_engines import OnnxEngine
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory

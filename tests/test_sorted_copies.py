@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.errors import UserError
-from regraft.sorted_copies import MAX_BYTES, SortedCopies, folder_names
+from regraft.inference.sorted_copies import MAX_BYTES, SortedCopies, folder_names
 
 NASTY = [
     "../../x",

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from regraft.stops import Stops, Terminated, TimeUp
+from regraft.interrupts import Stops, Terminated, TimeUp
 
 
 @pytest.mark.parametrize(("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)])
@@ -71,7 +71,7 @@ def test_the_command_line_leaves_at_once_though_something_hangs() -> None:
     program = """
 import os, signal, threading
 from regraft.cli import ending
-from regraft.stops import STOPS
+from regraft.interrupts import STOPS
 signal.signal(signal.SIGINT, signal.default_int_handler)
 STOPS.leave = ending.leave
 thread = threading.Thread(target=threading.Event().wait)  # a disk that does not answer

@@ -13,7 +13,7 @@ def tiny(tmp_path_factory) -> dict[str, object]:
     import safetensors.torch
     import torch
 
-    from regraft.models.torchvision_shim import import_timm
+    from regraft.models.timm_import import import_timm
 
     torch.manual_seed(0)
     network = import_timm().create_model(TINY, pretrained=False)

@@ -1,9 +1,9 @@
 from . import callbacks as callbacks
 from . import recipes as recipes
 from ._version import __version__ as __version__
+from .data.augmentation import Augmentation as Augmentation
 from .data.image_folder import ImageFolder as ImageFolder
 from .data.preprocessing import Preprocessing as Preprocessing
-from .data.views import Augmentation as Augmentation
 from .errors import BackboneError as BackboneError
 from .errors import ConfigError as ConfigError
 from .errors import DecodeError as DecodeError

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from regraft.audit.copies import Copies, find_copies
-from regraft.audit.glance import Glance, look
+from regraft.audit.duplicates import Copies, find_copies
+from regraft.audit.photo_stats import Glance, look
 from regraft.audit.subject import Subject
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.preprocessing import Preprocessing
@@ -65,6 +65,6 @@ def subject_of(root: Path, probabilities: np.ndarray | None = None, **more) -> S
 
 
 def no_copies(entries: list[Entry]) -> Copies:
-    from regraft.audit.near import NEAR_NONE
+    from regraft.audit.near_duplicates import NEAR_NONE
 
     return Copies(entries, (), (), NEAR_NONE)

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from audit.conftest import no_copies, save, scene, subject_of
-from regraft.audit.checks import balance, class_names, labels, outliers, placeholder, rotation, shortcuts, sizes
+from regraft.audit.checks import bias, classes, files, labels
 from regraft.audit.finding import Finding, at_least
-from regraft.audit.glance import Glance, glance_of
+from regraft.audit.photo_stats import Glance, glance_of
 from regraft.audit.subject import Subject
 from regraft.data.decode import read_photo
 from regraft.data.manifest import Entry, Manifest
@@ -38,28 +38,28 @@ def made_up(counts: dict[str, int], **of_class) -> Subject:
     "names", [("Rose", "rose"), ("café", unicodedata.normalize("NFD", "café")), ("STRASSE", "straße"), ("oak", "oak ")]
 )
 def test_class_names_that_are_one_to_a_person(names):
-    (found,) = class_names.find(made_up(dict.fromkeys((*names, "elm"), 3)))
+    (found,) = classes.find_similar_class_names(made_up(dict.fromkeys((*names, "elm"), 3)))
     assert found.level == "warning" and set(found.measure["classes"]) == set(names)
 
 
 def test_class_names_that_merely_begin_alike_are_fine():
-    assert not class_names.find(made_up({"rose": 3, "roses": 3}))
+    assert not classes.find_similar_class_names(made_up({"rose": 3, "roses": 3}))
 
 
 def test_classes_that_are_small_or_uneven():
-    found = balance.find(made_up({"ash": 300, "birch": 25, "cedar": 12, "fir": 4}))
+    found = classes.find_imbalance(made_up({"ash": 300, "birch": 25, "cedar": 12, "fir": 4}))
     assert [(f.kind, f.level) for f in found] == [
         ("small class", "info"), ("small class", "warning"), ("uneven classes", "warning")
     ]  # fmt: skip
     assert "'ash' has 300 pictures, 'fir' has 4" in found[-1].words
-    assert not balance.find(made_up({"ash": 40, "birch": 25}))
+    assert not classes.find_imbalance(made_up({"ash": 40, "birch": 25}))
 
 
 def test_a_shortcut_is_named_and_measured_against_chance():
-    found = shortcuts.find(made_up({"ash": 60, "birch": 60}, ash={"width": 800}))
+    found = bias.find_shortcuts(made_up({"ash": 60, "birch": 60}, ash={"width": 800}))
     (finding,) = (f for f in found if f.measure["property"] == "dimensions")
     assert finding.level == "warning" and finding.measure["accuracy"] == 1.0 and finding.measure["interval"][0] > 0.3
-    assert not shortcuts.find(made_up({"ash": 60, "birch": 60}))
+    assert not bias.find_shortcuts(made_up({"ash": 60, "birch": 60}))
 
 
 def test_wrong_labels_are_ranked_by_how_sure_the_probe_is():
@@ -70,10 +70,10 @@ def test_wrong_labels_are_ranked_by_how_sure_the_probe_is():
     subject = made_up({"ash": 3, "birch": 3})
     q = np.where(np.arange(6)[:, None] < 3, [0.95, 0.05], [0.05, 0.95])
     q[1] = [0.01, 0.99]
-    finding, *others = labels.find(Subject(**{**subject.__dict__, "probabilities": q}))
+    finding, *others = labels.find_suspect_labels(Subject(**{**subject.__dict__, "probabilities": q}))
     assert not others and finding.photos == ("ash/1.jpg",) and finding.suggestion == "birch"
     assert finding.level == "warning" and "labelled ash, looks like birch (99 %)" in finding.words
-    assert labels.find(subject) == []
+    assert labels.find_suspect_labels(subject) == []
 
 
 def test_an_outlier_is_like_no_other():
@@ -82,9 +82,9 @@ def test_an_outlier_is_like_no_other():
     features[:60, 0] += 3
     features[60:, 1] += 3
     features[17] = [-2, -2, 9, 9, 9, 9]
-    found = outliers.find(Subject(**{**subject.__dict__, "features": features}))
+    found = bias.find_outliers(Subject(**{**subject.__dict__, "features": features}))
     assert found[0].photos == ("ash/17.jpg",)
-    assert outliers.find(made_up({"ash": 5, "birch": 5})) == []
+    assert bias.find_outliers(made_up({"ash": 5, "birch": 5})) == []
 
 
 def test_files_turned_tiny_and_long(tmp_path):
@@ -95,8 +95,10 @@ def test_files_turned_tiny_and_long(tmp_path):
     save(scene(3, (700, 100)), tmp_path / "b" / "long.png")
     save(scene(4), tmp_path / "b" / "plain.png")
     subject = subject_of(tmp_path)
-    assert [(f.photos, f.measure) for f in rotation.find(subject)] == [(("a/turned.jpg",), {"orientation": 6})]
-    assert [(f.kind, f.photos) for f in sizes.find(subject)] == [
+    assert [(f.photos, f.measure) for f in files.find_exif_rotated(subject)] == [
+        (("a/turned.jpg",), {"orientation": 6})
+    ]
+    assert [(f.kind, f.photos) for f in files.find_odd_sizes(subject)] == [
         ("tiny", ("a/small.png",)), ("extreme shape", ("b/long.png",))
     ]  # fmt: skip
 
@@ -120,7 +122,7 @@ def test_a_placeholder_is_told_by_its_pixels_or_its_name(tmp_path):
     save(scene(1), tmp_path / "a" / "Image_Not_Found.png")
     save(scene(2), tmp_path / "b" / "notes foundry.png")
     save(Image.new("RGB", (300, 300)), tmp_path / "b" / "blank.png")
-    found = placeholder.find(subject_of(tmp_path))
+    found = files.find_placeholders(subject_of(tmp_path))
     assert [f.photos[0] for f in found] == ["a/Image_Not_Found.png", "a/x.gif"]
 
 
@@ -131,8 +133,8 @@ def test_the_placeholder_among_the_real_photos_is_named(photos_root):
         data = (root / name).read_bytes()
         image = read_photo(data)
         glances[name] = glance_of(data, image, np.asarray(image)).grey
-    assert placeholder.one_colour(glances["imageNotFound.gif"]) > placeholder.ONE_COLOUR
-    assert placeholder.one_colour(glances["0013035.jpg"]) < placeholder.ONE_COLOUR
+    assert files.one_colour(glances["imageNotFound.gif"]) > files.ONE_COLOUR
+    assert files.one_colour(glances["0013035.jpg"]) < files.ONE_COLOUR
 
 
 def test_levels_are_ordered():

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 
 from audit.conftest import features_of, looked_at, save, scene
-from regraft.audit.copies import find_copies
-from regraft.audit.glance import Glance
-from regraft.audit.glances import Glances, SomeGreys
-from regraft.audit.looks import Looks
+from regraft.audit.duplicates import find_copies
+from regraft.audit.photo_stats import Glance
+from regraft.audit.photo_stats_store import Glances, Looks, SomeGreys
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
-from regraft.disk import table
+from regraft.disk import row_table
 from regraft.features.store import MemoryStore
 
 P = Preprocessing(64, 64, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1.0, "center")
@@ -53,7 +52,7 @@ def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
 
 
 def test_glances_are_kept_while_they_are_taken(photos, monkeypatch):
-    from regraft.audit import looks as module
+    from regraft.audit import photo_stats_store as module
 
     monkeypatch.setattr(module, "_AT_ONCE", 5)
     _, entries, _ = looked_at(photos)
@@ -70,8 +69,8 @@ def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkey
     features = features_of(glances)
     found = find_copies(entries, features, glances, workers=0)
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(table, "LARGE", 1)
-    rows = table.new_table(*features.shape)
+    monkeypatch.setattr(row_table, "LARGE", 1)
+    rows = row_table.new_table(*features.shape)
     rows[:] = features
     again = find_copies(entries, rows, glances, workers=0)
     assert len(found.near.pairs) == 1 and np.array_equal(found.near.pairs, again.near.pairs)
@@ -81,13 +80,13 @@ def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkey
 @pytest.mark.slow
 def test_memory_grows_by_little_more_than_names_with_the_number_of_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
-    monkeypatch.setattr(table, "LARGE", 1)
+    monkeypatch.setattr(row_table, "LARGE", 1)
     monkeypatch.setattr("regraft.audit.neighbours._AT_ONCE", 256)
     monkeypatch.setattr("regraft.audit.neighbours._BLOCK", 256)
 
     def peak(n: int) -> int:
         draw = np.random.default_rng(0)
-        rows, glances = table.new_table(n, 1280), Glances(n)
+        rows, glances = row_table.new_table(n, 1280), Glances(n)
         for i in range(n):
             rows[i] = draw.standard_normal(1280, dtype=np.float32)
             grey = draw.integers(0, 256, (64, 64), dtype=np.uint8)

@@ -10,8 +10,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from audit.conftest import features_of, looked_at, save, scene
 from regraft.audit.alignment import align
-from regraft.audit.coarse import look_roughly
-from regraft.audit.copies import find_copies, joined
+from regraft.audit.duplicates import find_copies, joined
+from regraft.audit.near_duplicates import look_roughly
 from regraft.audit.neighbours import nearest
 
 CHANGES = {

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.conftest import P, save, scene
-from regraft.audit.glance import look
 from regraft.audit.grouping import user_groups
+from regraft.audit.photo_stats import look
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
 from regraft.data.split import assign, carve

@@ -126,7 +126,7 @@ def test_signals_end_it_with_a_line_and_their_code(tmp_path, number, code, text)
 
 LAST_WORDS = """
 import atexit, sys, threading
-from regraft.cli.ending import end
+from regraft.cli.exits import end
 atexit.register(lambda: print("registered"))
 threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()  # returns as the end begins
 print("main")

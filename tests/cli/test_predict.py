@@ -13,7 +13,7 @@ from rich.cells import cell_len
 
 from cli.conftest import in_shell
 from making import make_photos
-from regraft.cli.photos import expand
+from regraft.cli.predict import expand
 from regraft.errors import PhotosError
 
 

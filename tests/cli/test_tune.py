@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from making import make_photos
-from regraft.features import costs, tune
+from regraft.features import engine_costs, tune
 from regraft.models.zoo import build_backbone
 from tiny_network import TINY
 
@@ -37,7 +37,7 @@ def test_engines_are_measured_and_certified(regraft, words, tmp_path):
     assert certified["eager fp32"] and certified["ONNX Runtime fp32"]
     backbone = build_backbone(TINY, pretrained=False, size=64)
     kept = {engine["engine"]: engine["photos_per_second"] for engine in found["engines"]}
-    assert costs.measured_speed("eager fp32", backbone) == pytest.approx(kept["eager fp32"], abs=0.1)
+    assert engine_costs.measured_speed("eager fp32", backbone) == pytest.approx(kept["eager fp32"], abs=0.1)
     assert regraft("tune", photos, *words, "-q").out.strip() in names
 
 
@@ -51,7 +51,7 @@ def test_without_photos_speed_alone_is_measured(regraft, words):
 def test_nothing_is_kept_of_a_busy_machine(regraft, words, monkeypatch):
     monkeypatch.setattr(tune.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     assert "busy with something else" in regraft("tune", *words).out
-    assert costs.measured_speed("eager fp32", build_backbone(TINY, pretrained=False, size=64)) is None
+    assert engine_costs.measured_speed("eager fp32", build_backbone(TINY, pretrained=False, size=64)) is None
 
 
 def test_too_few_photos_are_named(regraft, words, tmp_path):

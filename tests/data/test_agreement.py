@@ -19,7 +19,7 @@ from regraft.data.agreement import needs_of
 from regraft.data.photo_set import PhotoSet
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError, PhotosError
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 from regraft.screen import QuietScreen
 
 QUIET = QuietScreen()

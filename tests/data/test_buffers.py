@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.data import buffers
-from regraft.data.buffers import batch_of
-from regraft.data.preprocessing import Preprocessing, normalise
+from regraft.data import preprocessing
+from regraft.data.preprocessing import Preprocessing, batch_of, normalise
 
 SHAPE = (4, 8, 8, 3)
 
 
 @pytest.fixture(autouse=True)
 def none_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(buffers, "_buffers", [])
+    monkeypatch.setattr(preprocessing, "_buffers", [])
     yield
     gc.collect()
 
@@ -38,7 +37,7 @@ def test_what_is_alive_is_left_alone() -> None:
     alive = [batch_of(SHAPE).fill_(i) for i in range(10)]
     assert len({place(x) for x in alive}) == 10
     assert [x.unique().tolist() for x in alive] == [[i] for i in range(10)]
-    assert len(buffers._buffers) == 2
+    assert len(preprocessing._buffers) == 2
 
 
 @pytest.mark.parametrize(

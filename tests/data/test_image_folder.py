@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from data.odd_files import encoded, picture
+from regraft.data.augmentation import Augmentation
 from regraft.data.image_folder import ImageFolder, PhotoSet
-from regraft.data.views import Augmentation
 from regraft.errors import DecodeError, PhotosError
 
 

@@ -18,12 +18,12 @@ import torch
 
 from data.odd_files import encoded, picture, turned_pictures
 from regraft.data import threads
+from regraft.data.augmentation import Augmentation
 from regraft.data.loader import Decoded, PhotoBatches, decode_in_order, load_plain, load_view
 from regraft.data.manifest import Entry, scan
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import decoding_threads, default_workers, in_order
-from regraft.data.views import Augmentation
 from regraft.errors import DecodeError
 
 P = Preprocessing(16, 16)
@@ -250,7 +250,7 @@ def test_earlier_batches_are_not_decoded(photos: list[Entry], monkeypatch: pytes
         asked.append(e.name)
         return np.zeros((16, 16, 3), np.uint8)
 
-    monkeypatch.setattr("regraft.data.loading.load_plain", load)
+    monkeypatch.setattr("regraft.data.photo_task.load_plain", load)
     list(PhotoBatches(photos, [0] * 20, P, batch_size=6, workers=2).epoch(0, start=2))
     assert sorted(asked) == sorted(e.name for e in photos[12:])
 

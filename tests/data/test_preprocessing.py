@@ -16,7 +16,7 @@ from PIL import Image
 from regraft.data.decode import read_photo
 from regraft.data.preprocessing import CROP_MODES, INTERPOLATIONS, Preprocessing, normalise, plain
 from regraft.errors import ConfigError
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 
 
 def timm_transform(p: Preprocessing) -> Any:

@@ -18,14 +18,14 @@ import pytest
 from PIL import Image
 
 from data.odd_files import turned_pictures
-from regraft.audit.looks import Looking
+from regraft.audit.photo_stats_store import Looking
+from regraft.data.augmentation import Augmentation
 from regraft.data.loader import decode_in_order
-from regraft.data.loading import Loading
 from regraft.data.manifest import Entry, scan
+from regraft.data.photo_task import Loading
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.processes import DecodingProcesses, begin_processes, end_processes, shared_processes
 from regraft.data.source import find_photos
-from regraft.data.views import Augmentation
+from regraft.data.worker_processes import DecodingProcesses, begin_processes, end_processes, shared_processes
 from regraft.errors import DecodeError
 
 P = Preprocessing(24, 16)
@@ -174,7 +174,7 @@ def test_processes_that_end_between_question_and_answer_are_not_missed(
 def test_they_end_with_the_one_who_began_them_however_it_ends() -> None:
     code = """
         import os, signal
-        from regraft.data.processes import begin_processes, shared_processes
+        from regraft.data.worker_processes import begin_processes, shared_processes
         begin_processes(2)
         print(*[process._process.pid for process in shared_processes()._all], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from regraft.data.manifest import Entry
-from regraft.data.read_ahead import ReadAhead, can_read_ahead
+from regraft.data.prefetch import ReadAhead, can_read_ahead
 from regraft.errors import DecodeError
 from regraft.process import cores
 
@@ -130,7 +130,7 @@ def test_where_no_further_fork_can_be_made_none_is_left(monkeypatch):
         made.append(fork())
         return made[0]
 
-    monkeypatch.setattr("regraft.data.read_ahead.cores", lambda: 3)
+    monkeypatch.setattr("regraft.data.prefetch.cores", lambda: 3)
     monkeypatch.setattr(os, "fork", few)
     with pytest.raises(BlockingIOError):
         ReadAhead([entry(i) for i in range(4)], row_of, WIDTH, workers=2)

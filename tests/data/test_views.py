@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from regraft.data.augmentation import Augmentation, _crop, _draw, _recoloured, augmented, view_at_least
 from regraft.data.decode import read_photo
 from regraft.data.preprocessing import Preprocessing, plain
-from regraft.data.views import Augmentation, _crop, _draw, _recoloured, augmented, view_at_least
 from regraft.errors import ConfigError
 
 P = Preprocessing(64, 64)
@@ -86,7 +86,7 @@ def test_the_crop_lies_in_the_photo(width: int, height: int, seed: int, a: Augme
 
 
 def test_draws_are_spread_as_torchvision_spreads_them() -> None:
-    from regraft.models.torchvision_shim import import_timm
+    from regraft.models.timm_import import import_timm
 
     import_timm()
     import torch

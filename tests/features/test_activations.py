@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from making import entries_of, make_photos
+from regraft.data.fixed_views import numbered_loading, view_name
 from regraft.data.loader import load_plain
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import numbered_loading, view_name
 from regraft.errors import DecodeError
 from regraft.features.activations import ActivationBatches, Activations, view_in_epoch
 from regraft.features.engine import EagerEngine

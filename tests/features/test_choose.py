@@ -11,10 +11,10 @@ import torch
 from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
-from regraft.features import choose, costs, facts, isa
-from regraft.features.choose import REFERENCE, certificate, certify, choose_engine, engine_called, real_photos
+from regraft.features import engine_choice, engine_costs, machine_facts, processor
+from regraft.features.engine_choice import REFERENCE, certificate, certify, choose_engine, engine_called, real_photos
 from regraft.features.extract import extract
-from regraft.features.onnx_engine import OnnxEngine
+from regraft.features.graph_engines import OnnxEngine
 from regraft.features.store import MemoryStore
 
 ONNX = "ONNX Runtime fp32"
@@ -39,9 +39,9 @@ def speeds(monkeypatch, tiny):
 
     def say(**given: float) -> None:
         names = {"onnx": ONNX, "eager": REFERENCE, "bf16": "eager bf16"}
-        monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: [names[name] for name in given])
+        monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: [names[name] for name in given])
         for name, speed in given.items():
-            costs.keep_speed(names[name], tiny, speed)
+            engine_costs.keep_speed(names[name], tiny, speed)
 
     return say
 
@@ -51,7 +51,7 @@ def test_few_photos_start_at_once_and_many_take_the_fastest(entries, tiny, speed
     assert choose_engine(tiny, entries, MemoryStore()).title == REFERENCE
     assert choose_engine(tiny, entries * 100, MemoryStore()).title == ONNX
     assert certificate(OnnxEngine(tiny), tiny, tiny.weights_hash()) > 0.99999
-    assert facts.fact("nothing") is None
+    assert machine_facts.fact("nothing") is None
 
 
 def test_of_two_that_are_done_at_about_the_same_time_the_one_that_pays_off_later_is_taken(entries, tiny, speeds):
@@ -59,9 +59,9 @@ def test_of_two_that_are_done_at_about_the_same_time_the_one_that_pays_off_later
     eager, onnx = engine_called(REFERENCE, tiny), OnnxEngine(tiny)
     for engine in (eager, onnx):
         engine.know("weights that never ran")
-    plain, graph = (costs.set_up(engine, tiny, "weights that never ran") for engine in (eager, onnx))
+    plain, graph = (engine_costs.set_up(engine, tiny, "weights that never ran") for engine in (eager, onnx))
     assert plain.kept < graph.kept < graph.seconds
-    ready = graph.seconds + costs.certify_seconds(onnx, tiny)
+    ready = graph.seconds + engine_costs.certify_seconds(onnx, tiny)
     even = (ready - plain.seconds) / (1 / 100 - 1 / 200)  # photos for which this run alone would take either
     many = entries * 20
     assert choose_engine(tiny, many[: round(0.6 * even)], MemoryStore()).title == REFERENCE
@@ -97,13 +97,13 @@ def test_an_engine_that_is_not_certified_is_not_used(entries, tiny, speeds, monk
 
 
 def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(entries, tiny, monkeypatch):
-    monkeypatch.setattr(isa, "computes_bf16", lambda: True)  # none of them runs
+    monkeypatch.setattr(processor, "computes_bf16", lambda: True)  # none of them runs
     tried = []
     titles = [REFERENCE, "eager bf16", "OpenVINO bf16"]
-    monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: titles)
-    monkeypatch.setattr(choose, "_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: titles)
+    monkeypatch.setattr(engine_choice, "_certified", lambda engine, *a: tried.append(engine.title) or False)
     for title, speed in zip(titles, (100, 200, 300), strict=True):
-        costs.keep_speed(title, tiny, speed)
+        engine_costs.keep_speed(title, tiny, speed)
     assert choose_engine(tiny, entries * 10, MemoryStore()).title == REFERENCE
     assert tried == []
     assert choose_engine(tiny, entries * 1000, MemoryStore()).title == REFERENCE
@@ -111,10 +111,10 @@ def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(ent
 
 
 def test_what_is_known_to_lose_too_much_in_bfloat16_is_not_tried(entries, lite0, monkeypatch):
-    monkeypatch.setattr(isa, "computes_bf16", lambda: True)  # none of them runs
+    monkeypatch.setattr(processor, "computes_bf16", lambda: True)  # none of them runs
     tried = []
-    monkeypatch.setattr(choose, "candidates", lambda *, bf16=True: [REFERENCE, "OpenVINO bf16"])
-    monkeypatch.setattr(choose, "_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: [REFERENCE, "OpenVINO bf16"])
+    monkeypatch.setattr(engine_choice, "_certified", lambda engine, *a: tried.append(engine.title) or False)
     assert choose_engine(lite0, entries * 1000, MemoryStore()).title == REFERENCE
     assert tried == []
 
@@ -134,43 +134,45 @@ def test_an_engine_that_cannot_run_the_network_is_not_used(entries, tiny, speeds
 
 
 def test_bfloat16_is_not_used_where_single_precision_was_asked_for(monkeypatch):
-    monkeypatch.setattr(choose, "has_bf16", lambda: True)
-    assert "eager bf16" in choose.candidates()
-    assert not any(title.endswith("bf16") for title in choose.candidates(bf16=False))
-    monkeypatch.setattr(choose, "has_bf16", lambda: False)
-    assert not any(title.endswith("bf16") for title in choose.candidates())
+    monkeypatch.setattr(engine_choice, "has_bf16", lambda: True)
+    assert "eager bf16" in engine_choice.candidates()
+    assert not any(title.endswith("bf16") for title in engine_choice.candidates(bf16=False))
+    monkeypatch.setattr(engine_choice, "has_bf16", lambda: False)
+    assert not any(title.endswith("bf16") for title in engine_choice.candidates())
 
 
 def test_bfloat16_is_used_only_where_its_instructions_may_be(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(isa, "computes_bf16", lambda: True)
+    monkeypatch.setattr(processor, "computes_bf16", lambda: True)
     for held, faster in {"": True, "ALL": True, "AVX512_CORE_BF16": True, "avx512_core_amx": True}.items():
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
-        assert isa.has_bf16() == faster
+        assert processor.has_bf16() == faster
     for held in ("AVX512_CORE", "AVX512_CORE_VNNI", "AVX2", "SSE41"):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
-        assert not isa.has_bf16()
+        assert not processor.has_bf16()
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
-    assert not isa.has_bf16() and isa.arithmetic().endswith("oneDNN AVX2")
+    assert not processor.has_bf16() and processor.arithmetic().endswith("oneDNN AVX2")
 
 
 def test_an_engine_in_bfloat16_is_refused_where_there_is_none(tiny, monkeypatch):
-    monkeypatch.setattr(isa, "computes_bf16", lambda: False)
+    monkeypatch.setattr(processor, "computes_bf16", lambda: False)
     for title in ("eager bf16", "OpenVINO bf16", "OpenVINO mixed"):
         if title.startswith("OpenVINO"):
             pytest.importorskip("openvino")
         with pytest.raises(ConfigError, match=r"bfloat16 needs AVX512 or newer instructions, and .* choose fp32"):
             engine_called(title, tiny)
-    assert {title.rpartition(" ")[2] for title in choose.candidates()} == {"fp32"}
+    assert {title.rpartition(" ")[2] for title in engine_choice.candidates()} == {"fp32"}
 
 
 def test_estimates_depend_on_what_the_processor_has(lite0, monkeypatch):
     ratios = []
     for held in ("AVX512_CORE", "AVX2", "SSE41"):
         monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", held)
-        monkeypatch.setattr(isa, "_processor", lambda name: True)
-        ratios.append(costs.photos_per_second("OpenVINO fp32", lite0) / costs.photos_per_second(REFERENCE, lite0))
+        monkeypatch.setattr(processor, "_processor", lambda name: True)
+        ratios.append(
+            engine_costs.photos_per_second("OpenVINO fp32", lite0) / engine_costs.photos_per_second(REFERENCE, lite0)
+        )
     assert ratios == sorted(ratios, reverse=True) and len(set(ratios)) == 3
 
 
@@ -183,12 +185,12 @@ def test_too_few_photos_certify_nothing(entries, tiny, speeds):
 
 
 def test_estimates_order_engines_by_size_of_the_work(lite0, monkeypatch):
-    monkeypatch.setattr(choose, "has_bf16", lambda: True)
-    speed = {title: costs.photos_per_second(title, lite0) for title in choose.candidates()}
+    monkeypatch.setattr(engine_choice, "has_bf16", lambda: True)
+    speed = {title: engine_costs.photos_per_second(title, lite0) for title in engine_choice.candidates()}
     assert speed[ONNX] > speed[REFERENCE] > 10
-    costs.keep_speed(REFERENCE, lite0, 10.0)
-    assert costs.photos_per_second(REFERENCE, lite0) == 10.0
-    assert costs.photos_per_second(ONNX, lite0) == pytest.approx(10 * speed[ONNX] / speed[REFERENCE])
+    engine_costs.keep_speed(REFERENCE, lite0, 10.0)
+    assert engine_costs.photos_per_second(REFERENCE, lite0) == 10.0
+    assert engine_costs.photos_per_second(ONNX, lite0) == pytest.approx(10 * speed[ONNX] / speed[REFERENCE])
 
 
 def test_an_unknown_engine_is_named(tiny):
@@ -197,15 +199,15 @@ def test_an_unknown_engine_is_named(tiny):
 
 
 def test_facts_survive_damage_and_places_that_cannot_be_written(tmp_path, monkeypatch):
-    facts.keep_fact("a", 1)
-    facts.keep_fact("b", {"c": [1.5]})
-    assert facts.fact("a") == 1 and facts.fact("b") == {"c": [1.5]}
+    machine_facts.keep_fact("a", 1)
+    machine_facts.keep_fact("b", {"c": [1.5]})
+    assert machine_facts.fact("a") == 1 and machine_facts.fact("b") == {"c": [1.5]}
     file = tmp_path / "cache" / "engines.json"
     file.write_bytes(file.read_bytes().replace(b"1.5", b"1.6"))
-    assert facts.fact("a") is None
+    assert machine_facts.fact("a") is None
     monkeypatch.setenv("REGRAFT_CACHE", str(file))
-    facts.keep_fact("a", 1)
-    assert facts.fact("a") is None
+    machine_facts.keep_fact("a", 1)
+    assert machine_facts.fact("a") is None
 
 
 @pytest.mark.parametrize("title", [ONNX, "eager bf16"])
@@ -219,9 +221,9 @@ def test_extraction_gives_the_same_bits_in_any_order_with_any_engine(entries, ti
 
 def test_what_a_pass_took_is_kept_for_each_network_and_device(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
-    assert costs.last_pass("net", "cpu") is None
-    costs.keep_pass("net", "cpu", costs.Pass(0.01, 224 * 224))
-    assert costs.last_pass("net", "cuda") is None and costs.last_pass("other", "cpu") is None
-    found = costs.last_pass("net", "cpu")
+    assert engine_costs.last_pass("net", "cpu") is None
+    engine_costs.keep_pass("net", "cpu", engine_costs.Pass(0.01, 224 * 224))
+    assert engine_costs.last_pass("net", "cuda") is None and engine_costs.last_pass("other", "cpu") is None
+    found = engine_costs.last_pass("net", "cpu")
     assert found.at(224 * 224) == 0.01 and found.at(448 * 448) == pytest.approx(0.04)
-    assert found.at(32 * 32) == pytest.approx(0.01 * costs.FIXED)  # decoding stays
+    assert found.at(32 * 32) == pytest.approx(0.01 * engine_costs.FIXED)  # decoding stays

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import store_damage
-from regraft.features import disk_store, store_faults, store_file
+from regraft.features import disk_store, sqlite_file
 from regraft.features.disk_store import DiskStore
-from regraft.features.packing import pack, unpack
+from regraft.features.store import pack, unpack
 from store_damage import key_of, numbers_of, right, some
 
 
@@ -195,7 +195,7 @@ def test_a_full_disk_is_said_once_and_what_is_there_can_be_read(store, warned, m
     store.put_many(some(range(20)))
     full = sqlite3.OperationalError("database or disk is full")
     full.sqlite_errorcode = sqlite3.SQLITE_FULL
-    monkeypatch.setattr(store_file.StoreFile, "write", lambda *a: (_ for _ in ()).throw(full))
+    monkeypatch.setattr(sqlite_file.StoreFile, "write", lambda *a: (_ for _ in ()).throw(full))
     for _ in range(3):
         store.put_many(some(range(20, 40)))
     assert right(store, range(40)) == 20
@@ -206,7 +206,7 @@ def failing(monkeypatch, name: str, times: int = 10**6, method: str = "write") -
     """Let a method of the file raise SQLite's error ``name`` at its first ``times`` calls."""
     error = sqlite3.OperationalError("disk I/O error")
     error.sqlite_errorname, error.sqlite_errorcode = name, getattr(sqlite3, name)
-    work, calls = getattr(store_file.StoreFile, method), []
+    work, calls = getattr(sqlite_file.StoreFile, method), []
 
     def fail(*arguments, **named):
         calls.append(1)
@@ -214,7 +214,7 @@ def failing(monkeypatch, name: str, times: int = 10**6, method: str = "write") -
             raise error
         return work(*arguments, **named)
 
-    monkeypatch.setattr(store_file.StoreFile, method, fail)
+    monkeypatch.setattr(sqlite_file.StoreFile, method, fail)
 
 
 DAMAGE = ["SHORT_READ", "DELETE_NOENT", "CORRUPTFS", "DATA", "SHMOPEN", "SHMSIZE", "SHMLOCK", "SHMMAP"]
@@ -262,7 +262,7 @@ def test_an_error_that_may_be_either_is_damage_where_the_file_is_damaged(store, 
 
 
 def test_a_disk_on_which_new_files_fail_too_ends_the_writing(store, warned, monkeypatch):
-    monkeypatch.setattr(store_faults, "_is_sound", lambda path: False)
+    monkeypatch.setattr(sqlite_file, "_is_sound", lambda path: False)
     failing(monkeypatch, "SQLITE_IOERR_WRITE")
     for _ in range(3):
         store.put_many(some(range(10)))
@@ -272,8 +272,8 @@ def test_a_disk_on_which_new_files_fail_too_ends_the_writing(store, warned, monk
 
 def test_a_full_disk_is_believed_without_reading_the_file(store, warned, monkeypatch):
     store.put_many(some(range(10)))
-    monkeypatch.setattr(store_faults.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 10**7}))
-    monkeypatch.setattr(store_faults, "_is_sound", lambda path: pytest.fail("the file was read"))
+    monkeypatch.setattr(sqlite_file.shutil, "disk_usage", lambda place: type("Usage", (), {"free": 10**7}))
+    monkeypatch.setattr(sqlite_file, "_is_sound", lambda path: pytest.fail("the file was read"))
     failing(monkeypatch, "SQLITE_FULL")
     store.put_many(some(range(10, 20)))
     assert right(store, range(20)) == 10 and len(warned) == 1
@@ -343,7 +343,7 @@ def test_a_wait_for_a_file_that_was_replaced_meanwhile_does_not_end_the_store(st
 
     store.put_many(some(range(10)))
     the_old = the_file(store)
-    monkeypatch.setattr(store_file.StoreFile, "write", replaced)
+    monkeypatch.setattr(sqlite_file.StoreFile, "write", replaced)
     store.put_many(some(range(10)))
     assert right(store, range(10)) == 10
     assert not warned

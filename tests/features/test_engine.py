@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError
 from regraft.features.engine import EagerEngine
-from regraft.features.isa import computes_bf16
+from regraft.features.processor import computes_bf16
 from regraft.features.trial import KINDS, place_does_not_matter
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
@@ -168,7 +168,7 @@ def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
     import gc
     import weakref
 
-    from regraft.features import frozen as module
+    from regraft.features import frozen_network as module
 
     made, plain = [], module.folded
 
@@ -238,7 +238,7 @@ def test_a_trial_notices_what_matters_in_batches_of_any_size(what, size):
 
 
 def test_one_batch_checks_a_cheaper_copy_and_its_places(monkeypatch):
-    from regraft.features import frozen as module
+    from regraft.features import frozen_network as module
 
     sizes, run = [], module.Frozen.__call__
     monkeypatch.setattr(module.Frozen, "__call__", lambda self, x: (sizes.append(len(x)), run(self, x))[1])

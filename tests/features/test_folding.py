@@ -9,7 +9,7 @@ from torch import nn
 from regraft.features import folding
 from regraft.features.folding import folded
 from regraft.features.fusing import FusedConvolution
-from regraft.features.isa import computes_bf16
+from regraft.features.processor import computes_bf16
 from regraft.models.zoo import build_backbone, create_network
 
 

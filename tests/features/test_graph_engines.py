@@ -15,14 +15,12 @@ from hypothesis import strategies as st
 
 from features.test_engine import POOL, sized
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.features import graphs
-from regraft.features.choose import run_all
+from regraft.features import graph_engines
 from regraft.features.engine import EagerEngine
-from regraft.features.graph_engine import GraphEngine
-from regraft.features.graph_split import NoSplitError, split
-from regraft.features.isa import computes_bf16, has_avx2
-from regraft.features.onnx_engine import OnnxEngine
-from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.features.engine_choice import run_all
+from regraft.features.graph_engines import GraphEngine, OnnxEngine
+from regraft.features.openvino_engine import NoSplitError, OpenVinoEngine, split
+from regraft.features.processor import computes_bf16, has_avx2
 from regraft.models.zoo import build_backbone
 
 ENGINES = {
@@ -106,7 +104,7 @@ def test_features_of_the_default_network_are_those_of_torch(lite0):
 
 def test_a_model_is_split_where_one_tensor_passes(tiny):
     openvino = pytest.importorskip("openvino")
-    graph = graphs.graph_of(tiny, tiny.weights_hash(), 2)
+    graph = graph_engines.graph_of(tiny, tiny.weights_hash(), 2)
     core = openvino.Core()
     x = sized(tiny)[:2]
     whole = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]
@@ -143,12 +141,14 @@ def test_above_all_work_there_is_no_place_to_split():
 
 def test_a_graph_is_exported_once_and_a_damaged_one_again(tiny, monkeypatch):
     exports = []
-    monkeypatch.setattr(graphs, "_export", lambda *a, plain=graphs._export: exports.append(1) or plain(*a))
+    monkeypatch.setattr(
+        graph_engines, "_export", lambda *a, plain=graph_engines._export: exports.append(1) or plain(*a)
+    )
     x = sized(tiny)[:2]
     expected = OnnxEngine(tiny).run(x)
     assert OnnxEngine(tiny).run(x).tobytes() == expected.tobytes()
     assert len(exports) == 1
-    (file,) = graphs.graphs()
+    (file,) = graph_engines.graphs()
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 16
     file.write_bytes(data)
@@ -156,14 +156,14 @@ def test_a_graph_is_exported_once_and_a_damaged_one_again(tiny, monkeypatch):
     assert len(exports) == 2
     other = build_backbone("test_resnet", pretrained=False, size=32, seed=5)
     assert OnnxEngine(other).run(x).tobytes() != expected.tobytes()
-    assert len(graphs.graphs()) == 2
+    assert len(graph_engines.graphs()) == 2
 
 
 def test_old_graphs_make_room(tiny, monkeypatch):
-    monkeypatch.setattr(graphs, "_MOST", 1)
+    monkeypatch.setattr(graph_engines, "_MOST", 1)
     for size in (1, 2, 3):
         OnnxEngine(tiny, batch_size=size).run(sized(tiny)[:1])
-    assert len(graphs.graphs()) == 1
+    assert len(graph_engines.graphs()) == 1
 
 
 @pytest.mark.parametrize("what", ["the others", "only the last"])
@@ -208,7 +208,7 @@ def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
 
 def test_exporting_needs_no_further_package(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert len(graphs.graph_of(tiny, tiny.weights_hash(), 3)) > 10_000
+    assert len(graph_engines.graph_of(tiny, tiny.weights_hash(), 3)) > 10_000
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

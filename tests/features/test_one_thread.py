@@ -10,7 +10,7 @@ import torch
 
 from regraft.data.threads import in_order
 from regraft.features.engine import EagerEngine
-from regraft.features.one_thread import ONE_THREAD
+from regraft.features.processor import ONE_THREAD
 from regraft.models.zoo import build_backbone
 
 

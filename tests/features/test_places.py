@@ -12,16 +12,22 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.features import frozen as frozen_module
+from regraft.features import frozen_network as frozen_module
+from regraft.features.batch_invariance import Places, cancelling, repeats_agree
+from regraft.features.batch_size import fitting_size, judge
 from regraft.features.engine import EagerEngine
-from regraft.features.invented import invented_photos
-from regraft.features.judging import fitting_size, judge
-from regraft.features.operations import FAITHFUL, ONLY_SUMS, ROUNDED, SUMS, name_of, operations_of
-from regraft.features.places import Places
-from regraft.features.repeats import cancelling, repeats_agree
-from regraft.features.tails import Elementwise, elementwise
-from regraft.features.trial import kinds_of
-from regraft.models.torchvision_shim import import_timm
+from regraft.features.operations import (
+    FAITHFUL,
+    ONLY_SUMS,
+    ROUNDED,
+    SUMS,
+    Elementwise,
+    elementwise,
+    name_of,
+    operations_of,
+)
+from regraft.features.trial import invented_photos, kinds_of
+from regraft.models.timm_import import import_timm
 from regraft.models.zoo import build_backbone
 
 CPU = torch.device("cpu")
@@ -342,7 +348,7 @@ def test_the_default_network_is_sums_and_nothing_else(lite0):
 
 def test_what_the_old_trial_found_is_not_believed(tmp_path):
     """A batch size of an earlier version of regraft, for the same network on the same machine."""
-    from regraft.features.facts import keep_fact, machine
+    from regraft.features.machine_facts import keep_fact, machine
 
     backbone = build_backbone("test_efficientnet_gn", pretrained=False)
     parts = ("alone", backbone.weights_hash(), backbone.spec.name, backbone.spec.preprocessing.id)
@@ -354,7 +360,7 @@ def test_what_the_old_trial_found_is_not_believed(tmp_path):
 def test_instructions_that_are_forbidden_are_part_of_the_numerics():
     """Sums in convolutions have other bits then."""
     program = (
-        "from regraft.features.engine import EagerEngine;from regraft.features.facts import machine;"
+        "from regraft.features.engine import EagerEngine;from regraft.features.machine_facts import machine;"
         "from regraft.models.zoo import build_backbone;"
         "print(EagerEngine(build_backbone('test_resnet', pretrained=False, size=32)).numerics, machine())"
     )

@@ -18,8 +18,8 @@ from regraft.callbacks import Callback, ModelCheckpoint, SwapEMAWeights
 from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
-from regraft.models.file import read_metadata, save_classifier
-from regraft.models.ledger import block_checksums
+from regraft.models.freeze_ledger import block_checksums
+from regraft.models.model_file import read_metadata, save_classifier
 from regraft.training import Trainer
 
 CLASSES = ["zebra", "ant", "10", "2"]  # not in alphabetical order

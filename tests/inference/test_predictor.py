@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from making import make_photos
+from regraft.data.fixed_views import numbered_loading
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import numbered_loading
 from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
-from regraft.models.file import load_classifier, save_classifier
+from regraft.models.model_file import load_classifier, save_classifier
 from regraft.models.zoo import build_backbone
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen

@@ -7,7 +7,7 @@ from functools import cache
 import torch
 
 from regraft.models.catalogue import parameter_counts
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 from regraft.models.zoo import create_network
 
 

@@ -12,7 +12,7 @@ from torch import nn
 import regraft as rg
 from making import make_photos
 from regraft.errors import ConfigError
-from regraft.models.ledger import block_checksums
+from regraft.models.freeze_ledger import block_checksums
 from regraft.training import Trainer, discriminative_groups
 
 

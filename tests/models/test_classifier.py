@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from regraft.errors import ConfigError
+from regraft.models.blocks import kind_of
 from regraft.models.classifier import Classifier
-from regraft.models.ledger import block_checksums, freeze_ledger, render
-from regraft.models.normalisation import kind_of
+from regraft.models.freeze_ledger import block_checksums, freeze_ledger, render
 from regraft.models.zoo import build_backbone
 
 

@@ -11,7 +11,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.blocks import split_blocks
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError, cut_network
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 from regraft.models.zoo import build_backbone, create_network
 
 SIDE = 64

@@ -12,13 +12,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
-from regraft.disk.safetensors_header import MOST_HEADER
+from regraft.disk.safetensors_file import MOST_HEADER
 from regraft.errors import ModelFileError
-from regraft.models import file as model_file
+from regraft.models import model_file
 from regraft.models.classifier import Classifier
-from regraft.models.file import load_classifier, read_metadata, save_classifier
-from regraft.models.file_format import KEY, ModelMetadata
-from regraft.models.ledger import block_checksums
+from regraft.models.freeze_ledger import block_checksums
+from regraft.models.model_file import load_classifier, read_metadata, save_classifier
+from regraft.models.model_metadata import KEY, ModelMetadata
 from regraft.models.zoo import build_backbone
 
 CLASSES = ["../../x", "\x1b[31mred", "蚂蚁", "🐜 ant", "a" * 200, "", "con\n", "[bold]"]

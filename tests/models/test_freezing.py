@@ -10,7 +10,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
-from regraft.models.ledger import block_checksums
+from regraft.models.freeze_ledger import block_checksums
 from regraft.models.spec import BackboneSpec
 from regraft.models.zoo import build_backbone, create_network
 

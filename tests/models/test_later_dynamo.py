@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import json, sys
 import torch
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 before = "torch._dynamo" in sys.modules
 timm = import_timm()
 said = {"before": before, "loaded": "torch._dynamo" in sys.modules}
@@ -28,7 +28,7 @@ print(json.dumps(said))
 STAND_IN = """
 import sys
 import torch
-from regraft.models.later_dynamo import dynamo_later
+from regraft.models.timm_import import dynamo_later
 
 with dynamo_later():
     @torch.compiler.disable
@@ -50,7 +50,7 @@ print("ok")
 OTHERS = """
 import sys
 import torch
-from regraft.models.later_dynamo import dynamo_later
+from regraft.models.timm_import import dynamo_later
 
 with dynamo_later():
     import torch._dynamo

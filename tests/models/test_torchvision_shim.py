@@ -28,7 +28,7 @@ PACKAGES = {
 SCRIPT = """
 import importlib, json, sys
 import torch
-from regraft.models.torchvision_shim import ensure_timm_imports
+from regraft.models.timm_import import ensure_timm_imports
 
 def declared():
     return all(hasattr(torch.ops.torchvision, name) for name in ("nms", "qnms"))
@@ -110,7 +110,7 @@ def test_timm_is_imported_only_when_a_network_is_built():
     source = Path(regraft.__file__).parent.parent
     code = (
         f"import sys; sys.path.insert(0, {str(source)!r})\n"
-        "import regraft.models.file, regraft.models.zoo, regraft.features.extract, regraft.models.ledger\n"
+        "import regraft.models.model_file, regraft.models.zoo, regraft.features.extract, regraft.models.freeze_ledger\n"
         "assert 'timm' not in sys.modules and 'torchvision' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
@@ -155,7 +155,7 @@ def test_import_regraft_first_repairs_the_users_own_import(mismatched, then):
 def test_a_torchvision_that_does_not_fit_is_a_users_mistake(mismatched, then, found):
     folder = Path(mismatched["PYTHONPATH"].split(os.pathsep)[0])
     (folder / "torchvision" / "__init__.py").write_text(then + "\n")
-    code = "from regraft.models.torchvision_shim import import_timm\nimport_timm()"
+    code = "from regraft.models.timm_import import import_timm\nimport_timm()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=mismatched, check=False)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"regraft.errors.BackboneError: timm cannot be imported ({found}")
@@ -166,7 +166,7 @@ def test_a_torchvision_that_does_not_fit_is_a_users_mistake(mismatched, then, fo
 
 
 def test_the_repair_leaves_other_modules_alone_and_is_installed_once():
-    from regraft.models.torchvision_shim import _Finder, repair_imports_of_torchvision
+    from regraft.models.timm_import import _Finder, repair_imports_of_torchvision
 
     repair_imports_of_torchvision()
     assert [type(finder) for finder in sys.meta_path].count(_Finder) == 1

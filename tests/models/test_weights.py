@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from regraft.errors import WeightsError
-from regraft.models.torchvision_shim import import_timm
+from regraft.models.timm_import import import_timm
 from regraft.models.weights import fit_weights, read_weights
 from regraft.models.zoo import build_backbone, create_network
 

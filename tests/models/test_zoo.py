@@ -10,10 +10,16 @@ import pytest
 import torch
 
 from regraft.errors import BackboneError, WeightsError
-from regraft.models import hub
-from regraft.models.catalogue import list_backbones, parameter_counts
-from regraft.models.names import DEFAULT, configuration, foreseen, preprocessing_of
-from regraft.models.packaged import packaged_file
+from regraft.models import pretrained
+from regraft.models.catalogue import (
+    DEFAULT,
+    configuration,
+    foreseen,
+    list_backbones,
+    parameter_counts,
+    preprocessing_of,
+)
+from regraft.models.pretrained import packaged_file
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
 from regraft.models.zoo import build_backbone, create_network
 
@@ -63,8 +69,8 @@ def test_unknown_names_say_the_nearest():
 
 
 def no_hub(monkeypatch, tmp_path, reason="name not known"):
-    monkeypatch.setattr(hub, "cached_file", lambda cfg: None)
-    monkeypatch.setattr(hub, "_ask", lambda address: reason)
+    monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
+    monkeypatch.setattr(pretrained, "_ask", lambda address: reason)
 
 
 def test_offline_ends_at_once_in_one_line(monkeypatch, tmp_path):
@@ -79,10 +85,10 @@ def test_offline_ends_at_once_in_one_line(monkeypatch, tmp_path):
 
 
 def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr(hub, "cached_file", lambda cfg: None)
-    monkeypatch.setattr(hub, "PATIENCE", 0.1)
+    monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
+    monkeypatch.setattr(pretrained, "PATIENCE", 0.1)
     given_up, answers = threading.Event(), []
-    monkeypatch.setattr(hub, "_ask", lambda address: answers.append(given_up.wait(60)))
+    monkeypatch.setattr(pretrained, "_ask", lambda address: answers.append(given_up.wait(60)))
     with pytest.raises(BackboneError, match="no answer within"):
         build_backbone("gcvit_tiny")
     assert answers == []
@@ -93,14 +99,17 @@ def test_offline_by_the_environment_is_respected(monkeypatch):
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    assert hub.why_unreachable(configuration("resnet18")) == "huggingface.co cannot be reached (HF_HUB_OFFLINE is set)"
+    assert (
+        pretrained.why_unreachable(configuration("resnet18"))
+        == "huggingface.co cannot be reached (HF_HUB_OFFLINE is set)"
+    )
 
 
 def test_a_failing_download_is_one_line(monkeypatch):
     from regraft.models import zoo
 
-    monkeypatch.setattr(hub, "cached_file", lambda cfg: None)
-    monkeypatch.setattr(hub, "why_unreachable", lambda cfg: None)
+    monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
+    monkeypatch.setattr(pretrained, "why_unreachable", lambda cfg: None)
 
     def fail(*args, **more):
         raise OSError("disk full\nand more")
@@ -114,7 +123,7 @@ def test_an_earlier_download_is_used_without_the_network(monkeypatch, tmp_path):
     cfg = configuration("test_resnet")
     from safetensors.torch import save_file
 
-    from regraft.models.torchvision_shim import import_timm
+    from regraft.models.timm_import import import_timm
 
     torch.manual_seed(11)
     state = import_timm().create_model("test_resnet").state_dict()
@@ -126,7 +135,7 @@ def test_an_earlier_download_is_used_without_the_network(monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub, "why_unreachable", lambda cfg: pytest.fail("the network was asked"))
+    monkeypatch.setattr(pretrained, "why_unreachable", lambda cfg: pytest.fail("the network was asked"))
     backbone = build_backbone("test_resnet")
     assert torch.equal(backbone.network.conv1[0].weight, state["conv1.0.weight"])
     assert backbone.spec.weights == f"test_resnet.{cfg.tag}"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from regraft.disk import table
+from regraft.disk import row_table
 from regraft.probe.cross_validation import GRID, search
 from regraft.probe.folds import make_folds
 from regraft.probe.logistic_problems import softmax
@@ -107,7 +107,7 @@ def test_features_in_files_give_the_same_search(tmp_path, monkeypatch):
     folds, rows, ones = make_folds(y, [str(i) for i in range(2500)], seed=1), np.arange(2500), np.ones(2500)
     expected = search(centred(X, rows), y, ones, folds, 3)
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
-    monkeypatch.setattr(table, "LARGE", 1000)
+    monkeypatch.setattr(row_table, "LARGE", 1000)
     part = centred(X, rows)
     assert part.turned is not None and np.array_equal(part.values.T, part.turned)
     found = search(part, y, ones, folds, 3)

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from regraft.disk import table
+from regraft.disk import row_table
 from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 
 
@@ -218,14 +218,14 @@ def test_impossible_input_is_refused(change, message):
 @pytest.mark.slow
 def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
-    monkeypatch.setattr(table, "LARGE", 1)
+    monkeypatch.setattr(row_table, "LARGE", 1)
     monkeypatch.setattr("regraft.probe.feature_matrix.KEEP", 1)
     monkeypatch.setattr("regraft.probe.linear_probe.GRID", (1e-4,))
 
     def peak(n: int) -> int:
         draw = np.random.default_rng(0)
         y = np.arange(n) % 2
-        X = table.new_table(n, 640)
+        X = row_table.new_table(n, 640)
         X[:] = draw.standard_normal((n, 640)) + y[:, None] * draw.standard_normal(640) / 4
         tracemalloc.start()
         try:

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from making import make_photos
-from regraft.data.read_ahead import can_read_ahead
+from regraft.data.prefetch import can_read_ahead
 from regraft.process import cores
 from regraft.recipes.train import train
 from regraft.screen import QuietScreen

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regraft.data.numbered_views import FIRST_CROP
+from regraft.data.fixed_views import FIRST_CROP
 from regraft.recipes.feeds import FEWEST, _fill
 from regraft.screen import QuietScreen
 

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from regraft.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint, TensorBoard
-from regraft.cli.ending import explain
+from regraft.cli.exits import explain
 from regraft.errors import RunFolderError, StorageError
 from regraft.inference.predictor import Predictor
 from regraft.recipes.train import train

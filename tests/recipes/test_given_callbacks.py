@@ -24,7 +24,7 @@ from regraft.callbacks import (
     TorchScheduler,
 )
 from regraft.errors import ConfigError
-from regraft.models.file import load_classifier
+from regraft.models.model_file import load_classifier
 from regraft.recipes.config import resolve
 from regraft.recipes.given_callbacks import described, given_callbacks
 from regraft.screen import QuietScreen

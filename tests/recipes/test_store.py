@@ -100,15 +100,15 @@ def test_one_photo_more_costs_one_pass_for_each_view(photos, tiny, tmp_path, pas
 
 def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path, passes, monkeypatch):
     """Then the photos that are held back need no further pass, and figures are those that evaluate gives."""
-    from regraft.features import costs
-    from regraft.features.onnx_engine import OnnxEngine
+    from regraft.features import engine_costs
+    from regraft.features.graph_engines import OnnxEngine
     from regraft.inference.predictor import Predictor
     from regraft.models.zoo import build_backbone
     from regraft.recipes.evaluate import evaluate_run
 
     for title, speed in {"eager fp32": 1.0, "eager bf16": 1.0, "OpenVINO bf16": 1.0, "OpenVINO fp32": 1.0}.items():
-        costs.keep_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
-    costs.keep_speed("ONNX Runtime fp32", build_backbone(tiny["backbone"], pretrained=False, size=64), 1e6)
+        engine_costs.keep_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
+    engine_costs.keep_speed("ONNX Runtime fp32", build_backbone(tiny["backbone"], pretrained=False, size=64), 1e6)
     for side in ("train", "val"):
         shutil.copytree(photos, tmp_path / "given" / side)
     for file in (tmp_path / "given" / "val").rglob("photo 0[12]*.png"):

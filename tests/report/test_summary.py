@@ -11,8 +11,8 @@ import pytest
 from regraft.errors import RunFolderError
 from regraft.measure.metrics import classification_report
 from regraft.report.summary import measured_on, show_run
-from regraft.report.text import columns, command, counted, percent
 from regraft.screen import PlainScreen
+from regraft.text import columns, command, counted, percent
 
 
 def entry(y, predicted, classes, photos="test", chosen_on=False):

@@ -21,7 +21,7 @@ def keras() -> Any:
 @pytest.fixture(scope="session")
 def torchmetrics() -> Any:
     """The package torchmetrics, which imports torchvision."""
-    from regraft.models.torchvision_shim import ensure_timm_imports
+    from regraft.models.timm_import import ensure_timm_imports
 
     ensure_timm_imports()
     return pytest.importorskip("torchmetrics", reason=SHORT.replace("keras", "torchmetrics"))

@@ -204,7 +204,7 @@ def test_frozen_normalisation_keeps_its_statistics(points: Any, layer: Any, put_
 
 
 def test_timm_and_lazy_normalisation_too(points: Any) -> None:
-    from regraft.models.torchvision_shim import ensure_timm_imports
+    from regraft.models.timm_import import ensure_timm_imports
 
     ensure_timm_imports()
     from timm.layers import BatchNormAct2d

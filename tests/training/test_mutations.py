@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.disk.safetensors_header import HeaderError, read_header
+from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, TorchFileError, read_torch_file
 from regraft.errors import ModelFileError
 from regraft.training import Trainer

@@ -27,7 +27,7 @@ from regraft.callbacks import (
     TensorBoard,
 )
 from regraft.errors import ModelFileError, TrainingError
-from regraft.stops import STOPS
+from regraft.interrupts import STOPS
 from regraft.training import Snapshots, Trainer
 
 EPOCHS = 4

@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from regraft.audit.glance import Glance
-from regraft.data.files import read_regular, why_unreadable
+from regraft.audit.photo_stats import Glance
+from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, PhotosError, did_you_mean
 

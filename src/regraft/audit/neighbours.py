@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.disk.table import new_table
+from regraft.disk.row_table import new_table
 
 WIDTH = 256
 """Features are projected onto as many principal directions: what is left out is noise to a search."""

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.copies import Copies
-from regraft.audit.glance import Glance
+from regraft.audit.duplicates import Copies
+from regraft.audit.photo_stats import Glance
 from regraft.data.manifest import Entry, Manifest
 
 

@@ -12,8 +12,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
-from regraft.disk.atomic import atomic
-from regraft.disk.growing import cut, durable_size
+from regraft.disk.atomic import atomic, cut, durable_size
 from regraft.errors import TrainingError
 
 

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.disk.atomic import flush_folder
-from regraft.disk.growing import cut, durable_size
+from regraft.disk.atomic import cut, durable_size, flush_folder
 
 MOST_IMAGES = 64  # of one weight
 FIRST_NUMBER = 10**6  # in the names of event files

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import cloup
 
 from regraft.cli.options import output_options, pass_session
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 from regraft.errors import BackboneError, did_you_mean
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def backbones(session: Session, pattern: str | None) -> None:
 
 
 def _show(session: Session, shown: Sequence[BackboneInfo], left_out: int) -> None:
-    from regraft.report.text import columns
+    from regraft.text import columns
 
     head = ("name", "parameters", "pixels", "licence of the weights", "trained on", "weights")
     for line in columns([head, *(_row(info) for info in shown)], right=(1, 2)):

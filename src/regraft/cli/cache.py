@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from regraft.cache_dir import GRAPHS, PROBES, files_by_use
 from regraft.cli.options import output_options, pass_session
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 from regraft.errors import ConfigError
-from regraft.places import GRAPHS, PROBES, files_by_use
 
 if TYPE_CHECKING:
     from regraft.features.disk_store import DiskStore
@@ -120,7 +120,7 @@ def _facts(store: DiskStore) -> dict[str, Any]:
 
 
 def _show(session: Session, store: DiskStore) -> None:
-    from regraft.report.text import columns
+    from regraft.text import columns
 
     screen, facts = session.screen(), _facts(store)
     screen.line("place", facts["folder"])

@@ -9,7 +9,7 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 
 LEVELS = ("info", "warning", "error")
 
@@ -109,7 +109,7 @@ def _review(found: dict[str, Any], file: Path, before: list[Any]) -> None:
 
 
 def _next(screen: Any, photos: Path, out: Path | None, found: dict[str, Any]) -> None:
-    from regraft.report.text import command
+    from regraft.text import command
 
     if out is not None:
         screen.line("look", f"{out / 'check.html'}   · check.json · check.csv")

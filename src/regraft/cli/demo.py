@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import cloup
 
-from regraft.cli.ended import show
 from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.output import Session, show
 
 if TYPE_CHECKING:
     from regraft.recipes.run import Run
@@ -37,7 +36,7 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     """
     from regraft.recipes.config import resolve
     from regraft.recipes.train import train_config
-    from regraft.report.text import command
+    from regraft.text import command
 
     screen = session.screen()
     if photos is None:
@@ -51,7 +50,7 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
 
 
 def _digits(screen: Screen) -> Path:
-    from regraft.places import cache_folder
+    from regraft.cache_dir import cache_folder
     from regraft.sample.digits import EXPECTED_RESULT, write_digits
 
     folder = cache_folder() / "digits"
@@ -63,9 +62,9 @@ def _digits(screen: Screen) -> Path:
 
 def _predict_a_few(session: Session, run: Run, screen: Screen) -> None:
     """Classify some of the photos that the result was measured on, spread over the classes."""
-    from regraft.cli.rows import Table
+    from regraft.cli.output import Table
     from regraft.data.manifest import Manifest
-    from regraft.report.text import command
+    from regraft.text import command
 
     usable = Manifest.read(run.folder / "manifest.csv", run.config.photos).usable
     held_back = [entry for entry in usable if entry.side == "test"] or usable

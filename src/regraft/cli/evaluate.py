@@ -9,7 +9,7 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 from regraft.screen import screen_for
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def evaluate(
         )
     from regraft.inference.predictor import Predictor
     from regraft.recipes.evaluate import evaluate_folder, evaluate_run
-    from regraft.report.figures import show_evaluation
+    from regraft.report.evaluation import show_evaluation
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)

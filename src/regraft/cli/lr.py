@@ -9,7 +9,7 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 
 if TYPE_CHECKING:
     from regraft.recipes.learning_rate import FoundRate
@@ -82,7 +82,7 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
 
 
 def _show(found: FoundRate, screen: Screen, photos: Path) -> None:
-    from regraft.report.text import command
+    from regraft.text import command
 
     if found.suggestion is None:
         screen.line(

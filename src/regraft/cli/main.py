@@ -11,7 +11,7 @@ import click
 import cloup
 
 from regraft._version import __version__
-from regraft.cli import ending, streams
+from regraft.cli import exits
 from regraft.cli.backbones import backbones
 from regraft.cli.cache import cache
 from regraft.cli.check import check
@@ -20,25 +20,25 @@ from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
 from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
+from regraft.cli.output import Session
 from regraft.cli.predict import predict
 from regraft.cli.resume import resume
 from regraft.cli.sample import sample
-from regraft.cli.session import Session
 from regraft.cli.train import train
 from regraft.cli.tune import tune
+from regraft.interrupts import STOPS
 from regraft.process import own_process, sleep_while_waiting
-from regraft.stops import STOPS
 
 
 class _Commands(cloup.Group):
     """The group, which ends quietly when the reader of its output goes away, while it shows help or runs a command."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
-        with streams.reader_may_go(ending.READER_GONE):
+        with exits.reader_may_go(exits.READER_GONE):
             return super().make_context(*args, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with streams.reader_may_go(ending.READER_GONE):
+        with exits.reader_may_go(exits.READER_GONE):
             value = super().invoke(ctx)
             sys.stdout.flush()
             return value
@@ -69,15 +69,15 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit:
         raise  # the shell asked for completions, and has them
     except BaseException as error:  # noqa: BLE001  (the outermost place: everything ends as a message and a code)
-        return ending.explain(error, debug=session.debug)
-    return code if isinstance(code, int) else ending.DONE
+        return exits.explain(error, debug=session.debug)
+    return code if isinstance(code, int) else exits.DONE
 
 
 def main() -> NoReturn:
     """Be the command `regraft`."""
-    streams.prepare()
+    exits.prepare()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
     own_process()
-    STOPS.leave = ending.leave
-    ending.end(call(sys.argv[1:]))
+    STOPS.leave = exits.leave
+    exits.end(call(sys.argv[1:]))

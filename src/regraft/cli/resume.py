@@ -7,10 +7,8 @@ from typing import Any
 
 import cloup
 
-from regraft.cli.ended import show
-from regraft.cli.going_on_options import going_on_options
-from regraft.cli.options import PATH, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.options import PATH, going_on_options, output_options, pass_session, workers_option
+from regraft.cli.output import Session, show
 
 
 @cloup.command(name="resume", short_help="Go on with a run that was interrupted.")

@@ -8,7 +8,7 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, output_options, pass_session
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 
 
 @cloup.command(name="sample", short_help="Write the embedded sample as a folder per class.")

@@ -8,11 +8,17 @@ from typing import Any
 import click
 import cloup
 
-from regraft.cli.callback_options import callback_options
-from regraft.cli.ended import show
-from regraft.cli.going_on_options import going_on_options
-from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.options import (
+    PATH,
+    callback_options,
+    device_option,
+    going_on_options,
+    network_options,
+    output_options,
+    pass_session,
+    workers_option,
+)
+from regraft.cli.output import Session, show
 
 RECIPES = ("auto", "linear-probe", "feature-extraction", "fine-tune")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cloup
 
 from regraft.cli.options import PATH, network_options, output_options, pass_session, workers_option
-from regraft.cli.session import Session
+from regraft.cli.output import Session
 
 if TYPE_CHECKING:
     from regraft.features.tune import Measured
@@ -49,7 +49,7 @@ def tune(
     named: dict[str, Any] = {} if backbone is None else {"name": backbone}
     network = build_backbone(**named, weights=weights, size=size)
     pixels = None if photos is None else _real(photos, network, workers)
-    from regraft.features.choose import candidates
+    from regraft.features.engine_choice import candidates
 
     screen = session.screen()
     with screen.progress("tune", ROUNDS * len(candidates()), unit="turns") as bar:
@@ -69,7 +69,7 @@ def _real(photos: Path, network: Any, workers: int | None) -> Any:
     from regraft.data.source import find_photos
     from regraft.data.threads import workers_or_default
     from regraft.errors import PhotosError
-    from regraft.features.choose import PHOTOS, real_photos
+    from regraft.features.engine_choice import PHOTOS, real_photos
 
     source = find_photos(photos, one_class=True)
     manifest = scan(source, workers=workers_or_default(workers))
@@ -89,7 +89,7 @@ def _facts(measured: Measured) -> dict[str, Any]:
 
 
 def _show(session: Session, found: list[Measured]) -> None:
-    from regraft.report.text import columns
+    from regraft.text import columns
 
     words = {None: "certified at its first use", True: "certified", False: "not used: its features differ"}
     rows = [

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from regraft.data.labels import same
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.source import same
 from regraft.errors import ConfigError, several
 
 

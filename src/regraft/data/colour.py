@@ -1,4 +1,7 @@
-"""Embedded colour profiles (ICC.1) to sRGB, which is what pretrained networks have seen."""
+"""Embedded colour profiles (ICC.1) to sRGB, which is what pretrained networks have seen.
+
+From any kind of pixel that Pillow knows to 8-bit sRGB, upright.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from PIL.ImageCms import ImageCmsTransform
+
 
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _UNSEEN = 3
@@ -65,3 +70,93 @@ def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(27, 27, 3)
     after = np.asarray(transform.apply(Image.fromarray(grid)), dtype=np.int16)
     return bool(np.abs(after - grid).max() <= _UNSEEN)
+
+
+_ORIENTATION = 0x0112
+_STRIP = 1 << 22
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def orientation(image: Image.Image) -> int:
+    """Return how the camera was held, 1 (upright) to 8, from Exif (2.32, table 4); 1 where nothing valid is said."""
+    try:
+        found = image.getexif().get(_ORIENTATION)
+    except Exception:  # noqa: BLE001 - broken Exif raises almost anything, and the photo itself is fine
+        return 1
+    return found if isinstance(found, int) and found in _UPRIGHT else 1
+
+
+def turn_upright(image: Image.Image, held: int) -> Image.Image:
+    """Undo an Exif orientation."""
+    return image.transpose(_UPRIGHT[held]) if held in _UPRIGHT else image
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Return a loaded image as 8-bit sRGB, mode RGB; what is transparent becomes white.
+
+    16-bit gray is divided by 257. Other integers and floating-point values are taken as [0, 1] (floating point only),
+    [0, 255] or [0, 65535], the first range that holds them all, and stretched from their smallest to their largest
+    value otherwise. Of 16 bits a channel in colour, Pillow reads the upper 8.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode == "LAB":
+        return lab_to_srgb(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        image = Image.fromarray(_to_levels(np.asarray(image)))
+    if image.has_transparency_data:
+        return _on_white(image.convert("RGBA"), profile)
+    if image.mode not in {"L", "RGB", "CMYK"}:
+        image = image.convert("RGB")
+    return to_srgb(image, profile)
+
+
+def to_rgb_in_strips(image: Image.Image, factor: int) -> Image.Image:
+    """Do as `to_rgb` does with a large image, a strip at a time, so that no second copy of it is made on the way.
+
+    Args:
+        image: what to convert. Numbers of more than 8 bits are converted at once: their range is that of all of them.
+        factor: how many times smaller it is made, by averaging squares of that side.
+    """
+    if image.mode.startswith("I") or image.mode == "F":
+        return to_rgb(image).reduce(factor) if factor > 1 else to_rgb(image)
+    width, height = image.size
+    small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    rows = factor * max(_STRIP // width // factor, 1)
+    for top in range(0, height, rows):
+        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
+    return small
+
+
+def _on_white(image: Image.Image, profile: object) -> Image.Image:
+    alpha = image.getchannel("A")
+    colour = to_srgb(image.convert("RGB"), profile)
+    if alpha.getextrema() == (255, 255):
+        return colour
+    return Image.composite(colour, Image.new("RGB", image.size, (255, 255, 255)), alpha)
+
+
+def _to_levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return (H, W) numbers of any type as 8-bit levels."""
+    if values.dtype.kind == "u" and values.dtype.itemsize == 2:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    numbers = values.astype(np.float64)
+    finite = np.isfinite(numbers)
+    if not finite.all():
+        numbers = np.where(finite, numbers, numbers[finite].min() if finite.any() else 0.0)
+    low, high = float(numbers.min()), float(numbers.max())
+    if low < 0 or high > 65535:
+        numbers = (numbers - low) * (255 / (high - low)) if high > low else np.zeros_like(numbers)
+    elif high > 255:
+        numbers /= 257
+    elif high <= 1 and values.dtype.kind == "f":
+        numbers *= 255
+    return np.rint(numbers).astype(np.uint8)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from regraft.data.files import read_regular, why_unreadable
-from regraft.data.labels import class_order
+from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.manifest import Entry, Manifest
+from regraft.data.source import class_order
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, did_you_mean, several
 

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from regraft.data.augmentation import Augmentation
 from regraft.data.image_folder_arguments import Wanted, check_arguments, check_classes, ordered_classes
 from regraft.data.loader import decode_in_order
-from regraft.data.loading import Loading
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.photo_set import PhotoSet
+from regraft.data.photo_task import Loading
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import find_photos
 from regraft.data.split import assign, check_split, take_given
 from regraft.data.threads import workers_or_default
-from regraft.data.views import Augmentation
 from regraft.screen import Screen, screen_for
 
 __all__ = ["ImageFolder", "PhotoSet"]

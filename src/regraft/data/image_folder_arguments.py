@@ -10,10 +10,10 @@ from numbers import Integral, Real
 from typing import Any
 
 from regraft.data.agreement import Needs, needs_of
-from regraft.data.labels import class_names, same
+from regraft.data.augmentation import Augmentation
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.shares import shares
-from regraft.data.views import Augmentation
+from regraft.data.source import class_names, same
+from regraft.data.split import shares
 from regraft.errors import ConfigError, did_you_mean, several
 
 _HALF = (0.5, 0.5, 0.5)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from regraft.data.files import why_unreadable
-from regraft.data.loading import Loading, bytes_of, load_plain, load_view
+from regraft.data.augmentation import Augmentation
+from regraft.data.file_types import why_unreadable
 from regraft.data.manifest import Entry
+from regraft.data.photo_task import Loading, bytes_of, load_plain, load_view
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.processes import done
 from regraft.data.threads import decoding_threads, default_workers, in_order
-from regraft.data.views import Augmentation
+from regraft.data.worker_processes import done
 from regraft.errors import ConfigError, DecodeError
 from regraft.randomness import permutation
 
@@ -53,7 +53,7 @@ def decode_in_order(
     Args:
         entries: photos to decode.
         load: gives the pixels of one, shape (H, W, 3); called in the threads, or where it is a `Loading` and there are
-            processes that decode (`regraft.data.processes`), in those.
+            processes that decode (`regraft.data.worker_processes`), in those.
         batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
         workers: threads; None for as many as get along (`regraft.data.threads.decoding_threads`), 0 for none.
         order: positions in ``entries`` to visit, in this order; None for all.

@@ -11,11 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from regraft.data.files import open_regular, why_unreadable
-from regraft.data.formats import HEAD, kind_of, what_else
-from regraft.data.labels import class_order
+from regraft.data.file_types import HEAD, kind_of, open_regular, what_else, why_unreadable
 from regraft.data.photo import Photo, Side
-from regraft.data.source import Source
+from regraft.data.source import Source, class_order
 from regraft.data.threads import in_order
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, RunFolderError, several

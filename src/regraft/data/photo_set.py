@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from regraft.data.agreement import check_agreement
-from regraft.data.labels import same
+from regraft.data.augmentation import Augmentation
 from regraft.data.loader import PhotoBatches
-from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
+from regraft.data.photo_task import Loading
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.views import Augmentation
+from regraft.data.source import same
 from regraft.errors import DecodeError
 
 if TYPE_CHECKING:

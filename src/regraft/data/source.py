@@ -1,19 +1,23 @@
-"""Where the photos are and which class each is of: a folder per class, train/ and val/, or a CSV."""
+"""Where the photos are and which class each is of: a folder per class, train/ and val/, or a CSV.
+
+Names of classes: compared in Unicode's composed form (NFC), shown as written.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from regraft.data import complaints
-from regraft.data.files import why_unreadable
-from regraft.data.labels import case_notes, class_order, one_spelling
+from regraft.data import problems
+from regraft.data.csv_labels import read_table
+from regraft.data.file_types import why_unreadable
 from regraft.data.photo import SIDE_NAMES, Photo, Side
-from regraft.data.table import read_table
 from regraft.data.walk import Folder, Found, Skipped, closed, closed_folders, identity, look_in, photos_below
-from regraft.errors import PhotosError
+from regraft.errors import ConfigError, PhotosError
 
 Layout: TypeAlias = Literal["classes", "split", "csv"]
 
@@ -57,7 +61,7 @@ def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class
     """
     source = _found(Path(root), labels)
     if not one_class:
-        complaints.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
+        problems.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
     return source
 
 
@@ -70,7 +74,7 @@ def _found(root: Path, labels: Path | str | None) -> Source:
     sides = {name: SIDE_NAMES[name.casefold()] for name in tree if name.casefold() in SIDE_NAMES and tree[name].any}
     if _is_split(sides, tree):
         return _from_split(root, tree, sides, inside.photos, skipped)
-    complaints.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _others(tree, sides))
+    problems.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _others(tree, sides))
     return _from_classes(root, tree, inside.photos, skipped)
 
 
@@ -99,7 +103,7 @@ _Tree: TypeAlias = dict[str, _Branch]
 
 def _top(root: Path) -> tuple[Folder, Skipped]:
     skipped: Skipped = []
-    complaints.check_root(root)
+    problems.check_root(root)
     try:
         return look_in(root, "", skipped), skipped
     except OSError as error:
@@ -155,7 +159,7 @@ def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[
 
 def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped) -> Source:
     photos = [Photo(path, full, label, None, None) for label, branch in tree.items() for full, path in branch.all]
-    complaints.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
+    problems.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
     left_out = dict(skipped)
     empty = [name for name, branch in tree.items() if not branch.any and name not in left_out]
     notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
@@ -189,3 +193,62 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     given = frozenset(photo.split for photo in photos if photo.split is not None)
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
     return Source(root, ordered, classes, tuple(sorted(skipped)), given, layout, tuple(notes))
+
+
+def same(label: str) -> str:
+    """Return what two spellings of one label have in common: macOS and Linux write ``é`` with different code points."""
+    return unicodedata.normalize("NFC", label)
+
+
+def class_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Return the distinct labels in the order of a classifier's outputs: by code point of their composed form."""
+    return tuple(sorted(set(labels), key=lambda label: (same(label), label)))
+
+
+def one_spelling(labels: Iterable[str]) -> dict[str, str]:
+    """Return for each spelling the one that stands for its class: the first in order of code points."""
+    chosen: dict[str, str] = {}
+    spellings = sorted(set(labels))
+    for label in spellings:
+        chosen.setdefault(same(label), label)
+    return {label: chosen[same(label)] for label in spellings}
+
+
+def case_notes(labels: Iterable[str]) -> list[str]:
+    """Return what is worth saying of classes whose names differ in nothing but case or the space around them."""
+    alike: dict[str, list[str]] = {}
+    for label in sorted(labels):
+        alike.setdefault(same(label).casefold().strip(), []).append(label)
+    return [
+        f"classes {' and '.join(repr(label) for label in group)} differ only in case or spaces; they are kept apart"
+        for group in alike.values()
+        if len(group) > 1
+    ]
+
+
+def class_names(given: Any) -> tuple[str, ...]:
+    """Return the names of two or more classes.
+
+    Args:
+        given: a list, a tuple or an array of texts.
+
+    Raises:
+        ConfigError: it is something else; a mapping or a set has no order that outputs could follow.
+    """
+    expected = "expected the names of the classes in the order of the outputs, such as ['ant', 'bee']"
+    if isinstance(given, Mapping):
+        raise ConfigError(
+            f"classes: {expected}, found a {type(given).__name__}; of {{name: index}}, sorted(d, key=d.get)"
+        )
+    if isinstance(given, (str, bytes, AbstractSet)) or not isinstance(given, Iterable):
+        raise ConfigError(f"classes: {expected}, found {given!r}")
+    values = list(given)
+    others = [value for value in values if not isinstance(value, str)]
+    if others:
+        raise ConfigError(f"classes: {expected}, found {others[0]!r}, a {type(others[0]).__name__}")
+    names = tuple(str(value) for value in values)
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if len(names) < 2 or repeated:
+        twice = f"; {', '.join(map(repr, repeated[:5]))} is there twice" if repeated else ""
+        raise ConfigError(f"a classifier needs two or more different classes, not {list(names)}{twice}")
+    return names

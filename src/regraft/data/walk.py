@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
-from regraft.data.files import open_regular, why_unreadable
-from regraft.data.formats import HEAD, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, what_else
+from regraft.data.file_types import HEAD, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, open_regular, what_else, why_unreadable
 
 Found: TypeAlias = tuple[str, Path]
 """(name relative to the root, where to open it)"""

@@ -1,4 +1,7 @@
-"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed onto it."""
+"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed onto it.
+
+Files that grow line by line while a training runs, and are cut back to a known length when it goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 PART = ".part-"
 """What the name of a temporary file begins with."""
@@ -112,3 +115,23 @@ def _umask() -> int:
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
+
+
+def durable_size(file: IO[Any]) -> int:
+    """Bring what was written to ``file`` to the disk, and its name, and return its size in bytes.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    file.flush()
+    os.fsync(file.fileno())
+    flush_folder(Path(file.name).parent)
+    return os.fstat(file.fileno()).st_size
+
+
+def cut(file: IO[Any], size: int) -> bool:
+    """Cut ``file``, open for writing, to ``size`` bytes; return whether it was shorter already, and is left so."""
+    shorter = os.fstat(file.fileno()).st_size < size
+    if not shorter:
+        os.ftruncate(file.fileno(), size)
+    return shorter

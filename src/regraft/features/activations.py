@@ -14,15 +14,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.data.fixed_views import numbered_loading, view_name
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import numbered_loading, view_name
 from regraft.data.threads import in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
 from regraft.features.extract import Shelf, through
-from regraft.features.packing import Numbers
-from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.features.store import FeatureKey, FeatureStore, Numbers, feature_key
 from regraft.models.backbone import Backbone
 from regraft.randomness import permutation
 from regraft.screen import Bar
@@ -32,7 +31,7 @@ _LARGEST_HALF = float(np.finfo(np.float16).max)
 
 
 class Activations:
-    """What the lower part of a network gives for numbered views of photos (`regraft.data.numbered_views`).
+    """What the lower part of a network gives for numbered views of photos (`regraft.data.fixed_views`).
 
     Args:
         lower: the lower part, as `regraft.models.backbone.Backbone.lower` returns it.

@@ -20,11 +20,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from regraft.features.packing import Numbers
-from regraft.features.store import FeatureKey
-from regraft.features.store_faults import LOG_FILES, Cause, cause_of
-from regraft.features.store_file import Kind, StoreFile
-from regraft.places import cache_folder
+from regraft.cache_dir import cache_folder
+from regraft.features.sqlite_file import LOG_FILES, Cause, Kind, StoreFile, cause_of
+from regraft.features.store import FeatureKey, Numbers
 
 LARGEST = 10 * 10**9
 """Bytes that the store takes at most, unless told otherwise."""

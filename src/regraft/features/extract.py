@@ -10,15 +10,14 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.fixed_views import PLAIN
 from regraft.data.loader import Decoded, decode_in_order
-from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import PLAIN
+from regraft.data.photo_task import Loading
 from regraft.data.threads import in_order
-from regraft.disk.table import new_table, take
+from regraft.disk.row_table import new_table, take
 from regraft.features.engine import Engine
-from regraft.features.packing import Numbers
-from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.features.store import FeatureKey, FeatureStore, Numbers, feature_key
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar
 
@@ -28,7 +27,7 @@ class Features:
     """Features of those photos that could be decoded.
 
     Attributes:
-        values: shape (n, D), float32; a `regraft.disk.table.FileRows` where that is large.
+        values: shape (n, D), float32; a `regraft.disk.row_table.FileRows` where that is large.
         rows: shape (n,), int64, ascending: ``values[i]`` belongs to position ``rows[i]`` of the entries.
         failed: photos that could not be decoded, as (position, why).
         computed: photos that went through the network.

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from regraft.features.fusing import FusedConvolution, fusible, is_activation, worth_fusing
-from regraft.features.invented import invented_photos
+from regraft.features.trial import invented_photos
 
 TOLERANCE = 1e-4
 """Largest difference to the network as it was, relative to the largest feature; rounding alone gives about 3e-6."""

@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.data.threads import in_order
-from regraft.features.choose import COSINE, REFERENCE, candidates, certify, engine_called
-from regraft.features.costs import keep_speed
 from regraft.features.engine import Engine
+from regraft.features.engine_choice import COSINE, REFERENCE, candidates, certify, engine_called
+from regraft.features.engine_costs import keep_speed
 from regraft.models.backbone import Backbone
 from regraft.process import cores
 from regraft.randomness import generator

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.files import read_regular
+from regraft.data.file_types import read_regular
+from regraft.data.fixed_views import numbered, numbered_loading, view_name
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import numbered, numbered_loading, view_name
 from regraft.errors import ConfigError
-from regraft.features.choose import REFERENCE, certified_engine
 from regraft.features.engine import Engine
+from regraft.features.engine_choice import REFERENCE, certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.classifier import Classifier
-from regraft.models.file import load_classifier, model_file
+from regraft.models.model_file import load_classifier, model_file
 from regraft.models.on_the_class import on_the_class
 from regraft.screen import Bar
 

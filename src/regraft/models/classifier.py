@@ -11,16 +11,15 @@ from typing import Any, Self
 import torch
 from torch import nn
 
-from regraft.data.labels import class_names
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.source import class_names
 from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
-from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
-from regraft.models.freezing import What
-from regraft.models.group_rates import check_rates, decayed_or_not, spared_from_decay
+from regraft.models.freezing import What, check_rates, decayed_or_not, spared_from_decay
+from regraft.models.model_metadata import CLASSIFIER, FormatError, ModelMetadata
 from regraft.models.on_the_class import on_the_class
-from regraft.models.unfilled import unfilled
+from regraft.models.skip_random_init import unfilled
 
 
 class Classifier(nn.Module):
@@ -188,7 +187,7 @@ class Classifier(nn.Module):
                 not one linear layer with an output for each class.
             OSError: the file cannot be written.
         """
-        from regraft.models.file import save_model_file
+        from regraft.models.model_file import save_model_file
 
         save_model_file(Path(path), self, overwrite=overwrite)
 
@@ -212,7 +211,7 @@ class Classifier(nn.Module):
             ModelFileError: the file is missing, damaged, or something else; or it does not say what is needed.
             ConfigError: ``classes`` or ``backbone`` are not those of the file.
         """
-        from regraft.models.file import load_classifier, model_file
+        from regraft.models.model_file import load_classifier, model_file
 
         return load_classifier(model_file(Path(path)), classes=classes, backbone=backbone)
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from regraft.disk.hdf5_table import read_hdf5_table
-from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks
+from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks
 from regraft.disk.torch_file import MoreThanTensorsError, Strided, TorchFileError, read_torch_file
 from regraft.errors import ModelFileError
-from regraft.models.file_format import CLASSIFIER, FormatError, ModelMetadata
+from regraft.models.model_metadata import CLASSIFIER, FormatError, ModelMetadata
 
 FORMAT = "regraft-weights"
 """Format name in the metadata of a file that a `Trainer` wrote."""

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regraft.disk.safetensors_header import HeaderError, read_header
+from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file
 from regraft.errors import WeightsError, several
 from regraft.models.trainer_file import FORMAT, STATE

@@ -10,15 +10,14 @@ import torch
 from torch import nn
 
 from regraft.errors import BackboneError
-from regraft.models import hub
+from regraft.models import pretrained
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import BackboneInfo, list_backbones
-from regraft.models.file_format import own_spec
-from regraft.models.names import DEFAULT, configuration, full_name, preprocessing_of
-from regraft.models.packaged import LICENCE, package_of, packaged_file, packaged_state
+from regraft.models.catalogue import DEFAULT, BackboneInfo, configuration, full_name, list_backbones, preprocessing_of
+from regraft.models.model_metadata import own_spec
+from regraft.models.pretrained import LICENCE, package_of, packaged_file, packaged_state
+from regraft.models.skip_random_init import unfilled
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
-from regraft.models.torchvision_shim import import_timm
-from regraft.models.unfilled import unfilled
+from regraft.models.timm_import import import_timm
 from regraft.models.weights import fit_weights, read_weights
 
 LARGEST = 4096
@@ -122,11 +121,11 @@ def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
     if not cfg.has_weights:
         raise BackboneError(f"{name} has no pretrained weights\n  give a local file with --weights FILE")
     more: dict[str, Any] = {"pretrained": True}
-    found = hub.cached_file(cfg)
+    found = pretrained.cached_file(cfg)
     if found is not None and not cfg.custom_load:
         more["pretrained_cfg_overlay"] = {"file": str(found)}
     elif found is None:
-        reason = hub.why_unreachable(cfg)
+        reason = pretrained.why_unreachable(cfg)
         if reason:
             raise BackboneError(_offline(name, reason))
     try:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-from regraft.disk.table import take
+from regraft.disk.row_table import take
 
 Float = NDArray[np.floating[Any]]
 T = TypeVar("T")

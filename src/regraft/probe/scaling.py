@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.disk.table import FileRows, new_table
+from regraft.disk.row_table import FileRows, new_table
 from regraft.probe.feature_matrix import BLOCK, Float
 
 

@@ -22,7 +22,7 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
-from regraft.models.ledger import block_checksums
+from regraft.models.freeze_ledger import block_checksums
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
 from regraft.recipes.input_size import for_tuning

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from regraft.disk.atomic import make_folder, write_json
 from regraft.errors import SnapshotError
+from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.callbacks import say_uncalled
 from regraft.recipes.config import RecipeName, TrainConfig
@@ -22,7 +23,6 @@ from regraft.recipes.start import look, start
 from regraft.run.environment import describe
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
-from regraft.stops import Terminated, TimeUp
 
 RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
     "auto": auto.run,

@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.check import check as run_checks
-from regraft.audit.copies import find_copies
+from regraft.audit.duplicates import find_copies
 from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import user_groups
-from regraft.audit.looks import Looks
+from regraft.audit.photo_stats_store import Looks
+from regraft.audit.run_checks import check as run_checks
 from regraft.audit.subject import Subject
-from regraft.data.labels import class_order
 from regraft.data.manifest import Manifest, scan
-from regraft.data.source import find_photos
+from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.errors import PhotosError, RunFolderError
-from regraft.features.choose import choose_engine
 from regraft.features.disk_store import DiskStore
+from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device

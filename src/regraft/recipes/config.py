@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from regraft.data.shares import shares
+from regraft.data.split import shares
 from regraft.errors import ConfigError, did_you_mean, several
 
 RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]

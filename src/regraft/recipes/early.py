@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from regraft.audit.looks import Looks
+from regraft.audit.photo_stats_store import Looks
+from regraft.data.prefetch import can_read_ahead
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.read_ahead import can_read_ahead
 from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
-from regraft.models.names import foreseen
+from regraft.models.catalogue import foreseen
 from regraft.process import keep_freed_memory
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.photos import divide, gather

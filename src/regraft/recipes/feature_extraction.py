@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
 from regraft.features.activations import view_in_epoch
-from regraft.models.ledger import block_checksums, freeze_ledger
+from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.randomness import permutation
 from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.fine_tune import balanced_weights

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.data.augmentation import Augmentation
+from regraft.data.fixed_views import FIRST_CROP
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import FIRST_CROP
-from regraft.data.views import Augmentation
 from regraft.features.activations import ActivationBatches, Activations, channels_last
-from regraft.features.choose import Choice, choose_engine, real_photos, run_all
 from regraft.features.engine import Engine
-from regraft.features.facts import fact, keep_fact
+from regraft.features.engine_choice import Choice, choose_engine, real_photos, run_all
+from regraft.features.machine_facts import fact, keep_fact
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError

@@ -21,7 +21,7 @@ import torch
 from regraft.data.manifest import Entry
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
-from regraft.models.ledger import block_checksums, freeze_ledger
+from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.feeds import feed

@@ -14,7 +14,7 @@ from regraft.data.manifest import Entry
 from regraft.disk.atomic import write_json, write_text
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
-from regraft.models.file import save_classifier
+from regraft.models.model_file import save_classifier
 from regraft.recipes.decided import effect_of_decisions
 from regraft.recipes.job import Job
 from regraft.recipes.naive import naive_claim

@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.audit.looks import Looks
+from regraft.audit.photo_stats_store import Looks
+from regraft.data.fixed_views import numbered_loading, view_name
 from regraft.data.manifest import Entry, check_usable
-from regraft.data.numbered_views import numbered_loading, view_name
-from regraft.data.processes import DecodingProcesses, end_processes, shared_processes
 from regraft.data.threads import decoding_threads
+from regraft.data.worker_processes import DecodingProcesses, end_processes, shared_processes
 from regraft.disk.atomic import write_json
-from regraft.disk.table import take
+from regraft.disk.row_table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
-from regraft.features.choose import REFERENCE, Choice, choose_engine, engine_called
-from regraft.features.costs import Pass, keep_pass
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
+from regraft.features.engine_choice import REFERENCE, Choice, choose_engine, engine_called
+from regraft.features.engine_costs import Pass, keep_pass
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from regraft.features.costs import Pass, last_pass, photos_per_second
+from regraft.features.engine_costs import Pass, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
 from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, Plan, plan_of, upper_half, upper_plan

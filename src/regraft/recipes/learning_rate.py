@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
+from regraft.data.augmentation import Augmentation
 from regraft.data.loader import PhotoBatches
-from regraft.data.views import Augmentation
 from regraft.disk.atomic import write_text
 from regraft.recipes.config import TrainConfig
 from regraft.recipes.early import Early

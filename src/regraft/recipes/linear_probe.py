@@ -8,7 +8,7 @@ Bengio 2016, https://arxiv.org/abs/1610.01644, and Kornblith et al. 2019, https:
 
 from __future__ import annotations
 
-from regraft.models.ledger import freeze_ledger
+from regraft.models.freeze_ledger import freeze_ledger
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome

@@ -16,8 +16,8 @@ from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
 from regraft.data.split import assign, carve, check_split, take_given
+from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
-from regraft.data.units import make_units
 from regraft.recipes.config import RecipeName, TrainConfig
 from regraft.run.folder import open_folder
 from regraft.screen import Screen

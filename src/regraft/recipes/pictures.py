@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from regraft.callbacks import Callback, TensorBoard
 from regraft.callbacks.projector import Projector
 from regraft.data.loader import decode_in_order
-from regraft.data.loading import Loading
 from regraft.data.manifest import Entry
+from regraft.data.photo_task import Loading
 from regraft.disk.atomic import write_text
 from regraft.recipes.drawing import captioned, confusion_picture, sprite_sheet
 from regraft.recipes.job import Job

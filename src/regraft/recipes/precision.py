@@ -10,11 +10,11 @@ from typing import Literal
 
 import torch
 
+from regraft.cache_dir import cache_folder
 from regraft.disk.atomic import write_json
 from regraft.features.activations import channels_last
-from regraft.features.isa import has_bf16
+from regraft.features.processor import has_bf16
 from regraft.models.classifier import Classifier
-from regraft.places import cache_folder
 from regraft.process import cores
 from regraft.recipes.job import Job
 from regraft.run.environment import processor

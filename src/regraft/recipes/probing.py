@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from regraft.data.fixed_views import view_name
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import view_name
-from regraft.disk.table import stacked
-from regraft.features.facts import machine
+from regraft.disk.row_table import stacked
+from regraft.features.machine_facts import machine
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe

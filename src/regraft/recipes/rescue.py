@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 from regraft.errors import StorageError
-from regraft.models.file import save_classifier
+from regraft.models.model_file import save_classifier
 from regraft.recipes.finish import facts_of
 from regraft.recipes.job import Job
 from regraft.recipes.outcome import Outcome

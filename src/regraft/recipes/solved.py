@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from regraft.cache_dir import PROBES, cache_folder, files_by_use
 from regraft.errors import ModelFileError
-from regraft.places import PROBES, cache_folder, files_by_use
 from regraft.training.state_format import read_state, write_state
 
 MOST = 256

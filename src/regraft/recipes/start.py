@@ -6,8 +6,8 @@ import json
 import shutil
 import time
 
-from regraft.data.processes import begin_processes
 from regraft.data.threads import FEW, workers_or_default
+from regraft.data.worker_processes import begin_processes
 from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device

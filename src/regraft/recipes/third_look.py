@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.callbacks import LambdaCallback, WarmupCosine
+from regraft.data.fixed_views import FIRST_CROP
 from regraft.data.manifest import Entry
-from regraft.data.numbered_views import FIRST_CROP
 from regraft.features.activations import ActivationBatches, Activations
-from regraft.features.choose import choose_engine
-from regraft.features.isa import has_bf16
+from regraft.features.engine_choice import choose_engine
+from regraft.features.processor import has_bf16
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier

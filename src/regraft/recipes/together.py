@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regraft.audit.checks import leaks, two_labels
-from regraft.audit.copies import find_copies
-from regraft.audit.glances import Glances
+from regraft.audit.checks import duplicates
+from regraft.audit.duplicates import find_copies
 from regraft.audit.grouping import user_groups
-from regraft.audit.looks import Looks
+from regraft.audit.photo_stats_store import Glances, Looks
 from regraft.audit.subject import Subject
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.errors import PhotosError
@@ -70,7 +69,7 @@ def take_groups(groups: dict[str, str], entries: Sequence[Entry]) -> None:
 
 def leave_out_leaks(manifest: Manifest, subject: Subject) -> tuple[str, ...]:
     """Put the train-side copies of photos on another side aside, and return what is worth saying."""
-    names = set(leaks.train_side(subject))
+    names = set(duplicates.train_side(subject))
     for entry in subject.entries:
         if entry.name in names:
             manifest.set_aside(entry, "left out: a copy of it is on another side (--fix-leaks)")
@@ -90,12 +89,12 @@ def _say(job: Job, subject: Subject) -> None:
     if parts:
         what = "as the given split has them" if subject.given else "kept on one side"
         job.screen.line("copies", f"{' · '.join(parts)} {what}", check)
-    twice = two_labels.find(subject)
+    twice = duplicates.find_conflicting_labels(subject)
     if twice:
         carry = "picture carries" if len(twice) == 1 else "pictures carry"
         first = " and ".join(twice[0].photos[:2])
         job.screen.warn(f"{len(twice):,} {carry} two labels ({first})  {check}")
-    torn = leaks.find(subject)
+    torn = duplicates.find_leaks(subject)
     if torn and not job.config.fix_leaks:
         lie = "picture lies" if len(torn) == 1 else "pictures lie"
         job.screen.warn(f"{len(torn):,} {lie} on two sides of the given split: figures will flatter; see --fix-leaks")

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from regraft.interrupts import STOPS
 from regraft.process import importing
 from regraft.recipes.config import TrainConfig, resolve
 from regraft.recipes.early import Early
 from regraft.run.folder import RunFolder, open_folder
 from regraft.screen import Screen, screen_for
-from regraft.stops import STOPS
 
 if TYPE_CHECKING:
     from regraft.recipes.run import Run

@@ -22,8 +22,8 @@ from regraft.disk.atomic import write_text
 from regraft.errors import DecodeError
 from regraft.report.check_screen import by_kind
 from regraft.report.page_parts import SCRIPT, STYLE
-from regraft.report.text import counted
 from regraft.screen import printable
+from regraft.text import counted
 
 THUMB = 160
 """Longer side of a thumbnail, in pixels."""

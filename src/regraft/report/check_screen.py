@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from regraft.report.text import columns, counted, percent
 from regraft.screen import Screen
+from regraft.text import columns, counted, percent
 
 _FIRST = 2
 """Photos named in a row of the table."""

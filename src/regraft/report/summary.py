@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from regraft.report.figures import GAP, beside, most_confused, ranks, show_accuracy, weakest
-from regraft.report.text import command, counted, megabytes, percent
+from regraft.report.evaluation import GAP, beside, most_confused, ranks, show_accuracy, weakest
 from regraft.run.folder import open_folder
 from regraft.screen import Screen
+from regraft.text import command, counted, megabytes, percent
 
 
 def show_run(run: Path, screen: Screen) -> None:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from regraft.errors import TrainingError
-from regraft.stops import STOPS
+from regraft.interrupts import STOPS
 from regraft.training.snapshots import Snapshots
 from regraft.training.state import TrainingState
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import make_folder, sweep
-from regraft.disk.safetensors_header import HeaderError, read_header
+from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.errors import ModelFileError, SnapshotError, TrainingError, several
 from regraft.training.state_format import flatten, read_with_facts, write_flat
 

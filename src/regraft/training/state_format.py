@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import atomic
-from regraft.disk.snapshot_file import Block, read_blocks, write_blocks
+from regraft.disk.safetensors_file import Block, read_blocks, write_blocks
 from regraft.errors import ModelFileError
 
 FORMAT, VERSION = "regraft-state", 2

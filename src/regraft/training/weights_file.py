@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import atomic
-from regraft.disk.snapshot_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
+from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
 from regraft.disk.torch_file import Strided, is_archive, read_torch_file
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix

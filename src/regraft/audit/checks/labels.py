@@ -17,7 +17,7 @@ SURE = 0.95
 """Probability of the label being wrong from which it is a warning; below it, worth a look."""
 
 
-def find(subject: Subject) -> list[Finding]:
+def find_suspect_labels(subject: Subject) -> list[Finding]:
     """Return the suspect labels, the most suspect first."""
     p, y = subject.probabilities, subject.labels
     if p is None:

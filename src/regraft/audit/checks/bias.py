@@ -1,0 +1,106 @@
+"""Shortcuts: classes that can be told without looking at the picture, by file size, dimensions, brightness or borders.
+
+A network learns such a shortcut rather than the subject (Geirhos et al. 2020, https://doi.org/10.1038/s42256-020-00257-z),
+and fails on photos from elsewhere.
+
+Photos that are like no other: perhaps not of any class.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.audit.alignment import without_fill
+from regraft.audit.finding import Finding
+from regraft.audit.neighbours import nearest
+from regraft.audit.subject import Subject
+from regraft.measure.paired import accuracy_difference
+from regraft.probe.folds import make_folds
+
+GAIN = 0.10
+"""Accuracy above that of the largest class from which a shortcut is a warning, at the lower end of its interval."""
+
+SHORTCUT_MIN_PHOTOS = 40
+
+
+def find_shortcuts(subject: Subject) -> list[Finding]:
+    """Return a finding for each property that tells the classes clearly better than chance, by cross-validation."""
+    y = subject.labels
+    if len(y) < SHORTCUT_MIN_PHOTOS or len(set(y.tolist())) < 2:
+        return []
+    folds = make_folds(y, [entry.content for entry in subject.entries], subject.groups)
+    if folds.count < 2:
+        return []
+    findings = []
+    for name, columns in _properties(subject).items():
+        told, chance = _cross_validated(columns, y, folds.fold_of_row, len(subject.manifest.classes))
+        gain = accuracy_difference(told, chance, y)
+        low, high = gain.interval or (-1.0, 1.0)
+        if low > GAIN / 2:
+            share = float((told.argmax(axis=1) == y).mean())
+            words = (
+                f"{name} alone tells the classes in {100 * share:.0f} % of the photos "
+                f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn that instead"
+            )
+            measure = {"property": name, "accuracy": round(share, 4), **gain.as_dict()}
+            findings.append(Finding("shortcut", "warning" if low > GAIN else "info", (), words, measure))
+    return findings
+
+
+def _properties(subject: Subject) -> dict[str, NDArray[np.float64]]:
+    glances = subject.glances
+    size = np.log([[glance.size] for glance in glances])
+    sides = np.log([[g.width, g.height, g.width / g.height] for g in glances])
+    light = np.array([[g.grey.mean(), g.grey.std()] for g in glances], dtype=np.float64)
+    border = []
+    for i in range(0, len(glances), 512):
+        grey = torch.from_numpy(np.stack([g.grey for g in glances[i : i + 512]])).to(torch.float32)
+        border.append(1 - without_fill(grey).mean(dim=(1, 2)).numpy())
+    return {
+        "file size": size,
+        "dimensions": sides,
+        "brightness": light,
+        "borders": np.concatenate(border)[:, None].astype(np.float64),
+    }
+
+
+def _cross_validated(
+    X: NDArray[np.float64], y: NDArray[np.int64], fold: NDArray[np.int64], classes: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return probabilities by a small tree and by the shares of the classes, both out of fold, shape (n, k)."""
+    from sklearn.tree import DecisionTreeClassifier
+
+    told, chance = np.zeros((len(y), classes)), np.zeros((len(y), classes))
+    for f in range(int(fold.max()) + 1):
+        out = fold == f
+        tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, random_state=0).fit(X[~out], y[~out])
+        told[np.ix_(out, tree.classes_)] = tree.predict_proba(X[out])
+        chance[out] = np.bincount(y[~out], minlength=classes) / (~out).sum()
+    return told, chance
+
+
+NEIGHBOURS = 10
+FAR = 2.0
+"""Robust standard deviations by which a photo is farther from its neighbours than is usual; one in a thousand is."""
+
+OUTLIER_MIN_PHOTOS = 30
+"""With fewer photos nothing can be said of what is usual."""
+
+
+def find_outliers(subject: Subject) -> list[Finding]:
+    """Return an info for each photo that lies far from all others, the farthest first."""
+    if len(subject.entries) < OUTLIER_MIN_PHOTOS:
+        return []
+    distance = 1 - nearest(subject.features, NEIGHBOURS).cosine.mean(axis=1)
+    middle = float(np.median(distance))
+    spread = 1.4826 * float(np.median(np.abs(distance - middle)))
+    score = (distance - middle) / max(spread, 1e-9)
+    return [
+        Finding(
+            "outlier", "info", subject.names([i]), "is like no other photo here", {"score": round(float(score[i]), 1)}
+        )
+        for i in np.argsort(-score, kind="stable").tolist()
+        if score[i] > FAR
+    ]

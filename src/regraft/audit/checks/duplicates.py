@@ -1,0 +1,77 @@
+"""Copies: files of the same bytes, of the same pixels, and photos that show nearly the same picture, in groups.
+
+Copies that lie on two sides of a given split: what is tested was learnt.
+
+The same picture under two labels: at least one of them is wrong, and both teach the opposite of each other.
+"""
+
+from __future__ import annotations
+
+from regraft.audit.duplicates import joined
+from regraft.audit.finding import Finding
+from regraft.audit.subject import Subject
+
+
+def find_duplicates(subject: Subject) -> list[Finding]:
+    """Return a warning for each set of copies; regraft keeps them on one side of a split."""
+    copies = subject.copies
+    findings = [
+        Finding("same file", "warning", subject.names(members), f"{len(members)} files hold the same bytes")
+        for members in copies.by_bytes
+    ]
+    findings += [
+        Finding("same pixels", "warning", subject.names(members), f"{len(members)} files show the same pixels")
+        for members in copies.by_pixels
+    ]
+    fits = {tuple(pair): float(fit) for pair, fit in zip(copies.near.pairs.tolist(), copies.near.fit, strict=True)}
+    group_of = {i: k for k, members in enumerate(joined(len(subject.entries), list(fits))) for i in members}
+    groups: dict[int, dict[tuple[int, ...], float]] = {}
+    for pair, fit in fits.items():
+        groups.setdefault(group_of[pair[0]], {})[pair] = fit
+    for pairs in groups.values():
+        members = sorted({i for pair in pairs for i in pair})
+        measure = {"least_fit": round(min(pairs.values()), 3), "pairs": len(pairs)}
+        words = f"{len(members)} photos show nearly the same picture"
+        findings.append(Finding("near copies", "warning", subject.names(members), words, measure))
+    return findings
+
+
+def find_leaks(subject: Subject) -> list[Finding]:
+    """Return an error for each group of copies that a given split has torn apart."""
+    if not subject.given:
+        return []
+    copies = subject.copies
+    findings = []
+    for members in joined(len(subject.entries), [*copies.by_bytes, *copies.by_pixels, *copies.near.pairs.tolist()]):
+        sides = sorted({str(subject.entries[i].given) for i in members if subject.entries[i].given})
+        if len(sides) > 1:
+            words = f"the same picture, or nearly, in {' and in '.join(sides)}: figures will flatter (--fix-leaks)"
+            ordered = sorted(members, key=lambda i: subject.entries[i].given != "train")
+            findings.append(Finding("leak", "error", subject.names(ordered), words, {"sides": sides}))
+    return findings
+
+
+def train_side(subject: Subject) -> list[str]:
+    """Return the names of train photos that are copies of photos on another side."""
+    return [
+        name
+        for finding in find_leaks(subject)
+        for name in finding.photos
+        if next(entry for entry in subject.entries if entry.name == name).given == "train"
+    ]
+
+
+def find_conflicting_labels(subject: Subject) -> list[Finding]:
+    """Return an error for each group of copies that carries more than one label."""
+    copies = subject.copies
+    exact = joined(len(subject.entries), [*copies.by_bytes, *copies.by_pixels])
+    every = joined(len(subject.entries), [*exact, *copies.near.pairs.tolist()])
+    in_exact = {i: frozenset(members) for members in exact for i in members}
+    findings = []
+    for members in every:
+        labels = sorted({subject.entries[i].label for i in members})
+        if len(labels) > 1:
+            same = "the same picture" if frozenset(members) == in_exact.get(members[0]) else "nearly the same picture"
+            words = f"{same} under {len(labels)} labels: {', '.join(labels)}"
+            findings.append(Finding("two labels", "error", subject.names(members), words, {"classes": labels}))
+    return findings

@@ -1,0 +1,164 @@
+"""Which photos are the same picture: by their bytes, by their pixels, or nearly."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regraft.audit import near_duplicates
+from regraft.audit.near_duplicates import FINE_SIDE, NEAR_NONE, NEIGHBOURS, Near, near_pairs
+from regraft.audit.neighbours import nearest
+from regraft.audit.photo_stats import Glance
+from regraft.audit.photo_stats_store import Glances, SomeGreys
+from regraft.data.decode import DECODER, read_photo
+from regraft.data.loader import bytes_of
+from regraft.data.manifest import Entry
+from regraft.data.threads import in_order, workers_or_default
+from regraft.errors import DecodeError
+from regraft.features.store import FeatureStore, feature_key
+from regraft.process import give_back_memory
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Which photos are the same picture. Positions are those of ``entries``.
+
+    Attributes:
+        entries: the photos.
+        by_bytes: sets of photos whose files are the same, each of two or more positions.
+        by_pixels: sets of photos of different files whose pixels are the same to the network.
+        near: pairs of photos of different files that show the same picture; exact ones are not among them.
+    """
+
+    entries: Sequence[Entry]
+    by_bytes: tuple[tuple[int, ...], ...]
+    by_pixels: tuple[tuple[int, ...], ...]
+    near: Near
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """Content hash to the id of its group, for photos of several contents that show the same picture.
+
+        The id is the smallest content hash in the group.
+        """
+        sets = joined(len(self.entries), [*self.by_bytes, *self.by_pixels, *self.near.pairs.tolist()])
+        groups = {}
+        for members in sets:
+            contents = sorted({self.entries[i].content for i in members})
+            if len(contents) > 1:
+                groups.update(dict.fromkeys(contents, contents[0]))
+        return groups
+
+
+def find_copies(
+    entries: Sequence[Entry],
+    features: NDArray[np.float32],
+    glances: Sequence[Glance],
+    *,
+    store: FeatureStore | None = None,
+    workers: int | None = None,
+) -> Copies:
+    """Find the photos that are the same picture.
+
+    Args:
+        entries: the photos.
+        features: of each, shape (n, d), float32.
+        glances: of each.
+        store: where the pairs found among the very same photos are kept.
+        workers: threads that compare photos, and decode those which have to be looked at again.
+    """
+    packed = Glances.of(glances)
+    by_bytes = alike([entry.content for entry in entries])
+    first = {entry.content: i for i, entry in reversed(list(enumerate(entries)))}
+    contents = sorted(first)
+    rows = np.array([first[content] for content in contents], dtype=np.int64)
+    pixels = alike([packed[int(i)].pixels for i in rows])
+    by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
+    stand_ins = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
+    kept = rows[stand_ins]
+    key = _key([entries[i].content for i in kept])
+    found = _kept(store, key)
+    if found is None:
+        found = _search(entries, features, packed, kept, workers)
+        if store is not None:
+            table = np.column_stack([found.pairs.astype(np.float32), found.fit]).astype(np.float32)
+            store.put(key, table, "near-copies found")
+    pairs = np.sort(kept[found.pairs], axis=1) if len(found.pairs) else found.pairs
+    return Copies(entries, by_bytes, by_pixels, Near(pairs, found.fit))
+
+
+def _search(
+    entries: Sequence[Entry],
+    features: NDArray[np.float32],
+    glances: Glances,
+    kept: NDArray[np.int64],
+    workers: int | None,
+) -> Near:
+    """Return the pairs among the photos at ``kept``, as positions in it."""
+    if len(kept) < 2:
+        return NEAR_NONE
+    workers = workers_or_default(workers)
+
+    def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
+        return np.stack(list(in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
+
+    neighbours = nearest(features, NEIGHBOURS, kept)
+    give_back_memory()
+    return near_pairs(neighbours, SomeGreys(glances, kept), fine, workers=workers)
+
+
+def _grey(entry: Entry) -> NDArray[np.uint8]:
+    """Return a photo, upright, in grey and squeezed to (128, 128), uint8; flat where it cannot be decoded any more."""
+    size = (FINE_SIDE, FINE_SIDE)
+    try:
+        image = read_photo(bytes_of(entry), at_least=size)
+    except DecodeError:
+        return np.zeros(size, dtype=np.uint8)
+    return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX, reducing_gap=2.0))
+
+
+def _key(contents: Sequence[str]) -> str:
+    whole = hashlib.sha256("".join(contents).encode()).hexdigest()
+    return feature_key(whole, DECODER, "near-copies", "", "", near_duplicates.VERSION)
+
+
+def _kept(store: FeatureStore | None, key: str) -> Near | None:
+    table = store.get(key) if store is not None else None
+    if table is None or table.ndim != 2 or table.shape[1] != 3:
+        return None
+    return Near(table[:, :2].astype(np.int64), table[:, 2].astype(np.float32))
+
+
+def alike(names: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
+    """Return the positions of equal names, for those that occur more than once."""
+    places: dict[Hashable, list[int]] = defaultdict(list)
+    for i, name in enumerate(names):
+        places[name].append(i)
+    return tuple(tuple(members) for members in places.values() if len(members) > 1)
+
+
+def joined(n: int, sets: Iterable[Sequence[int]]) -> list[list[int]]:
+    """Return the sets of positions below ``n`` that hang together through ``sets``, each of two or more, in order."""
+    above = list(range(n))
+
+    def top(i: int) -> int:
+        while above[i] != i:
+            above[i] = above[above[i]]
+            i = above[i]
+        return i
+
+    for members in sets:
+        for other in members[1:]:
+            a, b = top(members[0]), top(other)
+            above[max(a, b)] = min(a, b)
+    groups: dict[int, list[int]] = defaultdict(list)
+    for i in range(n):
+        groups[top(i)].append(i)
+    return [members for members in groups.values() if len(members) > 1]

@@ -1,0 +1,234 @@
+"""Pairs of photos that show the same picture, or nearly: sought by their features, proved by their pixels.
+
+Which pairs of photos may show the same picture, told cheaply from 16 × 16 pixels; and where to begin aligning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from regraft.audit.alignment import FINE, Aligned, align, blur_matrix
+from regraft.audit.neighbours import Neighbours
+from regraft.data.threads import in_order, workers_or_default
+from regraft.disk.row_table import new_table
+from regraft.features.processor import ONE_THREAD
+
+NEIGHBOURS = 10
+"""Candidates for every photo. Of near-copies of real photos, 99 % are among the first ten."""
+
+LIKELY = 0.6
+"""Likeness at 16 pixels from which a pair is aligned; the least of 630 near-copies had 0.66."""
+
+DOUBTFUL, SURE = 0.84, 0.975
+"""Fit at 64 pixels from which a pair is looked at again at 128, and from which that is not needed."""
+
+SAME = 0.88
+"""Fit at 128 pixels that proves a pair; the least of 630 near-copies had 0.92, the best of strangers 0.87."""
+
+FINE_SIDE = FINE[-1].side
+
+VERSION = "near2"
+"""Changes whenever the same photos may give other pairs."""
+
+_AT_ONCE = 256
+_A_FEW, _AHEAD = 64, 32
+"""Pairs that are aligned on one thread, several such parts at once: their images are too small for threads to share."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """Pairs of photos that show the same picture.
+
+    Attributes:
+        pairs: positions, the smaller first, shape (m, 2), int64, in order.
+        fit: how well they fit, in [-1, 1], shape (m,), float32.
+    """
+
+    pairs: NDArray[np.int64]
+    fit: NDArray[np.float32]
+
+
+NEAR_NONE = Near(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32))
+
+
+def near_pairs(
+    neighbours: Neighbours,
+    grey: Greys,
+    fine: Callable[[Sequence[int]], NDArray[np.uint8]],
+    *,
+    workers: int | None = None,
+) -> Near:
+    """Return the pairs of photos that show the same picture.
+
+    Args:
+        neighbours: of every photo by its features.
+        grey: the photos, shape (n, 64, 64), uint8.
+        fine: gives the photos at some positions, larger: shape (len, 128, 128), uint8.
+        workers: threads that compare; None for one on each processor, 0 for none.
+    """
+    workers = workers_or_default(workers)
+    pairs = neighbours.pairs()
+    rough = look_roughly(grey, pairs, workers=workers)
+    likely = rough.likeness >= LIKELY
+    pairs = pairs[likely]
+    ordered = np.where(rough.swapped[likely, None], pairs[:, ::-1], pairs)
+    coarse, theta = _coarsely(grey, ordered, rough.theta(likely), workers)
+    fit = coarse.copy()
+    doubtful = np.flatnonzero((fit >= DOUBTFUL) & (fit < SURE))
+    for i in range(0, len(doubtful), _AT_ONCE):
+        some = doubtful[i : i + _AT_ONCE]
+        fit[some] = _finely(ordered[some], theta[some], fine)
+    same = (fit >= SAME) & (coarse >= DOUBTFUL)
+    found = np.sort(ordered[same], axis=1)
+    order = np.lexsort((found[:, 1], found[:, 0]))
+    return Near(found[order], fit[same][order])
+
+
+def _coarsely(
+    grey: Greys, pairs: NDArray[np.int64], theta: NDArray[np.float32], workers: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
+    fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
+
+    @ONE_THREAD
+    def aligned(some: slice) -> Aligned:
+        return align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
+
+    parts = [slice(i, i + _A_FEW) for i in range(0, len(pairs), _A_FEW)]
+    for some, done in zip(parts, in_order(aligned, parts, workers=workers, ahead=_AHEAD), strict=True):
+        fit[some], found[some] = done.whole, done.theta
+    return fit, found
+
+
+def _finely(
+    pairs: NDArray[np.int64], theta: NDArray[np.float32], fine: Callable[[Sequence[int]], NDArray[np.uint8]]
+) -> NDArray[np.float32]:
+    which, place = np.unique(pairs, return_inverse=True)
+    large = fine(which.tolist())
+    place = place.reshape(pairs.shape)
+    return align(large[place[:, 0]], large[place[:, 1]], theta, FINE).whole
+
+
+SIDE, _FROM, _RADIUS = 16, 32, 3
+_ZOOM, _SHIFTS = 0.86, (-0.1, 0.0, 0.1)
+_LESS, _TURNS = 0.93, (-5.0, 5.0)
+_BLOCK, _SLOTS = 512, 512
+
+
+@dataclass(frozen=True)
+class Rough:
+    """What m pairs look like from afar.
+
+    Attributes:
+        likeness: best correlation over a few crops, turns and mirror images, in [-1, 1], shape (m,), float32.
+        swapped: whether the second is a part of the first rather than the other way round, shape (m,), bool.
+        view: the crop or turn that is most alike, mirrored from the number of views on, shape (m,), int8.
+    """
+
+    likeness: NDArray[np.float32]
+    swapped: NDArray[np.bool_]
+    view: NDArray[np.int8]
+
+    def theta(self, which: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return where the part lies in the whole in some of the pairs, as affine maps, shape (len, 2, 3)."""
+        mirrored, view = np.divmod(self.view[which], len(_views()))
+        theta = _views().numpy()[view]
+        theta[:, :, 0] *= np.where(mirrored == 1, -1, 1)[:, None]
+        return theta
+
+
+class Greys(Protocol):
+    """Grey photos, of shape (n, 64, 64), uint8, which need not be in memory all at once."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
+
+
+def look_roughly(grey: Greys, pairs: NDArray[np.int64], *, workers: int = 0) -> Rough:
+    """Compare pairs of photos, named by their positions, shape (m, 2), int64, in so many threads."""
+    m = len(pairs)
+    best = np.full((2, m), -2.0, dtype=np.float32)
+    which = np.zeros((2, m), dtype=np.int8)
+    whole = new_table(len(grey), SIDE * SIDE)
+    blocks = [np.arange(i, min(i + _BLOCK, len(grey))) for i in range(0, len(grey), _BLOCK)]
+    for block in blocks:
+        whole[block[0] : block[-1] + 1] = _seen(grey[block], slice(0, 1))[:, 0].numpy()
+    orders = [np.argsort(pairs[:, side], kind="stable") for side in (0, 1)]
+
+    @ONE_THREAD
+    def compare(block: NDArray[np.int64]) -> None:
+        seen: Tensor | None = None  # the views of a block of photos are made once, then forgotten
+        for side, order in enumerate(orders):
+            low, high = np.searchsorted(pairs[:, side], [block[0], block[-1] + 1], sorter=order)
+            for i in range(low, high, _SLOTS):
+                seen = _seen(grey[block]) if seen is None else seen
+                pair = order[i : min(i + _SLOTS, high)]
+                views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
+                best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
+
+    for _ in in_order(compare, blocks, workers=workers, ahead=2 * workers):
+        pass
+    swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
+    return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))
+
+
+def _most_alike(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the best correlation of the views, (m, v, 256), with the photos, (m, 256), and the number of the view."""
+    mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
+    match = views @ torch.stack([part, mirrored], dim=2)
+    value, index = match.transpose(1, 2).reshape(len(part), -1).max(dim=1)
+    return value.numpy(), index.numpy()
+
+
+@cache
+def _views() -> Tensor:
+    """Return affine maps that show a photo whole, cropped and turned, shape (v, 2, 3)."""
+    maps = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
+    maps += [[[_ZOOM, 0.0, x], [0.0, _ZOOM, y]] for x, y in product(_SHIFTS, _SHIFTS)]
+    for turn in _TURNS:
+        c, s = _LESS * math.cos(math.radians(turn)), _LESS * math.sin(math.radians(turn))
+        maps.append([[c, -s, 0.0], [s, c, 0.0]])
+    return torch.tensor(maps, dtype=torch.float32)
+
+
+@cache
+def _matrices() -> Tensor:
+    """Return what makes the detail of each view from 32 × 32 pixels, which is linear: shape (v, 256, 1024)."""
+    views = _views()
+    pixels = torch.eye(_FROM * _FROM).reshape(_FROM * _FROM, 1, _FROM, _FROM)
+    blur = blur_matrix(SIDE, _RADIUS)
+    out = []
+    for view in views:
+        fine = functional.affine_grid(view[None], [1, 1, 2 * SIDE, 2 * SIDE], align_corners=False)
+        seen = functional.grid_sample(
+            pixels, fine.expand(len(pixels), -1, -1, -1), padding_mode="border", align_corners=False
+        )
+        small = functional.avg_pool2d(seen, 2)[:, 0]
+        out.append((small - blur @ small @ blur.T).reshape(len(pixels), -1).T)
+    return torch.stack(out)
+
+
+def _seen(grey: NDArray[np.uint8], which: slice = slice(None)) -> Tensor:
+    """Return normalised local contrast of each view: (n, 64, 64), uint8 -> (n, v, 256), float32."""
+    image = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(grey)).to(torch.float32), 2).reshape(
+        len(grey), -1
+    )
+    matrix = _matrices()[which]
+    detail = (image @ matrix.reshape(-1, image.shape[1]).T).reshape(len(grey), len(matrix), SIDE, SIDE)
+    blur = blur_matrix(SIDE, _RADIUS)
+    spread = (blur @ (detail * detail) @ blur.T).clamp_min(0).sqrt()
+    contrast = detail / (spread + 2.0 + 0.5 * spread.mean(dim=(-2, -1), keepdim=True))
+    flat = contrast.flatten(2)
+    return functional.normalize(flat - flat.mean(dim=2, keepdim=True), dim=2)

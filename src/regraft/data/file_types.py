@@ -1,0 +1,181 @@
+"""What kind of file it is, by its first bytes; its name decides nothing.
+
+Opening what a folder holds without ever waiting on it: pipes, sockets and devices are refused, not read.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO, Final
+
+HEAD: Final = 64
+"""How many first bytes of a file are needed to know its kind."""
+
+PHOTO_SUFFIXES: Final = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
+    | {".heic", ".heif", ".hif", ".avif"}
+)
+"""A file of such a name claims to be a photo; when it is none, that is worth saying."""
+
+RAW_SUFFIXES: Final = frozenset(
+    {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+)
+"""Camera raw files look like TIFF, but what Pillow finds in them is a thumbnail at best."""
+
+_PHOTOS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"GIF87a", "GIF"),
+    (b"GIF89a", "GIF"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"II+\0", "TIFF"),
+    (b"MM\0+", "TIFF"),
+)
+_BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+
+_OTHERS = (
+    (b"%PDF", "a PDF"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"RIFF", "a sound or a video"),
+    (b"ID3", "a sound"),
+    (b"OggS", "a sound or a video"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"SQLite format 3", "a database"),
+)
+
+
+def kind_of(head: bytes) -> str | None:
+    """Return the photo format that ``head``, a file's first 64 bytes, begins; None where it is no photo.
+
+    Returns:
+        ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"BMP"``, ``"TIFF"``, ``"WebP"``, ``"HEIC"``, ``"AVIF"`` or None.
+    """
+    for start, kind in _PHOTOS:
+        if head.startswith(start):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WebP"
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
+        return "BMP"
+    return _iso_kind(head) if head[4:8] == b"ftyp" else None
+
+
+def _iso_kind(head: bytes) -> str | None:
+    """Return the photo format of an ISO base media file by its brands (ISO/IEC 23008-12, 10.2)."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
+    if any(brand in _AVIF_BRANDS for brand in brands):
+        return "AVIF"
+    return "HEIC" if any(brand in _HEIC_BRANDS for brand in brands) else None
+
+
+def claimed_size(head: bytes) -> tuple[int, int] | None:
+    """Return the (width, height) that the first bytes of a WebP claim (RFC 9649); None where they are cut off."""
+    chunk, body = head[12:16], head[20:]
+    if len(body) < 10:
+        return None
+    if chunk == b"VP8X":
+        return 1 + int.from_bytes(body[4:7], "little"), 1 + int.from_bytes(body[7:10], "little")
+    if chunk == b"VP8L":
+        bits = int.from_bytes(body[1:5], "little")
+        return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+    return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
+
+
+def what_else(head: bytes) -> str:
+    """Return what a file that is no photo seems to be, such as ``"a PDF"`` or ``"text"``."""
+    if not head.strip(b"\0"):
+        return "only zero bytes" if head else "an empty file"
+    for start, what in _OTHERS:
+        if head.startswith(start):
+            return what
+    if head[4:8] == b"ftyp":
+        return "a video"
+    if not _is_text(head):
+        return "something else"
+    lower = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in lower:
+        return "an SVG drawing"
+    return "a web page" if lower.startswith((b"<!doctype html", b"<html")) else "text"
+
+
+def _is_text(head: bytes) -> bool:
+    try:
+        text = head.decode("utf-8")
+    except UnicodeDecodeError as error:
+        if error.start < len(head) - 3:  # otherwise the cut itself may have split a character
+            return False
+        text = head[: error.start].decode("utf-8")
+    return all(c.isprintable() or c in "\t\n\r\f\ufeff" for c in text)
+
+
+MAX_BYTES = 1 << 30
+"""A file above 1 GiB is no photo that can be decoded in bounded memory."""
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a link is followed.
+
+    Raises:
+        OSError: it cannot be opened, is no regular file, or is larger than `MAX_BYTES`.
+    """
+    _check(path.stat(), path)  # opening a device can act on it, so look first
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, flags)  # and never block, whatever took its place meanwhile
+    try:
+        _check(os.fstat(handle), path)
+    except BaseException:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return all bytes of a regular file.
+
+    Raises:
+        OSError: as for `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def _check(found: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, f"it is {_special(found.st_mode)}, not a file", str(path))
+    if found.st_size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 30} GiB", str(path))
+
+
+def _special(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a socket" if stat.S_ISSOCK(mode) else "a device"
+
+
+def why_unreadable(error: OSError, path: Path) -> str:
+    """Return why a file cannot be read, in a few words without its path."""
+    if error.errno == errno.ENOENT:
+        return "cannot be read: a link to nothing" if path.is_symlink() else "cannot be read: no longer there"
+    if error.errno == errno.ELOOP:
+        return "cannot be read: a link to itself"
+    said = error.strerror or type(error).__name__
+    return f"cannot be read: {said[:1].lower()}{said[1:]}"

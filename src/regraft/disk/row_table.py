@@ -1,0 +1,122 @@
+"""Tables with a row for each photo: in memory while they are small, in a file that goes with them where they are large.
+
+The memory that a run takes should not grow with the number of its photos. The system counts the pages of a mapped file
+that a process has touched as its memory until they are given back, so a large table gives them back as it goes, and
+reads scattered rows without mapping them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from regraft.cache_dir import cache_folder
+
+LARGE = 32 << 20
+"""Bytes from which on a table is kept in a file: the features of 6,500 photos."""
+
+_GIVE_BACK = 4 << 20  # bytes that may have been touched since pages were given back
+_BLOCK = 1024
+
+T = TypeVar("T", bound=np.generic)
+
+
+class FileRows(np.memmap[Any, np.dtype[Any]]):
+    """An array in a file without a name, of which little stays in memory. It is read and written as any array.
+
+    Slices are views; rows that are chosen by an array of indices are copies, as ever.
+    """
+
+    _touched = 0
+    _handle: int | None = None  # of the file, on the table itself; its views go without
+
+    def __getitem__(self, index: Any) -> Any:
+        scattered = isinstance(index, np.ndarray) and index.dtype.kind == "i" and index.ndim == 1
+        if scattered and self._handle is not None and hasattr(os, "preadv"):
+            return self._read(index)
+        found = super().__getitem__(index)
+        self._count(getattr(found, "nbytes", 0))
+        return found
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(index, value)
+        self._count(getattr(value, "nbytes", 0))
+
+    def _read(self, index: NDArray[np.int64]) -> NDArray[Any]:
+        assert self._handle is not None
+        out = np.empty((len(index), self.shape[1]), dtype=self.dtype)
+        size = out.itemsize * out.shape[1]
+        view = memoryview(out.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
+        for i, row in enumerate(index.tolist()):
+            if not -len(self) <= row < len(self):
+                raise IndexError(f"row {row} of a table of {len(self)}")
+            os.preadv(self._handle, [view[i * size : (i + 1) * size]], (row % len(self)) * size)
+        return out
+
+    def _count(self, touched: int) -> None:
+        self._touched += touched
+        if self._touched >= _GIVE_BACK:
+            self._touched = 0
+            mapped = getattr(self, "_mmap", None)
+            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # what was written stays, in the file
+                mapped.madvise(mmap.MADV_DONTNEED)
+
+    def __del__(self) -> None:
+        if self._handle is not None:
+            with contextlib.suppress(OSError):
+                os.close(self._handle)
+
+
+def new_table(rows: int, width: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
+    """Return an array of shape (rows, width) with any values in it; see `FileRows` for large ones."""
+    if rows * width * np.dtype(dtype).itemsize >= LARGE:
+        for folder in (cache_folder(), None):
+            with contextlib.suppress(OSError):
+                return _in_file(folder, rows, width, np.dtype(dtype))
+    return np.empty((rows, width), dtype=dtype)
+
+
+def take(table: NDArray[T], rows: NDArray[np.int64]) -> NDArray[T]:
+    """Return some rows of a table as a table, in the order given; the same one where that is all of them, in order."""
+    if len(rows) == len(table) and np.array_equal(rows, np.arange(len(rows))):
+        return table
+    out = new_table(len(rows), table.shape[1], table.dtype.type)
+    for i in range(0, len(rows), _BLOCK):
+        out[i : i + _BLOCK] = table[rows[i : i + _BLOCK]]
+    return out
+
+
+def stacked(tables: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Return the rows of several tables of one width, one table after the other, as a table."""
+    if len(tables) == 1:
+        return tables[0]
+    out = new_table(sum(map(len, tables)), tables[0].shape[1], tables[0].dtype.type)
+    start = 0
+    for table in tables:
+        for i in range(0, len(table), _BLOCK):
+            block = table[i : i + _BLOCK]
+            out[start + i : start + i + len(block)] = block
+        start += len(table)
+    return out
+
+
+def _in_file(folder: Path | None, rows: int, width: int, dtype: np.dtype[Any]) -> FileRows:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    size = rows * width * dtype.itemsize
+    with tempfile.TemporaryFile(prefix="table-", dir=folder) as file:
+        if hasattr(os, "posix_fallocate"):  # a disk that is full says so now, and not when the rows are written
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+        table: FileRows = FileRows(file, dtype=dtype, mode="r+", shape=(rows, width))
+        table._handle = os.dup(file.fileno())
+        return table

@@ -1,0 +1,279 @@
+"""Which engine runs a frozen network: the one that is done soonest, its set-up included.
+
+A small folder is done before a faster engine is ready. What each costs is estimated from the processor until
+``regraft tune`` has measured it. An engine is certified before its first use with a network on a machine: on real
+photos its features must point where those of torch in single precision do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.data.loader import decode_in_order
+from regraft.data.manifest import Entry
+from regraft.data.photo_task import Loading
+from regraft.data.preprocessing import normalise
+from regraft.data.threads import in_order
+from regraft.errors import ConfigError, did_you_mean
+from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine_costs import certify_seconds, photos_per_second, set_up
+from regraft.features.extract import keys_of
+from regraft.features.graph_engines import OnnxEngine
+from regraft.features.machine_facts import fact, keep_fact, machine
+from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.features.processor import has_bf16
+from regraft.features.store import FeatureStore
+from regraft.models.backbone import Backbone
+
+REFERENCE = "eager fp32"
+"""Torch in single precision: it needs no certificate."""
+
+COSINE = 0.999
+"""Cosine to the reference that the features of each photo must reach."""
+
+_ROUGH = ("bf16", "mixed")
+"""Precisions that may lose too much of a network."""
+
+_ODDS = 2.0
+"""How many times the seconds at stake bfloat16 must save before it is tried: many networks lose too much by it. Where
+one engine has lost too much, no other is tried, for the rounding is the same."""
+
+_TOO_FINE = frozenset({"a856fc91b84730cb46bc02804bbcfc1f9d211eb67f18b27835d222f60168681c"})
+"""Weights that are known to lose too much in bfloat16, so that nobody's first run need find it out: the default ones,
+whose least cosine on 16 photos was 0.9975 on every processor and in every folder that was tried."""
+
+_AT_ONCE = 8
+"""Photos that go through the network as it is in one batch."""
+
+PHOTOS = 16
+"""Real photos that an engine is certified on."""
+
+_ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
+    REFERENCE: lambda backbone, device: EagerEngine(backbone, device=device),
+    "eager bf16": lambda backbone, device: EagerEngine(backbone, device=device, precision="bf16"),
+    "ONNX Runtime fp32": lambda backbone, _: OnnxEngine(backbone),
+    "OpenVINO fp32": lambda backbone, _: OpenVinoEngine(backbone),
+    "OpenVINO bf16": lambda backbone, _: OpenVinoEngine(backbone, precision="bf16"),
+    "OpenVINO mixed": lambda backbone, _: OpenVinoEngine(backbone, precision="mixed"),
+}
+
+
+_GOOD_FOR_LATER = 0.25
+"""Share of what a later run finds ready (a graph, a certificate) that is not counted against this one: of two that are
+done at about the same time, the one that will be faster next time is taken."""
+
+
+class _Cost(NamedTuple):
+    """What an engine costs in all, what of that counts, and what is lost where it is not certified then."""
+
+    seconds: float
+    counted: float
+    stake: float
+    title: str
+    engine: Engine
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, and why it was chosen."""
+
+    title: str
+    why: str
+    engine: Engine | None = None
+    """The engine itself where it was made ready for the choice."""
+
+    def take(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
+        """Return the engine for ``backbone``, which is what it was chosen for."""
+        return engine_called(self.title, backbone, device) if self.engine is None else self.engine
+
+
+def engine_called(title: str, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
+    """Return the engine called ``title``, such as ``"ONNX Runtime fp32"``; nothing is made ready yet.
+
+    Raises:
+        ConfigError: there is none of that name.
+        MissingExtraError: its package is not installed.
+    """
+    if title not in _ENGINES:
+        raise ConfigError(f"no engine is called {title!r}{did_you_mean(title, _ENGINES)}")
+    return _ENGINES[title](backbone, torch.device(device))
+
+
+def certified_engine(title: str, backbone: Backbone, device: torch.device, weights: str | None = None) -> Engine:
+    """Return the engine called ``title`` where it was certified for this network on this machine, else the reference.
+
+    Args:
+        title: such as one that a model file names; nothing of it need be known here.
+        backbone: the network.
+        device: where it should run.
+        weights: their hash, where it is known; found out if None.
+    """
+    if title == REFERENCE or device.type != "cpu" or title not in candidates():
+        return engine_called(REFERENCE, backbone, device)
+    engine = engine_called(title, backbone)
+    verdict = certificate(engine, backbone, weights or backbone.weights_hash())
+    return engine if verdict is not None and verdict >= COSINE else engine_called(REFERENCE, backbone, device)
+
+
+def choose_engine(
+    backbone: Backbone,
+    entries: Sequence[Entry],
+    store: FeatureStore,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int | None = None,
+    bf16: bool = True,
+    missing: Callable[[Engine], int] | None = None,
+    weights: str | None = None,
+) -> Choice:
+    """Return the engine that has the features of ``entries`` soonest.
+
+    Args:
+        backbone: what it runs.
+        entries: the photos.
+        store: what is in it need not be computed.
+        device: where the network may run; anything but a processor is torch's own.
+        workers: threads that decode the photos of the certification.
+        bf16: whether bfloat16 may be used.
+        missing: how many photos an engine that has run here before would have to compute; by default those
+            ``entries`` whose features are not in the store. One that has none left to compute is taken.
+        weights: their hash, where it is known; found out if None.
+    """
+    if torch.device(device).type != "cpu":
+        return Choice(REFERENCE, f"torch is what runs on {device}")
+    weights = weights or backbone.weights_hash()
+    costs: list[_Cost] = []
+    failed = {"bf16"} if weights in _TOO_FINE else set()  # precisions that lose too much of this network
+    for title in candidates(bf16=bf16):
+        engine = engine_called(title, backbone)
+        engine.know(weights)
+        verdict = certificate(engine, backbone, weights)
+        hopeless = len(entries) < PHOTOS if verdict is None else verdict < COSINE
+        if title != REFERENCE and hopeless:
+            failed |= set() if verdict is None else {title.split()[-1]}
+            continue
+        left = missing(engine) if missing else _missing(engine, backbone, weights, entries, store)
+        if not left and entries and (title == REFERENCE or verdict is not None):
+            return Choice(title, "it has computed all of them before")
+        ready = set_up(engine, backbone, weights)
+        trial = certify_seconds(engine, backbone) if title != REFERENCE and verdict is None else 0.0
+        cost = ready.seconds + trial + left / photos_per_second(title, backbone)
+        stake = ready.seconds + trial if trial and title.endswith(_ROUGH) else 0.0
+        costs.append(_Cost(cost, cost - _GOOD_FOR_LATER * (ready.kept + trial), stake, title, engine))
+    safe = min(c.counted for c in costs if not c.stake)
+    for c in sorted(costs, key=lambda c: c.counted):
+        if c.stake and (safe - c.counted < _ODDS * c.stake or c.title.split()[-1] in failed):
+            continue
+        if c.title == REFERENCE or _certified(c.engine, backbone, weights, entries, workers):
+            return Choice(c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine)
+        failed.add(c.title.split()[-1])
+    return Choice(REFERENCE, "no other is certified")
+
+
+def candidates(*, bf16: bool = True) -> list[str]:
+    """Return the engines that can run here; of those that cost the same the first is taken."""
+    found = []
+    for title in _ENGINES:
+        if title.endswith(_ROUGH) and not (bf16 and has_bf16()):
+            continue
+        if title.startswith("OpenVINO") and not _installed("openvino"):
+            continue
+        if title.startswith("ONNX") and not _installed("onnxruntime"):
+            continue
+        found.append(title)
+    return found
+
+
+def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
+    """Return the least cosine to the reference that was found for ``engine`` here, or None if it was not tried."""
+    known = fact(_certificate_key(engine, backbone, weights_hash))
+    return float(known) if isinstance(known, (int, float)) else None
+
+
+def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> float:
+    """Return the least cosine between the features of ``engine`` and those of the reference, and keep it.
+
+    Args:
+        engine: what is to be certified; one that cannot run the network gets 0.
+        backbone: the network.
+        pixels: of real photos, shape (n, H, W, 3), uint8.
+    """
+    weights = backbone.weights_hash()
+    with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as beside:  # an export leaves cores idle
+        reference = beside.submit(_plain, backbone, pixels)
+        cosine = _least_cosine(engine, pixels, reference)
+    keep_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
+    return cosine
+
+
+def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
+    try:
+        found = run_all(engine, pixels)
+    except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
+        return 0.0
+    expected = reference.result()
+    found, expected = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
+    if found.shape != expected.shape:
+        return 0.0
+    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
+    return cosine if np.isfinite(cosine) else 0.0
+
+
+@torch.inference_mode()
+def _plain(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what the network itself makes of photos, operation by operation, in single precision."""
+    p, network = backbone.spec.preprocessing, backbone.network
+    parts = [network(normalise(pixels[i : i + _AT_ONCE], p)) for i in range(0, len(pixels), _AT_ONCE)]
+    features: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
+    return features
+
+
+def _certified(
+    engine: Engine, backbone: Backbone, weights_hash: str, entries: Sequence[Entry], workers: int | None
+) -> bool:
+    verdict = certificate(engine, backbone, weights_hash)
+    if verdict is None:
+        pixels = real_photos(entries, backbone, workers)
+        verdict = certify(engine, backbone, pixels) if len(pixels) >= PHOTOS // 2 else 0.0
+    return verdict >= COSINE
+
+
+def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | None = None) -> NDArray[np.uint8]:
+    """Return the pixels of up to `PHOTOS` photos that can be decoded, chosen by their content: (n, H, W, 3), uint8."""
+    p = backbone.spec.preprocessing
+    some = sorted(entries, key=lambda entry: entry.content)[:PHOTOS]
+    batches = decode_in_order(some, Loading(p), batch_size=PHOTOS, workers=workers)
+    return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
+
+
+def _missing(engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore) -> int:
+    if not engine.tried:  # it has never run here
+        return len(entries)
+    keys = [key for key in keys_of(entries, backbone, weights, engine.numerics) if key is not None]
+    return len(store.missing(keys)) + len(entries) - len(keys)
+
+
+def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return the features of any number of photos, (n, H, W, 3), uint8."""
+    size, streams = engine.batch_size, engine.streams
+    batches = (pixels[i : i + size] for i in range(0, len(pixels), size))
+    return np.concatenate([*in_order(engine.run, batches, workers=streams if streams > 1 else 0, ahead=streams + 1)])
+
+
+def _certificate_key(engine: Engine, backbone: Backbone, weights_hash: str) -> str:
+    network = f"{weights_hash} / {backbone.spec.preprocessing.id}"
+    return f"cosine / {engine.title} / {engine.versions} / {network} / {machine()}"
+
+
+def _installed(package: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(package) is not None

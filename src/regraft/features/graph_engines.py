@@ -1,0 +1,257 @@
+"""What engines that compile an exported graph have in common.
+
+Frozen networks as ONNX graphs, from pixels to features; each is exported once and kept by its weights.
+
+ONNX Runtime on the processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import threading
+import warnings
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from regraft.cache_dir import GRAPHS, cache_folder, files_by_use
+from regraft.data.preprocessing import Preprocessing
+from regraft.data.threads import default_workers
+from regraft.disk.atomic import atomic
+from regraft.disk.sealed import SealError, read_sealed, seal
+from regraft.features.engine import PaddedEngine, Ready
+from regraft.features.folding import folded
+from regraft.features.frozen_network import Precision
+from regraft.features.machine_facts import fact, keep_fact, machine
+from regraft.features.operations import ONLY_SUMS, operations_of
+from regraft.features.processor import arithmetic, require_bf16
+from regraft.features.trial import KINDS, invented_photos, place_does_not_matter
+from regraft.models.backbone import Backbone
+from regraft.run.environment import version_of
+
+Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+BATCH_SIZE = 8
+"""Photos in a batch: their activations fit into the caches of a processor."""
+
+TRIAL = "only sums"
+"""Changes whenever a batch size that was found before need not hold."""
+
+
+class GraphEngine(PaddedEngine):
+    """Runs an exported graph of the frozen network on the processor.
+
+    Each batch is computed by one thread from start to end, several batches at once: no thread waits for another, and
+    their number changes no bit. Batches are padded to one shape, as those of `regraft.features.engine.EagerEngine`.
+
+    Args:
+        backbone: what gives the features; on any device.
+        precision: ``"fp32"``, or ``"bf16"`` where the engine and the processor have it.
+        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place may matter.
+
+    Raises:
+        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
+        MissingExtraError: the engine's package is not installed.
+    """
+
+    name: ClassVar[str]
+    precisions: ClassVar[tuple[Precision, ...]]
+
+    def __init__(self, backbone: Backbone, *, precision: Precision = "fp32", batch_size: int | None = None) -> None:
+        super().__init__(backbone, precision, self.precisions, batch_size)
+        self._lock = threading.Lock()
+        self.version = self._version()
+        if precision != "fp32":
+            require_bf16()
+
+    @abstractmethod
+    def _version(self) -> str:
+        """Return the version of the engine's package."""
+
+    @abstractmethod
+    def _compile(self, graph: bytes) -> Run:
+        """Return what runs ``graph`` on one full batch; several threads may call it at once."""
+
+    @property
+    def title(self) -> str:
+        """What it is called for people."""
+        return f"{self.name} {self.precision}"
+
+    @property
+    def streams(self) -> int:
+        """Batches that may be run at once."""
+        return default_workers()
+
+    @property
+    def versions(self) -> str:
+        """Of the engine and of torch, which exports the graph."""
+        return f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}"
+
+    @property
+    def numerics(self) -> str:
+        """Engine, versions, dtype, processor, and the fixed shape."""
+        p = self.backbone.spec.preprocessing
+        return f"{self.versions}/{self.precision}/cpu {arithmetic()}/{self.batch_size}x3x{p.height}x{p.width}"
+
+    def _key(self) -> str:
+        about = (self.versions, self.precision, self._wanted, machine())
+        return " / ".join(map(str, (f"batch size, {TRIAL}", self.weights, self.backbone.spec.preprocessing.id, *about)))
+
+    def _known(self) -> int | None:
+        known = fact(self._key())
+        return known if isinstance(known, int) and known > 0 else None
+
+    def _ready(self) -> Ready:
+        with self._lock:  # several threads may be the first
+            if self._found is None:
+                self._found = self._make(self._known())
+                keep_fact(self._key(), self._found.batch_size)
+            return self._found
+
+    def _make(self, known: int | None) -> Ready:
+        p = self.backbone.spec.preprocessing
+        size = known or self._wanted or BATCH_SIZE
+        if known is None and size > 1 and not self._only_sums():
+            size = 1
+        run = self._compile(graph_of(self.backbone, self.weights, size))
+        if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
+            return Ready(size, run)
+        return Ready(1, self._compile(graph_of(self.backbone, self.weights, 1)))
+
+    def _only_sums(self) -> bool:
+        """Return whether the network does nothing but sums, which another order of adding would change in many places.
+
+        How an engine approximates functions at the end of a batch is not known.
+        """
+        p = self.backbone.spec.preprocessing
+        x = invented_photos(1, p.height, p.width).to(next(self.backbone.network.parameters()).device)
+        return operations_of(self.backbone.network, x) <= ONLY_SUMS
+
+
+def _invented(height: int, width: int) -> NDArray[np.uint8]:
+    values = invented_photos(KINDS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
+    pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
+    return pixels
+
+
+INPUT, OUTPUT = "pixels", "features"
+_FORMAT = "1"  # changes whenever the same network gives another graph
+_OPSET = 17
+_MOST = 2 * 10**9  # bytes of graphs that are kept, those used last
+
+
+def graph_of(backbone: Backbone, weights_hash: str, batch_size: int) -> bytes:
+    """Return a graph that takes pixels, (batch_size, H, W, 3), uint8, and gives features, (batch_size, D), float32.
+
+    Raises:
+        RuntimeError: the network cannot be exported. torch raises other errors too.
+    """
+    path = _path(backbone, weights_hash, batch_size)
+    try:
+        graph = bytes(read_sealed(path)[0])
+        with contextlib.suppress(OSError):
+            path.touch()
+    except (OSError, SealError):  # not there yet, or damaged: it is made again
+        graph = _export(backbone, batch_size)
+        _keep(path, graph)
+    return graph
+
+
+def has_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bool:
+    """Return whether the graph was exported before."""
+    return _path(backbone, weights_hash, batch_size).exists()
+
+
+def graphs() -> list[Path]:
+    """Return the files of all graphs, those used last at the end."""
+    return files_by_use(*GRAPHS)
+
+
+class _FromPixels(nn.Module):
+    """A network with its normalisation, so that a graph takes a quarter of the bytes."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    def __init__(self, network: nn.Module, p: Preprocessing) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", 255 * torch.tensor(p.mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(p.std).view(1, 3, 1, 1)))
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the features of pixels: (b, H, W, 3), uint8 -> (b, D), float32."""
+        x = (pixels.permute(0, 3, 1, 2).float() - self.mean) * self.scale
+        features: torch.Tensor = self.network(x)
+        return features
+
+
+def _export(backbone: Backbone, batch_size: int) -> bytes:
+    p = backbone.spec.preprocessing
+    network = _FromPixels(folded(backbone.network, p.height, p.width), p).eval()
+    pixels = torch.zeros(batch_size, p.height, p.width, 3, dtype=torch.uint8)
+    out = io.BytesIO()
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("ignore")  # torch warns that this exporter, which needs no further package, is the older
+        torch.onnx.export(
+            network,
+            (pixels,),
+            out,  # type: ignore[arg-type]  # the older exporter takes a buffer
+            dynamo=False,
+            opset_version=_OPSET,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+        )
+    return out.getvalue()
+
+
+def _path(backbone: Backbone, weights_hash: str, batch_size: int) -> Path:
+    p = backbone.spec.preprocessing
+    parts = (_FORMAT, torch.__version__, backbone.spec.name, weights_hash, str((p.height, p.width, p.mean, p.std)))
+    name = hashlib.sha256("\n".join((*parts, str(batch_size))).encode()).hexdigest()[:40]
+    return cache_folder() / "graphs" / f"{name}.onnx"
+
+
+def _keep(path: Path, graph: bytes) -> None:
+    with contextlib.suppress(OSError):  # a disk that refuses means exporting again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic(path) as temporary:
+            temporary.write_bytes(graph)
+            seal(temporary, "graph")
+        total = 0
+        for old in reversed(graphs()):
+            total += old.stat().st_size
+            if total > _MOST and old != path:
+                old.unlink()
+
+
+class OnnxEngine(GraphEngine):
+    """Runs a frozen network with ONNX Runtime (https://onnxruntime.ai), in single precision."""
+
+    name: ClassVar[str] = "ONNX Runtime"
+    precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
+
+    def _version(self) -> str:
+        return str(version_of("onnxruntime"))
+
+    def _compile(self, graph: bytes) -> Run:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+        def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            features: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
+            return features
+
+        return run

@@ -1,0 +1,67 @@
+"""What was found out about networks on this machine, kept between runs: it need not be tried again.
+
+A file in the cache folder, with a checksum; one that is damaged, or cannot be written, means trying again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from regraft.cache_dir import cache_folder
+from regraft.disk.atomic import write_text
+from regraft.features.processor import limit
+from regraft.process import cores
+from regraft.run.environment import processor
+
+_MOST = 2000  # facts that are kept, the newest
+
+
+def fact(key: str) -> Any:
+    """Return what was found out under ``key``, of plain JSON values, or None."""
+    return _read().get(key)
+
+
+def keep_fact(key: str, value: Any) -> None:
+    """Keep ``value`` under ``key``; another process that does the same at the same instant may win."""
+    known = _read()
+    if known.get(key) == value:
+        return
+    known.pop(key, None)
+    text = json.dumps(dict([*known.items(), (key, value)][-_MOST:]), ensure_ascii=False)
+    with contextlib.suppress(OSError):
+        _file().parent.mkdir(parents=True, exist_ok=True)
+        write_text(_file(), f"{_sum(text)}\n{text}\n")
+
+
+def machine() -> str:
+    """Return the processor, the cores we may use and torch's threads: what a measurement depends on.
+
+    Instructions that environment variables forbid are part of it.
+    """
+    forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": limit()}
+    held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)
+    return f"{processor()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
+
+
+def _file() -> Path:
+    return cache_folder() / "engines.json"
+
+
+def _read() -> dict[str, Any]:
+    try:
+        digest, text = _file().read_text(encoding="utf-8").rstrip("\n").split("\n")
+        known = json.loads(text) if digest == _sum(text) else {}
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _sum(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,288 @@
+"""One file of the store: a database of SQLite with everything that is kept, and when it was last used.
+
+SQLite is told to do without shared memory and without mapping the file: a damaged page then ends in an error or a wrong
+value, which the digests find, and never in a signal. It locks the file for the moment of a commit, and a process that
+is killed in the middle of one leaves a journal from which the next process restores the file.
+
+Causes of the store's errors: a damaged file, a failing disk, or a file that another process holds locked.
+
+SQLite reports some damage as a failure of the disk: a page number with a flipped bit makes it read or write far beyond
+the end of the file ("disk I/O error") or reach its largest page number ("database or disk is full"). The extended
+result code decides where it is clear, https://www.sqlite.org/rescode.html; where it is not, the structure of the file
+decides.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from regraft.features.store import Numbers, pack, unpack
+
+_SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    """CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, place INTEGER NOT NULL, kind INTEGER NOT NULL,
+        size INTEGER NOT NULL, used INTEGER NOT NULL) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS packed (place INTEGER PRIMARY KEY, data BLOB NOT NULL)",
+)
+_SETTINGS = (
+    "page_size = 16384",  # three rows of 1,280 numbers a page, and none of them spread over two
+    "auto_vacuum = INCREMENTAL",
+    "journal_mode = TRUNCATE",
+    "synchronous = NORMAL",
+    "mmap_size = 0",
+    "cell_size_check = ON",
+    "secure_delete = OFF",
+    "cache_size = -8000",
+)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Entries of one kind.
+
+    Attributes:
+        name: of what and how they were computed.
+        entries: how many.
+        size: bytes of their numbers.
+        used: when one of them was last used, in hours since 1970.
+    """
+
+    name: str
+    entries: int
+    size: int
+    used: int
+
+
+class StoreFile:
+    """An open file of the store. All methods raise `sqlite3.Error` where SQLite does.
+
+    Args:
+        path: of the file; made if it is not there.
+        timeout: seconds to wait while another process writes.
+    """
+
+    def __init__(self, path: Path, *, timeout: float) -> None:
+        self.path = path
+        if has_write_ahead_log(path):  # SQLite would map the log's index into memory
+            raise sqlite3.DatabaseError(f"{path.name} is damaged: its header asks for a write-ahead log")
+        self._db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
+        self._db.text_factory = lambda data: data.decode("utf-8", "replace")
+        try:
+            for setting in _SETTINGS:
+                self._db.execute(f"PRAGMA {setting}")
+            if self._one("SELECT count(*) FROM sqlite_master") == 0:
+                with self._transaction():
+                    for table in _SCHEMA:
+                        self._db.execute(table)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def read(self, keys: Sequence[bytes]) -> list[tuple[bytes, int, Numbers | None]]:
+        """Return (key, hours since 1970 of its last use, numbers) for those of ``keys`` that are there.
+
+        The numbers of a damaged entry are None.
+        """
+        found: list[tuple[bytes, int, Numbers | None]] = []
+        with self._transaction("DEFERRED"):
+            for key in keys:
+                query = "SELECT e.used, p.data FROM entries e LEFT JOIN packed p ON p.place = e.place WHERE e.key = ?"
+                for used, data in self._db.execute(query, (key,)).fetchall():
+                    found.append((key, used if isinstance(used, int) else 0, unpack(key, data)))
+        return found
+
+    def among(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of ``keys`` that are there, damaged or not."""
+        query = "SELECT count(*) FROM entries WHERE key = ?"
+        with self._transaction("DEFERRED"):
+            return {key for key in keys if self._db.execute(query, (key,)).fetchone()[0]}
+
+    def write(self, items: Iterable[tuple[bytes, Numbers]], kind: str, now: int) -> None:
+        """Keep each of ``items`` in place of what was there under its key."""
+        with self._transaction():
+            self._db.execute("INSERT OR IGNORE INTO kinds (name) VALUES (?)", (kind,))
+            number = self._one("SELECT id FROM kinds WHERE name = ?", (kind,))
+            rows = [(key, pack(key, numbers)) for key, numbers in items]
+            old = "DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)"
+            self._db.executemany(old, [(key,) for key, _ in rows])  # first: a damaged place may be that of a new row
+            for key, data in rows:
+                place = self._db.execute("INSERT INTO packed (data) VALUES (?)", (data,)).lastrowid
+                entry = (key, place, number, len(data), now)
+                self._db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", entry)
+
+    def touch(self, keys: Sequence[bytes], now: int) -> None:
+        """Note that ``keys`` are in use."""
+        with self._transaction():
+            self._db.executemany("UPDATE entries SET used = ? WHERE key = ?", [(now, key) for key in keys])
+
+    def remove(self, keys: Sequence[bytes]) -> None:
+        """Forget ``keys``."""
+        rows = [(key,) for key in keys]
+        with self._transaction():
+            self._db.executemany("DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)", rows)
+            self._db.executemany("DELETE FROM entries WHERE key = ?", rows)
+
+    def keys(self, *, oldest: int | None = None, used_before: int | None = None) -> list[bytes]:
+        """Return keys, those used least recently first: of ``oldest`` bytes in all, or last used before an hour."""
+        rows = self._db.execute(
+            "SELECT CAST(key AS BLOB), CAST(size AS INTEGER), CAST(used AS INTEGER) FROM entries ORDER BY used, place"
+        )
+        found: list[bytes] = []
+        total = 0
+        with closing(rows) as cursor:
+            for key, size, used in cursor:
+                if (oldest is not None and total >= oldest) or (used_before is not None and used >= used_before):
+                    break
+                found.append(key)
+                total += size
+        return found
+
+    def kinds(self) -> list[Kind]:
+        """Return what is there, the most of it first."""
+        rows = self._db.execute(
+            "SELECT coalesce(k.name, '?'), count(*), CAST(total(e.size) AS INTEGER), CAST(max(e.used) AS INTEGER) "
+            "FROM entries e LEFT JOIN kinds k ON k.id = e.kind GROUP BY k.name ORDER BY 3 DESC, 1"
+        )
+        return [Kind(str(name), int(n), int(size), int(used)) for name, n, size, used in rows.fetchall()]
+
+    def size(self) -> int:
+        """Return the bytes of the file that are in use."""
+        pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
+        return int(pages * self._one("PRAGMA page_size"))
+
+    def shrink(self) -> None:
+        """Give the space of removed entries back to the disk."""
+        with self._transaction():
+            self._db.execute("DELETE FROM packed WHERE place NOT IN (SELECT place FROM entries)")
+            self._db.execute("DELETE FROM kinds WHERE id NOT IN (SELECT kind FROM entries)")
+        self._db.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
+
+    def check(self) -> None:
+        """Raise `sqlite3.DatabaseError` where the structure of the file is damaged."""
+        found = self._one("PRAGMA quick_check(1)")
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
+
+    def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
+        with closing(self._db.execute(query, values)) as cursor:
+            row = cursor.fetchone()
+        if row is None:
+            raise sqlite3.DatabaseError(f"no answer to {query}")
+        return row[0]
+
+    @contextmanager
+    def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
+        self._db.execute(f"BEGIN {kind}")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
+
+
+_CLEARLY_DAMAGE = {  # by name: an older SQLite does not have all of them
+    "SQLITE_IOERR_SHORT_READ",  # the file was truncated
+    "SQLITE_IOERR_DELETE_NOENT",  # another process has replaced the file, and removed its journal
+    "SQLITE_IOERR_CORRUPTFS",
+    "SQLITE_IOERR_DATA",
+    "SQLITE_IOERR_SHMOPEN",  # shared memory belongs to write-ahead logs, which the store does not use
+    "SQLITE_IOERR_SHMSIZE",
+    "SQLITE_IOERR_SHMLOCK",
+    "SQLITE_IOERR_SHMMAP",
+}
+_PERHAPS_THE_DISK = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_NOLFS,
+}
+LOG_FILES = ("-wal", "-shm")  # endings of the files of a write-ahead log
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_NO_ROOM = 64 * 10**6  # bytes; with less than that, "full" is believed without reading the whole file
+
+
+class Cause(enum.Enum):
+    """Cause of an error: it decides whether the store takes a new file, stops writing, or stops altogether."""
+
+    DAMAGE = "the file is damaged or replaced"
+    DISK = "the disk is full, fails, or cannot be written to"
+    LOCK = "another process holds the file locked"
+
+
+def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple[Cause, bool]:
+    """Return the cause of ``error`` in the store's file at ``path``, and whether it is certain.
+
+    A cause that is not certain is `Cause.DISK` if the error comes back: with a new file after `Cause.DAMAGE`, with the
+    same file after `Cause.DISK`, where another process may have restored the file from a damaged journal meanwhile.
+    """
+    if isinstance(error, OSError):
+        return Cause.DISK, True
+    if isinstance(error, UnicodeDecodeError):  # a damaged name, in SQLite's message
+        return Cause.DAMAGE, True
+    primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if not path.exists():  # another process has replaced it, or it cannot be made
+        return Cause.DAMAGE, primary not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+    name = getattr(error, "sqlite_errorname", "")
+    if primary in _LOCKED:
+        return (Cause.DAMAGE if has_write_ahead_log(path) else Cause.LOCK), True
+    if primary == sqlite3.SQLITE_READONLY:  # also where the file was moved, or its header asks for a later SQLite
+        return (Cause.DAMAGE if folder_is_writable else Cause.DISK), True
+    if primary not in _PERHAPS_THE_DISK or name in _CLEARLY_DAMAGE:
+        return Cause.DAMAGE, True
+    if primary == sqlite3.SQLITE_FULL and _free(path.parent) < _NO_ROOM:
+        return Cause.DISK, True
+    return (Cause.DISK if _is_sound(path) else Cause.DAMAGE), False
+
+
+def has_write_ahead_log(path: Path) -> bool:
+    """Return whether the header of the file asks for a write-ahead log, or a process has such a log of the file open.
+
+    Two damaged bytes are enough for that. A process that has opened the log blocks all those that use none.
+    SQLite reads the header, since closing a file of our own would release the locks of all connections of this process
+    (https://www.sqlite.org/howtocorrupt.html, 2.2). Without locks it opens no log.
+    """
+    if any(path.with_name(path.name + end).exists() for end in LOG_FILES):
+        return True
+    try:
+        with closing(_connected(path, "mode=ro&nolock=1")) as database:
+            database.execute("PRAGMA schema_version").fetchone()
+    except (sqlite3.Error, OSError) as error:
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN and os.access(path, os.R_OK)
+    return False
+
+
+def _is_sound(path: Path) -> bool:
+    """Return whether SQLite can read the file at ``path`` and finds its structure in order."""
+    try:
+        with closing(_connected(path, "mode=rw")) as database:
+            database.execute("PRAGMA mmap_size = 0")
+            return bool(database.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+    except (sqlite3.Error, OSError, OverflowError):
+        return False
+
+
+def _connected(path: Path, options: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?{options}", uri=True)
+
+
+def _free(folder: Path) -> int:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return 0

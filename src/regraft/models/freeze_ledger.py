@@ -1,0 +1,121 @@
+"""The freeze ledger: what was frozen, what was trained, and the proof of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from regraft.models.blocks import HEAD, Block, keeps_statistics, kind_of, modules_of
+from regraft.models.checksums import tensors_checksum
+from regraft.models.classifier import Classifier
+
+_SHOWN = 8  # characters of a checksum in the table; freeze.json has all of them
+
+
+def block_checksums(classifier: Classifier) -> dict[str, str]:
+    """Return the SHA-256 of each block's parameters and buffers, by its name, bottom to top; the head comes last."""
+    network = classifier.backbone.network
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    found = {
+        block.name: tensors_checksum({name: tensors[name] for name in (*block.parameters, *block.buffers)})
+        for block in classifier.backbone.blocks
+    }
+    return {**found, HEAD: tensors_checksum(dict(classifier.head.named_parameters()))}
+
+
+def freeze_ledger(
+    classifier: Classifier, before: Mapping[str, str] | None, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return a row for each block, bottom to top, and one for the head.
+
+    Args:
+        classifier: as it is after the training.
+        before: what `block_checksums` returned before the training; None where there was none.
+        rates: the learning rate of each block that was trained, by its name, at its height.
+
+    Returns:
+        Rows ready for JSON: ``block``, ``parameters`` (their number), ``trainable``, ``normalisation``,
+        ``learning_rate`` (None where frozen), ``before`` and ``after`` (SHA-256 of parameters and buffers).
+    """
+    backbone = classifier.backbone
+    after = block_checksums(classifier)
+    start = after if before is None else before
+    parameters = dict(backbone.network.named_parameters())
+    trained = set(backbone.trainable_blocks)
+    modes = _normalisation(
+        backbone.network, backbone.blocks, [backbone.trains_statistics(i) for i in range(len(after))]
+    )
+    rows = [
+        _row(
+            block.name,
+            sum(parameters[name].numel() for name in block.parameters),
+            block.name in trained,
+            mode,
+            rates,
+            (start[block.name], after[block.name]),
+        )
+        for block, mode in zip(backbone.blocks, modes, strict=True)
+    ]
+    count = sum(p.numel() for p in classifier.head.parameters())
+    return [*rows, _row(HEAD, count, True, "none", rates, (start[HEAD], after[HEAD]))]
+
+
+def render(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return the ledger as an aligned table, one line a row under a line of titles."""
+    titles = ("block", "parameters", "trained", "normalisation", "learning rate", "before", "after", "")
+    table = [titles]
+    for row in rows:
+        rate = row["learning_rate"]
+        table.append(
+            (
+                str(row["block"]),
+                f"{row['parameters']:,}",
+                "yes" if row["trainable"] else "frozen",
+                str(row["normalisation"]),
+                "–" if rate is None else f"{rate:.2g}",
+                str(row["before"])[:_SHOWN],
+                str(row["after"])[:_SHOWN],
+                "same" if row["before"] == row["after"] else "moved",
+            )
+        )
+    widths = [max(len(line[column]) for line in table) for column in range(len(titles))]
+    right = {1, 4}
+    lines = [
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    ]
+    return "\n".join(lines)
+
+
+def _row(
+    name: str, count: int, trainable: bool, mode: str, rates: Mapping[str, float], checksums: tuple[str, str]
+) -> dict[str, Any]:
+    return {
+        "block": name,
+        "parameters": count,
+        "trainable": trainable,
+        "normalisation": mode,
+        "learning_rate": rates.get(name) if trainable else None,
+        "before": checksums[0],
+        "after": checksums[1],
+    }
+
+
+def _normalisation(network: nn.Module, blocks: Sequence[Block], statistics: Sequence[bool]) -> list[str]:
+    """Return, for each block, what normalises in it, and by which statistics where it keeps any."""
+    found: list[dict[str, None]] = [{} for _ in blocks]
+    spans = modules_of(network, blocks)
+    for name, module in network.named_modules():
+        kind = kind_of(module)
+        if len(spans[name]) != 1 or (kind is None and not keeps_statistics(module)):
+            continue
+        (index,) = spans[name]
+        kind = kind or "normalisation"
+        mode = "batch statistics" if statistics[index] else "inference"
+        found[index][f"{kind}, {mode}" if keeps_statistics(module) else kind] = None
+    return [" + ".join(kinds) or "none" for kinds in found]

@@ -1,0 +1,296 @@
+"""The model file: one safetensors file that is enough to predict, read without trust in what it says."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from regraft.data.source import class_names
+from regraft.disk.atomic import atomic, make_folder
+from regraft.disk.safetensors_file import Header, HeaderError, read_header
+from regraft.errors import BackboneError, ConfigError, ModelFileError, several
+from regraft.models.backbone import Backbone
+from regraft.models.catalogue import configuration
+from regraft.models.checksums import tensors_checksum
+from regraft.models.classifier import Classifier
+from regraft.models.model_metadata import KEY, FormatError, ModelMetadata
+from regraft.models.spec import BackboneSpec
+from regraft.models.trainer_file import Weights, read_trainer_file
+from regraft.models.weights import misfits
+from regraft.models.zoo import create_network
+from regraft.run.folder import RunFolder
+
+T = TypeVar("T")
+
+_BACKBONE, _HEAD = "backbone.", "head."
+_ENDINGS = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt")
+
+
+def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str, str] | None = None) -> None:
+    """Write ``classifier`` to ``path``, whole or not at all; equal classifiers give equal files.
+
+    Args:
+        path: of the file; its folder must exist.
+        classifier: what to write.
+        extra: further facts to keep in the file, text by key.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    tensors = {f"{_BACKBONE}{name}": value for name, value in classifier.backbone.network.state_dict().items()}
+    weight, bias = classifier.linear_head()
+    tensors |= {f"{_HEAD}weight": weight, f"{_HEAD}bias": bias}
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    metadata = ModelMetadata(classifier.classes, classifier.backbone.spec, dict(extra or {}), "")
+    metadata = replace(metadata, sha256=_checksum(metadata, tensors))
+    with atomic(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata.as_text())
+        except SafetensorError as error:  # the disk refused; the number is in the text alone
+            number = int((re.findall(r"os error (\d+)", str(error)) or [errno.EIO])[0])
+            raise OSError(number, os.strerror(number), str(path)) from error
+
+
+def save_model_file(path: Path, classifier: Classifier, *, overwrite: bool = True) -> None:
+    """Write the model file ``path`` of a person's own classifier: see `Classifier.save`."""
+    if path.suffix != ".safetensors":
+        raise ConfigError(
+            f"{path}: expected the name of a model file, which ends with .safetensors; "
+            f"found {path.suffix or 'no ending'!r}"
+        )
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; expected the name of a file, such as {path / 'model.safetensors'}")
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists; pass overwrite=True to replace it")
+    classifier.linear_head()
+    make_folder(path.parent)
+    save_classifier(path, classifier, classifier.facts)
+
+
+def load_classifier(
+    path: Path | str, *, classes: Sequence[str] | None = None, backbone: Backbone | None = None
+) -> Classifier:
+    """Read a classifier from a file of `save_classifier`, or one that a `Trainer` wrote. No code in the file is run.
+
+    Args:
+        path: the file.
+        classes: names of the classes, where the file does not hold them.
+        backbone: a backbone like the one that was trained, where the file does not say which.
+
+    Raises:
+        ModelFileError: there is no such file, it is damaged, truncated or foreign, or lacks metadata.
+        ConfigError: ``classes`` or ``backbone`` are not those of the file.
+    """
+    path = Path(path)
+    try:
+        found = _model_file(path) or read_trainer_file(path)
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+    metadata = found.metadata
+    if metadata is None:
+        return _described(path, found, classes, backbone)
+    _check_given(path, metadata, classes, backbone)
+    tensors = _with_bias(path, found.tensors)
+    _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)
+    return _assemble(path, metadata, tensors)
+
+
+def read_metadata(path: Path | str) -> ModelMetadata:
+    """Return what the model file at ``path`` says of itself; its tensors are not read.
+
+    Raises:
+        ModelFileError: there is no such file, or it is damaged, truncated or foreign.
+    """
+    return _read(Path(path))[1]
+
+
+def model_file(path: Path) -> Path:
+    """Return the model file that ``path`` means: itself, or the one in a run folder.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    if not path.exists():
+        raise ModelFileError(f"no such run folder or model file: {path}")
+    if not path.is_dir():
+        return path
+    inside = RunFolder(path).model
+    if inside.exists():
+        return inside
+    why = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
+    others = sorted(one.name for one in path.iterdir() if one.suffix in _ENDINGS)
+    more = f"\n  it holds {', '.join(others[:5])}: name that file" if others else ""
+    raise ModelFileError(f"{path} holds no {inside.name}: {why}{more}")
+
+
+def _model_file(path: Path) -> Weights | None:
+    """Return the content of a model file; None for another file of weights, which `read_trainer_file` reads."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.is_file() and not _may_be_model_file(path):
+        return None
+    _, metadata = _read(path)
+    try:
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(f"{path} cannot be read: {error}") from error
+    if _checksum(metadata, tensors) != metadata.sha256:
+        raise ModelFileError(f"{path} is damaged: its checksum differs from what was written")
+    return Weights(tensors, True, metadata, False)
+
+
+def _may_be_model_file(path: Path) -> bool:
+    with path.open("rb") as file:
+        start = file.read(4)
+    if start in (b"PK\x03\x04", b"\x89HDF"):
+        return False
+    try:
+        return KEY in read_header(path).metadata
+    except HeaderError:
+        return True  # `_read` says what is wrong with it
+
+
+def _read(path: Path) -> tuple[Header, ModelMetadata]:
+    if not path.is_file():
+        raise ModelFileError(f"no such model file: {path}")
+    try:
+        header = read_header(path)
+        return header, ModelMetadata.from_text(header.metadata)
+    except (HeaderError, FormatError) as error:
+        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _check_given(path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None) -> None:
+    """Refuse classes and a backbone that contradict the file."""
+    problems = []
+    if classes is not None and class_names(classes) != metadata.classes:
+        problems.append(f"classes: {', '.join(metadata.classes)} in the file, {', '.join(classes)} given")
+    if backbone is not None:
+        own, given = metadata.backbone, backbone.spec
+        if (own.name, own.preprocessing) != (given.name, given.preprocessing):
+            problems.append(
+                f"backbone: {own.name} of {own.preprocessing.id} in the file, "
+                f"{given.name} of {given.preprocessing.id} given"
+            )
+    if problems:
+        raise ConfigError(several(f"{path} says what it is, and what was given differs", problems))
+
+
+def _described(path: Path, found: Weights, classes: Sequence[str] | None, backbone: Backbone | None) -> Classifier:
+    """Return a classifier of weights that come without a description, from what a person says of them.
+
+    Raises:
+        ModelFileError: the weights are not a classifier's or do not fit, or metadata is missing.
+    """
+    if not found.classifier:
+        raise ModelFileError(_not_a_classifier(path, found))
+    if classes is None or backbone is None:
+        raise ModelFileError(
+            f"{path} holds the weights of a Classifier, but not its classes and its preprocessing\n"
+            "  say them once, as in the training, and write a model file:\n"
+            "  Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')"
+        )
+    names = class_names(classes)
+    metadata = ModelMetadata(names, backbone.spec, {}, "")
+    tensors = _with_bias(path, found.tensors)
+    _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)
+    return _assemble(path, metadata, tensors)
+
+
+def _not_a_classifier(path: Path, found: Weights) -> str:
+    if not found.trainer:
+        return (
+            f"{path} is not a usable model file: it holds tensors, but was not written by regraft; as weights it may "
+            "do: --weights FILE"
+        )
+    few = ", ".join(list(found.tensors)[:3])
+    return (
+        f"{path} holds the weights of another module than a Classifier ({few} …), so that classes and preprocessing "
+        "are unknown\n"
+        "  load it into such a module with Trainer(module).load(FILE), and predict with Trainer.predict"
+    )
+
+
+def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors with a bias of the head; a head without one has zeros.
+
+    Raises:
+        ModelFileError: the head is something else than one linear layer.
+    """
+    others = [name for name in tensors if not name.startswith((_BACKBONE, _HEAD))]
+    if others:
+        raise ModelFileError(
+            f"{path} is not a usable model file: beside backbone and head it holds {', '.join(others[:5])}, which a "
+            "Classifier has not"
+        )
+    own = {name for name in tensors if name.startswith(_HEAD)}
+    if own - {f"{_HEAD}weight", f"{_HEAD}bias"} or not own:
+        raise ModelFileError(
+            f"{path} is not a usable model file: its head is not one linear layer "
+            f"(it has {', '.join(sorted(own)) or 'none'})\n"
+            "  make the module as in the training, load it with Trainer(module).load(FILE), and predict with "
+            "Trainer.predict"
+        )
+    weight = tensors.get(f"{_HEAD}weight")
+    if weight is None or f"{_HEAD}bias" in tensors:
+        return dict(tensors)
+    return {**tensors, f"{_HEAD}bias": torch.zeros(len(weight), dtype=weight.dtype)}
+
+
+def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: ModelMetadata) -> None:
+    """Compare the tensors that the file claims with those of its network, before either takes any memory."""
+    spec = metadata.backbone
+    head = (len(metadata.classes), spec.num_features)
+    if shapes.get(f"{_HEAD}weight") != head or shapes.get(f"{_HEAD}bias") != head[:1]:
+        raise ModelFileError(
+            f"{path} is not a usable model file: its head does not fit its {head[0]} classes (head.weight: expected "
+            f"{head}, found {shapes.get(f'{_HEAD}weight')})"
+        )
+    with torch.device("meta"):
+        claimed = {name: torch.empty(shape) for name, shape in _of_backbone(shapes).items()}
+        problems = misfits(_network(path, spec).state_dict(), claimed)
+    if problems:
+        raise ModelFileError(several(f"{path} does not fit {spec.name} of this timm", problems))
+
+
+def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
+    network = _network(path, metadata.backbone)
+    network.load_state_dict(_of_backbone(tensors), strict=False)  # compared before; counters may be absent
+    classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
+    classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
+    classifier.facts = dict(metadata.extra)
+    return classifier
+
+
+def _network(path: Path, spec: BackboneSpec) -> nn.Module:
+    wanted = (spec.preprocessing.height, spec.preprocessing.width)
+    try:
+        usual = tuple(configuration(spec.name).input_size[1:])
+        return create_network(spec.name, None if wanted == usual else wanted[0], filled=False)
+    except BackboneError as error:
+        raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
+
+
+def _of_backbone(values: Mapping[str, T]) -> dict[str, T]:
+    return {name.removeprefix(_BACKBONE): value for name, value in values.items() if name.startswith(_BACKBONE)}
+
+
+def _checksum(metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> str:
+    said = json.dumps(replace(metadata, sha256="").as_text(), sort_keys=True)
+    return hashlib.sha256(f"{said}\n{tensors_checksum(tensors)}".encode()).hexdigest()

