@@ -39,9 +39,9 @@ from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
-from regraft.recipes.input_size import size_for
-from regraft.recipes.third_look import Labelled, look_a_third_time
+from regraft.recipes.steps.input_size import size_for
 from regraft.screen import QuietScreen
+from regraft.workflows.label_review import Labelled, look_a_third_time
 
 EXACT, NEAR, WRONG = 100, 300, 150
 INJECTIONS = 10

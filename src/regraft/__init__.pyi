@@ -23,8 +23,8 @@ from .models.backbone import Backbone as Backbone
 from .models.classifier import Classifier as Classifier
 from .models.zoo import build_backbone as build_backbone
 from .models.zoo import list_backbones as list_backbones
-from .recipes.run import Run as Run
-from .recipes.train import resume as resume
-from .recipes.train import train as train
 from .training.snapshots import Snapshots as Snapshots
 from .training.trainer import Trainer as Trainer
+from .workflows.run import Run as Run
+from .workflows.train import resume as resume
+from .workflows.train import train as train

@@ -63,8 +63,8 @@ def in_shell(*arguments, cwd=None, stdin=None, encoding="utf-8", **environment) 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, tiny):
     """A finished run over three classes of generated photos."""
-    from regraft.recipes.train import train
     from regraft.screen import QuietScreen
+    from regraft.workflows.train import train
 
     root = tmp_path_factory.mktemp("trained")
     photos = make_photos(root / "trees", {"ash": 12, "birch": 12, "cedar": 12})

@@ -71,7 +71,7 @@ def test_labels_are_doubted_by_the_second_look_and_the_accuracy_is_the_first_one
         p[0] = 1 - p[0]
         return p
 
-    monkeypatch.setattr("regraft.recipes.check.reweighted_probabilities", second)
+    monkeypatch.setattr("regraft.workflows.check.reweighted_probabilities", second)
     found = json.loads(regraft("check", photos, *words, "--json").out)
     assert kinds(found)["wrong label"]["photos"] == ["ash/00.png"]
     assert sum(finding["kind"] == "wrong label" for finding in found["findings"]) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from cli.conftest import in_shell
 from regraft.cli.main import regraft as program
-from regraft.recipes.config import TrainConfig
+from regraft.context.config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from making import make_photos
-from regraft.recipes.learning_rate import FoundRate
 from regraft.training.lr_finder import LearningRateCurve
+from regraft.workflows.find_learning_rate import FoundRate
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_options_reach_the_configuration(regraft, monkeypatch, photos, tmp_path)
         seen.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("regraft.recipes.train.train_config", stop)
+    monkeypatch.setattr("regraft.workflows.train.train_config", stop)
     regraft(
         "train", photos, "--early-stop", 2, "--tensorboard", "--remote-monitor", "http://localhost:9000", "--callback",
         "a:B", "--callback", "c:D", "--lr-schedule", "linear",

@@ -18,8 +18,8 @@ from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
 from regraft.models.model_file import load_classifier, save_classifier
 from regraft.models.zoo import build_backbone
-from regraft.recipes.train import train
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ from PIL import Image
 import regraft as rg
 from making import make_photos
 from regraft.callbacks import EarlyStopping, ModelCheckpoint, ReduceLROnPlateau, StepSchedule, TensorBoard, WarmupCosine
+from regraft.callbacks.keep_latest_best import SPREAD
+from regraft.callbacks.user_callbacks import own_callbacks
+from regraft.context.config import resolve
 from regraft.data.manifest import Manifest
 from regraft.errors import ConfigError
-from regraft.recipes.callbacks import _after_warmup, callbacks_of
-from regraft.recipes.config import resolve
-from regraft.recipes.drawing import CAPTION, captioned, confusion_picture, sprite_sheet
-from regraft.recipes.latest_best import SPREAD
-from regraft.recipes.own_callbacks import own_callbacks
-from regraft.recipes.train import train
+from regraft.recipes.steps.epoch_callbacks import _after_warmup, callbacks_of
+from regraft.recipes.steps.tensorboard_images import CAPTION, captioned, confusion_picture, sprite_sheet
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 GRADIENT = ("feature-extraction", "fine-tune")
 

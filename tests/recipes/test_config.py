@@ -2,8 +2,8 @@
 
 import pytest
 
+from regraft.context.config import TrainConfig, resolve, seconds
 from regraft.errors import ConfigError
-from regraft.recipes.config import TrainConfig, resolve, seconds
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,14 @@ import pytest
 from making import make_photos
 from regraft.data.prefetch import can_read_ahead
 from regraft.process import cores
-from regraft.recipes.train import train
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 TRAIN = """
 import sys
 import time
 from regraft.data import read_ahead
-from regraft.recipes.train import train
+from regraft.workflows.train import train
 from regraft.screen import QuietScreen
 
 taken = []
@@ -77,8 +77,8 @@ def test_the_budget_runs_from_before_the_photos_are_looked_at(tmp_path, monkeypa
     def carry_out(config, screen, early, started):
         told.append(started)
 
-    monkeypatch.setattr("regraft.recipes.train.Early", Slow)
-    monkeypatch.setattr("regraft.recipes.carry_out.carry_out", carry_out)
+    monkeypatch.setattr("regraft.workflows.train.Early", Slow)
+    monkeypatch.setattr("regraft.workflows.run_training.carry_out", carry_out)
     train(tmp_path, screen=QuietScreen())
     looked, started = told
     assert looked - 5 < started <= looked

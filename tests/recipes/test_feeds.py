@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from regraft.data.fixed_views import FIRST_CROP
-from regraft.recipes.feeds import FEWEST, _fill
+from regraft.recipes.steps.training_batches import FEWEST, _fill
 from regraft.screen import QuietScreen
 
 

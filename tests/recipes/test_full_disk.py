@@ -21,9 +21,9 @@ from regraft.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckp
 from regraft.cli.exits import explain
 from regraft.errors import RunFolderError, StorageError
 from regraft.inference.predictor import Predictor
-from regraft.recipes.train import train
 from regraft.screen import QuietScreen
 from regraft.training import Snapshots, Trainer
+from regraft.workflows.train import train
 
 
 class Screen(QuietScreen):
@@ -157,7 +157,7 @@ def options(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(Act, "act", None)
     monkeypatch.setattr(Act, "end", None)
     monkeypatch.setitem(sys.modules, "act", sys.modules[__name__])
-    monkeypatch.setattr("regraft.recipes.start.A_LITTLE", 1 << 20)
+    monkeypatch.setattr("regraft.workflows.prepare.A_LITTLE", 1 << 20)
     more = {"recipe": "fine-tune", "epochs": 3, "batch_size": 4, "snapshot_every": "0.001s", "tensorboard": True}
     return {**tiny, **more, "callback": ["act:Act"], "workers": 1}
 

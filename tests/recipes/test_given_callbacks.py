@@ -23,10 +23,10 @@ from regraft.callbacks import (
     ReduceLROnPlateau,
     TorchScheduler,
 )
+from regraft.callbacks.user_callbacks import described, given_callbacks
+from regraft.context.config import resolve
 from regraft.errors import ConfigError
 from regraft.models.model_file import load_classifier
-from regraft.recipes.config import resolve
-from regraft.recipes.given_callbacks import described, given_callbacks
 from regraft.screen import QuietScreen
 
 GRADIENT = ("feature-extraction", "fine-tune")

@@ -15,8 +15,8 @@ import pytest
 
 from regraft.callbacks import Callback
 from regraft.errors import RunFolderError, StorageError
-from regraft.recipes.train import resume, train
 from regraft.screen import QuietScreen
+from regraft.workflows.train import resume, train
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -229,12 +229,12 @@ def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch
 
 def test_the_result_is_rescued(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from regraft.inference.predictor import Predictor
-    from regraft.recipes import finish
+    from regraft.workflows import results
 
     def full(path: Any, *more: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(finish, "save_classifier", full)
+    monkeypatch.setattr(results, "save_classifier", full)
     with pytest.raises(StorageError, match="No space left on device") as error:
         train(photos, screen=Screen(), rescue_dir="elsewhere", **options)
     found = list(Path("elsewhere").rglob("model.safetensors"))

@@ -13,9 +13,9 @@ import pytest
 from making import make_photos
 from regraft.errors import BackboneError
 from regraft.inference.predictor import Predictor
-from regraft.recipes import input_size
-from regraft.recipes.train import train
+from regraft.recipes.steps import input_size
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @dataclass

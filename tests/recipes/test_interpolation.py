@@ -12,10 +12,11 @@ import torch
 from making import make_photos
 from regraft.models.classifier import Classifier
 from regraft.models.zoo import build_backbone
-from regraft.recipes import fine_tune, interpolation
-from regraft.recipes.interpolation import move, trained_weights
-from regraft.recipes.train import train
+from regraft.recipes import fine_tune
+from regraft.recipes.steps import after_training
+from regraft.recipes.steps.after_training import move, trained_weights
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def test_a_move_goes_along_the_line_and_touches_nothing_else(classifier: Classif
     assert all(torch.equal(p, end[name]) for name, p in classifier.named_parameters() if name in end)
 
 
-@pytest.mark.parametrize("shares", [(1.0,), (0.0, 1.0), interpolation.SHARES])
+@pytest.mark.parametrize("shares", [(1.0,), (0.0, 1.0), after_training.SHARES])
 def test_a_point_that_is_as_good_as_the_best_is_kept_and_written_down(
     shares: tuple[float, ...], tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

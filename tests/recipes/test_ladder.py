@@ -12,11 +12,12 @@ import safetensors.torch
 import torch
 
 from making import make_photos
-from regraft.recipes import auto, ladder
+from regraft.context.dataset import Parts
+from regraft.recipes import auto
 from regraft.recipes.fine_tune import Plan
-from regraft.recipes.photos import Parts
-from regraft.recipes.train import train
+from regraft.recipes.steps import budget
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 class Screen(QuietScreen):
@@ -125,15 +126,15 @@ def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkey
         return 0.005 * plan.unfreeze
 
     backbone = type("Backbone", (), {"blocks": range(8)})
-    monkeypatch.setattr(ladder, "_photo_step_seconds", step)
-    monkeypatch.setattr(ladder, "_cuttable", lambda job, plan: True)
-    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
-    monkeypatch.setattr(ladder, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "_photo_step_seconds", step)
+    monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
+    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(budget, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
     job, found = Job(), []
     job.backbone = backbone  # type: ignore[attr-defined]
     for job.left in (10.0, 100.0, 180.0, 250.0, None):
-        found.append(ladder._upper(job, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
+        found.append(budget._upper(job, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
     assert found == [2, 2, 4, 4, 4]
 
 
@@ -150,24 +151,24 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
             return 0.01
 
     plan = Plan(2, 8, None, 32)
-    rung, parts, job = ladder.Rung("upper", None, plan), parts_of(1000, 100), Job()
-    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
-    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
-    whole = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
+    rung, parts, job = budget.Rung("upper", None, plan), parts_of(1000, 100), Job()
+    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    whole = budget.fitted(job, rung, parts)  # type: ignore[arg-type]
     assert whole is not None and whole.plan == plan
     expected = 0.85 * 0.004 * 8100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
     assert whole.seconds == pytest.approx(expected)
     found = {}
     for job.left in np.linspace(1, 200, 2000).tolist():
-        fits = ladder.fitted(job, rung, parts)  # type: ignore[arg-type]
+        fits = budget.fitted(job, rung, parts)  # type: ignore[arg-type]
         if fits is not None:
             assert fits.seconds is not None
-            assert fits.seconds * ladder.RESERVE <= job.left
+            assert fits.seconds * budget.RESERVE <= job.left
             found[job.left] = (fits.plan.views, fits.plan.epochs)
     assert list(found.values()) == sorted(found.values())  # more time never gives less
     assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (8, 6), (8, 7), (8, 8)}
     job.left = 15.0
-    assert ladder.fitted(job, rung, parts) is None  # type: ignore[arg-type]
+    assert budget.fitted(job, rung, parts) is None  # type: ignore[arg-type]
 
 
 def test_nothing_is_timed_where_the_probe_is_all_that_comes(
@@ -177,7 +178,7 @@ def test_nothing_is_timed_where_the_probe_is_all_that_comes(
         raise AssertionError("timed")
 
     monkeypatch.setattr(auto, "MIN_TRAIN", 10_000)
-    monkeypatch.setattr(ladder, "measured_step_seconds", timed)
+    monkeypatch.setattr(budget, "measured_step_seconds", timed)
     run, said, _ = climb(photos, tiny, tmp_path / "run", [], monkeypatch)
     assert run.metrics["chosen"] == "linear-probe"
     assert any("too few to fine-tune on" in line for line in said)
@@ -188,10 +189,10 @@ def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest
         def choose(self, what: str, why: str, make: Any) -> float:
             raise AssertionError("measured")
 
-    monkeypatch.setattr(ladder, "_left", lambda job, parts: 15.0)
-    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
-    rung = ladder.Rung("all blocks", None, Plan("all", 4, None, 32))
-    assert ladder.fitted(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
+    monkeypatch.setattr(budget, "_left", lambda job, parts: 15.0)
+    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    rung = budget.Rung("all blocks", None, Plan("all", 4, None, 32))
+    assert budget.fitted(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
 
 
 def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,18 +205,18 @@ def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.M
         def choose(self, what: str, why: str, make: Any) -> Any:
             return make()
 
-    monkeypatch.setattr(ladder, "_photo_step_seconds", lambda job, plan: 0.04 if plan.unfreeze == "all" else 0.01)
-    monkeypatch.setattr(ladder, "_cuttable", lambda job, plan: True)
-    monkeypatch.setattr(ladder, "photo_seconds", lambda job: 0.004)
-    monkeypatch.setattr(ladder, "plan_of", lambda job: Plan("all", 4, None, 32))
-    monkeypatch.setattr(ladder, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(ladder, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "_photo_step_seconds", lambda job, plan: 0.04 if plan.unfreeze == "all" else 0.01)
+    monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
+    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(budget, "plan_of", lambda job: Plan("all", 4, None, 32))
+    monkeypatch.setattr(budget, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
     job, parts, found = Job(), parts_of(1000, 100), {}
     for job.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
-        climb = ladder.rungs(job, parts)  # type: ignore[arg-type]
-        fits = ladder.fitted(job, climb[0], parts)  # type: ignore[arg-type]
+        climb = budget.rungs(job, parts)  # type: ignore[arg-type]
+        fits = budget.fitted(job, climb[0], parts)  # type: ignore[arg-type]
         assert fits is not None and fits.seconds is not None
-        assert job.left is None or fits.seconds * ladder.RESERVE <= job.left
+        assert job.left is None or fits.seconds * budget.RESERVE <= job.left
         found[job.left] = ([rung.title for rung in climb], fits.plan.epochs)
     upper, both = ["upper 2 blocks"], ["upper 2 blocks", "all blocks"]
     assert found == {

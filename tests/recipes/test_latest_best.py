@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft.recipes.latest_best import LatestBest
+from regraft.callbacks.keep_latest_best import LatestBest
 
 
 class Model:

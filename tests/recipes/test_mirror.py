@@ -15,9 +15,9 @@ from making import make_photos
 from regraft.errors import StorageError
 from regraft.inference import predictor as predictors
 from regraft.inference.predictor import Predictor
-from regraft.recipes import mirror
-from regraft.recipes.train import train
+from regraft.recipes.steps import after_training
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @pytest.fixture
@@ -30,12 +30,12 @@ def options(tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def gains(monkeypatch: pytest.MonkeyPatch, gain: float) -> None:
-    difference = mirror.log_loss_difference
+    difference = after_training.log_loss_difference
 
     def found(*given: Any) -> Any:
         return replace(difference(*given), value=gain, standard_error=0.01)
 
-    monkeypatch.setattr(mirror, "log_loss_difference", found)
+    monkeypatch.setattr(after_training, "log_loss_difference", found)
 
 
 def said(run: Any) -> list[Any]:
@@ -86,7 +86,7 @@ def test_a_rescued_model_predicts_as_the_saved_one_would(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gains(monkeypatch, 0.02)
-    monkeypatch.setattr("regraft.recipes.finish.write_json", _full)
+    monkeypatch.setattr("regraft.workflows.results.write_json", _full)
     with pytest.raises(StorageError):
         train(out=tmp_path / "run", rescue_dir=tmp_path / "rescued", **options)
     (model,) = (tmp_path / "rescued").rglob("model.safetensors")

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from regraft.context.config import TrainConfig
+from regraft.context.dataset import carve_out
 from regraft.data.manifest import Entry
-from regraft.recipes.config import TrainConfig
-from regraft.recipes.photos import carve_out
 
 
 def entries(number: int) -> list[Entry]:

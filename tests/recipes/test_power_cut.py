@@ -10,8 +10,8 @@ import pytest
 
 from making import make_photos
 from power_cut import Recorder, power_cuts
-from regraft.recipes.train import train
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 COUNT = int(os.environ.get("REGRAFT_POWER_CUTS", "6"))
 """States that are tried of each way to name the place."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft.recipes import solved as module
-from regraft.recipes.solved import solved
+from regraft.recipes.steps import solve_probe as module
+from regraft.recipes.steps.solve_probe import solved
 
 
 @pytest.fixture(autouse=True)

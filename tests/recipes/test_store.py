@@ -13,9 +13,9 @@ from PIL import Image
 from making import make_photos
 from regraft.data.manifest import Manifest
 from regraft.features.engine import EagerEngine
-from regraft.recipes import feeds
-from regraft.recipes.train import train
+from regraft.recipes.steps import training_batches
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path
     from regraft.features.graph_engines import OnnxEngine
     from regraft.inference.predictor import Predictor
     from regraft.models.zoo import build_backbone
-    from regraft.recipes.evaluate import evaluate_run
+    from regraft.workflows.evaluate import evaluate_run
 
     for title, speed in {"eager fp32": 1.0, "eager bf16": 1.0, "OpenVINO bf16": 1.0, "OpenVINO fp32": 1.0}.items():
         engine_costs.keep_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
@@ -164,18 +164,20 @@ def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives
     again = go("again", seed=3)
     assert passes() == measured
     assert (again.folder / "model.safetensors").read_bytes() != (first.folder / "model.safetensors").read_bytes()
-    kept = feeds.Activations
-    monkeypatch.setattr(feeds, "Activations", lambda lower, engine, store, **more: kept(lower, engine, None, **more))
+    kept = training_batches.Activations
+    monkeypatch.setattr(
+        training_batches, "Activations", lambda lower, engine, store, **more: kept(lower, engine, None, **more)
+    )
     recomputed = go("recomputed")
     assert passes() >= 3 * count["train"] + 3 * count["validation"] + measured
     assert (recomputed.folder / "model.safetensors").read_bytes() == (first.folder / "model.safetensors").read_bytes()
 
 
 def test_without_room_for_activations_whole_photos_are_trained_on(photos, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(feeds, "ROOM", 0.0)
+    monkeypatch.setattr(training_batches, "ROOM", 0.0)
     more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 1, **tiny}
     run = train(photos, out=tmp_path / "run", screen=QuietScreen(), **more)
     assert run.metrics["training"]["cut_point"] is None
-    monkeypatch.setattr(feeds, "ROOM", 0.5)
+    monkeypatch.setattr(training_batches, "ROOM", 0.5)
     same = train(photos, out=tmp_path / "same", screen=QuietScreen(), views=0, **more)
     assert (same.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()

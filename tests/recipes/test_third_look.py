@@ -13,11 +13,11 @@ import torch
 from making import entries_of, make_photos
 from regraft.features.store import MemoryStore
 from regraft.models.zoo import build_backbone
-from regraft.recipes import third_look
-from regraft.recipes.check import CheckOptions, check_photos
 from regraft.recipes.fine_tune import Plan
-from regraft.recipes.third_look import Labelled, look_a_third_time
 from regraft.screen import QuietScreen
+from regraft.workflows import label_review
+from regraft.workflows.check import CheckOptions, check_photos
+from regraft.workflows.label_review import Labelled, look_a_third_time
 
 
 class Screen(QuietScreen):
@@ -42,7 +42,7 @@ def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, A
 
 def test_it_is_out_of_fold(labelled: Labelled, tiny: dict[str, Any]) -> None:
     """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
-    tuned = third_look._Tuned(labelled, Plan(1, 2, 1e-3, 8, third_look.VIEWS), **asked(tiny))
+    tuned = label_review._Tuned(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
     held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
     first = tuned.without(held, train, lambda: None)
     labelled.labels[held] = 1 - labelled.labels[held]
@@ -85,7 +85,7 @@ def test_the_check_takes_it_where_it_is_asked_for(
         taken.append((len(found.entries), backbone.spec.preprocessing.height))
         return look_a_third_time(found, backbone, **more)
 
-    monkeypatch.setattr("regraft.recipes.check.look_a_third_time", look)
+    monkeypatch.setattr("regraft.workflows.check.look_a_third_time", look)
     own = {"backbone": tiny["backbone"], "weights": tiny.get("weights")}
     for thorough in (False, True):
         options = CheckOptions(photos, thorough=thorough, **own)

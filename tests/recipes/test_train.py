@@ -13,9 +13,9 @@ import safetensors.numpy
 from making import make_photos
 from regraft.data.manifest import Manifest
 from regraft.inference.predictor import Predictor
-from regraft.recipes.evaluate import evaluate_folder, evaluate_run
-from regraft.recipes.train import train
 from regraft.screen import QuietScreen
+from regraft.workflows.evaluate import evaluate_folder, evaluate_run
+from regraft.workflows.train import train
 
 RECIPES = ("linear-probe", "feature-extraction", "fine-tune", "auto")
 FILES = ("config.json", "environment.json", "events.jsonl", "freeze.json", "manifest.csv", "model.safetensors")

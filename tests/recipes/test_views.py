@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from making import make_photos
-from regraft.recipes import probing
 from regraft.recipes.feature_extraction import FeatureBatches
-from regraft.recipes.train import train
+from regraft.recipes.steps import solve_probe
 from regraft.screen import QuietScreen
+from regraft.workflows.train import train
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_views_are_pooled_where_cross_validation_says_so(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool, kept: str
 ) -> None:
     """What cross-validation found for the views is made clearly better or worse than it was."""
-    fit = probing.fit_probe
+    fit = solve_probe.fit_probe
 
     def otherwise(features: Any, labels: Any, **more: Any) -> Any:
         found = fit(features, labels, **more)
@@ -42,7 +42,7 @@ def test_views_are_pooled_where_cross_validation_says_so(
             found.oof[:] = right * 0.97 + 0.01 if better else (1 - right) * 0.49 + right * 0.02
         return found
 
-    monkeypatch.setattr(probing, "fit_probe", otherwise)
+    monkeypatch.setattr(solve_probe, "fit_probe", otherwise)
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))  # solved probes are kept
     screen = Screen()
     run = train(photos, out=tmp_path / "run", screen=screen, recipe="linear-probe", views=3, **tiny)

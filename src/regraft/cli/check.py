@@ -75,9 +75,9 @@ def check(
     Photos are only read, never changed. What to do about a finding goes into a CSV that train takes with --decisions.
     """
     from regraft.data.decisions import read_decisions
-    from regraft.recipes.check import CheckOptions, check_photos, demand, write_check
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
+    from regraft.workflows.check import CheckOptions, check_photos, demand, write_check
 
     given = {name: value for name, value in options.items() if value is not None}
     before = decisions if decisions is not None and (decisions.exists() or not review) else None

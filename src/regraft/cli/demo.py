@@ -11,8 +11,8 @@ from regraft.cli.options import PATH, device_option, output_options, pass_sessio
 from regraft.cli.output import Session, show
 
 if TYPE_CHECKING:
-    from regraft.recipes.run import Run
     from regraft.screen import Screen
+    from regraft.workflows.run import Run
 
 A_FEW = 6
 
@@ -34,9 +34,9 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     Without PHOTOS, on 1,797 scans of handwritten digits. They are a dissimilar domain on purpose: the network was
     pretrained on photographs. Expect about 96 % from the linear probe.
     """
-    from regraft.recipes.config import resolve
-    from regraft.recipes.train import train_config
+    from regraft.context.config import resolve
     from regraft.text import command
+    from regraft.workflows.train import train_config
 
     screen = session.screen()
     if photos is None:

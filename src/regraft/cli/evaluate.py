@@ -63,8 +63,8 @@ def evaluate(
             click.get_current_context(),
         )
     from regraft.inference.predictor import Predictor
-    from regraft.recipes.evaluate import evaluate_folder, evaluate_run
     from regraft.report.evaluation import show_evaluation
+    from regraft.workflows.evaluate import evaluate_folder, evaluate_run
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)

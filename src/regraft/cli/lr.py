@@ -12,8 +12,8 @@ from regraft.cli.options import PATH, device_option, network_options, output_opt
 from regraft.cli.output import Session
 
 if TYPE_CHECKING:
-    from regraft.recipes.learning_rate import FoundRate
     from regraft.screen import Screen
+    from regraft.workflows.find_learning_rate import FoundRate
 
 _EXAMPLES = """\b
 Examples:
@@ -55,9 +55,9 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
     curve as learning_rate.svg and learning_rate.csv, and no classifier. Fine-tuning starts at the solved linear probe,
     where the loss may not fall at all in so few steps; then nothing is suggested, and the recipe's own rate stands.
     """
+    from regraft.context.config import resolve
     from regraft.process import process_began
-    from regraft.recipes.config import resolve
-    from regraft.recipes.learning_rate import find_learning_rate
+    from regraft.workflows.find_learning_rate import find_learning_rate
 
     screen = session.screen()
     config = resolve(None, recipe="fine-tune", **options)

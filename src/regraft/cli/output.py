@@ -21,8 +21,8 @@ from regraft.screen import Screen, printable, screen_for
 
 if TYPE_CHECKING:
     from regraft.inference.predictor import Prediction
-    from regraft.recipes.run import Run
     from regraft.screen import Screen
+    from regraft.workflows.run import Run
 
 
 @dataclass

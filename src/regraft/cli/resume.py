@@ -24,7 +24,7 @@ def resume(session: Session, /, run: Path, **options: Any) -> None:
     they were; if not, what differs is named. A finished run is shown again.
     """
     from regraft.process import process_began
-    from regraft.recipes.train import resume as go_on
+    from regraft.workflows.train import resume as go_on
 
     screen = session.screen()
     given = {name: value for name, value in options.items() if value is not None}

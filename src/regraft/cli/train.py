@@ -151,9 +151,9 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
     if photos is None and config is None:
         raise click.UsageError("which photos? Name a folder: regraft train PHOTOS", click.get_current_context())
 
+    from regraft.context.config import resolve
     from regraft.process import process_began
-    from regraft.recipes.config import resolve
-    from regraft.recipes.train import train_config
+    from regraft.workflows.train import train_config
 
     screen = session.screen()
     show(session, train_config(resolve(config, photos=photos, **options), screen, started=process_began()), screen)

@@ -1,1 +1,1 @@
-"""What joins the parts: from a folder of photos to a trained, tested classifier in a run folder."""
+"""The four recipes: linear probe, feature extraction, fine-tuning, and auto, which chooses among them."""

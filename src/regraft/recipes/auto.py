@@ -16,6 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.context.dataset import Parts, gradient_parts, linear_parts
+from regraft.context.run_context import Job
 from regraft.data.manifest import Entry
 from regraft.errors import PhotosError
 from regraft.inference.predictor import Predictor
@@ -25,13 +27,11 @@ from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
-from regraft.recipes.input_size import for_tuning
-from regraft.recipes.job import Job
-from regraft.recipes.ladder import Rung, after_seconds, fitted, pooled_views, rungs, said, training_seconds
 from regraft.recipes.linear_probe import outcome_of
-from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import Parts, gradient_parts, linear_parts
-from regraft.recipes.probing import probe_classifier, solve_probe
+from regraft.recipes.result import Outcome
+from regraft.recipes.steps.budget import Rung, after_seconds, fitted, pooled_views, rungs, said, training_seconds
+from regraft.recipes.steps.input_size import for_tuning
+from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
 
 MIN_TRAIN = 100
 """Fewer photos to train on are not worth fine-tuning: the probe is better on them."""

@@ -14,17 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.context.dataset import gradient_parts
+from regraft.context.run_context import Job
 from regraft.data.manifest import Entry
 from regraft.features.activations import view_in_epoch
 from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.randomness import permutation
-from regraft.recipes.callbacks import callbacks_of, ended
 from regraft.recipes.fine_tune import balanced_weights
-from regraft.recipes.job import Job
-from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import gradient_parts
-from regraft.recipes.probing import probe_classifier, solve_probe
-from regraft.recipes.recorder import Recorder
+from regraft.recipes.result import Outcome
+from regraft.recipes.steps.epoch_callbacks import Recorder, callbacks_of, ended
+from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
 from regraft.training import Trainer
 
 EPOCHS = 30

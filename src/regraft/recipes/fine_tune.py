@@ -18,22 +18,26 @@ from typing import Any, Literal
 
 import torch
 
+from regraft.context.dataset import gradient_parts
+from regraft.context.run_context import Job
 from regraft.data.manifest import Entry
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.probe.linear_probe import Probe
-from regraft.recipes.callbacks import callbacks_of, ended
-from regraft.recipes.feeds import feed
-from regraft.recipes.input_size import for_tuning
-from regraft.recipes.interpolation import SHARES, SHARES_OF_UPPER, settle_between, trained_weights
-from regraft.recipes.job import Job
-from regraft.recipes.mirror import views_at_prediction
-from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import gradient_parts
-from regraft.recipes.precision import training_precision
-from regraft.recipes.probing import probe_classifier, solve_probe
-from regraft.recipes.recorder import BudgetEnd, Recorder
+from regraft.recipes.result import Outcome
+from regraft.recipes.steps.after_training import (
+    SHARES,
+    SHARES_OF_UPPER,
+    settle_between,
+    trained_weights,
+    views_at_prediction,
+)
+from regraft.recipes.steps.epoch_callbacks import BudgetEnd, Recorder, callbacks_of, ended
+from regraft.recipes.steps.input_size import for_tuning
+from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
+from regraft.recipes.steps.step_precision import training_precision
+from regraft.recipes.steps.training_batches import feed
 from regraft.training import Trainer
 
 EPOCHS = 4

@@ -8,12 +8,12 @@ Bengio 2016, https://arxiv.org/abs/1610.01644, and Kornblith et al. 2019, https:
 
 from __future__ import annotations
 
+from regraft.context.dataset import Parts, linear_parts
+from regraft.context.run_context import Job
 from regraft.models.freeze_ledger import freeze_ledger
 from regraft.probe.linear_probe import Probe
-from regraft.recipes.job import Job
-from regraft.recipes.outcome import Outcome
-from regraft.recipes.photos import Parts, linear_parts
-from regraft.recipes.probing import probe_classifier, solve_probe
+from regraft.recipes.result import Outcome
+from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
 
 
 def run(job: Job) -> Outcome:

@@ -46,7 +46,7 @@ _ACTIONS = {
 
 
 def write_page(found: dict[str, Any], out: Path, *, workers: int | None = None) -> None:
-    """Write ``out``/check.html for what `regraft.recipes.check.check_photos` found.
+    """Write ``out``/check.html for what `regraft.workflows.check.check_photos` found.
 
     Args:
         found: what ``check.json`` holds.

@@ -71,7 +71,7 @@ def most_confused(figures: dict[str, Any]) -> str:
 
 
 def show_evaluation(found: dict[str, Any], where: str, screen: Screen) -> None:
-    """Say all figures of an evaluation: what `regraft.recipes.evaluate` returns, for the photos of ``where``."""
+    """Say all figures of an evaluation: what `regraft.workflows.evaluate` returns, for the photos of ``where``."""
     figures = found["figures"]
     show_accuracy(figures, f"{counted(found['n'], 'photo')} of {where}", screen)
     screen.line("compare", GAP.join(beside(figures)))

@@ -1,0 +1,243 @@
+"""What a training is asked to do: every option with its default, checked all at once."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
+
+from regraft.data.split import shares
+from regraft.errors import ConfigError, did_you_mean, several
+
+RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]
+Unfreeze = Literal["all"] | int | tuple[str, ...]
+"""All blocks, that many from the top, or those named."""
+
+CALLBACK_OPTIONS = (
+    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback", "callbacks",
+)  # fmt: skip
+HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
+"""Options that do not change what is trained."""
+
+_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def seconds(text: Any) -> float | None:
+    """Return a duration in seconds from a number of them, or from text such as ``30s``, ``10m``, ``1.5h``, ``1h30m``.
+
+    Raises:
+        ValueError: the text is no duration, or it is not above zero.
+    """
+    if text is None:
+        return None
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        value = float(text)
+    else:
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|)", str(text).strip().lower())
+        if not parts or "".join(a + b for a, b in parts) != re.sub(r"\s", "", str(text).lower()):
+            raise ValueError(f"expected a duration such as 30s, 10m or 2h, found {text!r}")
+        value = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if not math.isfinite(value) or value <= 0:
+        raise ValueError(f"expected a duration above zero, found {text!r}")
+    return value
+
+
+def _unfreeze(value: Any) -> Any:
+    """Read ``"all"``, a number of blocks from the top, or block names separated by commas."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text == "all":
+            return "all"
+        if re.fullmatch(r"\d+", text):
+            return int(text)
+        value = [name.strip() for name in text.split(",")]
+    if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) and name for name in value):
+        return tuple(value)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise ValueError(f"expected all, a number of blocks from the top, or names of blocks, found {value!r}")
+
+
+def _address(value: Any) -> Any:
+    """Read the address of a web server, without a slash at its end."""
+    if value is None:
+        return None
+    expected = f"expected the address of a server such as http://localhost:9000, found {value!r}"
+    try:
+        parts = urlsplit(str(value))
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        named = False
+    if not named or parts.query or parts.fragment or re.search(r"\s", str(value)):
+        raise ValueError(expected)
+    return str(value).rstrip("/")
+
+
+def _callbacks(value: Any) -> Any:
+    """Read one ``module:Class``, or several."""
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple)):
+        raise ValueError(f"expected module:Class, or a list of such, found {value!r}")  # noqa: TRY004 (pydantic's way)
+    for name in names:
+        parts = name.split(":") if isinstance(name, str) else []
+        if len(parts) != 2 or not all(word.isidentifier() for part in parts for word in part.split(".")):
+            raise ValueError(f"expected module:Class such as my_callbacks:Alarm, found {name!r}")
+    return tuple(names)
+
+
+def _described(value: Any) -> Any:
+    """Read descriptions of callback objects, as `regraft.callbacks.user_callbacks` writes them."""
+    if value is None or (isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)):
+        return tuple(value) if value else None
+    raise ValueError(f"expected callback objects, given to regraft.train(..., callbacks=[...]); found {value!r}")
+
+
+class TrainConfig(BaseModel):
+    """The resolved configuration of a training; `config.json` holds it, and it can be given again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    photos: Path
+    labels: Path | None = None
+    out: Path | None = None
+    recipe: RecipeName = "auto"
+    budget: Annotated[float | None, BeforeValidator(seconds)] = None
+    backbone: str = "tf_efficientnet_lite0"
+    weights: Path | None = None
+    size: Annotated[int | None, Field(ge=16, le=4096)] = None
+    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
+    unfreeze: Annotated[Any, BeforeValidator(_unfreeze)] = None
+    views: Annotated[int | None, Field(ge=0, le=64)] = None
+    lr: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
+    batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    split: Annotated[tuple[float, float, float], BeforeValidator(shares)] = (0.8, 0.1, 0.1)
+    split_from: Path | None = None
+    choose_on_val: bool = False
+    group_by: str | None = None
+    fix_leaks: bool = False
+    decisions: Path | None = None
+    class_weight: Literal["balanced"] | None = None
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    workers: Annotated[int | None, Field(ge=0, le=256)] = None
+    early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None
+    tensorboard: bool = False
+    remote_monitor: Annotated[str | None, BeforeValidator(_address)] = None
+    reduce_lr_on_plateau: bool = False
+    lr_schedule: Literal["cosine", "linear", "constant"] | None = None
+    callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
+    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
+    """Descriptions of the callback objects that `train` was given: nothing can be made of them, but compared."""
+    stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
+    snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
+    fresh: Annotated[bool, Field(exclude=True)] = False
+    rescue_dir: Path | None = None
+    choices: dict[str, Any] = Field(default_factory=dict)
+    """What an earlier run chose by a clock or a measurement; it is replayed, not chosen again."""
+
+    @model_validator(mode="after")
+    def _callbacks_have_epochs(self) -> TrainConfig:
+        """Refuse callbacks where there are no epochs, and two of them that would set the same learning rate."""
+        asked = [name for name in CALLBACK_OPTIONS if getattr(self, name) not in (None, False, ())]
+        if asked and self.recipe == "linear-probe":
+            raise ValueError(
+                f"{' and '.join(asked)} {'need' if len(asked) > 1 else 'needs'} a recipe that trains in epochs; "
+                "linear-probe is solved at once: choose feature-extraction, fine-tune or auto"
+            )
+        if self.views == 0 and self.recipe in ("linear-probe", "feature-extraction"):
+            raise ValueError(f"views 0 means ever new views, and {self.recipe} sees each once; expected 1 or more")
+        if self.reduce_lr_on_plateau and self.lr_schedule not in (None, "constant"):
+            raise ValueError(
+                f"reduce_lr_on_plateau and lr_schedule {self.lr_schedule!r} would both set the learning rate; "
+                "choose one of them"
+            )
+        return self
+
+    @field_serializer("photos", "labels", "out", "weights", "split_from", "decisions")
+    def _as_text(self, value: Path | None) -> str | None:
+        return None if value is None else value.absolute().as_posix()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as JSON-able values; what is meant for this one call is not in it."""
+        return self.model_dump(mode="json")
+
+    def arguments(self) -> dict[str, Any]:
+        """Return the options that decide what is trained, as JSON-able values."""
+        return {name: value for name, value in self.as_dict().items() if name not in HOW}
+
+
+def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
+    """Return the configuration from a file and from options; an option wins over the file.
+
+    Args:
+        file: YAML or JSON, such as the ``config.json`` of an earlier run, or None. Relative paths in it are read from
+            the current folder, as on the command line.
+        **given: options by name; those that are None count as not given.
+
+    Raises:
+        ConfigError: everything that is wrong, in one message, with the nearest names for unknown keys.
+    """
+    values = dict(_read(file)) if file is not None else {}
+    values.update({name: value for name, value in given.items() if value is not None})
+    try:
+        return TrainConfig(**values)
+    except ValidationError as error:
+        subject = str(file) if file is not None else "options"
+        raise ConfigError(several(subject, [_problem(dict(e)) for e in error.errors()])) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    import yaml
+
+    try:
+        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no such configuration file: {file}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{file} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}"
+        )
+    return {str(k): v for k, v in values.items() if k not in ("format", "out")}  # a run's own place is not taken again
+
+
+def _problem(error: dict[str, Any]) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "configuration"
+    if error["type"] == "extra_forbidden":
+        return f"unknown key {name!r}{did_you_mean(name, TrainConfig.model_fields)}"
+    if error["type"] == "missing":
+        return f"{name} is needed"
+    if error["type"] == "literal_error" and name in TrainConfig.model_fields:
+        allowed = _literals(TrainConfig.model_fields[name].annotation)
+        near = did_you_mean(str(error["input"]), allowed)
+        return f"{name}: expected {', '.join(allowed)}, found {error['input']!r}{near}"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if not error["loc"]:
+        return message
+    return f"{name}: {message}" if "found" in message else f"{name}: {message}, found {error['input']!r}"
+
+
+def _literals(annotation: Any) -> list[str]:
+    found: list[str] = []
+    for part in get_args(annotation):
+        found += [part] if isinstance(part, str) else _literals(part)
+    return found

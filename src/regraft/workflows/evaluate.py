@@ -1,0 +1,117 @@
+"""Measure a classifier on labelled photos: a folder of them, or a side of the run that made it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.context.dataset import say_aside
+from regraft.data.manifest import Entry, Manifest, scan
+from regraft.data.photo import Side
+from regraft.data.source import find_photos
+from regraft.data.threads import workers_or_default
+from regraft.errors import PhotosError, did_you_mean
+from regraft.inference.predictor import Predictor
+from regraft.measure.metrics import classification_report
+from regraft.run.folder import open_folder
+from regraft.screen import QuietScreen, Screen
+
+
+def evaluate_folder(
+    predictor: Predictor,
+    photos: Path | str,
+    labels: Path | str | None = None,
+    screen: Screen | None = None,
+    *,
+    top: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Measure ``predictor`` on a folder of labelled photos, or on those that a CSV lists.
+
+    Args:
+        predictor: the classifier.
+        photos: the folder.
+        labels: the CSV, or None where folders are the classes.
+        screen: where progress is said.
+        top: more k for the rank-k accuracies ``top_k``.
+
+    Returns:
+        ``{"n": photos measured, "put_aside": [{"path", "why"}], "figures": as in metrics.json}``
+
+    Raises:
+        PhotosError: the folder is not what is needed, or holds a class that the classifier does not know.
+    """
+    screen = screen or QuietScreen()
+    source = find_photos(photos, labels, one_class=True)
+    workers = workers_or_default(predictor.workers)
+    with screen.progress("photos", len(source.photos)) as bar:
+        manifest = scan(source, workers=workers, bar=bar)
+    return _measure(predictor, manifest.usable, manifest, screen, top)
+
+
+def evaluate_run(
+    run: Path | str, side: Side, predictor: Predictor, screen: Screen | None = None, *, top: Sequence[int] = ()
+) -> dict[str, Any]:
+    """Measure ``predictor`` on one side of the split of the run in folder ``run``.
+
+    Returns:
+        As `evaluate_folder`. With the run's own classifier the figures are those of ``metrics.json``.
+
+    Raises:
+        RunFolderError: ``run`` is not a finished run.
+        PhotosError: the run has no photos on that side, or they are not where they were.
+    """
+    folder = open_folder(Path(run))
+    manifest = Manifest.read(folder.manifest, folder.read_config()["photos"])
+    entries = [entry for entry in manifest.usable if entry.side == side]
+    if not entries:
+        there = sorted({entry.side for entry in manifest.usable if entry.side})
+        raise PhotosError(f"{run} has no {side} photos; all its photos are {', '.join(there)}")
+    _locate(entries, folder.read_config())
+    return _measure(predictor, entries, manifest, screen or QuietScreen(), top)
+
+
+def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
+    """Find the photos of a manifest again, by their names, where the run found them."""
+    source = find_photos(config["photos"], config["labels"], one_class=True)
+    places = {photo.name: photo.path for photo in source.photos}
+    gone = [entry.name for entry in entries if entry.name not in places]
+    if gone:
+        raise PhotosError(f"{source.root}: {len(gone):,} of {len(entries):,} photos are gone, such as {gone[0]}")
+    for entry in entries:
+        entry.path = places[entry.name]
+
+
+def _measure(
+    predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen, top: Sequence[int]
+) -> dict[str, Any]:
+    index = _index(predictor.classes, entries)
+    with screen.progress("predict", len(entries) * predictor.views) as bar:
+        scores = predictor.scores(entries, bar=bar)
+    for position, why in scores.failed:
+        manifest.set_aside(entries[position], why)
+    say_aside([entries[position] for position, _ in scores.failed], screen)
+    seen = [entries[int(row)] for row in scores.rows]
+    y = np.array([index[entry.label] for entry in seen], dtype=np.int64)
+    return {
+        "n": len(seen),
+        "put_aside": [{"path": e.name, "why": e.why} for e in manifest.entries if e.status == "put aside"],
+        "figures": classification_report(scores.values, y, predictor.classes, top=top),
+    }
+
+
+def _index(classes: Sequence[str], entries: Sequence[Entry]) -> dict[str, int]:
+    import unicodedata
+
+    known = {unicodedata.normalize("NFC", name): i for i, name in enumerate(classes)}
+    labels = sorted({entry.label for entry in entries})
+    unknown = [name for name in labels if unicodedata.normalize("NFC", name) not in known]
+    if unknown:
+        raise PhotosError(
+            f"the classifier does not know the class{'es' if len(unknown) > 1 else ''} "
+            f"{', '.join(repr(name) for name in unknown[:5])}{did_you_mean(unknown[0], classes)}\n"
+            f"  it knows {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}"
+        )
+    return {name: known[unicodedata.normalize("NFC", name)] for name in labels}

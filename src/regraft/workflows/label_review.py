@@ -1,0 +1,215 @@
+"""A third look at labels: by networks that were fine-tuned, each on other photos than those that it looks at.
+
+Fine-tuning tells photos of a hard folder apart that the frozen network cannot, and so knows better which label is
+wrong. It takes minutes, so it is done where it is asked for. What lies below the cut point is computed once for all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from regraft.callbacks import LambdaCallback, WarmupCosine
+from regraft.data.fixed_views import FIRST_CROP
+from regraft.data.manifest import Entry
+from regraft.features.activations import ActivationBatches, Activations
+from regraft.features.engine_choice import choose_engine
+from regraft.features.processor import has_bf16
+from regraft.features.store import FeatureStore
+from regraft.models.backbone import Backbone
+from regraft.models.classifier import Classifier
+from regraft.models.cut import NoCutError
+from regraft.probe.folds import make_folds
+from regraft.probe.label_noise import geometric_mean, label_weights
+from regraft.probe.linear_probe import fit_probe
+from regraft.probe.logistic_problems import softmax
+from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, WARM_UP, Plan, optimizer_of, upper_half
+from regraft.recipes.steps.step_precision import CLEAR_GAIN, Precision, bf16_gain
+from regraft.screen import Screen
+from regraft.training import Trainer
+
+FOLDS, EPOCHS, VIEWS = 5, 4, 4
+SEED = 2
+"""Deals other folds than the first two looks, so that the mean is over other neighbours too."""
+
+LOOKED_AT = range(FIRST_CROP)
+"""Views that a label is doubted by: the plain photo and its mirror image. Training sees the crops after them."""
+
+CHUNK = 64
+"""Photos that are looked at at once."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Photos with labels that are to be doubted.
+
+    Attributes:
+        entries: the photos.
+        labels: the class of each, shape (n,), int64; every class occurs.
+        units: what belongs together, and stays in one fold.
+        doubts: what earlier looks, which had not seen a photo's label, say of it, shape (n, k), float64.
+    """
+
+    entries: Sequence[Entry]
+    labels: NDArray[np.int64]
+    units: Sequence[str]
+    doubts: NDArray[np.float64]
+
+
+def look_a_third_time(
+    photos: Labelled,
+    backbone: Backbone,
+    *,
+    store: FeatureStore,
+    device: torch.device,
+    workers: int | None,
+    screen: Screen,
+) -> NDArray[np.float64]:
+    """Return probabilities to doubt labels by, shape (n, k), float64: the geometric mean of this look and the others.
+
+    Those of the others alone, and a warning, where the network has no cut point, or a class is in one fold alone.
+
+    Args:
+        photos: with what earlier looks say of them. In training a label counts as likely as it is right.
+        backbone: the pretrained network, at the size that suits the photos; it is left as it is.
+        store: where activations are kept.
+        device: where to train.
+        workers: threads that decode, or None for the default.
+        screen: where progress is said.
+    """
+    entries, labels, doubts = photos.entries, photos.labels, photos.doubts
+    plan = Plan(upper_half(backbone), EPOCHS, None, BATCH_SIZE, VIEWS)
+    keys = [entry.content for entry in entries]
+    folds = make_folds(labels, keys, photos.units, count=FOLDS, seed=SEED)
+    missing = [k for k in range(folds.count) if len(np.unique(labels[folds.fold_of_row != k])) < doubts.shape[1]]
+    if folds.count < 2 or missing:
+        screen.warn("no third look at labels: some class is too small to be learned without a fifth of the photos")
+        return doubts
+    try:
+        tuned = _Tuned(photos, plan, backbone, store=store, device=device, workers=workers, screen=screen)
+    except NoCutError as error:
+        screen.warn(f"no third look at labels: {error}")
+        return doubts
+    found = np.zeros_like(doubts)
+    with screen.progress("labels", folds.count * EPOCHS * len(entries)) as bar:
+        for fold in range(folds.count):
+            held = np.flatnonzero(folds.fold_of_row == fold)
+            train = np.flatnonzero(folds.fold_of_row != fold)
+            found[held] = tuned.without(held, train, partial(bar.advance, len(train)))
+            bar.advance(EPOCHS * len(held))
+    return geometric_mean(found, doubts)
+
+
+class _Tuned:
+    """Trains the upper blocks on some of the photos, and looks at others."""
+
+    def __init__(
+        self,
+        photos: Labelled,
+        plan: Plan,
+        backbone: Backbone,
+        *,
+        store: FeatureStore,
+        device: torch.device,
+        workers: int | None,
+        screen: Screen,
+    ) -> None:
+        assert isinstance(plan.unfreeze, int)
+        self._photos, self._plan, self._backbone, self._device = photos, plan, backbone, device
+        self._at = len(backbone.blocks) - plan.unfreeze
+        entries, lower = photos.entries, backbone.lower(self._at)
+        engine = choose_engine(lower, entries, store, device=device, workers=workers).take(lower, device)
+        self._activations = Activations(lower, engine, store, workers=workers)
+        views = range(FIRST_CROP + plan.views)
+        with screen.progress("activations", len(views) * len(entries)) as bar:
+            self._activations.fill(entries, views, bar)
+        self._weight = label_weights(photos.doubts, photos.labels).astype(np.float32)
+        self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
+
+    def without(
+        self, held: NDArray[np.int64], train: NDArray[np.int64], epoch_done: Callable[[], None]
+    ) -> NDArray[np.float64]:
+        """Return the probabilities of the photos ``held``, by a network that was trained on the photos ``train``."""
+        torch.manual_seed(SEED)
+        photos, plan = self._photos, self._plan
+        classifier = self._start(train)
+        lr = plan.rate(len(train))
+        batches = ActivationBatches(
+            self._activations,
+            [photos.entries[i] for i in train],
+            photos.labels[train],
+            weight=self._weight[train],
+            views=plan.views,
+            first=FIRST_CROP,
+            seed=SEED,
+            batch_size=plan.batch_size,
+            shuffle=True,
+        )
+        with classifier.backbone.entered_at(classifier.backbone.halves(self._at)):
+            trainer = Trainer(
+                classifier,
+                optimizer=optimizer_of(classifier, lr),
+                loss=torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
+                precision=self._precision(classifier),
+                device=self._device,
+            )
+            trainer.fit(
+                batches,
+                epochs=plan.epochs,
+                verbose=0,
+                callbacks=[WarmupCosine(warmup=WARM_UP), LambdaCallback(on_epoch_end=lambda *_: epoch_done())],
+            )
+        found = [self._run(classifier.eval(), held, view, features=False) for view in LOOKED_AT]
+        return np.asarray(np.mean([softmax(logits.astype(np.float64)) for logits in found], axis=0))
+
+    def _precision(self, classifier: Classifier) -> Precision:
+        """Return the precision of training steps; call it at the cut."""
+        if self._device.type != "cpu" or not has_bf16():
+            return "fp32"
+        gain = bf16_gain(self._backbone.spec.name, classifier, self._plan.batch_size)
+        return "bf16" if gain >= CLEAR_GAIN else "fp32"
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(str(k) for k in range(self._photos.doubts.shape[1]))
+
+    def _start(self, train: NDArray[np.int64]) -> Classifier:
+        """Return the pretrained network, to be trained, with the probe of the photos ``train`` as its head."""
+        photos = self._photos
+        probe = fit_probe(
+            self._features[train],
+            photos.labels[train],
+            classes=len(self._names),
+            groups=[photos.units[i] for i in train],
+            keys=[photos.entries[i].content for i in train],
+            nested=False,
+        )
+        classifier = Classifier(self._backbone, self._names)
+        classifier.set_head(torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias)))
+        classifier.to(self._device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        classifier.unfreeze(self._plan.unfreeze)
+        return classifier
+
+    @torch.inference_mode()
+    def _run(
+        self, classifier: Classifier, rows: NDArray[np.int64], view: int, *, features: bool
+    ) -> NDArray[np.float32]:
+        """Return the features, shape (n, D), or the logits, shape (n, k), of a view of some photos."""
+        classifier.to(self._device)
+        halves = classifier.backbone.halves(self._at)
+        batches = ActivationBatches(
+            self._activations,
+            [self._photos.entries[i] for i in rows],
+            self._photos.labels[rows],
+            first=view,
+            batch_size=CHUNK,
+        )
+        module = classifier.backbone if features else classifier
+        with classifier.backbone.entered_at(halves):
+            found = [module(x.to(self._device)).float().flatten(1).cpu().numpy() for x, *_ in batches.epoch(0)]
+        return np.concatenate(found)
