@@ -171,7 +171,7 @@ def test_the_bar_ends_full():
 
 
 def test_many_photos_are_searched_on_a_share_of_each_class(monkeypatch):
-    monkeypatch.setattr("regraft.probe.linear_probe.SEARCHED", 200)
+    monkeypatch.setattr("regraft.probe.linear_probe.MAX_SEARCH_ROWS", 200)
     X, y = photos([300, 200, 20], d=10, spread=1.0)
     found = fit_probe(X, y, classes=3)
     assert found.choice["searched"] < 230
@@ -203,10 +203,10 @@ def test_what_is_journaled_says_how_c_was_chosen():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"classes": 3}, r"no row counts for the classes \[2\]"),
+        ({"classes": 3}, r"each class needs a row with a positive weight, but classes \[2\] have none"),
         ({"class_weight": "equal"}, "class_weight must be 'balanced' or None, not 'equal'"),
-        ({"keys": ["a"]}, "keys must name each of the 8 rows, but there are 1"),
-        ({"groups": ["a"]}, "groups must name each of the 8 rows, but there are 1"),
+        ({"keys": ["a"]}, "keys must have one entry for each of the 8 rows, but has 1"),
+        ({"groups": ["a"]}, "groups must have one entry for each of the 8 rows, but has 1"),
     ],
 )
 def test_impossible_input_is_refused(change, message):
@@ -219,7 +219,7 @@ def test_impossible_input_is_refused(change, message):
 def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(row_table, "LARGE", 1)
-    monkeypatch.setattr("regraft.probe.feature_matrix.KEEP", 1)
+    monkeypatch.setattr("regraft.probe.feature_matrix.MAX_CONVERTED_BYTES", 1)
     monkeypatch.setattr("regraft.probe.linear_probe.GRID", (1e-4,))
 
     def peak(n: int) -> int:

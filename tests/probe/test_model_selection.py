@@ -5,27 +5,29 @@ import json
 import numpy as np
 import pytest
 
-from regraft.probe.model_selection import choose, past
+from regraft.probe.model_selection import choose_regularization, loss_has_passed_minimum
 
 GRID = (0.01, 0.1, 1.0)
 
 
-def pick(losses, weight=None, unit=None, grid=GRID):
+def pick(losses, weight=None, group=None, grid=GRID):
     losses = np.asarray(losses, dtype=np.float64)
     n = losses.shape[1]
-    return choose(losses, np.ones(n) if weight is None else weight, np.arange(n) if unit is None else unit, grid)
+    return choose_regularization(
+        losses, np.ones(n) if weight is None else weight, np.arange(n) if group is None else group, grid
+    )
 
 
 def test_a_clear_winner_is_chosen():
     choice = pick([[3, 3.1, 3, 2.9], [1, 1.1, 1, 0.9], [2, 2.1, 2, 1.9]])
-    assert (choice.C, choice.index, choice.best) == (0.1, 1, 1)
-    assert choice.difference == pytest.approx((2, 0, 1))
+    assert (choice.C, choice.index, choice.lowest) == (0.1, 1, 1)
+    assert choice.excess == pytest.approx((2, 0, 1))
 
 
 def test_a_tie_goes_to_the_stronger():
     choice = pick([[1.2, 0.9, 1.3, 0.8], [1, 1, 1, 1], [3, 3, 3, 3]])
-    assert choice.best == 1
-    assert choice.difference[0] < choice.standard_error[0]
+    assert choice.lowest == 1
+    assert choice.excess[0] < choice.standard_error[0]
     assert choice.C == 0.01
 
 
@@ -39,7 +41,7 @@ def test_the_error_is_of_the_difference_not_of_the_loss():
 def test_copies_in_a_group_are_no_more_evidence():
     rows = np.array([[1.2, 0.9, 1.3], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
     once = pick(rows)
-    copied = pick(np.repeat(rows, 4, axis=1), unit=np.repeat(np.arange(3), 4))
+    copied = pick(np.repeat(rows, 4, axis=1), group=np.repeat(np.arange(3), 4))
     assert copied.standard_error == pytest.approx(once.standard_error)
     assert pick(np.repeat(rows, 4, axis=1)).standard_error[0] < once.standard_error[0]
 
@@ -61,7 +63,7 @@ def test_the_path_ends_after_a_clear_rise_or_two_small_ones():
     def at(*means):
         wobble = np.array([-1, 1, -1, 1]) * 0.05
         rows = [m + wobble * (1 + i) for i, m in enumerate(means)]
-        return past(pick(rows, grid=tuple(10.0**i for i in range(len(means)))))
+        return loss_has_passed_minimum(pick(rows, grid=tuple(10.0**i for i in range(len(means)))))
 
     assert not at(2.0, 1.0)
     assert not at(1.0, 1.05)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from regraft.probe.scaling import centred, moments, scale_of
+from regraft.probe.scaling import center_features, feature_scales, mean_and_deviation
 
 
 def features():
@@ -13,25 +13,25 @@ def features():
 
 def test_moments_equal_numpys_on_the_rows_asked_for():
     X, rows = features(), np.random.default_rng(1).permutation(2500)[:2100]
-    mean, deviation = moments(X, rows)
+    mean, deviation = mean_and_deviation(X, rows)
     assert mean == pytest.approx(X[rows].mean(0, dtype=np.float64), rel=1e-9)
     assert deviation == pytest.approx(X[rows].std(0, dtype=np.float64), rel=1e-9)
 
 
 def test_a_feature_is_divided_by_its_deviation_or_by_the_median_one():
-    scale = scale_of(np.zeros((1, 5)), np.array([[1.0, 2.0, 4.0, 8.0, 0.001]]))
+    scale = feature_scales(np.zeros((1, 5)), np.array([[1.0, 2.0, 4.0, 8.0, 0.001]]))
     assert scale[0] == pytest.approx([1 / 2, 1 / 2, 1 / 4, 1 / 8, 1 / 2])
 
 
 def test_constant_features_are_left_out_and_do_not_move_the_median():
-    scale = scale_of(np.array([[3.0, 1e4, 0, 0, 0]]), np.array([[0.0, 1e-3, 1.0, 2.0, 3.0]]))
+    scale = feature_scales(np.array([[3.0, 1e4, 0, 0, 0]]), np.array([[0.0, 1e-3, 1.0, 2.0, 3.0]]))
     assert scale[0] == pytest.approx([0, 0, 1 / 2, 1 / 2, 1 / 3])
-    assert not scale_of(np.ones((2, 3)), np.zeros((2, 3))).any()
+    assert not feature_scales(np.ones((2, 3)), np.zeros((2, 3))).any()
 
 
 def test_centred_features_give_back_what_they_came_from():
     X, rows = features(), np.array([5, 2, 9, 100, 7])
-    part = centred(X, rows)
+    part = center_features(X, rows)
     assert part.values.dtype == np.float32
     assert part.values * part.unit + part.origin == pytest.approx(X[rows], rel=1e-5)
     assert np.abs(part.values.mean(0)).max() < 1e-6

@@ -112,7 +112,7 @@ def test_a_weight_of_two_is_a_row_twice():
 @pytest.mark.parametrize("C", [1e-4, 1.0])
 def test_the_gradient_at_the_solution_is_what_it_says(name, C):
     X, y = PROBLEMS[name]
-    found = fit_logistic(X, y, C, tol=1e-7)
+    found = fit_logistic(X, y, C, tolerance=1e-7)
     residual = probabilities(X, found.weight, found.bias) - np.eye(y.max() + 1)[y]
     gradient = C * residual.T @ X + found.weight
     assert np.linalg.norm(gradient) <= 1.01 * found.gradient_norm + 1e-12
@@ -161,8 +161,10 @@ def test_the_same_input_gives_the_same_bits_on_any_number_of_threads(monkeypatch
 
 def test_giving_up_is_an_error_that_says_how_far_it_came():
     X, y = PROBLEMS["correlated columns"]
-    with pytest.raises(NotConvergedError, match=r"200 rows x 43 features, C = 10: gradient norm .* after 3 iterations"):
-        fit_logistic(X, y, 10.0, limit=3)
+    with pytest.raises(
+        NotConvergedError, match=r"200 rows x 43 features with C = 10 did not converge: .* after 3 iterations"
+    ):
+        fit_logistic(X, y, 10.0, max_iterations=3)
 
 
 @pytest.mark.parametrize(
@@ -170,13 +172,13 @@ def test_giving_up_is_an_error_that_says_how_far_it_came():
     [
         ({"X": np.zeros((3, 2, 1))}, r"X must be floating and of shape \(n, d\)"),
         ({"X": np.zeros((3, 2), dtype=int)}, "X must be floating"),
-        ({"X": np.zeros((0, 2)), "y": np.zeros(0, dtype=int)}, "nothing to fit"),
+        ({"X": np.zeros((0, 2)), "y": np.zeros(0, dtype=int)}, "X must have at least one row, but has none"),
         ({"X": np.array([[0.0], [np.nan], [1.0]])}, "X must be finite, but row 1 is not"),
         ({"y": np.array([0, 1])}, r"y must be integer and of shape \(3,\)"),
         ({"y": np.array([0.0, 1.0, 1.0])}, "y must be integer"),
         ({"y": np.array([0, -1, 1])}, "y must be in 0 to 1, but holds -1 to 1"),
-        ({"classes": 3}, r"no row counts for the classes \[2\]"),
-        ({"sample_weight": np.array([0.0, 1.0, 1.0])}, r"no row counts for the classes \[0\]"),
+        ({"classes": 3}, r"each class needs a row .*, but classes \[2\] have none"),
+        ({"sample_weight": np.array([0.0, 1.0, 1.0])}, r"each class needs a row .*, but classes \[0\] have none"),
         ({"sample_weight": np.array([-1.0, 1.0, 1.0])}, "sample_weight must be finite, not negative"),
         ({"C": 0.0}, "C must be a positive number"),
     ],

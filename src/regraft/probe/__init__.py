@@ -1,1 +1,1 @@
-"""The linear probe: its solver, the choice of its regularisation, and its out-of-fold figures."""
+"""The linear probe: its solver, the choice of its regularization, and its out-of-fold predictions."""

@@ -1,10 +1,9 @@
-"""The matrix products of the solver, over features that are kept once and standardised on the fly.
+"""Matrix products of the solver: features are stored once and standardized inside each product.
 
-Threads of the solver: several small products at once, each on one thread of the linear algebra library.
-
-For matrices as thin as these (a few classes wide) a library that splits one product over all cores spends more time on
-meeting points than on arithmetic. The work is cut into pieces whose shape does not depend on the number of threads,
-and their results are added in a fixed order, so that the same bits come out on any number of cores.
+The linear algebra library runs each product on one thread, and several blocks of rows are computed at once instead. For
+matrices as thin as these (a few classes wide), a library that splits one product over all cores spends more time on
+synchronization than on arithmetic. The shape of a block does not depend on the number of threads, and partial results
+are added in a fixed order, so any number of cores gives the same bits.
 """
 
 from __future__ import annotations
@@ -26,51 +25,51 @@ Float = NDArray[np.floating[Any]]
 T = TypeVar("T")
 R = TypeVar("R")
 
-BLOCK = 1024
-"""Rows that one product takes at a time when the features are converted on the way."""
+BLOCK_ROWS = 1024
+"""Rows of one product, where features are converted to another precision in the product."""
 
-PART = 128
-"""Features that one product takes at a time where they lie turned in a file."""
+BLOCK_FEATURES = 128
+"""Features of one product, where a transposed copy lies in a file."""
 
-KEEP = 64 << 20
-"""Bytes of converted features that are kept; larger ones are put in order, in a file, and converted at each product."""
+MAX_CONVERTED_BYTES = 64 << 20
+"""Size up to which a converted copy is kept. Larger features are converted again in each product."""
 
 
 @contextmanager
-def one_thread_per_product() -> Iterator[None]:
-    """Hold the linear algebra library to one thread a product; ours run beside each other instead."""
-    with _controller().limit(limits=1, user_api="blas"):
+def single_threaded_blas() -> Iterator[None]:
+    """Limit the linear algebra library to one thread per product."""
+    with _threadpool_controller().limit(limits=1, user_api="blas"):
         yield
 
 
 @cache
-def _controller() -> Any:
-    return ThreadpoolController()  # it searches the process for libraries: milliseconds, once
+def _threadpool_controller() -> Any:
+    return ThreadpoolController()  # it searches the process for libraries, which takes milliseconds
 
 
-def in_threads(work: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
-    """Return ``[work(item) for item in items]``, computed on up to ``threads`` threads."""
+def map_in_threads(function: Callable[[T], R], items: Sequence[T], threads: int) -> list[R]:
+    """Return ``[function(item) for item in items]``, computed on up to ``threads`` threads."""
     if threads <= 1 or len(items) <= 1:
-        return [work(item) for item in items]
+        return [function(item) for item in items]
     with ThreadPoolExecutor(min(threads, len(items))) as pool:
-        return list(pool.map(work, items))
+        return list(pool.map(function, items))
 
 
 @dataclass
-class Rows:
-    """Features as several problems see them, each through its own affine map ``z = (x - mean) * scale``.
+class FeatureMatrix:
+    """Features that p problems share; each problem standardizes them in its own way: ``z = (x - mean) * scale``.
 
-    The map is applied to the weights, not to the features: all problems share one matrix, and one product serves all.
+    The standardization is applied to the weights, not to the features, so one product serves all problems.
 
     Attributes:
         X: features, shape (n, d).
-        mean: what each problem subtracts, shape (p, d), float64.
-        scale: what each problem multiplies by, shape (p, d), float64; zero leaves a feature out.
-        dtype: precision of the products. If it is that of ``X`` and there is no ``order``, nothing is copied.
-        order: the rows to use and their order, shape (n',), or None for all as they stand.
-        threads: how many blocks of rows may be worked on at once.
-        turned: ``X`` turned, shape (d, n), where both are files: a product then reads a part of one of them at a time,
-            and with OpenBLAS gives the bits that it would give on the whole. None where ``X`` is in memory.
+        mean: values that each problem subtracts, shape (p, d), float64.
+        scale: factors that each problem multiplies by, shape (p, d), float64; zero removes a feature.
+        dtype: precision of the products. Nothing is copied if ``X`` has this precision and ``order`` is None.
+        order: rows to use, in this order, shape (n',); all rows as they are if None.
+        threads: number of blocks that may be computed at once.
+        transposed: a copy of ``X`` of shape (d, n) if both are files, else None. A product then reads one file a part
+            at a time. With OpenBLAS the result has the same bits as a product with the whole.
     """
 
     X: Float
@@ -79,7 +78,7 @@ class Rows:
     dtype: type[np.floating[Any]]
     order: NDArray[np.int64] | None = None
     threads: int = 1
-    turned: Float | None = None
+    transposed: Float | None = None
 
     @property
     def n(self) -> int:
@@ -92,17 +91,17 @@ class Rows:
         return int(self.X.shape[1])
 
     def logits(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Float:
-        """Return ``z @ weight.T + bias`` for each problem: (p, k, d), (p, k) -> (p, k, n)."""
+        """Return ``weight @ z.T + bias`` for each problem: (p, k, d), (p, k) -> (p, k, n)."""
         p, k, d = weight.shape
         scaled = weight * self.scale[:, None, :]
         shift = bias - np.matmul(scaled, self.mean[:, :, None])[:, :, 0]
         left = scaled.reshape(p * k, d).astype(self.dtype)
         out = np.empty((p * k, self.n), self.dtype)
 
-        def product(block: slice) -> None:
-            np.matmul(left, self._block(block).T, out=out[:, block])
+        def multiply(rows: slice) -> None:
+            np.matmul(left, self._rows(rows).T, out=out[:, rows])
 
-        self._in_threads(product)
+        self._map_blocks(multiply)
         out += shift.reshape(p * k, 1).astype(self.dtype)
         return out.reshape(p, k, self.n)
 
@@ -111,40 +110,40 @@ class Rows:
         p, k, n = residual.shape
         flat = residual.reshape(p * k, n)
         total = np.zeros((p * k, self.d))
-        if self.turned is None:
-            for part in self._in_threads(lambda block: flat[:, block] @ self._block(block)):
-                total += part  # in a fixed order: the sum is the same bits on any number of threads
+        if self.transposed is None:
+            for part in self._map_blocks(lambda rows: flat[:, rows] @ self._rows(rows)):
+                total += part  # in a fixed order, so that any number of threads gives the same bits
         else:
-            for i in range(0, self.d, PART):
-                total[:, i : i + PART] = flat @ self.turned[i : i + PART].T
+            for i in range(0, self.d, BLOCK_FEATURES):
+                total[:, i : i + BLOCK_FEATURES] = flat @ self.transposed[i : i + BLOCK_FEATURES].T
         sums = flat.sum(axis=1, dtype=np.float64).reshape(p, k, 1)
         out: NDArray[np.float64] = (total.reshape(p, k, self.d) - sums * self.mean[:, None, :]) * self.scale[:, None, :]
         return out
 
-    def _in_threads(self, work: Callable[[slice], R]) -> list[R]:
-        _ = self._ordered  # made once, before the threads
-        return in_threads(work, self._blocks, self.threads)
+    def _map_blocks(self, function: Callable[[slice], R]) -> list[R]:
+        _ = self._ordered  # computed once, before the threads start
+        return map_in_threads(function, self._blocks, self.threads)
 
     @cached_property
-    def _as_is(self) -> bool:
+    def _used_as_given(self) -> bool:
         return self.order is None and self.X.dtype == self.dtype
 
     @cached_property
     def _blocks(self) -> list[slice]:
-        step = self.n if self._as_is and self.turned is None else BLOCK
+        step = self.n if self._used_as_given and self.transposed is None else BLOCK_ROWS
         starts = list(range(0, self.n, max(1, step)))
-        if self.turned is not None and len(starts) > 1:
-            starts.pop()  # into the last but one: a product with a few rows would round otherwise
+        if self.transposed is not None and len(starts) > 1:
+            starts.pop()  # the last two blocks become one, because a product with few rows rounds differently
         return [slice(i, j) for i, j in zip(starts, [*starts[1:], self.n], strict=True)]
 
     @cached_property
     def _ordered(self) -> Float:
-        """The rows in their order; converted where that is little."""
-        if self._as_is:
+        """The rows in their order, converted if they are small."""
+        if self._used_as_given:
             return self.X
-        if self.n * self.d * np.dtype(self.dtype).itemsize <= KEEP:
+        if self.n * self.d * np.dtype(self.dtype).itemsize <= MAX_CONVERTED_BYTES:
             return (self.X if self.order is None else self.X[self.order]).astype(self.dtype)
         return self.X if self.order is None else take(self.X, self.order)
 
-    def _block(self, block: slice) -> Float:
-        return self._ordered[block].astype(self.dtype, copy=False)
+    def _rows(self, rows: slice) -> Float:
+        return self._ordered[rows].astype(self.dtype, copy=False)

@@ -1,6 +1,6 @@
-"""How far to go along a line, for several problems at once.
+"""Line search along one direction for each of several problems at once.
 
-Along a line the logits are linear, so that a step of any length is looked at without a product with the features.
+Logits are linear along a line, so a step of any length is evaluated without a product with the features.
 """
 
 from __future__ import annotations
@@ -11,18 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.probe.feature_matrix import Float
-from regraft.probe.logistic_problems import Problems
+from regraft.probe.logistic_problems import LogisticProblems
 
-LOOKS = 30
-"""How many lengths are tried; a bracket is then narrower than any rounding."""
+SUFFICIENT_DECREASE = 1e-4
+"""The constant c1 of the Wolfe conditions."""
 
-FARTHEST = 1e3
-"""A length beyond which the search is content: the next direction will be longer."""
+CURVATURE = 0.9
+"""The constant c2 of the Wolfe conditions."""
+
+MAX_STEPS = 30
+"""Further lengths tried after the first; the bracket is then narrower than rounding."""
+
+MAX_LENGTH = 1e3
+"""A length beyond this is accepted as it is, because the next direction will be longer."""
 
 
 @dataclass
-class Landing:
-    """Where the search ended: lengths (p,), sums of losses (p,), and residuals (p, k, n)."""
+class LineSearchResult:
+    """The accepted lengths (p,), and the sums of losses (p,) and residuals (p, k, n) there."""
 
     length: NDArray[np.float64]
     loss: NDArray[np.float64]
@@ -30,92 +36,100 @@ class Landing:
 
 
 @dataclass
-class Line:
-    """A line from where each problem stands.
+class LineSearch:
+    """The objective of p problems along a line each, starting at the current points.
 
     Attributes:
         problems: the problems.
-        C: weight of the data.
-        logits: logits where each stands, (p, k, n).
+        C: weight of the data against the penalty.
+        logits: logits at the current points, (p, k, n).
         loss: sums of losses there, (p,).
-        along: change of the logits over a length of 1, (p, k, n).
-        slope: slope of the objective there, (p,), negative.
-        penalty: slope of the penalty alone there, (p,).
-        square: how fast that grows with the length, (p,).
+        logit_change: change of the logits over a length of 1, (p, k, n).
+        slope: derivative of the objective by the length there, (p,), negative.
+        penalty_slope: derivative of the penalty alone there, (p,).
+        penalty_curvature: second derivative of the penalty, (p,).
     """
 
-    problems: Problems
+    problems: LogisticProblems
     C: float
     logits: Float
     loss: NDArray[np.float64]
-    along: Float
+    logit_change: Float
     slope: NDArray[np.float64]
-    penalty: NDArray[np.float64]
-    square: NDArray[np.float64]
+    penalty_slope: NDArray[np.float64]
+    penalty_curvature: NDArray[np.float64]
 
-    def search(self) -> Landing:
-        """Return a length for each problem that lowers its objective enough.
+    def run(self) -> LineSearchResult:
+        """Return a length for each problem that fulfils the Wolfe conditions; 1 is tried first.
 
-        The Wolfe conditions (Nocedal and Wright 2006, "Numerical Optimization", section 3.1), length 1 first. Where the
-        change of the objective drowns in rounding, as it does near the optimum, the slope decides alone.
+        The conditions are (3.6) of Nocedal and Wright 2006, "Numerical Optimization": sufficient decrease, and a slope
+        of at least 0.9 times the first. Near the optimum the change of the objective is smaller than its rounding
+        error. The slope then decides alone: its absolute value must be at most 0.9 times the first.
         """
-        noise = 4 * np.finfo(self.along.dtype).eps * self.C * self.loss
-        value, slope, at = self._look(np.ones(len(self.slope)), np.arange(len(self.slope)))
+        noise = 4 * np.finfo(self.logit_change.dtype).eps * self.C * self.loss
+        value, slope, at = self._evaluate(np.ones(len(self.slope)), np.arange(len(self.slope)))
         bracket = _Bracket(self.slope)
-        for _ in range(LOOKS):
-            lower = (value <= 1e-4 * at.length * self.slope) & (slope >= 0.9 * self.slope)
-            flat = (value <= noise) & (np.abs(slope) <= 0.9 * np.abs(self.slope))
-            todo = np.flatnonzero(~(lower | flat | (at.length > FARTHEST)))
-            if not len(todo):
+        for _ in range(MAX_STEPS):
+            wolfe = (value <= SUFFICIENT_DECREASE * at.length * self.slope) & (slope >= CURVATURE * self.slope)
+            flat = (value <= noise) & (np.abs(slope) <= CURVATURE * np.abs(self.slope))
+            remaining = np.flatnonzero(~(wolfe | flat | (at.length > MAX_LENGTH)))
+            if not len(remaining):
                 break
-            at.length[todo] = [bracket.next(int(i), float(at.length[i]), float(slope[i])) for i in todo]
-            value[todo], slope[todo], there = self._look(at.length[todo], todo)
-            at.loss[todo], at.residual[todo] = there.loss, there.residual
+            at.length[remaining] = [
+                bracket.next_length(int(i), float(at.length[i]), float(slope[i])) for i in remaining
+            ]
+            value[remaining], slope[remaining], result = self._evaluate(at.length[remaining], remaining)
+            at.loss[remaining], at.residual[remaining] = result.loss, result.residual
         return at
 
-    def _look(
-        self, length: NDArray[np.float64], which: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], Landing]:
-        """Return by how much the objective has changed at ``length`` in the problems ``which``, and its slope."""
-        all_of_them = len(which) == len(self.slope)
-        near, far = (self.logits, self.along) if all_of_them else (self.logits[which], self.along[which])
-        loss, residual = self.problems.evaluate(near + length[:, None, None].astype(far.dtype) * far, which)
-        penalty, square = self.penalty[which], self.square[which]
-        value = self.C * (loss - self.loss[which]) + length * penalty + 0.5 * length**2 * square
-        rise = np.einsum("pkn,pkn->p", residual, far).astype(np.float64)
-        return value, self.C * rise + penalty + length * square, Landing(length, loss, residual)
+    def _evaluate(
+        self, length: NDArray[np.float64], indices: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], LineSearchResult]:
+        """Return the change of the objective and its slope at ``length`` in the problems ``indices``."""
+        every = len(indices) == len(self.slope)
+        start, change = (
+            (self.logits, self.logit_change) if every else (self.logits[indices], self.logit_change[indices])
+        )
+        logits = start + length[:, None, None].astype(change.dtype) * change
+        loss, residual = self.problems.loss_and_residual(logits, indices)
+        penalty_slope, penalty_curvature = self.penalty_slope[indices], self.penalty_curvature[indices]
+        value = self.C * (loss - self.loss[indices]) + length * penalty_slope + 0.5 * length**2 * penalty_curvature
+        loss_slope = np.einsum("pkn,pkn->p", residual, change).astype(np.float64)
+        slope = self.C * loss_slope + penalty_slope + length * penalty_curvature
+        return value, slope, LineSearchResult(length, loss, residual)
 
 
 class _Bracket:
-    """Where along its line each problem has its minimum: between a length that slopes down and one that slopes up.
+    """An interval for each problem that holds the minimum: the slope is negative at its low end, positive at its high.
 
-    The root of the slope is found by the Illinois method: regula falsi that halves the slope of an end that stays.
+    The root of the slope is found by the Illinois method (Dowell and Jarratt 1971, https://doi.org/10.1007/BF01934364):
+    regula falsi that halves the slope of an end which stays twice.
     """
 
     def __init__(self, slope: NDArray[np.float64]) -> None:
         self._low, self._low_slope = np.zeros(len(slope)), slope.copy()
         self._high, self._high_slope = np.full(len(slope), np.inf), np.zeros(len(slope))
-        self._last = np.zeros(len(slope))  # which end moved last: -1 low, 1 high
+        self._last_moved = np.zeros(len(slope))  # -1: low end, 1: high end
 
-    def next(self, which: int, length: float, slope: float) -> float:
-        """Take in the slope at ``length`` of problem ``which``; return the length to try next."""
+    def next_length(self, i: int, length: float, slope: float) -> float:
+        """Narrow the interval of problem ``i`` by its slope at ``length``; return the length to try next."""
         side = 1 if slope > 0 else -1
-        again = self._last[which] == side
-        self._last[which] = side
-        ahead = self._ahead(which, length, slope)
+        same_side_again = self._last_moved[i] == side
+        self._last_moved[i] = side
+        secant = self._secant_root(i, length, slope)
         if side == 1:
-            self._high[which], self._high_slope[which] = length, slope
-            self._low_slope[which] *= 0.5 if again else 1.0
+            self._high[i], self._high_slope[i] = length, slope
+            self._low_slope[i] *= 0.5 if same_side_again else 1.0
         else:
-            self._low[which], self._low_slope[which] = length, slope
-            self._high_slope[which] *= 0.5 if again else 1.0
-        low, high = float(self._low[which]), float(self._high[which])
+            self._low[i], self._low_slope[i] = length, slope
+            self._high_slope[i] *= 0.5 if same_side_again else 1.0
+        low, high = float(self._low[i]), float(self._high[i])
         if not np.isfinite(high):
-            return min(max(ahead, 1.5 * length), 10 * length)
-        steep, rise = float(self._low_slope[which]), float(self._high_slope[which])
-        return low + (high - low) * min(max(steep / (steep - rise), 0.02), 0.98)
+            return min(max(secant, 1.5 * length), 10 * length)
+        low_slope, high_slope = float(self._low_slope[i]), float(self._high_slope[i])
+        return low + (high - low) * min(max(low_slope / (low_slope - high_slope), 0.02), 0.98)
 
-    def _ahead(self, which: int, length: float, slope: float) -> float:
-        """Return where the line through the last two slopes is zero."""
-        gain = slope - float(self._low_slope[which])
-        return length - slope * (length - float(self._low[which])) / gain if gain > 0 else np.inf
+    def _secant_root(self, i: int, length: float, slope: float) -> float:
+        """Return the root of the line through the slopes at the low end and at ``length``."""
+        rise = slope - float(self._low_slope[i])
+        return length - slope * (length - float(self._low[i])) / rise if rise > 0 else np.inf

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.feature_matrix import Float, Rows
+from regraft.probe.feature_matrix import FeatureMatrix, Float
 
 
 @dataclass
@@ -18,81 +18,87 @@ class Point:
     weight: NDArray[np.float64]
     bias: NDArray[np.float64]
 
-    def beyond(self, before: Point) -> Point:
-        """Return the point as far beyond this one as this one is from ``before``: a start for the next on a path."""
-        return Point(2 * self.weight - before.weight, 2 * self.bias - before.bias)
+    def extrapolated_from(self, previous: Point) -> Point:
+        """Return ``self + (self - previous)``, a starting point for the next problem on a path."""
+        return Point(2 * self.weight - previous.weight, 2 * self.bias - previous.bias)
 
 
 @dataclass
-class Problems:
-    """p problems over the same n rows: minimise ``C * sum_i weight_i * loss_i + |W|^2 / 2``; the bias is free.
+class LogisticProblems:
+    """p problems over the same n rows: minimize ``C * sum_i sample_weight_i * loss_i + |W|^2 / 2``.
+
+    The bias is not penalized.
 
     Attributes:
-        rows: the features, standardised for each problem.
+        features: the features, standardized for each problem.
         y: class of each row, shape (n,).
-        weight: what each row counts in each problem, shape (p, n); zero where it is held out.
-        known: classes that have a row that counts, shape (p, k); the others get the probability zero.
+        sample_weight: weight of each row in each problem, shape (p, n); zero for held-out rows.
+        present: whether a class has rows with a positive weight, shape (p, k). Absent classes get the probability zero.
     """
 
-    rows: Rows
+    features: FeatureMatrix
     y: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    known: NDArray[np.bool_]
+    sample_weight: NDArray[np.float64]
+    present: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, rows: Rows, y: NDArray[np.int64], weight: NDArray[np.float64], classes: int) -> Problems:
-        """Make the problems; which classes each of them knows follows from the weights."""
-        return cls(rows, y, weight, class_totals(y, weight, classes) > 0)
+    def from_sample_weights(
+        cls, features: FeatureMatrix, y: NDArray[np.int64], sample_weight: NDArray[np.float64], classes: int
+    ) -> LogisticProblems:
+        """Return the problems; the sample weights decide which classes are present in each."""
+        return cls(features, y, sample_weight, class_totals(y, sample_weight, classes) > 0)
 
     @property
     def totals(self) -> NDArray[np.float64]:
         """Total weight of each class in each problem, shape (p, k)."""
-        return class_totals(self.y, self.weight, self.known.shape[1])
+        return class_totals(self.y, self.sample_weight, self.present.shape[1])
 
     def logits(self, point: Point) -> Float:
-        """Return logits of all rows, (p, k, n); minus infinity for classes that a problem does not know."""
-        return self.rows.logits(point.weight, np.where(self.known, point.bias, -np.inf))
+        """Return logits of all rows, (p, k, n); minus infinity for the absent classes of a problem."""
+        return self.features.logits(point.weight, np.where(self.present, point.bias, -np.inf))
 
-    def evaluate(self, logits: Float, which: NDArray[np.int64]) -> tuple[NDArray[np.float64], Float]:
-        """Return sums of weighted losses, (p',), and ``weight * (probability - [class is y])``, (p', k, n).
+    def loss_and_residual(self, logits: Float, indices: NDArray[np.int64]) -> tuple[NDArray[np.float64], Float]:
+        """Return the weighted sums of losses, (p',), and ``weight * (probability - [class is y])``, (p', k, n).
+
+        The residual is the gradient of the loss with respect to the logits.
 
         Args:
-            logits: logits of all rows in the problems ``which``, shape (p', k, n).
-            which: numbers of those problems, shape (p',).
+            logits: logits of all rows in the problems ``indices``, shape (p', k, n).
+            indices: numbers of those problems, shape (p',).
         """
-        weight, at = self.weight[which], np.arange(len(self.y))
+        weight, rows = self.sample_weight[indices], np.arange(len(self.y))
         residual: Float = logits - logits.max(axis=1, keepdims=True)
-        own = residual[:, self.y, at].astype(np.float64)
+        true_logit = residual[:, self.y, rows].astype(np.float64)
         np.exp(residual, out=residual)
         total = residual.sum(axis=1, keepdims=True)
-        losses = np.log(total[:, 0].astype(np.float64)) - own
+        losses = np.log(total[:, 0].astype(np.float64)) - true_logit
         residual *= weight[:, None, :].astype(residual.dtype) / total
-        residual[:, self.y, at] -= weight.astype(residual.dtype)
+        residual[:, self.y, rows] -= weight.astype(residual.dtype)
         return (weight * np.where(weight > 0, losses, 0.0)).sum(axis=1), residual
 
 
-def class_totals(y: NDArray[np.int64], weight: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
+def class_totals(y: NDArray[np.int64], sample_weight: NDArray[np.float64], classes: int) -> NDArray[np.float64]:
     """Return the total weight of each class in each problem: (n,), (p, n) -> (p, k)."""
-    return np.stack([np.bincount(y, row, classes) for row in weight])
+    return np.stack([np.bincount(y, row, classes) for row in sample_weight])
 
 
-def prior(problems: Problems) -> Point:
-    """Return the best point without any feature: zero weights, and the log of each class's share as bias."""
-    totals, known = problems.totals, problems.known
-    logs = np.log(np.where(known, totals / totals.sum(axis=1, keepdims=True), 1.0))
-    centre = logs.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
-    return Point(np.zeros((*totals.shape, problems.rows.d)), np.where(known, logs - centre, 0.0))
+def prior_point(problems: LogisticProblems) -> Point:
+    """Return the optimum without features: zero weights, and the log of each class's share as bias."""
+    totals, present = problems.totals, problems.present
+    logs = np.log(np.where(present, totals / totals.sum(axis=1, keepdims=True), 1.0))
+    center = logs.sum(axis=1, keepdims=True) / np.maximum(present.sum(axis=1, keepdims=True), 1)
+    return Point(np.zeros((*totals.shape, problems.features.d)), np.where(present, logs - center, 0.0))
 
 
-def bias_unit(problems: Problems, C: float) -> NDArray[np.float64]:
-    """Return what one unit of a bias counts beside one of a weight, shape (p, k).
+def bias_scale(problems: LogisticProblems, C: float) -> NDArray[np.float64]:
+    """Return the factor s for which the objective curves alike in ``s * bias`` and in the weights, shape (p, k).
 
-    A bias is the weight of a feature that is always 1, but is not penalised: with strong regularisation the objective
-    curves far less along it. In these units both curve alike.
+    A bias is the weight of a feature that is always 1, but it is not penalized. With strong regularization the
+    objective therefore curves far less along a bias than along a weight, which would slow the solver down.
     """
     totals = problems.totals
     curvature = C * totals * (1 - totals / totals.sum(axis=1, keepdims=True))
-    return np.where(problems.known & (curvature > 0), np.sqrt(curvature / (1 + curvature)), 1.0)
+    return np.where(problems.present & (curvature > 0), np.sqrt(curvature / (1 + curvature)), 1.0)
 
 
 def softmax(logits: NDArray[np.floating[Any]]) -> Float:
@@ -104,8 +110,8 @@ def softmax(logits: NDArray[np.floating[Any]]) -> Float:
 
 def log_probability(logits: Float, y: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the log-probability of each row's class: (p, k, n), (n,) -> (p, n), float64."""
-    top = logits.max(axis=1)
-    own = (logits[:, y, np.arange(len(y))] - top).astype(np.float64)
-    total = np.exp(logits - top[:, None, :]).sum(axis=1).astype(np.float64)
-    out: NDArray[np.float64] = own - np.log(total)
+    largest = logits.max(axis=1)
+    true_logit = (logits[:, y, np.arange(len(y))] - largest).astype(np.float64)
+    total = np.exp(logits - largest[:, None, :]).sum(axis=1).astype(np.float64)
+    out: NDArray[np.float64] = true_logit - np.log(total)
     return out
