@@ -1,7 +1,7 @@
-"""What asks a process to stop: Ctrl-C, SIGTERM, or a clock; and how work that can be gone on with answers.
+"""Interrupt handling: Ctrl-C, SIGTERM and ``--stop-after``, deferred until resumable work has saved its state.
 
-The first one asks: whoever is inside `Stops.deferred` finishes the step, keeps its state and ends by
-`Stops.raise_asked`. A second one, or one that comes outside of such a block, ends the work at once.
+The first interrupt is only recorded inside `Interrupts.deferred`: the work finishes its step, saves its state, and ends
+through `Interrupts.raise_pending`. A second interrupt, or one outside such a block, ends the work immediately.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Any
 
 
 class Terminated(BaseException):
-    """The system asked this process to end (SIGTERM); work in progress is left as after Ctrl-C."""
+    """The system asked this process to end (SIGTERM); work in progress is treated as after Ctrl-C."""
 
 
 class TimeUp(BaseException):
-    """The time that this process was given is over."""
+    """The time limit of ``--stop-after`` has been reached."""
 
 
-class Stops:
-    """The requests to stop of this process.
+class Interrupts:
+    """The interrupts of this process.
 
     Attributes:
-        asked: the exception that the first request would have raised; None: nobody has asked.
-        leave: is called by a second request, and ends the process without waiting for anything; None: the second one
-            raises as usual, because the process is not ours alone.
+        pending: the exception that the deferred interrupt will raise, or None if there was none.
+        force_exit: called on a second interrupt; it ends the process without waiting for anything. None: the second
+            interrupt raises as usual, because other code may be running in this process.
     """
 
     def __init__(self) -> None:
-        self.asked: type[BaseException] | None = None
-        self.leave: Callable[[type[BaseException]], None] | None = None
+        self.pending: type[BaseException] | None = None
+        self.force_exit: Callable[[type[BaseException]], None] | None = None
         self._deferred = 0
-        self._clock: threading.Timer | None = None
-        self._clock_rang = False
+        self._timer: threading.Timer | None = None
+        self._timer_fired = False
 
     @contextlib.contextmanager
-    def heeded(self) -> Iterator[None]:
-        """Turn SIGINT and SIGTERM into requests while the block runs; only the main thread can."""
+    def handled(self) -> Iterator[None]:
+        """Handle SIGINT and SIGTERM inside the block; in a thread other than the main one, do nothing."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
         numbers = [signal.SIGINT, signal.SIGTERM]
-        before = {number: signal.signal(number, self._handle) for number in numbers if _is_ours(number)}
+        before = {number: signal.signal(number, self._handle) for number in numbers if _is_replaceable(number)}
         try:
             yield
         finally:
@@ -55,60 +55,60 @@ class Stops:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """While the block runs, a first request only sets `asked`."""
+        """Record the first interrupt inside the block in `pending` instead of raising it."""
         self._deferred += 1
         try:
-            with self.heeded():
+            with self.handled():
                 yield
                 if self._deferred == 1:
-                    self.raise_asked()  # the last look was before it came
+                    self.raise_pending()  # it may have come after the last check of the block
         finally:
             self._deferred -= 1
             if not self._deferred:
-                self.asked = None
+                self.pending = None
 
-    def raise_asked(self) -> None:
-        """End what runs, if it was asked for."""
-        if self.asked is not None:
-            raise self.asked
+    def raise_pending(self) -> None:
+        """Raise the deferred interrupt, if there is one."""
+        if self.pending is not None:
+            raise self.pending
 
     @contextlib.contextmanager
     def after(self, seconds: float | None) -> Iterator[None]:
-        """Ask to stop when ``seconds`` have passed inside the block; None: never."""
+        """Interrupt the block with `TimeUp` after ``seconds``; None: never."""
         if seconds is None:
             yield
             return
-        self._clock = threading.Timer(seconds, self._ring)
-        self._clock.daemon = True
-        self._clock.start()
+        self._timer = threading.Timer(seconds, self._on_timer)
+        self._timer.daemon = True
+        self._timer.start()
         try:
             yield
         finally:
-            self._clock.cancel()
+            self._timer.cancel()
 
-    def _ring(self) -> None:
-        self._clock_rang = True
+    def _on_timer(self) -> None:
+        self._timer_fired = True
         _thread.interrupt_main(signal.SIGINT)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         kind: type[BaseException] = Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        if self._clock_rang:
-            self._clock_rang, kind = False, TimeUp
-        if self._deferred and self.asked is None:
-            self.asked = kind
+        if self._timer_fired:
+            self._timer_fired, kind = False, TimeUp
+        if self._deferred and self.pending is None:
+            self.pending = kind
             return
-        if self._deferred and self.leave is not None:
-            self.leave(kind)
+        if self._deferred and self.force_exit is not None:
+            self.force_exit(kind)
         raise kind
 
 
-def _is_ours(number: int) -> bool:
-    """Return whether nobody else, such as a notebook or a server, has put a handler of their own."""
+def _is_replaceable(number: int) -> bool:
+    """Return whether a signal has its default handler or one of ours, and not one of a notebook or a server."""
     current: Any = signal.getsignal(number)
     return current in (signal.SIG_DFL, signal.default_int_handler) or isinstance(
-        getattr(current, "__self__", None), Stops
+        getattr(current, "__self__", None), Interrupts
     )
 
 
-STOPS = Stops()
-"""Those of this process: signals belong to it as a whole."""
+INTERRUPTS = Interrupts()
+"""The one instance: signals belong to the process as a whole."""

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from regraft.callbacks import BackupAndRestore, Callback, CSVLogger, ModelCheckpoint, TensorBoard
-from regraft.cli.exits import explain
+from regraft.cli.exits import report_error
 from regraft.errors import RunFolderError, StorageError
 from regraft.inference.predictor import Predictor
 from regraft.screen import QuietScreen
@@ -176,7 +176,7 @@ def test_the_model_is_put_elsewhere(
     found = list(Path("elsewhere").rglob("model.safetensors"))
     assert len(found) == 1 and str(found[0]) in str(error.value)
     assert found[0].read_bytes() == (whole.folder / "model.safetensors").read_bytes()
-    assert explain(error.value, debug=False) == 1
+    assert report_error(error.value, debug=False) == 1
     assert str(found[0]) in capsys.readouterr().err
     assert 1 <= len(screen.warned) <= 5, screen.warned
 

@@ -27,7 +27,7 @@ from regraft.callbacks import (
     TensorBoard,
 )
 from regraft.errors import ModelFileError, TrainingError
-from regraft.interrupts import STOPS
+from regraft.interrupts import INTERRUPTS
 from regraft.training import Snapshots, Trainer
 
 EPOCHS = 4
@@ -355,7 +355,7 @@ def test_a_first_signal_finishes_the_step_and_keeps_it(
     run = Run(folder, Points, None, seed=1)
     stop = LambdaCallback(on_train_batch_begin=lambda batch, logs: signal.raise_signal(number) if batch == 3 else None)
     run.callbacks.append(stop)
-    monkeypatch.setattr(STOPS, "leave", None)  # a command line in this process would end it
+    monkeypatch.setattr(INTERRUPTS, "force_exit", None)  # a command line in this process would end it
     with pytest.raises(raised):
         run.fit(batch_size=8)
     assert run.trainer.position == (0, 4)  # that step was finished

@@ -26,7 +26,7 @@ from regraft.cli.resume import resume
 from regraft.cli.sample import sample
 from regraft.cli.train import train
 from regraft.cli.tune import tune
-from regraft.interrupts import STOPS
+from regraft.interrupts import INTERRUPTS
 from regraft.process import own_process, sleep_while_waiting
 
 
@@ -34,11 +34,11 @@ class _Commands(cloup.Group):
     """The group, which ends quietly when the reader of its output goes away, while it shows help or runs a command."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
-        with exits.reader_may_go(exits.READER_GONE):
+        with exits.exit_on_broken_pipe():
             return super().make_context(*args, **more)
 
     def invoke(self, ctx: click.Context) -> Any:
-        with exits.reader_may_go(exits.READER_GONE):
+        with exits.exit_on_broken_pipe():
             value = super().invoke(ctx)
             sys.stdout.flush()
             return value
@@ -64,20 +64,20 @@ def call(arguments: Sequence[str]) -> int:
     """Run the command line and return the exit code; whatever goes wrong is said on standard error."""
     session = Session()
     try:
-        with STOPS.heeded():
+        with INTERRUPTS.handled():
             code = regraft.main(list(arguments), prog_name="regraft", standalone_mode=False, obj=session)
     except SystemExit:
         raise  # the shell asked for completions, and has them
     except BaseException as error:  # noqa: BLE001  (the outermost place: everything ends as a message and a code)
-        return exits.explain(error, debug=session.debug)
+        return exits.report_error(error, debug=session.debug)
     return code if isinstance(code, int) else exits.DONE
 
 
 def main() -> NoReturn:
     """Be the command `regraft`."""
-    exits.prepare()
+    exits.prepare_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
     own_process()
-    STOPS.leave = exits.leave
-    exits.end(call(sys.argv[1:]))
+    INTERRUPTS.force_exit = exits.exit_now
+    exits.exit_cleanly(call(sys.argv[1:]))

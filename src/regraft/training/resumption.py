@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from regraft.errors import TrainingError
-from regraft.interrupts import STOPS
+from regraft.interrupts import INTERRUPTS
 from regraft.training.snapshots import Snapshots
 from regraft.training.state import TrainingState
 
@@ -31,7 +31,7 @@ class Resumption:
     def __enter__(self) -> Self:
         if self._snapshots is not None:
             self._stack.callback(self._snapshots.close)
-            self._stack.enter_context(STOPS.deferred())
+            self._stack.enter_context(INTERRUPTS.deferred())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
@@ -72,7 +72,7 @@ class Resumption:
     def _after_batch(self) -> None:
         """Take a snapshot inside the epoch, if it is time; stop, if somebody asked for it."""
         assert self._snapshots is not None
-        if STOPS.asked is not None:
+        if INTERRUPTS.pending is not None:
             self._stop()
         if self._snapshots.due and self._can_be_taken:
             self._snapshots.save(self._training.state_dict())
@@ -87,12 +87,12 @@ class Resumption:
         assert self._snapshots is not None
         if self._training.feed is not None and self._training.feed.seekable:
             self._snapshots.save(self._training.state_dict(), wait=True)
-        STOPS.raise_asked()
+        INTERRUPTS.raise_pending()
 
     def after_test_batch(self) -> None:
         """Stop inside a validation, if somebody asked for it; it is made again from its beginning."""
-        if self._snapshots is not None and STOPS.asked is not None:
-            STOPS.raise_asked()
+        if self._snapshots is not None and INTERRUPTS.pending is not None:
+            INTERRUPTS.raise_pending()
 
     def before_test(self) -> None:
         """Take a snapshot before a validation, if it costs little."""
@@ -103,11 +103,11 @@ class Resumption:
         """Take a snapshot between two epochs, if it costs little or ``last`` says so; stop, if somebody asked."""
         if self._snapshots is None:
             return
-        stop = STOPS.asked is not None
+        stop = INTERRUPTS.pending is not None
         if last or stop or self._snapshots.cheap:
             self._snapshots.save(self._training.state_dict(), wait=last or stop)
         if stop:
-            STOPS.raise_asked()
+            INTERRUPTS.raise_pending()
 
 
 def _nothing() -> None:

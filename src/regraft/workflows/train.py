@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
-from regraft.interrupts import STOPS
+from regraft.interrupts import INTERRUPTS
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_folder
 from regraft.screen import Screen, screen_for
@@ -83,7 +83,7 @@ def train_config(
 
         finished = config.out is not None and not config.fresh and RunFolder(config.out).finished
         check_given(config.callbacks or (), callbacks, optional=finished)
-    with STOPS.heeded(), STOPS.after(config.stop_after), Early(config, screen, callbacks) as early:
+    with INTERRUPTS.handled(), INTERRUPTS.after(config.stop_after), Early(config, screen, callbacks) as early:
         with importing():
             from regraft.workflows.run_training import carry_out  # brings torch, while photos are decoded
         return carry_out(config, screen, early, started)

@@ -39,8 +39,8 @@ def test_a_mistake_is_one_message_and_exit_code_2(failing):
 def test_something_unexpected_says_how_to_see_more(failing):
     said = failing(ZeroDivisionError("division\nby zero"))
     assert said.code == 1
-    assert (
-        said.one_message() == "unexpected ZeroDivisionError: division by zero\n  run it again with --debug to see where"
+    assert said.one_message() == (
+        "unexpected ZeroDivisionError: division by zero\n  run the command again with --debug for a traceback"
     )
 
 
@@ -62,8 +62,8 @@ def test_ctrl_c_is_130(failing):
     said = failing(KeyboardInterrupt())
     assert said.code == 130 and said.err.endswith("regraft: interrupted\n")
     stop = KeyboardInterrupt()
-    stop.add_note("go on with: regraft resume RUN")
-    assert failing(stop).err.endswith("regraft: interrupted\n  go on with: regraft resume RUN\n")
+    stop.add_note("continue with: regraft resume RUN")
+    assert failing(stop).err.endswith("regraft: interrupted\n  continue with: regraft resume RUN\n")
 
 
 def test_control_characters_in_a_message_are_shown_not_obeyed(failing):
@@ -111,7 +111,7 @@ main()
 
 @pytest.mark.skipif(os.name == "nt", reason="signals are sent otherwise on Windows")
 @pytest.mark.parametrize(("number", "code", "text"), [
-    (signal.SIGTERM, 143, "regraft: ended by SIGTERM\n"),
+    (signal.SIGTERM, 143, "regraft: stopped by SIGTERM\n"),
     (signal.SIGINT, 130, "\nregraft: interrupted\n"),
 ])  # fmt: skip
 def test_signals_end_it_with_a_line_and_their_code(tmp_path, number, code, text):
@@ -126,11 +126,11 @@ def test_signals_end_it_with_a_line_and_their_code(tmp_path, number, code, text)
 
 LAST_WORDS = """
 import atexit, sys, threading
-from regraft.cli.exits import end
+from regraft.cli.exits import exit_cleanly
 atexit.register(lambda: print("registered"))
 threading.Thread(target=lambda: (threading.main_thread().join(), print("thread"))).start()  # returns as the end begins
 print("main")
-end(7)
+exit_cleanly(7)
 """
 
 
