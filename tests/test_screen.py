@@ -1,13 +1,16 @@
-"""What is said on screen is aligned, never drives the terminal, and stays short in a log."""
+"""Screen output is aligned, cannot drive the terminal, and stays short in a log."""
 
 from __future__ import annotations
 
+import ast
 import io
 import sys
+from pathlib import Path
 
 import pytest
 
-from regraft.screen import PlainScreen, QuietScreen, TerminalScreen, clock, printable, screen_for
+import regraft
+from regraft.screen import LABEL_WIDTH, PlainScreen, QuietScreen, TerminalScreen, clock, printable, screen_for
 
 
 class Terminal(io.StringIO):
@@ -86,3 +89,21 @@ def test_which_screen(capsys):
 
 def test_durations():
     assert [clock(s) for s in (0, 22.4, 270, 3723, -1)] == ["0:00", "0:22", "4:30", "1:02:03", "0:00"]
+
+
+def labels_in(file):
+    """Return (file:line, label) for every label in a call of `line` or `progress` that is a constant."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+            continue
+        if node.func.attr in {"line", "progress"}:
+            first = node.args[0]
+            parts = [first.body, first.orelse] if isinstance(first, ast.IfExp) else [first]
+            yield from ((f"{file.name}:{node.lineno}", p.value) for p in parts if isinstance(p, ast.Constant))
+
+
+def test_every_label_in_the_source_fits_its_column():
+    root = Path(regraft.__file__).parent
+    labels = [found for file in sorted(root.rglob("*.py")) for found in labels_in(file)]
+    assert len(labels) > 50
+    assert [(where, label) for where, label in labels if len(label) >= LABEL_WIDTH] == []

@@ -216,7 +216,7 @@ def tune(
         job, classifier, train, choose, batch_size=plan.batch_size, views=plan.shown, reserve=reserve + training
     ) as feeds:
         trainer, rates = trainer_of(job, plan, classifier, lr, len(train))
-        with job.screen.progress(plan.title, len(train) * plan.epochs) as bar:
+        with job.screen.progress("tuning", len(train) * plan.epochs) as bar:
             recorder = Recorder(job, plan.title, bar, plan.batch_size, len(train))
             budget = BudgetEnd(job, plan.title, plan.epochs, reserve)
             callbacks = callbacks_of(job, choose, epochs=plan.epochs, warmup=WARM_UP, recipes=[recorder, budget])

@@ -126,7 +126,7 @@ class _Tuned:
         engine = choose_engine(lower, entries, store, device=device, workers=workers).take(lower, device)
         self._activations = Activations(lower, engine, store, workers=workers)
         views = range(FIRST_CROP + plan.views)
-        with screen.progress("activations", len(views) * len(entries)) as bar:
+        with screen.progress("features", len(views) * len(entries)) as bar:
             self._activations.fill(entries, views, bar)
         self._weight = label_weights(photos.doubts, photos.labels).astype(np.float32)
         self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)

@@ -127,7 +127,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
 
     def solve() -> dict[str, Any]:
         features = stacked([job.features(entries, view) for view in range(views)])
-        with job.screen.progress(label, PROBE_STEPS, unit="steps") as bar:
+        with job.screen.progress("probe", PROBE_STEPS, unit="steps") as bar:
             found = fit_probe(
                 features,
                 np.tile(job.photos.labels(entries), views),

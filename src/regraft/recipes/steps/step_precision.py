@@ -51,7 +51,7 @@ def training_precision(job: Job, classifier: Classifier, batch_size: int, photo_
         "bf16 gain", "timed training steps", lambda: bf16_gain(job.backbone.spec.name, classifier, batch_size)
     )
     chosen: Precision = "bf16" if gain >= CLEAR_GAIN else "fp32"
-    job.screen.line("precision", f"{chosen} · bf16 runs a training step {gain:.2f} times as fast as fp32 here")
+    job.screen.line("steps", f"{chosen} · bf16 runs a training step {gain:.2f} times as fast as fp32 here")
     return chosen
 
 

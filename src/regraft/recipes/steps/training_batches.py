@@ -108,7 +108,7 @@ def feed(
             lambda entries: photo_batches(job, entries, batch_size, None),
         )
         return
-    with job.screen.progress("activations", views * len(train) + len(choose)) as bar:
+    with job.screen.progress("features", views * len(train) + len(choose)) as bar:
         computed = point.activations.fill(choose, [0], bar)
         filled = _fill(job, point, train, views, reserve, bar)
         computed, views = computed + filled[0], filled[1]
@@ -170,7 +170,7 @@ def cut_point(
     try:
         halves, lower = backbone.halves(at), backbone.lower(at)
     except NoCutError as error:
-        job.screen.line("cut point", "none: every epoch runs the whole network", f"({error})")
+        job.screen.line("cut", "none: every epoch runs the whole network", f"({error})")
         return None
     photos = views * len(train) + len(choose)
     needed = photos * 2 * int(np.prod(halves.shape))
@@ -179,7 +179,7 @@ def cut_point(
         kept = (
             f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB, and there is room for {room / 1e9:.1f}"
         )
-        job.screen.line("cut point", "none: every epoch runs the whole network", f"({kept})")
+        job.screen.line("cut", "none: every epoch runs the whole network", f"({kept})")
         return None
     engine = _engine(job, lower, train, choose, views, name)
     half = job.choose(
