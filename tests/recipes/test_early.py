@@ -18,17 +18,17 @@ from regraft.workflows.train import train
 TRAIN = """
 import sys
 import time
-from regraft.data import read_ahead
+from regraft.data import prefetch
 from regraft.workflows.train import train
 from regraft.screen import QuietScreen
 
 taken = []
-take = read_ahead.ReadAhead.take
+take = prefetch.ReadAhead.take
 def counted(ahead, entry):
     row = take(ahead, entry)
     taken.append(row is not None)
     return row
-read_ahead.ReadAhead.take = counted
+prefetch.ReadAhead.take = counted
 photos, out, backbone = sys.argv[1:]
 train(photos, out=out, recipe="linear-probe", backbone=backbone, screen=QuietScreen())
 print(sum(taken), len(taken))
