@@ -43,7 +43,7 @@ def keep_freed_memory() -> bool:
     return all(mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in settings)
 
 
-def give_back_memory() -> bool:
+def release_freed_memory() -> bool:
     """Give freed memory back to the system, now that a step which needed much of it is done.
 
     It is the other side of `keep_freed_memory`: within a step freed memory is kept, between steps it would add up.
@@ -73,7 +73,7 @@ def sleep_while_waiting() -> None:
 _OWN: list[bool] = []
 
 
-def own_process() -> None:
+def claim_process() -> None:
     """Say that this process is the command line's: nobody else's objects are in it."""
     _OWN.append(True)
 
@@ -95,7 +95,7 @@ def importing() -> Iterator[None]:
             gc.enable()
 
 
-def process_began() -> float:
+def process_start_time() -> float:
     """Return when this process began, in seconds since 1970; now, where the system does not say."""
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])

@@ -5,21 +5,21 @@ import json
 import pytest
 
 from regraft.errors import RunFolderError
-from regraft.run.folder import FORMAT, RunFolder, create, open_folder, write_start
+from regraft.run.folder import FORMAT, RunFolder, create_run_folder, open_run_folder, write_start
 
 
 def test_runs_are_numbered_after_the_highest(tmp_path):
     base = tmp_path / "runs"
-    assert create(None, tmp_path / "garden", "auto", base).path.name == "garden-auto-001"
+    assert create_run_folder(None, tmp_path / "garden", "auto", base).path.name == "garden-auto-001"
     (base / "garden-auto-007").mkdir()
     (base / "garden-auto-x").mkdir()
-    assert create(None, tmp_path / "garden", "auto", base).path.name == "garden-auto-008"
-    assert create(None, tmp_path / "garden", "fine-tune", base).path.name == "garden-fine-tune-001"
+    assert create_run_folder(None, tmp_path / "garden", "auto", base).path.name == "garden-auto-008"
+    assert create_run_folder(None, tmp_path / "garden", "fine-tune", base).path.name == "garden-fine-tune-001"
 
 
 @pytest.mark.parametrize("name", ["花 园", "a" * 200, "x:y?", "..."])
 def test_any_folder_name_gives_a_run_name(tmp_path, name):
-    folder = create(None, tmp_path / name, "auto", tmp_path / "runs")
+    folder = create_run_folder(None, tmp_path / name, "auto", tmp_path / "runs")
     assert folder.path.is_dir()
     assert folder.path.parent == tmp_path / "runs"
 
@@ -28,21 +28,21 @@ def test_an_explicit_place_must_be_free(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
     with pytest.raises(RunFolderError, match="holds something else already"):
-        create(tmp_path / "full", tmp_path, "auto")
+        create_run_folder(tmp_path / "full", tmp_path, "auto")
     assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
     with pytest.raises(RunFolderError, match="is a file"):
-        create(tmp_path / "full" / "thesis.txt", tmp_path, "auto")
-    run = create(tmp_path / "deep" / "run", tmp_path, "auto")
+        create_run_folder(tmp_path / "full" / "thesis.txt", tmp_path, "auto")
+    run = create_run_folder(tmp_path / "deep" / "run", tmp_path, "auto")
     write_start(run, {"recipe": "auto"}, {})
     with pytest.raises(RunFolderError, match="holds an earlier run already"):
-        create(tmp_path / "deep" / "run", tmp_path, "auto")
+        create_run_folder(tmp_path / "deep" / "run", tmp_path, "auto")
 
 
 def test_reading_what_is_no_finished_run_says_so(tmp_path):
     with pytest.raises(RunFolderError, match="no such run folder"):
-        open_folder(tmp_path / "nowhere")
+        open_run_folder(tmp_path / "nowhere")
     with pytest.raises(RunFolderError, match="is not a run folder"):
-        open_folder(tmp_path)
+        open_run_folder(tmp_path)
     run = RunFolder(tmp_path)
     write_start(run, {}, {})
     with pytest.raises(RunFolderError, match="did not finish"):
@@ -72,4 +72,4 @@ def test_events_are_kept_in_order_and_a_torn_last_line_is_no_event(tmp_path):
 def test_what_a_kill_leaves_of_a_folder_that_was_being_made_is_taken_over(tmp_path):
     (tmp_path / "mine" / "resume").mkdir(parents=True)
     (tmp_path / "mine" / ".part-abc.json").write_text("{")
-    assert create(tmp_path / "mine", tmp_path / "photos", "auto").path == tmp_path / "mine"
+    assert create_run_folder(tmp_path / "mine", tmp_path / "photos", "auto").path == tmp_path / "mine"

@@ -23,7 +23,7 @@ from regraft.data.manifest import Entry
 from regraft.data.threads import in_order, workers_or_default
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureStore, feature_key
-from regraft.process import give_back_memory
+from regraft.process import release_freed_memory
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _search(
         return np.stack(list(in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
 
     neighbours = nearest(features, NEIGHBOURS, kept)
-    give_back_memory()
+    release_freed_memory()
     return near_pairs(neighbours, SomeGreys(glances, kept), fine, workers=workers)
 
 

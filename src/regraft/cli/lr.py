@@ -56,12 +56,12 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
     where the loss may not fall at all in so few steps; then nothing is suggested, and the recipe's own rate stands.
     """
     from regraft.context.config import resolve
-    from regraft.process import process_began
+    from regraft.process import process_start_time
     from regraft.workflows.find_learning_rate import find_learning_rate
 
     screen = session.screen()
     config = resolve(None, recipe="fine-tune", **options)
-    found = find_learning_rate(config, screen, steps=steps, started=process_began())
+    found = find_learning_rate(config, screen, steps=steps, started=process_start_time())
     if session.json:
         session.print_json(
             {

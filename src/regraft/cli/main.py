@@ -27,7 +27,7 @@ from regraft.cli.sample import sample
 from regraft.cli.train import train
 from regraft.cli.tune import tune
 from regraft.interrupts import INTERRUPTS
-from regraft.process import own_process, sleep_while_waiting
+from regraft.process import claim_process, sleep_while_waiting
 
 
 class _Commands(cloup.Group):
@@ -78,6 +78,6 @@ def main() -> NoReturn:
     exits.prepare_streams()
     warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
     sleep_while_waiting()
-    own_process()
+    claim_process()
     INTERRUPTS.force_exit = exits.exit_now
     exits.exit_cleanly(call(sys.argv[1:]))

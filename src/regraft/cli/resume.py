@@ -23,9 +23,9 @@ def resume(session: Session, /, run: Path, **options: Any) -> None:
     It ends with the same weights as if nothing had happened. Photos, arguments and pretrained weights have to be what
     they were; if not, what differs is named. A finished run is shown again.
     """
-    from regraft.process import process_began
+    from regraft.process import process_start_time
     from regraft.workflows.train import resume as go_on
 
     screen = session.screen()
     given = {name: value for name, value in options.items() if value is not None}
-    show(session, go_on(run, screen=screen, started=process_began(), **given), screen)
+    show(session, go_on(run, screen=screen, started=process_start_time(), **given), screen)

@@ -152,8 +152,8 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
         raise click.UsageError("which photos? Name a folder: regraft train PHOTOS", click.get_current_context())
 
     from regraft.context.config import resolve
-    from regraft.process import process_began
+    from regraft.process import process_start_time
     from regraft.workflows.train import train_config
 
     screen = session.screen()
-    show(session, train_config(resolve(config, photos=photos, **options), screen, started=process_began()), screen)
+    show(session, train_config(resolve(config, photos=photos, **options), screen, started=process_start_time()), screen)

@@ -19,7 +19,7 @@ from regraft.data.source import find_photos
 from regraft.data.split import assign, carve, check_split, take_given
 from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
-from regraft.run.folder import open_folder
+from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
 
 SMALL = 1000
@@ -181,7 +181,7 @@ def say_aside(entries: Sequence[Entry], screen: Screen) -> None:
 
 
 def _earlier_sides(run: Path) -> dict[str, Side]:
-    manifest = Manifest.read(open_folder(run).manifest)
+    manifest = Manifest.read(open_run_folder(run).manifest)
     return {entry.content: entry.side for entry in manifest.usable if entry.side is not None}
 
 

@@ -35,7 +35,7 @@ from regraft.features.operations import ONLY_SUMS, operations_of
 from regraft.features.processor import arithmetic, require_bf16
 from regraft.features.trial import KINDS, invented_photos, place_does_not_matter
 from regraft.models.backbone import Backbone
-from regraft.run.environment import version_of
+from regraft.run.environment import package_version
 
 Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
@@ -240,7 +240,7 @@ class OnnxEngine(GraphEngine):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)
 
     def _version(self) -> str:
-        return str(version_of("onnxruntime"))
+        return str(package_version("onnxruntime"))
 
     def _compile(self, graph: bytes) -> Run:
         import onnxruntime

@@ -18,7 +18,7 @@ from regraft.cache_dir import cache_folder
 from regraft.disk.atomic import write_text
 from regraft.features.processor import limit
 from regraft.process import cores
-from regraft.run.environment import processor
+from regraft.run.environment import processor_name
 
 _MOST = 2000  # facts that are kept, the newest
 
@@ -47,7 +47,7 @@ def machine() -> str:
     """
     forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": limit()}
     held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)
-    return f"{processor()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
+    return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
 
 
 def _file() -> Path:

@@ -17,7 +17,7 @@ from regraft.errors import MissingExtraError
 from regraft.features.frozen_network import Precision
 from regraft.features.graph_engines import GraphEngine, Run
 from regraft.process import cores
-from regraft.run.environment import version_of
+from regraft.run.environment import package_version
 
 LOWER = 0.4
 """Share of the multiplications that are done in single precision where the rest is done in bfloat16. The lowest layers
@@ -36,7 +36,7 @@ class OpenVinoEngine(GraphEngine):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16", "mixed")
 
     def _version(self) -> str:
-        found = version_of("openvino")
+        found = package_version("openvino")
         if found is None:
             raise MissingExtraError("features by OpenVINO", "openvino")
         return found

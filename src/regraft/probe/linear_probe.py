@@ -22,7 +22,7 @@ from regraft.probe.logistic_problems import LogisticProblems, Point, softmax
 from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.scaling import center_features, feature_scales, mean_and_deviation
 from regraft.probe.solver import Solution, check_inputs, solve
-from regraft.process import cores, give_back_memory
+from regraft.process import cores, release_freed_memory
 from regraft.screen import Bar
 
 SOLVER = "probe1"
@@ -109,7 +109,7 @@ def fit_probe(
     data = ProbeData.sorted_by_key(features, labels, classes, groups, keys, class_weight, seed)
     progress = _Progress(bar)
     validated = data.cross_validate(nested, progress) if data.folds.count > 1 else None
-    give_back_memory()
+    release_freed_memory()
     progress.advance_to(PROBE_STEPS - 2)
     C = DEFAULT_C if validated is None else validated.choice.C
     solution, weight, bias = data.solve(C, validated)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.report.evaluation import GAP, beside, most_confused, ranks, show_accuracy, weakest
-from regraft.run.folder import open_folder
+from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, megabytes, percent
 
@@ -17,7 +17,7 @@ def show_run(run: Path, screen: Screen) -> None:
     Raises:
         RunFolderError: ``run`` is not a finished run.
     """
-    folder = open_folder(run)
+    folder = open_run_folder(run)
     metrics, config = folder.read_metrics(), folder.read_config()
     entry = metrics["measured"][metrics["headline"]]
     figures = entry["figures"]

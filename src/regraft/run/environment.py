@@ -12,20 +12,20 @@ from typing import Any
 _PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
 
 
-def describe() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Return versions, processor and system; nothing that names the person or the place."""
     return {
         "python": platform.python_version(),
-        "packages": {name: version_of(name) for name in _PACKAGES},
+        "packages": {name: package_version(name) for name in _PACKAGES},
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": processor(),
+        "processor": processor_name(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "command": [os.path.basename(sys.argv[0]), *sys.argv[1:]] if sys.argv else [],
     }
 
 
 @cache
-def version_of(name: str) -> str | None:
+def package_version(name: str) -> str | None:
     """Return the version of a package, or None where it is not installed."""
     try:
         return metadata.version(name)
@@ -34,7 +34,7 @@ def version_of(name: str) -> str | None:
 
 
 @cache
-def processor() -> str:
+def processor_name() -> str:
     """Return what the processor is called."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:

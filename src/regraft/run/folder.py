@@ -73,7 +73,7 @@ class RunFolder:
         return value
 
 
-def open_folder(path: Path) -> RunFolder:
+def open_run_folder(path: Path) -> RunFolder:
     """Return the run folder at ``path``, which must be one.
 
     Raises:
@@ -87,7 +87,7 @@ def open_folder(path: Path) -> RunFolder:
     return folder
 
 
-def create(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> RunFolder:
+def create_run_folder(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> RunFolder:
     """Make a new run folder and return it.
 
     Args:
@@ -111,7 +111,7 @@ def create(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> Ru
     return _next(base, stem, 1 + max((_number(p.name, stem) for p in base.iterdir()), default=0))
 
 
-def beside(out: Path) -> Path:
+def next_free_folder(out: Path) -> Path:
     """Return the first of ``out``, ``out-002``, ``out-003`` … that is free."""
     number, path = 2, out
     while path.exists() and (not path.is_dir() or any(path.iterdir())):
@@ -120,8 +120,8 @@ def beside(out: Path) -> Path:
     return path
 
 
-def numbered(photos: Path, recipe: str, base: Path = BASE) -> list[RunFolder]:
-    """Return the run folders that `create` numbered for these photos and this recipe, the newest first."""
+def numbered_runs(photos: Path, recipe: str, base: Path = BASE) -> list[RunFolder]:
+    """Return the run folders that `create_run_folder` numbered for these photos and this recipe, the newest first."""
     stem = _stem(photos, recipe)
     found = [(_number(p.name, stem), p) for p in base.iterdir()] if base.is_dir() else []
     return [RunFolder(p) for number, p in sorted(found, reverse=True) if number and RunFolder(p).config.exists()]

@@ -13,7 +13,7 @@ from regraft.context.dataset import divide
 from regraft.context.run_context import Job
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.errors import PhotosError
-from regraft.process import give_back_memory
+from regraft.process import release_freed_memory
 
 
 def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
         ConfigError: the rule of ``group_by`` cannot be, or reaches no photo.
         PhotosError: too little is left.
     """
-    give_back_memory()  # what the first pass needed
+    release_freed_memory()  # what the first pass needed
     entries = job.photos.usable
     glances = all_of(looks, entries, job.workers)
     job.photo_side = glances.median_side
@@ -34,7 +34,7 @@ def keep_together(job: Job, looks: Looks) -> tuple[str, ...]:
         take_groups(user_groups(job.config.group_by, entries, glances, job.config.labels), entries)
     features = job.features(entries)
     copies = find_copies(entries, features, glances, store=job.store, workers=job.workers)
-    give_back_memory()
+    release_freed_memory()
     job.photos.alike = copies.groups
     given, manifest = bool(job.photos.given), job.photos.manifest
     subject = Subject(manifest, job.photos.classes, entries, glances, features, copies, given=given)

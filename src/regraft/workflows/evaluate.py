@@ -16,7 +16,7 @@ from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, did_you_mean
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
-from regraft.run.folder import open_folder
+from regraft.run.folder import open_run_folder
 from regraft.screen import QuietScreen, Screen
 
 
@@ -63,7 +63,7 @@ def evaluate_run(
         RunFolderError: ``run`` is not a finished run.
         PhotosError: the run has no photos on that side, or they are not where they were.
     """
-    folder = open_folder(Path(run))
+    folder = open_run_folder(Path(run))
     manifest = Manifest.read(folder.manifest, folder.read_config()["photos"])
     entries = [entry for entry in manifest.usable if entry.side == side]
     if not entries:

@@ -17,7 +17,7 @@ from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.recipes.steps.epoch_callbacks import check_validation_photos
-from regraft.run.environment import describe
+from regraft.run.environment import describe_environment
 from regraft.run.folder import write_start
 from regraft.screen import Screen
 from regraft.workflows.duplicate_groups import keep_together
@@ -102,7 +102,7 @@ def _begin(job: Job, *, going_on: bool) -> None:
     sweep(folder.path, below=True)
     if not going_on:
         check_space(job)
-        write_start(folder, job.config.as_dict(), describe())
+        write_start(folder, job.config.as_dict(), describe_environment())
         folder.journal.add("start", photos=len(job.photos.usable), classes=len(job.photos.classes), **facts)
         return
     job.earlier = folder.journal.events()
@@ -120,7 +120,7 @@ def _other_machine(job: Job) -> None:
         then = json.loads(job.folder.environment.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return
-    now = describe()
+    now = describe_environment()
     packages = then.get("packages", {})
     others = [f"{n} {packages.get(n)} then, {v} now" for n, v in now["packages"].items() if packages.get(n) != v]
     others += [f"{n} {then.get(n)} then, {now[n]} now" for n in ("processor", "cores") if then.get(n) != now[n]]

@@ -12,7 +12,7 @@ from regraft.context.config import TrainConfig
 from regraft.data.manifest import Manifest
 from regraft.disk.atomic import write_json
 from regraft.errors import RunFolderError, several
-from regraft.run.folder import RunFolder, beside, create, numbered
+from regraft.run.folder import RunFolder, create_run_folder, next_free_folder, numbered_runs
 from regraft.run.lock import RunLock
 from regraft.screen import Screen
 
@@ -58,12 +58,12 @@ def find_place(
     if config.out is not None and not config.fresh and RunFolder(config.out).config.exists() and again:
         return _explicit(config, RunFolder(config.out), manifest, identity)
     if config.out is None and not config.fresh and again:
-        for folder in numbered(config.photos, name):
+        for folder in numbered_runs(config.photos, name):
             found = _unfinished(config, folder, manifest, identity, screen)
             if found is not None:
                 return found
-    out = beside(config.out) if config.out is not None and config.fresh else config.out
-    folder = create(out, config.photos, name)
+    out = next_free_folder(config.out) if config.out is not None and config.fresh else config.out
+    folder = create_run_folder(out, config.photos, name)
     lock = _locked(folder)
     try:
         manifest.write(_photos_of(folder))

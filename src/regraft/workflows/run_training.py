@@ -14,7 +14,7 @@ from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.result import Outcome
 from regraft.recipes.steps.epoch_callbacks import say_uncalled
-from regraft.run.environment import describe
+from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
 from regraft.workflows.prepare import look, start
@@ -63,7 +63,7 @@ def _trained(job: Job, early: Early) -> Run:
     try:
         make_folder(job.folder.path)  # whoever removed it cannot have meant the result
         if not job.folder.config.exists():
-            write_json(job.folder.environment, {"format": FORMAT, **describe()})
+            write_json(job.folder.environment, {"format": FORMAT, **describe_environment()})
             write_json(job.folder.config, {"format": FORMAT, **job.config.as_dict(), "choices": job.choices})
         metrics = finish(job, outcome)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from regraft.context.config import TrainConfig, resolve
 from regraft.interrupts import INTERRUPTS
 from regraft.process import importing
-from regraft.run.folder import RunFolder, open_folder
+from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
 from regraft.workflows.prepared_photos import Early
 
@@ -111,7 +111,7 @@ def resume(
             regraft differ now; everything that differs is named.
         ConfigError: the run was given callback objects, and ``callbacks`` are not like them.
     """
-    place = open_folder(Path(folder))
+    place = open_run_folder(Path(folder))
     kept = {name: value for name, value in place.read_config().items() if name != "format"}
     config = resolve(None, **{**kept, **options, "out": place.path})
     objects: tuple[Any, ...] = ()

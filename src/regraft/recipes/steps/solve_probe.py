@@ -29,7 +29,7 @@ from regraft.models.classifier import Classifier
 from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe
 from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.solver import Solution
-from regraft.process import give_back_memory
+from regraft.process import release_freed_memory
 from regraft.training.state_format import read_state, write_state
 
 MOST = 256
@@ -139,7 +139,7 @@ def _solved(job: Job, entries: Sequence[Entry], *, nested: bool, label: str, vie
                 nested=nested,
                 bar=bar,
             )
-        give_back_memory()
+        release_freed_memory()
         return asdict(found)
 
     key = key_of(job, entries, units, nested=nested, views=views)

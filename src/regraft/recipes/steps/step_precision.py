@@ -17,7 +17,7 @@ from regraft.features.activations import channels_last
 from regraft.features.processor import has_bf16
 from regraft.models.classifier import Classifier
 from regraft.process import cores
-from regraft.run.environment import processor
+from regraft.run.environment import processor_name
 
 Precision = Literal["fp32", "bf16"]
 
@@ -123,7 +123,7 @@ class _Measured:
     """A measurement of this machine, kept between runs so that the same command makes the same choice again."""
 
     def __init__(self, what: str) -> None:
-        self._key = f"{what} {processor()} {cores()} {torch.get_num_threads()} {torch.__version__}"
+        self._key = f"{what} {processor_name()} {cores()} {torch.get_num_threads()} {torch.__version__}"
         self._file = cache_folder() / "measured.json"
 
     def get(self) -> float | None:
