@@ -28,7 +28,7 @@ from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import in_order
 from regraft.features.engine import EagerEngine, Engine
-from regraft.features.engine_choice import candidates, certify, choose_engine, engine_called, real_photos
+from regraft.features.engine_choice import candidates, certify, choose_engine, make_engine, real_photos
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
 from regraft.models.backbone import Backbone
@@ -55,7 +55,7 @@ def main() -> None:
         return
     backbone = build_backbone()
     for title in () if options.engine == ["none"] else options.engine or candidates():
-        parts(engine_called(title, backbone), backbone, entries[: options.most])
+        parts(make_engine(title, backbone), backbone, entries[: options.most])
     start(options.photos)
 
 
@@ -132,7 +132,7 @@ def small(entries: list[Entry], kind: str) -> dict[str, object]:
         if kind.endswith("certification"):
             certify(engine, backbone, real_photos(entries, backbone))
     else:
-        engine = choose_engine(backbone, entries, MemoryStore(), weights=weights).take(backbone)
+        engine = choose_engine(backbone, entries, MemoryStore(), weights=weights).engine_for(backbone)
     extract(entries, backbone, engine, weights=weights)
     return {"seconds": time.perf_counter() - begun, "engine": engine.title}
 

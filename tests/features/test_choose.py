@@ -12,7 +12,7 @@ from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
 from regraft.features import engine_choice, engine_costs, machine_facts, processor
-from regraft.features.engine_choice import REFERENCE, certificate, certify, choose_engine, engine_called, real_photos
+from regraft.features.engine_choice import REFERENCE, certificate, certify, choose_engine, make_engine, real_photos
 from regraft.features.extract import extract
 from regraft.features.graph_engines import OnnxEngine
 from regraft.features.store import MemoryStore
@@ -41,7 +41,7 @@ def speeds(monkeypatch, tiny):
         names = {"onnx": ONNX, "eager": REFERENCE, "bf16": "eager bf16"}
         monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: [names[name] for name in given])
         for name, speed in given.items():
-            engine_costs.keep_speed(names[name], tiny, speed)
+            engine_costs.record_speed(names[name], tiny, speed)
 
     return say
 
@@ -51,16 +51,16 @@ def test_few_photos_start_at_once_and_many_take_the_fastest(entries, tiny, speed
     assert choose_engine(tiny, entries, MemoryStore()).title == REFERENCE
     assert choose_engine(tiny, entries * 100, MemoryStore()).title == ONNX
     assert certificate(OnnxEngine(tiny), tiny, tiny.weights_hash()) > 0.99999
-    assert machine_facts.fact("nothing") is None
+    assert machine_facts.read_fact("nothing") is None
 
 
 def test_of_two_that_are_done_at_about_the_same_time_the_one_that_pays_off_later_is_taken(entries, tiny, speeds):
     speeds(eager=100, onnx=200)
-    eager, onnx = engine_called(REFERENCE, tiny), OnnxEngine(tiny)
+    eager, onnx = make_engine(REFERENCE, tiny), OnnxEngine(tiny)
     for engine in (eager, onnx):
-        engine.know("weights that never ran")
-    plain, graph = (engine_costs.set_up(engine, tiny, "weights that never ran") for engine in (eager, onnx))
-    assert plain.kept < graph.kept < graph.seconds
+        engine.set_weights_hash("weights that never ran")
+    plain, graph = (engine_costs.setup_cost(engine, tiny, "weights that never ran") for engine in (eager, onnx))
+    assert plain.reusable < graph.reusable < graph.seconds
     ready = graph.seconds + engine_costs.certify_seconds(onnx, tiny)
     even = (ready - plain.seconds) / (1 / 100 - 1 / 200)  # photos for which this run alone would take either
     many = entries * 20
@@ -71,13 +71,13 @@ def test_of_two_that_are_done_at_about_the_same_time_the_one_that_pays_off_later
 def test_what_an_engine_has_computed_is_taken_from_the_store(entries, tiny, speeds):
     speeds(eager=100, onnx=200)
     store = MemoryStore()
-    extract(entries, tiny, engine_called(REFERENCE, tiny), store)
+    extract(entries, tiny, make_engine(REFERENCE, tiny), store)
     many = entries * 100  # the same photos: nothing is missing
     assert choose_engine(tiny, many, store).title == REFERENCE
     assert choose_engine(tiny, many, store).why == "it has computed all of them before"
     certify(OnnxEngine(tiny), tiny, real_photos(entries, tiny))
     other = MemoryStore()
-    extract(entries, tiny, engine_called(ONNX, tiny), other)
+    extract(entries, tiny, make_engine(ONNX, tiny), other)
     assert choose_engine(tiny, entries, other).title == ONNX
 
 
@@ -101,9 +101,9 @@ def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(ent
     tried = []
     titles = [REFERENCE, "eager bf16", "OpenVINO bf16"]
     monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: titles)
-    monkeypatch.setattr(engine_choice, "_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "_is_certified", lambda engine, *a: tried.append(engine.title) or False)
     for title, speed in zip(titles, (100, 200, 300), strict=True):
-        engine_costs.keep_speed(title, tiny, speed)
+        engine_costs.record_speed(title, tiny, speed)
     assert choose_engine(tiny, entries * 10, MemoryStore()).title == REFERENCE
     assert tried == []
     assert choose_engine(tiny, entries * 1000, MemoryStore()).title == REFERENCE
@@ -114,7 +114,7 @@ def test_what_is_known_to_lose_too_much_in_bfloat16_is_not_tried(entries, lite0,
     monkeypatch.setattr(processor, "computes_bf16", lambda: True)  # none of them runs
     tried = []
     monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: [REFERENCE, "OpenVINO bf16"])
-    monkeypatch.setattr(engine_choice, "_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "_is_certified", lambda engine, *a: tried.append(engine.title) or False)
     assert choose_engine(lite0, entries * 1000, MemoryStore()).title == REFERENCE
     assert tried == []
 
@@ -123,8 +123,8 @@ def test_the_engine_that_was_made_ready_for_the_choice_is_used(entries, tiny, sp
     speeds(eager=1, onnx=1e6)
     choice = choose_engine(tiny, entries, MemoryStore())
     assert choice.title == ONNX
-    assert choice.take(tiny) is choice.engine
-    assert choice.take(tiny).tried
+    assert choice.engine_for(tiny) is choice.engine
+    assert choice.engine_for(tiny).verified
 
 
 def test_an_engine_that_cannot_run_the_network_is_not_used(entries, tiny, speeds, monkeypatch):
@@ -152,7 +152,7 @@ def test_bfloat16_is_used_only_where_its_instructions_may_be(monkeypatch):
         assert not processor.has_bf16()
     monkeypatch.delenv("ONEDNN_MAX_CPU_ISA")
     monkeypatch.setenv("DNNL_MAX_CPU_ISA", "AVX2")
-    assert not processor.has_bf16() and processor.arithmetic().endswith("oneDNN AVX2")
+    assert not processor.has_bf16() and processor.instruction_set().endswith("oneDNN AVX2")
 
 
 def test_an_engine_in_bfloat16_is_refused_where_there_is_none(tiny, monkeypatch):
@@ -161,7 +161,7 @@ def test_an_engine_in_bfloat16_is_refused_where_there_is_none(tiny, monkeypatch)
         if title.startswith("OpenVINO"):
             pytest.importorskip("openvino")
         with pytest.raises(ConfigError, match=r"bfloat16 needs AVX512 or newer instructions, and .* choose fp32"):
-            engine_called(title, tiny)
+            make_engine(title, tiny)
     assert {title.rpartition(" ")[2] for title in engine_choice.candidates()} == {"fp32"}
 
 
@@ -188,42 +188,42 @@ def test_estimates_order_engines_by_size_of_the_work(lite0, monkeypatch):
     monkeypatch.setattr(engine_choice, "has_bf16", lambda: True)
     speed = {title: engine_costs.photos_per_second(title, lite0) for title in engine_choice.candidates()}
     assert speed[ONNX] > speed[REFERENCE] > 10
-    engine_costs.keep_speed(REFERENCE, lite0, 10.0)
+    engine_costs.record_speed(REFERENCE, lite0, 10.0)
     assert engine_costs.photos_per_second(REFERENCE, lite0) == 10.0
     assert engine_costs.photos_per_second(ONNX, lite0) == pytest.approx(10 * speed[ONNX] / speed[REFERENCE])
 
 
 def test_an_unknown_engine_is_named(tiny):
     with pytest.raises(ConfigError, match="no engine is called 'ONNX Runtime'; did you mean 'ONNX Runtime fp32'"):
-        engine_called("ONNX Runtime", tiny)
+        make_engine("ONNX Runtime", tiny)
 
 
 def test_facts_survive_damage_and_places_that_cannot_be_written(tmp_path, monkeypatch):
-    machine_facts.keep_fact("a", 1)
-    machine_facts.keep_fact("b", {"c": [1.5]})
-    assert machine_facts.fact("a") == 1 and machine_facts.fact("b") == {"c": [1.5]}
+    machine_facts.write_fact("a", 1)
+    machine_facts.write_fact("b", {"c": [1.5]})
+    assert machine_facts.read_fact("a") == 1 and machine_facts.read_fact("b") == {"c": [1.5]}
     file = tmp_path / "cache" / "engines.json"
     file.write_bytes(file.read_bytes().replace(b"1.5", b"1.6"))
-    assert machine_facts.fact("a") is None
+    assert machine_facts.read_fact("a") is None
     monkeypatch.setenv("REGRAFT_CACHE", str(file))
-    machine_facts.keep_fact("a", 1)
-    assert machine_facts.fact("a") is None
+    machine_facts.write_fact("a", 1)
+    assert machine_facts.read_fact("a") is None
 
 
 @pytest.mark.parametrize("title", [ONNX, "eager bf16"])
 @pytest.mark.parametrize("workers", [0, 3])
 def test_extraction_gives_the_same_bits_in_any_order_with_any_engine(entries, tiny, title, workers):
-    expected = extract(entries, tiny, engine_called(title, tiny), workers=1).values
+    expected = extract(entries, tiny, make_engine(title, tiny), workers=1).values
     order = np.random.default_rng(0).permutation(len(entries))
-    found = extract([entries[i] for i in order], tiny, engine_called(title, tiny), workers=workers)
+    found = extract([entries[i] for i in order], tiny, make_engine(title, tiny), workers=workers)
     assert found.values.tobytes() == expected[order].tobytes()
 
 
 def test_what_a_pass_took_is_kept_for_each_network_and_device(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     assert engine_costs.last_pass("net", "cpu") is None
-    engine_costs.keep_pass("net", "cpu", engine_costs.Pass(0.01, 224 * 224))
+    engine_costs.record_pass("net", "cpu", engine_costs.PassCost(0.01, 224 * 224))
     assert engine_costs.last_pass("net", "cuda") is None and engine_costs.last_pass("other", "cpu") is None
     found = engine_costs.last_pass("net", "cpu")
     assert found.at(224 * 224) == 0.01 and found.at(448 * 448) == pytest.approx(0.04)
-    assert found.at(32 * 32) == pytest.approx(0.01 * engine_costs.FIXED)  # decoding stays
+    assert found.at(32 * 32) == pytest.approx(0.01 * engine_costs.INPUT_INDEPENDENT_SHARE)  # decoding stays

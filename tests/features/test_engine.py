@@ -14,7 +14,7 @@ from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError
 from regraft.features.engine import EagerEngine
 from regraft.features.processor import computes_bf16
-from regraft.features.trial import KINDS, place_does_not_matter
+from regraft.features.trial import TRIAL_PHOTOS, is_batch_invariant
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 
@@ -228,19 +228,19 @@ def test_cuda_gives_the_same_bits_in_any_company(lite0):
 @pytest.mark.parametrize("size", [2, 4, 5, 8, 64])
 @pytest.mark.parametrize("what", [*MATTERS, "one place"])
 def test_a_trial_notices_what_matters_in_batches_of_any_size(what, size):
-    photos = torch.randn(KINDS, 4, generator=torch.Generator().manual_seed(3))
-    assert place_does_not_matter(lambda x: 2 * x, photos, size)
+    photos = torch.randn(TRIAL_PHOTOS, 4, generator=torch.Generator().manual_seed(3))
+    assert is_batch_invariant(lambda x: 2 * x, photos, size)
     for place in range(size) if what == "one place" else [0]:
         odd = torch.zeros(size, 1)
         odd[place] = 1e-6
         matters = MATTERS.get(what, lambda y, odd=odd: y * (1 + odd))
-        assert not place_does_not_matter(lambda x, matters=matters: matters(2 * x), photos, size)
+        assert not is_batch_invariant(lambda x, matters=matters: matters(2 * x), photos, size)
 
 
 def test_one_batch_checks_a_cheaper_copy_and_its_places(monkeypatch):
     from regraft.features import frozen_network as module
 
-    sizes, run = [], module.Frozen.__call__
-    monkeypatch.setattr(module.Frozen, "__call__", lambda self, x: (sizes.append(len(x)), run(self, x))[1])
+    sizes, run = [], module.FrozenNetwork.__call__
+    monkeypatch.setattr(module.FrozenNetwork, "__call__", lambda self, x: (sizes.append(len(x)), run(self, x))[1])
     assert EagerEngine(build_backbone("test_resnet", pretrained=False, size=32, seed=99)).batch_size == 8
     assert sizes == [8]

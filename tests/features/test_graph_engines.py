@@ -19,7 +19,7 @@ from regraft.features import graph_engines
 from regraft.features.engine import EagerEngine
 from regraft.features.engine_choice import run_all
 from regraft.features.graph_engines import GraphEngine, OnnxEngine
-from regraft.features.openvino_engine import NoSplitError, OpenVinoEngine, split
+from regraft.features.openvino_engine import NoSplitError, OpenVinoEngine, split_model
 from regraft.features.processor import computes_bf16, has_avx2
 from regraft.models.zoo import build_backbone
 
@@ -104,13 +104,13 @@ def test_features_of_the_default_network_are_those_of_torch(lite0):
 
 def test_a_model_is_split_where_one_tensor_passes(tiny):
     openvino = pytest.importorskip("openvino")
-    graph = graph_engines.graph_of(tiny, tiny.weights_hash(), 2)
+    graph = graph_engines.exported_graph(tiny, tiny.weights_hash(), 2)
     core = openvino.Core()
     x = sized(tiny)[:2]
     whole = core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([x])[0]
     seen = set()
     for share in (0.1, 0.4, 0.7):
-        lower, upper = split(core.read_model(graph), core.read_model(graph), share)
+        lower, upper = split_model(core.read_model(graph), core.read_model(graph), share)
         seen.add(tuple(lower.output(0).get_shape()))
         assert len(lower.get_ops()) > 3
         assert len(upper.get_ops()) > 3
@@ -132,8 +132,8 @@ def test_above_all_work_there_is_no_place_to_split():
         return Model([opset13.result(end)], [x], "both ways")
 
     with pytest.raises(NoSplitError):
-        split(model(), model(), 1.5)
-    below, above = split(model(), model(), 0.1)
+        split_model(model(), model(), 1.5)
+    below, above = split_model(model(), model(), 0.1)
     names = [[op.get_type_name() for op in part.get_ordered_ops()] for part in (below, above)]
     assert "Add" in names[0], "two tensors pass before the sum"
     assert names[1] == ["Parameter", "Result"]
@@ -148,7 +148,7 @@ def test_a_graph_is_exported_once_and_a_damaged_one_again(tiny, monkeypatch):
     expected = OnnxEngine(tiny).run(x)
     assert OnnxEngine(tiny).run(x).tobytes() == expected.tobytes()
     assert len(exports) == 1
-    (file,) = graph_engines.graphs()
+    (file,) = graph_engines.graph_files()
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 16
     file.write_bytes(data)
@@ -156,14 +156,14 @@ def test_a_graph_is_exported_once_and_a_damaged_one_again(tiny, monkeypatch):
     assert len(exports) == 2
     other = build_backbone("test_resnet", pretrained=False, size=32, seed=5)
     assert OnnxEngine(other).run(x).tobytes() != expected.tobytes()
-    assert len(graph_engines.graphs()) == 2
+    assert len(graph_engines.graph_files()) == 2
 
 
 def test_old_graphs_make_room(tiny, monkeypatch):
-    monkeypatch.setattr(graph_engines, "_MOST", 1)
+    monkeypatch.setattr(graph_engines, "_MAX_GRAPH_BYTES", 1)
     for size in (1, 2, 3):
         OnnxEngine(tiny, batch_size=size).run(sized(tiny)[:1])
-    assert len(graph_engines.graphs()) == 1
+    assert len(graph_engines.graph_files()) == 1
 
 
 @pytest.mark.parametrize("what", ["the others", "only the last"])
@@ -208,7 +208,7 @@ def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
 
 def test_exporting_needs_no_further_package(tiny, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxscript", None)
-    assert len(graph_engines.graph_of(tiny, tiny.weights_hash(), 3)) > 10_000
+    assert len(graph_engines.exported_graph(tiny, tiny.weights_hash(), 3)) > 10_000
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

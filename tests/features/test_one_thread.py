@@ -85,7 +85,7 @@ def test_features_are_the_same_bits_in_one_stream_and_in_several():
     pixels = np.random.default_rng(0).integers(0, 256, (12, 1, p.height, p.width, 3), dtype=np.uint8)
     alone = [engine.run(photo).tobytes() for photo in pixels]
     together = [row.tobytes() for row in in_order(engine.run, pixels, workers=3, ahead=6)]
-    assert engine.streams >= 1 and together == alone
+    assert engine.parallel_batches >= 1 and together == alone
 
 
 def test_it_may_be_entered_again_inside():

@@ -13,20 +13,20 @@ import torch
 from torch import nn
 
 from regraft.features import frozen_network as frozen_module
-from regraft.features.batch_invariance import Places, cancelling, repeats_agree
-from regraft.features.batch_size import fitting_size, judge
+from regraft.features.batch_invariance import InvarianceObserver, repetitions_agree, zero_sum_values
+from regraft.features.batch_size import check_invariance, first_invariant_size
 from regraft.features.engine import EagerEngine
 from regraft.features.operations import (
+    APPROXIMATED,
+    BATCH_SAFE,
     FAITHFUL,
-    ONLY_SUMS,
-    ROUNDED,
     SUMS,
-    Elementwise,
-    elementwise,
-    name_of,
-    operations_of,
+    ElementwiseLayout,
+    elementwise_layout,
+    operation_name,
+    operation_names,
 )
-from regraft.features.trial import invented_photos, kinds_of
+from regraft.features.trial import synthetic_photos, trial_order
 from regraft.models.timm_import import import_timm
 from regraft.models.zoo import build_backbone
 
@@ -65,7 +65,7 @@ def chosen(network: nn.Module, photos: torch.Tensor, size: int, threads: int = 1
     def run_of(_: int):
         return lambda x: run(network, x)
 
-    return fitting_size((size, 1), run_of, photos, CPU, threads, None)
+    return first_invariant_size((size, 1), run_of, photos, CPU, threads, None)
 
 
 @torch.inference_mode()
@@ -81,7 +81,9 @@ OTHERS = ["test_maxvit", "test_vit3", "test_mambaout"]
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
 def test_features_are_the_same_bits_at_every_place_in_batches_of_any_size(name, precision, threads, monkeypatch):
-    monkeypatch.setattr(frozen_module, "_SMALL", 0 if threads > 1 else frozen_module._SMALL)  # threads share a batch
+    monkeypatch.setattr(
+        frozen_module, "_SMALL_NETWORK", 0 if threads > 1 else frozen_module._SMALL_NETWORK
+    )  # threads share a batch
     backbone = build_backbone(name, pretrained=False, size=None if "vit" in name or "coat" in name else 64)
     p = backbone.spec.preprocessing
     x = np.random.default_rng(1).integers(0, 256, (4, p.height, p.width, 3), dtype=np.uint8)
@@ -96,7 +98,7 @@ def test_features_are_the_same_bits_at_every_place_in_batches_of_any_size(name, 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("threads", [1, 2], indirect=True)
 def test_features_are_the_same_bits_in_every_small_network(name, precision, threads, monkeypatch):
-    monkeypatch.setattr(frozen_module, "_SMALL", 0 if threads > 1 else frozen_module._SMALL)
+    monkeypatch.setattr(frozen_module, "_SMALL_NETWORK", 0 if threads > 1 else frozen_module._SMALL_NETWORK)
     backbone = build_backbone(name, pretrained=False)
     p = backbone.spec.preprocessing
     x = np.random.default_rng(1).integers(0, 256, (12, p.height, p.width, 3), dtype=np.uint8)
@@ -140,7 +142,7 @@ def test_the_old_trial_took_what_it_should_not():
     x, network = torch.rand(3, 3, 4, 4), Gate("silu", 8)
     assert chosen(network, x, 5) == 1
     assert chosen(network, x, 8) == 8
-    found, judgement = judge(partial(run, network), x, 5, 1)
+    found, judgement = check_invariance(partial(run, network), x, 5, 1)
     assert "computed apart" in judgement.reason
     assert found.second is not None
 
@@ -256,13 +258,13 @@ def test_another_order_of_adding_shows_whatever_the_precision(dtype):
     x = torch.randn(1, 64, generator=torch.Generator().manual_seed(1)).to(dtype).repeat(3, 1)
     y = last_row_from_the_end(x, weight)
     assert torch.equal(y[0], y[2]) == (dtype == torch.bfloat16)
-    assert not repeats_agree(last_row_from_the_end, (x, weight), {}, y, 3, lambda t: t is x)
-    assert repeats_agree(nn.functional.linear, (x, weight), {}, y, 3, lambda t: t is x)
+    assert not repetitions_agree(last_row_from_the_end, (x, weight), {}, y, 3, lambda t: t is x)
+    assert repetitions_agree(nn.functional.linear, (x, weight), {}, y, 3, lambda t: t is x)
 
 
 @pytest.mark.parametrize("shape", [(1, 8), (3, 5, 7), (64,), (2, 16, 9, 4)])
 def test_contents_that_cancel_out(shape):
-    x = cancelling(shape, 3).double()
+    x = zero_sum_values(shape, 3).double()
     assert x.shape == shape and x.abs().max() > 1
     for axis in range(len(shape)):
         if shape[axis] > 1:
@@ -299,48 +301,51 @@ def test_what_is_called_exact_is_the_same_in_vectors_and_one_at_a_time(name, dty
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", sorted(ROUNDED - {"pow"}))
+@pytest.mark.parametrize("name", sorted(APPROXIMATED - {"pow"}))
 def test_layouts_without_an_end_have_the_same_bits_everywhere(name, dtype):
     """The rule about layouts, against the library itself: 200 contents at every place."""
     function = getattr(torch, name, None) or getattr(nn.functional, name.replace("log_sigmoid", "logsigmoid"))
     for photo, size in ((8, 5), (8, 8), (16, 4), (64, 3), (12, 16), (31, 2)):
         x = values(photo * 200, photo, dtype).abs().add(0.01).reshape(200, photo)
-        layout = elementwise(x[:size], x[:size], size)
+        layout = elementwise_layout(x[:size], x[:size], size)
         found = [function(x[i].repeat(size, 1)) for i in range(200)]
         same = all(torch.equal(row, rows[0]) for rows in found for row in rows)
         assert layout is not None
-        assert same or not layout.same_everywhere(size, 1)
+        assert same or not layout.is_position_independent(size, 1)
 
 
 def test_layouts():
-    whole = Elementwise(photo=12, run=None, step=32, outermost=True)
-    assert [size for size in range(1, 17) if whole.same_everywhere(size, 1)] == [8, 16]
-    rows = Elementwise(photo=36, run=12, step=32, outermost=True)
-    assert rows.same_everywhere(5, 1), "each photo has the same ends"
-    assert not Elementwise(photo=36, run=24, step=32, outermost=True).same_everywhere(5, 1)
-    large = Elementwise(photo=33 * 47 * 32, run=None, step=32, outermost=True)
-    assert large.same_everywhere(3, 1) and not large.same_everywhere(3, 2)
+    whole = ElementwiseLayout(photo=12, run=None, step=32, outermost=True)
+    assert [size for size in range(1, 17) if whole.is_position_independent(size, 1)] == [8, 16]
+    rows = ElementwiseLayout(photo=36, run=12, step=32, outermost=True)
+    assert rows.is_position_independent(5, 1), "each photo has the same ends"
+    assert not ElementwiseLayout(photo=36, run=24, step=32, outermost=True).is_position_independent(5, 1)
+    large = ElementwiseLayout(photo=33 * 47 * 32, run=None, step=32, outermost=True)
+    assert large.is_position_independent(3, 1) and not large.is_position_independent(3, 2)
     x = torch.zeros(4, 6, 5, 5)
-    assert elementwise(x, x, 4) == Elementwise(150, None, 32, outermost=True)
+    assert elementwise_layout(x, x, 4) == ElementwiseLayout(150, None, 32, outermost=True)
     half = x[:, :3]
-    assert elementwise(half.contiguous(), half, 4) == Elementwise(75, 75, 32, outermost=True)
-    assert elementwise(x.mT.contiguous(), x.mT, 4) is None, "no neighbours in memory"
-    assert elementwise(x.bfloat16(), x.bfloat16(), 4).step == 64
+    assert elementwise_layout(half.contiguous(), half, 4) == ElementwiseLayout(75, 75, 32, outermost=True)
+    assert elementwise_layout(x.mT.contiguous(), x.mT, 4) is None, "no neighbours in memory"
+    assert elementwise_layout(x.bfloat16(), x.bfloat16(), 4).step == 64
 
 
 def test_every_kind_of_operation_is_in_one_list():
-    assert not FAITHFUL & ROUNDED and not ROUNDED & SUMS and not FAITHFUL & SUMS
-    assert ONLY_SUMS <= FAITHFUL | SUMS
-    assert name_of(torch.ops.aten.silu_.default) == "silu" and name_of(torch.ops.aten._softmax.default) == "_softmax"
+    assert not FAITHFUL & APPROXIMATED and not APPROXIMATED & SUMS and not FAITHFUL & SUMS
+    assert BATCH_SAFE <= FAITHFUL | SUMS
+    assert (
+        operation_name(torch.ops.aten.silu_.default) == "silu"
+        and operation_name(torch.ops.aten._softmax.default) == "_softmax"
+    )
 
 
 def test_the_default_network_is_sums_and_nothing_else(lite0):
     """It keeps its batches with every engine."""
     p = lite0.spec.preprocessing
-    x = invented_photos(1, p.height, p.width)
-    assert operations_of(lite0.network, x) <= ONLY_SUMS
-    assert "sigmoid" in operations_of(build_backbone("test_efficientnet", pretrained=False).network, x)
-    watch = Places(x, kinds_of(1), 1)
+    x = synthetic_photos(1, p.height, p.width)
+    assert operation_names(lite0.network, x) <= BATCH_SAFE
+    assert "sigmoid" in operation_names(build_backbone("test_efficientnet", pretrained=False).network, x)
+    watch = InvarianceObserver(x, trial_order(1), 1)
     with torch.inference_mode(), watch:
         lite0.network(x)
     assert watch.layouts == set() and watch.reason is None
@@ -348,12 +353,12 @@ def test_the_default_network_is_sums_and_nothing_else(lite0):
 
 def test_what_the_old_trial_found_is_not_believed(tmp_path):
     """A batch size of an earlier version of regraft, for the same network on the same machine."""
-    from regraft.features.machine_facts import keep_fact, machine
+    from regraft.features.machine_facts import machine_id, write_fact
 
     backbone = build_backbone("test_efficientnet_gn", pretrained=False)
     parts = ("alone", backbone.weights_hash(), backbone.spec.name, backbone.spec.preprocessing.id)
-    where = (CPU.type, "fp32", 5, machine())
-    keep_fact(f"batch size / eager2 {torch.__version__} / {' / '.join(map(str, (*parts, *where)))}", 5)
+    where = (CPU.type, "fp32", 5, machine_id())
+    write_fact(f"batch size / eager2 {torch.__version__} / {' / '.join(map(str, (*parts, *where)))}", 5)
     assert EagerEngine(backbone, batch_size=5).batch_size == 1
 
 

@@ -107,8 +107,8 @@ def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path
     from regraft.workflows.evaluate import evaluate_run
 
     for title, speed in {"eager fp32": 1.0, "eager bf16": 1.0, "OpenVINO bf16": 1.0, "OpenVINO fp32": 1.0}.items():
-        engine_costs.keep_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
-    engine_costs.keep_speed("ONNX Runtime fp32", build_backbone(tiny["backbone"], pretrained=False, size=64), 1e6)
+        engine_costs.record_speed(title, build_backbone(tiny["backbone"], pretrained=False, size=64), speed)
+    engine_costs.record_speed("ONNX Runtime fp32", build_backbone(tiny["backbone"], pretrained=False, size=64), 1e6)
     for side in ("train", "val"):
         shutil.copytree(photos, tmp_path / "given" / side)
     for file in (tmp_path / "given" / "val").rglob("photo 0[12]*.png"):

@@ -11,7 +11,7 @@ from regraft.cli.options import PATH, network_options, output_options, pass_sess
 from regraft.cli.output import Session
 
 if TYPE_CHECKING:
-    from regraft.features.tune import Measured
+    from regraft.features.tune import EngineSpeed
 
 _EXAMPLES = """\b
 Examples:
@@ -40,8 +40,8 @@ def tune(
     be those of torch in single precision, up to a cosine of 0.999. Nothing of it changes what a run that is repeated
     from its config.json does.
     """
-    from regraft.features.tune import ROUNDS, busy
-    from regraft.features.tune import tune as measure
+    from regraft.features.tune import ROUNDS, machine_is_busy
+    from regraft.features.tune import measure_engines as measure
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
 
@@ -54,7 +54,7 @@ def tune(
     screen = session.screen()
     with screen.progress("tune", ROUNDS * len(candidates()), unit="turns") as bar:
         found = measure(network, pixels, bar)
-    if busy():
+    if machine_is_busy():
         screen.warn("the machine is busy with something else: nothing is kept; measure again when it is quiet")
     if session.json:
         session.print_json({"network": network.spec.name, "engines": [_facts(measured) for measured in found]})
@@ -69,17 +69,19 @@ def _real(photos: Path, network: Any, workers: int | None) -> Any:
     from regraft.data.source import find_photos
     from regraft.data.threads import workers_or_default
     from regraft.errors import PhotosError
-    from regraft.features.engine_choice import PHOTOS, real_photos
+    from regraft.features.engine_choice import CERTIFICATION_PHOTOS, real_photos
 
     source = find_photos(photos, one_class=True)
     manifest = scan(source, workers=workers_or_default(workers))
     pixels = real_photos(manifest.usable, network, workers)
-    if len(pixels) < PHOTOS // 2:
-        raise PhotosError(f"{photos}: engines are certified on {PHOTOS} photos, and {len(pixels)} could be decoded")
+    if len(pixels) < CERTIFICATION_PHOTOS // 2:
+        raise PhotosError(
+            f"{photos}: engines are certified on {CERTIFICATION_PHOTOS} photos, and {len(pixels)} could be decoded"
+        )
     return pixels
 
 
-def _facts(measured: Measured) -> dict[str, Any]:
+def _facts(measured: EngineSpeed) -> dict[str, Any]:
     return {
         "engine": measured.title,
         "photos_per_second": round(measured.photos_per_second, 1),
@@ -88,7 +90,7 @@ def _facts(measured: Measured) -> dict[str, Any]:
     }
 
 
-def _show(session: Session, found: list[Measured]) -> None:
+def _show(session: Session, found: list[EngineSpeed]) -> None:
     from regraft.text import columns
 
     words = {None: "certified at its first use", True: "certified", False: "not used: its features differ"}

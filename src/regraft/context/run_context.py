@@ -24,8 +24,8 @@ from regraft.disk.row_table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import Engine
-from regraft.features.engine_choice import REFERENCE, Choice, choose_engine, engine_called
-from regraft.features.engine_costs import Pass, keep_pass
+from regraft.features.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
+from regraft.features.engine_costs import PassCost, record_pass
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
@@ -218,7 +218,7 @@ class Job:
             self._engine = self.chosen_engine(self.engine_choice, self.backbone, self._soonest)
         return self._engine
 
-    def chosen_engine(self, what: str, backbone: Backbone, choose: Callable[[], Choice]) -> Engine:
+    def chosen_engine(self, what: str, backbone: Backbone, choose: Callable[[], EngineChoice]) -> Engine:
         """Return the engine for ``backbone`` that ``choose`` gives, or gave to the run that this one repeats."""
         made: list[Engine | None] = []
 
@@ -229,17 +229,17 @@ class Job:
 
         chosen = self.choose(what, "soonest done, set-up included", title)
         ready = made[0] if made else None
-        return self.engine_called(chosen, backbone) if ready is None else ready
+        return self.make_engine(chosen, backbone) if ready is None else ready
 
-    def engine_called(self, title: str, backbone: Backbone) -> Engine:
+    def make_engine(self, title: str, backbone: Backbone) -> Engine:
         """Return the engine called ``title`` for ``backbone``; the reference, which is said, where it is not here."""
         try:
-            return engine_called(title, backbone, self.device)
+            return make_engine(title, backbone, self.device)
         except (ConfigError, MissingExtraError) as error:  # a run is repeated on another machine
             self.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
-            return engine_called(REFERENCE, backbone, self.device)
+            return make_engine(REFERENCE, backbone, self.device)
 
-    def _soonest(self) -> Choice:
+    def _soonest(self) -> EngineChoice:
         entries, bf16 = self.photos.usable, self.config.precision != "fp32"
         return choose_engine(
             self.backbone,
@@ -283,7 +283,7 @@ def first_pass(job: Job, looks: Looks) -> None:
     spent = time.monotonic() - begun
     unhidden = spent / (1 - DECODING * min(1.0, looks.taken_ahead / max(1, found.computed)))
     if found.computed >= _TELLING:
-        keep_pass(job.backbone.spec.name, str(job.device), Pass(unhidden / found.computed, p.height * p.width))
+        record_pass(job.backbone.spec.name, str(job.device), PassCost(unhidden / found.computed, p.height * p.width))
     job.hold([entries[row] for row in found.rows], found.values)
     job.note(
         "features",

@@ -20,14 +20,14 @@ from regraft.data.manifest import Entry
 from regraft.data.threads import in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
-from regraft.features.extract import Shelf, through
-from regraft.features.store import FeatureKey, FeatureStore, Numbers, feature_key
+from regraft.features.extract import WriteBuffer, run_batches
+from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
 from regraft.randomness import permutation
 from regraft.screen import Bar
 
-_AHEAD = 2  # batches that are read while the network trains
-_LARGEST_HALF = float(np.finfo(np.float16).max)
+_READ_AHEAD = 2  # batches that are read while the network trains
+_MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class Activations:
@@ -56,7 +56,7 @@ class Activations:
 
     def missing(self, entries: Sequence[Entry], views: Sequence[int]) -> int:
         """Return how many views of the photos the store has not; nothing is computed."""
-        if self._store is None or not self._engine.tried:
+        if self._store is None or not self._engine.verified:
             return len(entries) * len(views)
         return sum(len(self._store.missing(self._keys([(entry, view) for entry in entries]))) for view in views)
 
@@ -83,7 +83,7 @@ class Activations:
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
         """
-        found: dict[int, Numbers] = {}
+        found: dict[int, FeatureArray] = {}
         if self._store is not None:
             found = dict(self._store.get_many(self._keys(items)))
         for view in sorted({view for i, (_, view) in enumerate(items) if i not in found}):
@@ -91,30 +91,32 @@ class Activations:
             found |= zip(positions, self._compute([items[i][0] for i in positions], view), strict=True)
         return np.stack([found[i] for i in range(len(items))]).astype(np.float32)
 
-    def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[Numbers]:
+    def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[FeatureArray]:
         """Yield the activations of one view of the photos, in order, and keep them."""
         p, engine = self._lower.spec.preprocessing, self._engine
         batches = decode_in_order(
             entries, numbered_loading(p, view), batch_size=engine.batch_size, workers=self._workers
         )
-        shelf = Shelf(self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}")
+        buffer = WriteBuffer(
+            self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}"
+        )
         try:
-            for index, values, failed in through(engine, batches):
+            for index, values, failed in run_batches(engine, batches):
                 for position, why in failed:
                     raise DecodeError(f"{entries[position].name}: {why}")
                 for position, row in zip(index.tolist(), self._rounded(values), strict=True):
                     (key,) = self._keys([(entries[position], view)])
-                    shelf.put(key, row)
+                    buffer.put(key, row)
                     yield row
                     if bar is not None:
                         bar.advance(1)
         finally:
-            shelf.flush()
+            buffer.flush()
 
-    def _rounded(self, values: NDArray[np.float32]) -> Numbers:
+    def _rounded(self, values: NDArray[np.float32]) -> FeatureArray:
         if not self._half:
             return values
-        return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+        return np.clip(values, -_MAX_FLOAT16, _MAX_FLOAT16).astype(np.float16)
 
     def _keys(self, items: Sequence[tuple[Entry, int]]) -> list[FeatureKey]:
         spec = self._lower.spec
@@ -187,7 +189,7 @@ class ActivationBatches:
             values = self._activations.batch([(entry, self.view(entry, epoch)) for entry in chosen])
             return channels_last(torch.from_numpy(values))
 
-        batches = in_order(read, parts, workers=1, ahead=_AHEAD)
+        batches = in_order(read, parts, workers=1, ahead=_READ_AHEAD)
         try:
             for part, x in zip(parts, batches, strict=True):
                 labels = torch.from_numpy(self.labels[part])

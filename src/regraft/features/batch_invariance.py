@@ -27,11 +27,18 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from regraft.features.operations import ROUNDED, Elementwise, elementwise, is_faithful, is_sum, name_of
+from regraft.features.operations import (
+    APPROXIMATED,
+    ElementwiseLayout,
+    elementwise_layout,
+    is_exact,
+    is_sum,
+    operation_name,
+)
 from regraft.randomness import generator
 
 
-class Places(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches a network run a batch in which the same photos are at several places.
 
     Args:
@@ -45,37 +52,37 @@ class Places(TorchDispatchMode):  # type: ignore[no-untyped-call]
         layouts: of the elementwise operations, from which other batch sizes can be judged.
     """
 
-    def __init__(self, batch: torch.Tensor, kinds: Sequence[int], threads: int) -> None:
+    def __init__(self, batch: torch.Tensor, photo_at: Sequence[int], threads: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.reason: str | None = None
-        self.hopeless = False
-        self.layouts: set[Elementwise] = set()
-        self._kinds, self._threads = list(kinds), threads
-        self._depends: dict[int, StorageWeakRef] = {}  # memory that holds something of photos
+        self.at_any_size = False
+        self.layouts: set[ElementwiseLayout] = set()
+        self._photo_at, self._threads = list(photo_at), threads
+        self._photo_storages: dict[int, StorageWeakRef] = {}  # memory that holds something of photos
         self._repeated: set[str] = set()
-        self._mark([batch])
+        self._mark_dependent([batch])
 
-    def fits(self, batch_size: int) -> bool:
+    def may_be_invariant(self, batch_size: int) -> bool:
         """Return whether a batch size could do, as far as the layouts tell."""
-        return all(layout.same_everywhere(batch_size, self._threads) for layout in self.layouts)
+        return all(layout.is_position_independent(batch_size, self._threads) for layout in self.layouts)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one operation and judge it."""
         options = kwargs or {}
-        sources = [t for t in _tensors((args, options)) if self._is_of_photos(t)]
+        sources = [t for t in _tensors((args, options)) if self._depends_on_photos(t)]
         if not sources:
             return function(*args, **options)
-        name = name_of(function)
+        name = operation_name(function)
         output = function(*args, **options)
         results = _tensors(output)
-        self._mark(results)
+        self._mark_dependent(results)
         if name == "copy":
-            self._mark([args[0]])
+            self._mark_dependent([args[0]])
         if self.reason is None:
-            self.reason = self._judge(function, name, args, options, sources, results)
+            self.reason = self._dependence(function, name, args, options, sources, results)
         return output
 
-    def _judge(
+    def _dependence(
         self,
         function: Any,
         name: str,
@@ -84,56 +91,56 @@ class Places(TorchDispatchMode):  # type: ignore[no-untyped-call]
         sources: list[torch.Tensor],
         results: list[torch.Tensor],
     ) -> str | None:
-        if is_faithful(name, args, options) or not any(t.is_floating_point() for t in results):
+        if is_exact(name, args, options) or not any(t.is_floating_point() for t in results):
             return None
-        if name in ROUNDED and len(results) == 1:
-            layout = elementwise(results[0], sources[0], len(self._kinds))
+        if name in APPROXIMATED and len(results) == 1:
+            layout = elementwise_layout(results[0], sources[0], len(self._photo_at))
             if layout is None or len(sources) > 1:
-                self.hopeless = True
+                self.at_any_size = True
                 return f"{name} reads memory in an order that is not known"
             self.layouts.add(layout)
             return None
         if not is_sum(name, args, options):
-            self.hopeless = True
+            self.at_any_size = True
             return f"nothing is known about the operation {name!r}"
         if not all(self._rows_agree(result) for result in results if result.numel()):
             return f"{name} has other bits at other places"
-        if not self._repeats_agree(function, args, options, results):
+        if not self._repetitions_agree(function, args, options, results):
             return f"{name} has other bits at other places with other photos"
         return None
 
     def _rows_agree(self, result: torch.Tensor) -> bool:
         """Return whether equal photos have equal rows."""
-        size = len(self._kinds)
+        size = len(self._photo_at)
         if result.dim() == 0 or result.shape[0] % size:
             return False
-        rows = [_bits(row) for row in result.unflatten(0, (size, -1))]  # type: ignore[no-untyped-call]
-        first = [self._kinds.index(kind) for kind in self._kinds]
+        rows = [_as_integers(row) for row in result.unflatten(0, (size, -1))]  # type: ignore[no-untyped-call]
+        first = [self._photo_at.index(kind) for kind in self._photo_at]
         return all(np.array_equal(rows[i], rows[k]) for i, k in enumerate(first) if k != i)
 
-    def _repeats_agree(self, function: Any, args: Any, options: Any, results: list[torch.Tensor]) -> bool:
-        about = str((str(function), *map(_about, tree_leaves((args, options)))))
-        if about in self._repeated:
+    def _repetitions_agree(self, function: Any, args: Any, options: Any, results: list[torch.Tensor]) -> bool:
+        signature = str((str(function), *map(_signature, tree_leaves((args, options)))))
+        if signature in self._repeated:
             return True
-        self._repeated.add(about)
-        return repeats_agree(function, args, options, results[0], len(self._kinds), self._is_of_photos)
+        self._repeated.add(signature)
+        return repetitions_agree(function, args, options, results[0], len(self._photo_at), self._depends_on_photos)
 
-    def _is_of_photos(self, t: torch.Tensor) -> bool:
-        return t.untyped_storage()._cdata in self._depends
+    def _depends_on_photos(self, t: torch.Tensor) -> bool:
+        return t.untyped_storage()._cdata in self._photo_storages
 
-    def _mark(self, tensors: Sequence[torch.Tensor]) -> None:
+    def _mark_dependent(self, tensors: Sequence[torch.Tensor]) -> None:
         for t in tensors:
             storage = t.untyped_storage()
-            if storage._cdata not in self._depends:
+            if storage._cdata not in self._photo_storages:
                 reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-                self._depends[storage._cdata] = reference  # no other storage gets its address then
+                self._photo_storages[storage._cdata] = reference  # no other storage gets its address then
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
     return [leaf for leaf in tree_leaves(value) if isinstance(leaf, torch.Tensor)]
 
 
-def _bits(t: torch.Tensor) -> NDArray[np.generic]:
+def _as_integers(t: torch.Tensor) -> NDArray[np.generic]:
     """Return the numbers of a tensor as integers in the order of memory: comparing them takes a quarter of the time."""
     in_memory = t.permute(sorted(range(t.dim()), key=t.stride, reverse=True))
     kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()]
@@ -141,25 +148,25 @@ def _bits(t: torch.Tensor) -> NDArray[np.generic]:
     return bits
 
 
-def _about(leaf: Any) -> Any:
+def _signature(leaf: Any) -> Any:
     return (tuple(leaf.shape), leaf.stride(), leaf.dtype) if isinstance(leaf, torch.Tensor) else leaf
 
 
-_ENOUGH = {torch.float32: 512, torch.bfloat16: 16_384}
+_ENOUGH_RESULTS = {torch.float32: 512, torch.bfloat16: 16_384}
 """Results at each place that are compared. In single precision another order of adding changes every second or third;
 bfloat16 hides most of that."""
 
-_MOST = 48
-_HUGE = 12.0  # numbers reach from 2**-12 to 2**12
+_MAX_REPETITIONS = 48
+_EXPONENT_RANGE = 12.0  # numbers reach from 2**-12 to 2**12
 
 
-def repeats_agree(
+def repetitions_agree(
     function: Any,
     args: Any,
     options: Any,
     result: torch.Tensor,
     batch_size: int,
-    is_of_photos: Callable[[torch.Tensor], bool],
+    depends_on_photos: Callable[[torch.Tensor], bool],
 ) -> bool:
     """Return whether an operation gives equal rows for equal contents, whatever these are.
 
@@ -169,14 +176,14 @@ def repeats_agree(
         options: likewise, by name.
         result: what it gave.
         batch_size: photos in the batch.
-        is_of_photos: tells whether a tensor depends on photos.
+        depends_on_photos: tells whether a tensor depends on photos.
     """
-    enough = _ENOUGH.get(result.dtype, max(_ENOUGH.values()))
+    enough = _ENOUGH_RESULTS.get(result.dtype, max(_ENOUGH_RESULTS.values()))
     each = result.numel() // batch_size
     if each >= enough:
         return True
-    for number in range(min(_MOST, -(-enough // max(each, 1)))):
-        change = _Change(number, batch_size, is_of_photos, args, options)
+    for number in range(min(_MAX_REPETITIONS, -(-enough // max(each, 1)))):
+        change = _ReplacedContents(number, batch_size, depends_on_photos, args, options)
         if not change.possible:
             return False
         new_args, new_options = tree_map(change, (args, options))
@@ -188,7 +195,7 @@ def repeats_agree(
     return True
 
 
-class _Change:
+class _ReplacedContents:
     """Other contents for the arguments of an operation, laid out in memory as the old ones are.
 
     Even numbers give contents that cancel out: the last argument that depends on photos consists of pairs of a number
@@ -196,9 +203,9 @@ class _Change:
     """
 
     def __init__(
-        self, number: int, batch_size: int, is_of_photos: Callable[[torch.Tensor], bool], args: Any, options: Any
+        self, number: int, batch_size: int, depends_on_photos: Callable[[torch.Tensor], bool], args: Any, options: Any
     ) -> None:
-        self._number, self._size, self._is_of_photos = number, batch_size, is_of_photos
+        self._number, self._size, self._depends_on_photos = number, batch_size, depends_on_photos
         moving = [t for t in torch.utils._pytree.tree_leaves((args, options)) if self._moves(t)]
         self._last = moving[-1] if moving else None
         self.possible = bool(moving) and all(t.dim() and t.shape[0] % batch_size == 0 for t in moving)
@@ -214,16 +221,16 @@ class _Change:
             one = value[:rows]
             content = one.reshape(-1).roll(37 * self._number).mul(1 + self._number / 16).reshape(one.shape)
         elif is_last:
-            content = cancelling((rows, *value.shape[1:]), self._number).to(value.dtype)
+            content = zero_sum_values((rows, *value.shape[1:]), self._number).to(value.dtype)
         else:
             content = torch.ones((rows, *value.shape[1:]), dtype=value.dtype)
         return _laid_out_like(value, content.repeat(self._size, *[1] * (value.dim() - 1)))
 
     def _moves(self, value: Any) -> bool:
-        return isinstance(value, torch.Tensor) and value.is_floating_point() and self._is_of_photos(value)
+        return isinstance(value, torch.Tensor) and value.is_floating_point() and self._depends_on_photos(value)
 
 
-def cancelling(shape: tuple[int, ...], number: int) -> torch.Tensor:
+def zero_sum_values(shape: tuple[int, ...], number: int) -> torch.Tensor:
     """Return numbers of very different size, shape ``shape``, whose sum along every axis longer than one is zero.
 
     A sum of them in a computer is rounding errors alone, so that another order of adding gives another sum.
@@ -241,7 +248,7 @@ def cancelling(shape: tuple[int, ...], number: int) -> torch.Tensor:
         sign = sign * signs.reshape([-1 if other == axis else 1 for other in range(len(shape))])
         partner.append(index)
     sizes = [int(index.max()) + 1 for index in partner]
-    magnitude = np.exp2(draw.uniform(-_HUGE, _HUGE, sizes)).astype(np.float32)
+    magnitude = np.exp2(draw.uniform(-_EXPONENT_RANGE, _EXPONENT_RANGE, sizes)).astype(np.float32)
     return torch.from_numpy(sign * magnitude[np.ix_(*partner)])
 
 

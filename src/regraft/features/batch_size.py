@@ -7,18 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from regraft.features.batch_invariance import Places
-from regraft.features.operations import Elementwise
-from regraft.features.trial import Trial, kinds_of, place_does_not_matter, try_places
+from regraft.features.batch_invariance import InvarianceObserver
+from regraft.features.operations import ElementwiseLayout
+from regraft.features.trial import TrialResult, is_batch_invariant, run_trial_batch, trial_order
 
-JUDGING = "by operation 1"
+INVARIANCE_VERSION = "by operation 1"
 """Changes whenever a batch size that was found before need not hold."""
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class InvarianceCheck:
     """The result of watching a network run one batch.
 
     Attributes:
@@ -28,13 +28,13 @@ class Judgement:
     """
 
     reason: str | None
-    hopeless: bool
-    layouts: frozenset[Elementwise]
+    at_any_size: bool
+    layouts: frozenset[ElementwiseLayout]
 
 
-def judge(
+def check_invariance(
     run: Run, photos: torch.Tensor, batch_size: int, threads: int, which: Sequence[int] = (0, 1)
-) -> tuple[Trial, Judgement]:
+) -> tuple[TrialResult, InvarianceCheck]:
     """Run one batch of two photos on the processor, and judge each operation.
 
     Args:
@@ -44,29 +44,29 @@ def judge(
         threads: of torch that share an operation.
         which: the two of them.
     """
-    watch: list[Places] = []
+    watch: list[InvarianceObserver] = []
 
     def watched(batch: torch.Tensor) -> torch.Tensor:
-        watch.append(Places(batch, kinds_of(batch_size, which), threads))
+        watch.append(InvarianceObserver(batch, trial_order(batch_size, which), threads))
         with watch[0]:
             return run(batch)
 
-    trial = try_places(watched, photos, batch_size, which)
+    trial = run_trial_batch(watched, photos, batch_size, which)
     reason = watch[0].reason
-    if reason is None and not watch[0].fits(batch_size):
+    if reason is None and not watch[0].may_be_invariant(batch_size):
         reason = "the last numbers of a block, which are computed apart, belong to some photos only"
     if reason is None and not trial.same:
         reason = "features have other bits at other places"
-    return trial, Judgement(reason, watch[0].hopeless, frozenset(watch[0].layouts))
+    return trial, InvarianceCheck(reason, watch[0].at_any_size, frozenset(watch[0].layouts))
 
 
-def fitting_size(
+def first_invariant_size(
     sizes: Sequence[int],
     run_of: Callable[[int], Run],
     photos: torch.Tensor,
     device: torch.device,
     threads: int,
-    first: Judgement | None,
+    first: InvarianceCheck | None,
 ) -> int:
     """Return the first of ``sizes`` in which a photo's place does not matter.
 
@@ -79,30 +79,30 @@ def fitting_size(
         first: the judgement of ``sizes[0]``, where it is known.
     """
     if device.type != "cpu":
-        return next(size for size in sizes if size == 1 or place_does_not_matter(run_of(size), photos, size))
+        return next(size for size in sizes if size == 1 or is_batch_invariant(run_of(size), photos, size))
     last = first
     for size in sizes:
-        if size == 1 or (last is not None and last.hopeless):
+        if size == 1 or (last is not None and last.at_any_size):
             break
-        if last is not None and not _could_do(last, size, threads):
+        if last is not None and not _may_be_invariant(last, size, threads):
             continue
         if first is None or size != sizes[0]:
-            last = _judged_twice(run_of(size), photos, size, threads)
+            last = _check_two_batches(run_of(size), photos, size, threads)
         if last is not None and last.reason is None:
             return size
     return 1
 
 
-def _could_do(judgement: Judgement, size: int, threads: int) -> bool:
-    return all(layout.same_everywhere(size, threads) for layout in judgement.layouts)
+def _may_be_invariant(check: InvarianceCheck, size: int, threads: int) -> bool:
+    return all(layout.is_position_independent(size, threads) for layout in check.layouts)
 
 
-def _judged_twice(run: Run, photos: torch.Tensor, size: int, threads: int) -> Judgement:
+def _check_two_batches(run: Run, photos: torch.Tensor, size: int, threads: int) -> InvarianceCheck:
     """Return the judgement of a batch of one photo alone, and of one beside another: it must have the same features."""
-    one, judgement = judge(run, photos, size, threads, (0, 0))
-    if judgement.reason is not None:
-        return judgement
-    other, again = judge(run, photos, size, threads, (2, 0))
+    one, check = check_invariance(run, photos, size, threads, (0, 0))
+    if check.reason is not None:
+        return check
+    other, again = check_invariance(run, photos, size, threads, (2, 0))
     if again.reason is None and other.second is not None and one.first.tobytes() != other.second.tobytes():
-        return Judgement("features depend on the other photos", hopeless=True, layouts=again.layouts)
+        return InvarianceCheck("features depend on the other photos", at_any_size=True, layouts=again.layouts)
     return again

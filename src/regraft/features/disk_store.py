@@ -21,22 +21,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from regraft.cache_dir import cache_folder
-from regraft.features.sqlite_file import LOG_FILES, Cause, Kind, StoreFile, cause_of
-from regraft.features.store import FeatureKey, Numbers
+from regraft.features.sqlite_file import LOG_FILES, EntryKind, ErrorCause, StoreFile, error_cause
+from regraft.features.store import FeatureArray, FeatureKey
 
-LARGEST = 10 * 10**9
+MAX_BYTES = 10 * 10**9
 """Bytes that the store takes at most, unless told otherwise."""
 
-SHARE = 0.1
+MAX_DISK_SHARE = 0.1
 """Share of the free disk that it takes at most."""
 
-_SOME = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
-_MANY = 4096  # keys that are looked for at a time
+_READ_BATCH = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
+_LOOKUP_BATCH = 4096  # keys that are looked for at a time
 _AFTER_EVICTION = 0.9  # of the bound: not every write has to make room
 _TIMEOUT = 10.0  # seconds to wait for another process that writes
 _TRIES = 3
 _NAME = re.compile(r"features-(\d{4,9})\.sqlite")
-_EMPTY = 10**6  # bytes: a sound file without entries takes less
+_MAX_EMPTY_BYTES = 10**6  # bytes: a sound file without entries takes less
 
 T = TypeVar("T")
 
@@ -46,8 +46,8 @@ class DiskStore:
 
     Args:
         folder: where; ``features`` in the user's cache folder if None.
-        bound: bytes to take at most; the smaller of `LARGEST` and `SHARE` of the free disk if None. What was not used
-            for longest makes room.
+        bound: maximum size in bytes; the smaller of `MAX_BYTES` and `MAX_DISK_SHARE` of the free disk if None. The
+            least recently used entries are dropped first.
         warn: told, once, why the store cannot be used.
     """
 
@@ -55,12 +55,12 @@ class DiskStore:
         self, folder: Path | None = None, *, bound: int | None = None, warn: Callable[[str], None] | None = None
     ) -> None:
         self.folder = cache_folder() / "features" if folder is None else folder
-        self._given, self.warn = bound, warn or _warn
+        self._requested_bound, self.warn = bound, warn or _warn
         self._file: StoreFile | None = None
-        self._path = self._named(1)
+        self._path = self._numbered_path(1)
         self._process = os.getpid()
         self._lock = threading.RLock()
-        self._off = self._full = False
+        self._disabled = self._read_only = False
 
     def close(self) -> None:
         """Let go of the file; it is opened again when it is needed."""
@@ -72,63 +72,63 @@ class DiskStore:
     @property
     def bound(self) -> int:
         """Bytes that the store takes at most."""
-        if self._given is not None:
-            return self._given
+        if self._requested_bound is not None:
+            return self._requested_bound
         try:
             place = next(p for p in (self.folder, *self.folder.absolute().parents) if p.exists())
             free = shutil.disk_usage(place).free
         except OSError:
-            return LARGEST
-        return min(LARGEST, int(SHARE * (free + self.size())))
+            return MAX_BYTES
+        return min(MAX_BYTES, int(MAX_DISK_SHARE * (free + self.size())))
 
     def size(self) -> int:
         """Return the bytes that the store takes on disk."""
-        return sum(_bytes(path) for path in self._files())
+        return sum(_file_bytes(path) for path in self._files())
 
-    def get(self, key: FeatureKey) -> Numbers | None:
+    def get(self, key: FeatureKey) -> FeatureArray | None:
         """Return what is kept under ``key``, not to be written to, or None."""
         return next((numbers for _, numbers in self.get_many([key])), None)
 
-    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
         """Yield (position in ``keys``, what is kept under it), in any order, few at a time in memory."""
         places: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
             places.setdefault(bytes.fromhex(key), []).append(position)
         wanted, now = list(places), _hour()
         stale: list[bytes] = []
-        for first in range(0, len(wanted), _SOME):
-            for raw, used, numbers in self._read(wanted[first : first + _SOME]):
+        for first in range(0, len(wanted), _READ_BATCH):
+            for raw, used, numbers in self._read(wanted[first : first + _READ_BATCH]):
                 if numbers is None:
                     continue
                 if used != now:
                     stale.append(raw)
                 for position in places[raw]:
                     yield position, numbers
-        if stale and not self._full:
-            self._do(lambda file: file.touch(stale, now), None, writes=True)
+        if stale and not self._read_only:
+            self._with_file(lambda file: file.touch(stale, now), None, writes=True)
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
         """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
         raw = [bytes.fromhex(key) for key in keys]
         there: set[bytes] = set()
-        for first in range(0, len(raw) if self._files() else 0, _MANY):
+        for first in range(0, len(raw) if self._files() else 0, _LOOKUP_BATCH):
             none: set[bytes] = set()
-            there |= self._do(partial(StoreFile.among, keys=raw[first : first + _MANY]), none)
+            there |= self._with_file(partial(StoreFile.existing, keys=raw[first : first + _LOOKUP_BATCH]), none)
         return [position for position, key in enumerate(raw) if key not in there]
 
-    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+    def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
         """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
         self.put_many([(key, features)], kind)
 
-    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+    def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
         """Keep several at once, in one transaction: all of them or none."""
         rows = [(bytes.fromhex(key), numbers) for key, numbers in items]
-        if rows and not self._full and sum(numbers.nbytes for _, numbers in rows) < _AFTER_EVICTION * self.bound:
-            self._do(lambda file: self._keep(file, rows, kind), None, writes=True)
+        if rows and not self._read_only and sum(numbers.nbytes for _, numbers in rows) < _AFTER_EVICTION * self.bound:
+            self._with_file(lambda file: self._keep(file, rows, kind), None, writes=True)
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EntryKind]:
         """Return what is there, the most of it first."""
-        return self._do(lambda file: file.kinds(), []) if self._files() else []
+        return self._with_file(lambda file: file.kinds(), []) if self._files() else []
 
     def prune(self, *, size: int | None = None, unused_hours: int | None = None) -> int:
         """Remove what was used least recently, and give its space back to the disk.
@@ -142,55 +142,55 @@ class DiskStore:
         """
         removed = 0
         if unused_hours is not None:
-            removed += self._do(
+            removed += self._with_file(
                 lambda file: _remove(file, file.keys(used_before=_hour() - unused_hours)), 0, writes=True
             )
         if size is not None:
-            removed += self._do(lambda file: _evict(file, size), 0, writes=True)
-        self._do(lambda file: file.shrink(), None, writes=True)
+            removed += self._with_file(lambda file: _evict(file, size), 0, writes=True)
+        self._with_file(lambda file: file.shrink(), None, writes=True)
         return removed
 
     def clear(self) -> int:
         """Remove everything; return the number of entries removed."""
-        removed = self._do(lambda file: _remove(file, file.keys()), 0, writes=True)
-        self._do(lambda file: file.shrink(), None, writes=True)
+        removed = self._with_file(lambda file: _remove(file, file.keys()), 0, writes=True)
+        self._with_file(lambda file: file.shrink(), None, writes=True)
         return removed
 
     def verify(self) -> tuple[int, int]:
         """Read every entry and remove those that are damaged; return how many are sound, and how many were not."""
-        self._do(lambda file: file.check(), None)  # where the structure is damaged, a new file is begun
+        self._with_file(lambda file: file.check(), None)  # where the structure is damaged, a new file is begun
         sound, bad = 0, list[bytes]()
         keys: list[bytes] = []
-        keys = self._do(lambda file: file.keys(), keys)
-        for first in range(0, len(keys), _SOME):
-            part = keys[first : first + _SOME]
+        keys = self._with_file(lambda file: file.keys(), keys)
+        for first in range(0, len(keys), _READ_BATCH):
+            part = keys[first : first + _READ_BATCH]
             good = {key for key, _, numbers in self._read(part) if numbers is not None}
             sound += len(good)
             bad += [key for key in part if key not in good]
         if bad:
-            self._do(lambda file: file.remove(bad), None, writes=True)
+            self._with_file(lambda file: file.remove(bad), None, writes=True)
         return sound, len(bad)
 
-    def _read(self, keys: list[bytes]) -> list[tuple[bytes, int, Numbers | None]]:
-        nothing: list[tuple[bytes, int, Numbers | None]] = []
-        return self._do(lambda file: file.read(keys), nothing)
+    def _read(self, keys: list[bytes]) -> list[tuple[bytes, int, FeatureArray | None]]:
+        nothing: list[tuple[bytes, int, FeatureArray | None]] = []
+        return self._with_file(lambda file: file.read(keys), nothing)
 
-    def _keep(self, file: StoreFile, rows: Sequence[tuple[bytes, Numbers]], kind: str) -> None:
+    def _keep(self, file: StoreFile, rows: Sequence[tuple[bytes, FeatureArray]], kind: str) -> None:
         file.write(rows, kind, _hour())
         bound = self.bound
         if file.size() > bound:
             _evict(file, int(_AFTER_EVICTION * bound))
 
-    def _do(self, work: Callable[[StoreFile], T], otherwise: T, *, writes: bool = False) -> T:
+    def _with_file(self, work: Callable[[StoreFile], T], otherwise: T, *, writes: bool = False) -> T:
         """Return the result of ``work`` with the file, or ``otherwise`` where the store is unavailable."""
         with self._lock:
             for last in (False,) * (_TRIES - 1) + (True,):
-                if self._off or (writes and self._full):
+                if self._disabled or (writes and self._read_only):
                     break
                 try:
                     return work(self._opened())
                 except (sqlite3.Error, OSError, OverflowError, UnicodeDecodeError) as error:
-                    self._went_wrong(error, writes=writes, last=last)
+                    self._handle_error(error, writes=writes, last=last)
         return otherwise
 
     def _opened(self) -> StoreFile:
@@ -200,35 +200,37 @@ class DiskStore:
             self.close()
         if self._file is None:
             files = self._files()
-            self._path = files[-1] if files else self._named(1)
+            self._path = files[-1] if files else self._numbered_path(1)
             self.folder.mkdir(parents=True, exist_ok=True)
             self._file = StoreFile(self._path, timeout=_TIMEOUT)
             for old in files[:-1]:
                 _delete(old)
         return self._file
 
-    def _went_wrong(self, error: Exception, *, writes: bool, last: bool) -> None:
+    def _handle_error(self, error: Exception, *, writes: bool, last: bool) -> None:
         """Take a new file, stop writing, or stop using the store; ``last``: the work is not tried again."""
         writable = os.access(self.folder, os.W_OK) or not self.folder.exists()
-        cause, certain = cause_of(error, self._path, folder_is_writable=writable)
+        cause, certain = error_cause(error, self._path, folder_is_writable=writable)
         if not certain and last:
-            cause = Cause.DISK
-        elif cause is Cause.DAMAGE:
+            cause = ErrorCause.DISK
+        elif cause is ErrorCause.DAMAGE:
             self._replace_file()
             return
         elif not certain:
             self.close()
             return
-        self._full = True
-        self._off = isinstance(error, OSError) or cause is Cause.LOCK or not writes
-        self.warn(f"the store of features in {self.folder} cannot be {'used' if self._off else 'written to'}: {error}")
+        self._read_only = True
+        self._disabled = isinstance(error, OSError) or cause is ErrorCause.LOCK or not writes
+        self.warn(
+            f"the store of features in {self.folder} cannot be {'used' if self._disabled else 'written to'}: {error}"
+        )
 
     def _replace_file(self) -> None:
         """Close a damaged file and make the next, unless another process has made it already."""
         self.close()
         if self._files()[-1:] == [self._path]:
             with contextlib.suppress(OSError):
-                self._named(_number(self._path) + 1).touch()
+                self._numbered_path(_number(self._path) + 1).touch()
 
     def _files(self) -> list[Path]:
         try:
@@ -237,7 +239,7 @@ class DiskStore:
             return []
         return sorted(found, key=_number)
 
-    def _named(self, number: int) -> Path:
+    def _numbered_path(self, number: int) -> Path:
         return self.folder / f"features-{number:04}.sqlite"
 
 
@@ -251,7 +253,7 @@ def _evict(file: StoreFile, target: int) -> int:
     while (size := file.size()) > target and size != before:
         removed += _remove(file, file.keys(oldest=size - target))
         before = size
-    if size > max(target, _EMPTY) and not file.keys(oldest=1):
+    if size > max(target, _MAX_EMPTY_BYTES) and not file.keys(oldest=1):
         raise sqlite3.DatabaseError(f"{size:,} bytes without an entry")
     return removed
 
@@ -273,7 +275,7 @@ def _number(path: Path) -> int:
     return int(match[1])
 
 
-def _bytes(path: Path) -> int:
+def _file_bytes(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:

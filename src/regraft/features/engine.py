@@ -19,12 +19,19 @@ from numpy.typing import NDArray
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
 from regraft.errors import ConfigError
-from regraft.features.frozen_network import ARITHMETIC, Frozen, Precision, computes_alone, frozen, known_batch_size
-from regraft.features.processor import ONE_THREAD, arithmetic, require_bf16
+from regraft.features.frozen_network import (
+    NUMERICS_VERSION,
+    FrozenNetwork,
+    Precision,
+    frozen_network,
+    recorded_batch_size,
+    runs_single_threaded,
+)
+from regraft.features.processor import ONE_THREAD, instruction_set, require_bf16
 from regraft.models.backbone import Backbone
 
 
-class Ready(NamedTuple):
+class ReadyNetwork(NamedTuple):
     """A network made ready.
 
     Attributes:
@@ -57,44 +64,44 @@ class PaddedEngine(ABC):
         if batch_size is not None and batch_size < 1:
             raise ConfigError(f"batch size: expected a positive number, found {batch_size}")
         self.backbone, self.precision = backbone, precision
-        self._wanted, self._hash = batch_size, ""
-        self._found: Ready | None = None
+        self._requested_batch_size, self._weights_hash = batch_size, ""
+        self._ready_network: ReadyNetwork | None = None
 
     @abstractmethod
-    def _known(self) -> int | None:
+    def _recorded_batch_size(self) -> int | None:
         """Return the batch size that an earlier trial on this machine ended with, or None."""
 
     @abstractmethod
-    def _ready(self) -> Ready:
+    def _prepare(self) -> ReadyNetwork:
         """Return the network made ready, and keep it in ``_found``."""
 
     @property
     def batch_size(self) -> int:
         """Photos in every batch."""
-        if self._found is not None:
-            return self._found.batch_size
-        known = self._known()
-        return self._ready().batch_size if known is None else known
+        if self._ready_network is not None:
+            return self._ready_network.batch_size
+        known = self._recorded_batch_size()
+        return self._prepare().batch_size if known is None else known
 
     @property
-    def tried(self) -> bool:
+    def verified(self) -> bool:
         """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
-        return self._found is not None or self._known() is not None
+        return self._ready_network is not None or self._recorded_batch_size() is not None
 
     @property
     def weights(self) -> str:
         """Hash of the weights that it runs with."""
-        return self._hash or self.refresh()
+        return self._weights_hash or self.refresh()
 
-    def know(self, weights_hash: str) -> str:
+    def set_weights_hash(self, weights_hash: str) -> str:
         """Take it that these are the weights, as `refresh` would find, and return their hash."""
-        if weights_hash != self._hash:
-            self._hash, self._found = weights_hash, None
-        return self._hash
+        if weights_hash != self._weights_hash:
+            self._weights_hash, self._ready_network = weights_hash, None
+        return self._weights_hash
 
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
-        return self.know(self.backbone.weights_hash())
+        return self.set_weights_hash(self.backbone.weights_hash())
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of some photos.
@@ -108,7 +115,7 @@ class PaddedEngine(ABC):
         Raises:
             ValueError: there are more photos than ``batch_size``.
         """
-        count, (size, run) = len(pixels), self._ready()
+        count, (size, run) = len(pixels), self._prepare()
         if count > size:
             raise ValueError(f"a batch holds at most {size} photos, not {count}")
         full = np.ascontiguousarray(pixels)
@@ -126,11 +133,11 @@ class Engine(Protocol):
         """Photos in every batch."""
 
     @property
-    def streams(self) -> int:
+    def parallel_batches(self) -> int:
         """Batches that may be run at once, each by another thread."""
 
     @property
-    def tried(self) -> bool:
+    def verified(self) -> bool:
         """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
 
     @property
@@ -152,7 +159,7 @@ class Engine(Protocol):
     def refresh(self) -> str:
         """Take over weights that changed since the last batch, and return their hash."""
 
-    def know(self, weights_hash: str) -> str:
+    def set_weights_hash(self, weights_hash: str) -> str:
         """Take it that these are the weights, as `refresh` would find, and return their hash."""
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -197,9 +204,9 @@ class EagerEngine(PaddedEngine):
         return f"torch-{torch.__version__}"
 
     @property
-    def streams(self) -> int:
+    def parallel_batches(self) -> int:
         """Batches that may be run at once; a large network's, and a graphics processor's, is shared by all threads."""
-        return default_workers() if computes_alone(self.backbone, self.device) else 1
+        return default_workers() if runs_single_threaded(self.backbone, self.device) else 1
 
     @property
     def title(self) -> str:
@@ -214,24 +221,28 @@ class EagerEngine(PaddedEngine):
         """
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"
-        how = "alone" if computes_alone(self.backbone, self.device) else "folded"
+        how = "alone" if runs_single_threaded(self.backbone, self.device) else "folded"
         if how == "folded" and self.device.type == "cpu":
             how = f"shared by {torch.get_num_threads()}"
-        return f"{ARITHMETIC}-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
+        return f"{NUMERICS_VERSION}-{how}/{self.versions}/{self.precision}/{_processor(self.device)}/{shape}"
 
-    def _known(self) -> int | None:
-        return known_batch_size(self.backbone, self.weights, self.device, self.precision, self._wanted)
+    def _recorded_batch_size(self) -> int | None:
+        return recorded_batch_size(self.backbone, self.weights, self.device, self.precision, self._requested_batch_size)
 
-    def _ready(self) -> Ready:
+    def _prepare(self) -> ReadyNetwork:
         with self._lock:  # several threads may be the first
-            if self._found is None:
-                network = frozen(self.backbone, self.weights, self.device, self.precision, self._wanted)
-                self._found = Ready(network.batch_size, partial(_run, network, self.backbone.spec.preprocessing))
-            return self._found
+            if self._ready_network is None:
+                network = frozen_network(
+                    self.backbone, self.weights, self.device, self.precision, self._requested_batch_size
+                )
+                self._ready_network = ReadyNetwork(
+                    network.batch_size, partial(_run, network, self.backbone.spec.preprocessing)
+                )
+            return self._ready_network
 
 
-def _run(network: Frozen, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    with ONE_THREAD if network.alone else nullcontext():  # from the thread's first use of torch on
+def _run(network: FrozenNetwork, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    with ONE_THREAD if network.single_threaded else nullcontext():  # from the thread's first use of torch on
         features: NDArray[np.float32] = network(normalise(pixels, preprocessing)).numpy()
     return features
 
@@ -240,5 +251,5 @@ def _processor(device: torch.device) -> str:
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)}"
     if device.type == "cpu":
-        return f"cpu {arithmetic()}"
+        return f"cpu {instruction_set()}"
     return device.type

@@ -23,10 +23,10 @@ from regraft.data.preprocessing import normalise
 from regraft.data.threads import in_order
 from regraft.errors import ConfigError, did_you_mean
 from regraft.features.engine import EagerEngine, Engine
-from regraft.features.engine_costs import certify_seconds, photos_per_second, set_up
-from regraft.features.extract import keys_of
+from regraft.features.engine_costs import certify_seconds, photos_per_second, setup_cost
+from regraft.features.extract import feature_keys
 from regraft.features.graph_engines import OnnxEngine
-from regraft.features.machine_facts import fact, keep_fact, machine
+from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.openvino_engine import OpenVinoEngine
 from regraft.features.processor import has_bf16
 from regraft.features.store import FeatureStore
@@ -35,24 +35,24 @@ from regraft.models.backbone import Backbone
 REFERENCE = "eager fp32"
 """Torch in single precision: it needs no certificate."""
 
-COSINE = 0.999
+MIN_COSINE = 0.999
 """Cosine to the reference that the features of each photo must reach."""
 
-_ROUGH = ("bf16", "mixed")
+_REDUCED_PRECISIONS = ("bf16", "mixed")
 """Precisions that may lose too much of a network."""
 
-_ODDS = 2.0
+_MIN_BENEFIT_RATIO = 2.0
 """How many times the seconds at stake bfloat16 must save before it is tried: many networks lose too much by it. Where
 one engine has lost too much, no other is tried, for the rounding is the same."""
 
-_TOO_FINE = frozenset({"a856fc91b84730cb46bc02804bbcfc1f9d211eb67f18b27835d222f60168681c"})
+_BF16_UNSAFE_WEIGHTS = frozenset({"a856fc91b84730cb46bc02804bbcfc1f9d211eb67f18b27835d222f60168681c"})
 """Weights that are known to lose too much in bfloat16, so that nobody's first run need find it out: the default ones,
 whose least cosine on 16 photos was 0.9975 on every processor and in every folder that was tried."""
 
-_AT_ONCE = 8
+_REFERENCE_BATCH = 8
 """Photos that go through the network as it is in one batch."""
 
-PHOTOS = 16
+CERTIFICATION_PHOTOS = 16
 """Real photos that an engine is certified on."""
 
 _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
@@ -65,7 +65,7 @@ _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
 }
 
 
-_GOOD_FOR_LATER = 0.25
+_FUTURE_COST_SHARE = 0.25
 """Share of what a later run finds ready (a graph, a certificate) that is not counted against this one: of two that are
 done at about the same time, the one that will be faster next time is taken."""
 
@@ -74,14 +74,14 @@ class _Cost(NamedTuple):
     """What an engine costs in all, what of that counts, and what is lost where it is not certified then."""
 
     seconds: float
-    counted: float
-    stake: float
+    weighted: float
+    at_risk: float
     title: str
     engine: Engine
 
 
 @dataclass(frozen=True)
-class Choice:
+class EngineChoice:
     """An engine, and why it was chosen."""
 
     title: str
@@ -89,12 +89,12 @@ class Choice:
     engine: Engine | None = None
     """The engine itself where it was made ready for the choice."""
 
-    def take(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
+    def engine_for(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
         """Return the engine for ``backbone``, which is what it was chosen for."""
-        return engine_called(self.title, backbone, device) if self.engine is None else self.engine
+        return make_engine(self.title, backbone, device) if self.engine is None else self.engine
 
 
-def engine_called(title: str, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
+def make_engine(title: str, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
     """Return the engine called ``title``, such as ``"ONNX Runtime fp32"``; nothing is made ready yet.
 
     Raises:
@@ -116,10 +116,10 @@ def certified_engine(title: str, backbone: Backbone, device: torch.device, weigh
         weights: their hash, where it is known; found out if None.
     """
     if title == REFERENCE or device.type != "cpu" or title not in candidates():
-        return engine_called(REFERENCE, backbone, device)
-    engine = engine_called(title, backbone)
+        return make_engine(REFERENCE, backbone, device)
+    engine = make_engine(title, backbone)
     verdict = certificate(engine, backbone, weights or backbone.weights_hash())
-    return engine if verdict is not None and verdict >= COSINE else engine_called(REFERENCE, backbone, device)
+    return engine if verdict is not None and verdict >= MIN_COSINE else make_engine(REFERENCE, backbone, device)
 
 
 def choose_engine(
@@ -132,7 +132,7 @@ def choose_engine(
     bf16: bool = True,
     missing: Callable[[Engine], int] | None = None,
     weights: str | None = None,
-) -> Choice:
+) -> EngineChoice:
     """Return the engine that has the features of ``entries`` soonest.
 
     Args:
@@ -147,41 +147,43 @@ def choose_engine(
         weights: their hash, where it is known; found out if None.
     """
     if torch.device(device).type != "cpu":
-        return Choice(REFERENCE, f"torch is what runs on {device}")
+        return EngineChoice(REFERENCE, f"torch is what runs on {device}")
     weights = weights or backbone.weights_hash()
     costs: list[_Cost] = []
-    failed = {"bf16"} if weights in _TOO_FINE else set()  # precisions that lose too much of this network
+    failed = {"bf16"} if weights in _BF16_UNSAFE_WEIGHTS else set()  # precisions that lose too much of this network
     for title in candidates(bf16=bf16):
-        engine = engine_called(title, backbone)
-        engine.know(weights)
+        engine = make_engine(title, backbone)
+        engine.set_weights_hash(weights)
         verdict = certificate(engine, backbone, weights)
-        hopeless = len(entries) < PHOTOS if verdict is None else verdict < COSINE
+        hopeless = len(entries) < CERTIFICATION_PHOTOS if verdict is None else verdict < MIN_COSINE
         if title != REFERENCE and hopeless:
             failed |= set() if verdict is None else {title.split()[-1]}
             continue
-        left = missing(engine) if missing else _missing(engine, backbone, weights, entries, store)
+        left = missing(engine) if missing else _count_missing(engine, backbone, weights, entries, store)
         if not left and entries and (title == REFERENCE or verdict is not None):
-            return Choice(title, "it has computed all of them before")
-        ready = set_up(engine, backbone, weights)
+            return EngineChoice(title, "it has computed all of them before")
+        ready = setup_cost(engine, backbone, weights)
         trial = certify_seconds(engine, backbone) if title != REFERENCE and verdict is None else 0.0
         cost = ready.seconds + trial + left / photos_per_second(title, backbone)
-        stake = ready.seconds + trial if trial and title.endswith(_ROUGH) else 0.0
-        costs.append(_Cost(cost, cost - _GOOD_FOR_LATER * (ready.kept + trial), stake, title, engine))
-    safe = min(c.counted for c in costs if not c.stake)
-    for c in sorted(costs, key=lambda c: c.counted):
-        if c.stake and (safe - c.counted < _ODDS * c.stake or c.title.split()[-1] in failed):
+        at_risk = ready.seconds + trial if trial and title.endswith(_REDUCED_PRECISIONS) else 0.0
+        costs.append(_Cost(cost, cost - _FUTURE_COST_SHARE * (ready.reusable + trial), at_risk, title, engine))
+    safe = min(c.weighted for c in costs if not c.at_risk)
+    for c in sorted(costs, key=lambda c: c.weighted):
+        if c.at_risk and (safe - c.weighted < _MIN_BENEFIT_RATIO * c.at_risk or c.title.split()[-1] in failed):
             continue
-        if c.title == REFERENCE or _certified(c.engine, backbone, weights, entries, workers):
-            return Choice(c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine)
+        if c.title == REFERENCE or _is_certified(c.engine, backbone, weights, entries, workers):
+            return EngineChoice(
+                c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine
+            )
         failed.add(c.title.split()[-1])
-    return Choice(REFERENCE, "no other is certified")
+    return EngineChoice(REFERENCE, "no other is certified")
 
 
 def candidates(*, bf16: bool = True) -> list[str]:
     """Return the engines that can run here; of those that cost the same the first is taken."""
     found = []
     for title in _ENGINES:
-        if title.endswith(_ROUGH) and not (bf16 and has_bf16()):
+        if title.endswith(_REDUCED_PRECISIONS) and not (bf16 and has_bf16()):
             continue
         if title.startswith("OpenVINO") and not _installed("openvino"):
             continue
@@ -193,7 +195,7 @@ def candidates(*, bf16: bool = True) -> list[str]:
 
 def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
     """Return the least cosine to the reference that was found for ``engine`` here, or None if it was not tried."""
-    known = fact(_certificate_key(engine, backbone, weights_hash))
+    known = read_fact(_certificate_key(engine, backbone, weights_hash))
     return float(known) if isinstance(known, (int, float)) else None
 
 
@@ -207,9 +209,9 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
     """
     weights = backbone.weights_hash()
     with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as beside:  # an export leaves cores idle
-        reference = beside.submit(_plain, backbone, pixels)
+        reference = beside.submit(_reference_features, backbone, pixels)
         cosine = _least_cosine(engine, pixels, reference)
-    keep_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
+    write_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
     return cosine
 
 
@@ -228,49 +230,51 @@ def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[N
 
 
 @torch.inference_mode()
-def _plain(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _reference_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return what the network itself makes of photos, operation by operation, in single precision."""
     p, network = backbone.spec.preprocessing, backbone.network
-    parts = [network(normalise(pixels[i : i + _AT_ONCE], p)) for i in range(0, len(pixels), _AT_ONCE)]
+    parts = [network(normalise(pixels[i : i + _REFERENCE_BATCH], p)) for i in range(0, len(pixels), _REFERENCE_BATCH)]
     features: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
     return features
 
 
-def _certified(
+def _is_certified(
     engine: Engine, backbone: Backbone, weights_hash: str, entries: Sequence[Entry], workers: int | None
 ) -> bool:
     verdict = certificate(engine, backbone, weights_hash)
     if verdict is None:
         pixels = real_photos(entries, backbone, workers)
-        verdict = certify(engine, backbone, pixels) if len(pixels) >= PHOTOS // 2 else 0.0
-    return verdict >= COSINE
+        verdict = certify(engine, backbone, pixels) if len(pixels) >= CERTIFICATION_PHOTOS // 2 else 0.0
+    return verdict >= MIN_COSINE
 
 
 def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | None = None) -> NDArray[np.uint8]:
-    """Return the pixels of up to `PHOTOS` photos that can be decoded, chosen by their content: (n, H, W, 3), uint8."""
+    """Return up to `CERTIFICATION_PHOTOS` decodable photos, chosen by content hash: (n, H, W, 3), uint8."""
     p = backbone.spec.preprocessing
-    some = sorted(entries, key=lambda entry: entry.content)[:PHOTOS]
-    batches = decode_in_order(some, Loading(p), batch_size=PHOTOS, workers=workers)
+    some = sorted(entries, key=lambda entry: entry.content)[:CERTIFICATION_PHOTOS]
+    batches = decode_in_order(some, Loading(p), batch_size=CERTIFICATION_PHOTOS, workers=workers)
     return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
 
 
-def _missing(engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore) -> int:
-    if not engine.tried:  # it has never run here
+def _count_missing(
+    engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore
+) -> int:
+    if not engine.verified:  # it has never run here
         return len(entries)
-    keys = [key for key in keys_of(entries, backbone, weights, engine.numerics) if key is not None]
+    keys = [key for key in feature_keys(entries, backbone, weights, engine.numerics) if key is not None]
     return len(store.missing(keys)) + len(entries) - len(keys)
 
 
 def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of any number of photos, (n, H, W, 3), uint8."""
-    size, streams = engine.batch_size, engine.streams
+    size, streams = engine.batch_size, engine.parallel_batches
     batches = (pixels[i : i + size] for i in range(0, len(pixels), size))
     return np.concatenate([*in_order(engine.run, batches, workers=streams if streams > 1 else 0, ahead=streams + 1)])
 
 
 def _certificate_key(engine: Engine, backbone: Backbone, weights_hash: str) -> str:
     network = f"{weights_hash} / {backbone.spec.preprocessing.id}"
-    return f"cosine / {engine.title} / {engine.versions} / {network} / {machine()}"
+    return f"cosine / {engine.title} / {engine.versions} / {network} / {machine_id()}"
 
 
 def _installed(package: str) -> bool:

@@ -14,32 +14,32 @@ import torch
 from regraft.data.threads import default_workers
 from regraft.features.engine import Engine
 from regraft.features.graph_engines import has_graph
-from regraft.features.machine_facts import fact, keep_fact, machine
-from regraft.features.processor import has_avx2, has_avx512, has_tiles
+from regraft.features.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.processor import has_amx, has_avx2, has_avx512
 from regraft.models.backbone import Backbone
 
-_TO_EAGER = {
+_SPEED_RATIOS = {
     "eager bf16": 1.75,
     "ONNX Runtime fp32": 1.35,
     "OpenVINO fp32": 1.3,
     "OpenVINO bf16": 2.0,
     "OpenVINO mixed": 1.6,
 }
-_WITH_TILES = {"eager bf16": 2.0, "OpenVINO bf16": 3.2, "OpenVINO mixed": 1.95}  # Intel's AMX
+_WITH_AMX = {"eager bf16": 2.0, "OpenVINO bf16": 3.2, "OpenVINO mixed": 1.95}  # Intel's AMX
 _WITHOUT_AVX512 = {"OpenVINO fp32": 1.25}
 _WITHOUT_AVX2 = {"OpenVINO fp32": 1.05}
-_SLOW_CORE = 50.0  # photos/s of one core without AVX2
-_CORE = 68.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
+_SLOW_CORE_SPEED = 50.0  # photos/s of one core without AVX2
+_CORE_SPEED = 68.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
 _PARAMETERS, _PIXELS = 4.7e6, 224 * 224
 
-FIXED = 0.4
+INPUT_INDEPENDENT_SHARE = 0.4
 """Share of a photo's pass that no smaller input takes away: reading, decoding."""
 
 _IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, compiling included
 _EXPORT = 0.4
-_TRIAL = 16  # photos through the network until the batch size is found
-_FOLD = 8  # likewise until the normalisations are folded, and that is checked
-_CERTIFIED_ON = 16
+_TRIAL_PHOTOS = 16  # photos through the network until the batch size is found
+_FOLD_PHOTOS = 8  # likewise until the normalisations are folded, and that is checked
+_CERTIFICATION_PHOTOS = 16
 
 
 def photos_per_second(title: str, backbone: Backbone) -> float:
@@ -51,23 +51,23 @@ def photos_per_second(title: str, backbone: Backbone) -> float:
     if base is None:
         p = backbone.spec.preprocessing
         work = backbone.spec.parameters / _PARAMETERS * (p.height * p.width) / _PIXELS
-        base = (_CORE if has_avx2() else _SLOW_CORE) * min(default_workers(), 8) / max(work, 0.01)
-    return base * _ratio(title)
+        base = (_CORE_SPEED if has_avx2() else _SLOW_CORE_SPEED) * min(default_workers(), 8) / max(work, 0.01)
+    return base * _speed_ratio(title)
 
 
-def _ratio(title: str) -> float:
+def _speed_ratio(title: str) -> float:
     """Return how many times as fast as torch in single precision an engine is on processors like this one."""
     here: dict[str, float] = {}
-    if has_tiles():
-        here = _WITH_TILES
+    if has_amx():
+        here = _WITH_AMX
     elif not has_avx2():
         here = _WITHOUT_AVX2
     elif not has_avx512():
         here = _WITHOUT_AVX512
-    return here.get(title) or _TO_EAGER.get(title, 1.0)
+    return here.get(title) or _SPEED_RATIOS.get(title, 1.0)
 
 
-class SetUp(NamedTuple):
+class SetupCost(NamedTuple):
     """What it takes until an engine runs its first batch.
 
     Attributes:
@@ -76,43 +76,43 @@ class SetUp(NamedTuple):
     """
 
     seconds: float
-    kept: float
+    reusable: float
 
 
-def set_up(engine: Engine, backbone: Backbone, weights_hash: str) -> SetUp:
+def setup_cost(engine: Engine, backbone: Backbone, weights_hash: str) -> SetupCost:
     """Return what it takes to make ``engine`` ready, its certification aside."""
     speed, reference = photos_per_second(engine.title, backbone), photos_per_second("eager fp32", backbone)
-    fold = 0.1 + _FOLD / reference
-    trial = 0.0 if engine.tried else _TRIAL / speed
+    fold = 0.1 + _FOLD_PHOTOS / reference
+    trial = 0.0 if engine.verified else _TRIAL_PHOTOS / speed
     for name, seconds in _IMPORT.items():
         if engine.title.startswith(name):
-            made = engine.tried and has_graph(backbone, weights_hash, engine.batch_size)
-            kept = trial + (0.0 if made else fold + _EXPORT)
-            return SetUp(seconds + kept, kept)
-    return SetUp(fold + trial, trial)
+            made = engine.verified and has_graph(backbone, weights_hash, engine.batch_size)
+            reusable = trial + (0.0 if made else fold + _EXPORT)
+            return SetupCost(seconds + reusable, reusable)
+    return SetupCost(fold + trial, trial)
 
 
 def certify_seconds(engine: Engine, backbone: Backbone) -> float:
     """Return how long the certification of ``engine`` takes, its own set-up aside."""
-    own = _CERTIFIED_ON / photos_per_second(engine.title, backbone)
+    own = _CERTIFICATION_PHOTOS / photos_per_second(engine.title, backbone)
     if not engine.title.startswith("eager"):  # the reference, which is not folded, runs beside the export
         return own
-    return own + 2 * _CERTIFIED_ON / photos_per_second("eager fp32", backbone)
+    return own + 2 * _CERTIFICATION_PHOTOS / photos_per_second("eager fp32", backbone)
 
 
 def measured_speed(title: str, backbone: Backbone) -> float | None:
     """Return the photos/s that `regraft tune` found for an engine on this machine, or None."""
-    known = fact(_key(title, backbone))
+    known = read_fact(_speed_key(title, backbone))
     return float(known) if isinstance(known, (int, float)) and known > 0 else None
 
 
-def keep_speed(title: str, backbone: Backbone, speed: float) -> None:
+def record_speed(title: str, backbone: Backbone, speed: float) -> None:
     """Keep a measurement."""
-    keep_fact(_key(title, backbone), round(speed, 2))
+    write_fact(_speed_key(title, backbone), round(speed, 2))
 
 
 @dataclass(frozen=True)
-class Pass:
+class PassCost:
     """What a photo took in a pass through a network, reading and decoding included.
 
     Attributes:
@@ -125,26 +125,26 @@ class Pass:
 
     def at(self, pixels: int) -> float:
         """Return the seconds that it takes with another input size."""
-        return max(pixels / self.pixels, FIXED) * self.seconds
+        return max(pixels / self.pixels, INPUT_INDEPENDENT_SHARE) * self.seconds
 
 
-def last_pass(name: str, device: str) -> Pass | None:
+def last_pass(name: str, device: str) -> PassCost | None:
     """Return what the last long pass of a network took on this machine, or None."""
-    known = fact(_pass_key(name, device))
+    known = read_fact(_pass_key(name, device))
     if isinstance(known, list) and len(known) == 2 and min(known) > 0:
-        return Pass(float(known[0]), int(known[1]))
+        return PassCost(float(known[0]), int(known[1]))
     return None
 
 
-def keep_pass(name: str, device: str, found: Pass) -> None:
+def record_pass(name: str, device: str, found: PassCost) -> None:
     """Keep what a pass took."""
-    keep_fact(_pass_key(name, device), [round(found.seconds, 6), found.pixels])
+    write_fact(_pass_key(name, device), [round(found.seconds, 6), found.pixels])
 
 
 def _pass_key(name: str, device: str) -> str:
-    return f"pass / {device} / {torch.__version__} / {name} / {machine()}"
+    return f"pass / {device} / {torch.__version__} / {name} / {machine_id()}"
 
 
-def _key(title: str, backbone: Backbone) -> str:
+def _speed_key(title: str, backbone: Backbone) -> str:
     p = backbone.spec.preprocessing
-    return f"photos/s / {title} / {torch.__version__} / {backbone.spec.name} / {p.height}x{p.width} / {machine()}"
+    return f"photos/s / {title} / {torch.__version__} / {backbone.spec.name} / {p.height}x{p.width} / {machine_id()}"

@@ -17,7 +17,7 @@ from regraft.data.photo_task import Loading
 from regraft.data.threads import in_order
 from regraft.disk.row_table import new_table, take
 from regraft.features.engine import Engine
-from regraft.features.store import FeatureKey, FeatureStore, Numbers, feature_key
+from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar
 
@@ -70,13 +70,13 @@ def extract(
         bar: moves by one for each photo.
     """
     p = backbone.spec.preprocessing
-    weights = engine.refresh() if weights is None else engine.know(weights)
-    keys = keys_of(entries, backbone, weights, engine.numerics, view)
-    shelf = Shelf(store, f"{backbone.spec.name} · {view} · {engine.title}")
-    pass_ = _Pass(keys, shelf, backbone.spec.num_features, bar)
+    weights = engine.refresh() if weights is None else engine.set_weights_hash(weights)
+    keys = feature_keys(entries, backbone, weights, engine.numerics, view)
+    buffer = WriteBuffer(store, f"{backbone.spec.name} · {view} · {engine.title}")
+    extraction = _ExtractionPass(keys, buffer, backbone.spec.num_features, bar)
     try:
-        pass_.look_up()
-        for positions in pass_.rounds():
+        extraction.look_up()
+        for positions in extraction.rounds():
             batches = decode_in_order(
                 entries,
                 load or Loading(p),
@@ -84,28 +84,33 @@ def extract(
                 workers=workers,
                 order=positions,
             )
-            for index, features, failed in through(engine, batches):
-                pass_.keep(index, features)
-                pass_.fail(failed)
+            for index, features, failed in run_batches(engine, batches):
+                extraction.keep(index, features)
+                extraction.fail(failed)
     finally:
-        shelf.flush()
-    return pass_.features()
+        buffer.flush()
+    return extraction.features()
 
 
 _Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]
 
 
-def through(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
+def run_batches(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
     """Yield (positions, features, failures) of each batch, in order; the next are decoded while the network runs."""
 
     def work(batch: Decoded) -> _Done:
         features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
         return batch.index, features, batch.failed
 
-    return in_order(work, batches, workers=engine.streams if engine.streams > 1 else 0, ahead=engine.streams + 1)
+    return in_order(
+        work,
+        batches,
+        workers=engine.parallel_batches if engine.parallel_batches > 1 else 0,
+        ahead=engine.parallel_batches + 1,
+    )
 
 
-def keys_of(
+def feature_keys(
     entries: Sequence[Entry], backbone: Backbone, weights_hash: str, numerics: str, view: str = PLAIN
 ) -> list[FeatureKey | None]:
     """Return the key of each photo's features; None without a content hash."""
@@ -116,21 +121,21 @@ def keys_of(
     ]
 
 
-class Shelf:
+class WriteBuffer:
     """The store, in batches: a transaction for each photo would cost more than its features."""
 
     MOST, EVERY = 512, 5.0  # photos, and seconds, between two writes
 
     def __init__(self, store: FeatureStore | None, kind: str) -> None:
         self._store, self._kind = store, kind
-        self._waiting: list[tuple[FeatureKey, Numbers]] = []
+        self._waiting: list[tuple[FeatureKey, FeatureArray]] = []
         self._written = time.monotonic()
 
-    def look_up(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+    def look_up(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
         """Yield (position in ``keys``, features) for those that are in the store."""
         return iter(()) if self._store is None else self._store.get_many(keys)
 
-    def put(self, key: FeatureKey, features: Numbers) -> None:
+    def put(self, key: FeatureKey, features: FeatureArray) -> None:
         """Keep features, now or with the next ones."""
         if self._store is not None:
             self._waiting.append((key, features))
@@ -144,11 +149,11 @@ class Shelf:
             self._store.put_many(waiting, self._kind)
 
 
-class _Pass:
+class _ExtractionPass:
     """One pass over the photos: which of them are done, and how."""
 
-    def __init__(self, keys: Sequence[FeatureKey | None], shelf: Shelf, width: int, bar: Bar | None) -> None:
-        self._keys, self._shelf, self._bar = keys, shelf, bar
+    def __init__(self, keys: Sequence[FeatureKey | None], buffer: WriteBuffer, width: int, bar: Bar | None) -> None:
+        self._keys, self._buffer, self._bar = keys, buffer, bar
         self._values = new_table(len(keys), width)
         self._done = np.zeros(len(keys), dtype=bool)
         self._failed: dict[int, str] = {}
@@ -157,7 +162,7 @@ class _Pass:
     def look_up(self) -> None:
         """Take what the store has."""
         known = [(position, key) for position, key in enumerate(self._keys) if key is not None]
-        for i, features in self._shelf.look_up([key for _, key in known]):
+        for i, features in self._buffer.look_up([key for _, key in known]):
             if features.shape == self._values.shape[1:]:
                 self._set(known[i][0], features)
 
@@ -181,7 +186,7 @@ class _Pass:
             self._set(position, row)
             key = self._keys[position]
             if key is not None:
-                self._shelf.put(key, row)
+                self._buffer.put(key, row)
         self._computed += len(positions)
 
     def fail(self, failed: Sequence[tuple[int, str]]) -> None:
@@ -201,7 +206,7 @@ class _Pass:
             from_store=len(rows) - self._computed,
         )
 
-    def _set(self, position: int, features: Numbers) -> None:
+    def _set(self, position: int, features: FeatureArray) -> None:
         self._values[position] = features
         self._done[position] = True
         if self._bar is not None:

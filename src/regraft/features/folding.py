@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from regraft.features.fusing import FusedConvolution, fusible, is_activation, worth_fusing
-from regraft.features.trial import invented_photos
+from regraft.features.trial import synthetic_photos
 
 TOLERANCE = 1e-4
 """Largest difference to the network as it was, relative to the largest feature; rounding alone gives about 3e-6."""
@@ -43,9 +43,9 @@ def folded(
             those of the plain one; by default the copy is run on that photo alone.
     """
     copied = _copied(network)
-    x = invented_photos(1, height, width)  # what is wrong with a folding is so for any
+    x = synthetic_photos(1, height, width)  # what is wrong with a folding is so for any
     with torch.no_grad():
-        expected, found = _trace(copied, x)
+        expected, found = _find_foldable(copied, x)
     activations = found.activations if fuse else []
     for joined in [activations, []] if activations else [[]]:
         if not (found.pairs or found.inputs or joined):
@@ -69,7 +69,7 @@ def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Foldable:
     """What can be made cheaper, by the names of modules that are called once.
 
     Attributes:
@@ -83,7 +83,7 @@ class _Found:
     activations: list[tuple[str, str]]
 
 
-def _make_cheaper(network: nn.Module, found: _Found, activations: list[tuple[str, str]]) -> None:
+def _make_cheaper(network: nn.Module, found: _Foldable, activations: list[tuple[str, str]]) -> None:
     with torch.no_grad():
         for convolution, norm in found.pairs:
             _fold(network, convolution, norm)
@@ -107,7 +107,7 @@ def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module]
     return bool(torch.isfinite(found).all()) and bool((expected - found).abs().max() <= TOLERANCE * scale)
 
 
-def _trace(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Found]:
+def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Foldable]:
     """Run ``network``, and see which module takes the very output of which other."""
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, tuple[nn.Module, int]] = {}  # what a tensor is the output of, and how often it was written to
@@ -138,7 +138,7 @@ def _trace(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Found]:
     pairs = {n: c for n, c in takes.items() if _is_norm(n) and _is_convolution(c)}
     activations = [(pairs[n], n) for n in pairs if is_activation(getattr(n, "act", None))]  # folding puts it there
     activations += [(pairs.get(source, source), m) for m, source in takes.items() if is_activation(m)]
-    return features, _Found(
+    return features, _Foldable(
         [(names[c], names[n]) for n, c in pairs.items()],
         {name: size for name, size in inputs.items() if calls[network.get_submodule(name)] == 1},
         [(names[c], names[m]) for c, m in activations if _is_convolution(c) and worth_fusing(c, kept[c])],
@@ -185,7 +185,9 @@ def _pad_kernel(network: nn.Module, name: str, size: tuple[int, int]) -> None:
     """Replace one more row and column of zeros behind the input by one before the kernel, where that is the same."""
     layer = network.get_submodule(name)
     assert isinstance(layer, nn.Conv2d)
-    rows, columns = (_before(size[i], layer.kernel_size[i], layer.stride[i], layer.dilation[i]) for i in (0, 1))
+    rows, columns = (
+        _same_padding_before(size[i], layer.kernel_size[i], layer.stride[i], layer.dilation[i]) for i in (0, 1)
+    )
     if rows is None or columns is None:
         return
     plain = nn.Conv2d(
@@ -203,7 +205,7 @@ def _pad_kernel(network: nn.Module, name: str, size: tuple[int, int]) -> None:
     network.set_submodule(name, plain.eval())
 
 
-def _before(size: int, kernel: int, stride: int, dilation: int) -> int | None:
+def _same_padding_before(size: int, kernel: int, stride: int, dilation: int) -> int | None:
     """Return the zeros before an input under TensorFlow's rule, if there is exactly one more behind it, else None."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2 if dilation == 1 and total % 2 == 1 else None

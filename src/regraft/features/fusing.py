@@ -12,7 +12,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-_Joined: TypeAlias = tuple[str, list[float], str]  # the operator's name for an activation, its numbers, its variant
+_FusedActivation: TypeAlias = tuple[
+    str, list[float], str
+]  # the operator's name for an activation, its numbers, its variant
 
 _PLAIN: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -28,7 +30,7 @@ _BATCH = 8  # photos that go through a small network at once
 
 def is_activation(module: nn.Module | None) -> bool:
     """Return whether a module is an activation that a convolution can compute."""
-    return module is not None and _joined(module) is not None
+    return module is not None and _fused_activation(module) is not None
 
 
 def fusible(convolution: nn.Module, activation: nn.Module) -> bool:
@@ -37,7 +39,7 @@ def fusible(convolution: nn.Module, activation: nn.Module) -> bool:
         type(convolution) is nn.Conv2d
         and convolution.padding_mode == "zeros"
         and not isinstance(convolution.padding, str)
-        and _joined(activation) is not None
+        and _fused_activation(activation) is not None
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
     )
@@ -66,7 +68,7 @@ class FusedConvolution(nn.Module):
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
         super().__init__()
-        joined = _joined(activation)
+        joined = _fused_activation(activation)
         assert joined is not None
         self.weight, self.bias = convolution.weight, convolution.bias
         self._shape = (convolution.padding, convolution.stride, convolution.dilation, convolution.groups)
@@ -84,7 +86,7 @@ class FusedConvolution(nn.Module):
         return y
 
 
-def _joined(activation: nn.Module) -> _Joined | None:
+def _fused_activation(activation: nn.Module) -> _FusedActivation | None:
     kind = type(activation)
     if kind in _PLAIN:
         return _PLAIN[kind], [], ""

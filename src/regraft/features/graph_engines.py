@@ -27,13 +27,13 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import default_workers
 from regraft.disk.atomic import atomic
 from regraft.disk.sealed import SealError, read_sealed, seal
-from regraft.features.engine import PaddedEngine, Ready
+from regraft.features.engine import PaddedEngine, ReadyNetwork
 from regraft.features.folding import folded
 from regraft.features.frozen_network import Precision
-from regraft.features.machine_facts import fact, keep_fact, machine
-from regraft.features.operations import ONLY_SUMS, operations_of
-from regraft.features.processor import arithmetic, require_bf16
-from regraft.features.trial import KINDS, invented_photos, place_does_not_matter
+from regraft.features.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.operations import BATCH_SAFE, operation_names
+from regraft.features.processor import instruction_set, require_bf16
+from regraft.features.trial import TRIAL_PHOTOS, is_batch_invariant, synthetic_photos
 from regraft.models.backbone import Backbone
 from regraft.run.environment import package_version
 
@@ -42,7 +42,7 @@ Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 BATCH_SIZE = 8
 """Photos in a batch: their activations fit into the caches of a processor."""
 
-TRIAL = "only sums"
+BATCH_SIZE_VERSION = "only sums"
 """Changes whenever a batch size that was found before need not hold."""
 
 
@@ -86,7 +86,7 @@ class GraphEngine(PaddedEngine):
         return f"{self.name} {self.precision}"
 
     @property
-    def streams(self) -> int:
+    def parallel_batches(self) -> int:
         """Batches that may be run at once."""
         return default_workers()
 
@@ -99,56 +99,58 @@ class GraphEngine(PaddedEngine):
     def numerics(self) -> str:
         """Engine, versions, dtype, processor, and the fixed shape."""
         p = self.backbone.spec.preprocessing
-        return f"{self.versions}/{self.precision}/cpu {arithmetic()}/{self.batch_size}x3x{p.height}x{p.width}"
+        return f"{self.versions}/{self.precision}/cpu {instruction_set()}/{self.batch_size}x3x{p.height}x{p.width}"
 
     def _key(self) -> str:
-        about = (self.versions, self.precision, self._wanted, machine())
-        return " / ".join(map(str, (f"batch size, {TRIAL}", self.weights, self.backbone.spec.preprocessing.id, *about)))
+        about = (self.versions, self.precision, self._requested_batch_size, machine_id())
+        return " / ".join(
+            map(str, (f"batch size, {BATCH_SIZE_VERSION}", self.weights, self.backbone.spec.preprocessing.id, *about))
+        )
 
-    def _known(self) -> int | None:
-        known = fact(self._key())
+    def _recorded_batch_size(self) -> int | None:
+        known = read_fact(self._key())
         return known if isinstance(known, int) and known > 0 else None
 
-    def _ready(self) -> Ready:
+    def _prepare(self) -> ReadyNetwork:
         with self._lock:  # several threads may be the first
-            if self._found is None:
-                self._found = self._make(self._known())
-                keep_fact(self._key(), self._found.batch_size)
-            return self._found
+            if self._ready_network is None:
+                self._ready_network = self._make(self._recorded_batch_size())
+                write_fact(self._key(), self._ready_network.batch_size)
+            return self._ready_network
 
-    def _make(self, known: int | None) -> Ready:
+    def _make(self, known: int | None) -> ReadyNetwork:
         p = self.backbone.spec.preprocessing
-        size = known or self._wanted or BATCH_SIZE
-        if known is None and size > 1 and not self._only_sums():
+        size = known or self._requested_batch_size or BATCH_SIZE
+        if known is None and size > 1 and not self._is_batch_safe():
             size = 1
-        run = self._compile(graph_of(self.backbone, self.weights, size))
-        if size == 1 or known is not None or place_does_not_matter(run, _invented(p.height, p.width), size):
-            return Ready(size, run)
-        return Ready(1, self._compile(graph_of(self.backbone, self.weights, 1)))
+        run = self._compile(exported_graph(self.backbone, self.weights, size))
+        if size == 1 or known is not None or is_batch_invariant(run, _synthetic_pixels(p.height, p.width), size):
+            return ReadyNetwork(size, run)
+        return ReadyNetwork(1, self._compile(exported_graph(self.backbone, self.weights, 1)))
 
-    def _only_sums(self) -> bool:
+    def _is_batch_safe(self) -> bool:
         """Return whether the network does nothing but sums, which another order of adding would change in many places.
 
         How an engine approximates functions at the end of a batch is not known.
         """
         p = self.backbone.spec.preprocessing
-        x = invented_photos(1, p.height, p.width).to(next(self.backbone.network.parameters()).device)
-        return operations_of(self.backbone.network, x) <= ONLY_SUMS
+        x = synthetic_photos(1, p.height, p.width).to(next(self.backbone.network.parameters()).device)
+        return operation_names(self.backbone.network, x) <= BATCH_SAFE
 
 
-def _invented(height: int, width: int) -> NDArray[np.uint8]:
-    values = invented_photos(KINDS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
+def _synthetic_pixels(height: int, width: int) -> NDArray[np.uint8]:
+    values = synthetic_photos(TRIAL_PHOTOS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
     pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
     return pixels
 
 
 INPUT, OUTPUT = "pixels", "features"
-_FORMAT = "1"  # changes whenever the same network gives another graph
+_GRAPH_VERSION = "1"  # changes whenever the same network gives another graph
 _OPSET = 17
-_MOST = 2 * 10**9  # bytes of graphs that are kept, those used last
+_MAX_GRAPH_BYTES = 2 * 10**9  # bytes of graphs that are kept, those used last
 
 
-def graph_of(backbone: Backbone, weights_hash: str, batch_size: int) -> bytes:
+def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bytes:
     """Return a graph that takes pixels, (batch_size, H, W, 3), uint8, and gives features, (batch_size, D), float32.
 
     Raises:
@@ -170,12 +172,12 @@ def has_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bool:
     return _path(backbone, weights_hash, batch_size).exists()
 
 
-def graphs() -> list[Path]:
+def graph_files() -> list[Path]:
     """Return the files of all graphs, those used last at the end."""
     return files_by_use(*GRAPHS)
 
 
-class _FromPixels(nn.Module):
+class _NetworkFromPixels(nn.Module):
     """A network with its normalisation, so that a graph takes a quarter of the bytes."""
 
     mean: torch.Tensor
@@ -196,7 +198,7 @@ class _FromPixels(nn.Module):
 
 def _export(backbone: Backbone, batch_size: int) -> bytes:
     p = backbone.spec.preprocessing
-    network = _FromPixels(folded(backbone.network, p.height, p.width), p).eval()
+    network = _NetworkFromPixels(folded(backbone.network, p.height, p.width), p).eval()
     pixels = torch.zeros(batch_size, p.height, p.width, 3, dtype=torch.uint8)
     out = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
@@ -215,7 +217,13 @@ def _export(backbone: Backbone, batch_size: int) -> bytes:
 
 def _path(backbone: Backbone, weights_hash: str, batch_size: int) -> Path:
     p = backbone.spec.preprocessing
-    parts = (_FORMAT, torch.__version__, backbone.spec.name, weights_hash, str((p.height, p.width, p.mean, p.std)))
+    parts = (
+        _GRAPH_VERSION,
+        torch.__version__,
+        backbone.spec.name,
+        weights_hash,
+        str((p.height, p.width, p.mean, p.std)),
+    )
     name = hashlib.sha256("\n".join((*parts, str(batch_size))).encode()).hexdigest()[:40]
     return cache_folder() / "graphs" / f"{name}.onnx"
 
@@ -227,9 +235,9 @@ def _keep(path: Path, graph: bytes) -> None:
             temporary.write_bytes(graph)
             seal(temporary, "graph")
         total = 0
-        for old in reversed(graphs()):
+        for old in reversed(graph_files()):
             total += old.stat().st_size
-            if total > _MOST and old != path:
+            if total > _MAX_GRAPH_BYTES and old != path:
                 old.unlink()
 
 

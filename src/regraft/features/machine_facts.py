@@ -16,36 +16,36 @@ import torch
 
 from regraft.cache_dir import cache_folder
 from regraft.disk.atomic import write_text
-from regraft.features.processor import limit
+from regraft.features.processor import isa_limit
 from regraft.process import cores
 from regraft.run.environment import processor_name
 
-_MOST = 2000  # facts that are kept, the newest
+_MAX_FACTS = 2000  # facts that are kept, the newest
 
 
-def fact(key: str) -> Any:
+def read_fact(key: str) -> Any:
     """Return what was found out under ``key``, of plain JSON values, or None."""
     return _read().get(key)
 
 
-def keep_fact(key: str, value: Any) -> None:
+def write_fact(key: str, value: Any) -> None:
     """Keep ``value`` under ``key``; another process that does the same at the same instant may win."""
     known = _read()
     if known.get(key) == value:
         return
     known.pop(key, None)
-    text = json.dumps(dict([*known.items(), (key, value)][-_MOST:]), ensure_ascii=False)
+    text = json.dumps(dict([*known.items(), (key, value)][-_MAX_FACTS:]), ensure_ascii=False)
     with contextlib.suppress(OSError):
         _file().parent.mkdir(parents=True, exist_ok=True)
         write_text(_file(), f"{_sum(text)}\n{text}\n")
 
 
-def machine() -> str:
+def machine_id() -> str:
     """Return the processor, the cores we may use and torch's threads: what a measurement depends on.
 
     Instructions that environment variables forbid are part of it.
     """
-    forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": limit()}
+    forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": isa_limit()}
     held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)
     return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
 

@@ -19,7 +19,7 @@ from regraft.features.graph_engines import GraphEngine, Run
 from regraft.process import cores
 from regraft.run.environment import package_version
 
-LOWER = 0.4
+FP32_SHARE = 0.4
 """Share of the multiplications that are done in single precision where the rest is done in bfloat16. The lowest layers
 lose most by it: of the default network, those below the third block alone took the least cosine on 16 photos to 0.992,
 and all above the fourth, which is this share, left it at 0.9996."""
@@ -29,7 +29,7 @@ class OpenVinoEngine(GraphEngine):
     """Runs a frozen network with OpenVINO (https://docs.openvino.ai), in single precision, in bfloat16, or mixed.
 
     In bfloat16 the operations that gain from it are computed in it, where the processor has it (AVX512-BF16 or AMX).
-    Mixed is single precision in the lower part of the network (`LOWER`), and bfloat16 in the upper one.
+    Mixed is single precision in the lower part of the network (`FP32_SHARE`), and bfloat16 in the upper one.
     """
 
     name: ClassVar[str] = "OpenVINO"
@@ -44,12 +44,12 @@ class OpenVinoEngine(GraphEngine):
     @property
     def versions(self) -> str:
         """Of OpenVINO and of torch, which exports the graph; and where a graph is split, if it is."""
-        return f"{super().versions}/{SPLIT}-{LOWER}" if self.precision == "mixed" else super().versions
+        return f"{super().versions}/{SPLIT_VERSION}-{FP32_SHARE}" if self.precision == "mixed" else super().versions
 
     def _compile(self, graph: bytes) -> Run:
-        core = _core()
+        core = _shared_core()
         if self.precision == "mixed":
-            lower, upper = split(core.read_model(graph), core.read_model(graph), LOWER)
+            lower, upper = split_model(core.read_model(graph), core.read_model(graph), FP32_SHARE)
             parts = [self._compiled(lower, "f32"), self._compiled(upper, "bf16")]
         else:
             parts = [self._compiled(core.read_model(graph), "bf16" if self.precision == "bf16" else "f32")]
@@ -68,18 +68,18 @@ class OpenVinoEngine(GraphEngine):
         return run
 
     def _compiled(self, model: Any, hint: str) -> Any:
-        streams = self.streams
+        streams = self.parallel_batches
         settings = {
             "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": str(min(streams, cores())),
             "NUM_STREAMS": str(streams),
             "ENABLE_CPU_PINNING": "NO",
         }
-        return _core().compile_model(model, "CPU", settings)
+        return _shared_core().compile_model(model, "CPU", settings)
 
 
 @cache
-def _core() -> Any:
+def _shared_core() -> Any:
     """Return the one core of this process, which is never let go.
 
     Its processor plugin gives the thread that first uses it a stack for signals, large enough for AMX, and frees that
@@ -90,7 +90,7 @@ def _core() -> Any:
     return openvino.Core()
 
 
-SPLIT = "split1"
+SPLIT_VERSION = "split1"
 """Changes whenever the same graph may be split elsewhere."""
 
 
@@ -98,7 +98,7 @@ class NoSplitError(Exception):
     """There is no place in a model where a single tensor goes from what lies below to what lies above."""
 
 
-def split(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
+def split_model(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
     """Return two parts of a model with one input and one output: the output of the first is the input of the second.
 
     The parts meet at the first place above ``share`` of all multiplications where a single tensor passes.
@@ -114,7 +114,7 @@ def split(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
     import openvino
     from openvino import opset13
 
-    seam = _seam(lower, share)
+    seam = _split_point(lower, share)
     (output,) = (op for op in lower.get_ordered_ops() if op.get_friendly_name() == seam)
     below = openvino.Model([opset13.result(output.output(0))], lower.get_parameters(), "lower")
     (above,) = (op for op in upper.get_ordered_ops() if op.get_friendly_name() == seam)
@@ -124,21 +124,21 @@ def split(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
     return below, openvino.Model(upper.get_results(), [entrance], "upper")
 
 
-def _seam(model: Any, share: float) -> str:
+def _split_point(model: Any, share: float) -> str:
     """Return the name of the operation whose result is all that passes from below to above."""
     order = [op for op in model.get_ordered_ops() if op.get_type_name() != "Constant"]
     place = {op.get_friendly_name(): i for i, op in enumerate(order)}
-    moving = _moving(order)  # what depends on photos; the rest is there before one comes
+    dependent = _photo_dependent(order)  # what depends on photos; the rest is there before one comes
     last = {
         name: max((place[c.get_node().get_friendly_name()] for c in _consumers(order[place[name]])), default=-1)
-        for name in moving
+        for name in dependent
     }
     work = [_multiplications(op) for op in order]
     total, done, alive = sum(work), 0, set[str]()
     for i, op in enumerate(order):
         done += work[i]
         name = op.get_friendly_name()
-        if name in moving:
+        if name in dependent:
             alive.add(name)
         alive = {other for other in alive if last[other] > i}
         if done >= share * total and alive == {name} and op.get_output_size() == 1 and op.get_type_name() != "Result":
@@ -146,7 +146,7 @@ def _seam(model: Any, share: float) -> str:
     raise NoSplitError
 
 
-def _moving(order: list[Any]) -> set[str]:
+def _photo_dependent(order: list[Any]) -> set[str]:
     found: set[str] = set()
     for op in order:
         sources = {source.get_node().get_friendly_name() for source in op.input_values()}

@@ -34,11 +34,11 @@ _EXACT = """
 FAITHFUL = frozenset((_MOVES + _EXACT).split())
 """Operations that move numbers, or round each of them exactly as IEEE 754 says: every way to compute them agrees."""
 
-_ROUNDED_NAMES = """
+_APPROXIMATED_NAMES = """
     celu cos elu erf exp exp2 expm1 gelu log log10 log1p log2 log_sigmoid mish pow reciprocal rsqrt selu sigmoid silu
     sin softplus tan tanh
 """
-ROUNDED = frozenset(_ROUNDED_NAMES.split())
+APPROXIMATED = frozenset(_APPROXIMATED_NAMES.split())
 """Functions of one number that are approximated: by one polynomial in vectors, by another one number at a time."""
 
 _SUMS_NAMES = """
@@ -54,22 +54,22 @@ SUMS = frozenset(_SUMS_NAMES.split())
 _SCALED = frozenset(("add", "sub", "rsub"))
 _OVER_ONE_AXIS = frozenset(("softmax", "_softmax"))
 
-_ONLY_SUMS_NAMES = """
+_BATCH_SAFE_NAMES = """
     adaptive_avg_pool2d add alias avg_pool2d batch_norm cat chunk clamp constant_pad_nd contiguous conv2d dropout
     flatten hardtanh linear max_pool2d mean mul pad permute relu relu6 reshape slice split split_with_sizes to
     transpose view
 """
-ONLY_SUMS = frozenset(_ONLY_SUMS_NAMES.split())
+BATCH_SAFE = frozenset(_BATCH_SAFE_NAMES.split())
 """Operations that every engine rounds alike, or adds up. A graph of nothing else may run batches."""
 
 
-def name_of(operation: Any) -> str:
+def operation_name(operation: Any) -> str:
     """Return the name of an operation without namespace, variant, and the mark of one that works in place."""
     name: str = operation._schema.name
     return name.rpartition("::")[2].rstrip("_")
 
 
-def is_faithful(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
+def is_exact(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
     """Return whether an operation only moves numbers or rounds each exactly.
 
     A sum of which one part is multiplied by a factor first may be rounded once or twice.
@@ -92,7 +92,7 @@ def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool
     return name in SUMS and name != "native_batch_norm"
 
 
-def operations_of(network: torch.nn.Module, x: torch.Tensor) -> set[str]:
+def operation_names(network: torch.nn.Module, x: torch.Tensor) -> set[str]:
     """Return the names of the operations that ``network`` does with a batch ``x`` in inference mode."""
     names = _Names()
     modes = {module: module.training for module in network.modules()}
@@ -115,7 +115,7 @@ class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and note its name; a normalisation over photos has a name of its own."""
-        name = name_of(function)
+        name = operation_name(function)
         self.found.add("normalisation over photos" if name == "batch_norm" and not is_sum(name, args, {}) else name)
         return function(*args, **(kwargs or {}))
 
@@ -127,7 +127,7 @@ _GRAIN = 32_768  # numbers below which TensorIterator uses one thread
 
 
 @dataclass(frozen=True)
-class Elementwise:
+class ElementwiseLayout:
     """An elementwise operation on a batch.
 
     Attributes:
@@ -142,7 +142,7 @@ class Elementwise:
     step: int
     outermost: bool
 
-    def same_everywhere(self, batch_size: int, threads: int) -> bool:
+    def is_position_independent(self, batch_size: int, threads: int) -> bool:
         """Return whether no photo of a batch has a number at the end of a run or a share that others have not."""
         total = self.photo * batch_size
         run = total if self.run is None else self.run
@@ -153,7 +153,7 @@ class Elementwise:
         return whole_runs and (share == total or share % self.photo == 0)
 
 
-def elementwise(output: torch.Tensor, source: torch.Tensor, batch_size: int) -> Elementwise | None:
+def elementwise_layout(output: torch.Tensor, source: torch.Tensor, batch_size: int) -> ElementwiseLayout | None:
     """Return what an operation from ``source`` to ``output`` is, or None where its loop is not known.
 
     Args:
@@ -163,16 +163,16 @@ def elementwise(output: torch.Tensor, source: torch.Tensor, batch_size: int) -> 
     """
     if output.shape != source.shape or output.numel() % batch_size or output.dtype != source.dtype:
         return None
-    run = _run((output, source))
+    run = _contiguous_run((output, source))
     if run is None:
         return None
     photo = output.numel() // batch_size
     outermost = output.shape[0] % batch_size == 0 and all(_first_is_outermost(t) for t in (output, source))
     whole = run == output.numel()
-    return Elementwise(photo, None if whole else run, _STEP_BYTES // output.element_size(), outermost)
+    return ElementwiseLayout(photo, None if whole else run, _STEP_BYTES // output.element_size(), outermost)
 
 
-def _run(tensors: Sequence[torch.Tensor]) -> int | None:
+def _contiguous_run(tensors: Sequence[torch.Tensor]) -> int | None:
     """Return how many numbers follow each other in all of ``tensors``; None where not even neighbours do."""
     shape = tensors[0].shape
     axes = sorted((axis for axis, n in enumerate(shape) if n > 1), key=tensors[0].stride)

@@ -19,15 +19,15 @@ _LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_FP16 includes bfloat16
 
 
-def limit() -> str:
+def isa_limit() -> str:
     """Return the instructions that oneDNN is held to, such as ``"AVX2"``; ``""`` where it may use all."""
     found = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
     return "" if found in ("ALL", "DEFAULT") else found
 
 
-def arithmetic() -> str:
+def instruction_set() -> str:
     """Return what changes the bits of sums on one and the same processor: the instructions that are used."""
-    held = limit()
+    held = isa_limit()
     capability: str = torch.backends.cpu.get_cpu_capability()
     return f"{capability} oneDNN {held}" if held else capability
 
@@ -38,7 +38,7 @@ def has_bf16() -> bool:
     From AVX512 on oneDNN, which both use, computes in bfloat16 on any processor; without instructions for it, that
     takes longer than single precision.
     """
-    held = limit()
+    held = isa_limit()
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     able = any(getattr(torch.cpu, name, lambda: False)() for name in checks)
     return able and computes_bf16() and (not held or any(name in held for name in _WITH_BF16))
@@ -58,26 +58,26 @@ def require_bf16() -> None:
     """
     if not computes_bf16():
         raise ConfigError(
-            f"precision: bfloat16 needs AVX512 or newer instructions, and {arithmetic()} is all that may be used here; "
-            "choose fp32"
+            f"precision: bfloat16 needs AVX512 or newer instructions, and {instruction_set()} is all that may be used "
+            "here; choose fp32"
         )
 
 
-def has_tiles() -> bool:
+def has_amx() -> bool:
     """Return whether torch multiplies with AMX here."""
-    held = limit()
+    held = isa_limit()
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not held or "AMX" in held)
 
 
 def has_avx512() -> bool:
     """Return whether oneDNN, which torch and OpenVINO compute with, uses AVX512 here."""
-    held = limit()
+    held = isa_limit()
     return _processor("avx512") and (not held or any(name in held for name in ("AVX512", "AVX10")))
 
 
 def has_avx2() -> bool:
     """Return whether oneDNN uses AVX2 or newer instructions here."""
-    held = limit()
+    held = isa_limit()
     return has_avx512() or (_processor("avx2") and (not held or "AVX2" in held))
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.features.store import Numbers, pack, unpack
+from regraft.features.store import FeatureArray, pack, unpack
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
@@ -45,7 +45,7 @@ _SETTINGS = (
 
 
 @dataclass(frozen=True)
-class Kind:
+class EntryKind:
     """Entries of one kind.
 
     Attributes:
@@ -90,12 +90,12 @@ class StoreFile:
         """Let go of the file."""
         self._db.close()
 
-    def read(self, keys: Sequence[bytes]) -> list[tuple[bytes, int, Numbers | None]]:
+    def read(self, keys: Sequence[bytes]) -> list[tuple[bytes, int, FeatureArray | None]]:
         """Return (key, hours since 1970 of its last use, numbers) for those of ``keys`` that are there.
 
         The numbers of a damaged entry are None.
         """
-        found: list[tuple[bytes, int, Numbers | None]] = []
+        found: list[tuple[bytes, int, FeatureArray | None]] = []
         with self._transaction("DEFERRED"):
             for key in keys:
                 query = "SELECT e.used, p.data FROM entries e LEFT JOIN packed p ON p.place = e.place WHERE e.key = ?"
@@ -103,13 +103,13 @@ class StoreFile:
                     found.append((key, used if isinstance(used, int) else 0, unpack(key, data)))
         return found
 
-    def among(self, keys: Sequence[bytes]) -> set[bytes]:
+    def existing(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of ``keys`` that are there, damaged or not."""
         query = "SELECT count(*) FROM entries WHERE key = ?"
         with self._transaction("DEFERRED"):
             return {key for key in keys if self._db.execute(query, (key,)).fetchone()[0]}
 
-    def write(self, items: Iterable[tuple[bytes, Numbers]], kind: str, now: int) -> None:
+    def write(self, items: Iterable[tuple[bytes, FeatureArray]], kind: str, now: int) -> None:
         """Keep each of ``items`` in place of what was there under its key."""
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO kinds (name) VALUES (?)", (kind,))
@@ -149,13 +149,13 @@ class StoreFile:
                 total += size
         return found
 
-    def kinds(self) -> list[Kind]:
+    def kinds(self) -> list[EntryKind]:
         """Return what is there, the most of it first."""
         rows = self._db.execute(
             "SELECT coalesce(k.name, '?'), count(*), CAST(total(e.size) AS INTEGER), CAST(max(e.used) AS INTEGER) "
             "FROM entries e LEFT JOIN kinds k ON k.id = e.kind GROUP BY k.name ORDER BY 3 DESC, 1"
         )
-        return [Kind(str(name), int(n), int(size), int(used)) for name, n, size, used in rows.fetchall()]
+        return [EntryKind(str(name), int(n), int(size), int(used)) for name, n, size, used in rows.fetchall()]
 
     def size(self) -> int:
         """Return the bytes of the file that are in use."""
@@ -194,7 +194,7 @@ class StoreFile:
             raise
 
 
-_CLEARLY_DAMAGE = {  # by name: an older SQLite does not have all of them
+_CERTAIN_DAMAGE = {  # by name: an older SQLite does not have all of them
     "SQLITE_IOERR_SHORT_READ",  # the file was truncated
     "SQLITE_IOERR_DELETE_NOENT",  # another process has replaced the file, and removed its journal
     "SQLITE_IOERR_CORRUPTFS",
@@ -204,7 +204,7 @@ _CLEARLY_DAMAGE = {  # by name: an older SQLite does not have all of them
     "SQLITE_IOERR_SHMLOCK",
     "SQLITE_IOERR_SHMMAP",
 }
-_PERHAPS_THE_DISK = {
+_POSSIBLE_DISK_FAILURES = {
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
     sqlite3.SQLITE_CANTOPEN,
@@ -214,10 +214,10 @@ _PERHAPS_THE_DISK = {
 }
 LOG_FILES = ("-wal", "-shm")  # endings of the files of a write-ahead log
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_NO_ROOM = 64 * 10**6  # bytes; with less than that, "full" is believed without reading the whole file
+_FULL_DISK_BYTES = 64 * 10**6  # bytes; with less than that, "full" is believed without reading the whole file
 
 
-class Cause(enum.Enum):
+class ErrorCause(enum.Enum):
     """Cause of an error: it decides whether the store takes a new file, stops writing, or stops altogether."""
 
     DAMAGE = "the file is damaged or replaced"
@@ -225,29 +225,30 @@ class Cause(enum.Enum):
     LOCK = "another process holds the file locked"
 
 
-def cause_of(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple[Cause, bool]:
+def error_cause(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple[ErrorCause, bool]:
     """Return the cause of ``error`` in the store's file at ``path``, and whether it is certain.
 
-    A cause that is not certain is `Cause.DISK` if the error comes back: with a new file after `Cause.DAMAGE`, with the
-    same file after `Cause.DISK`, where another process may have restored the file from a damaged journal meanwhile.
+    If the error comes back, treat an uncertain cause as `ErrorCause.DISK`. Retry with a new file after
+    `ErrorCause.DAMAGE`, and with the same file after `ErrorCause.DISK`: another process may have restored it from a
+    journal in the meantime.
     """
     if isinstance(error, OSError):
-        return Cause.DISK, True
+        return ErrorCause.DISK, True
     if isinstance(error, UnicodeDecodeError):  # a damaged name, in SQLite's message
-        return Cause.DAMAGE, True
+        return ErrorCause.DAMAGE, True
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if not path.exists():  # another process has replaced it, or it cannot be made
-        return Cause.DAMAGE, primary not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
+        return ErrorCause.DAMAGE, primary not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
     name = getattr(error, "sqlite_errorname", "")
     if primary in _LOCKED:
-        return (Cause.DAMAGE if has_write_ahead_log(path) else Cause.LOCK), True
+        return (ErrorCause.DAMAGE if has_write_ahead_log(path) else ErrorCause.LOCK), True
     if primary == sqlite3.SQLITE_READONLY:  # also where the file was moved, or its header asks for a later SQLite
-        return (Cause.DAMAGE if folder_is_writable else Cause.DISK), True
-    if primary not in _PERHAPS_THE_DISK or name in _CLEARLY_DAMAGE:
-        return Cause.DAMAGE, True
-    if primary == sqlite3.SQLITE_FULL and _free(path.parent) < _NO_ROOM:
-        return Cause.DISK, True
-    return (Cause.DISK if _is_sound(path) else Cause.DAMAGE), False
+        return (ErrorCause.DAMAGE if folder_is_writable else ErrorCause.DISK), True
+    if primary not in _POSSIBLE_DISK_FAILURES or name in _CERTAIN_DAMAGE:
+        return ErrorCause.DAMAGE, True
+    if primary == sqlite3.SQLITE_FULL and _free(path.parent) < _FULL_DISK_BYTES:
+        return ErrorCause.DISK, True
+    return (ErrorCause.DISK if _is_sound(path) else ErrorCause.DAMAGE), False
 
 
 def has_write_ahead_log(path: Path) -> bool:

@@ -37,19 +37,19 @@ def feature_key(
 class FeatureStore(Protocol):
     """Keeps features by key: float32 or float16, of any shape. What it returns is not to be written to."""
 
-    def get(self, key: FeatureKey) -> Numbers | None:
+    def get(self, key: FeatureKey) -> FeatureArray | None:
         """Return the features under ``key``, or None where there are none."""
 
-    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
         """Yield (position in ``keys``, features) for those that are there, in any order, few at a time in memory."""
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
         """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
 
-    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+    def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
         """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
 
-    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+    def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
         """Keep several at once."""
 
 
@@ -57,16 +57,16 @@ class MemoryStore:
     """Keeps features in memory as long as it lives itself."""
 
     def __init__(self) -> None:
-        self._features: dict[FeatureKey, Numbers] = {}
+        self._features: dict[FeatureKey, FeatureArray] = {}
 
     def __len__(self) -> int:
         return len(self._features)
 
-    def get(self, key: FeatureKey) -> Numbers | None:
+    def get(self, key: FeatureKey) -> FeatureArray | None:
         """Return the features under ``key``, or None where there are none."""
         return self._features.get(key)
 
-    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, Numbers]]:
+    def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
         """Yield (position in ``keys``, features) for those that are there."""
         for position, key in enumerate(keys):
             if key in self._features:
@@ -76,27 +76,27 @@ class MemoryStore:
         """Return the positions in ``keys`` of those that are not there."""
         return [position for position, key in enumerate(keys) if key not in self._features]
 
-    def put(self, key: FeatureKey, features: Numbers, kind: str = "") -> None:
+    def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
         """Keep a copy of ``features`` under ``key``."""
         kept = np.array(features)
         kept.flags.writeable = False
         self._features[key] = kept
 
-    def put_many(self, items: Iterable[tuple[FeatureKey, Numbers]], kind: str = "") -> None:
+    def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
         """Keep a copy of each."""
         for key, features in items:
             self.put(key, features, kind)
 
 
-Numbers: TypeAlias = NDArray[np.floating[Any]]
+FeatureArray: TypeAlias = NDArray[np.floating[Any]]
 
 _DTYPES: dict[bytes, np.dtype[np.floating[Any]]] = {b"f": np.dtype("<f4"), b"e": np.dtype("<f2")}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _DIGEST = 16
-_MOST_DIMENSIONS = 8
+_MAX_DIMENSIONS = 8
 
 
-def pack(key: bytes, numbers: Numbers) -> bytes:
+def pack(key: bytes, numbers: FeatureArray) -> bytes:
     """Return ``numbers``, any shape, float32 or float16, as bytes: a digest, dtype and shape, then the numbers.
 
     Raises:
@@ -110,15 +110,15 @@ def pack(key: bytes, numbers: Numbers) -> bytes:
     return _digest(key, body) + body
 
 
-def unpack(key: bytes, data: object) -> Numbers | None:
+def unpack(key: bytes, data: object) -> FeatureArray | None:
     """Return what `pack` was given for ``key``, not to be written to, or None where a bit of it is not as it was."""
     if not isinstance(data, bytes) or data[:_DIGEST] != _digest(key, memoryview(data)[_DIGEST:]):
         return None
     try:
         code, dimensions = struct.unpack_from("<cB", data, _DIGEST)
-        shape = struct.unpack_from(f"<{min(dimensions, _MOST_DIMENSIONS)}I", data, _DIGEST + 2)
+        shape = struct.unpack_from(f"<{min(dimensions, _MAX_DIMENSIONS)}I", data, _DIGEST + 2)
         start = _DIGEST + 2 + 4 * len(shape)
-        numbers: Numbers = np.frombuffer(data, dtype=_DTYPES[code], offset=start).reshape(shape)
+        numbers: FeatureArray = np.frombuffer(data, dtype=_DTYPES[code], offset=start).reshape(shape)
         return numbers
     except (struct.error, ValueError, KeyError):
         return None

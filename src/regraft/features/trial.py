@@ -21,14 +21,14 @@ from regraft.randomness import generator
 
 T = TypeVar("T", torch.Tensor, "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]")
 
-KINDS = 3
+TRIAL_PHOTOS = 3
 """Different photos in a trial."""
 
-ENOUGH_PLACES = 4
+MIN_TRIAL_BATCH = 4
 """Photos of a batch from which on each of two has several places in it."""
 
 
-class Trial(NamedTuple):
+class TrialResult(NamedTuple):
     """What came out of one batch.
 
     Attributes:
@@ -42,7 +42,9 @@ class Trial(NamedTuple):
     same: bool
 
 
-def try_places(run: Callable[[T], object], photos: T, batch_size: int, which: Sequence[int] = (0, 1)) -> Trial:
+def run_trial_batch(
+    run: Callable[[T], object], photos: T, batch_size: int, which: Sequence[int] = (0, 1)
+) -> TrialResult:
     """Run two photos many times in one batch, each at half of its places.
 
     They take turns as the Thue–Morse sequence does: each is in every half and every quarter, at even and at odd places,
@@ -54,27 +56,27 @@ def try_places(run: Callable[[T], object], photos: T, batch_size: int, which: Se
         batch_size: of the batch.
         which: the two of them; the same number twice fills the batch with one.
     """
-    kinds = kinds_of(batch_size, which)
+    kinds = trial_order(batch_size, which)
     found = np.asarray(run(photos[kinds]))
     rows = [row.tobytes() for row in found]
     same = all(row == rows[kinds.index(kind)] for row, kind in zip(rows, kinds, strict=True))
-    return Trial(found[0], found[1] if batch_size > 1 else None, same)
+    return TrialResult(found[0], found[1] if batch_size > 1 else None, same)
 
 
-def kinds_of(batch_size: int, which: Sequence[int] = (0, 1)) -> list[int]:
+def trial_order(batch_size: int, which: Sequence[int] = (0, 1)) -> list[int]:
     """Return which of two photos is at each place of a trial."""
     return [which[place.bit_count() % 2] for place in range(batch_size)]
 
 
-def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int) -> bool:
+def is_batch_invariant(run: Callable[[T], object], photos: T, batch_size: int) -> bool:
     """Return whether photos have the same bits at all places of a batch, in two batches that have one in common.
 
     Args:
-        run: as for `try_places`.
-        photos: `KINDS` of them; the first axis counts them.
+        run: as for `run_trial_batch`.
+        photos: `TRIAL_PHOTOS` of them; the first axis counts them.
         batch_size: of the batches.
     """
-    one, other = (try_places(run, photos, batch_size, which) for which in ((0, 1), (2, 0)))
+    one, other = (run_trial_batch(run, photos, batch_size, which) for which in ((0, 1), (2, 0)))
     if other.second is None:
         return True
     return one.same and other.same and one.first.tobytes() == other.second.tobytes()
@@ -83,7 +85,7 @@ def place_does_not_matter(run: Callable[[T], object], photos: T, batch_size: int
 _SCALES = (4, 32, 128)  # cells across: colours of large areas, of parts, of texture
 
 
-def invented_photos(count: int, height: int, width: int) -> torch.Tensor:
+def synthetic_photos(count: int, height: int, width: int) -> torch.Tensor:
     """Return ``count`` photos of noise on three scales, shape (count, 3, H, W), float32, as if normalised."""
     photos = [_photo(i, height, width) for i in range(count)]
     return torch.stack(photos).contiguous(memory_format=torch.channels_last)

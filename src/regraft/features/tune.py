@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from regraft.data.threads import in_order
 from regraft.features.engine import Engine
-from regraft.features.engine_choice import COSINE, REFERENCE, candidates, certify, engine_called
-from regraft.features.engine_costs import keep_speed
+from regraft.features.engine_choice import MIN_COSINE, REFERENCE, candidates, certify, make_engine
+from regraft.features.engine_costs import record_speed
 from regraft.models.backbone import Backbone
 from regraft.process import cores
 from regraft.randomness import generator
@@ -27,7 +27,7 @@ _SECONDS = 1.0  # of a turn, about
 
 
 @dataclass(frozen=True)
-class Measured:
+class EngineSpeed:
     """An engine on this machine.
 
     Attributes:
@@ -43,13 +43,15 @@ class Measured:
     @property
     def certified(self) -> bool | None:
         """Whether it may be used; None where that was not tried."""
-        return None if self.cosine is None else self.cosine >= COSINE
+        return None if self.cosine is None else self.cosine >= MIN_COSINE
 
 
-def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar | None = None) -> list[Measured]:
+def measure_engines(
+    backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar | None = None
+) -> list[EngineSpeed]:
     """Measure every engine that can run here, and return the results, the fastest first.
 
-    They are kept for the choice, unless the machine is `busy` at the end.
+    They are kept for the choice, unless the machine is `machine_is_busy` at the end.
 
     Args:
         backbone: the network, on a processor.
@@ -60,7 +62,7 @@ def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar |
     ready: dict[str, tuple[Engine, int]] = {}
     cosines: dict[str, float | None] = {}
     for title in titles:
-        engine = engine_called(title, backbone)
+        engine = make_engine(title, backbone)
         cosines[title] = 1.0 if title == REFERENCE else None if photos is None else certify(engine, backbone, photos)
         try:
             ready[title] = (engine, _batches_a_turn(engine, backbone))
@@ -73,16 +75,16 @@ def tune(backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar |
             if bar is not None:
                 bar.advance(1)
     found = []
-    quiet = not busy()
+    quiet = not machine_is_busy()
     for title in titles:
         speed = statistics.median(speeds[title]) if speeds[title] else 0.0
         if speed and quiet:
-            keep_speed(title, backbone, speed)
-        found.append(Measured(title, speed, cosines[title]))
+            record_speed(title, backbone, speed)
+        found.append(EngineSpeed(title, speed, cosines[title]))
     return sorted(found, key=lambda measured: -measured.photos_per_second)
 
 
-def busy() -> bool:
+def machine_is_busy() -> bool:
     """Return whether others want the processor so much that a measurement would say more of them."""
     try:
         return os.getloadavg()[0] > 1.5 * cores()
@@ -92,9 +94,9 @@ def busy() -> bool:
 
 def _batches_a_turn(engine: Engine, backbone: Backbone) -> int:
     """Return how many batches take about a second, warmed up."""
-    _speed(engine, backbone, 2 * engine.streams)
-    rate = _speed(engine, backbone, 2 * engine.streams) / engine.batch_size
-    return max(2 * engine.streams, min(500, round(_SECONDS * rate)))
+    _speed(engine, backbone, 2 * engine.parallel_batches)
+    rate = _speed(engine, backbone, 2 * engine.parallel_batches) / engine.batch_size
+    return max(2 * engine.parallel_batches, min(500, round(_SECONDS * rate)))
 
 
 def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
@@ -103,8 +105,8 @@ def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
     shape = (engine.batch_size, p.height, p.width, 3)
     pixels = generator("tuning").integers(0, 256, shape, dtype=np.uint8)
     begun = time.perf_counter()
-    workers = engine.streams if engine.streams > 1 else 0
-    for _ in in_order(lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.streams + 1):
+    workers = engine.parallel_batches if engine.parallel_batches > 1 else 0
+    for _ in in_order(lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.parallel_batches + 1):
         pass
     if torch.cuda.is_available():
         torch.cuda.synchronize()

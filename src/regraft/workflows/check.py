@@ -137,7 +137,7 @@ def _look(
     looks = Looks(backbone.spec.preprocessing, store)
     entries = manifest.usable
     choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
-    engine = choice.take(backbone.to(device), device)
+    engine = choice.engine_for(backbone.to(device), device)
     with screen.progress("features", len(entries)) as bar:
         found = extract(entries, backbone, engine, store, load=looks.load, workers=options.workers, bar=bar)
     for position, why in found.failed:

@@ -123,7 +123,7 @@ class _Tuned:
         self._photos, self._plan, self._backbone, self._device = photos, plan, backbone, device
         self._at = len(backbone.blocks) - plan.unfreeze
         entries, lower = photos.entries, backbone.lower(self._at)
-        engine = choose_engine(lower, entries, store, device=device, workers=workers).take(lower, device)
+        engine = choose_engine(lower, entries, store, device=device, workers=workers).engine_for(lower, device)
         self._activations = Activations(lower, engine, store, workers=workers)
         views = range(FIRST_CROP + plan.views)
         with screen.progress("features", len(views) * len(entries)) as bar:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from regraft.context.dataset import SMALL, Parts
 from regraft.context.run_context import Job
-from regraft.features.engine_costs import Pass, last_pass, photos_per_second
+from regraft.features.engine_costs import PassCost, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
 from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, Plan, plan_of, upper_half, upper_plan
@@ -183,7 +183,7 @@ def photo_seconds(job: Job) -> float:
     if passes:
         last = passes[-1]
         seconds = float(last.get("with_decoding", last["seconds"]))
-        known = Pass(seconds / int(last["photos"]), int(last.get("pixels", pixels)))
+        known = PassCost(seconds / int(last["photos"]), int(last.get("pixels", pixels)))
     return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3) if known is None else known.at(pixels)
 
 

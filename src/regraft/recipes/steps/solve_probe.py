@@ -23,7 +23,7 @@ from regraft.data.fixed_views import view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import stacked
 from regraft.errors import ModelFileError
-from regraft.features.machine_facts import machine
+from regraft.features.machine_facts import machine_id
 from regraft.measure.paired import log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe
@@ -179,7 +179,7 @@ def key_of(
 def across_runs(job: Job, key: str) -> str:
     """Return hexadecimal digits that change with ``key`` and with what may be another in another run of the same."""
     names = [f.name for kind in (Probe, Solution) for f in fields(kind)]
-    return _digest([SOLVER, np.__version__, machine(), names, job.engine.numerics, key])
+    return _digest([SOLVER, np.__version__, machine_id(), names, job.engine.numerics, key])
 
 
 def _digest(facts: list[Any]) -> str:

@@ -18,8 +18,8 @@ from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
 from regraft.features.activations import ActivationBatches, Activations, channels_last
 from regraft.features.engine import Engine
-from regraft.features.engine_choice import Choice, choose_engine, real_photos, run_all
-from regraft.features.machine_facts import fact, keep_fact
+from regraft.features.engine_choice import EngineChoice, choose_engine, real_photos, run_all
+from regraft.features.machine_facts import read_fact, write_fact
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError
@@ -219,7 +219,7 @@ def _engine(
         kept = Activations(lower, engine, job.store)
         return kept.missing(train, _crops(views)) + kept.missing(choose, [0])
 
-    def soonest() -> Choice:
+    def soonest() -> EngineChoice:
         entries, bf16 = [*train, *choose], job.config.precision != "fp32"
         return choose_engine(
             lower, entries, job.store, device=job.device, workers=job.workers, bf16=bf16, missing=missing
@@ -231,7 +231,7 @@ def _engine(
 def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:
     """Return whether rounding the activations of real photos changes what the upper part makes of them."""
     key = f"rounding / {engine.numerics} / {lower.spec.name} / {job.weights}"
-    known = fact(key)
+    known = read_fact(key)
     if isinstance(known, (int, float)):
         return known >= HARMLESS
     exact = run_all(engine, real_photos(entries, lower))
@@ -241,7 +241,7 @@ def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries
             _features(halves, x, job.device) for x in (exact.astype(np.float16).astype(np.float32), exact)
         )
         cosine = float(torch.nn.functional.cosine_similarity(found, expected, dim=1).min())
-    keep_fact(key, round(cosine, 7))
+    write_fact(key, round(cosine, 7))
     return cosine >= HARMLESS
 
 
