@@ -19,6 +19,10 @@ class SealError(ValueError):
     """The file is not sealed, or has changed since; the message says which, without the file's name."""
 
 
+class NotSealedError(SealError):
+    """The file has no seal at all."""
+
+
 def seal(path: Path, text: str) -> None:
     """Put ``text`` and the checksum behind the end of the file.
 
@@ -39,13 +43,14 @@ def read_sealed(path: Path) -> tuple[memoryview, str]:
     """Return what stands before the seal, and its text.
 
     Raises:
-        SealError: there is no seal, or the content does not fit it.
+        NotSealedError: there is no seal.
+        SealError: the content does not fit it.
         OSError: the file cannot be read.
     """
     data = memoryview(path.read_bytes())
     end = len(data) - _DIGEST - len(MAGIC)
     if len(data) < _TAIL or data[-len(MAGIC) :] != MAGIC:
-        raise SealError("it was cut short, changed by another program, or not written by regraft")
+        raise NotSealedError("it was cut short, changed by another program, or not written by regraft")
     length = int.from_bytes(data[end - 8 : end], "little")
     if length > end - 8 or hashlib.sha256(data[:end]).digest() != data[end : end + _DIGEST]:
         raise SealError("its content does not fit its checksum")

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from regraft.disk.hdf5_table import read_hdf5_table
+from regraft.disk.hdf5_file import read_hdf5
 from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks
 from regraft.disk.torch_file import MoreThanTensorsError, Strided, TorchFileError, read_torch_file
 from regraft.errors import ModelFileError
@@ -53,7 +53,7 @@ class Weights:
 
 
 def read_trainer_file(path: Path) -> Weights:
-    """Read a file of weights: safetensors, an archive of ``torch.save``, or HDF5 that regraft wrote. No code is run.
+    """Read a file of weights: safetensors, an archive of ``torch.save``, or HDF5. No code is run.
 
     Raises:
         ModelFileError: it is damaged, or something else.
@@ -82,13 +82,7 @@ def _content(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         start = file.read(4)
     if start == b"PK\x03\x04":
         return _of_archive(path)
-    if start == b"\x89HDF":
-        try:
-            found, facts = read_hdf5_table(path)
-        except ModelFileError as error:
-            raise ModelFileError(f"{error}\n  it begins as an HDF5 file; those of Keras cannot be read") from error
-        return {name: _tensor(one) for name, one in found.items()}, facts
-    blocks, facts = read_blocks(path, foreign=True)
+    blocks, facts = read_hdf5(path) if start == b"\x89HDF" else read_blocks(path, foreign=True)
     return {name: _of_block(block) for name, block in blocks.items() if block.dtype in _TYPES}, facts
 
 

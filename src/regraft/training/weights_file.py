@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from regraft.disk.atomic import atomic
+from regraft.disk.hdf5_file import read_hdf5, write_hdf5
 from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
-from regraft.disk.torch_file import Strided, is_archive, read_torch_file
+from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file, unwrap_state_dict
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
@@ -118,6 +119,7 @@ def read_weights(
         raise ModelFileError(f"{os.fspath(path)} is damaged or no {suffix} file of weights: {error}") from error
     state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
+    weights = _without_common_prefix(weights, own)
     problems = state_dict_mismatches(weights, own, "the file")
     if problems:
         hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
@@ -126,6 +128,17 @@ def read_weights(
     if callable(check):
         check(os.fspath(path), metadata)
     return weights, state
+
+
+def _without_common_prefix(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Take ``model.`` (Lightning), ``module.`` (DataParallel) ... off all names, if exactly the module's are left."""
+    stripped = weights
+    while stripped and set(stripped) != set(own):
+        prefixes = {name.partition(".")[0] + "." for name in stripped}
+        if len(prefixes) > 1 or not all("." in name for name in stripped):
+            return weights
+        stripped = {name.partition(".")[2]: tensor for name, tensor in stripped.items()}
+    return stripped or weights
 
 
 def _writer(suffix: str) -> Callable[[Path, dict[str, Tensor], dict[str, str]], None]:
@@ -152,12 +165,25 @@ def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 
 def _read_torch(path: Path) -> Content:
     if not is_archive(path):
-        raise ModelFileError(f"{path} is damaged or no file of torch.save as it has been since 2020")
-    content = read_torch_file(path)
-    plain = isinstance(content, dict) and set(content) != {"tensors", "metadata"}
-    tensors, metadata = (content, {}) if plain else (content["tensors"], dict(content["metadata"]))
+        raise ModelFileError(
+            f"{path} is damaged, or is no zip archive as torch.save has written since 2020\n  an older file: "
+            "torch.save(torch.load(FILE), FILE) writes it anew"
+        )
+    try:
+        content = read_torch_file(path)
+    except MoreThanTensorsError as error:
+        raise ModelFileError(
+            f"{path}: {error}\n  if you trust the file, save its weights alone: content = torch.load(FILE, "
+            "weights_only=False), then torch.save(content['state_dict'], 'weights.pt')"
+        ) from error
+    plain = not isinstance(content, dict) or set(content) != {"tensors", "metadata"}
+    tensors, metadata = (unwrap_state_dict(content), {}) if plain else (content["tensors"], dict(content["metadata"]))
     if not isinstance(tensors, dict) or not all(isinstance(one, Strided) for one in tensors.values()):
-        raise ModelFileError(f"{path} is a file of torch.save, but holds no weights by name")
+        held = list(tensors)[:5] if isinstance(tensors, dict) else type(tensors).__name__
+        raise ModelFileError(
+            f"{path} is a file of torch.save, but holds no weights by name; found {held}\n  save the weights alone: "
+            "torch.save(module.state_dict(), FILE)"
+        )
     found = {str(name): strided(one) for name, one in tensors.items()}
     claimed = metadata.pop(CHECKSUM, None)
     if not plain and claimed != _torch_checksum(found, metadata):
@@ -182,12 +208,9 @@ def _torch_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) 
 
 
 def _write_hdf5(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    from regraft.training.hdf5 import write_hdf5
-
-    write_hdf5(path, tensors, metadata)
+    write_hdf5(path, {name: block_of(tensor) for name, tensor in tensors.items()}, metadata)
 
 
 def _read_hdf5(path: Path) -> Content:
-    from regraft.training.hdf5 import read_hdf5
-
-    return read_hdf5(path)
+    blocks, metadata = read_hdf5(path)
+    return {name: tensor_of(block) for name, block in blocks.items()}, metadata
