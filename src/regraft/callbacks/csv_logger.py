@@ -12,7 +12,7 @@ from typing import IO, Any, ClassVar
 import numpy as np
 
 from regraft.callbacks.callback import Callback, Logs
-from regraft.disk.atomic import atomic, cut, durable_size
+from regraft.disk.atomic import atomic, durable_size, truncate_to
 from regraft.errors import TrainingError
 
 
@@ -164,7 +164,7 @@ class CSVLogger(Callback):
             return
         if self.keys is None and state.get("lines"):
             size = size_of_lines(self.filename, state["lines"])  # columns may have been added since
-        if cut(self._file, size):
+        if truncate_to(self._file, size):
             self.warn(f"{self.filename} is shorter than it was: lines of earlier epochs are missing")
         self._header = not _has_a_line(self.filename)
 

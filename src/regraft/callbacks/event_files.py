@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from regraft.disk.atomic import cut, durable_size, flush_folder
+from regraft.disk.atomic import durable_size, flush_folder, truncate_to
 
 MOST_IMAGES = 64  # of one weight
 FIRST_NUMBER = 10**6  # in the names of event files
@@ -137,7 +137,7 @@ def cut_back(folder: Path, others: Collection[str], sizes: Mapping[str, int]) ->
             (folder / name).unlink()
             continue
         with (folder / name).open("rb+") as file:
-            cut(file, sizes[name])
+            truncate_to(file, sizes[name])
 
 
 def _first_sample(batch: Any, device: torch.device) -> Any:

@@ -129,7 +129,7 @@ def durable_size(file: IO[Any]) -> int:
     return os.fstat(file.fileno()).st_size
 
 
-def cut(file: IO[Any], size: int) -> bool:
+def truncate_to(file: IO[Any], size: int) -> bool:
     """Cut ``file``, open for writing, to ``size`` bytes; return whether it was shorter already, and is left so."""
     shorter = os.fstat(file.fileno()).st_size < size
     if not shorter:

@@ -1,9 +1,10 @@
-"""The header of a safetensors file, checked before anything of the size that it claims is allocated.
+"""Safetensors files of tensors and texts that are whole or known to be damaged, by a checksum over all of it.
 
-One file of tensors and text that is whole or known not to be: safetensors with a checksum over all that it says.
-
-safetensors has no checksum of its own, and its Python writer makes a second copy of every tensor. Here the bytes go to
-the disk as they lie in memory. Format: https://huggingface.co/docs/safetensors, "Format".
+safetensors has no checksum of its own, and its Python writer makes a second copy of every tensor; here the bytes go to
+the disk as they lie in memory. Its reader, ``safe_open``, takes 1.2 GB and 10 seconds for a header of 86 MB, calls a
+truncated file and one that is too long "incomplete metadata", and needs torch for bfloat16. Here the header is bounded
+and checked before anything of the size that it claims is allocated, and a message says how the file is damaged.
+Format: https://huggingface.co/docs/safetensors, "Format".
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ ITEM_SIZES = {
 
 
 @dataclass(frozen=True)
-class Described:
+class TensorEntry:
     """One tensor as the header describes it.
 
     Attributes:
@@ -61,7 +62,7 @@ class Header:
     """
 
     metadata: dict[str, str]
-    tensors: dict[str, Described]
+    tensors: dict[str, TensorEntry]
     data_begins: int
 
     @property
@@ -113,7 +114,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
     return values
 
 
-def _tensors(entries: dict[str, Any], available: int) -> dict[str, Described]:
+def _tensors(entries: dict[str, Any], available: int) -> dict[str, TensorEntry]:
     """Check that the tensors lie one behind the other and fill the file, and return them."""
     tensors = {name: _entry(name, entry) for name, entry in entries.items()}
     reached = 0
@@ -128,7 +129,7 @@ def _tensors(entries: dict[str, Any], available: int) -> dict[str, Described]:
     return tensors
 
 
-def _entry(name: str, entry: Any) -> Described:
+def _entry(name: str, entry: Any) -> TensorEntry:
     if not isinstance(entry, dict):
         raise HeaderError(f"tensor {name!r} is not described")
     shape, offsets = _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
@@ -138,7 +139,7 @@ def _entry(name: str, entry: Any) -> Described:
         raise HeaderError(f"tensor {name!r} has no proper dtype, shape and place")
     if offsets[1] - offsets[0] != math.prod(shape) * size:
         raise HeaderError(f"tensor {name!r} of shape {shape} does not fit its place")
-    return Described(dtype, shape, offsets[0], offsets[1])
+    return TensorEntry(dtype, shape, offsets[0], offsets[1])
 
 
 def _counts(values: Any) -> tuple[int, ...] | None:

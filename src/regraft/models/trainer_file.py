@@ -15,7 +15,13 @@ import torch
 
 from regraft.disk.hdf5_file import read_hdf5
 from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks
-from regraft.disk.torch_file import MoreThanTensorsError, Strided, TorchFileError, read_torch_file
+from regraft.disk.torch_file import (
+    MoreThanTensorsError,
+    StridedTensor,
+    TorchFileError,
+    read_torch_file,
+    unwrap_state_dict,
+)
 from regraft.errors import ModelFileError
 from regraft.models.model_metadata import CLASSIFIER, FormatError, ModelMetadata
 
@@ -102,15 +108,16 @@ def _of_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     facts: dict[str, str] = {}
     if isinstance(content, dict) and set(content) == {"tensors", "metadata"}:
         content, facts = content["tensors"], dict(content["metadata"])
+    content = unwrap_state_dict(content)
     if not isinstance(content, dict):
         raise ModelFileError(f"{path} holds no tensors by name")
-    tensors = {str(name): _tensor(one) for name, one in content.items() if isinstance(one, Strided)}
+    tensors = {str(name): _tensor(one) for name, one in content.items() if isinstance(one, StridedTensor)}
     if facts and facts.pop(CHECKSUM, None) != checksum(_blocks(tensors), facts):
         raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
     return tensors, facts
 
 
-def _tensor(one: Strided) -> torch.Tensor:
+def _tensor(one: StridedTensor) -> torch.Tensor:
     dtype = getattr(torch, one.dtype)
     if 0 in one.shape:
         return torch.empty(one.shape, dtype=dtype)

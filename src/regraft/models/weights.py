@@ -15,12 +15,11 @@ import torch
 from torch import nn
 
 from regraft.disk.safetensors_file import HeaderError, read_header
-from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file
+from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
 from regraft.models.trainer_file import FORMAT, STATE
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
-_WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
 _SHOWN = 12  # problems of one kind that are listed
 
@@ -129,7 +128,7 @@ def _with_tensors(value: Any, depth: int = 5) -> Any:
     """Return nested mappings with torch's tensors in place of what stands for them."""
     if isinstance(value, Mapping) and depth:
         return {key: _with_tensors(one, depth - 1) for key, one in value.items()}
-    if not isinstance(value, Strided):
+    if not isinstance(value, StridedTensor):
         return value
     dtype = getattr(torch, value.dtype)
     if 0 in value.shape:
@@ -139,13 +138,7 @@ def _with_tensors(value: Any, depth: int = 5) -> Any:
 
 def _tensors(value: Any, path: Path) -> State:
     """Return the tensors by name, out of whatever wraps them."""
-    for _ in range(4):
-        if not isinstance(value, Mapping):
-            break
-        inner = next((value[key] for key in _WRAPPERS if isinstance(value.get(key), Mapping)), None)
-        if inner is None:
-            break
-        value = inner
+    value = unwrap_state_dict(value)
     tensors = {}
     if isinstance(value, Mapping):
         tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}

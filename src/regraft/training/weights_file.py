@@ -16,7 +16,7 @@ from torch import Tensor
 from regraft.disk.atomic import atomic
 from regraft.disk.hdf5_file import read_hdf5, write_hdf5
 from regraft.disk.safetensors_file import CHECKSUM, Block, checksum, read_blocks, write_blocks
-from regraft.disk.torch_file import MoreThanTensorsError, Strided, is_archive, read_torch_file, unwrap_state_dict
+from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
@@ -178,7 +178,7 @@ def _read_torch(path: Path) -> Content:
         ) from error
     plain = not isinstance(content, dict) or set(content) != {"tensors", "metadata"}
     tensors, metadata = (unwrap_state_dict(content), {}) if plain else (content["tensors"], dict(content["metadata"]))
-    if not isinstance(tensors, dict) or not all(isinstance(one, Strided) for one in tensors.values()):
+    if not isinstance(tensors, dict) or not all(isinstance(one, StridedTensor) for one in tensors.values()):
         held = list(tensors)[:5] if isinstance(tensors, dict) else type(tensors).__name__
         raise ModelFileError(
             f"{path} is a file of torch.save, but holds no weights by name; found {held}\n  save the weights alone: "
@@ -191,7 +191,7 @@ def _read_torch(path: Path) -> Content:
     return found, metadata
 
 
-def strided(one: Strided) -> Tensor:
+def strided(one: StridedTensor) -> Tensor:
     """Return a tensor of a file of ``torch.save``, laid out in memory as it was; nothing is copied."""
     dtype = getattr(torch, one.dtype)
     if 0 in one.shape:
