@@ -35,3 +35,17 @@ def test_centred_features_give_back_what_they_came_from():
     assert part.values.dtype == np.float32
     assert part.values * part.unit + part.origin == pytest.approx(X[rows], rel=1e-5)
     assert np.abs(part.values.mean(0)).max() < 1e-6
+
+
+def test_each_problem_has_its_own_median():
+    deviation = np.array([[1.0, 2.0, 3.0], [10.0, 0.1, 0.1]])
+    assert feature_scales(np.zeros((2, 3)), deviation) == pytest.approx(np.array([[0.5, 0.5, 1 / 3], [0.1, 10, 10]]))
+
+
+def test_features_that_vary_alike_are_standardized_as_scikit_learn_does():
+    preprocessing = pytest.importorskip("sklearn.preprocessing", reason="what the scaling is compared with")
+    X, order = np.random.default_rng(3).normal(5, 2, (3000, 8)), np.arange(3000)
+    X = (X - X.mean(0)) / X.std(0) * 2 + 5  # all deviations are the median
+    mean, deviation = mean_and_deviation(X, order)
+    Z = (X - mean) * feature_scales(mean[None], deviation[None])[0]
+    assert pytest.approx(preprocessing.StandardScaler().fit_transform(X), abs=1e-9) == Z

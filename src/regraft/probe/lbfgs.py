@@ -104,7 +104,6 @@ class _Iterate:
         """Move along ``direction``; return the step and the change of the gradient, both (p, v)."""
         weight, change = self.point.weight, self._point(direction)
         logit_change = self._problems.features.logits(change.weight, change.bias)
-        logit_change *= self._problems.present[:, :, None]
         slope = np.einsum("pv,pv->p", direction, self.gradient)
         penalty_slope, penalty_curvature = (np.einsum("pkd,pkd->p", a, change.weight) for a in (weight, change.weight))
         found = LineSearch(
@@ -179,7 +178,7 @@ class LbfgsHistory:
         gradient_share = np.ones(len(g))
         alpha = np.zeros((len(g), m))
         sy = np.einsum("pii->pi", products[:, :m, m:])
-        rho = self._valid / np.where(self._valid, sy, 1.0)
+        rho = 1.0 / np.where(self._valid, sy, 1.0)
         for j in reversed(self._slots):
             s_dot_q = np.einsum("pi,pi->p", products[:, j], coefficients) + gradient_share * along[:, j]
             alpha[:, j] = rho[:, j] * s_dot_q
