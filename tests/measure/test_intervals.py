@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from regraft.measure.intervals import (
+    bootstrap_sums,
     mean_interval,
     mean_of_proportions,
     paired_proportions,
     proportion,
-    resampled_sums,
-    student_t,
+    student_t_quantile,
     wilson,
 )
 
@@ -37,7 +37,7 @@ def test_wilson_holds_the_share_and_mirrors(successes, n):
 
 def test_a_proportion_of_nothing_is_null():
     assert proportion(0, 0) == {
-        "value": None, "n": 0, "interval": None, "why": "there are no photos to measure it on"
+        "value": None, "n": 0, "interval": None, "why": "there are no photos to measure"
     }  # fmt: skip
     assert wilson(0, 0) == (0.0, 1.0)
 
@@ -87,7 +87,7 @@ def test_students_t_equals_the_table():
         10**6: 1.960,
     }
     for df, value in table.items():
-        assert student_t(df) == pytest.approx(value, abs=1e-3)
+        assert student_t_quantile(df) == pytest.approx(value, abs=1e-3)
 
 
 @pytest.mark.parametrize("n", [5, 20, 200])
@@ -107,28 +107,28 @@ def test_few_values_get_wide_intervals():
 
 def test_resampled_sums_have_the_spread_of_sums():
     values = np.random.default_rng(1).normal(3.0, 2.0, (500, 2))
-    sums = resampled_sums(values, "spread")
+    sums = bootstrap_sums(values, "spread")
     assert sums.mean(axis=0) == pytest.approx(values.sum(axis=0), rel=0.01)
     assert sums.std(axis=0) == pytest.approx(values.std(axis=0) * math.sqrt(500), rel=0.1)
 
 
 def test_blocks_of_many_rows_have_the_same_spread():
     values = np.random.default_rng(2).normal(3.0, 0.5, (15_000, 1))  # half of the blocks hold two rows, half one
-    sums = resampled_sums(values, "blocks")
+    sums = bootstrap_sums(values, "blocks")
     assert sums.mean() == pytest.approx(values.sum(), rel=1e-3)
     assert sums.std() == pytest.approx(values.std() * math.sqrt(15_000), rel=0.1)
 
 
 def test_the_same_key_draws_the_same_samples():
     values = np.arange(30.0)[:, None]
-    assert np.array_equal(resampled_sums(values, "a", 1), resampled_sums(values, "a", 1))
-    assert not np.array_equal(resampled_sums(values, "a", 1), resampled_sums(values, "a", 2))
+    assert np.array_equal(bootstrap_sums(values, "a", 1), bootstrap_sums(values, "a", 1))
+    assert not np.array_equal(bootstrap_sums(values, "a", 1), bootstrap_sums(values, "a", 2))
 
 
 def test_resampling_is_bounded_in_memory():
     values = np.ones((10_000, 16))
     tracemalloc.start()
-    resampled_sums(values, "bounded")
+    bootstrap_sums(values, "bounded")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 100 << 20

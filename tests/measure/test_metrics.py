@@ -94,14 +94,14 @@ def test_one_photo_leaves_wide_intervals():
     assert found["accuracy"]["value"] == 1
     assert found["accuracy"]["interval"][0] < 0.25
     assert found["log_loss"]["interval"] is None
-    assert found["log_loss"]["why"] == "one photo says nothing about the spread"
+    assert found["log_loss"]["why"] == "an interval needs at least two photos"
 
 
 def test_a_class_never_predicted_has_no_precision_and_one_without_photos_no_recall():
     p = np.array([[0.6, 0.4, 0.0], [0.7, 0.3, 0.0], [0.1, 0.0, 0.9]])
     rows = classification_report(p, [0, 1, 0], names(3))["per_class"]
     assert rows[1]["precision"] == {
-        "value": None, "n": 0, "interval": None, "why": "no photo was predicted to be of this class"
+        "value": None, "n": 0, "interval": None, "why": "no photo was predicted as this class"
     }  # fmt: skip
     assert rows[2]["recall"]["why"] == "there are no photos of this class"
     assert rows[2]["precision"]["value"] == 0

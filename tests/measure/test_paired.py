@@ -1,4 +1,4 @@
-"""Differences photo by photo, and fold by fold."""
+"""Differences photo by photo."""
 
 import json
 import math
@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from regraft.measure.paired import accuracy_difference, across_folds, log_loss_difference
+from regraft.measure.paired import accuracy_difference, log_loss_difference
 
 
 def two_classifiers(n, seed=0):
@@ -53,18 +53,6 @@ def test_one_photo_and_none_say_little():
     assert none.as_dict()["value"] is None
 
 
-def test_folds_that_share_training_photos_are_less_evidence():
-    first, second = [0.80, 0.82, 0.79, 0.84, 0.81], [0.75, 0.78, 0.73, 0.77, 0.76]
-    found = across_folds(first, second)
-    plain = np.subtract(first, second).std(ddof=1) / math.sqrt(5)
-    assert found.value == pytest.approx(0.054)
-    assert found.standard_error == pytest.approx(plain * math.sqrt(1 + 5 / 4))
-    assert found.interval[0] == pytest.approx(found.value - 2.776 * found.standard_error, abs=1e-4)
-    assert across_folds([0.8], [0.7]).interval is None
-
-
 def test_other_photos_are_refused():
-    with pytest.raises(ValueError, match="same photos, but there are 2 and 3"):
-        across_folds([1, 2], [1, 2, 3])
     with pytest.raises(ValueError, match=r"of shape \(2,\)"):
         log_loss_difference(np.full((2, 2), 0.5), np.full((3, 2), 0.5), [0, 1])

@@ -1,1 +1,1 @@
-"""Figures about a classifier, each with the photos behind it and its interval. Needs NumPy and nothing else."""
+"""Figures of a classifier, each with its number of photos and its 95 % interval. They need only NumPy."""

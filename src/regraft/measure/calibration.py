@@ -1,4 +1,4 @@
-"""Whether a probability means what it says: of photos predicted with 80 %, four in five should be right."""
+"""Calibration of probabilities: of the photos predicted with 80 %, four in five should be right."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ BINS = 15
 def calibration_error(gaps: NDArray[np.float64], resampled: NDArray[np.float64]) -> dict[str, Any]:
     """Return the expected calibration error of the predicted class, with its 95 % interval.
 
-    Guo et al. 2017, https://arxiv.org/abs/1706.04599: photos are put into 15 bins of equal width by the probability
-    of their predicted class, the upper edge included; the error is the mean distance between a bin's accuracy and its
-    mean probability. On few photos it is too high, because chance alone makes a distance; so are its bootstrap
-    resamples. The interval is therefore reflected around the value (Davison and Hinkley 1997, "Bootstrap Methods",
-    section 5.2), which takes that excess out, and is widened to hold the value itself. It begins at zero where a
-    classifier whose probabilities are exact would reach the value by chance (Vaicenavicius et al. 2019,
+    Guo et al. 2017, https://arxiv.org/abs/1706.04599: photos are divided into 15 bins of equal width by the probability
+    of their predicted class, the upper edge included. The error is the mean distance between a bin's accuracy and its
+    mean probability. It is too high for few photos, because chance alone causes a distance; so are its bootstrap
+    samples. The interval is therefore reflected around the value (Davison and Hinkley 1997, "Bootstrap Methods",
+    section 5.2), which removes that excess, and is extended to include the value itself. It starts at zero if a
+    classifier with exact probabilities could reach the value by chance (Vaicenavicius et al. 2019,
     https://arxiv.org/abs/1902.06977).
 
     Args:
-        gaps: what `gaps_of` returns, shape (n, 15).
+        gaps: result of `confidence_gaps`, shape (n, 15).
         resampled: sums of ``gaps`` in bootstrap samples, shape (resamples, 15).
     """
     n = len(gaps)
@@ -36,13 +36,13 @@ def calibration_error(gaps: NDArray[np.float64], resampled: NDArray[np.float64])
         return figure(value, 1, None, ONE_PHOTO)
     resampled = np.abs(resampled).sum(axis=1) / n
     low, high = 2 * value - np.quantile(resampled, [0.975, 0.025])
-    if value <= np.quantile(_of_exact(gaps), 0.975):
+    if value <= np.quantile(_errors_of_exact_classifiers(gaps), 0.975):
         low = 0.0
     return figure(value, n, (max(0.0, min(float(low), value)), min(1.0, max(float(high), value))))
 
 
-def gaps_of(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return (right - probability) of each photo in the column of its bin, zero elsewhere: (n, k), (n,) -> (n, 15)."""
+def confidence_gaps(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return ``correct - probability`` of each photo in the column of its bin: (n, k), (n,) -> (n, 15)."""
     if not len(y):
         return np.zeros((0, BINS))
     predicted = p.argmax(axis=1)
@@ -53,10 +53,10 @@ def gaps_of(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.float64]
     return out
 
 
-def _of_exact(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return calibration errors, shape (resamples,), that classifiers with these probabilities have when all are exact.
+def _errors_of_exact_classifiers(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return calibration errors by chance, shape (resamples,), of classifiers whose probabilities are exact.
 
-    A gap is 1 - c or -c for a probability c; either way |gap| (1 - |gap|) is the variance of being right.
+    A gap is 1 - c or -c for a probability c. In both cases |gap| (1 - |gap|) is the variance of being correct.
     """
     spread = np.sqrt((np.abs(gaps) * (1 - np.abs(gaps))).sum(axis=0))
     chance = generator("calibration", len(gaps)).standard_normal((RESAMPLES, BINS)) * spread
@@ -65,10 +65,11 @@ def _of_exact(gaps: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def at_best_temperature(probabilities: NDArray[np.floating[Any]], y: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
-    """Return ``probabilities`` at the temperature between 1/10 and 10 that gives them the lowest log-loss.
+    """Return ``probabilities`` at the temperature between 1/10 and 10 that has the lowest log-loss.
 
-    Two classifiers can then be compared by what they know, however sure of it they are (Guo et al. 2017,
-    https://arxiv.org/abs/1706.04599, section 4.2). The one number fitted makes both look alike a little too good.
+    This compares two classifiers without their over- or underconfidence (Guo et al. 2017,
+    https://arxiv.org/abs/1706.04599, section 4.2). The temperature is fitted to the same photos, so the results of both
+    are equally slightly optimistic.
 
     Args:
         probabilities: shape (n, k).
@@ -78,9 +79,9 @@ def at_best_temperature(probabilities: NDArray[np.floating[Any]], y: NDArray[np.
     rows = np.arange(len(logits))
 
     def scaled(temperature: float) -> NDArray[np.float64]:
-        hot = logits / temperature
-        hot = np.exp(hot - hot.max(axis=1, keepdims=True))
-        return np.asarray(hot / hot.sum(axis=1, keepdims=True), dtype=np.float64)
+        exponents = logits / temperature
+        powers = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
     def loss(temperature: float) -> float:
         return float(-np.log(np.maximum(scaled(temperature)[rows, y], np.finfo(np.float64).eps)).mean())

@@ -1,4 +1,4 @@
-"""95 % intervals of figures: how far a number measured on these photos may be from the truth about all such photos."""
+"""95 % intervals of figures: the uncertainty of a figure that was measured on a limited number of photos."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ LEVEL = 0.95
 Z = NormalDist().inv_cdf(0.5 + LEVEL / 2)
 
 RESAMPLES = 1000
-UNITS = 10_000
-"""Resampling more photos than this resamples as many blocks of them, dealt by chance: as good, and bounded."""
+MAX_BOOTSTRAP_UNITS = 10_000
+"""More photos than this are divided into this number of random blocks, which are resampled instead of photos."""
 
-NO_PHOTOS = "there are no photos to measure it on"
-ONE_PHOTO = "one photo says nothing about the spread"
+NO_PHOTOS = "there are no photos to measure"
+ONE_PHOTO = "an interval needs at least two photos"
 
 Interval = tuple[float, float]
 
 
 def figure(value: float | None, n: int, interval: Interval | None, why: str = "") -> dict[str, Any]:
-    """Return a figure as `metrics.json` holds it.
+    """Return a figure in the format of `metrics.json`.
 
     Args:
-        value: the figure, or None where it is not defined.
-        n: on how many photos it was measured.
-        interval: its 95 % interval, or None where the photos say nothing about it.
-        why: why something is None.
+        value: the figure, or None if it is undefined.
+        n: number of photos that it was measured on.
+        interval: its 95 % interval, or None if it is undefined.
+        why: reason for a value or an interval that is None.
     """
     out: dict[str, Any] = {"value": value, "n": n, "interval": None if interval is None else list(interval)}
     return {**out, "why": why} if why else out
 
 
 def proportion(successes: int, n: int, why: str = NO_PHOTOS) -> dict[str, Any]:
-    """Return the figure ``successes / n`` with its Wilson interval; null, and ``why``, for n = 0."""
+    """Return the figure ``successes / n`` with its Wilson interval; for n = 0 the value is None, with ``why``."""
     return figure(successes / n, n, wilson(successes, n)) if n else figure(None, 0, None, why)
 
 
 def wilson(successes: int, n: int) -> Interval:
-    """Return the 95 % interval of a proportion; for n = 0 it is all of [0, 1].
+    """Return the 95 % interval of a proportion; [0, 1] for n = 0.
 
-    Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the textbook interval it
-    is never empty at 0 or 1: one photo, predicted right, gives [0.21, 1].
+    Wilson 1927, "Probable inference, the law of succession, and statistical inference". Unlike the normal
+    approximation, it has a positive width for the proportions 0 and 1: one correct photo of one gives [0.21, 1].
     """
     if n == 0:
         return 0.0, 1.0
@@ -60,8 +60,8 @@ def wilson(successes: int, n: int) -> Interval:
 def mean_of_proportions(successes: Sequence[int], n: Sequence[int]) -> Interval:
     """Return the 95 % interval of the mean of independent proportions, from their Wilson intervals.
 
-    Zou and Donner 2008, "Construction of confidence limits about effect measures" (MOVER): the distances from each
-    proportion to its limits are added in squares.
+    Zou and Donner 2008, "Construction of confidence limits about effect measures" (MOVER): the squared distances from
+    each proportion to its limits are added.
     """
     shares = [s / m for s, m in zip(successes, n, strict=True)]
     limits = [wilson(s, m) for s, m in zip(successes, n, strict=True)]
@@ -72,16 +72,16 @@ def mean_of_proportions(successes: Sequence[int], n: Sequence[int]) -> Interval:
 
 
 def paired_proportions(both: int, first: int, second: int, neither: int) -> Interval:
-    """Return the 95 % interval of ``(share of the first) - (share of the second)``, both measured on the same photos.
+    """Return the 95 % interval of the difference of two proportions, first minus second, on the same photos.
 
     Newcombe 1998, "Improved confidence intervals for the difference between binomial proportions based on paired data",
     method 10.
 
     Args:
-        both: photos that both get right.
-        first: photos that only the first gets right.
-        second: photos that only the second gets right.
-        neither: photos that neither gets right.
+        both: number of photos that both classifiers get right.
+        first: number that only the first gets right.
+        second: number that only the second gets right.
+        neither: number that neither gets right.
     """
     n = both + first + second + neither
     if n == 0:
@@ -109,58 +109,59 @@ def mean_interval(values: NDArray[np.float64], *key: str | int) -> Interval | No
     """Return the 95 % bootstrap interval of the mean of ``values``, shape (n,); None for n < 2.
 
     Args:
-        values: one number for each photo.
-        key: what the resampling is keyed by; the same key, the same resamples.
+        values: one number per photo.
+        key: seed of the resampling; the same key gives the same samples.
     """
     n = len(values)
-    return None if n < 2 else mean_limits(resampled_sums(values[:, None], *key)[:, 0] / n, n)
+    return None if n < 2 else interval_of_bootstrap_means(bootstrap_sums(values[:, None], *key)[:, 0] / n, n)
 
 
-def mean_limits(means: NDArray[np.float64], n: int) -> Interval:
+def interval_of_bootstrap_means(means: NDArray[np.float64], n: int) -> Interval:
     """Return the 95 % interval of a mean from the means of bootstrap samples of its n > 1 values.
 
-    Expanded percentiles (Hesterberg 2015, "What teachers should know about the bootstrap", section 4.4): with few
-    values the percentiles are taken further out, as Student's t does.
+    Expanded percentiles (Hesterberg 2015, "What teachers should know about the bootstrap", section 4.4): for few values
+    the percentiles lie further out, by the ratio of Student's t to the normal quantile.
     """
-    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_t(n - 1))
+    tail = NormalDist().cdf(-math.sqrt(n / (n - 1)) * student_t_quantile(n - 1))
     low, high = np.quantile(means, [tail, 1 - tail])
     return float(low), float(high)
 
 
-def resampled_sums(columns: NDArray[np.float64], *key: str | int) -> NDArray[np.float64]:
+def bootstrap_sums(columns: NDArray[np.float64], *key: str | int) -> NDArray[np.float64]:
     """Return column sums of `RESAMPLES` bootstrap samples of the n rows: (n, c) -> (resamples, c).
 
-    Efron 1979, "Bootstrap methods". More than `UNITS` rows are first dealt into that many blocks, which are resampled
-    instead, so that time and memory stay bounded.
+    Efron 1979, "Bootstrap methods". More than `MAX_BOOTSTRAP_UNITS` rows are first divided into that number of random
+    blocks, which are resampled instead of rows. This bounds time and memory.
     """
     draw = generator("bootstrap", *key)
     n, sums = len(columns), columns.sum(axis=0)
-    columns = columns - sums / max(1, n)  # blocks differ in size by one: deviations add up right, values would not
-    if n > UNITS:
-        block = draw.permutation(np.arange(n) % UNITS)
-        columns = np.stack([np.bincount(block, column, UNITS) for column in columns.T], axis=1)
+    columns = columns - sums / max(1, n)  # block sizes differ by one, which would distort sums of values
+    if n > MAX_BOOTSTRAP_UNITS:
+        block = draw.permutation(np.arange(n) % MAX_BOOTSTRAP_UNITS)
+        columns = np.stack([np.bincount(block, column, MAX_BOOTSTRAP_UNITS) for column in columns.T], axis=1)
     units = len(columns)
     if not units:
         return np.zeros((RESAMPLES, len(sums)))
     out = np.empty((RESAMPLES, columns.shape[1]))
     step = max(1, min(RESAMPLES, 400_000 // units))
     for i in range(0, RESAMPLES, step):
-        many = min(step, RESAMPLES - i)
-        drawn = draw.integers(0, units, (many, units), dtype=np.int32)
-        drawn += np.arange(many, dtype=np.int32)[:, None] * np.int32(units)
-        counts = np.bincount(drawn.ravel(), minlength=many * units).reshape(many, units)
-        out[i : i + many] = counts.astype(np.float64) @ columns + sums
+        samples = min(step, RESAMPLES - i)
+        drawn = draw.integers(0, units, (samples, units), dtype=np.int32)
+        drawn += np.arange(samples, dtype=np.int32)[:, None] * np.int32(units)
+        counts = np.bincount(drawn.ravel(), minlength=samples * units).reshape(samples, units)
+        out[i : i + samples] = counts.astype(np.float64) @ columns + sums
     return out
 
 
-def student_t(df: int) -> float:
+def student_t_quantile(df: int) -> float:
     """Return the 97.5 % quantile of Student's t with ``df`` degrees of freedom, to 0.001.
 
-    Exact for 1 and 2, tabulated to 5, then the expansion of Abramowitz and Stegun 26.7.5.
+    Up to 5 from a table, then by the expansion of Abramowitz and Stegun, equation 26.7.5. SciPy's ``stdtrit`` would do
+    this exactly, but nothing else in regraft needs SciPy.
     """
-    known = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706}
-    if df in known:
-        return known[df]
+    table = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706}
+    if df in table:
+        return table[df]
     z = Z
     terms = (
         (z**3 + z) / 4,
