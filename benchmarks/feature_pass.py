@@ -22,11 +22,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regraft.data.loader import decode_in_order, default_workers, load_plain
+from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, scan
+from regraft.data.photo_task import load_plain
 from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
-from regraft.data.threads import in_order
+from regraft.data.threads import default_workers, map_in_order
 from regraft.features.engine import EagerEngine, Engine
 from regraft.features.engine_choice import candidates, certify, choose_engine, make_engine, real_photos
 from regraft.features.extract import extract
@@ -92,7 +93,7 @@ def alone(engine: Engine, backbone: Backbone, count: int) -> float:
     workers = engine.streams if engine.streams > 1 else 0
     batches = range(-(-count // engine.batch_size))
     begun = time.perf_counter()
-    for _ in in_order(lambda _: engine.run(pixels), batches, workers=workers, ahead=engine.streams + 1):
+    for _ in map_in_order(lambda _: engine.run(pixels), batches, workers=workers, ahead=engine.streams + 1):
         pass
     return time.perf_counter() - begun
 

@@ -59,9 +59,10 @@ def own(data: Path, steps: int, kind: str) -> float:
     import torch
 
     from regraft.data.augmentation import Augmentation
-    from regraft.data.loader import PhotoBatches, default_workers
+    from regraft.data.loader import PhotoBatches
     from regraft.data.manifest import scan
     from regraft.data.source import find_photos
+    from regraft.data.threads import default_workers
     from regraft.features.activations import ActivationBatches, Activations
     from regraft.features.disk_store import DiskStore
     from regraft.features.graph_engines import OnnxEngine
@@ -73,7 +74,7 @@ def own(data: Path, steps: int, kind: str) -> float:
 
     keep_freed_memory()
     manifest = scan(find_photos(data), workers=2)
-    entries = [entry for entry in manifest.usable if entry.given == "train"]
+    entries = [entry for entry in manifest.usable if entry.given_side == "train"]
     backbone = build_backbone()
     classifier = Classifier(backbone, manifest.classes)
     classifier.to(memory_format=torch.channels_last)

@@ -38,7 +38,7 @@ def entries_of(files: list[Path], *, hashed: bool = True) -> list[Entry]:
             group=None,
             status="ok",
             why="",
-            given=None,
+            given_side=None,
         )
         for file in files
     ]

@@ -14,7 +14,7 @@ from regraft.audit.grouping import user_groups
 from regraft.audit.photo_stats import look
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
-from regraft.data.split import assign, carve
+from regraft.data.split import carve_validation, split_by_content
 from regraft.errors import ConfigError, PhotosError
 from regraft.probe.folds import make_folds
 
@@ -41,8 +41,8 @@ def folders(draw):
 @given(folders(), st.integers(0, 5))
 def test_no_group_straddles(folder, seed):
     entries, near = folder
-    sides = assign(entries, seed=seed, fractions=(0.6, 0.2, 0.2), groups=near).sides
-    carved = carve(entries, seed=seed, fraction=0.3, groups=near)
+    sides = split_by_content(entries, seed=seed, fractions=(0.6, 0.2, 0.2), groups=near).sides
+    carved = carve_validation(entries, seed=seed, fraction=0.3, groups=near)
     for name in set(near.values()):
         members = [content for content, group in near.items() if group == name]
         assert len({sides[content] for content in members}) == 1
@@ -55,8 +55,8 @@ def test_no_group_straddles(folder, seed):
 @given(folders())
 def test_no_group_straddles_though_sides_are_kept_from_before_it_was_known(folder):
     entries, near = folder
-    before = assign(entries, seed=0, fractions=(0.6, 0.2, 0.2)).sides
-    after = assign(entries, seed=0, fractions=(0.6, 0.2, 0.2), keep=before, groups=near)
+    before = split_by_content(entries, seed=0, fractions=(0.6, 0.2, 0.2)).sides
+    after = split_by_content(entries, seed=0, fractions=(0.6, 0.2, 0.2), keep=before, groups=near)
     for name in set(near.values()):
         assert len({after.sides[content] for content, group in near.items() if group == name}) == 1
     moved = [content for content, side in before.items() if after.sides[content] != side]
@@ -69,13 +69,13 @@ def test_new_photos_move_no_old_one_unless_they_join_two_groups():
     entries = entries_of(codes, [0, 1] * 110, [None] * 220)
     near = {entries[i].content: str(i // 2) for i in range(40)}
     old = entries[:200]
-    before = assign(old, seed=0, groups=near).sides
+    before = split_by_content(old, seed=0, groups=near).sides
     more = {**near, **{entries[200 + i].content: near[entries[2 * i].content] for i in range(10)}}
-    after = assign(entries, seed=0, keep=before, groups=more)
+    after = split_by_content(entries, seed=0, keep=before, groups=more)
     assert all(after.sides[content] == side for content, side in before.items())
     assert not any(" with photos on another" in note for note in after.notes)
     joining = {content: "1" if group == "0" else group for content, group in more.items()}
-    joined = assign(
+    joined = split_by_content(
         entries,
         seed=0,
         keep={

@@ -15,7 +15,7 @@ from torch.utils.data import ConcatDataset, DataLoader, Subset
 
 import regraft as rg
 from making import make_photos
-from regraft.data.agreement import needs_of
+from regraft.data.agreement import network_requirements
 from regraft.data.photo_set import PhotoSet
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError, PhotosError
@@ -168,8 +168,8 @@ def test_timm_weights_with_another_normalisation_are_a_warning(root: Path) -> No
 
 
 def test_who_says_nothing_of_photos() -> None:
-    assert needs_of(nn.Linear(2, 2)) is None
-    assert needs_of("resnet18") is None
+    assert network_requirements(nn.Linear(2, 2)) is None
+    assert network_requirements("resnet18") is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from regraft.data import preprocessing
-from regraft.data.preprocessing import Preprocessing, batch_of, normalise
+from regraft.data.preprocessing import Preprocessing, normalise, reusable_batch
 
 SHAPE = (4, 8, 8, 3)
 
@@ -28,13 +28,13 @@ def place(x: torch.Tensor) -> int:
 
 
 def test_memory_is_used_again() -> None:
-    first = place(batch_of(SHAPE))
-    assert [place(batch_of(SHAPE)) for _ in range(5)] == [first] * 5
+    first = place(reusable_batch(SHAPE))
+    assert [place(reusable_batch(SHAPE)) for _ in range(5)] == [first] * 5
     assert first % 64 == 0
 
 
 def test_what_is_alive_is_left_alone() -> None:
-    alive = [batch_of(SHAPE).fill_(i) for i in range(10)]
+    alive = [reusable_batch(SHAPE).fill_(i) for i in range(10)]
     assert len({place(x) for x in alive}) == 10
     assert [x.unique().tolist() for x in alive] == [[i] for i in range(10)]
     assert len(preprocessing._buffers) == 2
@@ -55,23 +55,23 @@ def test_what_is_alive_is_left_alone() -> None:
     ],
 )
 def test_whatever_refers_to_it_keeps_it(hold) -> None:
-    x = batch_of(SHAPE)
+    x = reusable_batch(SHAPE)
     taken, kept = place(x), hold(x)
     del x
-    others = [batch_of(SHAPE) for _ in range(4)]
+    others = [reusable_batch(SHAPE) for _ in range(4)]
     assert taken not in {place(other) for other in others}
     del kept, others
 
 
 def test_a_smaller_batch_takes_a_part_but_a_tiny_one_does_not_pin_it() -> None:
-    first = place(batch_of(SHAPE))
-    part = batch_of((3, *SHAPE[1:]))
+    first = place(reusable_batch(SHAPE))
+    part = reusable_batch((3, *SHAPE[1:]))
     assert part.shape == (3, *SHAPE[1:])
     assert place(part) == first
     del part
-    tiny = batch_of((1, *SHAPE[1:]))
+    tiny = reusable_batch((1, *SHAPE[1:]))
     assert place(tiny) != first
-    assert place(batch_of(SHAPE)) == first
+    assert place(reusable_batch(SHAPE)) == first
 
 
 def test_threads_never_share() -> None:
@@ -79,7 +79,7 @@ def test_threads_never_share() -> None:
 
     def work(value: int) -> None:
         for _ in range(300):
-            x = batch_of(SHAPE).fill_(value)
+            x = reusable_batch(SHAPE).fill_(value)
             if not bool((x == value).all()):
                 wrong.append(value)
 

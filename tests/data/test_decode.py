@@ -29,7 +29,7 @@ from data.odd_files import (
     with_jpeg_size,
 )
 from regraft.data.decode import MAX_PIXELS, as_rgb, read_photo
-from regraft.data.file_types import claimed_size, kind_of
+from regraft.data.file_types import photo_format, webp_size
 from regraft.errors import DecodeError
 
 HEALTHY = {odd.name: data for group in GROUPS for odd, data in group() if odd.verdict == "ok" and "/" not in odd.name}
@@ -273,12 +273,12 @@ def test_a_huge_jpeg_is_decoded_at_a_scale_that_fits(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("name", sorted(HEALTHY))
 def test_large_photos_are_converted_in_strips(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read_photo(HEALTHY[name])
-    monkeypatch.setattr("regraft.data.decode.LARGE", 100)
+    monkeypatch.setattr("regraft.data.decode.LARGE_PIXELS", 100)
     monkeypatch.setattr("regraft.data.colour._STRIP", 48 * 5)
     assert np.array_equal(np.asarray(read_photo(HEALTHY[name])), np.asarray(whole))
     small = read_photo(HEALTHY[name], at_least=(whole.width // 8, whole.height // 8))
     assert small.size in {whole.size, ((whole.width + 3) // 4, (whole.height + 3) // 4)} or min(whole.size) == 1
-    if small.size != whole.size and kind_of(HEALTHY[name]) != "JPEG":
+    if small.size != whole.size and photo_format(HEALTHY[name]) != "JPEG":
         assert np.array_equal(np.asarray(small), np.asarray(whole.reduce(whole.width // small.width)))
 
 
@@ -291,7 +291,7 @@ def test_a_webp_that_claims_too_much_is_not_opened() -> None:
         with pytest.raises(DecodeError, match=r"too large: 16,38[34] × 16,38[34] pixels"):
             read_photo(b"RIFF\x20\0\0\0WEBP" + claim)
     for data in (HEALTHY["lossy.webp"], HEALTHY["lossless.webp"], HEALTHY["animated.webp"]):
-        assert claimed_size(data[:64]) == (48, 32)
+        assert webp_size(data[:64]) == (48, 32)
 
 
 def test_threads_change_nothing() -> None:

@@ -19,11 +19,12 @@ import torch
 from data.odd_files import encoded, picture, turned_pictures
 from regraft.data import threads
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import Decoded, PhotoBatches, decode_in_order, load_plain, load_view
+from regraft.data.loader import DecodedBatch, PhotoBatches, decode_in_order
 from regraft.data.manifest import Entry, scan
+from regraft.data.photo_task import load_plain, load_view
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.source import find_photos
-from regraft.data.threads import decoding_threads, default_workers, in_order
+from regraft.data.threads import decoding_threads, default_workers, map_in_order
 from regraft.errors import DecodeError
 
 P = Preprocessing(16, 16)
@@ -106,7 +107,7 @@ def test_other_exceptions_are_raised_in_their_place() -> None:
             raise ZeroDivisionError("a bug")
         return pixels(0)
 
-    seen: list[Decoded] = []
+    seen: list[DecodedBatch] = []
     with pytest.raises(ZeroDivisionError, match="a bug"):
         seen.extend(decode_in_order([entry(i) for i in range(20)], load, batch_size=3, workers=4))
     assert [b.index.tolist() for b in seen] in ([], [[0, 1, 2], [3, 4, 5]])
@@ -158,7 +159,7 @@ def test_in_order_takes_its_items_in_this_thread() -> None:
             assert threading.get_ident() == here
             yield i
 
-    assert list(in_order(lambda i: i * i, items(), workers=3, ahead=5)) == [i * i for i in range(20)]
+    assert list(map_in_order(lambda i: i * i, items(), workers=3, ahead=5)) == [i * i for i in range(20)]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
@@ -326,7 +327,8 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     script = """
 import sys, resource
 from pathlib import Path
-from regraft.data.loader import PhotoBatches, load_plain
+from regraft.data.loader import PhotoBatches
+from regraft.data.photo_task import load_plain
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
 root, n = Path(sys.argv[1]), int(sys.argv[2])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from regraft.data.decode import read_photo
-from regraft.data.preprocessing import CROP_MODES, INTERPOLATIONS, Preprocessing, normalise, plain
+from regraft.data.preprocessing import CROP_MODES, INTERPOLATIONS, Preprocessing, evaluation_pixels, normalise
 from regraft.errors import ConfigError
 from regraft.models.timm_import import import_timm
 
@@ -53,7 +53,7 @@ def test_equals_timm(crop_mode: str, interpolation: str) -> None:
         p = Preprocessing(height, width, interpolation, crop_pct=crop_pct, crop_mode=crop_mode)
         for size in ((500, 375), (375, 500), (256, 256), (33, 31), (7, 300), (301, 8), (1, 1), (224, 224)):
             image = noise(*size)
-            assert np.array_equal(plain(image, p), pixels_of_timm(image, p)), (p, size)
+            assert np.array_equal(evaluation_pixels(image, p), pixels_of_timm(image, p)), (p, size)
             compared += 1
     assert compared == 40
 
@@ -69,7 +69,7 @@ def test_equals_timm(crop_mode: str, interpolation: str) -> None:
 def test_equals_timm_for_any_size(width: int, height: int, side: int, crop_pct: float, crop_mode: str) -> None:
     p = Preprocessing(side, side, crop_pct=crop_pct, crop_mode=crop_mode)
     image = noise(width, height)
-    ours = plain(image, p)
+    ours = evaluation_pixels(image, p)
     assert ours.shape == (side, side, 3)
     assert ours.dtype == np.uint8
     if crop_mode == "border" and max(width, height) > 14 * min(width, height):
@@ -80,7 +80,7 @@ def test_equals_timm_for_any_size(width: int, height: int, side: int, crop_pct: 
 def test_normalised_as_timm_does() -> None:
     p = Preprocessing(64, 64)
     image = noise(90, 80)
-    ours = normalise(plain(image, p)[None], p)
+    ours = normalise(evaluation_pixels(image, p)[None], p)
     assert torch.equal(ours[0], timm_transform(p)(image))
     assert ours.is_contiguous(memory_format=torch.channels_last)
     assert ours.dtype == torch.float32
@@ -106,18 +106,18 @@ def test_a_ribbon_is_not_resized_to_gigabytes(turn: bool) -> None:
     middle = ribbon.crop((99_000, 0, 101_000, 3))
     if turn:
         ribbon, middle = (image.transpose(Image.Transpose.TRANSPOSE) for image in (ribbon, middle))
-    pixels = plain(ribbon, p)  # 4,866,666 × 73 pixels otherwise
+    pixels = evaluation_pixels(ribbon, p)  # 4,866,666 × 73 pixels otherwise
     assert pixels.shape == (64, 64, 3)
-    assert np.abs(pixels.astype(int) - plain(middle, p)).max() <= 1
+    assert np.abs(pixels.astype(int) - evaluation_pixels(middle, p)).max() <= 1
 
 
 @pytest.mark.parametrize("size", [(500, 375), (97, 450), (64, 64), (640, 70)])
 def test_only_the_middle_is_equal_but_for_rounding(size: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     p = Preprocessing(64, 64)
     image = smooth(*size)
-    whole = plain(image, p).astype(int)
-    monkeypatch.setattr("regraft.data.preprocessing._RESIZED_AT_MOST", 1)
-    assert np.abs(plain(image, p) - whole).max() <= 2
+    whole = evaluation_pixels(image, p).astype(int)
+    monkeypatch.setattr("regraft.data.preprocessing._MAX_RESIZED_PIXELS", 1)
+    assert np.abs(evaluation_pixels(image, p) - whole).max() <= 2
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -136,7 +136,7 @@ def test_reduced_scale_loses_nothing_visible(photos_root: Path, tmp_path: Path) 
         full, reduced = read_photo(data), read_photo(data, at_least=p.at_least)
         assert full.size == (1600, 1200)
         assert reduced.size == (800, 600)
-        measured.append(psnr(plain(full, p), plain(reduced, p)))
+        measured.append(psnr(evaluation_pixels(full, p), evaluation_pixels(reduced, p)))
     assert len(measured) == 24
     assert min(measured) > 38
     assert np.median(measured) > 42

@@ -22,15 +22,15 @@ from regraft.audit.photo_stats_store import Looking
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, scan
-from regraft.data.photo_task import Loading
+from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import find_photos
-from regraft.data.worker_processes import DecodingProcesses, begin_processes, end_processes, shared_processes
+from regraft.data.worker_processes import WorkerProcesses, running_processes, start_processes, stop_processes
 from regraft.errors import DecodeError
 
 P = Preprocessing(24, 16)
 A = Augmentation()
-WORK = [Loading(P), Loading(P, mirrored=True), Loading(P, A, (3, 1)), Loading(P, A, ("view", 5)), Looking(P)]
+WORK = [LoadPhoto(P), LoadPhoto(P, mirrored=True), LoadPhoto(P, A, (3, 1)), LoadPhoto(P, A, ("view", 5)), Looking(P)]
 
 
 @pytest.fixture
@@ -40,24 +40,24 @@ def photos(tmp_path: Path) -> list[Entry]:
 
 
 @pytest.fixture
-def two() -> Iterator[DecodingProcesses]:
-    processes = DecodingProcesses(2)
+def two() -> Iterator[WorkerProcesses]:
+    processes = WorkerProcesses(2)
     yield processes
     processes.close()
 
 
 @pytest.mark.parametrize("work", WORK, ids=str)
-def test_work_is_told_whole(work: Loading | Looking) -> None:
+def test_work_is_told_whole(work: LoadPhoto | Looking) -> None:
     assert type(work).from_dict(work.as_dict()) == work
 
 
 @pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking"])
-def test_pixels_are_those_of_this_process(work: Loading | Looking, photos: list[Entry], two: DecodingProcesses) -> None:
+def test_pixels_are_those_of_this_process(work: LoadPhoto | Looking, photos: list[Entry], two: WorkerProcesses) -> None:
     for entry in photos:
-        assert np.array_equal(two.do(work, entry), work(entry))
+        assert np.array_equal(two.run(work, entry), work(entry))
 
 
-def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: DecodingProcesses, tmp_path: Path) -> None:
+def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: WorkerProcesses, tmp_path: Path) -> None:
     cut, gone, changed = photos[:3]
     cut.path.write_bytes(cut.path.read_bytes()[:-200])
     gone.path.unlink()
@@ -65,35 +65,35 @@ def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: Decod
     cut.content = ""
     for entry in (cut, gone, changed):
         with pytest.raises(DecodeError) as here:
-            Loading(P)(entry)
+            LoadPhoto(P)(entry)
         with pytest.raises(DecodeError) as there:
-            two.do(Loading(P), entry)
+            two.run(LoadPhoto(P), entry)
         assert str(there.value) == str(here.value)
-    assert np.array_equal(two.do(Loading(P), photos[4]), Loading(P)(photos[4])), "a failure breaks nothing"
+    assert np.array_equal(two.run(LoadPhoto(P), photos[4]), LoadPhoto(P)(photos[4])), "a failure breaks nothing"
 
 
-def test_large_photos_are_left_to_this_process(two: DecodingProcesses, tmp_path: Path) -> None:
+def test_large_photos_are_left_to_this_process(two: WorkerProcesses, tmp_path: Path) -> None:
     file = tmp_path / "large.png"
     Image.new("1", (8000, 5001)).save(file)
     entry = Entry("large.png", file, "", "")
-    assert two._all[0].ask(Loading(P), entry) is None
+    assert two._all[0].request(LoadPhoto(P), entry) is None
     assert two._all[0]._process is not None, "and go on"
-    assert np.array_equal(two.do(Loading(P), entry), Loading(P)(entry))
+    assert np.array_equal(two.run(LoadPhoto(P), entry), LoadPhoto(P)(entry))
 
 
-def test_a_process_that_was_killed_is_not_missed(photos: list[Entry], two: DecodingProcesses) -> None:
+def test_a_process_that_was_killed_is_not_missed(photos: list[Entry], two: WorkerProcesses) -> None:
     victims = [process._process for process in two._all]
     for victim in victims:
         assert victim is not None
         os.kill(victim.pid, signal.SIGKILL)
     for entry in photos:
-        assert np.array_equal(two.do(Loading(P), entry), Loading(P)(entry))
+        assert np.array_equal(two.run(LoadPhoto(P), entry), LoadPhoto(P)(entry))
 
 
 def test_an_interrupted_question_is_never_answered_by_the_next(
     photos: list[Entry], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    processes = DecodingProcesses(1)
+    processes = WorkerProcesses(1)
     try:
         process = processes._all[0]
         assert process._process is not None
@@ -109,39 +109,39 @@ def test_an_interrupted_question_is_never_answered_by_the_next(
 
         process._process.stdout = Interrupted()  # type: ignore[assignment]
         with pytest.raises(KeyboardInterrupt):
-            processes.do(Loading(P), photos[0])
-        assert np.array_equal(processes.do(Loading(P), photos[1]), Loading(P)(photos[1]))
+            processes.run(LoadPhoto(P), photos[0])
+        assert np.array_equal(processes.run(LoadPhoto(P), photos[1]), LoadPhoto(P)(photos[1]))
     finally:
         processes.close()
 
 
 def test_batches_come_from_the_processes_that_have_begun(photos: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
-    load = Loading(P, A, (0, 0))
+    load = LoadPhoto(P, A, (0, 0))
     expected = [load(entry) for entry in photos]
     asked: list[str] = []
-    do = DecodingProcesses.do
+    run = WorkerProcesses.run
 
-    def counted(self: DecodingProcesses, work: Loading, entry: Entry) -> np.ndarray:
+    def counted(self: WorkerProcesses, work: LoadPhoto, entry: Entry) -> np.ndarray:
         asked.append(entry.name)
-        return do(self, work, entry)
+        return run(self, work, entry)
 
-    monkeypatch.setattr(DecodingProcesses, "do", counted)
-    begun = begin_processes(2)
+    monkeypatch.setattr(WorkerProcesses, "run", counted)
+    begun = start_processes(2)
     assert begun is not None
-    assert begin_processes(3) is None, "another run's are used, and ended by the one who began them"
+    assert start_processes(3) is None, "another run's are used, and ended by the one who began them"
     try:
         found = np.concatenate([b.pixels for b in decode_in_order(photos, load, batch_size=5)])
     finally:
-        end_processes(begun)
+        stop_processes(begun)
     assert np.array_equal(found, np.stack(expected))
     assert sorted(asked) == sorted(entry.name for entry in photos)
-    assert shared_processes() is None
+    assert running_processes() is None
     list(decode_in_order(photos, load, batch_size=5))
     assert len(asked) == len(photos), "threads again"
 
 
 @dataclass(frozen=True)
-class Held(Loading):
+class Held(LoadPhoto):
     """Reports a question that another process was asked, and answers it there only when it is to end."""
 
     def __call__(self, entry: Entry) -> np.ndarray:
@@ -160,11 +160,11 @@ def test_processes_that_end_between_question_and_answer_are_not_missed(
     os.mkfifo(fifo)
     reports = os.open(fifo, os.O_RDWR)
     monkeypatch.setenv("REGRAFT_TEST_PARENT", f"{os.getpid()} {fifo}")
-    begun = begin_processes(2)
+    begun = start_processes(2)
     assert begun is not None
-    ending = threading.Thread(target=lambda: (os.read(reports, 1), end_processes(begun)))
+    ending = threading.Thread(target=lambda: (os.read(reports, 1), stop_processes(begun)))
     ending.start()
-    expected = [Loading(P)(entry) for entry in photos]
+    expected = [LoadPhoto(P)(entry) for entry in photos]
     found = np.concatenate([b.pixels for b in decode_in_order(photos, Held(P), batch_size=4, workers=2)])
     ending.join()
     os.close(reports)
@@ -174,9 +174,9 @@ def test_processes_that_end_between_question_and_answer_are_not_missed(
 def test_they_end_with_the_one_who_began_them_however_it_ends() -> None:
     code = """
         import os, signal
-        from regraft.data.worker_processes import begin_processes, shared_processes
-        begin_processes(2)
-        print(*[process._process.pid for process in shared_processes()._all], flush=True)
+        from regraft.data.worker_processes import start_processes, running_processes
+        start_processes(2)
+        print(*[process._process.pid for process in running_processes()._all], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
@@ -200,9 +200,9 @@ def test_no_module_of_the_working_directory_is_run(
 ) -> None:
     (tmp_path / "json.py").write_text("raise SystemExit(9)", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    processes = DecodingProcesses(1)
+    processes = WorkerProcesses(1)
     try:
         process = processes._all[0]
-        assert process.ask(Loading(P), photos[0]) is not None
+        assert process.request(LoadPhoto(P), photos[0]) is not None
     finally:
         processes.close()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from regraft.data.manifest import Entry
-from regraft.data.prefetch import ReadAhead, can_read_ahead
+from regraft.data.prefetch import Prefetcher, can_prefetch
 from regraft.errors import DecodeError
 from regraft.process import cores
 
@@ -29,8 +29,8 @@ def row_of(e: Entry) -> np.ndarray:
     return np.random.default_rng(int(e.content)).integers(0, 256, WIDTH, dtype=np.uint8)
 
 
-def wait_for_the_forks(ahead: ReadAhead) -> None:
-    """Wait until the forks have done all they can; who reaps them later is `ReadAhead`."""
+def wait_for_the_forks(ahead: Prefetcher) -> None:
+    """Wait until the forks have done all they can; who reaps them later is `Prefetcher`."""
     for fork in ahead._forks:
         os.waitid(os.P_PID, fork, os.WEXITED | os.WNOWAIT)
 
@@ -38,7 +38,7 @@ def wait_for_the_forks(ahead: ReadAhead) -> None:
 @pytest.mark.parametrize("workers", [1, 8])
 def test_every_row_is_the_one_that_is_made_here(workers):
     entries = [entry(i) for i in range(40)]
-    ahead = ReadAhead(entries, row_of, WIDTH, workers=workers)
+    ahead = Prefetcher(entries, row_of, WIDTH, workers=workers)
     try:
         wait_for_the_forks(ahead)
         for e in entries:
@@ -54,7 +54,7 @@ def test_what_cannot_be_decoded_or_was_not_asked_for_is_not_there():
             raise DecodeError("truncated")
         return row_of(e)
 
-    ahead = ReadAhead([entry(i) for i in range(3)], decode, WIDTH, workers=1)
+    ahead = Prefetcher([entry(i) for i in range(3)], decode, WIDTH, workers=1)
     try:
         wait_for_the_forks(ahead)
         assert ahead.take(entry(2)) is not None
@@ -72,7 +72,7 @@ def test_a_photo_that_is_taken_too_early_is_left_to_who_took_it():
         os.read(gate, 1)
         return row_of(e)
 
-    ahead = ReadAhead([entry(i) for i in range(3)], held_back, WIDTH, workers=1)
+    ahead = Prefetcher([entry(i) for i in range(3)], held_back, WIDTH, workers=1)
     try:
         assert ahead.take(entry(2)) is None
         os.write(opens, b"...")
@@ -87,7 +87,7 @@ def test_a_photo_that_is_taken_too_early_is_left_to_who_took_it():
 
 
 def test_a_damaged_row_is_not_there():
-    ahead = ReadAhead([entry(0), entry(1)], row_of, WIDTH, workers=1)
+    ahead = Prefetcher([entry(0), entry(1)], row_of, WIDTH, workers=1)
     try:
         wait_for_the_forks(ahead)
         assert ahead.take(entry(1)) is not None
@@ -100,7 +100,7 @@ def test_a_damaged_row_is_not_there():
 
 
 def test_forks_end_with_it_whatever_they_do():
-    ahead = ReadAhead([entry(0)], lambda _: signal.pause(), WIDTH, workers=1)
+    ahead = Prefetcher([entry(0)], lambda _: signal.pause(), WIDTH, workers=1)
     (fork,) = ahead._forks
     ahead.close()
     with pytest.raises(ProcessLookupError):
@@ -108,13 +108,13 @@ def test_forks_end_with_it_whatever_they_do():
 
 
 def test_nothing_to_do_needs_no_fork():
-    ahead = ReadAhead([], row_of, WIDTH, workers=4)
+    ahead = Prefetcher([], row_of, WIDTH, workers=4)
     assert ahead._forks == [] and ahead.take(entry(0)) is None
     ahead.close()
 
 
 def test_a_fork_whose_end_someone_else_took_note_of_is_no_error():
-    ahead = ReadAhead([entry(0)], row_of, WIDTH, workers=1)
+    ahead = Prefetcher([entry(0)], row_of, WIDTH, workers=1)
     (fork,) = ahead._forks
     os.waitpid(fork, 0)
     ahead.close()
@@ -133,14 +133,14 @@ def test_where_no_further_fork_can_be_made_none_is_left(monkeypatch):
     monkeypatch.setattr("regraft.data.prefetch.cores", lambda: 3)
     monkeypatch.setattr(os, "fork", few)
     with pytest.raises(BlockingIOError):
-        ReadAhead([entry(i) for i in range(4)], row_of, WIDTH, workers=2)
+        Prefetcher([entry(i) for i in range(4)], row_of, WIDTH, workers=2)
     with pytest.raises(ChildProcessError):
         os.waitpid(made[0], os.WNOHANG)
 
 
 def test_signals_are_let_through_as_before():
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    ReadAhead([entry(0)], row_of, WIDTH, workers=1).close()
+    Prefetcher([entry(0)], row_of, WIDTH, workers=1).close()
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
@@ -149,8 +149,8 @@ def test_someone_elses_care_for_children_means_no_forks(monkeypatch):
     monkeypatch.setattr("threading.active_count", lambda: 1)
     usual = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's DataLoader leaves a handler of its own
     try:
-        assert can_read_ahead()
+        assert can_prefetch()
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        assert not can_read_ahead()
+        assert not can_prefetch()
     finally:
         signal.signal(signal.SIGCHLD, usual)

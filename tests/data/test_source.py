@@ -49,7 +49,7 @@ def test_a_folder_per_class(tmp_path: Path) -> None:
         "daisy/notes.txt": "not a photo: text",
         "read me.txt": "not a photo: text",
     }
-    assert (source.layout, source.given_split) == ("classes", frozenset())
+    assert (source.layout, source.given_sides) == ("classes", frozenset())
 
 
 def test_nested_folders_are_told_apart_by_their_path(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_given_split(train: str, validation: str, tmp_path: Path) -> None:
         f"{validation}/a/1.jpg": ("a", side),
         f"{validation}/b/2.jpg": ("b", side),
     }
-    assert source.given_split == {"train", side}
+    assert source.given_sides == {"train", side}
     assert source.layout == "split"
 
 
@@ -84,7 +84,7 @@ def test_three_sides_and_what_lies_beside_them(tmp_path: Path) -> None:
     make(tmp_path, *(f"{side}/{c}/1.jpg" for side in ("train", "val", "test") for c in "ab"))
     make(tmp_path, "extra/a/9.jpg", "loose.jpg", "train/loose.jpg")
     source = find_photos(tmp_path)
-    assert source.given_split == {"train", "validation", "test"}
+    assert source.given_sides == {"train", "validation", "test"}
     assert len(source.photos) == 6
     assert dict(source.skipped) == {
         "extra/a/9.jpg": "beside the folders of the split",
@@ -97,7 +97,7 @@ def test_three_sides_and_what_lies_beside_them(tmp_path: Path) -> None:
 def test_an_unlabelled_test_folder_beside_a_split_is_not_used(tmp_path: Path) -> None:
     make(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg", "test/1.jpg", "test/2.jpg")
     source = find_photos(tmp_path)
-    assert source.given_split == {"train", "validation"}
+    assert source.given_sides == {"train", "validation"}
     assert source.notes == ("test/ holds 2 photos but no class folders: they are not used",)
 
 
@@ -315,7 +315,7 @@ def test_a_root_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_real_photos(photos_root: Path) -> None:
     source = find_photos(photos_root / "hymenoptera")
     assert source.classes == ("ants", "bees")
-    assert source.given_split == {"train", "validation"}
+    assert source.given_sides == {"train", "validation"}
     assert len(source.photos) == 398
     assert find_photos(photos_root / "flowers5").classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     with pytest.raises(PhotosError, match="photos but no class folders"):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from regraft.data.manifest import Entry, Manifest
 from regraft.data.photo import SIDES, Side
-from regraft.data.split import assign, carve, check_split, take_given
+from regraft.data.split import carve_validation, check_split, split_by_content, use_given_sides
 from regraft.errors import ConfigError, PhotosError
 from regraft.randomness import fraction
 
@@ -25,7 +25,7 @@ def content_of(text: str) -> str:
 
 def photo(i: int | str, label: str = "a", group: str | None = None, given: Side | None = None) -> Entry:
     content = content_of(str(i))
-    return Entry(f"{label}/{i}.jpg", Path(f"{label}/{i}.jpg"), content, label, group=group, given=given)
+    return Entry(f"{label}/{i}.jpg", Path(f"{label}/{i}.jpg"), content, label, group=group, given_side=given)
 
 
 def photos(**counts: int) -> list[Entry]:
@@ -54,7 +54,7 @@ entries_lists = st.lists(
 
 def test_shares_are_as_asked_for() -> None:
     entries = photos(a=4000, b=400)
-    sides = counted(entries, assign(entries, seed=3, fractions=(0.6, 0.3, 0.1)).sides)
+    sides = counted(entries, split_by_content(entries, seed=3, fractions=(0.6, 0.3, 0.1)).sides)
     for label, n in (("a", 4000), ("b", 400)):
         for side, share in zip(SIDES, (0.6, 0.3, 0.1), strict=True):
             assert abs(sides[label][side] / n - share) < 4 * (share * (1 - share) / n) ** 0.5
@@ -62,25 +62,25 @@ def test_shares_are_as_asked_for() -> None:
 
 def test_nothing_but_the_content_and_the_seed_decides() -> None:
     entries = photos(a=300, b=300)
-    split = assign(entries, seed=1)
+    split = split_by_content(entries, seed=1)
     assert split.sides == {entry.content: drawn(entry.content, 1) for entry in entries}
     assert split.notes == ()
-    assert assign(entries, seed=2).sides != split.sides
+    assert split_by_content(entries, seed=2).sides != split.sides
 
 
 @settings(max_examples=200, deadline=None)
 @given(entries_lists, st.integers(0, 5), st.randoms(use_true_random=False))
 def test_order_and_names_change_nothing(entries: list[Entry], seed: int, chance: random.Random) -> None:
-    before = assign(entries, seed=seed)
+    before = split_by_content(entries, seed=seed)
     shuffled = [Entry(f"moved/{i}", Path(f"x/{i}"), e.content, e.label, group=e.group) for i, e in enumerate(entries)]
     chance.shuffle(shuffled)
-    assert assign(shuffled, seed=seed) == before
+    assert split_by_content(shuffled, seed=seed) == before
 
 
 @settings(max_examples=200, deadline=None)
 @given(entries_lists, entries_lists, st.integers(0, 5))
 def test_a_photo_keeps_its_side_when_others_come(first: list[Entry], more: list[Entry], seed: int) -> None:
-    before, after = assign(first, seed=seed), assign(first + more, seed=seed)
+    before, after = split_by_content(first, seed=seed), split_by_content(first + more, seed=seed)
     filled = {e.content for e in first + more if before.sides.get(e.content) != drawn_by_rule(e, first, seed)}
     filled |= {e.content for e in first + more if after.sides[e.content] != drawn_by_rule(e, first + more, seed)}
     regrouped = {e.content for e in first if group_of(e, first) != group_of(e, first + more)}
@@ -113,8 +113,9 @@ def drawn_by_rule(entry: Entry, entries: Sequence[Entry], seed: int) -> Side:
 def test_copies_and_groups_share_a_side(entries: list[Entry], seed: int, near: dict[int, str]) -> None:
     groups = {content_of(str(i)): name for i, name in near.items()}
     for sides in (
-        assign(entries, seed=seed, groups=groups).sides,
-        {e.content: "x" for e in entries} | dict.fromkeys(carve(entries, seed=seed, fraction=0.3, groups=groups), "y"),
+        split_by_content(entries, seed=seed, groups=groups).sides,
+        {e.content: "x" for e in entries}
+        | dict.fromkeys(carve_validation(entries, seed=seed, fraction=0.3, groups=groups), "y"),
     ):
         assert set(sides) == {entry.content for entry in entries}
         for name in "xyz":
@@ -133,7 +134,7 @@ def test_copies_and_groups_share_a_side(entries: list[Entry], seed: int, near: d
 )
 def test_no_side_of_a_class_is_empty(counts: dict[str, int], seed: int, fractions: tuple[float, float, float]) -> None:
     entries = photos(**counts)
-    split = assign(entries, seed=seed, fractions=fractions)
+    split = split_by_content(entries, seed=seed, fractions=fractions)
     for label, sides in counted(entries, split.sides).items():
         assert sides["train"] >= 1
         for side, share in zip(SIDES, fractions, strict=True):
@@ -146,7 +147,7 @@ def test_no_side_of_a_class_is_empty(counts: dict[str, int], seed: int, fraction
 def test_what_is_filled_is_the_lowest_draw_and_is_said() -> None:
     entries = photos(rose=6)
     seed = next(s for s in range(100) if all(drawn(e.content, s) == "train" for e in entries))
-    split = assign(entries, seed=seed)
+    split = split_by_content(entries, seed=seed)
     by_draw = sorted(entries, key=lambda e: fraction("split", seed, e.content))
     assert split.sides[by_draw[0].content] == "test"
     assert split.sides[by_draw[1].content] == "validation"
@@ -161,20 +162,20 @@ def test_what_is_filled_is_the_lowest_draw_and_is_said() -> None:
 def test_a_class_of_one_or_two_is_learnt_from(n: int) -> None:
     for seed in range(30):
         entries = photos(rose=n, tulip=40)
-        assert counted(entries, assign(entries, seed=seed).sides)["rose"]["train"] >= 1
+        assert counted(entries, split_by_content(entries, seed=seed).sides)["rose"]["train"] >= 1
 
 
 def test_a_copy_with_two_labels_has_one_side() -> None:
     entries = [*photos(a=20, b=20), photo("shared", "a"), photo("shared", "b")]
     for seed in range(20):
-        assert content_of("shared") in assign(entries, seed=seed).sides
+        assert content_of("shared") in split_by_content(entries, seed=seed).sides
 
 
 @settings(max_examples=100, deadline=None)
 @given(entries_lists, st.dictionaries(st.integers(0, 60), st.sampled_from(SIDES), max_size=30), st.integers(0, 5))
 def test_earlier_sides_win(entries: list[Entry], kept: dict[int, Side], seed: int) -> None:
     keep = {content_of(str(i)): side for i, side in kept.items()}
-    sides = assign(entries, seed=seed, keep=keep).sides
+    sides = split_by_content(entries, seed=seed, keep=keep).sides
     together = [entry.content for entry in entries if entry.group is not None]
     for entry in entries:
         if entry.content in keep and entry.content not in together:
@@ -184,26 +185,29 @@ def test_earlier_sides_win(entries: list[Entry], kept: dict[int, Side], seed: in
 def test_new_photos_of_a_kept_group_follow_it() -> None:
     old, new = photo(1, "a", "patient"), photo(2, "a", "patient")
     for side in SIDES:
-        sides = assign([old, new, *photos(a=9)], seed=0, keep={old.content: side}).sides
+        sides = split_by_content([old, new, *photos(a=9)], seed=0, keep={old.content: side}).sides
         assert sides[new.content] == side
 
 
 def test_a_whole_run_can_be_kept() -> None:
     entries = photos(a=30, b=4, c=3)
-    before = assign(entries, seed=0).sides
-    after = assign(entries + photos(d=5), seed=99, keep=before).sides
+    before = split_by_content(entries, seed=0).sides
+    after = split_by_content(entries + photos(d=5), seed=99, keep=before).sides
     assert {content: after[content] for content in before} == before
 
 
 def test_given_sides_win_over_kept_ones() -> None:
     entries = [photo(i, given="test") for i in range(5)] + [photo(i, given="train") for i in range(5, 9)]
     keep: dict[str, Side] = {entry.content: "validation" for entry in entries}
-    assert set(Counter(assign(entries, seed=0, keep=keep).sides.values()).items()) == {("test", 5), ("train", 4)}
+    assert set(Counter(split_by_content(entries, seed=0, keep=keep).sides.values()).items()) == {
+        ("test", 5),
+        ("train", 4),
+    }
 
 
 def test_a_group_on_two_kept_sides_joins_and_is_said() -> None:
     one, two, new = photo(1, "a", "g"), photo(2, "a", "g"), photo(3, "a", "g")
-    split = assign([one, two, new, *photos(a=9)], seed=0, keep={one.content: "train", two.content: "test"})
+    split = split_by_content([one, two, new, *photos(a=9)], seed=0, keep={one.content: "train", two.content: "test"})
     assert (split.sides[one.content], split.sides[two.content]) == ("train", "train")
     assert split.sides[new.content] == "train"
     assert split.notes == ("1 photo changes side: new ones show that it belongs with photos on another",)
@@ -213,16 +217,16 @@ def test_a_given_side_is_respected_to_the_letter() -> None:
     twice = [photo("same", "a", given="train"), photo("same", "a", given="validation")]
     others = [photo(i, "a", given="train") for i in range(3)]
     manifest = Manifest(Path("photos"), ("a",), [*twice, *others])
-    (note,) = take_given(manifest)
+    (note,) = use_given_sides(manifest)
     assert "1 photo is on two sides of the given split" in note
-    assert [e.side for e in manifest.usable] == [e.given for e in manifest.usable]
+    assert [e.side for e in manifest.usable] == [e.given_side for e in manifest.usable]
     manifest.set_aside(twice[0], "damaged")
-    assert take_given(manifest) == ()
+    assert use_given_sides(manifest) == ()
 
 
 def test_a_content_given_on_two_sides_is_held_out_where_one_must_be_chosen() -> None:
     twice = [photo("same", "a", given="train"), photo("same", "a", given="validation")]
-    split = assign(twice, seed=0)
+    split = split_by_content(twice, seed=0)
     assert split.sides == {twice[0].content: "validation"}
     assert split.notes == ("1 photos were given on two sides: they are held out",)
 
@@ -231,19 +235,19 @@ def test_a_content_given_on_two_sides_is_held_out_where_one_must_be_chosen() -> 
 @given(st.dictionaries(st.sampled_from("abc"), st.integers(1, 40), min_size=1), st.integers(0, 20))
 def test_what_is_carved_leaves_enough(counts: dict[str, int], seed: int) -> None:
     entries = photos(**counts)
-    carved = carve(entries, seed=seed, fraction=0.2)
+    carved = carve_validation(entries, seed=seed, fraction=0.2)
     for label, n in counts.items():
         out = sum(entry.content in carved for entry in entries if entry.label == label)
         assert out < n
         assert out >= 1 or n < 3
-    assert carve(entries, seed=seed, fraction=0.0) == set()
+    assert carve_validation(entries, seed=seed, fraction=0.0) == set()
 
 
 def test_what_is_carved_has_draws_of_its_own() -> None:
     entries = photos(a=5000)
-    sides = assign(entries, seed=0).sides
+    sides = split_by_content(entries, seed=0).sides
     train = [entry for entry in entries if sides[entry.content] == "train"]
-    share = len(carve(train, seed=0, fraction=0.2)) / len(train)
+    share = len(carve_validation(train, seed=0, fraction=0.2)) / len(train)
     assert abs(share - 0.2) < 0.02
 
 
@@ -270,10 +274,10 @@ def test_a_class_without_train_photos_is_an_error() -> None:
 )
 def test_fractions_that_cannot_be(fractions: tuple[float, float, float]) -> None:
     with pytest.raises(ConfigError, match="split"):
-        assign(photos(a=3), seed=0, fractions=fractions)
+        split_by_content(photos(a=3), seed=0, fractions=fractions)
 
 
 def test_the_sides_of_today_are_those_of_tomorrow() -> None:
     """Pinned: a change here moves photos of people's runs from test to train."""
-    sides = assign(photos(a=12, b=3), seed=7).sides
+    sides = split_by_content(photos(a=12, b=3), seed=7).sides
     assert "".join({"train": "T", "validation": "v", "test": "e"}[sides[c]] for c in sorted(sides)) == "TeTTTTTTveTTTvT"

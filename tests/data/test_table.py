@@ -91,13 +91,13 @@ def test_splits_and_groups(root: Path) -> None:
         ("a/2.jpg", "validation", None),
         ("b/1.jpg", "train", "g"),
     ]
-    assert (source.layout, source.given_split) == ("csv", {"train", "validation"})
+    assert (source.layout, source.given_sides) == ("csv", {"train", "validation"})
     assert source.notes == ("labels.csv: column 'fold' is not used",)
 
 
 def test_an_empty_split_column_gives_no_split(root: Path) -> None:
     source = find_photos(root, table(root, "path,label,split\na/1.jpg,x,\nb/1.jpg,y,\n"))
-    assert source.given_split == frozenset()
+    assert source.given_sides == frozenset()
 
 
 def test_paths_outside_are_read_and_their_names_are_tidy(root: Path, tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data.augmentation import Augmentation, _crop, _draw, _recoloured, augmented, view_at_least
+from regraft.data.augmentation import Augmentation, _crop, _draw, _recolour, random_view, view_decode_size
 from regraft.data.decode import read_photo
-from regraft.data.preprocessing import Preprocessing, plain
+from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 from regraft.errors import ConfigError
 
 P = Preprocessing(64, 64)
@@ -27,19 +27,19 @@ def gradient(width: int, height: int) -> Image.Image:
 
 def test_the_key_decides_and_nothing_else() -> None:
     image = gradient(120, 90)
-    first = augmented(image, P, Augmentation(), 0, 3, "content")
+    first = random_view(image, P, Augmentation(), 0, 3, "content")
     np.random.seed(0)  # noqa: NPY002 - to show that it changes nothing
-    assert np.array_equal(augmented(image, P, Augmentation(), 0, 3, "content"), first)
+    assert np.array_equal(random_view(image, P, Augmentation(), 0, 3, "content"), first)
     assert first.shape == (64, 64, 3)
     assert first.dtype == np.uint8
     for key in ((1, 3, "content"), (0, 4, "content"), (0, 3, "other")):
-        assert not np.array_equal(augmented(image, P, Augmentation(), *key), first)
+        assert not np.array_equal(random_view(image, P, Augmentation(), *key), first)
 
 
 def test_the_image_is_left_alone() -> None:
     image = gradient(120, 90)
     before = image.tobytes()
-    augmented(image, P, Augmentation(), 0)
+    random_view(image, P, Augmentation(), 0)
     assert image.tobytes() == before
 
 
@@ -63,7 +63,7 @@ def test_the_views_of_today_are_those_of_tomorrow() -> None:
 def test_without_chance_it_is_the_plain_resize() -> None:
     image = gradient(80, 80)
     expected = np.asarray(image.resize((64, 64), Image.Resampling.BICUBIC))
-    assert np.array_equal(augmented(image, P, STILL, 0), expected)
+    assert np.array_equal(random_view(image, P, STILL, 0), expected)
 
 
 @settings(max_examples=300, deadline=None)
@@ -122,16 +122,16 @@ def test_colours_as_pillow_changes_them() -> None:
         expected = ImageEnhance.Brightness(image).enhance(b)
         expected = ImageEnhance.Contrast(expected).enhance(c)
         expected = ImageEnhance.Color(expected).enhance(s)
-        ours = _recoloured(image, b, c, s)
+        ours = _recolour(image, b, c, s)
         assert np.abs(np.asarray(ours).astype(int) - np.asarray(expected)).max() <= 3
 
 
 def test_colours_are_clipped_and_rounded() -> None:
     white, black = Image.new("RGB", (4, 4), (255, 255, 255)), Image.new("RGB", (4, 4))
-    assert np.asarray(_recoloured(white, 1.2, 1.2, 0.8)).min() == 255
-    assert np.asarray(_recoloured(black, 0.8, 1.2, 1.2)).max() == 0
+    assert np.asarray(_recolour(white, 1.2, 1.2, 0.8)).min() == 255
+    assert np.asarray(_recolour(black, 0.8, 1.2, 1.2)).max() == 0
     gray = Image.new("RGB", (4, 4), (100, 100, 100))
-    assert np.asarray(_recoloured(gray, 1.006, 1.0, 1.0))[0, 0].tolist() == [101, 101, 101]
+    assert np.asarray(_recolour(gray, 1.006, 1.0, 1.0))[0, 0].tolist() == [101, 101, 101]
 
 
 def test_reduced_scale_loses_nothing_visible(photos_root: Path) -> None:
@@ -144,9 +144,9 @@ def test_reduced_scale_loses_nothing_visible(photos_root: Path) -> None:
         large.save(out, "JPEG", quality=92)
         data = out.getvalue()
         full = read_photo(data)
-        reduced = read_photo(data, at_least=lambda size, i=i: view_at_least(size, p, a, i))
+        reduced = read_photo(data, at_least=lambda size, i=i: view_decode_size(size, p, a, i))
         assert reduced.width <= 1000
-        error = np.mean((augmented(full, p, a, i).astype(float) - augmented(reduced, p, a, i)) ** 2)
+        error = np.mean((random_view(full, p, a, i).astype(float) - random_view(reduced, p, a, i)) ** 2)
         values.append(10 * np.log10(255**2 / error))
     assert len(values) == 16
     assert min(values) > 36
@@ -156,7 +156,7 @@ def test_reduced_scale_loses_nothing_visible(photos_root: Path) -> None:
 @given(st.integers(64, 4000), st.integers(64, 4000), st.integers())
 def test_at_least_leaves_the_crop_the_networks_size(width: int, height: int, seed: int) -> None:
     a = Augmentation()
-    wide, high = view_at_least((width, height), P, a, seed)
+    wide, high = view_decode_size((width, height), P, a, seed)
     draw = _draw((width, height), a, (seed,))
     assert wide * draw.width >= 64 - 1e-6
     assert high * draw.height >= 64 - 1e-6
@@ -185,4 +185,4 @@ def test_the_middle_of_a_view_is_the_middle_of_the_photo() -> None:
     """The still view of a square agrees with the plain pixels of an equal crop."""
     square = Preprocessing(64, 64, crop_pct=1.0)
     image = gradient(300, 300)
-    assert np.array_equal(augmented(image, square, STILL, 0), plain(image, square))
+    assert np.array_equal(random_view(image, square, STILL, 0), evaluation_pixels(image, square))

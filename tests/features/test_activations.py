@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from making import entries_of, make_photos
-from regraft.data.fixed_views import numbered_loading, view_name
-from regraft.data.loader import load_plain
+from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
+from regraft.data.photo_task import load_plain
 from regraft.errors import DecodeError
 from regraft.features.activations import ActivationBatches, Activations, view_in_epoch
 from regraft.features.engine import EagerEngine
@@ -133,11 +133,11 @@ def test_a_photo_goes_through_all_its_views_and_an_epoch_has_a_mixture(entries: 
 def test_views_are_the_plain_photo_its_mirror_image_and_crops(lower: Backbone, entries: list[Entry]) -> None:
     p = lower.spec.preprocessing
     plain = load_plain(entries[0], p)
-    views = [numbered_loading(p, number)(entries[0]) for number in range(4)]
+    views = [fixed_view_task(p, number)(entries[0]) for number in range(4)]
     assert np.array_equal(views[0], plain)
     assert np.array_equal(views[1], plain[:, ::-1])
     assert len({view.tobytes() for view in views}) == 4
-    assert np.array_equal(numbered_loading(p, 3)(entries[0]), views[3])
+    assert np.array_equal(fixed_view_task(p, 3)(entries[0]), views[3])
     assert len({view_name(number) for number in range(50)}) == 50
 
 

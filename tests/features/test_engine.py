@@ -124,12 +124,12 @@ def test_features_are_those_of_timm(lite0):
 
 def test_features_of_real_photos_are_those_of_timm(lite0, photos_root):
     from regraft.data.decode import read_photo
-    from regraft.data.preprocessing import plain
+    from regraft.data.preprocessing import evaluation_pixels
 
     p = lite0.spec.preprocessing
     files = sorted((photos_root / "hymenoptera").rglob("*.jpg"))[:8]
     assert len(files) == 8
-    x = np.stack([plain(read_photo(file), p) for file in files])
+    x = np.stack([evaluation_pixels(read_photo(file), p) for file in files])
     with torch.inference_mode():
         expected = lite0.network(normalise(x, p)).numpy()
     np.testing.assert_allclose(EagerEngine(lite0).run(x), expected, rtol=1e-5, atol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.data.threads import in_order
+from regraft.data.threads import map_in_order
 from regraft.features.engine import EagerEngine
 from regraft.features.processor import ONE_THREAD
 from regraft.models.zoo import build_backbone
@@ -56,7 +56,7 @@ def test_threads_that_overlap_compute_on_one_each_and_leave_nothing_behind():
         leave.set()
         return 1
 
-    assert list(in_order(lambda i: let_go(i) if i == 3 else work(i), range(4), workers=4, ahead=4)) == [1] * 4
+    assert list(map_in_order(lambda i: let_go(i) if i == 3 else work(i), range(4), workers=4, ahead=4)) == [1] * 4
     assert torch.get_num_threads() == 3 and number_in_a_new_thread() == 3
 
 
@@ -84,7 +84,7 @@ def test_features_are_the_same_bits_in_one_stream_and_in_several():
     p = engine.backbone.spec.preprocessing
     pixels = np.random.default_rng(0).integers(0, 256, (12, 1, p.height, p.width, 3), dtype=np.uint8)
     alone = [engine.run(photo).tobytes() for photo in pixels]
-    together = [row.tobytes() for row in in_order(engine.run, pixels, workers=3, ahead=6)]
+    together = [row.tobytes() for row in map_in_order(engine.run, pixels, workers=3, ahead=6)]
     assert engine.parallel_batches >= 1 and together == alone
 
 

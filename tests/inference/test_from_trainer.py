@@ -63,9 +63,9 @@ def expected_of(classifier, photos):
     """Return the probabilities by torch alone: the module in inference mode on photos prepared as its spec says."""
     p = classifier.preprocessing
     from regraft.data.decode import read_photo
-    from regraft.data.preprocessing import normalise, plain
+    from regraft.data.preprocessing import evaluation_pixels, normalise
 
-    pixels = np.stack([plain(read_photo(path.read_bytes(), at_least=p.at_least), p) for path in photos])
+    pixels = np.stack([evaluation_pixels(read_photo(path.read_bytes(), at_least=p.at_least), p) for path in photos])
     module = copy.deepcopy(classifier).eval()
     with torch.inference_mode():
         return module(normalise(pixels, p)).double().softmax(dim=1).numpy()

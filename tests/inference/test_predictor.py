@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from making import make_photos
-from regraft.data.fixed_views import numbered_loading
+from regraft.data.fixed_views import fixed_view_task
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor
@@ -91,7 +91,7 @@ def test_no_model_is_said_in_words(tmp_path, tiny):
 def test_scores_name_the_rows_that_could_be_read(model, photos, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"")
     entries = [
-        Entry(name=p.name, path=p, content="", label="", side=None, group=None, status="ok", why="", given=None)
+        Entry(name=p.name, path=p, content="", label="", side=None, group=None, status="ok", why="", given_side=None)
         for p in (tmp_path / "bad.jpg", photos[0], photos[1])
     ]
     scores = Predictor.load(model).scores(entries)
@@ -116,7 +116,7 @@ def test_views_are_averaged(classifier, photos, views):
     for path in paths:
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         entry = Entry(str(path), path, content, "", None, None, "ok", "", None)
-        pixels = np.stack([numbered_loading(p, view)(entry) for view in range(views)])
+        pixels = np.stack([fixed_view_task(p, view)(entry) for view in range(views)])
         features = np.concatenate([plain._running().run(pixels[i : i + 1]) for i in range(views)])
         expected.append(plain._probabilities(features).mean(axis=0))
     for path, prediction, values in zip(paths, several.predict(paths), expected, strict=True):

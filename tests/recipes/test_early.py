@@ -10,7 +10,7 @@ import time
 import pytest
 
 from making import make_photos
-from regraft.data.prefetch import can_read_ahead
+from regraft.data.prefetch import can_prefetch
 from regraft.process import cores
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -23,12 +23,12 @@ from regraft.workflows.train import train
 from regraft.screen import QuietScreen
 
 taken = []
-take = prefetch.ReadAhead.take
+take = prefetch.Prefetcher.take
 def counted(ahead, entry):
     row = take(ahead, entry)
     taken.append(row is not None)
     return row
-prefetch.ReadAhead.take = counted
+prefetch.Prefetcher.take = counted
 photos, out, backbone = sys.argv[1:]
 train(photos, out=out, recipe="linear-probe", backbone=backbone, screen=QuietScreen())
 print(sum(taken), len(taken))
@@ -36,7 +36,7 @@ print(sum(taken), len(taken))
 
 
 def test_nothing_is_forked_once_torch_is_there():
-    assert "torch" in sys.modules and not can_read_ahead()
+    assert "torch" in sys.modules and not can_prefetch()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or cores() < 2, reason="needs Linux and a spare core")

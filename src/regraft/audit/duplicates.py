@@ -18,9 +18,9 @@ from regraft.audit.neighbours import nearest
 from regraft.audit.photo_stats import Glance
 from regraft.audit.photo_stats_store import Glances, SomeGreys
 from regraft.data.decode import DECODER, read_photo
-from regraft.data.loader import bytes_of
 from regraft.data.manifest import Entry
-from regraft.data.threads import in_order, workers_or_default
+from regraft.data.photo_task import read_verified
+from regraft.data.threads import map_in_order, workers_or_default
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureStore, feature_key
 from regraft.process import release_freed_memory
@@ -107,7 +107,7 @@ def _search(
     workers = workers_or_default(workers)
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack(list(in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
+        return np.stack(list(map_in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
 
     neighbours = nearest(features, NEIGHBOURS, kept)
     release_freed_memory()
@@ -118,7 +118,7 @@ def _grey(entry: Entry) -> NDArray[np.uint8]:
     """Return a photo, upright, in grey and squeezed to (128, 128), uint8; flat where it cannot be decoded any more."""
     size = (FINE_SIDE, FINE_SIDE)
     try:
-        image = read_photo(bytes_of(entry), at_least=size)
+        image = read_photo(read_verified(entry), at_least=size)
     except DecodeError:
         return np.zeros(size, dtype=np.uint8)
     return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX, reducing_gap=2.0))

@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from regraft.audit.alignment import FINE, Aligned, align, blur_matrix
 from regraft.audit.neighbours import Neighbours
-from regraft.data.threads import in_order, workers_or_default
+from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.row_table import new_table
 from regraft.features.processor import ONE_THREAD
 
@@ -106,7 +106,7 @@ def _coarsely(
         return align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
 
     parts = [slice(i, i + _A_FEW) for i in range(0, len(pairs), _A_FEW)]
-    for some, done in zip(parts, in_order(aligned, parts, workers=workers, ahead=_AHEAD), strict=True):
+    for some, done in zip(parts, map_in_order(aligned, parts, workers=workers, ahead=_AHEAD), strict=True):
         fit[some], found[some] = done.whole, done.theta
     return fit, found
 
@@ -178,7 +178,7 @@ def look_roughly(grey: Greys, pairs: NDArray[np.int64], *, workers: int = 0) -> 
                 views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
                 best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
 
-    for _ in in_order(compare, blocks, workers=workers, ahead=2 * workers):
+    for _ in map_in_order(compare, blocks, workers=workers, ahead=2 * workers):
         pass
     swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
     return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))

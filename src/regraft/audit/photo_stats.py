@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.data.colour import orientation
-from regraft.data.decode import read_photo, reader
-from regraft.data.file_types import HEAD, kind_of
-from regraft.data.loader import bytes_of
+from regraft.data.colour import exif_orientation
+from regraft.data.decode import read_photo, reader_class
+from regraft.data.file_types import HEADER_BYTES, photo_format
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import Preprocessing, plain
+from regraft.data.photo_task import read_verified
+from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 
 warnings.filterwarnings("ignore", message="Corrupt EXIF data", module="PIL")  # it is read for its time alone
 
@@ -91,17 +91,17 @@ def look(entry: Entry, p: Preprocessing) -> tuple[NDArray[np.uint8], Glance]:
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    data = bytes_of(entry)
+    data = read_verified(entry)
     image = read_photo(data, at_least=p.at_least)
-    pixels = plain(image, p)
+    pixels = evaluation_pixels(image, p)
     return pixels, glance_of(data, image, pixels)
 
 
 def glance_of(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) -> Glance:
     """Return the glance of a photo from its bytes, the decoded photo and what the network sees of it."""
-    kind = kind_of(data[:HEAD])
+    kind = photo_format(data[:HEADER_BYTES])
     assert kind is not None
-    header = reader(kind)(io.BytesIO(data))
+    header = reader_class(kind)(io.BytesIO(data))
     width, height = header.size
     seen = hashlib.sha1(f"{width} {height}".encode(), usedforsecurity=False)  # processors have instructions for it
     seen.update(np.ascontiguousarray(pixels).data)
@@ -113,7 +113,7 @@ def glance_of(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) -> Gla
         height=height,
         kind=kind,
         mode=str(header.mode),
-        held=orientation(header),
+        held=exif_orientation(header),
         animated=bool(getattr(header, "is_animated", False)),
         taken=_taken(header),
         colour=(float(red), float(green), float(blue)),

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from regraft.audit.photo_stats import GREY, PACKED, VERSION, Glance, look
 from regraft.data.decode import DECODER
 from regraft.data.manifest import Entry
-from regraft.data.prefetch import ReadAhead
+from regraft.data.prefetch import Prefetcher
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.threads import in_order, workers_or_default
-from regraft.data.worker_processes import done
+from regraft.data.threads import map_in_order, workers_or_default
+from regraft.data.worker_processes import run_task
 from regraft.disk.row_table import new_table
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
@@ -76,7 +76,7 @@ class Looks:
         self._looking = Looking(preprocessing)
         self._new: dict[FeatureKey, NDArray[np.float32]] = {}
         self._lock = Lock()
-        self._ahead: ReadAhead | None = None
+        self._ahead: Prefetcher | None = None
         self.taken_ahead = 0
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
@@ -89,7 +89,7 @@ class Looks:
         """
         row = None if self._ahead is None else self._ahead.take(entry)
         if row is None:
-            row = done(self._looking, entry)
+            row = run_task(self._looking, entry)
         else:
             self.taken_ahead += 1
         self._add(entry, row[: 4 * PACKED].view(np.float32).copy())
@@ -100,7 +100,7 @@ class Looks:
         """Begin to do for ``entries`` what `load` does; see `regraft.data.prefetch`."""
         width = 4 * PACKED + 3 * self.preprocessing.height * self.preprocessing.width
         with contextlib.suppress(OSError):  # without it, it only takes longer
-            self._ahead = ReadAhead(entries[: _AHEAD // width], self._looking, width, workers=workers)
+            self._ahead = Prefetcher(entries[: _AHEAD // width], self._looking, width, workers=workers)
 
     def close(self) -> None:
         """Let go of what was read ahead."""
@@ -120,7 +120,7 @@ class Looks:
             found.put(position, kept)
         missing = found.missing
         workers = workers_or_default(workers)
-        taken = in_order(lambda i: self._take(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1))
+        taken = map_in_order(lambda i: self._take(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1))
         for i, row in zip(missing, taken, strict=True):
             if row is not None:
                 found.put(i, row)

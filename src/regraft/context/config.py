@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from regraft.data.split import shares
+from regraft.data.split import parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 
 RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]
@@ -124,7 +124,7 @@ class TrainConfig(BaseModel):
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    split: Annotated[tuple[float, float, float], BeforeValidator(shares)] = (0.8, 0.1, 0.1)
+    split: Annotated[tuple[float, float, float], BeforeValidator(parse_shares)] = (0.8, 0.1, 0.1)
     split_from: Path | None = None
     choose_on_val: bool = False
     group_by: str | None = None

@@ -16,7 +16,7 @@ from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
-from regraft.data.split import assign, carve, check_split, take_given
+from regraft.data.split import carve_validation, check_split, split_by_content, use_given_sides
 from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
 from regraft.run.folder import open_run_folder
@@ -93,7 +93,7 @@ def gather(config: TrainConfig, screen: Screen) -> Photos:
     workers = workers_or_default(config.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    photos = Photos(manifest, source.given_split)
+    photos = Photos(manifest, source.given_sides)
     labels = {entry.name: entry.label for entry in manifest.usable}
     decided = () if config.decisions is None else decide(manifest, config.decisions)
     now = {entry.name: entry.label for entry in manifest.usable}
@@ -113,7 +113,7 @@ def decide(manifest: Manifest, file: Path) -> tuple[str, ...]:
     """
     decisions = read_decisions(file)
     notes = apply_decisions(manifest, decisions, file)
-    verbs = Counter(decision.verb for decision in decisions)
+    verbs = Counter(decision.action for decision in decisions)
     done = f"{verbs['drop']:,} dropped, {verbs['relabel']:,} relabelled, {verbs['keep']:,} kept"
     return (f"{file.name}: {done}", *notes)
 
@@ -129,11 +129,11 @@ def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
     """
     usable = photos.usable
     if photos.given:
-        notes = take_given(photos.manifest)
+        notes = use_given_sides(photos.manifest)
         check_split(photos.manifest)
         return notes
     keep = _earlier_sides(config.split_from) if config.split_from is not None else None
-    split = assign(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=photos.alike)
+    split = split_by_content(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=photos.alike)
     for entry in usable:
         entry.side = split.sides[entry.content]
     check_split(photos.manifest)
@@ -244,6 +244,6 @@ def gradient_parts(photos: Photos, config: TrainConfig) -> Parts:
 def carve_out(train: Sequence[Entry], config: TrainConfig, alike: Mapping[str, str]) -> tuple[list[Entry], list[Entry]]:
     """Set a validation part of ``train`` apart by content: a fifth of a few photos, less of many (`HELD_BACK`)."""
     fraction = next(share for below, share in HELD_BACK if len(train) < below)
-    contents = carve(train, seed=config.split_seed, fraction=fraction, groups=alike)
+    contents = carve_validation(train, seed=config.split_seed, fraction=fraction, groups=alike)
     inner = [entry for entry in train if entry.content not in contents]
     return inner, [entry for entry in train if entry.content in contents]

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from regraft.audit.photo_stats_store import Looks
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Photos, divide, say_aside
-from regraft.data.fixed_views import numbered_loading, view_name
+from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry, check_usable
 from regraft.data.threads import decoding_threads
-from regraft.data.worker_processes import DecodingProcesses, end_processes, shared_processes
+from regraft.data.worker_processes import WorkerProcesses, running_processes, stop_processes
 from regraft.disk.atomic import write_json
 from regraft.disk.row_table import take
 from regraft.errors import ConfigError, MissingExtraError, ModelFileError, PhotosError
@@ -69,7 +69,7 @@ class Job:
     """What the journal held when this process began its work."""
     lock: RunLock | None = None
     """Keeps other processes out of the run folder."""
-    decoders: DecodingProcesses | None = None
+    decoders: WorkerProcesses | None = None
     """Processes that this run began, to decode photos for a device that threads cannot feed."""
     photo_side: int | None = None
     """Median of the photos' shorter sides in pixels; None before they were looked at."""
@@ -98,7 +98,7 @@ class Job:
     @cached_property
     def workers(self) -> int:
         """Threads that decode photos."""
-        own, others = self.config.workers, shared_processes()
+        own, others = self.config.workers, running_processes()
         if own is None and others is not None:
             return others.number
         return decoding_threads([entry.path for entry in self.photos.usable]) if own is None else own
@@ -118,7 +118,7 @@ class Job:
     def close(self) -> None:
         """Let other processes into the run folder, and end those that decode."""
         if self.decoders is not None:
-            end_processes(self.decoders)
+            stop_processes(self.decoders)
             self.decoders = None
         if self.lock is not None:
             self.lock.release()
@@ -200,7 +200,7 @@ class Job:
                 self.backbone,
                 self.engine,
                 self.store,
-                load=numbered_loading(p, view),
+                load=fixed_view_task(p, view),
                 view=view_name(view),
                 weights=self.weights,
                 workers=self.workers,

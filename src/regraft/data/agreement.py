@@ -11,28 +11,28 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.source import same
+from regraft.data.source import composed
 from regraft.errors import ConfigError, several
 
 
 @dataclass(frozen=True)
-class Needs:
+class NetworkRequirements:
     """A network's needs of its photos.
 
     Attributes:
         preprocessing: of the photos.
         classes: names of the classes in the order of the outputs; empty where the network has no names.
-        certain: whether it was trained so; else it is what timm would have pretrained it with, if that was done.
+        from_classifier: whether the network was trained with it; otherwise it is what timm uses for pretrained weights.
         name: of the network, for messages.
     """
 
     preprocessing: Preprocessing
     classes: tuple[str, ...]
-    certain: bool
+    from_classifier: bool
     name: str
 
 
-def needs_of(network: Any) -> Needs | None:
+def network_requirements(network: Any) -> NetworkRequirements | None:
     """Return the needs of ``network``, or None where it says nothing of them.
 
     Args:
@@ -45,13 +45,13 @@ def needs_of(network: Any) -> Needs | None:
         preprocessing, timms = getattr(module, "preprocessing", None), getattr(module, "pretrained_cfg", None)
         name = type(module).__name__
         if isinstance(preprocessing, Preprocessing):
-            return Needs(preprocessing, tuple(getattr(module, "classes", ())), True, name)
+            return NetworkRequirements(preprocessing, tuple(getattr(module, "classes", ())), True, name)
         if isinstance(timms, Mapping) and len(timms.get("mean") or ()) == len(timms.get("std") or ()) == 3:
-            return Needs(_of_timm(timms), (), False, str(timms.get("architecture") or name))
+            return NetworkRequirements(_timm_preprocessing(timms), (), False, str(timms.get("architecture") or name))
     return None
 
 
-def _of_timm(cfg: Mapping[str, Any]) -> Preprocessing:
+def _timm_preprocessing(cfg: Mapping[str, Any]) -> Preprocessing:
     known = {key: cfg[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode") if cfg.get(key)}
     _, height, width = cfg.get("input_size") or (3, 224, 224)
     return Preprocessing(height=height, width=width, **known)
@@ -71,19 +71,21 @@ def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], networ
     Raises:
         ConfigError: the preprocessing or the classes differ; all that differs is named.
     """
-    needs = needs_of(network)
+    needs = network_requirements(network)
     if needs is None:
         return ""
-    if not needs.certain:
+    if not needs.from_classifier:
         return _warning(preprocessing, needs)
     problems = [
-        f"{field.name}: {_said(getattr(needs.preprocessing, field.name))} for the network, "
-        f"{_said(getattr(preprocessing, field.name))} in the data set"
+        f"{field.name}: {_format_value(getattr(needs.preprocessing, field.name))} for the network, "
+        f"{_format_value(getattr(preprocessing, field.name))} in the data set"
         for field in fields(Preprocessing)
         if getattr(needs.preprocessing, field.name) != getattr(preprocessing, field.name)
     ]
-    if needs.classes and [same(name) for name in classes] != [same(name) for name in needs.classes]:
-        problems.append(f"classes: {_few(needs.classes)} for the network, {_few(classes)} in the data set")
+    if needs.classes and [composed(name) for name in classes] != [composed(name) for name in needs.classes]:
+        problems.append(
+            f"classes: {_format_names(needs.classes)} for the network, {_format_names(classes)} in the data set"
+        )
     if problems:
         raise ConfigError(
             several(f"the photos are not prepared as the {needs.name} needs them", problems)
@@ -92,20 +94,20 @@ def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], networ
     return ""
 
 
-def _warning(p: Preprocessing, needs: Needs) -> str:
+def _warning(p: Preprocessing, needs: NetworkRequirements) -> str:
     own = needs.preprocessing
     if (own.mean, own.std) == (p.mean, p.std):
         return ""
-    wanted = f"mean {_said(own.mean)} and std {_said(own.std)}"
+    wanted = f"mean {_format_value(own.mean)} and std {_format_value(own.std)}"
     return (
-        f"photos are normalised with mean {_said(p.mean)} and std {_said(p.std)}; the pretrained weights of "
-        f"{needs.name} need {wanted}: ImageFolder(folder, network=module) has these"
+        f"photos are normalised with mean {_format_value(p.mean)} and std {_format_value(p.std)}; "
+        f"the pretrained weights of {needs.name} need {wanted}: ImageFolder(folder, network=module) has these"
     )
 
 
-def _said(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return f"({', '.join(f'{v:g}' for v in value)})" if isinstance(value, tuple) else str(value)
 
 
-def _few(names: Sequence[str]) -> str:
+def _format_names(names: Sequence[str]) -> str:
     return ", ".join(names[:10]) + (f" … ({len(names)})" if len(names) > 10 else "")

@@ -78,7 +78,7 @@ class _Draw:
     saturation: float
 
 
-def augmented(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
+def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
     """Return one view of a photo for training.
 
     Method: random resized crop after Szegedy et al., "Going Deeper with Convolutions" (2015), as torchvision does it;
@@ -100,10 +100,10 @@ def augmented(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part)
     view = image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)
     if draw.flip:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.array(_recoloured(view, draw.brightness, draw.contrast, draw.saturation))
+    return np.array(_recolour(view, draw.brightness, draw.contrast, draw.saturation))
 
 
-def view_at_least(size: Size, p: Preprocessing, a: Augmentation, *key: Part) -> Size:
+def view_decode_size(size: Size, p: Preprocessing, a: Augmentation, *key: Part) -> Size:
     """Return the (width, height) of the whole photo at which the view's crop has just the network's size."""
     draw = _draw(size, a, key)
     return math.ceil(p.width / draw.width), math.ceil(p.height / draw.height)
@@ -139,7 +139,7 @@ def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArr
     return min(1.0, nearest / form), min(1.0, form / nearest)
 
 
-def _recoloured(image: Image.Image, brightness: float, contrast: float, saturation: float) -> Image.Image:
+def _recolour(image: Image.Image, brightness: float, contrast: float, saturation: float) -> Image.Image:
     """Change the colours by one linear map.
 
     With x a pixel, g its gray and m the mean gray, brightness b, contrast c and saturation s in turn make it

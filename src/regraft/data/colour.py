@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
-_UNSEEN = 3
+_MAX_INVISIBLE_SHIFT = 3
 """A profile that moves no colour by more than this many of 255 levels is sRGB under another name."""
 
 
@@ -65,14 +65,14 @@ def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
     if mode == "L":
         before = np.arange(256, dtype=np.uint8)[None, :]
         gray = np.asarray(transform.apply(Image.fromarray(before)), dtype=np.int16)
-        return bool(np.abs(gray - before[..., None]).max() <= _UNSEEN)
+        return bool(np.abs(gray - before[..., None]).max() <= _MAX_INVISIBLE_SHIFT)
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(27, 27, 3)
     after = np.asarray(transform.apply(Image.fromarray(grid)), dtype=np.int16)
-    return bool(np.abs(after - grid).max() <= _UNSEEN)
+    return bool(np.abs(after - grid).max() <= _MAX_INVISIBLE_SHIFT)
 
 
-_ORIENTATION = 0x0112
+_EXIF_ORIENTATION = 0x0112
 _STRIP = 1 << 22
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -85,10 +85,10 @@ _UPRIGHT = {
 }
 
 
-def orientation(image: Image.Image) -> int:
+def exif_orientation(image: Image.Image) -> int:
     """Return how the camera was held, 1 (upright) to 8, from Exif (2.32, table 4); 1 where nothing valid is said."""
     try:
-        found = image.getexif().get(_ORIENTATION)
+        found = image.getexif().get(_EXIF_ORIENTATION)
     except Exception:  # noqa: BLE001 - broken Exif raises almost anything, and the photo itself is fine
         return 1
     return found if isinstance(found, int) and found in _UPRIGHT else 1

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.data.file_types import HEAD, read_regular, what_else, why_unreadable
+from regraft.data.file_types import HEADER_BYTES, describe_non_photo, read_regular, why_unreadable
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.errors import PhotosError, did_you_mean
 
-NEEDED = ("path", "label")
-KNOWN = ("path", "label", "split", "group")
-_SHOWN = 20
+REQUIRED_COLUMNS = ("path", "label")
+COLUMNS = ("path", "label", "split", "group")
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class CsvLabels:
     """What a CSV says.
 
     Attributes:
@@ -32,7 +32,7 @@ class Table:
     notes: tuple[str, ...]
 
 
-def read_table(file: Path, root: Path) -> Table:
+def read_csv_labels(file: Path, root: Path) -> CsvLabels:
     """Read a CSV of photos: UTF-8, or UTF-16 with its mark; commas, semicolons or tabs between the columns.
 
     Args:
@@ -45,7 +45,7 @@ def read_table(file: Path, root: Path) -> Table:
     rows = _rows(_text(file))
     line, header = next(rows, (1, []))
     columns, notes = _columns(file, line, header)
-    reader = _Reader(root, file.parent, columns, len(header))
+    reader = _RowParser(root, file.parent, columns, len(header))
     try:
         for number, row in rows:
             reader.take(number, row)
@@ -53,12 +53,12 @@ def read_table(file: Path, root: Path) -> Table:
         reader.problems.append(f"{error}")
     reader.check_splits()
     if reader.problems:
-        raise PhotosError(_all_wrong(file, reader.problems))
+        raise PhotosError(_message(file, reader.problems))
     if not reader.photos:
         raise PhotosError(f"{file}: lists no photos\n  expected   path,label in its first line, then one photo a line")
     if reader.repeated:
         notes.append(f"{file.name}: {reader.repeated:,} rows repeat an earlier one and are left out")
-    return Table(tuple(reader.photos), tuple(notes))
+    return CsvLabels(tuple(reader.photos), tuple(notes))
 
 
 def _text(file: Path) -> str:
@@ -70,7 +70,7 @@ def _text(file: Path) -> str:
         raise PhotosError(f"{file}: {why_unreadable(error, file)}") from error
     if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # what spreadsheets call "Unicode text"
         return data.decode("utf-16", "replace")
-    what = what_else(data[:HEAD])
+    what = describe_non_photo(data[:HEADER_BYTES])
     try:
         if what in {"text", "an empty file"}:
             return data.decode("utf-8-sig")
@@ -101,7 +101,7 @@ def _delimiter(text: str) -> str:
     first = next((line for line in text.splitlines() if line.strip()), "")
     for delimiter in ",;\t":
         found = {_column(field) for field in next(csv.reader([first], delimiter=delimiter), [])}
-        if found.issuperset(NEEDED):
+        if found.issuperset(REQUIRED_COLUMNS):
             return delimiter
     return max(",;\t", key=first.count)
 
@@ -116,18 +116,18 @@ def _columns(file: Path, line: int, header: Sequence[str]) -> tuple[dict[str, in
     problems = [
         f"no column {need!r}; its columns are {', '.join(repr(h.strip()) for h in header) or 'none'}"
         f"{did_you_mean(need, names)}"
-        for need in NEEDED
+        for need in REQUIRED_COLUMNS
         if need not in names
     ]
-    problems += [f"column {name!r} is there {names.count(name)} times" for name in KNOWN if names.count(name) > 1]
+    problems += [f"column {name!r} is there {names.count(name)} times" for name in COLUMNS if names.count(name) > 1]
     if problems:
-        raise PhotosError(_all_wrong(file, [f"line {line}: {p}" for p in problems]))
-    unused = [name for name in names if name and name not in KNOWN]
-    notes = [f"{file.name}: column {name!r} is not used{did_you_mean(name, KNOWN[2:])}" for name in unused]
-    return {name: names.index(name) for name in KNOWN if name in names}, notes
+        raise PhotosError(_message(file, [f"line {line}: {p}" for p in problems]))
+    unused = [name for name in names if name and name not in COLUMNS]
+    notes = [f"{file.name}: column {name!r} is not used{did_you_mean(name, COLUMNS[2:])}" for name in unused]
+    return {name: names.index(name) for name in COLUMNS if name in names}, notes
 
 
-class _Reader:
+class _RowParser:
     """Turns rows into photos and keeps all that is wrong with them."""
 
     def __init__(self, root: Path, base: Path, columns: Mapping[str, int], width: int) -> None:
@@ -144,7 +144,7 @@ class _Reader:
         if len(row) != self.width:
             self.problems.append(f"line {line}: {len(row)} fields instead of {self.width}")
             return
-        written, label, split, group = (row[self.columns[c]] if c in self.columns else "" for c in KNOWN)
+        written, label, split, group = (row[self.columns[c]] if c in self.columns else "" for c in COLUMNS)
         label, side = label.strip(), SIDE_NAMES.get(_column(split))
         wrong = [] if label else ["no label"]
         if split.strip() and side is None:
@@ -186,7 +186,7 @@ class _Reader:
             else:
                 self.problems.append(f"line {line}: {known.name} is in line {earlier} too, and differently")
             return
-        name = self._unique(_tidy(where, (self.root, self.base)))
+        name = self._unique(_relative_name(where, (self.root, self.base)))
         photo = Photo(path, name, label, side, group)
         self._seen[where] = line, photo
         self.photos.append(photo)
@@ -200,7 +200,7 @@ class _Reader:
         return candidate
 
 
-def _tidy(where: str, folders: Sequence[Path]) -> str:
+def _relative_name(where: str, folders: Sequence[Path]) -> str:
     """Return a name without a drive, a leading ``/`` or ``..``: relative to one of ``folders`` where that can be."""
     for folder in folders:
         try:
@@ -210,9 +210,9 @@ def _tidy(where: str, folders: Sequence[Path]) -> str:
     return Path(where).relative_to(Path(where).anchor).as_posix()
 
 
-def _all_wrong(file: Path, problems: Sequence[str]) -> str:
+def _message(file: Path, problems: Sequence[str]) -> str:
     if len(problems) == 1:
         return f"{file}: {problems[0]}"
-    more = [f"  … and {len(problems) - _SHOWN:,} more"] if len(problems) > _SHOWN else []
-    shown = [f"  {problem}" for problem in problems[:_SHOWN]]
+    more = [f"  … and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
+    shown = [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
     return "\n".join([f"{file}: {len(problems):,} problems", *shown, *more])

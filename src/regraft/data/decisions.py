@@ -18,7 +18,7 @@ from regraft.errors import PhotosError, did_you_mean, several
 Verb: TypeAlias = Literal["keep", "drop", "relabel"]
 
 COLUMNS = ("path", "decision", "why")
-_SHOWN = 20
+_MAX_PROBLEMS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ class Decision:
     """
 
     name: str
-    verb: Verb
+    action: Verb
     label: str = ""
     why: str = ""
 
     @property
     def text(self) -> str:
         """The decision as the file holds it, such as ``"relabel:tulip"``."""
-        return f"relabel:{self.label}" if self.verb == "relabel" else self.verb
+        return f"relabel:{self.label}" if self.action == "relabel" else self.action
 
 
 def read_decisions(file: Path) -> list[Decision]:
@@ -68,7 +68,7 @@ def read_decisions(file: Path) -> list[Decision]:
         elif decision is not None:
             found[decision.name] = decision
     if problems:
-        raise PhotosError(several(str(file), problems[:_SHOWN]))
+        raise PhotosError(several(str(file), problems[:_MAX_PROBLEMS]))
     return list(found.values())
 
 
@@ -101,10 +101,10 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
     problems = [
         f"{d.name}: no class {d.label!r}{did_you_mean(d.label, known)}"
         for d in decisions
-        if d.verb == "relabel" and d.label not in known
+        if d.action == "relabel" and d.label not in known
     ]
     if problems:
-        raise PhotosError(several(str(file), problems[:_SHOWN]))
+        raise PhotosError(several(str(file), problems[:_MAX_PROBLEMS]))
     missing = [decision.name for decision in decisions if decision.name not in entries]
     for decision in decisions:
         entry = entries.get(decision.name)
@@ -119,9 +119,9 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
 
 def _apply(manifest: Manifest, entry: Entry, decision: Decision, file: Path) -> None:
     reason = f": {decision.why}" if decision.why else ""
-    if decision.verb == "drop":
+    if decision.action == "drop":
         manifest.set_aside(entry, f"dropped by {file.name}{reason}")
-    elif decision.verb == "relabel":
+    elif decision.action == "relabel":
         entry.why = f"relabelled from {entry.label} by {file.name}{reason}"
         entry.label = decision.label
 

@@ -17,8 +17,15 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile
 
-from regraft.data.colour import orientation, to_rgb, to_rgb_in_strips, turn_upright
-from regraft.data.file_types import HEAD, claimed_size, kind_of, read_regular, what_else, why_unreadable
+from regraft.data.colour import exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
+from regraft.data.file_types import (
+    HEADER_BYTES,
+    describe_non_photo,
+    photo_format,
+    read_regular,
+    webp_size,
+    why_unreadable,
+)
 from regraft.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -31,16 +38,16 @@ DECODER = f"decode1-pillow{PIL.__version__}"
 MAX_PIXELS = 250_000_000
 """A photo that cannot be decoded within this many pixels is refused: a small file can claim any size."""
 
-LARGE = 40_000_000
+LARGE_PIXELS = 40_000_000
 """Photos of more pixels are decoded one at a time, whatever the number of threads, and converted strip by strip."""
 
 Size: TypeAlias = tuple[int, int]
 """(width, height) in pixels, as Pillow has it."""
 
-AtLeast: TypeAlias = Size | Callable[[Size], Size] | None
+MinSize: TypeAlias = Size | Callable[[Size], Size] | None
 
-_LARGE_ONES = threading.Lock()
-_LEAVE_LARGE: list[bool] = []
+_LARGE_PHOTO_LOCK = threading.Lock()
+_REFUSE_LARGE: list[bool] = []
 _EIGHT_BITS = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "La", "RGBa"})
 
 _READERS = {
@@ -53,13 +60,13 @@ _READERS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pillow_heif.as_plugin", "HeifImageFile"),
 }
-_MISSING = {
+_INSTALL_HINTS = {
     "HEIC": "HEIC photos need an optional package: pip install 'regraft[heic]'",
     "AVIF": "AVIF photos need Pillow 11.3 or later",
 }
 
 
-def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image:
+def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image:
     """Decode a photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
 
     Args:
@@ -67,7 +74,7 @@ def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image
         at_least: (width, height) that the photo will be resized to, or a function that gives it for the full upright
             (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale where twice that size remains, so that
             the resampling that follows still sees more than it needs. Other photos are made smaller likewise where
-            they are `LARGE`.
+            they are `LARGE_PIXELS`.
 
     Returns:
         An image of mode RGB.
@@ -76,31 +83,34 @@ def read_photo(source: Path | bytes, *, at_least: AtLeast = None) -> Image.Image
         DecodeError: it cannot be decoded; the message says why, without the file's name.
     """
     data = source if isinstance(source, bytes) else _read(source)
-    kind = kind_of(data[:HEAD])
+    kind = photo_format(data[:HEADER_BYTES])
     if kind is None:
-        raise DecodeError(f"not a photo: {what_else(data[:HEAD])}")
+        raise DecodeError(f"not a photo: {describe_non_photo(data[:HEADER_BYTES])}")
     image = _open(data, kind)
-    large = image.width * image.height > LARGE
-    if large and _LEAVE_LARGE:
-        raise LargePhoto
+    large = image.width * image.height > LARGE_PIXELS
+    if large and _REFUSE_LARGE:
+        raise LargePhotoRefused
     try:
-        with _LARGE_ONES if large else contextlib.nullcontext():
-            return _decoded(image, data, kind, at_least)
+        with _LARGE_PHOTO_LOCK if large else contextlib.nullcontext():
+            return _decode(image, data, kind, at_least)
     except DecodeError:
         raise
     except MemoryError:
         raise DecodeError(f"needs more memory than there is ({_megapixels(image.size)})") from None
     except Exception as error:
-        raise DecodeError(_damage(error, data, kind)) from error
+        raise DecodeError(_damage_reason(error, data, kind)) from error
 
 
-class LargePhoto(Exception):  # noqa: N818  (it is nobody's mistake)
-    """A photo that is `LARGE`, in a process that leaves such to others."""
+class LargePhotoRefused(Exception):  # noqa: N818  (it is nobody's mistake)
+    """A photo that is `LARGE_PIXELS`, in a process that leaves such to others."""
 
 
-def leave_large() -> None:
-    """Raise `LargePhoto` for `LARGE` photos from now on: several processes can take no turns at them, threads can."""
-    _LEAVE_LARGE.append(True)
+def refuse_large_photos() -> None:
+    """Make `read_photo` raise `LargePhotoRefused` for large photos from now on.
+
+    Large photos are decoded one at a time under a lock, which separate processes cannot share.
+    """
+    _REFUSE_LARGE.append(True)
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
@@ -111,9 +121,9 @@ def as_rgb(image: Image.Image) -> Image.Image:
     """
     try:
         image.load()
-        return turn_upright(to_rgb(image), orientation(image))
+        return turn_upright(to_rgb(image), exif_orientation(image))
     except Exception as error:
-        raise DecodeError(f"cannot be decoded: {_said(error)}") from error
+        raise DecodeError(f"cannot be decoded: {_first_line(error)}") from error
 
 
 def _read(path: Path) -> bytes:
@@ -130,13 +140,13 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
 
     ``Image.open`` would try every format there is, Ghostscript included, and warn about sizes that are bounded here.
     """
-    claimed = claimed_size(data[:HEAD]) if kind == "WebP" else None
+    claimed = webp_size(data[:HEADER_BYTES]) if kind == "WebP" else None
     if claimed is not None and claimed[0] * claimed[1] > MAX_PIXELS // 2:  # opening alone takes twice its pixels
         raise DecodeError(f"too large: {claimed[0]:,} × {claimed[1]:,} pixels")
     try:
-        image: ImageFile.ImageFile = reader(kind)(io.BytesIO(data))
+        image: ImageFile.ImageFile = reader_class(kind)(io.BytesIO(data))
     except (ImportError, DecodeError) as error:
-        raise DecodeError(_MISSING.get(kind, str(error))) from error
+        raise DecodeError(_INSTALL_HINTS.get(kind, str(error))) from error
     except Exception as error:
         raise DecodeError(f"its header is damaged or cut off{_reason(error)}") from error
     if min(image.size) < 1:
@@ -144,7 +154,7 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     return image
 
 
-def reader(kind: str) -> Callable[[io.BytesIO], Any]:
+def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:
     """Return the class that opens a file of ``kind``.
 
     Raises:
@@ -155,17 +165,17 @@ def reader(kind: str) -> Callable[[io.BytesIO], Any]:
     return found
 
 
-def _decoded(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: AtLeast) -> Image.Image:
-    held = orientation(image) if kind == "JPEG" else 1
-    _shrink(image, kind, _needed(at_least, image.size, held))
+def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize) -> Image.Image:
+    held = exif_orientation(image) if kind == "JPEG" else 1
+    _shrink(image, kind, _needed_as_stored(at_least, image.size, held))
     image.load()
     if ImageFile.LOAD_TRUNCATED_IMAGES:  # the user's own setting; it must not turn damaged photos into gray ones
         _refuse_truncated(data, kind)
     if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow turns TIFF, and libheif HEIC, by themselves
-        held = orientation(image)
-    if image.width * image.height > LARGE:
-        need = _needed(at_least, image.size, held)
-        converted = to_rgb_in_strips(image, _spare(image.size, need) if need else 1)
+        held = exif_orientation(image)
+    if image.width * image.height > LARGE_PIXELS:
+        need = _needed_as_stored(at_least, image.size, held)
+        converted = to_rgb_in_strips(image, _spare_factor(image.size, need) if need else 1)
     else:
         converted = to_rgb(image)
     upright = turn_upright(converted, held)
@@ -173,7 +183,7 @@ def _decoded(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: AtLea
     return upright
 
 
-def _needed(at_least: AtLeast, size: Size, held: int) -> Size | None:
+def _needed_as_stored(at_least: MinSize, size: Size, held: int) -> Size | None:
     """Return the (width, height) that is asked for of a photo as it is stored, which may be turned."""
     if at_least is None:
         return None
@@ -182,7 +192,7 @@ def _needed(at_least: AtLeast, size: Size, held: int) -> Size | None:
     return (need[1], need[0]) if turned else need
 
 
-def _spare(size: Size, need: Size) -> int:
+def _spare_factor(size: Size, need: Size) -> int:
     """Return how many times smaller a photo may become while twice of what is needed remains; at least 1."""
     return max(min(size[0] // max(2 * need[0], 1), size[1] // max(2 * need[1], 1)), 1)
 
@@ -192,7 +202,7 @@ def _shrink(image: ImageFile.ImageFile, kind: str, need: Size | None) -> None:
     width, height = image.size
     # a progressive JPEG keeps the coefficients of the whole image in memory, whatever scale is asked for
     if kind == "JPEG" and (width * height <= MAX_PIXELS or not image.info.get("progressive")):
-        scale = _spare(image.size, need) if need else 1
+        scale = _spare_factor(image.size, need) if need else 1
         while _pixels_at(image.size, scale) > MAX_PIXELS and scale < 8:
             scale *= 2
         if scale > 1:
@@ -208,33 +218,33 @@ def _pixels_at(size: Size, scale: int) -> int:
 
 
 def _refuse_truncated(data: bytes, kind: str) -> None:
-    share = how_far(lambda: reader(kind)(io.BytesIO(data)))
+    share = decodable_share(lambda: reader_class(kind)(io.BytesIO(data)))
     if share is not None and share < 1:
-        raise DecodeError(_after("truncated", share))
+        raise DecodeError(_with_share("truncated", share))
 
 
-def _damage(error: Exception, data: bytes, kind: str) -> str:
+def _damage_reason(error: Exception, data: bytes, kind: str) -> str:
     """Return what is wrong with a file whose header could be read."""
-    said = _said(error)
+    said = _first_line(error)
     cut = "truncated" in said.lower()
-    share = how_far(lambda: reader(kind)(io.BytesIO(data)))
+    share = decodable_share(lambda: reader_class(kind)(io.BytesIO(data)))
     if cut or (share and share < 1):
-        return _after("truncated" if cut else "damaged", share)
+        return _with_share("truncated" if cut else "damaged", share)
     return f"cannot be decoded: {said}"
 
 
-def _after(what: str, share: float | None) -> str:
+def _with_share(what: str, share: float | None) -> str:
     percent = int(100 * (share or 0))
     return f"{what} after {percent} %" if 0 < percent < 100 else what
 
 
 def _reason(error: BaseException) -> str:
     """Return Pillow's reason in brackets, where it means something to a person."""
-    said = _said(error)
+    said = _first_line(error)
     return "" if said.startswith(("not identified", "unpack", "index out", "Truncated")) else f" ({said})"
 
 
-def _said(error: BaseException) -> str:
+def _first_line(error: BaseException) -> str:
     first = (str(error).splitlines() or [""])[0].strip()
     return first or type(error).__name__
 
@@ -243,11 +253,11 @@ def _megapixels(size: Size) -> str:
     return f"{size[0] * size[1] / 1e6:,.0f} megapixels"
 
 
-_ORIENTATION = 0x0112
-_MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
+_EXIF_ORIENTATION = 0x0112
+_TESTABLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
 
 
-def how_far(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
+def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
     """Return the share of rows, in [0, 1], that decode before the data end or break; None where it cannot be told.
 
     The photo is decoded onto black and onto white. Rows that come out the same on both were really decoded.
@@ -266,9 +276,9 @@ def how_far(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 
 
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
-    if image.mode not in _MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
+    if image.mode not in _TESTABLE_MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
         raise ValueError("cannot be told")
-    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(_ORIENTATION, 1) != 1:
+    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(_EXIF_ORIENTATION, 1) != 1:
         raise ValueError("decoded at once, or turned while it is")
     bands = len(image.getbands())
     palette = image.palette

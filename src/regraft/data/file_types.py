@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO, Final
 
-HEAD: Final = 64
+HEADER_BYTES: Final = 64
 """How many first bytes of a file are needed to know its kind."""
 
 PHOTO_SUFFIXES: Final = frozenset(
@@ -25,7 +25,7 @@ RAW_SUFFIXES: Final = frozenset(
 )
 """Camera raw files look like TIFF, but what Pillow finds in them is a thumbnail at best."""
 
-_PHOTOS = (
+_SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
     (b"GIF87a", "GIF"),
@@ -39,7 +39,7 @@ _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
 
-_OTHERS = (
+_NON_PHOTOS = (
     (b"%PDF", "a PDF"),
     (b"PK\x03\x04", "a ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -60,23 +60,23 @@ _OTHERS = (
 )
 
 
-def kind_of(head: bytes) -> str | None:
+def photo_format(head: bytes) -> str | None:
     """Return the photo format that ``head``, a file's first 64 bytes, begins; None where it is no photo.
 
     Returns:
         ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"BMP"``, ``"TIFF"``, ``"WebP"``, ``"HEIC"``, ``"AVIF"`` or None.
     """
-    for start, kind in _PHOTOS:
+    for start, kind in _SIGNATURES:
         if head.startswith(start):
             return kind
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WebP"
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    return _iso_kind(head) if head[4:8] == b"ftyp" else None
+    return _iso_format(head) if head[4:8] == b"ftyp" else None
 
 
-def _iso_kind(head: bytes) -> str | None:
+def _iso_format(head: bytes) -> str | None:
     """Return the photo format of an ISO base media file by its brands (ISO/IEC 23008-12, 10.2)."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
@@ -85,7 +85,7 @@ def _iso_kind(head: bytes) -> str | None:
     return "HEIC" if any(brand in _HEIC_BRANDS for brand in brands) else None
 
 
-def claimed_size(head: bytes) -> tuple[int, int] | None:
+def webp_size(head: bytes) -> tuple[int, int] | None:
     """Return the (width, height) that the first bytes of a WebP claim (RFC 9649); None where they are cut off."""
     chunk, body = head[12:16], head[20:]
     if len(body) < 10:
@@ -98,11 +98,11 @@ def claimed_size(head: bytes) -> tuple[int, int] | None:
     return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
-def what_else(head: bytes) -> str:
+def describe_non_photo(head: bytes) -> str:
     """Return what a file that is no photo seems to be, such as ``"a PDF"`` or ``"text"``."""
     if not head.strip(b"\0"):
         return "only zero bytes" if head else "an empty file"
-    for start, what in _OTHERS:
+    for start, what in _NON_PHOTOS:
         if head.startswith(start):
             return what
     if head[4:8] == b"ftyp":

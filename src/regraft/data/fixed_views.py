@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.data.augmentation import Augmentation, augmented
-from regraft.data.photo_task import Loading, mirrored
-from regraft.data.preprocessing import Preprocessing, plain
+from regraft.data.augmentation import Augmentation, random_view
+from regraft.data.photo_task import LoadPhoto, mirror
+from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,16 +32,16 @@ def view_name(number: int) -> str:
     return (PLAIN, "mirrored")[number] if number < FIRST_CROP else f"{_AUGMENTATION.id}/{number}"
 
 
-def numbered(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
+def fixed_view(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
     """Return view ``number`` of an image of mode RGB that ``content`` identifies, shape (H, W, 3), uint8."""
     if number < FIRST_CROP:
-        pixels = plain(image, p)
-        return mirrored(pixels) if number else pixels
-    return augmented(image, p, _AUGMENTATION, "view", number, content)
+        pixels = evaluation_pixels(image, p)
+        return mirror(pixels) if number else pixels
+    return random_view(image, p, _AUGMENTATION, "view", number, content)
 
 
-def numbered_loading(p: Preprocessing, number: int) -> Loading:
+def fixed_view_task(p: Preprocessing, number: int) -> LoadPhoto:
     """Return what loads view ``number`` of a photo."""
     if number < FIRST_CROP:
-        return Loading(p, mirrored=bool(number))
-    return Loading(p, _AUGMENTATION, ("view", number))
+        return LoadPhoto(p, mirrored=bool(number))
+    return LoadPhoto(p, _AUGMENTATION, ("view", number))

@@ -7,21 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from regraft.data.augmentation import Augmentation
-from regraft.data.image_folder_arguments import Wanted, check_arguments, check_classes, ordered_classes
+from regraft.data.image_folder_arguments import ImageFolderArguments, check_arguments, check_classes, ordered_classes
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
 from regraft.data.photo_set import PhotoSet
-from regraft.data.photo_task import Loading
+from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import find_photos
-from regraft.data.split import assign, check_split, take_given
+from regraft.data.split import check_split, split_by_content, use_given_sides
 from regraft.data.threads import workers_or_default
 from regraft.screen import Screen, screen_for
 
 __all__ = ["ImageFolder", "PhotoSet"]
 
-_NAMED = 5
+_MAX_NAMED = 5
 """Photos that are named where several were put aside."""
 
 
@@ -79,7 +79,7 @@ class ImageFolder(PhotoSet):
         screen: Screen | None = None,
     ) -> None:
         wanted = check_arguments(
-            Wanted(
+            ImageFolderArguments(
                 root, labels, network, classes, size, mean, std, augmentation, split_seed, split, seed, preprocessing,
                 workers, check,
             )
@@ -89,9 +89,9 @@ class ImageFolder(PhotoSet):
         check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
         if check:
-            put_undecodable_aside(self.manifest, wanted.preprocessing, workers=workers)
-        notes = [*source.notes, *_skipped(self.manifest), *check_usable(self.manifest)]
-        notes += _divide(self.manifest, bool(source.given_split), split_seed, wanted.shares)
+            exclude_undecodable(self.manifest, wanted.preprocessing, workers=workers)
+        notes = [*source.notes, *_skipped_notes(self.manifest), *check_usable(self.manifest)]
+        notes += _assign_sides(self.manifest, bool(source.given_sides), split_seed, wanted.shares)
         check_split(self.manifest)
         self.manifest.classes = ordered_classes(self.manifest.classes, wanted)
         self.notes = tuple(notes)
@@ -112,28 +112,28 @@ class ImageFolder(PhotoSet):
         return PhotoSet(entries, self.manifest.classes, preprocessing, **common) if entries else None
 
 
-def put_undecodable_aside(manifest: Manifest, p: Preprocessing, *, workers: int) -> None:
+def exclude_undecodable(manifest: Manifest, p: Preprocessing, *, workers: int) -> None:
     """Decode every usable photo once and put those aside that cannot be."""
     entries = manifest.usable
-    for batch in decode_in_order(entries, Loading(p), batch_size=32, workers=workers):
+    for batch in decode_in_order(entries, LoadPhoto(p), batch_size=32, workers=workers):
         for position, why in batch.failed:
             manifest.set_aside(entries[position], why)
 
 
-def _skipped(manifest: Manifest) -> list[str]:
+def _skipped_notes(manifest: Manifest) -> list[str]:
     """Return a note on the photos that are not used, with the reasons."""
     aside = [entry for entry in manifest.entries if entry.status == "put aside"]
     if not aside:
         return []
-    few = "; ".join(f"{entry.name}: {entry.why}" for entry in aside[:_NAMED])
-    more = f"; and {len(aside) - _NAMED:,} more" if len(aside) > _NAMED else ""
+    few = "; ".join(f"{entry.name}: {entry.why}" for entry in aside[:_MAX_NAMED])
+    more = f"; and {len(aside) - _MAX_NAMED:,} more" if len(aside) > _MAX_NAMED else ""
     return [f"{len(aside):,} {'photo is' if len(aside) == 1 else 'photos are'} skipped ({few}{more})"]
 
 
-def _divide(manifest: Manifest, given: bool, seed: int, fractions: tuple[float, float, float]) -> tuple[str, ...]:
+def _assign_sides(manifest: Manifest, given: bool, seed: int, fractions: tuple[float, float, float]) -> tuple[str, ...]:
     if given:
-        return take_given(manifest)
-    split = assign(manifest.usable, seed=seed, fractions=fractions)
+        return use_given_sides(manifest)
+    split = split_by_content(manifest.usable, seed=seed, fractions=fractions)
     for entry in manifest.usable:
         entry.side = split.sides[entry.content]
     return split.notes

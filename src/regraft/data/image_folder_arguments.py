@@ -9,19 +9,19 @@ from functools import cached_property
 from numbers import Integral, Real
 from typing import Any
 
-from regraft.data.agreement import Needs, needs_of
+from regraft.data.agreement import NetworkRequirements, network_requirements
 from regraft.data.augmentation import Augmentation
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.source import class_names, same
-from regraft.data.split import shares
+from regraft.data.source import composed, parse_class_names
+from regraft.data.split import parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 
 _HALF = (0.5, 0.5, 0.5)
-_SIDE = 224
+_DEFAULT_SIZE = 224
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ImageFolderArguments:
     """The arguments as they were given; `ImageFolder` describes them."""
 
     root: Any
@@ -35,34 +35,34 @@ class Wanted:
     split_seed: Any
     split: Any
     seed: Any
-    given: Any
+    user_preprocessing: Any
     workers: Any
     check: Any
 
     @cached_property
-    def needs(self) -> Needs | None:
+    def needs(self) -> NetworkRequirements | None:
         """Needs of the network, or None where none was given."""
-        return None if self.network is None else needs_of(self.network)
+        return None if self.network is None else network_requirements(self.network)
 
     @cached_property
     def preprocessing(self) -> Preprocessing:
         """Preprocessing of the photos."""
         if self.needs is not None:
             return self.needs.preprocessing
-        if self.given is not None:
-            own: Preprocessing = self.given
+        if self.user_preprocessing is not None:
+            own: Preprocessing = self.user_preprocessing
             return own
-        side = int(self.size or _SIDE)
+        side = int(self.size or _DEFAULT_SIZE)
         mean, std = (_HALF if value is None else value for value in (self.mean, self.std))
         return Preprocessing(height=side, width=side, mean=mean, std=std)
 
     @cached_property
     def shares(self) -> tuple[float, float, float]:
         """Shares of train, validation and test."""
-        return shares(self.split)
+        return parse_shares(self.split)
 
 
-def check_arguments(wanted: Wanted) -> Wanted:
+def check_arguments(wanted: ImageFolderArguments) -> ImageFolderArguments:
     """Return ``wanted`` if nothing is wrong with it.
 
     Raises:
@@ -74,63 +74,63 @@ def check_arguments(wanted: Wanted) -> Wanted:
     return wanted
 
 
-def _paths(wanted: Wanted) -> list[str]:
+def _paths(wanted: ImageFolderArguments) -> list[str]:
     found = []
     if not isinstance(wanted.root, (str, os.PathLike)):
-        found.append(f"root: expected the path of a folder of photos, found {_shown(wanted.root)}")
+        found.append(f"root: expected the path of a folder of photos, found {_short_repr(wanted.root)}")
     if wanted.labels is not None and not isinstance(wanted.labels, (str, os.PathLike)):
-        hint = "; a network is given as network=" if needs_of(wanted.labels) is not None else ""
-        found.append(f"labels: expected the path of a CSV file, or None, found {_shown(wanted.labels)}{hint}")
+        hint = "; a network is given as network=" if network_requirements(wanted.labels) is not None else ""
+        found.append(f"labels: expected the path of a CSV file, or None, found {_short_repr(wanted.labels)}{hint}")
     return found
 
 
-def _network(wanted: Wanted) -> list[str]:
+def _network(wanted: ImageFolderArguments) -> list[str]:
     if wanted.network is None:
         return []
     if wanted.needs is None:
         expected = "expected a Backbone, a Classifier or a network of timm"
-        inner = needs_of(getattr(wanted.network, "module", None)) is not None
+        inner = network_requirements(getattr(wanted.network, "module", None)) is not None
         hint = "pass its module" if inner else "for another network give size, mean and std"
-        return [f"network: {expected}, found {_shown(wanted.network)}; {hint}"]
+        return [f"network: {expected}, found {_short_repr(wanted.network)}; {hint}"]
     beside = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
-    beside += ["preprocessing"] if wanted.given is not None else []
+    beside += ["preprocessing"] if wanted.user_preprocessing is not None else []
     if beside:
         return [f"network says how photos are prepared; {', '.join(beside)} cannot be given beside it"]
     return []
 
 
-def _pixels(wanted: Wanted) -> list[str]:
+def _pixels(wanted: ImageFolderArguments) -> list[str]:
     found = []
-    if wanted.size is not None and not _whole(wanted.size, 1):
+    if wanted.size is not None and not _is_whole(wanted.size, 1):
         found.append(
-            f"size: expected the pixels of a square's side such as 224, found {_shown(wanted.size)}; for other shapes "
-            "give preprocessing=Preprocessing(height=, width=)"
+            f"size: expected the pixels of a square's side such as 224, found {_short_repr(wanted.size)}; "
+            "for other shapes give preprocessing=Preprocessing(height=, width=)"
         )
     for name, low in (("mean", 0.0), ("std", 1e-6)):
         value = getattr(wanted, name)
-        if value is not None and not _three(value, low):
-            found.append(f"{name}: expected three numbers in [0, 1], one a channel, found {_shown(value)}")
-    if wanted.given is not None and not isinstance(wanted.given, Preprocessing):
-        found.append(f"preprocessing: expected a Preprocessing, found {_shown(wanted.given)}")
-    elif wanted.given is not None:
+        if value is not None and not _is_channel_triple(value, low):
+            found.append(f"{name}: expected three numbers in [0, 1], one a channel, found {_short_repr(value)}")
+    if wanted.user_preprocessing is not None and not isinstance(wanted.user_preprocessing, Preprocessing):
+        found.append(f"preprocessing: expected a Preprocessing, found {_short_repr(wanted.user_preprocessing)}")
+    elif wanted.user_preprocessing is not None:
         beside = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
         found += [f"preprocessing says {', '.join(beside)} too; give one of them"] if beside else []
     if wanted.augmentation is not None and not isinstance(wanted.augmentation, Augmentation):
         expected = "expected None or an Augmentation, such as Augmentation()"
-        found.append(f"augmentation: {expected}, found {_shown(wanted.augmentation)}")
+        found.append(f"augmentation: {expected}, found {_short_repr(wanted.augmentation)}")
     return found
 
 
-def _others(wanted: Wanted) -> list[str]:
+def _others(wanted: ImageFolderArguments) -> list[str]:
     found = [
-        f"{name}: expected a whole number from 0, found {_shown(getattr(wanted, name))}"
+        f"{name}: expected a whole number from 0, found {_short_repr(getattr(wanted, name))}"
         for name in ("split_seed", "seed")
-        if not _whole(getattr(wanted, name), 0)
+        if not _is_whole(getattr(wanted, name), 0)
     ]
-    if wanted.workers is not None and not _whole(wanted.workers, 0):
-        found.append(f"workers: expected a number of threads from 0, or None, found {_shown(wanted.workers)}")
+    if wanted.workers is not None and not _is_whole(wanted.workers, 0):
+        found.append(f"workers: expected a number of threads from 0, or None, found {_short_repr(wanted.workers)}")
     if not isinstance(wanted.check, bool):
-        found.append(f"check: expected True or False, found {_shown(wanted.check)}")
+        found.append(f"check: expected True or False, found {_short_repr(wanted.check)}")
     for read, name in ((lambda: wanted.shares, "split"), (lambda: _names(wanted), "classes")):
         try:
             read()
@@ -139,22 +139,22 @@ def _others(wanted: Wanted) -> list[str]:
     return found
 
 
-def _names(wanted: Wanted) -> tuple[str, ...] | None:
-    names = None if wanted.classes is None else class_names(wanted.classes)
+def _names(wanted: ImageFolderArguments) -> tuple[str, ...] | None:
+    names = None if wanted.classes is None else parse_class_names(wanted.classes)
     own = wanted.needs.classes if wanted.needs is not None else ()
     if names is not None and own and names != own:
         raise ConfigError(f"expected those of the network, {', '.join(own)}, or none, found {', '.join(names)}")
     return names
 
 
-def _about_sides(wanted: Wanted, name: str) -> str:
+def _about_sides(wanted: ImageFolderArguments, name: str) -> str:
     sides = {"train", "val", "valid", "validation", "test"}
     if name == "split" and isinstance(wanted.split, str) and wanted.split in sides:
         return "; the sides are attributes of one ImageFolder: photos.train, photos.validation, photos.test"
     return ""
 
 
-def check_classes(found: Sequence[str], wanted: Wanted) -> None:
+def check_classes(found: Sequence[str], wanted: ImageFolderArguments) -> None:
     """Check that the folder has the classes that are wanted.
 
     Args:
@@ -170,10 +170,11 @@ def check_classes(found: Sequence[str], wanted: Wanted) -> None:
         return
     whose = "the classifier's" if own else "those in classes"
     problems = [
-        f"{name!r} has photos, and is none of {whose}{did_you_mean(name, order)}" for name in _without(found, order)
+        f"{name!r} has photos, and is none of {whose}{did_you_mean(name, order)}"
+        for name in _missing_from(found, order)
     ]
     if not own:
-        problems += [f"{name!r} has no photos{did_you_mean(name, found)}" for name in _without(order, found)]
+        problems += [f"{name!r} has no photos{did_you_mean(name, found)}" for name in _missing_from(order, found)]
     if problems:
         raise ConfigError(
             several(f"{wanted.root}: its classes differ from {whose}", problems[:20])
@@ -181,27 +182,27 @@ def check_classes(found: Sequence[str], wanted: Wanted) -> None:
         )
 
 
-def ordered_classes(found: Sequence[str], wanted: Wanted) -> tuple[str, ...]:
+def ordered_classes(found: Sequence[str], wanted: ImageFolderArguments) -> tuple[str, ...]:
     """Return the names of the classes in the order of the labels; ``found`` are those of the folder."""
     return (wanted.needs.classes if wanted.needs is not None else ()) or _names(wanted) or tuple(found)
 
 
-def _without(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    known = {same(name) for name in others}
-    return [name for name in names if same(name) not in known]
+def _missing_from(names: Sequence[str], others: Sequence[str]) -> list[str]:
+    known = {composed(name) for name in others}
+    return [name for name in names if composed(name) not in known]
 
 
-def _whole(value: Any, least: int) -> bool:
+def _is_whole(value: Any, least: int) -> bool:
     return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
 
 
-def _three(value: Any, low: float) -> bool:
+def _is_channel_triple(value: Any, low: float) -> bool:
     numbers = value.tolist() if hasattr(value, "tolist") else value
     if not isinstance(numbers, (list, tuple)) or len(numbers) != 3:
         return False
     return all(type(v) is not bool and isinstance(v, Real) and low <= float(v) <= 1 for v in numbers)
 
 
-def _shown(value: Any) -> str:
+def _short_repr(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 and " at 0x" not in text else f"a {type(value).__name__}"

@@ -11,10 +11,10 @@ import numpy as np
 from regraft.data.augmentation import Augmentation
 from regraft.data.file_types import why_unreadable
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Loading, bytes_of, load_plain, load_view
+from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.threads import decoding_threads, default_workers, in_order
-from regraft.data.worker_processes import done
+from regraft.data.threads import decoding_threads, map_in_order
+from regraft.data.worker_processes import run_task
 from regraft.errors import ConfigError, DecodeError
 from regraft.randomness import permutation
 
@@ -22,11 +22,9 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-__all__ = ["Decoded", "PhotoBatches", "bytes_of", "decode_in_order", "default_workers", "load_plain", "load_view"]
-
 
 @dataclass
-class Decoded:
+class DecodedBatch:
     """A batch of decoded photos.
 
     Attributes:
@@ -47,19 +45,19 @@ def decode_in_order(
     batch_size: int,
     workers: int | None = None,
     order: Sequence[int] | None = None,
-) -> Iterator[Decoded]:
+) -> Iterator[DecodedBatch]:
     """Yield the photos in batches, in order, decoded by threads a bounded number ahead.
 
     Args:
         entries: photos to decode.
-        load: gives the pixels of one, shape (H, W, 3); called in the threads, or where it is a `Loading` and there are
-            processes that decode (`regraft.data.worker_processes`), in those.
+        load: returns the pixels of one photo, shape (H, W, 3). It is called in the threads; a `LoadPhoto` is run in the
+            worker processes if there are any (`regraft.data.worker_processes`).
         batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
         workers: threads; None for as many as get along (`regraft.data.threads.decoding_threads`), 0 for none.
         order: positions in ``entries`` to visit, in this order; None for all.
 
     Yields:
-        `Decoded`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
+        `DecodedBatch`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
         ``failed``; any other exception of ``load`` is raised.
     """
     workers = decoding_threads([entry.path for entry in entries]) if workers is None else workers
@@ -68,13 +66,13 @@ def decode_in_order(
     def work(position: int) -> NDArray[np.uint8] | str:
         entry = entries[position]
         try:
-            return done(load, entry) if isinstance(load, Loading) else load(entry)
+            return run_task(load, entry) if isinstance(load, LoadPhoto) else load(entry)
         except DecodeError as error:
             return str(error)
         except OSError as error:
             return why_unreadable(error, entry.path)
 
-    results = in_order(work, positions, workers=workers, ahead=batch_size + 2 * workers)
+    results = map_in_order(work, positions, workers=workers, ahead=batch_size + 2 * workers)
     try:
         for first in range(0, len(positions), batch_size):
             part = positions[first : first + batch_size]
@@ -83,12 +81,12 @@ def decode_in_order(
         results.close()
 
 
-def _batch(positions: Sequence[int], results: Sequence[NDArray[np.uint8] | str]) -> Decoded:
+def _batch(positions: Sequence[int], results: Sequence[NDArray[np.uint8] | str]) -> DecodedBatch:
     pairs = list(zip(positions, results, strict=True))
     good = [(i, pixels) for i, pixels in pairs if not isinstance(pixels, str)]
     failed = [(i, why) for i, why in pairs if isinstance(why, str)]
     pixels = np.stack([p for _, p in good]) if good else np.empty((0, 0, 0, 3), dtype=np.uint8)
-    return Decoded(np.array([i for i, _ in good], dtype=np.int64), pixels, failed)
+    return DecodedBatch(np.array([i for i, _ in good], dtype=np.int64), pixels, failed)
 
 
 class PhotoBatches:
@@ -164,7 +162,7 @@ class PhotoBatches:
         """
         import torch
 
-        load = Loading(self.preprocessing, self.augmentation, (self.seed, epoch))
+        load = LoadPhoto(self.preprocessing, self.augmentation, (self.seed, epoch))
         order = self.order(epoch)[start * self.batch_size :]
         for batch in decode_in_order(
             self.entries, load, batch_size=self.batch_size, workers=self.workers, order=order.tolist()

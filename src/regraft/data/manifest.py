@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from regraft.data.file_types import HEAD, kind_of, open_regular, what_else, why_unreadable
+from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
 from regraft.data.photo import Photo, Side
 from regraft.data.source import Source, class_order
-from regraft.data.threads import in_order
+from regraft.data.threads import map_in_order
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, RunFolderError, several
 from regraft.screen import Bar
@@ -50,7 +50,7 @@ class Entry:
     group: str | None = None
     status: Status = "ok"
     why: str = ""
-    given: Side | None = None
+    given_side: Side | None = None
 
 
 @dataclass
@@ -161,7 +161,7 @@ def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
         A manifest with an entry for each photo, and one for each file that was skipped.
     """
     entries = []
-    for entry in in_order(read_entry, source.photos, workers=workers, ahead=4 * max(workers, 1)):
+    for entry in map_in_order(read_entry, source.photos, workers=workers, ahead=4 * max(workers, 1)):
         entries.append(entry)
         if bar is not None:
             bar.advance()
@@ -171,14 +171,14 @@ def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
 
 def read_entry(photo: Photo) -> Entry:
     """Return the entry of one photo: put aside where it cannot be read or is no photo."""
-    entry = Entry(photo.name, photo.path, "", photo.label, group=photo.group, given=photo.split)
+    entry = Entry(photo.name, photo.path, "", photo.label, group=photo.group, given_side=photo.split)
     try:
         head, entry.content = _hashed(photo)
     except OSError as error:
         entry.status, entry.why = "put aside", why_unreadable(error, photo.path)
         return entry
-    if kind_of(head) is None:
-        entry.status, entry.why = "put aside", f"not a photo: {what_else(head)}"
+    if photo_format(head) is None:
+        entry.status, entry.why = "put aside", f"not a photo: {describe_non_photo(head)}"
     return entry
 
 
@@ -187,7 +187,7 @@ def _hashed(photo: Photo) -> tuple[bytes, str]:
     digest = hashlib.sha256()
     with open_regular(photo.path) as file:
         chunk = file.read(_CHUNK)
-        head = chunk[:HEAD]
+        head = chunk[:HEADER_BYTES]
         while chunk:
             digest.update(chunk)
             chunk = file.read(_CHUNK)

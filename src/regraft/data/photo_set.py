@@ -11,9 +11,9 @@ from regraft.data.agreement import check_agreement
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Loading
+from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.source import same
+from regraft.data.source import composed
 from regraft.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ class PhotoSet:
         seed: int = 0,
         workers: int | None = None,
     ) -> None:
-        index = {same(name): i for i, name in enumerate(classes)}
+        index = {composed(name): i for i, name in enumerate(classes)}
         self.classes, self.entries = tuple(classes), list(entries)
-        self.labels = np.array([index[same(entry.label)] for entry in entries], dtype=np.int64)
+        self.labels = np.array([index[composed(entry.label)] for entry in entries], dtype=np.int64)
         self.preprocessing, self.augmentation = preprocessing, augmentation
         self.seed, self.workers = seed, workers
         self.epoch: int | None = None
@@ -70,7 +70,7 @@ class PhotoSet:
             )
         entry = self.entries[i]
         try:
-            pixels = Loading(self.preprocessing, self.augmentation, self._view())(entry)
+            pixels = LoadPhoto(self.preprocessing, self.augmentation, self._view())(entry)
         except DecodeError as error:
             raise DecodeError(f"{entry.name}: {error}") from error
         return normalise(pixels[None], self.preprocessing)[0], int(self.labels[i])

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from regraft.data.augmentation import Augmentation, augmented, view_at_least
+from regraft.data.augmentation import Augmentation, random_view, view_decode_size
 from regraft.data.decode import read_photo
 from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import Preprocessing, plain
+from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 from regraft.errors import DecodeError
 from regraft.randomness import Part
 
@@ -29,7 +29,7 @@ def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    return plain(read_photo(bytes_of(entry), at_least=p.at_least), p)
+    return evaluation_pixels(read_photo(read_verified(entry), at_least=p.at_least), p)
 
 
 def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
@@ -38,11 +38,11 @@ def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> ND
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    image = read_photo(bytes_of(entry), at_least=lambda size: view_at_least(size, p, a, *key))
-    return augmented(image, p, a, *key)
+    image = read_photo(read_verified(entry), at_least=lambda size: view_decode_size(size, p, a, *key))
+    return random_view(image, p, a, *key)
 
 
-def bytes_of(entry: Entry) -> bytes:
+def read_verified(entry: Entry) -> bytes:
     """Read a photo's file, and make sure that it still is what its content hash says.
 
     Raises:
@@ -57,12 +57,12 @@ def bytes_of(entry: Entry) -> bytes:
     return data
 
 
-def mirrored(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def mirror(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return pixels, shape (H, W, 3), mirrored left to right."""
     return np.ascontiguousarray(pixels[:, ::-1])
 
 
-class Work(Protocol):
+class PhotoTask(Protocol):
     """Work on a photo as data: unlike a function it can be told to another process."""
 
     def __hash__(self) -> int:
@@ -80,8 +80,8 @@ class Work(Protocol):
 
 
 @dataclass(frozen=True)
-class Loading:
-    """What to load of a photo; a `Work`.
+class LoadPhoto:
+    """What to load of a photo; a `PhotoTask`.
 
     Attributes:
         preprocessing: the backbone's.
@@ -104,7 +104,7 @@ class Loading:
         if self.augmentation is not None:
             return load_view(entry, self.preprocessing, self.augmentation, *self.key, entry.content)
         pixels = load_plain(entry, self.preprocessing)
-        return mirrored(pixels) if self.mirrored else pixels
+        return mirror(pixels) if self.mirrored else pixels
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, ready for JSON."""
@@ -117,7 +117,7 @@ class Loading:
         }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Loading:
+    def from_dict(cls, fields: Mapping[str, Any]) -> LoadPhoto:
         """Return what `as_dict` gave."""
         a = fields["augmentation"]
         ranges = {} if a is None else {name: tuple(a[name]) for name in ("scale", "ratio")}

@@ -2,7 +2,7 @@
 
 Threads would do, were it not for Python's lock: an import holds it, and a decoder that must wait for it a dozen times a
 photo slows the import as much as it gains. So forks of this process decode, into memory that it shares with them. A
-fork is safe only while nothing else runs here, and cheap only while little is loaded: see `can_read_ahead`.
+fork is safe only while nothing else runs here, and cheap only while little is loaded: see `can_prefetch`.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from regraft.data.manifest import Entry
 from regraft.process import cores
 
-_WAITING, _DONE, _GIVEN_UP = 0, 1, 2
+_WAITING, _READY, _UNAVAILABLE = 0, 1, 2
 
 
-def can_read_ahead() -> bool:
+def can_prefetch() -> bool:
     """Return whether forks may decode now: on Linux, with a core to spare, before torch and any thread of ours."""
     alone = threading.active_count() == 1 and "torch" not in sys.modules
     if not (sys.platform.startswith("linux") and cores() > 1 and alone):
@@ -34,7 +34,7 @@ def can_read_ahead() -> bool:
     return signal.getsignal(signal.SIGCHLD) is signal.SIG_DFL  # else someone else takes note of children that end
 
 
-class ReadAhead:
+class Prefetcher:
     """Decodes photos in forks of this process from now on, one fork for each core but one.
 
     Args:
@@ -70,8 +70,8 @@ class ReadAhead:
         i = self._positions.get(entry.content)
         if i is None:
             return None
-        if self._state[i] != _DONE:
-            self._state[i] = _GIVEN_UP
+        if self._state[i] != _READY:
+            self._state[i] = _UNAVAILABLE
             return None
         row = self._rows[i].copy()
         return row if zlib.crc32(row.data).to_bytes(4, "little") == self._sums[i].tobytes() else None
@@ -115,11 +115,11 @@ class ReadAhead:
         try:
             row = decode(entry)
         except Exception:  # noqa: BLE001  (the parent decodes it again and says why)
-            self._state[i] = _GIVEN_UP
+            self._state[i] = _UNAVAILABLE
             return
         self._rows[i] = row
         self._sums[i] = np.frombuffer(zlib.crc32(row.data).to_bytes(4, "little"), np.uint8)
-        self._state[i] = _DONE
+        self._state[i] = _READY
 
 
 def _end(fork: int) -> None:

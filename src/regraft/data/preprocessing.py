@@ -39,7 +39,7 @@ INTERPOLATIONS = {
 }
 CROP_MODES = ("center", "squash", "border")
 
-_RESIZED_AT_MOST = 1 << 24
+_MAX_RESIZED_PIXELS = 1 << 24
 """A photo like a ribbon would be resized to gigabytes before its middle is taken; above this only its middle is."""
 
 
@@ -94,7 +94,7 @@ class Preprocessing:
 
     @property
     def at_least(self) -> Size:
-        """(width, height) that `read_photo` should leave of a photo for `plain`."""
+        """(width, height) that `read_photo` should leave of a photo for `evaluation_pixels`."""
         height, width = self.resized
         return width, height
 
@@ -122,7 +122,7 @@ class Preprocessing:
         return cls(**fields)
 
 
-def plain(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]:
+def evaluation_pixels(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]:
     """Return the pixels that the network evaluates, equal to the byte to those of timm's evaluation transform.
 
     Method: ``timm.data.transforms_factory.transforms_imagenet_eval``.
@@ -136,12 +136,12 @@ def plain(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]:
     """
     resample = INTERPOLATIONS[p.interpolation]
     size = _resized_size(image.size, p)
-    if size[0] * size[1] > _RESIZED_AT_MOST and size[0] >= p.width and size[1] >= p.height:
+    if size[0] * size[1] > _MAX_RESIZED_PIXELS and size[0] >= p.width and size[1] >= p.height:
         return np.array(_middle_only(image, size, p))
     if size != image.size:
         image = image.resize(size, resample)
     fill = tuple(round(255 * v) for v in p.mean) if p.crop_mode == "border" else (0, 0, 0)
-    return np.array(_centre(image, (p.width, p.height), fill))
+    return np.array(_crop_centre(image, (p.width, p.height), fill))
 
 
 def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
@@ -156,7 +156,7 @@ def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
     """
     import torch
 
-    values = batch_of(pixels.shape)
+    values = reusable_batch(pixels.shape)
     values.copy_(torch.from_numpy(np.require(pixels, requirements=["C", "W"])))
     mean, std = torch.tensor(p.mean, dtype=torch.float32), torch.tensor(p.std, dtype=torch.float32)
     return values.div_(255).sub_(mean).div_(std).permute(0, 3, 1, 2)
@@ -181,7 +181,7 @@ def _offset(have: int, want: int) -> int:
     return int(round((have - want) / 2.0))  # noqa: RUF046 - as torchvision writes it, to the rounding
 
 
-def _centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Image:
+def _crop_centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Image:
     """Cut the middle out; where the image is smaller, pad it first."""
     width, height = size
     missing = max(width - image.width, 0), max(height - image.height, 0)
@@ -213,15 +213,15 @@ def _span(have: int, resized: int, kept: int) -> tuple[float, float]:
     return first * have / resized, (first + kept) * have / resized
 
 
-_KEPT = 2  # a consumer holds one batch while the next is made
-_UNUSED = 3  # references to a buffer that nobody uses: the list, the loop, the call that counts
-_ALIGNED = 64
+_MAX_BUFFERS = 2  # a consumer holds one batch while the next is made
+_FREE_REFCOUNT = 3  # references to a buffer that nobody uses: the list, the loop, the call that counts
+_ALIGNMENT = 64
 
 _buffers: list[NDArray[np.uint8]] = []
 _lock = threading.Lock()
 
 
-def batch_of(shape: tuple[int, ...]) -> torch.Tensor:
+def reusable_batch(shape: tuple[int, ...]) -> torch.Tensor:
     """Return a float32 tensor of ``shape`` with any values in it, in memory that no other live tensor uses.
 
     The memory is taken again once nothing refers to it any more: ``torch.from_numpy`` holds its array as long as any
@@ -231,17 +231,17 @@ def batch_of(shape: tuple[int, ...]) -> torch.Tensor:
 
     wanted = 4 * math.prod(shape)
     with _lock:
-        buffer = _unused(wanted)
+        buffer = _free_buffer(wanted)
         if buffer is None:
-            buffer = np.empty(wanted + _ALIGNED, dtype=np.uint8)
-            _buffers[:] = [*_buffers, buffer][-_KEPT:]
-        start = -buffer.ctypes.data % _ALIGNED
+            buffer = np.empty(wanted + _ALIGNMENT, dtype=np.uint8)
+            _buffers[:] = [*_buffers, buffer][-_MAX_BUFFERS:]
+        start = -buffer.ctypes.data % _ALIGNMENT
         return torch.from_numpy(buffer[start : start + wanted].view(np.float32).reshape(shape))
 
 
-def _unused(wanted: int) -> NDArray[np.uint8] | None:
+def _free_buffer(wanted: int) -> NDArray[np.uint8] | None:
     """Return a buffer that is free and large enough, yet not so large that a small batch would pin it."""
     for buffer in _buffers:
-        if wanted <= buffer.nbytes - _ALIGNED <= 2 * wanted and sys.getrefcount(buffer) <= _UNUSED:
+        if wanted <= buffer.nbytes - _ALIGNMENT <= 2 * wanted and sys.getrefcount(buffer) <= _FREE_REFCOUNT:
             return buffer
     return None

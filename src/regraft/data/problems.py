@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
-from regraft.data.walk import Found, Skipped, look_in
+from regraft.data.walk import NamedPath, Skipped, list_folder
 from regraft.errors import PhotosError, did_you_mean
 
 
-def _sketch(root: Path) -> str:
-    shown = _shown(root)
+def _expected_layout(root: Path) -> str:
+    shown = _display(root)
     return f"  expected   {shown}/daisy/*.jpg  {shown}/rose/*.jpg …   (or --labels labels.csv with path,label)"
 
 
-def _shown(root: Path) -> str:
+def _display(root: Path) -> str:
     return str(root) if root.name else str(root.resolve())
 
 
@@ -32,12 +32,12 @@ def check_root(root: Path) -> None:
     except ValueError as error:
         raise PhotosError(f"no such folder: {root!s} ({error})") from error
     if not exists:
-        raise PhotosError(f"no such folder: {root}{_near(root)}\n{_sketch(root)}")
+        raise PhotosError(f"no such folder: {root}{_similar_folders(root)}\n{_expected_layout(root)}")
     if not folder:
-        raise PhotosError(f"{root} is a file, not a folder of photos\n{_instead(root)}")
+        raise PhotosError(f"{root} is a file, not a folder of photos\n{_suggestion(root)}")
 
 
-def _near(root: Path) -> str:
+def _similar_folders(root: Path) -> str:
     try:
         beside = [path.name for path in root.parent.iterdir() if path.is_dir()]
     except OSError:
@@ -45,15 +45,15 @@ def _near(root: Path) -> str:
     return did_you_mean(root.name, beside)
 
 
-def _instead(root: Path) -> str:
+def _suggestion(root: Path) -> str:
     suffix = root.suffix.lower()
     if suffix in {".csv", ".tsv", ".txt"}:
         return f"  expected   the folder that the photos are in, and --labels {root}"
     if suffix in {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}:
         return "  expected   the folder that comes out when it is unpacked"
     if suffix in PHOTO_SUFFIXES:
-        return f"  expected   the folder that holds the class folders, perhaps {_shown(root.parent.parent)}"
-    return _sketch(root.parent)
+        return f"  expected   the folder that holds the class folders, perhaps {_display(root.parent.parent)}"
+    return _expected_layout(root.parent)
 
 
 def check_unlabelled_split(root: Path, loose: Mapping[str, int], others: Sequence[str]) -> None:
@@ -70,10 +70,10 @@ def check_unlabelled_split(root: Path, loose: Mapping[str, int], others: Sequenc
     sides = {name.casefold() for name in loose}
     if others or "train" not in sides or len(sides) < 2 or not any(loose.values()):
         return
-    flat = [f"{_shown(root)}/{name}" for name, count in loose.items() if count]
+    flat = [f"{_display(root)}/{name}" for name, count in loose.items() if count]
     first = next(name for name in loose if name.casefold() == "train")
     rest = next(name for name in loose if name.casefold() != "train")
-    shown = _shown(root)
+    shown = _display(root)
     raise PhotosError(
         f"{' and '.join(flat)} {'hold' if len(flat) > 1 else 'holds'} photos but no class folders.\n"
         f"  expected   {shown}/{first}/daisy/*.jpg  {shown}/{rest}/daisy/*.jpg …"
@@ -81,7 +81,7 @@ def check_unlabelled_split(root: Path, loose: Mapping[str, int], others: Sequenc
     )
 
 
-def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[Found], skipped: Skipped) -> None:
+def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedPath], skipped: Skipped) -> None:
     """Check that there are class folders with photos in them.
 
     Raises:
@@ -89,15 +89,15 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[Found]
     """
     if names:
         return
-    shown = _shown(root)
+    shown = _display(root)
     if loose:
         photos = "1 photo" if len(loose) == 1 else f"{len(loose):,} photos"
-        raise PhotosError(f"{shown} holds {photos} but no class folders.\n{_sketch(root)}")
+        raise PhotosError(f"{shown} holds {photos} but no class folders.\n{_expected_layout(root)}")
     if skipped:
         name, why = min(skipped)
         found = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
-        raise PhotosError(f"{shown} holds no photos.\n{_sketch(root)}\n{found}")
-    raise PhotosError(f"{shown} is empty: there are no photos in it.\n{_sketch(root)}")
+        raise PhotosError(f"{shown} holds no photos.\n{_expected_layout(root)}\n{found}")
+    raise PhotosError(f"{shown} is empty: there are no photos in it.\n{_expected_layout(root)}")
 
 
 def check_two_classes(root: Path, classes: Sequence[str], photos: int, layout: str) -> None:
@@ -108,18 +108,18 @@ def check_two_classes(root: Path, classes: Sequence[str], photos: int, layout: s
     """
     if len(classes) > 1:
         return
-    shown, name = _shown(root), classes[0]
+    shown, name = _display(root), classes[0]
     where = "the CSV names" if layout == "csv" else f"{shown} holds"
     inner = _folders_in(root / name) if layout == "classes" else []
     hint = f"\n  perhaps    {shown}/{name}   whose folders are {', '.join(inner[:4])}" if len(inner) > 1 else ""
     raise PhotosError(
         f"{where} one class only: {name} ({photos:,} photos); two are the least that can be told apart."
-        f"\n{_sketch(root)}{hint}"
+        f"\n{_expected_layout(root)}{hint}"
     )
 
 
 def _folders_in(folder: Path) -> list[str]:
     try:
-        return [path.name for _, path in look_in(folder, "", []).folders]
+        return [path.name for _, path in list_folder(folder, "", []).folders]
     except OSError:
         return []

@@ -13,10 +13,19 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from regraft.data import problems
-from regraft.data.csv_labels import read_table
+from regraft.data.csv_labels import read_csv_labels
 from regraft.data.file_types import why_unreadable
 from regraft.data.photo import SIDE_NAMES, Photo, Side
-from regraft.data.walk import Folder, Found, Skipped, closed, closed_folders, identity, look_in, photos_below
+from regraft.data.walk import (
+    FolderListing,
+    NamedPath,
+    Skipped,
+    folder_identity,
+    list_folder,
+    photos_below,
+    unreadable_folder_notes,
+    unreadable_reason,
+)
 from regraft.errors import ConfigError, PhotosError
 
 Layout: TypeAlias = Literal["classes", "split", "csv"]
@@ -40,7 +49,7 @@ class Source:
     photos: tuple[Photo, ...]
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...] = ()
-    given_split: frozenset[Side] = frozenset()
+    given_sides: frozenset[Side] = frozenset()
     layout: Layout = "classes"
     notes: tuple[str, ...] = ()
 
@@ -59,22 +68,22 @@ def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class
         PhotosError: there is no such folder, it cannot be read, it holds no photos, no class folders, or only one;
             or the CSV is wrong.
     """
-    source = _found(Path(root), labels)
+    source = _find(Path(root), labels)
     if not one_class:
         problems.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
     return source
 
 
-def _found(root: Path, labels: Path | str | None) -> Source:
-    inside, skipped = _top(root)
+def _find(root: Path, labels: Path | str | None) -> Source:
+    inside, skipped = _list_root(root)
     if labels is not None:
-        table = read_table(Path(labels), root)
+        table = read_csv_labels(Path(labels), root)
         return _source(root, table.photos, "csv", [], list(table.notes))
-    tree = _tree(root, inside, skipped)
+    tree = _list_tree(root, inside, skipped)
     sides = {name: SIDE_NAMES[name.casefold()] for name in tree if name.casefold() in SIDE_NAMES and tree[name].any}
     if _is_split(sides, tree):
         return _from_split(root, tree, sides, inside.photos, skipped)
-    problems.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _others(tree, sides))
+    problems.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _other_folders(tree, sides))
     return _from_classes(root, tree, inside.photos, skipped)
 
 
@@ -82,8 +91,8 @@ def _found(root: Path, labels: Path | str | None) -> Source:
 class _Branch:
     """A folder in the root: photos right in it, and photos by the folder in it that they lie below."""
 
-    loose: list[Found] = field(default_factory=list)
-    below: dict[str, list[Found]] = field(default_factory=dict)
+    loose: list[NamedPath] = field(default_factory=list)
+    below: dict[str, list[NamedPath]] = field(default_factory=dict)
 
     @property
     def any(self) -> bool:
@@ -94,35 +103,35 @@ class _Branch:
         return any(self.below.values())
 
     @property
-    def all(self) -> list[Found]:
+    def all(self) -> list[NamedPath]:
         return sorted(self.loose + [found for photos in self.below.values() for found in photos])
 
 
 _Tree: TypeAlias = dict[str, _Branch]
 
 
-def _top(root: Path) -> tuple[Folder, Skipped]:
+def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
     skipped: Skipped = []
     problems.check_root(root)
     try:
-        return look_in(root, "", skipped), skipped
+        return list_folder(root, "", skipped), skipped
     except OSError as error:
         raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
 
 
-def _tree(root: Path, inside: Folder, skipped: Skipped) -> _Tree:
+def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> _Tree:
     """Look through all folders; those called as a side is are looked through by the folders in them."""
-    above = frozenset(identity(folder) for folder in (root, *root.resolve().parents))
+    above = frozenset(folder_identity(folder) for folder in (root, *root.resolve().parents))
     tree: _Tree = {}
     for name, path in inside.folders:
         if name.casefold() not in SIDE_NAMES:
             tree[name] = _Branch(photos_below(path, name, above, skipped))
             continue
         try:
-            here = look_in(path, name, skipped)
-            enclosing = above | {identity(path)}
+            here = list_folder(path, name, skipped)
+            enclosing = above | {folder_identity(path)}
         except OSError as error:
-            skipped.append((name, closed(error, path)))
+            skipped.append((name, unreadable_reason(error, path)))
             continue
         below = {full: photos_below(where, full, enclosing, skipped) for full, where in here.folders}
         tree[name] = _Branch(here.photos, below)
@@ -135,11 +144,11 @@ def _is_split(sides: Mapping[str, Side], tree: _Tree) -> bool:
     return "train" in nested and len(nested) > 1
 
 
-def _others(tree: _Tree, sides: Mapping[str, Side]) -> list[str]:
+def _other_folders(tree: _Tree, sides: Mapping[str, Side]) -> list[str]:
     return [name for name, branch in tree.items() if name not in sides and branch.any]
 
 
-def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[Found], skipped: Skipped) -> Source:
+def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[NamedPath], skipped: Skipped) -> Source:
     photos: list[Photo] = []
     notes = []
     for name, side in sides.items():
@@ -150,14 +159,14 @@ def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[
         skipped += [(full, "not in a class folder") for full, _ in branch.loose]
         if not branch.nested:
             notes.append(f"{name}/ holds {len(branch.loose):,} photos but no class folders: they are not used")
-    for name in _others(tree, sides):
+    for name in _other_folders(tree, sides):
         skipped += [(full, "beside the folders of the split") for full, _ in tree[name].all]
         notes.append(f"{name}/ lies beside {' and '.join(f'{side}/' for side in sides)} and is not used")
     skipped += [(full, "not in a class folder") for full, _ in loose]
     return _source(root, photos, "split", skipped, notes)
 
 
-def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped) -> Source:
+def _from_classes(root: Path, tree: _Tree, loose: list[NamedPath], skipped: Skipped) -> Source:
     photos = [Photo(path, full, label, None, None) for label, branch in tree.items() for full, path in branch.all]
     problems.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
     left_out = dict(skipped)
@@ -177,12 +186,12 @@ def _from_classes(root: Path, tree: _Tree, loose: list[Found], skipped: Skipped)
 def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:
     """Give each class one spelling, and put everything in order."""
     photos = list(photos)
-    spelling = one_spelling(photo.label for photo in photos)
+    spelling = canonical_spellings(photo.label for photo in photos)
     merged = sorted(label for label, shown in spelling.items() if label != shown)
-    notes = [*notes, *closed_folders(skipped)] + [
+    notes = [*notes, *unreadable_folder_notes(skipped)] + [
         f"class {spelling[label]} is spelt in two ways that look alike; they are one class" for label in merged
     ]
-    notes += case_notes(set(spelling.values()))
+    notes += case_difference_notes(set(spelling.values()))
     photos = [
         photo
         if spelling[photo.label] == photo.label
@@ -195,30 +204,30 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     return Source(root, ordered, classes, tuple(sorted(skipped)), given, layout, tuple(notes))
 
 
-def same(label: str) -> str:
+def composed(label: str) -> str:
     """Return what two spellings of one label have in common: macOS and Linux write ``é`` with different code points."""
     return unicodedata.normalize("NFC", label)
 
 
 def class_order(labels: Iterable[str]) -> tuple[str, ...]:
     """Return the distinct labels in the order of a classifier's outputs: by code point of their composed form."""
-    return tuple(sorted(set(labels), key=lambda label: (same(label), label)))
+    return tuple(sorted(set(labels), key=lambda label: (composed(label), label)))
 
 
-def one_spelling(labels: Iterable[str]) -> dict[str, str]:
+def canonical_spellings(labels: Iterable[str]) -> dict[str, str]:
     """Return for each spelling the one that stands for its class: the first in order of code points."""
     chosen: dict[str, str] = {}
     spellings = sorted(set(labels))
     for label in spellings:
-        chosen.setdefault(same(label), label)
-    return {label: chosen[same(label)] for label in spellings}
+        chosen.setdefault(composed(label), label)
+    return {label: chosen[composed(label)] for label in spellings}
 
 
-def case_notes(labels: Iterable[str]) -> list[str]:
+def case_difference_notes(labels: Iterable[str]) -> list[str]:
     """Return what is worth saying of classes whose names differ in nothing but case or the space around them."""
     alike: dict[str, list[str]] = {}
     for label in sorted(labels):
-        alike.setdefault(same(label).casefold().strip(), []).append(label)
+        alike.setdefault(composed(label).casefold().strip(), []).append(label)
     return [
         f"classes {' and '.join(repr(label) for label in group)} differ only in case or spaces; they are kept apart"
         for group in alike.values()
@@ -226,7 +235,7 @@ def case_notes(labels: Iterable[str]) -> list[str]:
     ]
 
 
-def class_names(given: Any) -> tuple[str, ...]:
+def parse_class_names(given: Any) -> tuple[str, ...]:
     """Return the names of two or more classes.
 
     Args:

@@ -47,7 +47,7 @@ class Split:
     notes: tuple[str, ...] = ()
 
 
-def assign(
+def split_by_content(
     entries: Sequence[Entry],
     *,
     seed: int,
@@ -71,24 +71,26 @@ def assign(
     _check_fractions(fractions)
     fixed, notes = _fixed_sides(entries, keep or {})
     units = make_units(entries, groups or {}, ("split", seed))
-    given = {entry.content for entry in entries if entry.given is not None}
-    moved = _join_kept(units, fixed, given)
+    given = {entry.content for entry in entries if entry.given_side is not None}
+    moved = _reconcile_kept(units, fixed, given)
     if moved:
         one = "photo changes side: new ones show that it belongs"
         several = "photos change sides: new ones show that they belong"
         notes.append(f"{moved:,} {one if moved == 1 else several} with photos on another")
-    division = _Division(units, dict(zip(SIDES, fractions, strict=True)), fixed)
+    division = _SideAssignment(units, dict(zip(SIDES, fractions, strict=True)), fixed)
     return Split(division.sides(), (*notes, *division.notes))
 
 
-def carve(entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mapping[str, str] | None = None) -> set[str]:
-    """Return the contents of a validation part of ``entries``, by the rule of `assign` with draws of its own.
+def carve_validation(
+    entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mapping[str, str] | None = None
+) -> set[str]:
+    """Return the contents of a validation part of ``entries``, by the rule of `split_by_content` with draws of its own.
 
     Args:
         entries: photos of the train side.
         seed: another one gives another part.
         fraction: the part's expected share, in [0, 1).
-        groups: as for `assign`.
+        groups: as for `split_by_content`.
 
     Raises:
         ConfigError: the fraction cannot be.
@@ -96,11 +98,11 @@ def carve(entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mappi
     shares = (1 - fraction, fraction, 0.0)
     _check_fractions(shares)
     units = make_units(entries, groups or {}, ("carve", seed))
-    sides = _Division(units, dict(zip(SIDES, shares, strict=True)), {}).sides()
+    sides = _SideAssignment(units, dict(zip(SIDES, shares, strict=True)), {}).sides()
     return {content for content, side in sides.items() if side == "validation"}
 
 
-def take_given(manifest: Manifest) -> tuple[str, ...]:
+def use_given_sides(manifest: Manifest) -> tuple[str, ...]:
     """Put every usable photo on the side that the folder or the CSV gives it.
 
     Returns:
@@ -108,8 +110,8 @@ def take_given(manifest: Manifest) -> tuple[str, ...]:
     """
     sides: dict[str, set[Side | None]] = defaultdict(set)
     for entry in manifest.usable:
-        entry.side = entry.given
-        sides[entry.content].add(entry.given)
+        entry.side = entry.given_side
+        sides[entry.content].add(entry.given_side)
     straddling = sum(len(found) > 1 for found in sides.values())
     if not straddling:
         return ()
@@ -149,15 +151,15 @@ def _fixed_sides(entries: Sequence[Entry], keep: Mapping[str, Side]) -> tuple[di
     """Return the sides that are not drawn, by content, and what is worth saying about them."""
     given: dict[str, set[Side]] = defaultdict(set)
     for entry in entries:
-        if entry.given is not None:
-            given[entry.content].add(entry.given)
+        if entry.given_side is not None:
+            given[entry.content].add(entry.given_side)
     fixed = {entry.content: keep[entry.content] for entry in entries if entry.content in keep}
     fixed |= {content: next(s for s in _HELD_OUT_FIRST if s in sides) for content, sides in given.items()}
     twice = sum(len(sides) > 1 for sides in given.values())
     return fixed, [f"{twice:,} photos were given on two sides: they are held out"] if twice else []
 
 
-def _join_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[str]) -> int:
+def _reconcile_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[str]) -> int:
     """Bring kept sides of one unit to agree, in ``fixed``, and return how many contents change sides."""
     moved = 0
     for unit in units:
@@ -173,7 +175,7 @@ def _join_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[str]) -
 
 
 @dataclass
-class _Division:
+class _SideAssignment:
     """Units with their sides, and the classes whose sides had to be filled."""
 
     units: Sequence[Unit]
@@ -243,7 +245,7 @@ class _Division:
         ]
 
 
-def shares(value: Any) -> tuple[float, float, float]:
+def parse_shares(value: Any) -> tuple[float, float, float]:
     """Return shares that sum to 1 from ``"80/10/10"``, ``(80, 10, 10)`` or ``(0.8, 0.1, 0.1)``.
 
     Raises:

@@ -16,7 +16,7 @@ R = TypeVar("R")
 
 
 _SAMPLE = 32
-FEW, _ROOM = 4, 64 << 10
+MIN_DECODING_THREADS, _SMALL_PHOTO_BYTES = 4, 64 << 10
 """Threads that get along on photos of so many bytes, and for each as many again one more."""
 
 
@@ -38,21 +38,21 @@ def decoding_threads(photos: Sequence[Path]) -> int:
     2,147; augmented ones, 462 and 842.
     """
     most = default_workers()
-    if most <= FEW:
+    if most <= MIN_DECODING_THREADS:
         return most
-    sizes = [size for path in photos[:: max(1, len(photos) // _SAMPLE)][:_SAMPLE] if (size := _bytes(path))]
+    sizes = [size for path in photos[:: max(1, len(photos) // _SAMPLE)][:_SAMPLE] if (size := _file_size(path))]
     typical = statistics.median(sizes) if sizes else 0
-    return min(most, FEW + int(FEW * max(0.0, typical / _ROOM - 1)))
+    return min(most, MIN_DECODING_THREADS + int(MIN_DECODING_THREADS * max(0.0, typical / _SMALL_PHOTO_BYTES - 1)))
 
 
-def _bytes(path: Path) -> int:
+def _file_size(path: Path) -> int:
     try:
         return path.stat().st_size
     except OSError:
         return 0
 
 
-def in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
+def map_in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
     """Yield ``work(item)`` for each of ``items``, in their order, computed by ``workers`` threads.
 
     At most ``ahead`` results are kept waiting. When the iterator is closed, an exception passes through it or the

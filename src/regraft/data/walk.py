@@ -9,9 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 from typing import TypeAlias
 
-from regraft.data.file_types import HEAD, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, open_regular, what_else, why_unreadable
+from regraft.data.file_types import (
+    HEADER_BYTES,
+    PHOTO_SUFFIXES,
+    RAW_SUFFIXES,
+    describe_non_photo,
+    open_regular,
+    photo_format,
+    why_unreadable,
+)
 
-Found: TypeAlias = tuple[str, Path]
+NamedPath: TypeAlias = tuple[str, Path]
 """(name relative to the root, where to open it)"""
 
 Skipped: TypeAlias = list[tuple[str, str]]
@@ -21,14 +29,14 @@ _SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@ea
 
 
 @dataclass(slots=True)
-class Folder:
+class FolderListing:
     """What lies directly in a folder: folders, and files that claim to be photos. Both in name order."""
 
-    folders: list[Found] = field(default_factory=list)
-    photos: list[Found] = field(default_factory=list)
+    folders: list[NamedPath] = field(default_factory=list)
+    photos: list[NamedPath] = field(default_factory=list)
 
 
-def identity(path: Path) -> tuple[int, int] | str:
+def folder_identity(path: Path) -> tuple[int, int] | str:
     """Return what tells one folder from another, whatever links lead to it.
 
     Raises:
@@ -38,7 +46,7 @@ def identity(path: Path) -> tuple[int, int] | str:
     return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
 
 
-def look_in(folder: Path, name: str, skipped: Skipped) -> Folder:
+def list_folder(folder: Path, name: str, skipped: Skipped) -> FolderListing:
     """Return what lies directly in ``folder``; what is left out is added to ``skipped``.
 
     Args:
@@ -49,18 +57,18 @@ def look_in(folder: Path, name: str, skipped: Skipped) -> Folder:
     Raises:
         OSError: the folder cannot be listed.
     """
-    inside = Folder()
+    inside = FolderListing()
     for entry in sorted(os.listdir(folder)):  # noqa: PTH208 - names as they are, without a Path for each
         path, full = folder / entry, f"{name}/{entry}" if name else entry
-        why = _hidden(entry)
+        why = _reason_by_name(entry)
         if why is None:
-            why = _sort_in(path, full, inside)
+            why = _classify(path, full, inside)
         if why is not None:
             skipped.append((full, why))
     return inside
 
 
-def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped) -> list[Found]:
+def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped) -> list[NamedPath]:
     """Return all that claims to be a photo in ``folder`` and in the folders below it, in name order.
 
     Args:
@@ -69,40 +77,40 @@ def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str
         above: identities of folders that must not be entered again: those above ``folder``.
         skipped: takes (name, why).
     """
-    found: list[Found] = []
+    found: list[NamedPath] = []
     entered = set(above)
     waiting = [(name, folder)]
     while waiting:  # not by recursion: a folder may be deeper than Python's stack
         name, folder = waiting.pop()
         try:
-            which = identity(folder)
+            which = folder_identity(folder)
             if which in entered:
                 skipped.append((name, "a link to a folder that is read already"))
                 continue
             entered.add(which)
-            inside = look_in(folder, name, skipped)
+            inside = list_folder(folder, name, skipped)
         except OSError as error:
-            skipped.append((name, closed(error, folder)))
+            skipped.append((name, unreadable_reason(error, folder)))
             continue
         found += inside.photos
         waiting += reversed(inside.folders)
     return sorted(found)
 
 
-_CLOSED = "a folder that "
+_UNREADABLE_FOLDER = "a folder that "
 
 
-def closed(error: OSError, folder: Path) -> str:
+def unreadable_reason(error: OSError, folder: Path) -> str:
     """Return why a folder is left out that cannot be read."""
-    return _CLOSED + why_unreadable(error, folder)
+    return _UNREADABLE_FOLDER + why_unreadable(error, folder)
 
 
-def closed_folders(skipped: Skipped) -> list[str]:
+def unreadable_folder_notes(skipped: Skipped) -> list[str]:
     """Return what is worth saying of folders that could not be read: the photos in them are missed."""
-    return [f"{name} is {why}" for name, why in skipped if why.startswith(_CLOSED)]
+    return [f"{name} is {why}" for name, why in skipped if why.startswith(_UNREADABLE_FOLDER)]
 
 
-def _hidden(entry: str) -> str | None:
+def _reason_by_name(entry: str) -> str | None:
     """Return why a name alone makes an entry no matter of ours."""
     if entry.startswith(".") and not entry.startswith(".."):
         return "hidden"
@@ -113,7 +121,7 @@ def _hidden(entry: str) -> str | None:
     return None
 
 
-def _sort_in(path: Path, name: str, inside: Folder) -> str | None:
+def _classify(path: Path, name: str, inside: FolderListing) -> str | None:
     """Add an entry to where it belongs, or return why it is left out."""
     suffix = PurePath(path.name).suffix.lower()
     claims = suffix in PHOTO_SUFFIXES
@@ -131,17 +139,17 @@ def _sort_in(path: Path, name: str, inside: Folder) -> str | None:
         return "neither a file nor a folder"
     if suffix in RAW_SUFFIXES:
         return "a camera raw file: export it as JPEG"
-    why = None if claims else _no_photo(path)
+    why = None if claims else _reason_by_content(path)
     if why is None:
         inside.photos.append((name, path))
     return why
 
 
-def _no_photo(path: Path) -> str | None:
+def _reason_by_content(path: Path) -> str | None:
     """Return why a file whose name claims nothing is no photo; None where it is one."""
     try:
         with open_regular(path) as file:
-            head = file.read(HEAD)
+            head = file.read(HEADER_BYTES)
     except OSError as error:
         return why_unreadable(error, path)
-    return None if kind_of(head) else f"not a photo: {what_else(head)}"
+    return None if photo_format(head) else f"not a photo: {describe_non_photo(head)}"

@@ -27,17 +27,17 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.decode import leave_large
+from regraft.data.decode import refuse_large_photos
 from regraft.data.file_types import why_unreadable
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Work
+from regraft.data.photo_task import PhotoTask
 from regraft.errors import DecodeError
 
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-_PATIENCE = 2.0  # seconds for a process to end by itself
+_EXIT_TIMEOUT = 2.0  # seconds for a process to end by itself
 
 
-class DecodingProcesses:
+class WorkerProcesses:
     """Processes that work on photos for threads of this one.
 
     Args:
@@ -46,12 +46,12 @@ class DecodingProcesses:
 
     def __init__(self, number: int) -> None:
         self.number, self.owner = number, os.getpid()
-        self._all = [_Process() for _ in range(number)]
-        self._idle: queue.SimpleQueue[_Process] = queue.SimpleQueue()
+        self._all = [_Worker() for _ in range(number)]
+        self._idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
         for process in self._all:
             self._idle.put(process)
 
-    def do(self, work: Work, entry: Entry) -> NDArray[np.uint8]:
+    def run(self, work: PhotoTask, entry: Entry) -> NDArray[np.uint8]:
         """Return what ``work`` makes of a photo; it is done in this thread where its process is gone.
 
         Raises:
@@ -59,7 +59,7 @@ class DecodingProcesses:
         """
         process = self._idle.get()
         try:
-            done = process.ask(work, entry)
+            done = process.request(work, entry)
         finally:
             self._idle.put(process)
         return work(entry) if done is None else done
@@ -67,22 +67,20 @@ class DecodingProcesses:
     def close(self) -> None:
         """End the processes."""
         for process in self._all:
-            process.hang_up()
-        until = time.monotonic() + _PATIENCE  # for all of them: a fork of this process may hold their input open
+            process.close_input()
+        until = time.monotonic() + _EXIT_TIMEOUT  # for all of them: a fork of this process may hold their input open
         for process in self._all:
             process.end(until - time.monotonic())
 
 
-class _Process:
+class _Worker:
     """One process, which answers one question at a time."""
 
     def __init__(self) -> None:
         self._asked = 0
         # the same modules as here, whatever the working directory holds
         places = [str(place) for place in sys.path]
-        code = (
-            f"import sys; sys.path[:] = {places!r}; from regraft.data.worker_processes import answer_all; answer_all()"
-        )
+        code = f"import sys; sys.path[:] = {places!r}; from regraft.data.worker_processes import serve; serve()"
         apart: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {}
         self._process: subprocess.Popen[bytes] | None
         try:
@@ -97,14 +95,14 @@ class _Process:
         except OSError:  # no room for another process: threads do it
             self._process = None
 
-    def ask(self, work: Work, entry: Entry) -> NDArray[np.uint8] | None:
+    def request(self, work: PhotoTask, entry: Entry) -> NDArray[np.uint8] | None:
         """Return what the process makes of a photo; None where it is gone, or does not know what to make of it."""
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             return None
         self._asked += 1
         question = {"number": self._asked, "name": entry.name, "path": str(entry.path), "content": entry.content}
-        question["work"] = _text(work)
+        question["work"] = _task_as_json(work)
         try:
             process.stdin.write(json.dumps(question).encode("ascii") + b"\n")
             process.stdin.flush()
@@ -124,16 +122,16 @@ class _Process:
             raise DecodeError(answer["failed"])
         return np.frombuffer(data, dtype=np.uint8).reshape(answer["shape"]) if "shape" in answer else None
 
-    def hang_up(self) -> None:
+    def close_input(self) -> None:
         """Say that there are no more questions."""
         process = self._process
         if process is not None and process.stdin is not None:
             with contextlib.suppress(OSError):
                 process.stdin.close()
 
-    def end(self, patience: float = _PATIENCE) -> None:
+    def end(self, patience: float = _EXIT_TIMEOUT) -> None:
         """See the process end, by force if it takes more seconds than ``patience``."""
-        self.hang_up()
+        self.close_input()
         process, self._process = self._process, None
         if process is None:
             return
@@ -149,78 +147,78 @@ class _Process:
 
 
 @functools.lru_cache(maxsize=8)
-def _text(work: Work) -> str:
+def _task_as_json(work: PhotoTask) -> str:
     kind = type(work)
     return json.dumps({"module": kind.__module__, "name": kind.__name__, "fields": work.as_dict()})
 
 
-_SHARED: list[DecodingProcesses] = []
+_RUNNING: list[WorkerProcesses] = []
 
 
-def begin_processes(number: int) -> DecodingProcesses | None:
-    """Have the photos of this process decoded by ``number`` others, until `end_processes` with what is returned.
+def start_processes(number: int) -> WorkerProcesses | None:
+    """Have the photos of this process decoded by ``number`` others, until `stop_processes` with what is returned.
 
     None is returned, and nothing begins, where others do so already, or there is no Python to begin.
     """
-    if shared_processes() is not None or not sys.executable or getattr(sys, "frozen", False):
+    if running_processes() is not None or not sys.executable or getattr(sys, "frozen", False):
         return None
-    _SHARED[:] = [DecodingProcesses(number)]
-    return _SHARED[0]
+    _RUNNING[:] = [WorkerProcesses(number)]
+    return _RUNNING[0]
 
 
-def shared_processes() -> DecodingProcesses | None:
+def running_processes() -> WorkerProcesses | None:
     """Return the processes that have begun, if any."""
-    return _SHARED[0] if _SHARED and _SHARED[0].owner == os.getpid() else None
+    return _RUNNING[0] if _RUNNING and _RUNNING[0].owner == os.getpid() else None
 
 
-def done(work: Work, entry: Entry) -> NDArray[np.uint8]:
+def run_task(work: PhotoTask, entry: Entry) -> NDArray[np.uint8]:
     """Return what ``work`` makes of a photo, by the processes that have begun, else in this thread.
 
     Raises:
         DecodeError: it cannot be decoded, or is no longer the file that was scanned.
     """
-    others = shared_processes()
-    return work(entry) if others is None else others.do(work, entry)
+    others = running_processes()
+    return work(entry) if others is None else others.run(work, entry)
 
 
-def end_processes(processes: DecodingProcesses) -> None:
-    """End processes that `begin_processes` returned; photos are decoded in threads again."""
-    if processes in _SHARED:
-        _SHARED.remove(processes)
+def stop_processes(processes: WorkerProcesses) -> None:
+    """End processes that `start_processes` returned; photos are decoded in threads again."""
+    if processes in _RUNNING:
+        _RUNNING.remove(processes)
     processes.close()
 
 
 @atexit.register
-def _end_all() -> None:
-    processes = shared_processes()
+def _stop_at_exit() -> None:
+    processes = running_processes()
     if processes is not None:
-        end_processes(processes)
+        stop_processes(processes)
 
 
-def answer_all() -> None:
+def serve() -> None:
     """Answer the questions that come in until there are no more: what one of the processes does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
-    leave_large()
+    refuse_large_photos()
     questions, answers = sys.stdin.buffer, sys.stdout.buffer
     for line in iter(questions.readline, b""):
-        _answer(json.loads(line), answers)
+        _serve_one(json.loads(line), answers)
 
 
 @functools.lru_cache(maxsize=8)
-def _work(text: str) -> Work:
+def _task_from_json(text: str) -> PhotoTask:
     said = json.loads(text)
     kind = getattr(importlib.import_module(said["module"]), said["name"])
-    work: Work = kind.from_dict(said["fields"])
+    work: PhotoTask = kind.from_dict(said["fields"])
     return work
 
 
-def _answer(question: dict[str, Any], answers: IO[bytes]) -> None:
+def _serve_one(question: dict[str, Any], answers: IO[bytes]) -> None:
     path = Path(question["path"])
     done: NDArray[np.uint8] | None = None
     answer: dict[str, Any] = {"number": question["number"]}
     try:
         entry = Entry(question["name"], path, question["content"], "")
-        done = np.ascontiguousarray(_work(question["work"])(entry))
+        done = np.ascontiguousarray(_task_from_json(question["work"])(entry))
         answer["shape"] = done.shape
     except DecodeError as error:
         answer["failed"] = str(error)

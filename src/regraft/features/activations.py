@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import numbered_loading, view_name
+from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.threads import in_order
+from regraft.data.threads import map_in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
 from regraft.features.extract import WriteBuffer, run_batches
@@ -95,7 +95,7 @@ class Activations:
         """Yield the activations of one view of the photos, in order, and keep them."""
         p, engine = self._lower.spec.preprocessing, self._engine
         batches = decode_in_order(
-            entries, numbered_loading(p, view), batch_size=engine.batch_size, workers=self._workers
+            entries, fixed_view_task(p, view), batch_size=engine.batch_size, workers=self._workers
         )
         buffer = WriteBuffer(
             self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}"
@@ -189,7 +189,7 @@ class ActivationBatches:
             values = self._activations.batch([(entry, self.view(entry, epoch)) for entry in chosen])
             return channels_last(torch.from_numpy(values))
 
-        batches = in_order(read, parts, workers=1, ahead=_READ_AHEAD)
+        batches = map_in_order(read, parts, workers=1, ahead=_READ_AHEAD)
         try:
             for part, x in zip(parts, batches, strict=True):
                 labels = torch.from_numpy(self.labels[part])

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Loading
+from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import normalise
-from regraft.data.threads import in_order
+from regraft.data.threads import map_in_order
 from regraft.errors import ConfigError, did_you_mean
 from regraft.features.engine import EagerEngine, Engine
 from regraft.features.engine_costs import certify_seconds, photos_per_second, setup_cost
@@ -252,7 +252,7 @@ def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | Non
     """Return up to `CERTIFICATION_PHOTOS` decodable photos, chosen by content hash: (n, H, W, 3), uint8."""
     p = backbone.spec.preprocessing
     some = sorted(entries, key=lambda entry: entry.content)[:CERTIFICATION_PHOTOS]
-    batches = decode_in_order(some, Loading(p), batch_size=CERTIFICATION_PHOTOS, workers=workers)
+    batches = decode_in_order(some, LoadPhoto(p), batch_size=CERTIFICATION_PHOTOS, workers=workers)
     return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
 
 
@@ -269,7 +269,9 @@ def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the features of any number of photos, (n, H, W, 3), uint8."""
     size, streams = engine.batch_size, engine.parallel_batches
     batches = (pixels[i : i + size] for i in range(0, len(pixels), size))
-    return np.concatenate([*in_order(engine.run, batches, workers=streams if streams > 1 else 0, ahead=streams + 1)])
+    return np.concatenate(
+        [*map_in_order(engine.run, batches, workers=streams if streams > 1 else 0, ahead=streams + 1)]
+    )
 
 
 def _certificate_key(engine: Engine, backbone: Backbone, weights_hash: str) -> str:

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.fixed_views import PLAIN
-from regraft.data.loader import Decoded, decode_in_order
+from regraft.data.loader import DecodedBatch, decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Loading
-from regraft.data.threads import in_order
+from regraft.data.photo_task import LoadPhoto
+from regraft.data.threads import map_in_order
 from regraft.disk.row_table import new_table, take
 from regraft.features.engine import Engine
 from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
@@ -79,7 +79,7 @@ def extract(
         for positions in extraction.rounds():
             batches = decode_in_order(
                 entries,
-                load or Loading(p),
+                load or LoadPhoto(p),
                 batch_size=engine.batch_size,
                 workers=workers,
                 order=positions,
@@ -95,14 +95,14 @@ def extract(
 _Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]
 
 
-def run_batches(engine: Engine, batches: Iterator[Decoded]) -> Iterator[_Done]:
+def run_batches(engine: Engine, batches: Iterator[DecodedBatch]) -> Iterator[_Done]:
     """Yield (positions, features, failures) of each batch, in order; the next are decoded while the network runs."""
 
-    def work(batch: Decoded) -> _Done:
+    def work(batch: DecodedBatch) -> _Done:
         features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
         return batch.index, features, batch.failed
 
-    return in_order(
+    return map_in_order(
         work,
         batches,
         workers=engine.parallel_batches if engine.parallel_batches > 1 else 0,

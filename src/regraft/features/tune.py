@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.threads import in_order
+from regraft.data.threads import map_in_order
 from regraft.features.engine import Engine
 from regraft.features.engine_choice import MIN_COSINE, REFERENCE, candidates, certify, make_engine
 from regraft.features.engine_costs import record_speed
@@ -106,7 +106,9 @@ def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
     pixels = generator("tuning").integers(0, 256, shape, dtype=np.uint8)
     begun = time.perf_counter()
     workers = engine.parallel_batches if engine.parallel_batches > 1 else 0
-    for _ in in_order(lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.parallel_batches + 1):
+    for _ in map_in_order(
+        lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.parallel_batches + 1
+    ):
         pass
     if torch.cuda.is_available():
         torch.cuda.synchronize()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.file_types import read_regular
-from regraft.data.fixed_views import numbered, numbered_loading, view_name
+from regraft.data.fixed_views import fixed_view, fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
 from regraft.features.engine import Engine
@@ -202,7 +202,7 @@ class Predictor:
             backbone,
             self._running(weights),
             store,
-            load=numbered_loading(p, view),
+            load=fixed_view_task(p, view),
             view=view_name(view),
             weights=weights,
             workers=self.workers,
@@ -236,7 +236,7 @@ class Predictor:
         content = hashlib.sha256(image.tobytes()).hexdigest()
         values = np.zeros(len(self.classes))
         for view in range(self.views):
-            pixels = numbered(image, p, view, content)
+            pixels = fixed_view(image, p, view, content)
             values += self._probabilities(self._running().run(pixels[None]))[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
@@ -271,5 +271,13 @@ def _entry(path: Path, *, hashed: bool) -> Entry:
         with contextlib.suppress(OSError):  # it is said when the photo is decoded
             content = hashlib.sha256(read_regular(path)).hexdigest()
     return Entry(
-        name=str(path), path=path, content=content, label="", side=None, group=None, status="ok", why="", given=None
+        name=str(path),
+        path=path,
+        content=content,
+        label="",
+        side=None,
+        group=None,
+        status="ok",
+        why="",
+        given_side=None,
     )

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.source import class_names
+from regraft.data.source import parse_class_names
 from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
@@ -48,7 +48,7 @@ class Classifier(nn.Module):
                 f"backbone: expected a Backbone, such as build_backbone('resnet18') returns; "
                 f"found {backbone if isinstance(backbone, str) else type(backbone).__name__!r}"
             )
-        self.classes = class_names(classes)
+        self.classes = parse_class_names(classes)
         self.backbone = backbone if own else copy.deepcopy(backbone)
         self.facts: dict[str, str] = {}
         place = next(backbone.network.parameters()).device

@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from regraft.data.source import class_names
+from regraft.data.source import parse_class_names
 from regraft.disk.atomic import atomic, make_folder
 from regraft.disk.safetensors_file import Header, HeaderError, read_header
 from regraft.errors import BackboneError, ConfigError, ModelFileError, several
@@ -179,7 +179,7 @@ def _read(path: Path) -> tuple[Header, ModelMetadata]:
 def _check_given(path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None) -> None:
     """Refuse classes and a backbone that contradict the file."""
     problems = []
-    if classes is not None and class_names(classes) != metadata.classes:
+    if classes is not None and parse_class_names(classes) != metadata.classes:
         problems.append(f"classes: {', '.join(metadata.classes)} in the file, {', '.join(classes)} given")
     if backbone is not None:
         own, given = metadata.backbone, backbone.spec
@@ -206,7 +206,7 @@ def _described(path: Path, found: Weights, classes: Sequence[str] | None, backbo
             "  say them once, as in the training, and write a model file:\n"
             "  Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')"
         )
-    names = class_names(classes)
+    names = parse_class_names(classes)
     metadata = ModelMetadata(names, backbone.spec, {}, "")
     tensors = _with_bias(path, found.tensors)
     _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)

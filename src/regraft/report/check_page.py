@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from regraft.data.decode import read_photo
-from regraft.data.threads import in_order, workers_or_default
+from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.atomic import write_text
 from regraft.errors import DecodeError
 from regraft.report.check_screen import by_kind
@@ -59,7 +59,7 @@ def write_page(found: dict[str, Any], out: Path, *, workers: int | None = None) 
     root = Path(found["photos"])
     names = sorted({name for finding in found["findings"] for name in finding["photos"][:MOST]})
     workers = workers_or_default(workers)
-    thumbs = dict(zip(names, in_order(lambda n: _thumb(root / n), names, workers=workers, ahead=64), strict=True))
+    thumbs = dict(zip(names, map_in_order(lambda n: _thumb(root / n), names, workers=workers, ahead=64), strict=True))
     sections = "\n".join(
         _section(level, kind, findings, thumbs, found["labels"]) for (level, kind), findings in by_kind(found).items()
     )

@@ -149,7 +149,7 @@ def _look(
         take_groups(user_groups(options.group_by, entries, glances, options.labels), entries)
     manifest.classes = class_order(entry.label for entry in entries)
     copies = find_copies(entries, found.values, glances, store=store, workers=workers)
-    photos = Photos(manifest, frozenset(e.given for e in entries if e.given is not None), copies.groups)
+    photos = Photos(manifest, frozenset(e.given_side for e in entries if e.given_side is not None), copies.groups)
     doubt, accuracy = _doubt(photos, found.values, screen)
     if options.thorough and (doubt is None or len(entries) < ENOUGH):
         screen.warn("no third look at labels: there are too few photos to fine-tune on")

@@ -9,8 +9,8 @@ import time
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import gradient_parts, say_sides
 from regraft.context.run_context import Job, first_pass
-from regraft.data.threads import FEW, workers_or_default
-from regraft.data.worker_processes import begin_processes
+from regraft.data.threads import MIN_DECODING_THREADS, workers_or_default
+from regraft.data.worker_processes import start_processes
 from regraft.disk.atomic import sweep
 from regraft.errors import RunFolderError
 from regraft.inference.device import pick_device
@@ -71,8 +71,8 @@ def start(config: TrainConfig, screen: Screen, early: Early, started: float, nam
     job.lock, job.replay = place.lock, {**config.choices, **place.folder.journal.chosen()}
     try:
         number = workers_or_default(config.workers)
-        if device.type != "cpu" and number > FEW:
-            job.decoders = begin_processes(number)
+        if device.type != "cpu" and number > MIN_DECODING_THREADS:
+            job.decoders = start_processes(number)
         _begin(job, going_on=place.state == "going on")
     except BaseException:
         job.close()

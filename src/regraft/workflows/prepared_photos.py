@@ -9,7 +9,7 @@ from typing import Any, Self
 from regraft.audit.photo_stats_store import Looks
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import divide, gather
-from regraft.data.prefetch import can_read_ahead
+from regraft.data.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
@@ -52,7 +52,7 @@ class Early:
         self._looks: Looks | None = None
         workers = workers_or_default(config.workers)
         preprocessing = foreseen(config.backbone, config.size) if config.weights is None else None
-        if preprocessing is not None and workers and can_read_ahead():
+        if preprocessing is not None and workers and can_prefetch():
             self._looks = Looks(preprocessing, self.store)
             self._looks.read_ahead(self._looks.unknown(self.photos.usable[:_LOOKED_UP])[:MOST], workers)
 

@@ -43,10 +43,10 @@ def find_leaks(subject: Subject) -> list[Finding]:
     copies = subject.copies
     findings = []
     for members in joined(len(subject.entries), [*copies.by_bytes, *copies.by_pixels, *copies.near.pairs.tolist()]):
-        sides = sorted({str(subject.entries[i].given) for i in members if subject.entries[i].given})
+        sides = sorted({str(subject.entries[i].given_side) for i in members if subject.entries[i].given_side})
         if len(sides) > 1:
             words = f"the same picture, or nearly, in {' and in '.join(sides)}: figures will flatter (--fix-leaks)"
-            ordered = sorted(members, key=lambda i: subject.entries[i].given != "train")
+            ordered = sorted(members, key=lambda i: subject.entries[i].given_side != "train")
             findings.append(Finding("leak", "error", subject.names(ordered), words, {"sides": sides}))
     return findings
 
@@ -57,7 +57,7 @@ def train_side(subject: Subject) -> list[str]:
         name
         for finding in find_leaks(subject)
         for name in finding.photos
-        if next(entry for entry in subject.entries if entry.name == name).given == "train"
+        if next(entry for entry in subject.entries if entry.name == name).given_side == "train"
     ]
 
 

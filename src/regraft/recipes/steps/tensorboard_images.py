@@ -19,7 +19,7 @@ from regraft.callbacks.projector import Projector
 from regraft.context.run_context import Job
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import Loading
+from regraft.data.photo_task import LoadPhoto
 from regraft.disk.atomic import write_text
 from regraft.screen import printable
 
@@ -171,7 +171,7 @@ class ValidationPictures(Callback):
     def _load(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
         preprocessing = self._job.backbone.spec.preprocessing
         entries = [self._choose[i] for i in positions]
-        batches = decode_in_order(entries, Loading(preprocessing), batch_size=32, workers=self._job.workers)
+        batches = decode_in_order(entries, LoadPhoto(preprocessing), batch_size=32, workers=self._job.workers)
         loaded = {int(i): pixels for batch in batches for i, pixels in zip(batch.index, batch.pixels, strict=True)}
         nothing = np.full((preprocessing.height, preprocessing.width, 3), 128, dtype=np.uint8)
         return [loaded.get(i, nothing) for i in range(len(entries))]
