@@ -19,14 +19,14 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-import torch
-from torch import nn
-
 from regraft.errors import WeightsError, several
-from regraft.models.weights import read_weights
+
+if TYPE_CHECKING:  # the command line reads this file before torch is loaded
+    import torch
+    from torch import nn
 
 LICENCE = "Apache-2.0"
 
@@ -60,6 +60,8 @@ def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch
     Raises:
         WeightsError: the file is damaged, or is not of this network; every tensor that differs is named.
     """
+    from regraft.models.weights import read_weights
+
     source = f"{package_of(name)} ({path.name})"
     _check_digest(path, source)
     theirs = {key: value for key, value in read_weights(path).state.items() if not key.endswith(_COUNTER)}
