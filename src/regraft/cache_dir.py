@@ -1,4 +1,4 @@
-"""Where regraft keeps what outlives a run."""
+"""The cache folder: features, graphs and probes that later runs reuse."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import os
 from pathlib import Path
 
 GRAPHS, PROBES = ("graphs", "*.onnx"), ("probes", "*.safetensors")
-"""Folders of the cache, beside that of the store, and the files that are kept in them."""
+"""Folders of the cache (in addition to the feature store), and the pattern of the files in them."""
 
 
 def cache_folder() -> Path:
-    """Return the folder of what can be made again at any time: ``REGRAFT_CACHE``, or the system's place for caches."""
-    given = os.environ.get("REGRAFT_CACHE")
-    if given:
-        return Path(given)
+    """Return the folder of everything that can be recomputed: ``REGRAFT_CACHE``, or the system's folder for caches."""
+    user_folder = os.environ.get("REGRAFT_CACHE")
+    if user_folder:
+        return Path(user_folder)
     from platformdirs import user_cache_path
 
     return user_cache_path("regraft")
 
 
 def files_by_use(folder: str, pattern: str) -> list[Path]:
-    """Return the files of a folder of the cache, those used last at the end."""
+    """Return the files in a folder of the cache, the least recently used first."""
     with contextlib.suppress(OSError):
         return sorted((cache_folder() / folder).glob(pattern), key=lambda path: path.stat().st_mtime)
     return []

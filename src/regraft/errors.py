@@ -1,21 +1,21 @@
-"""The errors that regraft raises, all below one root.
+"""Errors that regraft raises, as subclasses of `RegraftError`.
 
     RegraftError
-    ├── UserError            something the user can put right; the command line ends with exit code 2
+    ├── UserError            something that the user can put right; exit code 2 on the command line
     │   ├── PhotosError      the folder of photos, or the CSV that lists them
     │   ├── ConfigError      options and configuration files (also a ValueError)
-    │   ├── BackboneError    an unknown backbone, or one that cannot be had offline
-    │   ├── WeightsError     weights that do not fit the network
+    │   ├── BackboneError    an unknown backbone, or one that is unavailable offline
+    │   ├── WeightsError     weights that do not match the network
     │   ├── ModelFileError   a model file that is damaged, truncated or foreign
-    │   │   └── SnapshotError    no snapshot of an interrupted training is whole
-    │   ├── RunFolderError   a run folder that holds something else, or cannot be written
-    │   ├── MissingExtraError an optional package that is not installed
+    │   │   └── SnapshotError    an interrupted training has no intact snapshot
+    │   ├── RunFolderError   a folder that is not a run folder, or is not writable
+    │   ├── MissingExtraError an optional package that is not installed (also an ImportError)
     │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
-    ├── StorageError         a disk that is full or gone, after all that could be done; exit code 1
-    └── DecodeError          one photo that cannot be decoded; it is put aside and the run goes on
+    ├── StorageError         a disk that is full or unavailable; exit code 1
+    └── DecodeError          one photo that cannot be decoded; it is skipped and the run continues
 
-A message says the subject, what was expected, what was found, and what to do next. Its first line stands alone; lines
-after it are indented by two spaces.
+A message names the subject, what was expected, what was found, and what to do next. Its first line can be read alone;
+further lines are indented by two spaces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from collections.abc import Iterable, Sequence
 
 
 class RegraftError(Exception):
-    """Root of all errors that regraft raises on purpose."""
+    """Base class of all errors that regraft raises on purpose."""
 
 
 class UserError(RegraftError):
@@ -33,19 +33,19 @@ class UserError(RegraftError):
 
 
 class PhotosError(UserError):
-    """The folder of photos, or the CSV that lists them, is not what is needed."""
+    """The folder of photos, or the CSV that lists them, is unusable."""
 
 
 class ConfigError(UserError, ValueError):
-    """An option or a configuration file holds something that cannot be."""
+    """An option or a configuration file has an invalid value."""
 
 
 class BackboneError(UserError):
-    """No such backbone, or it cannot be had here."""
+    """The backbone is unknown or unavailable."""
 
 
 class WeightsError(UserError):
-    """Weights do not fit the network that should take them."""
+    """Weights do not match the network that should load them."""
 
 
 class ModelFileError(UserError):
@@ -53,19 +53,19 @@ class ModelFileError(UserError):
 
 
 class SnapshotError(ModelFileError):
-    """There are snapshots of an interrupted training, but none of them is whole."""
+    """An interrupted training has snapshots, but none of them is intact."""
 
 
 class RunFolderError(UserError):
-    """A run folder holds something else, or cannot be written."""
+    """A folder is not a run folder, or is not writable."""
 
 
 class MissingExtraError(UserError, ImportError):
-    """An optional package is needed that is not installed.
+    """A required optional package is not installed.
 
     Args:
         what: what the package is needed for, such as ``"HEIC photos"``.
-        extra: the extra that brings it, such as ``"heic"``.
+        extra: the extra that installs it, such as ``"heic"``.
     """
 
     def __init__(self, what: str, extra: str) -> None:
@@ -73,11 +73,11 @@ class MissingExtraError(UserError, ImportError):
 
 
 class TrainingError(UserError, ValueError):
-    """`Trainer`, or a callback, was given something that it cannot work with."""
+    """An argument of `Trainer` or of a callback is invalid."""
 
 
 class StorageError(RegraftError):
-    """The result could not be written where it should be; the message says where it is instead."""
+    """The result could not be written to its place; the message names the place where it is instead."""
 
 
 class DecodeError(RegraftError):
@@ -85,7 +85,7 @@ class DecodeError(RegraftError):
 
 
 def nearest(name: str, candidates: Iterable[str], n: int = 3) -> list[str]:
-    """Return up to ``n`` of ``candidates`` that look like ``name``, the nearest first."""
+    """Return up to ``n`` of ``candidates`` that are spelled like ``name``, the nearest first."""
     return difflib.get_close_matches(name, list(candidates), n=n, cutoff=0.5)
 
 
@@ -99,7 +99,7 @@ def did_you_mean(name: str, candidates: Iterable[str], *, there_are: Iterable[st
             whether the sentence before ends with a question mark or needs a full stop.
 
     Returns:
-        An empty string if nothing is near and there is nothing to list.
+        An empty string if no candidate is near and there is nothing to list.
     """
     near = nearest(name, candidates)
     question = f"; did you mean {' or '.join(repr(c) for c in near)}?" if near else ""
@@ -109,7 +109,7 @@ def did_you_mean(name: str, candidates: Iterable[str], *, there_are: Iterable[st
 
 
 def several(subject: str, problems: Sequence[str]) -> str:
-    """Join all that is wrong with ``subject`` into one message, so that it can be put right in one go."""
+    """Return one message with all problems of ``subject``, so that they can be put right at once."""
     if len(problems) == 1:
         return f"{subject}: {problems[0]}"
     return f"{subject}: {len(problems)} problems\n" + "\n".join(f"  {p}" for p in problems)

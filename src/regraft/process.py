@@ -1,4 +1,4 @@
-"""What this process may use, and settings of it that make the same arithmetic faster."""
+"""The operating system's process: its cores, memory and start time, and settings that make it faster."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEEP = 1 << 30
 
 
 def cores() -> int:
-    """Return how many processor cores this process may use."""
+    """Return the number of processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return os.cpu_count() or 1
@@ -25,10 +25,9 @@ def cores() -> int:
 def keep_freed_memory() -> bool:
     """Let the C library keep freed memory for the next batch instead of handing it back to the system.
 
-    A network allocates and frees the same large blocks for every batch. glibc returns each to the system and takes
-    fresh pages for the next one, and touching fresh pages costs more than the arithmetic: without this, frozen passes
-    on a processor run at about half their speed, and training steps at a third. Only glibc has the switch; elsewhere
-    nothing happens.
+    A network allocates and frees the same large blocks for every batch. By default glibc returns each block to the
+    system and requests fresh pages for the next one, which costs more than the arithmetic: forward passes on a
+    processor run at about half their speed, and training steps at a third. Without glibc this does nothing.
 
     Returns:
         Whether the setting was applied.
@@ -44,12 +43,12 @@ def keep_freed_memory() -> bool:
 
 
 def release_freed_memory() -> bool:
-    """Give freed memory back to the system, now that a step which needed much of it is done.
+    """Return freed memory to the system after a step that needed much of it.
 
-    It is the other side of `keep_freed_memory`: within a step freed memory is kept, between steps it would add up.
+    This is the counterpart of `keep_freed_memory`: keeping freed memory is fast within a step, but adds up over steps.
 
     Returns:
-        Whether the C library was asked to; only glibc can.
+        Whether the C library was called; only glibc can do this.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -61,42 +60,42 @@ def release_freed_memory() -> bool:
 
 
 def sleep_while_waiting() -> None:
-    """Let threads of OpenMP that wait for one another sleep instead of spinning; call it before torch is loaded.
+    """Let OpenMP threads sleep instead of spin while they wait; call this before torch is loaded.
 
-    Decoding threads share the cores with the network's. A thread that spins while it waits keeps a core from whoever
-    has work: on two cores that others used too, a frozen pass took two and a half times as long with spinning. Where
-    the user has set ``OMP_WAIT_POLICY``, that holds.
+    Decoding threads share the cores with the network's threads, and a spinning thread takes a core from one that has
+    work: on two busy cores, a forward pass over all photos took two and a half times as long. A user's own
+    ``OMP_WAIT_POLICY`` has priority.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
-_OWN: list[bool] = []
+_CLAIMED: list[bool] = []
 
 
 def claim_process() -> None:
-    """Say that this process is the command line's: nobody else's objects are in it."""
-    _OWN.append(True)
+    """Record that this process runs only the command line, so that all of its objects are regraft's."""
+    _CLAIMED.append(True)
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Import much within it: nothing is garbage then, and looking for it takes a quarter of the time.
+    """Pause garbage collection while large packages are imported, which makes that a quarter faster.
 
-    In a process of our own, what is there at the end is not looked at by later collections either.
+    In a process of the command line (`claim_process`), later collections skip the imported objects too.
     """
-    usual = gc.isenabled()
+    was_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if usual:
-            if _OWN:
+        if was_enabled:
+            if _CLAIMED:
                 gc.freeze()
             gc.enable()
 
 
 def process_start_time() -> float:
-    """Return when this process began, in seconds since 1970; now, where the system does not say."""
+    """Return the time when this process started, in seconds since 1970; the current time if that is unknown."""
     try:
         ticks = int(Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19])
         up = float(Path("/proc/uptime").read_text(encoding="utf-8").split()[0])

@@ -1,8 +1,8 @@
-"""Counted randomness: a draw is a pure function of what it is for, never of what was drawn before it.
+"""Counter-based randomness: a random draw is a pure function of its key, never of earlier draws.
 
-Every choice that regraft makes by chance is keyed by parts such as ``("order", seed, epoch)`` or
-``("view", seed, view, content)``. The same parts give the same draw in any process, on any thread, after any restart,
-on every platform: the parts are hashed (BLAKE2b) into the key of a counter-based generator (Philox).
+The key of a draw is a tuple of parts such as ``("order", seed, epoch)`` or ``("view", seed, view, content)``. The same
+key gives the same draw in any process, on any thread, after any restart and on every platform: the parts are hashed
+(BLAKE2b) into the key of a counter-based generator (Philox).
 """
 
 from __future__ import annotations

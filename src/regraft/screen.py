@@ -1,8 +1,8 @@
-"""What is said to a person while work goes on: a small protocol that every layer can speak through.
+"""The `Screen` protocol: the only way in which a layer below the command line shows anything to the user.
 
-Layers never print. They are handed a `Screen` and say one aligned line per fact, and one progress bar per wait. How
-that looks is decided here, once: `TerminalScreen` (colours and live bars), `PlainScreen` (a line now and then, for
-files and pipes) or `QuietScreen` (nothing).
+Layers never print. They are handed a `Screen` and give it one aligned line per fact, and one progress bar per wait.
+The three screens decide how that looks: `TerminalScreen` (colors and live bars), `PlainScreen` (an occasional line, for
+files and pipes) and `QuietScreen` (warnings only).
 """
 
 from __future__ import annotations
@@ -18,29 +18,30 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 LABEL_WIDTH = 9
+"""Columns of a label, with the space after it: a label has at most 8 characters."""
 
 
 class Bar(Protocol):
-    """One wait: a count that goes from 0 to a total."""
+    """The progress of one wait: a count from 0 to a total."""
 
     def advance(self, n: int = 1) -> None:
-        """Say that ``n`` more are done."""
+        """Count ``n`` more units as done."""
 
     def note(self, text: str) -> None:
-        """Show ``text`` behind the bar, such as ``"val_accuracy 0.906"``."""
+        """Show ``text`` after the bar, such as ``"val_accuracy 0.906"``."""
 
 
 class Screen(Protocol):
-    """Where a run says what it does."""
+    """Output for the user: facts, warnings and progress."""
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        """Say one fact: a short label, the text (``strong`` for what matters most), and a quieter note at its end."""
+        """Show one fact: a label of at most 8 characters, the text (bold if ``strong``), and a dimmed note after it."""
 
     def warn(self, text: str) -> None:
-        """Say something that the person should look at."""
+        """Show something that needs the user's attention."""
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
-        """Open a bar for a wait over ``total`` units; its speed and time left are shown."""
+        """Return a progress bar over ``total`` units; it shows its speed and the time left."""
 
 
 class _NoBar(AbstractContextManager[Bar]):
@@ -58,13 +59,13 @@ class _NoBar(AbstractContextManager[Bar]):
 
 
 class QuietScreen:
-    """Says nothing but warnings, and those on standard error."""
+    """Shows only warnings, on standard error."""
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def warn(self, text: str) -> None:
-        """Say ``text`` on standard error."""
+        """Print ``text`` on standard error."""
         print(f"regraft: {printable(text)}", file=sys.stderr)
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
@@ -73,33 +74,33 @@ class QuietScreen:
 
 
 class _PlainBar(AbstractContextManager[Bar]):
-    """Says a line every ten seconds, and one at the end of a wait so long, so that a log stays short."""
+    """Prints a line every ten seconds, and a last one if it has printed any, so that a log stays short."""
 
     EVERY = 10.0
 
     def __init__(self, label: str, total: int, unit: str, file: TextIO | None) -> None:
         self._label, self._total, self._unit, self._file = label, total, unit, file
-        self._done, self._text, self._begun = 0, "", time.monotonic()
-        self._said, self._done_then = self._begun, 0
+        self._done, self._text, self._started = 0, "", time.monotonic()
+        self._printed, self._printed_done = self._started, 0
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        if self._said > self._begun and self._done > self._done_then and kind is None:
-            self._say()
+        if self._printed > self._started and self._done > self._printed_done and kind is None:
+            self._print()
 
     def advance(self, n: int = 1) -> None:
         self._done += n
-        if time.monotonic() - self._said >= self.EVERY:
-            self._say()
+        if time.monotonic() - self._printed >= self.EVERY:
+            self._print()
 
     def note(self, text: str) -> None:
         self._text = text
 
-    def _say(self) -> None:
-        self._said, self._done_then = time.monotonic(), self._done
-        speed = self._done / max(self._said - self._begun, 1e-9)
+    def _print(self) -> None:
+        self._printed, self._printed_done = time.monotonic(), self._done
+        speed = self._done / max(self._printed - self._started, 1e-9)
         parts = [f"{self._done:,}/{self._total:,}", f"{speed:,.0f} {self._unit}/s"]
         if self._done < self._total and speed > 0:
             parts.append(f"{clock((self._total - self._done) / speed)} left")
@@ -109,17 +110,17 @@ class _PlainBar(AbstractContextManager[Bar]):
 
 
 class PlainScreen:
-    """Plain lines without colours or movement.
+    """Plain lines without colors or movement.
 
     Args:
-        file: where they are written; None: standard output as it is at that moment, so that a redirection is followed.
+        file: where to write; None: the current standard output at each write, so that a redirection takes effect.
     """
 
     def __init__(self, file: TextIO | None = None) -> None:
         self._file = file
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        """Print the fact; lines after the first are aligned under the text."""
+        """Print the fact; further lines of the text are aligned under its first."""
         body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
         line = f"{_column(label)}{body}{'   ' + printable(note) if note else ''}"
         print(line.rstrip(), file=self._file, flush=True)
@@ -153,7 +154,7 @@ class _LiveBar(AbstractContextManager[Bar]):
 
 
 class TerminalScreen:
-    """Colours and live bars, by rich. Text is never read as markup: a class may be called ``[red]``."""
+    """Colors and live bars, by rich. Text is never read as markup: a class may be named ``[red]``."""
 
     def __init__(self, file: TextIO | None = None) -> None:
         from rich.console import Console
@@ -161,14 +162,14 @@ class TerminalScreen:
         self.console = Console(file=file, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        """Print the fact with a coloured label and a dimmed note."""
+        """Print the fact with a colored label and a dimmed note."""
         from rich.text import Text
 
         body = printable(text).replace("\n", "\n" + " " * LABEL_WIDTH)
-        shown = Text.assemble((_column(label), "cyan"), (body, "bold" if strong else ""))
+        line = Text.assemble((_column(label), "cyan"), (body, "bold" if strong else ""))
         if note:
-            shown.append("   " + printable(note), style="dim")
-        self.console.print(shown)
+            line.append("   " + printable(note), style="dim")
+        self.console.print(line)
 
     def warn(self, text: str) -> None:
         """Print the warning in yellow."""
@@ -202,13 +203,13 @@ class TerminalScreen:
             Count(),
             Speed(),
             console=self.console,
-            transient=True,  # what came of a wait is said by the line after it
+            transient=True,  # the line that follows gives the result
         )
         return _LiveBar(progress, printable(label), total, unit)
 
 
 def clock(seconds: float) -> str:
-    """Return a duration as a person says it: ``0:22``, ``4:30`` or ``1:02:03``."""
+    """Return a duration in seconds as ``0:22``, ``4:30`` or ``1:02:03``."""
     whole = max(0, round(seconds))
     hours, rest = divmod(whole, 3600)
     minutes, left = divmod(rest, 60)
@@ -221,24 +222,23 @@ def _column(label: str) -> str:
 
 def printable(text: str) -> str:
     """Return ``text`` with control characters made visible, so that a file name cannot drive the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() or _joins(c) else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c == "\n" or c.isprintable() or _is_joiner_or_space(c) else f"\\x{ord(c):02x}" for c in text)
 
 
-def _joins(c: str) -> bool:
-    return (
-        c in "\u200d\u200c\ufe0f\ufe0e" or unicodedata.category(c) == "Zs"
-    )  # joiners of emoji and scripts; wide spaces
+def _is_joiner_or_space(c: str) -> bool:
+    joiners_of_emoji_and_scripts = "\u200d\u200c\ufe0f\ufe0e"
+    return c in joiners_of_emoji_and_scripts or unicodedata.category(c) == "Zs"
 
 
 def screen_for(stream: TextIO | None = None, *, quiet: bool = False) -> Screen:
-    """Return the screen that suits ``stream``: live on a terminal, plain elsewhere.
+    """Return the screen for ``stream``: a live one on a terminal, a plain one elsewhere.
 
-    With None it writes to standard output as it is at the moment of writing, so that a redirection is followed.
+    With None it writes to the current standard output at each write, so that a redirection takes effect.
     """
     if quiet:
         return QuietScreen()
     target = stream if stream is not None else sys.stdout
     if target is None:  # a program without a console
         return QuietScreen()
-    live = getattr(target, "isatty", lambda: False)()  # a stand-in may have write and flush alone
+    live = getattr(target, "isatty", lambda: False)()  # a substitute may only have write and flush
     return TerminalScreen(stream) if live else PlainScreen(stream)

@@ -1,11 +1,11 @@
-"""Figures, columns and commands as a person reads them."""
+"""Text for the user: figures, counts, sizes, aligned columns, and commands to paste."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,12 @@ from regraft.screen import printable
 
 
 def percent(value: float | None) -> str:
-    """Return a share in [0, 1] as ``"90.7 %"``."""
+    """Return a share in [0, 1] as ``"90.7 %"``, or a dash for None."""
     return "–" if value is None else f"{100 * value:.1f} %"
 
 
 def interval(figure: dict[str, Any]) -> str:
-    """Return the 95 % interval of a figure of ``metrics.json`` as ``"84.4 – 94.6"``, or an empty string without one."""
+    """Return the 95 % interval of a figure of ``metrics.json`` as ``"84.4 – 94.6"``, or "" if it has none."""
     bounds = figure.get("interval")
     if not bounds or None in bounds:
         return ""
@@ -26,7 +26,7 @@ def interval(figure: dict[str, Any]) -> str:
 
 
 def counted(n: int, one: str, several: str | None = None) -> str:
-    """Return ``"1 photo"`` or ``"1,284 photos"``."""
+    """Return a count with its noun: ``"1 photo"`` or ``"1,284 photos"``; ``several`` is an irregular plural."""
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
@@ -37,25 +37,44 @@ def megabytes(path: Path) -> str:
 
 
 def command(*words: str | Path) -> str:
-    """Return a command line as it can be pasted into the shell of this system."""
+    """Return ``words`` as a command line, quoted for the shell of this system."""
     texts = [str(word) for word in words]
     return subprocess.list2cmdline(texts) if os.name == "nt" else " ".join(shlex.quote(text) for text in texts)
 
 
-def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Return ``rows`` as lines with aligned columns; wide characters count as wide.
+def cell_width(texts: Iterable[str]) -> int:
+    """Return the number of terminal columns of the widest text; wide characters take two."""
+    from rich.cells import cell_len
+
+    return max((cell_len(printable(text)) for text in texts), default=0)
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return ``text`` with control characters made visible, filled up to ``width`` terminal columns.
 
     Args:
-        rows: cells, the same number in each row.
-        right: the columns that are aligned at their right.
+        text: any text; one that is wider than ``width`` stays as it is.
+        width: terminal columns.
+        right: whether to align at the right.
     """
     from rich.cells import cell_len
 
-    shown = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(cell_len(row[k]) for row in shown) for k in range(len(shown[0]))] if shown else []
-    lines = []
-    for row in shown:
-        gaps = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
-        cells = [gap + cell if k in right else cell + gap for k, (cell, gap) in enumerate(zip(row, gaps, strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+    text = printable(text)
+    gap = " " * (width - cell_len(text))
+    return gap + text if right else text + gap
+
+
+def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Return one line of aligned columns per row.
+
+    Args:
+        rows: cells, the same number in each row.
+        right: numbers of the columns that are aligned at their right.
+    """
+    widths = [cell_width(column) for column in zip(*rows, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        cells = zip(row, widths, strict=True)
+        return "  ".join(padded(cell, width, right=k in right) for k, (cell, width) in enumerate(cells)).rstrip()
+
+    return [line(row) for row in rows]

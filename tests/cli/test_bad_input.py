@@ -36,7 +36,7 @@ def test_no_such_folder(refused, photos):
 
 
 def test_which_photos(refused):
-    assert refused("train").startswith("which photos? Name a folder: regraft train PHOTOS")
+    assert refused("train").startswith("expected a folder of photos: regraft train PHOTOS")
 
 
 def test_an_empty_folder(refused, tmp_path):
@@ -88,9 +88,7 @@ def test_every_photo_cut_short(regraft, photos, tiny):
 def test_an_out_that_holds_something_else(refused, photos, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
-    assert "holds something else already, and nothing there is overwritten" in refused(
-        "train", photos, "-o", tmp_path / "mine"
-    )
+    assert "already contains other files; nothing is overwritten" in refused("train", photos, "-o", tmp_path / "mine")
     assert os.listdir(tmp_path / "mine") == ["thesis.txt"]
     assert "lies inside the photos" in refused("train", photos, "-o", photos / "run")
     assert not (photos / "run").exists()
@@ -150,8 +148,8 @@ def test_a_given_split_that_leaves_a_class_out_of_train(refused, tmp_path):
 
 
 def test_evaluating_needs_photos_or_a_side(refused):
-    assert refused("evaluate", "run").startswith("which photos?")
-    assert refused("evaluate", "run", "photos", "--split", "test").startswith("which photos?")
+    assert refused("evaluate", "run").startswith("expected either PHOTOS")
+    assert refused("evaluate", "run", "photos", "--split", "test").startswith("expected either PHOTOS")
     assert "no such run folder or model file: run" in refused("evaluate", "run", "photos")
 
 
@@ -162,4 +160,4 @@ def test_evaluating_classes_that_the_model_does_not_know(refused, trained, tmp_p
 
 
 def test_no_backbone_of_that_name(refused):
-    assert refused("backbones", "resnett50").startswith("no backbone fits 'resnett50'; did you mean ")
+    assert refused("backbones", "resnett50").startswith("no backbone matches 'resnett50'; did you mean ")

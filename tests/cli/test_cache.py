@@ -69,7 +69,7 @@ def test_what_is_kept_beside_the_store_is_shown_and_cleared(regraft, tmp_path):
     ("arguments", "message"),
     [
         (["prune", "--max", "much"], "expected a size such as 500MB or 2GB, found 'much'"),
-        (["clear", "--max", "2GB"], "--max and --older-than belong to prune, not to clear"),
+        (["clear", "--max", "2GB"], "--max and --older-than apply to prune, not to clear"),
         (["vanish"], "vanish"),
     ],
 )

@@ -50,7 +50,7 @@ def test_what_is_found_is_said_and_written_and_no_file_is_touched(regraft, photo
     said = regraft("check", photos, *words, "-o", tmp_path / "out")
     assert said.code == 0, said.err
     assert state(photos) == before
-    assert "26 photos · 2 classes · 1 cannot be used" in said.out
+    assert "26 photos · 2 classes · 1 unusable" in said.out
     assert re.search(r"error +two labels +1 +ash/02.png, birch/copy.png: the same picture under 2 labels", said.out)
     found = json.loads((tmp_path / "out" / "check.json").read_text())
     near = kinds(found)["near copies"]
@@ -112,7 +112,7 @@ def test_reviewing_in_the_terminal_makes_decisions_that_check_and_train_take(reg
     with open("run/metrics.json", encoding="utf-8") as file:
         effect = json.load(file)["decisions"]
     assert (effect["dropped"], effect["relabelled"], effect["n"]) == (0, 1, 25) and "value" in effect["difference"]
-    assert "25 photos that no decision touched" in run.out
+    assert "25 photos without a decision" in run.out
     assert rows["birch/copy.png"]["class"] == "ash" and "relabelled from birch" in rows["birch/copy.png"]["why"]
 
 
@@ -124,7 +124,7 @@ def test_a_training_says_what_belongs_together_and_what_a_naive_split_would_clai
     claim = json.loads((tmp_path / "run" / "metrics.json").read_text())["naive_split"]
     assert claim["n"] == 26 and claim["beside_another"] == 2
     assert {"value", "n", "interval", "standard_error"} <= set(claim["difference"])
-    assert "a naive split would have claimed" in said.out
+    assert "a random split would have reported" in said.out
 
 
 def test_leaks_across_a_given_split_are_said_and_left_out(regraft, words, tmp_path):

@@ -38,7 +38,7 @@ def test_the_commands_are_these():
 def test_the_first_page_groups_all_commands(regraft):
     said = regraft("--help")
     assert said.code == 0 and said.err == ""
-    for heading in ("Make a classifier:", "Use and measure it:", "Look around:"):
+    for heading in ("Make a classifier:", "Use and measure it:", "Environment:"):
         assert heading in said.out
     assert "Other commands" not in said.out
     for name in COMMANDS:

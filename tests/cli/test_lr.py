@@ -79,7 +79,7 @@ def test_an_error_in_ones_own_callback_names_it_and_the_hook(regraft, photos, ti
     assert said.err.rstrip("\n").split("\n")[-3:] == [
         "regraft: unexpected ZeroDivisionError: oh",
         "  raised by the callback Shout in on_epoch_end (epoch 0)",
-        "  run it again with --debug to see where",
+        "  run the command again with --debug for a traceback",
     ]
 
 

@@ -24,11 +24,11 @@ def test_the_end_says_how_good_on_what_and_what_next(regraft, photos, words):
     said = regraft("train", photos, *words)
     assert said.code == 0 and said.err == ""
     end = said.out[said.out.index("\naccuracy ") :]
-    assert "20 photos, each judged by a probe that had not seen it" in end
+    assert "20 photos, each scored by a linear probe that was trained without it" in end
     assert "largest class alone (ash)  50.0 %" in end
     assert "use it   regraft predict runs/trees-linear-probe-001 new/*.jpg\n" in end
     assert "--budget 10m" in end
-    assert "\x1b" not in said.out  # no terminal: no colours, no moving bars
+    assert "\x1b" not in said.out  # no terminal: no colors, no live bars
 
 
 def test_json_is_one_object_and_progress_goes_elsewhere(regraft, photos, words):
@@ -97,7 +97,7 @@ def test_the_demo_on_photos_of_ones_own(photos, tmp_path):
 def test_backbones_say_size_licence_and_what_is_here(regraft):
     said = regraft("backbones", "tf_efficientnet_lite0")
     (row,) = [line for line in said.out.splitlines() if line.startswith("tf_efficientnet_lite0 ")]
-    for part in ("3.4 M", "224", "Apache-2.0", "ImageNet-1k", "here"):
+    for part in ("3.4 M", "224", "Apache-2.0", "ImageNet-1k", "local"):
         assert part in row
     first = regraft("backbones")
     assert "resnet18 " in first.out and "more: regraft backbones PATTERN" in first.out

@@ -50,7 +50,7 @@ def test_the_second_refuses_and_after_a_kill_the_next_starts_at_once(tiny: dict[
         second = started(photos, tiny, tmp_path, 5000)
         said = second.communicate(timeout=120)[1]
         assert second.returncode == 2, said
-        assert f"mine is being trained by another process (process {first.pid})" in said
+        assert f"mine is in use by another process (process {first.pid})" in said
         assert first.poll() is None
     finally:
         first.send_signal(signal.SIGKILL)

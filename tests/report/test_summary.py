@@ -1,4 +1,4 @@
-"""The end of a training says what the figures say, and how little when there are few photos."""
+"""The summary of a run: figures, comparisons, and a warning where few photos prove little."""
 
 from __future__ import annotations
 
@@ -47,43 +47,43 @@ def test_a_good_result_is_compared_on_the_same_photos(shown):
     good[:3], probe[:9] = 1, 1
     classes = ["ash", "birch", "cedar"]
     text = shown({"final/test": entry(y, good, classes), "linear-probe/test": entry(y, probe, classes)})
-    assert "accuracy 98.0 %   (94.3 – 99.3, 95 %)   150 photos of test that no choice has looked at\n" in text
+    assert "accuracy 98.0 %   (94.3 – 99.3, 95 % interval)   150 test photos, never used to make a choice\n" in text
     assert "linear probe  94.0 %" in text and "largest class alone (ash)  40.0 %" in text
     assert "weakest  ash 95 % (n 60)" in text and "most confused  ash → birch 3×" in text
-    assert "top-2" in text and "say little" not in text and "balanced" not in text
+    assert "top-2" in text and "is plausible" not in text and "balanced" not in text
     assert "model.safetensors 17 MB" in text and "trees-auto-001 new/*.jpg" in text
 
 
-def test_few_photos_say_little(shown):
+def test_few_photos_prove_little(shown):
     y = np.repeat([0, 1], 5)
     text = shown({"final/test": entry(y, [0, 0, 0, 1, 1, 1, 1, 1, 1, 0], ["ash", "birch"])})
-    assert "10 photos say little: anything from 40 to 89 % is plausible" in text
-    assert "not clearly better than always answering 'ash', which is right on 50.0 % of them" in text
+    assert "with 10 photos, any accuracy from 40 to 89 % is plausible" in text
+    assert "not clearly better than always predicting 'ash', which is correct for 50.0 % of them" in text
 
 
 def test_uneven_classes_show_the_balanced_accuracy(shown):
     y = np.repeat([0, 1], [500, 5])
     text = shown({"final/test": entry(y, np.zeros(505, int), ["common", "rare"])})
-    assert "balanced over classes  50.0 %" in text and "not clearly better than always answering 'common'" in text
+    assert "balanced accuracy  50.0 %" in text and "not clearly better than always predicting 'common'" in text
     assert "weakest  rare 0 % (n 5)" in text
 
 
-def test_not_one_mistake(shown):
+def test_no_mistakes(shown):
     y = np.repeat([0, 1], 100)
     text = shown({"final/test": entry(y, y, ["ash", "birch"])})
-    assert "not one mistake" in text and "accuracy 100.0 %" in text
+    assert "no mistakes" in text and "accuracy 100.0 %" in text
 
 
-def test_a_choice_that_looked_at_the_photos_is_said():
-    flattered = {"n": 9, "photos": "validation", "used_for_choosing": True}
-    assert measured_on(flattered) == "9 photos of validation, which the best epoch was chosen on: it flatters"
+def test_photos_that_chose_the_epoch_are_marked_as_optimistic():
+    chosen_on = {"n": 9, "photos": "validation", "used_for_choosing": True}
+    assert measured_on(chosen_on) == ("9 validation photos, also used to choose the best epoch, so this is optimistic")
 
 
 def test_a_linear_probe_points_to_more(shown):
     y = np.repeat([0, 1], 100)
     measured = {"final/out-of-fold": entry(y, y, ["ash", "birch"], "out-of-fold")}
     text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe")
-    assert "each judged by a probe that had not seen it" in text and "this is the linear probe" in text
+    assert "each scored by a linear probe that was trained without it" in text and "this is the linear probe" in text
     assert "improve  regraft train 'my trees' --budget 10m" in text
 
 

@@ -1,4 +1,4 @@
-"""Where a run goes, and what is refused."""
+"""The place of a run, and the folders that are refused."""
 
 import json
 
@@ -27,14 +27,14 @@ def test_any_folder_name_gives_a_run_name(tmp_path, name):
 def test_an_explicit_place_must_be_free(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(RunFolderError, match="holds something else already"):
+    with pytest.raises(RunFolderError, match="already contains other files"):
         create_run_folder(tmp_path / "full", tmp_path, "auto")
     assert (tmp_path / "full" / "thesis.txt").read_text() == "mine"
     with pytest.raises(RunFolderError, match="is a file"):
         create_run_folder(tmp_path / "full" / "thesis.txt", tmp_path, "auto")
     run = create_run_folder(tmp_path / "deep" / "run", tmp_path, "auto")
     write_start(run, {"recipe": "auto"}, {})
-    with pytest.raises(RunFolderError, match="holds an earlier run already"):
+    with pytest.raises(RunFolderError, match="already contains an earlier run"):
         create_run_folder(tmp_path / "deep" / "run", tmp_path, "auto")
 
 

@@ -10,6 +10,20 @@ Level: TypeAlias = Literal["info", "warning", "error"]
 LEVELS: tuple[Level, ...] = get_args(Level)
 """From the least to the most serious."""
 
+ACTIONABLE = (
+    "two labels",
+    "wrong label",
+    "leak",
+    "near copies",
+    "same file",
+    "same pixels",
+    "placeholder",
+    "outlier",
+    "blank",
+    "tiny",
+)
+"""Kinds of findings for which a decision (keep, drop, relabel) makes sense, in the order of a review."""
+
 
 @dataclass(frozen=True)
 class Finding:

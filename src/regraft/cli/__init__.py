@@ -1,1 +1,1 @@
-"""The command `regraft`: one file per command, argument parsing and printing only."""
+"""The command `regraft`: one file per command, which only parses arguments and prints results."""

@@ -1,4 +1,4 @@
-"""`regraft backbones`: the networks that a training can start from."""
+"""`regraft backbones`: pretrained networks to start from."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ Examples:
 
 @cloup.command(name="backbones", short_help="List pretrained networks.", epilog=_EXAMPLES)
 @cloup.argument("pattern", required=False, help="Part of a name, or a pattern such as 'vit_*_224'; '*' for all.")
-@output_options(quiet="Print names alone.")
+@output_options(quiet="Print only names.")
 @pass_session
 def backbones(session: Session, pattern: str | None) -> None:
-    """List the networks whose name fits PATTERN: parameters, input size, licence, and whether they are here offline.
+    """List the networks whose name matches PATTERN, with parameters, input size, license, and where the weights are.
 
-    Without a pattern: those whose weights are on this machine, and a few to start from.
+    Without PATTERN: networks whose weights are on this machine, and a few good starting points.
     """
     from regraft.models.catalogue import list_backbones
 
     every = list_backbones(pattern or "")
     if not every:
         near = did_you_mean(pattern or "", [info.name for info in list_backbones()])
-        raise BackboneError(f"no backbone fits {pattern!r}{near}")
+        raise BackboneError(f"no backbone matches {pattern!r}{near}")
     few = [info for info in every if info.offline or info.name in STARTING_POINTS] if pattern is None else every
     if session.json:
         session.print_json({"backbones": [dataclasses.asdict(info) for info in every]})
@@ -61,7 +61,7 @@ def backbones(session: Session, pattern: str | None) -> None:
 def _show(session: Session, shown: Sequence[BackboneInfo], left_out: int) -> None:
     from regraft.text import columns
 
-    head = ("name", "parameters", "pixels", "licence of the weights", "trained on", "weights")
+    head = ("name", "parameters", "pixels", "license of the weights", "trained on", "weights")
     for line in columns([head, *(_row(info) for info in shown)], right=(1, 2)):
         session.print(line)
     if left_out:
@@ -70,12 +70,12 @@ def _show(session: Session, shown: Sequence[BackboneInfo], left_out: int) -> Non
 
 def _row(info: BackboneInfo) -> tuple[str, ...]:
     height, width = info.size
-    licence = info.licence or ("unknown" if info.pretrained else "")
+    license_name = info.licence or ("unknown" if info.pretrained else "")
     return (
         info.name,
         "" if info.parameters is None else f"{info.parameters / 1e6:,.1f} M",
         str(height) if height == width else f"{height}x{width}",
-        f"{licence} (not commercial)" if info.commercial is False else licence,
+        f"{license_name} (non-commercial)" if info.commercial is False else license_name,
         info.trained_on,
-        "here" if info.offline else "to download" if info.pretrained else "none",
+        "local" if info.offline else "to download" if info.pretrained else "none",
     )

@@ -1,4 +1,4 @@
-"""`regraft cache`: what is kept of earlier runs so that it is never computed again."""
+"""`regraft cache`: the results of earlier runs that later runs reuse."""
 
 from __future__ import annotations
 
@@ -30,48 +30,53 @@ Examples:
   regraft cache clear"""
 
 
-@cloup.command(name="cache", short_help="Show, verify, prune or clear what earlier runs computed.", epilog=_EXAMPLES)
+@cloup.command(name="cache", short_help="Show, verify, prune or clear the cache.", epilog=_EXAMPLES)
 @cloup.argument(
-    "action", type=click.Choice(ACTIONS), default="show", help="What to do: show, verify, prune or clear; else show."
+    "action", type=click.Choice(ACTIONS), default="show", help="show (the default), verify, prune or clear."
 )
 @cloup.option_group(
     "Prune",
     cloup.option(
-        "--max", "most", metavar="SIZE", help="Leave at most this, such as 500MB or 2GB; least recently used go first."
+        "--max",
+        "most",
+        metavar="SIZE",
+        help="Size to keep, such as 500MB or 2GB; least recently used entries go.",
     ),
     cloup.option(
-        "--older-than", type=click.IntRange(min=0), metavar="DAYS", help="Remove what was not used for so many days."
+        "--older-than",
+        type=click.IntRange(min=0),
+        metavar="DAYS",
+        help="Remove entries not used for DAYS days.",
     ),
 )
-@output_options(quiet="Say nothing but warnings.")
+@output_options(quiet="Print only warnings.")
 @pass_session
 def cache(session: Session, action: str, most: str | None, older_than: int | None) -> None:
-    """Show what is kept of frozen networks' work: features by photo and network, whatever the run.
+    """Show or clean up the cache: features of photos, compiled networks and solved probes, shared by all runs.
 
-    Everything in it can be computed again. Its place is REGRAFT_CACHE, or the system's place for caches.
+    Everything in it can be recomputed. It is in the folder REGRAFT_CACHE, or in the system's folder for caches.
     """
     from regraft.features.disk_store import DiskStore
 
     if action != "prune" and (most is not None or older_than is not None):
-        raise ConfigError(f"--max and --older-than belong to prune, not to {action}: regraft cache prune …")
+        raise ConfigError(f"--max and --older-than apply to prune, not to {action}: regraft cache prune …")
     screen = session.screen()
     store = DiskStore(warn=screen.warn)
-    said: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if action == "verify":
-        said["sound"], said["damaged"] = store.verify()
-        screen.line("verified", f"{said['sound']:,} entries are sound · {said['damaged']:,} were damaged, and removed")
+        result["sound"], result["damaged"] = store.verify()
+        screen.line("verified", f"{result['sound']:,} intact entries · {result['damaged']:,} damaged entries removed")
     elif action != "show":
         before = store.size()
-        said["removed"] = store.clear() if action == "clear" else _prune(store, most, older_than)
-        said["freed"] = max(0, before - store.size())
+        result["removed"] = store.clear() if action == "clear" else _prune(store, most, older_than)
+        result["freed"] = max(0, before - store.size())
         if action == "clear":
-            files = [file for _, found in _files() for file in found]
-            freed = [size for size in map(_remove, files) if size is not None]
-            said["removed"] += len(freed)
-            said["freed"] += sum(freed)
-        screen.line("removed", f"{said['removed']:,} entries · {_size(said['freed'])} given back")
+            sizes = [size for _, files in _files() for size in map(_remove, files) if size is not None]
+            result["removed"] += len(sizes)
+            result["freed"] += sum(sizes)
+        screen.line("removed", f"{result['removed']:,} entries · {_size(result['freed'])} freed")
     if session.json:
-        session.print_json({**_facts(store), **said})
+        session.print_json({**_facts(store), **result})
     elif action == "show" and not session.quiet:
         _show(session, store)
 
@@ -82,12 +87,12 @@ def _prune(store: DiskStore, most: str | None, older_than: int | None) -> int:
 
 
 def _files() -> list[tuple[str, list[Path]]]:
-    """Return the files that are kept beside the store, by what they hold; each kind has a bound of its own."""
+    """Return the cached files outside the feature store, by kind; each kind has a limit of its own."""
     return [("networks as graphs", files_by_use(*GRAPHS)), ("solved probes", files_by_use(*PROBES))]
 
 
 def _remove(file: Path) -> int | None:
-    """Remove a file and return its bytes; None where that cannot be."""
+    """Remove a file and return its size in bytes, or None if that fails."""
     try:
         size = file.stat().st_size
         file.unlink()
@@ -96,26 +101,25 @@ def _remove(file: Path) -> int | None:
     return size
 
 
-def _beside(name: str, files: list[Path]) -> dict[str, Any]:
-    found = [file.stat() for file in files if file.exists()]
-    used = max((one.st_mtime for one in found), default=0.0)
-    size = sum(one.st_size for one in found)
-    return {"kind": name, "entries": len(found), "bytes": size, "days_unused": _days(int(used // 3600))}
+def _file_facts(name: str, files: list[Path]) -> dict[str, Any]:
+    stats = [file.stat() for file in files if file.exists()]
+    used = max((one.st_mtime for one in stats), default=0.0)
+    size = sum(one.st_size for one in stats)
+    return {"kind": name, "entries": len(stats), "bytes": size, "days_unused": _days(int(used // 3600))}
 
 
 def _facts(store: DiskStore) -> dict[str, Any]:
-    found = store.kinds()
     kinds = [
         {"kind": kind.name, "entries": kind.entries, "bytes": kind.size, "days_unused": _days(kind.used)}
-        for kind in found
+        for kind in store.kinds()
     ]
     return {
         "folder": str(store.folder),
         "bytes": store.size(),
         "bound": store.bound,
-        "entries": sum(kind.entries for kind in found),
+        "entries": sum(kind["entries"] for kind in kinds),
         "kinds": kinds,
-        "beside": [_beside(name, files) for name, files in _files() if files],
+        "beside": [_file_facts(name, files) for name, files in _files() if files],
     }
 
 
@@ -124,16 +128,15 @@ def _show(session: Session, store: DiskStore) -> None:
 
     screen, facts = session.screen(), _facts(store)
     screen.line("place", facts["folder"])
-    screen.line(
-        "size", f"{_size(facts['bytes'])} of at most {_size(facts['bound'])}", "least recently used make room for new"
-    )
+    used = f"{_size(facts['bytes'])} of at most {_size(facts['bound'])}"
+    screen.line("size", used, "least recently used entries are dropped first")
     screen.line("entries", f"{facts['entries']:,}")
     rows = [
         (kind["kind"], f"{kind['entries']:,}", _size(kind["bytes"]), _ago(kind["days_unused"]))
         for kind in (*facts["kinds"], *facts["beside"])
     ]
     if rows:
-        for line in ("", *columns([("of", "entries", "size", "last used"), *rows], right=(1, 2))):
+        for line in ("", *columns([("kind", "entries", "size", "last used"), *rows], right=(1, 2))):
             session.print(line)
 
 

@@ -1,4 +1,4 @@
-"""`regraft check`: what is wrong with photos and labels."""
+"""`regraft check`: problems in photos and labels."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LEVELS = ("info", "warning", "error")
 _EXAMPLES = """\b
 Examples:
   regraft check photos
-  regraft check photos -o checked          and look at checked/check.html
+  regraft check photos -o checked          then open checked/check.html
   regraft check photos --review            decide in the terminal
   regraft train photos --decisions decisions.csv
-  regraft check photos --strict error      for a script: exit code 2 where there is one"""
+  regraft check photos --strict error      for a script: exit code 2 if there is an error"""
 
 
-@cloup.command(name="check", short_help="Say what is wrong with photos and labels.", epilog=_EXAMPLES)
+@cloup.command(name="check", short_help="Find problems in photos and labels.", epilog=_EXAMPLES)
 @cloup.argument("photos", type=PATH, help="A folder with one folder per class, or with train/ and val/ [and test/].")
 @cloup.option_group(
     "Result",
@@ -32,14 +32,14 @@ Examples:
     cloup.option(
         "--strict",
         type=click.Choice(LEVELS),
-        help="End with exit code 2 where a finding is of this level or above.",
+        help="Exit with code 2 if there is a finding of this level or a more serious one.",
     ),
     cloup.option(
         "--thorough",
         is_flag=True,
-        help="Doubt labels by fine-tuned networks too: finds more wrong ones, and takes minutes.",
+        help="Also check labels with fine-tuned networks: finds more wrong labels, and takes minutes.",
     ),
-    cloup.option("--review", is_flag=True, help="Decide about the findings here, into the file of --decisions."),
+    cloup.option("--review", is_flag=True, help="Decide about findings in the terminal; writes the --decisions file."),
 )
 @cloup.option_group(
     "Photos",
@@ -53,12 +53,12 @@ Examples:
         "--decisions",
         type=PATH,
         metavar="CSV",
-        help="What was decided before: path,decision,why. With --review it is written; decisions.csv if not given.",
+        help="Earlier decisions, as a CSV of path,decision,why. --review writes it; decisions.csv if not given.",
     ),
 )
 @network_options()
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Say nothing but what --strict says.")
+@output_options(quiet="Print only the message of --strict.")
 @pass_session
 def check(
     session: Session,
@@ -70,48 +70,48 @@ def check(
     decisions: Path | None,
     **options: Any,
 ) -> None:
-    """Look at every photo of PHOTOS and say what is wrong: damage, copies, wrong labels, shortcuts.
+    """Find problems in PHOTOS: damaged files, duplicates, wrong labels, shortcuts.
 
-    Photos are only read, never changed. What to do about a finding goes into a CSV that train takes with --decisions.
+    Photos are only read, never changed. Decisions about findings go into a CSV that train reads with --decisions.
     """
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
     from regraft.workflows.check import CheckOptions, check_photos, demand, write_check
 
-    given = {name: value for name, value in options.items() if value is not None}
-    before = decisions if decisions is not None and (decisions.exists() or not review) else None
+    set_options = {name: value for name, value in options.items() if value is not None}
+    earlier = decisions if decisions is not None and (decisions.exists() or not review) else None
     screen = session.screen()
-    found = check_photos(CheckOptions(photos, decisions=before, **given), screen)
+    result = check_photos(CheckOptions(photos, decisions=earlier, **set_options), screen)
     if out is not None:
-        write_check(found, out)
-        write_page(found, out, workers=options["workers"])
+        write_check(result, out)
+        write_page(result, out, workers=options["workers"])
     if session.json:
-        session.print_json(found)
+        session.print_json(result)
     elif not session.quiet:
-        show_check(found, screen)
+        show_check(result, screen)
     if review:
-        _review(found, decisions or Path("decisions.csv"), read_decisions(before) if before is not None else [])
+        _review(result, decisions or Path("decisions.csv"), read_decisions(earlier) if earlier is not None else [])
     elif not session.json:
-        _next(screen, photos, out, found)
+        _show_next(screen, photos, out, result)
     if strict is not None:
-        demand(found, strict)
+        demand(result, strict)
 
 
-def _review(found: dict[str, Any], file: Path, before: list[Any]) -> None:
+def _review(result: dict[str, Any], file: Path, earlier: list[Any]) -> None:
     from regraft.cli.review import review as ask
     from regraft.data.decisions import write_decisions
 
-    decided = ask(found, before)
-    if decided:
-        write_decisions(file, decided)
-        click.echo(f"{len(decided):,} decisions in {file}; use them: regraft train … --decisions {file}")
+    decisions = ask(result, earlier)
+    if decisions:
+        write_decisions(file, decisions)
+        click.echo(f"{len(decisions):,} decisions in {file}; use them: regraft train … --decisions {file}")
 
 
-def _next(screen: Any, photos: Path, out: Path | None, found: dict[str, Any]) -> None:
+def _show_next(screen: Any, photos: Path, out: Path | None, result: dict[str, Any]) -> None:
     from regraft.text import command
 
     if out is not None:
-        screen.line("look", f"{out / 'check.html'}   · check.json · check.csv")
-    elif found["findings"]:
-        screen.line("look", command("regraft", "check", photos, "-o", "checked"), "photos side by side")
+        screen.line("look at", f"{out / 'check.html'}   · check.json · check.csv")
+    elif result["findings"]:
+        screen.line("look at", command("regraft", "check", photos, "-o", "checked"), "photos side by side")

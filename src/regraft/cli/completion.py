@@ -1,4 +1,4 @@
-"""`regraft completion`: the script that teaches a shell to complete regraft's commands and options."""
+"""`regraft completion`: the script that lets a shell complete regraft's commands and options."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Examples:
 
 
 @cloup.command(name="completion", short_help="Print the completion script of a shell.", epilog=_EXAMPLES)
-@cloup.argument("shell", type=click.Choice(SHELLS), required=False, help="Yours if not given.")
+@cloup.argument("shell", type=click.Choice(SHELLS), required=False, help="Your own shell if not given.")
 def completion(shell: str | None) -> None:
     """Print the script that lets SHELL complete commands and options."""
     name = shell or PurePath(os.environ.get("SHELL", "")).name

@@ -1,4 +1,4 @@
-"""`regraft demo`: the main job from end to end, on photos that come with it."""
+"""`regraft demo`: train, test and predict, on a sample that is part of the package."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import cloup
 
 from regraft.cli.options import PATH, device_option, output_options, pass_session, workers_option
-from regraft.cli.output import Session, show
+from regraft.cli.output import Session, show_result
 
 if TYPE_CHECKING:
     from regraft.screen import Screen
     from regraft.workflows.run import Run
 
-A_FEW = 6
+PREDICTIONS = 6
+"""Photos that are classified at the end."""
 
 
 @cloup.command(name="demo", short_help="Try it: train on an embedded sample, or on your photos.")
@@ -26,13 +27,13 @@ A_FEW = 6
     cloup.option("-o", "--out", type=PATH, metavar="RUN", help="The run folder to make; runs/PHOTOS-… if not given."),
 )
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print the run folder alone.")
+@output_options(quiet="Print only the run folder.")
 @pass_session
 def demo(session: Session, photos: Path | None, out: Path | None, device: str, workers: int | None) -> None:
-    """Train a linear probe, test it and use it, in about a minute and without a network.
+    """Train a linear probe, test it and use it, in about a minute and offline.
 
-    Without PHOTOS, on 1,797 scans of handwritten digits. They are a dissimilar domain on purpose: the network was
-    pretrained on photographs. Expect about 96 % from the linear probe.
+    Without PHOTOS, the sample is 1,797 scans of handwritten digits. They are dissimilar on purpose to the photographs
+    that the network was pretrained on. Expect about 96 % from the linear probe.
     """
     from regraft.context.config import resolve
     from regraft.text import command
@@ -44,7 +45,7 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     screen.line("command", command("regraft", "train", photos, "--recipe", "linear-probe"))
     config = resolve(None, photos=photos, out=out, recipe="linear-probe", device=device, workers=workers)
     run = train_config(config, screen)
-    show(session, run, screen)
+    show_result(session, run, screen)
     if not session.json and not session.quiet:
         _predict_a_few(session, run, screen)
 
@@ -61,15 +62,15 @@ def _digits(screen: Screen) -> Path:
 
 
 def _predict_a_few(session: Session, run: Run, screen: Screen) -> None:
-    """Classify some of the photos that the result was measured on, spread over the classes."""
-    from regraft.cli.output import Table
+    """Classify a few of the photos that the accuracy was measured on, spread over the classes."""
+    from regraft.cli.output import PredictionTable
     from regraft.data.manifest import Manifest
     from regraft.text import command
 
     usable = Manifest.read(run.folder / "manifest.csv", run.config.photos).usable
-    held_back = [entry for entry in usable if entry.side == "test"] or usable
-    few = [entry.path for entry in held_back[:: max(1, len(held_back) // A_FEW)][:A_FEW]]
+    measured = [entry for entry in usable if entry.side == "test"] or usable
+    few = [entry.path for entry in measured[:: max(1, len(measured) // PREDICTIONS)][:PREDICTIONS]]
     screen.line("command", command("regraft", "predict", run.folder, *few[:1]) + " …")
-    rows = Table([str(path) for path in few], run.model.classes, top=2)
+    rows = PredictionTable([str(path) for path in few], run.model.classes, top=2)
     for prediction in run.model.stream(few):
         rows.add(prediction)

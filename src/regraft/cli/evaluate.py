@@ -1,4 +1,4 @@
-"""`regraft evaluate`: how good a classifier is on labelled photos."""
+"""`regraft evaluate`: the accuracy of a classifier on labeled photos."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Examples:
   regraft evaluate model.safetensors photos --labels labels.csv"""
 
 
-@cloup.command(name="evaluate", short_help="Measure a classifier on labelled photos.", epilog=_EXAMPLES)
-@cloup.argument("model", type=PATH, help="A run folder, or the model.safetensors of one wherever it was copied.")
+@cloup.command(name="evaluate", short_help="Measure a classifier on labeled photos.", epilog=_EXAMPLES)
+@cloup.argument("model", type=PATH, help="A run folder, or a copy of its model.safetensors.")
 @cloup.argument("photos", type=PATH, required=False, help="A folder with one folder per class.")
 @cloup.option_group(
     "Photos",
@@ -31,19 +31,19 @@ Examples:
     cloup.option(
         "--split",
         type=click.Choice(["train", "validation", "test"]),
-        help="Instead of PHOTOS: a side of the run's own split. test gives the figures of its metrics.json.",
+        help="Instead of PHOTOS, a part of the run's own split; test gives the figures of its metrics.json.",
     ),
 )
 @cloup.option_group(
     "Figures",
     cloup.option(
         "--top", type=click.IntRange(min=1), multiple=True, metavar="K",
-        help="Also the rank-K accuracy: how often the right class is among the K best. Can be given again.",
+        help="Also the top-K accuracy: how often the right class is among the K most probable. Repeatable.",
     ),
     views_option(),
 )  # fmt: skip
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print the figures alone.")
+@output_options(quiet="Print only the figures.")
 @pass_session
 def evaluate(
     session: Session,
@@ -56,10 +56,10 @@ def evaluate(
     device: str,
     workers: int | None,
 ) -> None:
-    """Measure MODEL on PHOTOS, or on a side of its own split: accuracy with its 95 % interval, and class by class."""
+    """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and figures by class."""
     if (photos is None) == (split is None):
         raise click.UsageError(
-            "which photos? Name a folder of labelled photos, or a side of the run with --split (not both)",
+            "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split",
             click.get_current_context(),
         )
     from regraft.inference.predictor import Predictor
@@ -69,11 +69,11 @@ def evaluate(
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
     if photos is not None:
-        found = evaluate_folder(predictor, photos, labels, screen, top=top)
+        evaluation = evaluate_folder(predictor, photos, labels, screen, top=top)
     else:
         assert split is not None
-        found = evaluate_run(model, split, predictor, screen, top=top)
+        evaluation = evaluate_run(model, split, predictor, screen, top=top)
     if session.json:
-        session.print_json(found)
+        session.print_json(evaluation)
     else:
-        show_evaluation(found, split or str(photos), screen_for())
+        show_evaluation(evaluation, split or str(photos), screen_for())

@@ -1,4 +1,4 @@
-"""`regraft lr`: which learning rate suits a fine-tuning."""
+"""`regraft lr`: a search for the learning rate of fine-tuning."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Examples:
 @cloup.argument("photos", type=PATH, help="A folder with one folder per class.")
 @cloup.option_group(
     "Result",
-    cloup.option("-o", "--out", type=PATH, metavar="RUN", help="The folder to make; runs/PHOTOS-lr-NNN if not given."),
+    cloup.option("-o", "--out", type=PATH, metavar="RUN", help="The folder to create; default runs/PHOTOS-lr-NNN."),
 )
 @cloup.option_group(
     "Training",
     cloup.option(
         "--unfreeze",
         metavar="BLOCKS",
-        help="What would be trained: all, a number of blocks from the top, or names separated by commas.",
+        help="Blocks to train: all, a number of blocks from the top, or names separated by commas.",
     ),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option(
@@ -41,19 +41,19 @@ Examples:
         default=100,
         show_default=True,
         metavar="N",
-        help="Training steps, each with its own rate.",
+        help="Training steps, each with its own learning rate.",
     ),
 )
 @network_options()
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print the rate alone.")
+@output_options(quiet="Print only the rate.")
 @pass_session
 def lr(session: Session, /, steps: int, **options: Any) -> None:
-    """Try growing learning rates on PHOTOS for some steps, and suggest the one at which the loss falls fastest.
+    """Raise the learning rate step by step on PHOTOS, and suggest the rate at which the loss falls fastest.
 
-    What is trained is what the recipe fine-tune would train, from the same start. The folder that is made holds the
-    curve as learning_rate.svg and learning_rate.csv, and no classifier. Fine-tuning starts at the solved linear probe,
-    where the loss may not fall at all in so few steps; then nothing is suggested, and the recipe's own rate stands.
+    It trains what the recipe fine-tune would train, from the same start. The folder gets the curve as
+    learning_rate.svg and learning_rate.csv, but no classifier. Fine-tuning starts from the solved linear probe, where
+    the loss may not fall within a few steps; then there is no suggestion, and the default of the recipe applies.
     """
     from regraft.context.config import resolve
     from regraft.process import process_start_time
@@ -61,36 +61,35 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
 
     screen = session.screen()
     config = resolve(None, recipe="fine-tune", **options)
-    found = find_learning_rate(config, screen, steps=steps, started=process_start_time())
+    result = find_learning_rate(config, screen, steps=steps, started=process_start_time())
     if session.json:
         session.print_json(
             {
-                "run": str(found.folder),
-                "suggestion": found.suggestion,
-                "at_minimum": found.curve.at_minimum,
-                "default": found.default,
-                "plot": str(found.plot),
-                "table": str(found.table),
+                "run": str(result.folder),
+                "suggestion": result.suggestion,
+                "at_minimum": result.curve.at_minimum,
+                "default": result.default,
+                "plot": str(result.plot),
+                "table": str(result.table),
             }
         )
     elif session.quiet:
-        if found.suggestion is None:
-            screen.warn("the loss did not fall at any rate; this is fine-tune's own")
-        session.print(f"{found.suggestion or found.default:.2g}")
+        if result.suggestion is None:
+            screen.warn("the loss did not fall at any rate; this is the default of fine-tune")
+        session.print(f"{result.suggestion or result.default:.2g}")
     else:
-        _show(found, screen, config.photos)
+        _show(result, screen, config.photos)
 
 
-def _show(found: FoundRate, screen: Screen, photos: Path) -> None:
+def _show(result: FoundRate, screen: Screen, photos: Path) -> None:
     from regraft.text import command
 
-    if found.suggestion is None:
-        screen.line(
-            "rate", f"none to suggest: the loss did not fall; fine-tune's own is {found.default:.2g}", strong=True
-        )
+    if result.suggestion is None:
+        text = f"no suggestion: the loss did not fall; the default of fine-tune is {result.default:.2g}"
+        screen.line("rate", text, strong=True)
     else:
-        note = f"(lowest loss at {found.curve.at_minimum:.2g}; fine-tune's own is {found.default:.2g})"
-        screen.line("rate", f"{found.suggestion:.2g}", note, strong=True)
-    screen.line("curve", str(found.plot))
-    rate = () if found.suggestion is None else ("--lr", f"{found.suggestion:.2g}")
+        note = f"(lowest loss at {result.curve.at_minimum:.2g}; the default of fine-tune is {result.default:.2g})"
+        screen.line("rate", f"{result.suggestion:.2g}", note, strong=True)
+    screen.line("curve", str(result.plot))
+    rate = () if result.suggestion is None else ("--lr", f"{result.suggestion:.2g}")
     screen.line("next", command("regraft", "train", photos, "--recipe", "fine-tune", *rate))

@@ -31,7 +31,7 @@ from regraft.process import claim_process, sleep_while_waiting
 
 
 class _Commands(cloup.Group):
-    """The group, which ends quietly when the reader of its output goes away, while it shows help or runs a command."""
+    """The group of commands; it ends quietly if the reader of its output closes it (``regraft … | head``)."""
 
     def make_context(self, *args: Any, **more: Any) -> click.Context:
         with exits.exit_on_broken_pipe():
@@ -51,32 +51,32 @@ class _Commands(cloup.Group):
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
         cloup.Section("Use and measure it", [predict, evaluate]),
-        cloup.Section("Look around", [backbones, cache, tune, completion]),
+        cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",
 )
 @cloup.version_option(__version__, prog_name="regraft", message="%(prog)s %(version)s")
 def regraft() -> None:
-    """A folder of labelled photos becomes a classifier, by transfer learning from a pretrained network."""
+    """Turn a folder of labeled photos into a classifier, by transfer learning from a pretrained network."""
 
 
 def call(arguments: Sequence[str]) -> int:
-    """Run the command line and return the exit code; whatever goes wrong is said on standard error."""
+    """Run the command line and return the exit code; every error is reported on standard error."""
     session = Session()
     try:
         with INTERRUPTS.handled():
             code = regraft.main(list(arguments), prog_name="regraft", standalone_mode=False, obj=session)
     except SystemExit:
-        raise  # the shell asked for completions, and has them
-    except BaseException as error:  # noqa: BLE001  (the outermost place: everything ends as a message and a code)
+        raise  # click has answered the shell's request for completions
+    except BaseException as error:  # noqa: BLE001  (every error becomes a message and an exit code)
         return exits.report_error(error, debug=session.debug)
     return code if isinstance(code, int) else exits.DONE
 
 
 def main() -> NoReturn:
-    """Be the command `regraft`."""
+    """Run the command `regraft` and end the process."""
     exits.prepare_streams()
-    warnings.filterwarnings("ignore", module=r"PIL\.")  # what is wrong with a photo is said once, by its name
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # regraft reports damaged photos itself, by name
     sleep_while_waiting()
     claim_process()
     INTERRUPTS.force_exit = exits.exit_now

@@ -1,9 +1,4 @@
-"""Options and settings that several commands share.
-
-The options of `regraft train` that add callbacks to the recipes that train in epochs.
-
-Options of what happens around an interruption; they do not change what is trained.
-"""
+"""Options and settings that several commands share."""
 
 from __future__ import annotations
 
@@ -44,7 +39,7 @@ if os.environ.get("NO_COLOR"):
 pass_session = click.make_pass_decorator(Session, ensure=True)
 
 
-def _note(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+def _store(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     def store(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
         if value:
             setattr(ctx.ensure_object(Session), name, True)
@@ -52,15 +47,15 @@ def _note(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return store
 
 
-def _flag(name: str, help: str, *short: str) -> Callable[[F], F]:  # noqa: A002  (click's own word)
+def _flag(name: str, help: str, *short: str) -> Callable[[F], F]:  # noqa: A002  (click's name)
     decorator: Callable[[F], F] = cloup.option(
-        *short, f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=_note(name), help=help
+        *short, f"--{name}", is_flag=True, expose_value=False, is_eager=True, callback=_store(name), help=help
     )
     return decorator
 
 
-def output_options(*, json: bool = True, quiet: str = "Print the result alone.") -> Callable[[F], F]:
-    """Return the decorator that adds ``--quiet``, ``--json`` and ``--debug``; what they say is in the `Session`."""
+def output_options(*, json: bool = True, quiet: str = "Print only the result.") -> Callable[[F], F]:
+    """Return the decorator that adds ``--quiet``, ``--json`` and ``--debug``; their values are in the `Session`."""
     flags = [_flag("quiet", quiet, "-q")]
     if json:
         flags.append(_flag("json", "Print exactly one JSON object; progress goes to standard error."))
@@ -70,9 +65,9 @@ def output_options(*, json: bool = True, quiet: str = "Print the result alone.")
 
 
 def device_option(default: str | None = "auto") -> Callable[[F], F]:
-    """Return the decorator that adds ``--device``; with ``default`` None, a configuration file may decide."""
+    """Return the decorator that adds ``--device``; with ``default`` None, a configuration file may set it."""
     decorator: Callable[[F], F] = cloup.option(
-        "--device", type=click.Choice(DEVICES), default=default, help="Where the network runs; auto takes the fastest."
+        "--device", type=click.Choice(DEVICES), default=default, help="Device of the network; auto takes the fastest."
     )
     return decorator
 
@@ -83,7 +78,7 @@ def workers_option() -> Callable[[F], F]:
         "--workers",
         type=int,
         metavar="N",
-        help="Threads that decode photos (beside a GPU processes, from 5 on); as many as gain from it if not given.",
+        help="Decoding threads (with a GPU, processes if more than 4). Default: as many as help.",
     )
     return decorator
 
@@ -95,7 +90,7 @@ def network_options() -> Callable[[F], F]:
         cloup.option(
             "--backbone",
             metavar="NAME",
-            help="Any network of timm; see regraft backbones. tf_efficientnet_lite0 needs no download.",
+            help="Any network of timm (see regraft backbones). tf_efficientnet_lite0 needs no download.",
         ),
         cloup.option(
             "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
@@ -104,81 +99,79 @@ def network_options() -> Callable[[F], F]:
             "--size",
             type=int,
             metavar="PIXELS",
-            help="Side of the square that the network sees. If not given: its own; in fine-tuning, that of the photos "
-            "where they are smaller.",
+            help="Side of the square input of the network. Default: that of its pretraining, or for fine-tuning less "
+            "if the photos are smaller.",
         ),
     )
     return decorator
 
 
 def views_option() -> Callable[[F], F]:
-    """Return the decorator that adds ``--views`` to what predicts."""
+    """Return the decorator that adds ``--views`` to the commands that predict."""
     decorator: Callable[[F], F] = cloup.option(
         "--views",
         type=click.IntRange(min=1, max=64),
         metavar="N",
         help="Average over N views of each photo: itself, its mirror image, random crops. Takes N times as long.  "
-        "[default: what the model says, mostly 1]",
+        "[default: stored in the model, usually 1]",
     )
     return decorator
 
 
 def callback_options() -> Callable[[F], F]:
-    """Return the decorator that adds the group "Callbacks"."""
+    """Return the decorator that adds the group "Callbacks" to `regraft train`."""
     decorator: Callable[[F], F] = cloup.option_group(
         "Callbacks",
         cloup.option(
             "--early-stop",
             type=int,
             metavar="PATIENCE",
-            help="Stop after so many epochs without a better val_loss. The best epoch is kept with or without it.",
+            help="Stop after PATIENCE epochs without a lower val_loss. The best epoch is kept in any case.",
         ),
         cloup.option(
             "--lr-schedule",
             type=click.Choice(["cosine", "linear", "constant"]),
-            help="How the learning rate goes, after the recipe's warm-up; cosine if not given.",
+            help="Schedule of the learning rate after the warm-up; cosine if not given.",
         ),
         cloup.option(
             "--reduce-lr-on-plateau",
             is_flag=True,
             default=None,
-            help="Instead of a schedule: a tenth of the learning rate after 2 epochs without a better val_loss.",
+            help="Instead of a schedule: divide the learning rate by 10 after 2 epochs without a lower val_loss.",
         ),
         cloup.option(
             "--tensorboard",
             is_flag=True,
             default=None,
-            help="Write RUN/tensorboard: figures, photos with predictions, confusion matrix, projector.",
+            help="Write RUN/tensorboard: metrics, photos with predictions, confusion matrix, projector.",
         ),
         cloup.option(
             "--remote-monitor",
             metavar="URL",
-            help="Post the figures of every epoch there, as Keras does.",
+            help="Post the metrics of every epoch to URL, as Keras's RemoteMonitor does.",
         ),
         cloup.option(
             "--callback",
             multiple=True,
             metavar="MODULE:CLASS",
-            callback=_given,
-            help="Your own callback, also from a file in the current folder. Can be given again.",
+            callback=_none_if_empty,
+            help="Your own callback, from a package or a file in the current folder. Repeatable.",
         ),
     )
     return decorator
 
 
-def _given(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
-    """Return None where the option was not given, so that a configuration file may decide."""
+def _none_if_empty(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Return None if the option was not used, so that a configuration file may set it."""
     return value or None
 
 
-def going_on_options() -> list[Any]:
-    """Return the options that `regraft train` and `regraft resume` share."""
+def resume_options() -> list[Any]:
+    """Return the options that `regraft train` and `regraft resume` share; they do not change the result."""
     return [
-        cloup.option("--stop-after", metavar="TIME", help="Stop after 20m or 8h, as Ctrl-C does, to go on later."),
+        cloup.option("--stop-after", metavar="TIME", help="Stop after 20m or 8h, as Ctrl-C does, to resume later."),
+        cloup.option("--snapshot-every", metavar="TIME", help="Work that an interruption may lose; 30s if not given."),
         cloup.option(
-            "--snapshot-every", metavar="TIME", help="How much work an interruption may cost at most; 30s if not given."
-        ),
-        cloup.option(
-            "--rescue-dir", type=PATH, metavar="DIR", help="Where the model goes if the run folder refuses it."
+            "--rescue-dir", type=PATH, metavar="DIR", help="Folder for the model if writing to the run folder fails."
         ),
     ]

@@ -1,9 +1,4 @@
-"""What the options common to all commands say, and the screen that follows from them.
-
-Predictions as a person or a program reads them: a table, CSV or JSON lines, one row as soon as it is known.
-
-How a finished run is shown, in the way that the call asked for.
-"""
+"""Output of the commands: the session's screen and JSON, predictions row by row, and finished runs."""
 
 from __future__ import annotations
 
@@ -18,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from regraft.screen import Screen, printable, screen_for
+from regraft.text import cell_width, padded, percent
 
 if TYPE_CHECKING:
     from regraft.inference.predictor import Prediction
@@ -27,74 +23,75 @@ if TYPE_CHECKING:
 
 @dataclass
 class Session:
-    """How one call of the command line should speak."""
+    """The output options of one call of the command line."""
 
     quiet: bool = False
     json: bool = False
     debug: bool = False
 
-    def screen(self, *, beside_results: bool = False) -> Screen:
-        """Return where progress goes.
+    def screen(self, *, on_stderr: bool = False) -> Screen:
+        """Return the screen for progress.
 
         Args:
-            beside_results: the command prints results that a program may read, so progress keeps to standard error.
+            on_stderr: whether standard output is reserved for results that a program may read.
         """
-        return screen_for(sys.stderr if self.json or beside_results else sys.stdout, quiet=self.quiet)
+        return screen_for(sys.stderr if self.json or on_stderr else sys.stdout, quiet=self.quiet)
 
     def print(self, text: str) -> None:
         """Print a result, with control characters made visible."""
         click.echo(printable(text))
 
     def print_json(self, value: Any) -> None:
-        """Print ``value`` as one JSON object, readable by any program whatever the encoding of the output is."""
+        """Print ``value`` as one JSON object, in characters that the encoding of the output can hold."""
         click.echo(dumps(value, indent=2))
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
-    """Return ``value`` as JSON; where the output cannot hold every character, only ASCII is used."""
+    """Return ``value`` as JSON, in ASCII if standard output is not UTF-8."""
     ascii_only = (sys.stdout.encoding or "ascii").lower().replace("-", "") != "utf8"
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
-    if not ascii_only and any("\ud800" <= c <= "\udfff" for c in text):  # names that are not valid UTF-8 on disk
+    if not ascii_only and any("\ud800" <= c <= "\udfff" for c in text):  # file names that are not valid UTF-8
         return json.dumps(value, indent=indent, allow_nan=False)
     return text
 
 
-WIDEST = 100
+MAX_WIDTH = 100
+"""Maximum width of a column of predictions, in terminal columns; longer names stick out."""
 
 
-class Rows(Protocol):
-    """Prints predictions."""
+class PredictionWriter(Protocol):
+    """Prints predictions in some format, each as soon as it is known."""
 
     def add(self, prediction: Prediction) -> None:
-        """Print one."""
+        """Print one prediction."""
 
 
-class Table:
-    """Aligned columns, also for wide characters; what could not be read says why.
+class PredictionTable:
+    """Aligned columns; an unreadable photo gets a row with the reason.
 
     Args:
-        paths: all photos that will come, so that the first column is wide enough.
-        classes: all classes that there can be.
-        top: how many classes a row names.
+        paths: all photos that will follow, for the width of the first column.
+        classes: all classes, for the width of their columns.
+        top: number of classes per row.
     """
 
     def __init__(self, paths: Sequence[str], classes: Sequence[str], top: int) -> None:
-        self._path = _width(paths)
-        self._label = _width(classes)
+        self._path_width = min(cell_width(paths), MAX_WIDTH)
+        self._label_width = min(cell_width(classes), MAX_WIDTH)
         self._top = top
 
     def add(self, prediction: Prediction) -> None:
-        """Print one."""
-        cells = [_pad(printable(prediction.path), self._path)]
+        """Print one prediction."""
+        cells = [padded(prediction.path, self._path_width)]
         if prediction.error is not None:
             cells.append(f"not read: {printable(prediction.error)}")
         for label, probability in prediction.top[: self._top]:
-            cells.append(f"{_pad(printable(label), self._label)} {_percent(probability):>7}")
+            cells.append(f"{padded(label, self._label_width)} {percent(probability):>7}")
         click.echo("  ".join(cells).rstrip())
 
 
-class CommaSeparated:
-    """CSV with the columns path, label, probability, then label_2, probability_2 … and why a photo was not read."""
+class PredictionCsv:
+    """CSV with the columns path, label, probability, label_2, probability_2 …, error."""
 
     def __init__(self, top: int) -> None:
         self._top = top
@@ -102,7 +99,7 @@ class CommaSeparated:
         self._write(["path", "label", "probability", *more, "error"])
 
     def add(self, prediction: Prediction) -> None:
-        """Print one."""
+        """Print one prediction."""
         cells: list[Any] = [cell for label, p in prediction.top[: self._top] for cell in (label, f"{p:.6f}")]
         cells += [""] * (2 * self._top - len(cells))
         self._write([prediction.path, *cells, prediction.error or ""])
@@ -113,19 +110,19 @@ class CommaSeparated:
         click.echo(out.getvalue(), nl=False)
 
 
-class JsonLines:
-    """One JSON object a line."""
+class PredictionJsonLines:
+    """One JSON object per line."""
 
     def __init__(self, top: int) -> None:
         self._top = top
 
     def add(self, prediction: Prediction) -> None:
-        """Print one."""
+        """Print one prediction."""
         click.echo(dumps(as_json(prediction, self._top)))
 
 
 def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    """Return ``prediction`` as JSON-able values, with its ``top`` best classes."""
+    """Return ``prediction`` with its ``top`` most probable classes, as JSON values."""
     return {
         "path": prediction.path,
         "label": prediction.label,
@@ -135,24 +132,8 @@ def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
     }
 
 
-def _percent(probability: float) -> str:
-    return f"{100 * probability:.1f} %"
-
-
-def _width(texts: Sequence[str]) -> int:
-    from rich.cells import cell_len
-
-    return min(max((cell_len(printable(text)) for text in texts), default=0), WIDEST)
-
-
-def _pad(text: str, width: int) -> str:
-    from rich.cells import cell_len
-
-    return text + " " * (width - cell_len(text))
-
-
-def show(session: Session, run: Run, screen: Screen) -> None:
-    """Show ``run``: as one JSON object, as its folder alone, or as a person wants to see it."""
+def show_result(session: Session, run: Run, screen: Screen) -> None:
+    """Print the result of ``run``: one JSON object, only its folder, or a summary, depending on the options."""
     from regraft.report.summary import show_run
 
     if session.json:

@@ -1,7 +1,4 @@
-"""`regraft predict`: what a classifier says of photos.
-
-What `predict` is asked about: photos, folders of them, and patterns.
-"""
+"""`regraft predict`: the classes of new photos, given as files, folders or patterns."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
-from regraft.cli.output import CommaSeparated, JsonLines, Rows, Session, Table, as_json
+from regraft.cli.output import PredictionCsv, PredictionJsonLines, PredictionTable, PredictionWriter, Session, as_json
 from regraft.data.walk import Skipped, photos_below
 from regraft.errors import PhotosError
 from regraft.screen import Screen, printable
@@ -33,11 +30,11 @@ Examples:
   regraft predict model.safetensors camera --copy-to sorted"""
 
 
-@cloup.command(name="predict", short_help="Say what is on new photos.", epilog=_EXAMPLES)
+@cloup.command(name="predict", short_help="Classify new photos.", epilog=_EXAMPLES)
 @cloup.argument(
     "model",
     type=PATH,
-    help="A run folder, its model.safetensors wherever it was copied, or a file that a Trainer wrote of a Classifier.",
+    help="A run folder, a copy of its model.safetensors, or a file of a Classifier that a Trainer saved.",
 )
 @cloup.argument(
     "photos", nargs=-1, required=True, help="Photos, folders (photos at any depth) and patterns such as 'new/*.jpg'."
@@ -53,18 +50,23 @@ Examples:
         help="csv has the columns path,label,probability, then those of the next classes, then error.",
     ),
     cloup.option(
-        "--top", type=click.IntRange(min=1), default=1, show_default=True, metavar="K", help="Name the K best classes."
+        "--top",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        metavar="K",
+        help="Show the K most probable classes.",
     ),
     views_option(),
     cloup.option(
         "--copy-to",
         type=PATH,
         metavar="OUT",
-        help="Copy every photo into OUT, sorted into folders by class. Nothing there is overwritten.",
+        help="Copy every photo into OUT, into a folder per class. Nothing is overwritten.",
     ),
 )
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print the answer alone.")
+@output_options(quiet="Print only the predictions.")
 @pass_session
 def predict(
     session: Session,
@@ -77,34 +79,32 @@ def predict(
     device: str,
     workers: int | None,
 ) -> None:
-    """Classify PHOTOS with MODEL. A photo that can't be read gets a row that says why."""
+    """Classify PHOTOS with MODEL. An unreadable photo gets a row with the reason."""
     from regraft.inference.predictor import Predictor
     from regraft.inference.sorted_copies import SortedCopies
 
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
     paths = expand(photos, outside=copy_to)
     copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
-    screen = session.screen(beside_results=True)
+    screen = session.screen(on_stderr=True)
     predictions = _sorted(_stream(predictor, paths, screen, session), copies)
     top = min(top, len(predictor.classes))
     if session.json:
-        found = list(predictions)
-        session.print_json(
-            {"classes": list(predictor.classes), "predictions": [as_json(prediction, top) for prediction in found]}
-        )
-        unread = sum(prediction.error is not None for prediction in found)
+        rows = list(predictions)
+        session.print_json({"classes": list(predictor.classes), "predictions": [as_json(row, top) for row in rows]})
+        unread = sum(row.error is not None for row in rows)
     else:
-        unread = _print(predictions, _rows(form, paths, predictor.classes, top))
+        unread = _print(predictions, _writer(form, paths, predictor.classes, top))
     if copies is not None:
-        _say_copies(copies, screen)
+        _show_copies(copies, screen)
     if unread == len(paths):
-        raise PhotosError("not one of the photos could be read" if unread > 1 else "the photo could not be read")
+        raise PhotosError("none of the photos could be read" if unread > 1 else "the photo could not be read")
     if unread:
         screen.warn(f"{unread:,} of {len(paths):,} photos could not be read")
 
 
 def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session: Session) -> Iterator[Prediction]:
-    if not session.json and sys.stdout.isatty():  # the rows themselves show how far it is
+    if not session.json and sys.stdout.isatty():  # the rows themselves show the progress
         yield from predictor.stream(paths)
         return
     with screen.progress("predict", len(paths) * predictor.views) as bar:
@@ -118,56 +118,59 @@ def _sorted(predictions: Iterable[Prediction], copies: SortedCopies | None) -> I
         yield prediction
 
 
-def _rows(form: str, paths: Sequence[Path], classes: Sequence[str], top: int) -> Rows:
+def _writer(form: str, paths: Sequence[Path], classes: Sequence[str], top: int) -> PredictionWriter:
     if form == "csv":
-        return CommaSeparated(top)
-    return JsonLines(top) if form == "jsonl" else Table([str(path) for path in paths], classes, top)
+        return PredictionCsv(top)
+    if form == "jsonl":
+        return PredictionJsonLines(top)
+    return PredictionTable([str(path) for path in paths], classes, top)
 
 
-def _print(predictions: Iterable[Prediction], rows: Rows) -> int:
+def _print(predictions: Iterable[Prediction], writer: PredictionWriter) -> int:
+    """Print all predictions and return the number of unreadable photos."""
     unread = 0
     for prediction in predictions:
-        rows.add(prediction)
+        writer.add(prediction)
         unread += prediction.error is not None
     return unread
 
 
-def _say_copies(copies: SortedCopies, screen: Screen) -> None:
-    screen.line("copies", f"{copies.copied:,} photos, sorted into folders below {copies.out}")
+def _show_copies(copies: SortedCopies, screen: Screen) -> None:
+    screen.line("copies", f"{copies.copied:,} photos, in folders below {copies.out}")
     for label, folder in copies.folders.items():
         if label != folder and (copies.out / folder).is_dir():
             screen.line("", f"class {printable(label)!r} is in the folder {folder}")
 
 
 def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Path]:
-    """Return the photos that ``arguments`` name, each once, in the order given and by name within a folder.
+    """Return the photos that ``arguments`` name, without repetition, in the order of arguments and of names in folders.
 
     Args:
-        arguments: photos, which are taken as they are; folders, in which photos at any depth are found; and patterns
-            with ``*``, ``?``, ``[…]`` or ``**`` that the shell has not expanded.
+        arguments: photos; folders, which are searched at any depth; and patterns with ``*``, ``?``, ``[…]`` or ``**``
+            that the shell has not expanded.
         outside: a folder whose content is left out, because the copies go there.
 
     Raises:
-        PhotosError: all arguments that name nothing, in one message; or no photos at all.
+        PhotosError: some arguments match nothing (all are named in one message), or there are no photos at all.
     """
-    found: dict[Path, None] = {}
+    photos: dict[Path, None] = {}
     missing = []
     skipped: Skipped = []
     for argument in arguments:
-        named = _named(argument)
-        if not named:
+        paths = _matches(argument)
+        if not paths:
             missing.append(argument)
-        for path in named:
-            found.update(dict.fromkeys(_in_folder(path, outside, skipped) if path.is_dir() else [path]))
+        for path in paths:
+            photos.update(dict.fromkeys(_in_folder(path, outside, skipped) if path.is_dir() else [path]))
     if missing:
         raise PhotosError(f"no such photo or folder: {', '.join(missing)}")
-    if not found:
+    if not photos:
         why = f"\n  found {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise PhotosError(f"no photos in {', '.join(arguments)}{why}")
-    return list(found)
+    return list(photos)
 
 
-def _named(argument: str) -> list[Path]:
+def _matches(argument: str) -> list[Path]:
     if os.path.lexists(argument):
         return [Path(argument)]
     if glob.has_magic(argument):

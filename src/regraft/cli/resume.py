@@ -1,4 +1,4 @@
-"""`regraft resume`: an interrupted run goes on."""
+"""`regraft resume`: an interrupted run, continued from its last snapshot."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ from typing import Any
 
 import cloup
 
-from regraft.cli.options import PATH, going_on_options, output_options, pass_session, workers_option
-from regraft.cli.output import Session, show
+from regraft.cli.options import PATH, output_options, pass_session, resume_options, workers_option
+from regraft.cli.output import Session, show_result
 
 
-@cloup.command(name="resume", short_help="Go on with a run that was interrupted.")
+@cloup.command(name="resume", short_help="Continue an interrupted run.")
 @cloup.argument("run", type=PATH, help="The run folder.")
-@cloup.option_group("Going on after an interruption", *going_on_options())
+@cloup.option_group("Interruptions", *resume_options())
 @cloup.option_group("Machine", workers_option())
-@output_options(quiet="Say nothing but warnings; print the run folder at the end.")
+@output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
 def resume(session: Session, /, run: Path, **options: Any) -> None:
-    """Go on with RUN where it was interrupted.
+    """Continue RUN where it was interrupted.
 
-    It ends with the same weights as if nothing had happened. Photos, arguments and pretrained weights have to be what
-    they were; if not, what differs is named. A finished run is shown again.
+    It ends with the same weights as without the interruption. Photos, arguments and pretrained weights must not have
+    changed; if they have, the differences are listed. The summary of a finished run is shown again.
     """
     from regraft.process import process_start_time
-    from regraft.workflows.train import resume as go_on
+    from regraft.workflows.train import resume as resume_run
 
     screen = session.screen()
-    given = {name: value for name, value in options.items() if value is not None}
-    show(session, go_on(run, screen=screen, started=process_start_time(), **given), screen)
+    set_options = {name: value for name, value in options.items() if value is not None}
+    result = resume_run(run, screen=screen, started=process_start_time(), **set_options)
+    show_result(session, result, screen)

@@ -1,4 +1,4 @@
-"""`regraft check --review`: deciding about photos in the terminal, one finding after the other."""
+"""`regraft check --review`: decisions about findings, asked for in the terminal one by one."""
 
 from __future__ import annotations
 
@@ -7,44 +7,37 @@ from typing import Any
 
 import click
 
+from regraft.audit.finding import ACTIONABLE
 from regraft.data.decisions import Decision
 from regraft.screen import printable
 
-_KINDS = (
-    "two labels",
-    "wrong label",
-    "leak",
-    "near copies",
-    "same file",
-    "same pixels",
-    "placeholder",
-    "outlier",
-    "blank",
-    "tiny",
-)
 
+def review(check: dict[str, Any], earlier: Sequence[Decision]) -> list[Decision]:
+    """Ask about every actionable finding, and return all decisions, including the earlier ones.
 
-def review(found: dict[str, Any], before: Sequence[Decision]) -> list[Decision]:
-    """Ask about every finding that something can be done about, and return all decisions, those from before too."""
-    decided = {decision.name: decision for decision in before}
-    waiting = [f for kind in _KINDS for f in found["findings"] if f["kind"] == kind and f["photos"]]
-    click.echo(f"{len(waiting):,} findings. Answer k to keep, d to drop, r to relabel, Enter to go on, q to stop.")
-    for number, finding in enumerate(waiting, start=1):
-        click.echo(f"\n{number}/{len(waiting)}  {finding['kind']}: {printable(finding['words'])}")
+    Args:
+        check: the content of ``check.json``.
+        earlier: decisions from before; their photos are not asked about.
+    """
+    decisions = {decision.name: decision for decision in earlier}
+    findings = [f for kind in ACTIONABLE for f in check["findings"] if f["kind"] == kind and f["photos"]]
+    click.echo(f"{len(findings):,} findings. Answer k to keep, d to drop, r to relabel, Enter to skip, q to stop.")
+    for number, finding in enumerate(findings, start=1):
+        click.echo(f"\n{number}/{len(findings)}  {finding['kind']}: {printable(finding['words'])}")
         for name in finding["photos"]:
-            if name in decided:
+            if name in decisions:
                 continue
-            decision = _ask(name, finding, found)
+            decision = _ask(name, finding, check)
             if decision is None:
-                return list(decided.values())
+                return list(decisions.values())
             if decision.name:
-                decided[name] = decision
-    return list(decided.values())
+                decisions[name] = decision
+    return list(decisions.values())
 
 
-def _ask(name: str, finding: dict[str, Any], found: dict[str, Any]) -> Decision | None:
-    """Return the decision about one photo, one without a name for none, or None to stop."""
-    label, kind = found["labels"].get(name, ""), finding["kind"]
+def _ask(name: str, finding: dict[str, Any], check: dict[str, Any]) -> Decision | None:
+    """Return the decision about one photo, a decision without a name to skip it, or None to stop."""
+    label, kind = check["labels"].get(name, ""), finding["kind"]
     while True:
         answer = click.prompt(f"  {printable(name)}  ({printable(label)})", default="", show_default=False).strip()
         if answer in ("", "q"):
@@ -52,7 +45,7 @@ def _ask(name: str, finding: dict[str, Any], found: dict[str, Any]) -> Decision 
         if answer in ("k", "d"):
             return Decision(name, "keep" if answer == "k" else "drop", why=kind)
         if answer == "r":
-            classes = sorted(found["classes"])
+            classes = sorted(check["classes"])
             new = click.prompt("    class", default=finding["suggestion"] or None, type=click.Choice(classes))
             return Decision(name, "relabel", new, kind)
-        click.echo("    k, d, r, q or Enter")
+        click.echo("    expected k, d, r, q or Enter")

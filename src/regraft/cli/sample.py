@@ -1,4 +1,4 @@
-"""`regraft sample`: photos to try regraft on."""
+"""`regraft sample`: sample photos, written as a folder."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from regraft.cli.output import Session
 
 @cloup.command(name="sample", short_help="Write the embedded sample as a folder per class.")
 @cloup.argument("name", type=click.Choice(["digits"]), help="digits: 1,797 scans of handwritten digits.")
-@cloup.argument("out", type=PATH, help="The folder to make.")
-@output_options(quiet="Say nothing.")
+@cloup.argument("out", type=PATH, help="The folder to create.")
+@output_options(quiet="Print nothing.")
 @pass_session
 def sample(session: Session, name: str, out: Path) -> None:
     """Write the sample NAME into the folder OUT, one folder per class.
 
-    The digits are a dissimilar domain on purpose: the network was pretrained on photographs. Expect about 96 % from the
-    linear probe, far above the 10 % of guessing and far below what specialised networks reach.
+    The digits are dissimilar on purpose to the photographs that the network was pretrained on. Expect about 96 % from
+    the linear probe: far above the 10 % of guessing, and below the accuracy of specialized networks.
     """
     from regraft.sample.digits import EXPECTED_RESULT, write_digits
 

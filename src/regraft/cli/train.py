@@ -1,4 +1,4 @@
-"""`regraft train`: photos become a classifier."""
+"""`regraft train`: a classifier from a folder of photos."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from regraft.cli.options import (
     PATH,
     callback_options,
     device_option,
-    going_on_options,
     network_options,
     output_options,
     pass_session,
+    resume_options,
     workers_option,
 )
-from regraft.cli.output import Session, show
+from regraft.cli.output import Session, show_result
 
 RECIPES = ("auto", "linear-probe", "feature-extraction", "fine-tune")
 
@@ -41,13 +41,13 @@ Examples:
 @cloup.option_group(
     "Result",
     cloup.option(
-        "-o", "--out", type=PATH, metavar="RUN", help="The run folder to make; runs/PHOTOS-RECIPE-NNN if not given."
+        "-o", "--out", type=PATH, metavar="RUN", help="The run folder to create; runs/PHOTOS-RECIPE-NNN if not given."
     ),
     cloup.option(
         "--config",
         type=PATH,
         metavar="FILE",
-        help="YAML or JSON with these settings, such as config.json of a run; options win over it.",
+        help="YAML or JSON with these settings, such as config.json of a run; options take precedence.",
     ),
 )
 @cloup.option_group(
@@ -55,30 +55,30 @@ Examples:
     cloup.option(
         "--recipe",
         type=click.Choice(RECIPES),
-        help="How to train, see above; auto if not given.",
+        help="The recipe, see above; auto if not given.",
     ),
-    cloup.option("--budget", metavar="TIME", help="What auto may spend: 30s, 10m, 2h."),
+    cloup.option("--budget", metavar="TIME", help="Time limit of auto: 30s, 10m, 2h."),
     cloup.option(
-        "--epochs", type=int, metavar="N", help="Passes over the photos, for the recipes that train by gradient."
+        "--epochs", type=int, metavar="N", help="Passes over the photos, for feature-extraction and fine-tune."
     ),
     cloup.option(
         "--unfreeze",
         metavar="BLOCKS",
-        help="What fine-tune trains: all, a number of blocks from the top, or names separated by commas.",
+        help="Blocks that fine-tune trains: all, a number of blocks from the top, or names separated by commas.",
     ),
     cloup.option(
         "--views",
         type=int,
         metavar="N",
-        help="Views of each photo, computed once and kept: the plain one, its mirror image, random crops. "
-        "For fine-tune with frozen lower blocks; 0 gives ever new crops through the whole network.",
+        help="Views of each photo, computed once and cached: itself, its mirror image, random crops. "
+        "With fine-tune, 0 means new crops in every epoch, through the whole network.",
     ),
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option(
-        "--class-weight", type=click.Choice(["balanced"]), help="Make rare classes count as much as common ones."
+        "--class-weight", type=click.Choice(["balanced"]), help="Give rare classes the same weight as common ones."
     ),
-    cloup.option("--seed", type=int, metavar="N", help="Decides order, augmentation and dropout; 0 if not given."),
+    cloup.option("--seed", type=int, metavar="N", help="Seed of order, augmentation and dropout; 0 if not given."),
 )
 @callback_options()
 @network_options()
@@ -90,10 +90,13 @@ Examples:
         metavar="CSV",
         help="Labels from a CSV of path,label[,split,group] instead of from folders.",
     ),
-    cloup.option("--split", metavar="A/B/C", help="Parts of train/validation/test; 80/10/10 if not given."),
-    cloup.option("--split-seed", type=int, metavar="N", help="Another number gives another split; 0 if not given."),
+    cloup.option("--split", metavar="A/B/C", help="Percentages of train/validation/test; 80/10/10 if not given."),
+    cloup.option("--split-seed", type=int, metavar="N", help="Seed of the split; 0 if not given."),
     cloup.option(
-        "--split-from", type=PATH, metavar="RUN", help="Keep every photo on the side that it had in an earlier run."
+        "--split-from",
+        type=PATH,
+        metavar="RUN",
+        help="Keep every photo in the part (train, validation, test) that it had in an earlier run.",
     ),
     cloup.option(
         "--group-by",
@@ -105,55 +108,61 @@ Examples:
         "--fix-leaks",
         is_flag=True,
         default=None,
-        help="With a given split: leave train photos out that are copies of photos on another side.",
+        help="With a given split: leave out training photos that are duplicates of validation or test photos.",
     ),
     cloup.option(
         "--decisions",
         type=PATH,
         metavar="CSV",
-        help="Drop and relabel photos as a CSV of path,decision,why says, without touching them; see regraft check.",
+        help="Drop or relabel photos by a CSV of path,decision,why, without changing them; see regraft check.",
     ),
     cloup.option(
         "--choose-on-val",
         is_flag=True,
         default=None,
-        help="Choose the best epoch on a given val/, as lectures do; its figures are then flagged.",
+        help="Choose the best epoch on a given val/; its accuracy is then marked as optimistic.",
     ),
 )
 @cloup.option_group(
-    "Going on after an interruption",
-    *going_on_options(),
-    cloup.option("--fresh", is_flag=True, default=None, help="Begin anew, beside what was interrupted or is finished."),
+    "Interruptions",
+    *resume_options(),
+    cloup.option(
+        "--fresh", is_flag=True, default=None, help="Start a new run, even if there is an interrupted or finished one."
+    ),
 )
 @cloup.option_group(
     "Machine",
     device_option(default=None),
     cloup.option(
-        "--precision", type=click.Choice(["auto", "fp32", "bf16"]), help="auto measures what this processor gains from."
+        "--precision",
+        type=click.Choice(["auto", "fp32", "bf16"]),
+        help="Precision of training steps; auto measures which is faster.",
     ),
     workers_option(),
 )
-@output_options(quiet="Say nothing but warnings; print the run folder at the end.")
+@output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
 def train(session: Session, /, photos: Path | None, config: Path | None, **options: Any) -> None:
     """Train a classifier on PHOTOS and test it.
 
-    The end says how good it is on photos that no choice has looked at, and the command to use it. Photos are only read,
-    never changed; what can't be read is put aside and named. The same command goes on with a run that was interrupted.
+    The summary at the end shows the accuracy on photos that were never used to make a choice, and the command to use
+    the classifier. Photos are only read, never changed; unreadable files are skipped and listed. The same command
+    continues an interrupted run.
 
     \b
     Recipes
-      linear-probe        the network stays as it is; a linear classifier is solved on its features: seconds
-      feature-extraction  the same, but the classifier is trained in epochs, as a lecture shows it
-      fine-tune           blocks of the network are trained too, starting from the linear probe: minutes
-      auto                the linear probe, then fine-tuning if the budget allows it; the better one is kept
-    """  # noqa: D301  (click takes the backspace for: keep these lines as they are)
+      linear-probe        freeze the network and solve a linear classifier on its features: seconds
+      feature-extraction  the same, but train the classifier in epochs
+      fine-tune           also train blocks of the network, starting from the linear probe: minutes
+      auto                the linear probe, then fine-tuning if the budget allows it; keeps the better one
+    """  # noqa: D301  (click reads \b as: do not wrap the next lines)
     if photos is None and config is None:
-        raise click.UsageError("which photos? Name a folder: regraft train PHOTOS", click.get_current_context())
+        raise click.UsageError("expected a folder of photos: regraft train PHOTOS", click.get_current_context())
 
     from regraft.context.config import resolve
     from regraft.process import process_start_time
     from regraft.workflows.train import train_config
 
     screen = session.screen()
-    show(session, train_config(resolve(config, photos=photos, **options), screen, started=process_start_time()), screen)
+    run = train_config(resolve(config, photos=photos, **options), screen, started=process_start_time())
+    show_result(session, run, screen)

@@ -1,4 +1,4 @@
-"""`regraft tune`: how fast this machine runs a frozen network, measured once."""
+"""`regraft tune`: the speed of each engine for frozen networks on this machine."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ Examples:
 
 
 @cloup.command(name="tune", short_help="Measure which engine runs a network fastest here.", epilog=_EXAMPLES)
-@cloup.argument("photos", type=PATH, required=False, help="A folder of photos that the engines are certified on.")
+@cloup.argument("photos", type=PATH, required=False, help="A folder of photos to certify the engines with.")
 @network_options()
 @cloup.option_group("Machine", workers_option())
-@output_options(quiet="Print the name of the fastest engine that may be used alone.")
+@output_options(quiet="Print only the name of the fastest certified engine.")
 @pass_session
 def tune(
     session: Session,
@@ -34,37 +34,36 @@ def tune(
     size: int | None,
     workers: int | None,
 ) -> None:
-    """Measure how fast each engine runs the frozen network on this machine, and keep that for every later run.
+    """Measure the speed of each engine for the frozen network on this machine, and store it for all later runs.
 
-    Until then regraft goes by estimates. With PHOTOS the engines are also certified: the features of real photos must
-    be those of torch in single precision, up to a cosine of 0.999. Nothing of it changes what a run that is repeated
-    from its config.json does.
+    Without this, regraft uses estimates. With PHOTOS the engines are also certified: their features of real photos must
+    match those of torch in single precision, with a cosine of at least 0.999. A run that is repeated from its
+    config.json is not affected.
     """
-    from regraft.features.tune import ROUNDS, machine_is_busy
-    from regraft.features.tune import measure_engines as measure
+    from regraft.features.engine_choice import candidates
+    from regraft.features.tune import ROUNDS, machine_is_busy, measure_engines
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
 
     keep_freed_memory()
-    named: dict[str, Any] = {} if backbone is None else {"name": backbone}
-    network = build_backbone(**named, weights=weights, size=size)
-    pixels = None if photos is None else _real(photos, network, workers)
-    from regraft.features.engine_choice import candidates
-
+    name: dict[str, Any] = {} if backbone is None else {"name": backbone}
+    network = build_backbone(**name, weights=weights, size=size)
+    pixels = None if photos is None else _decode(photos, network, workers)
     screen = session.screen()
     with screen.progress("tune", ROUNDS * len(candidates()), unit="turns") as bar:
-        found = measure(network, pixels, bar)
+        engines = measure_engines(network, pixels, bar)
     if machine_is_busy():
-        screen.warn("the machine is busy with something else: nothing is kept; measure again when it is quiet")
+        screen.warn("the machine is busy with other work, so the result is not stored; measure again when it is idle")
     if session.json:
-        session.print_json({"network": network.spec.name, "engines": [_facts(measured) for measured in found]})
+        session.print_json({"network": network.spec.name, "engines": [_facts(engine) for engine in engines]})
     elif session.quiet:
-        session.print(next(measured.title for measured in found if measured.certified))
+        session.print(next(engine.title for engine in engines if engine.certified))
     else:
-        _show(session, found)
+        _show(session, engines)
 
 
-def _real(photos: Path, network: Any, workers: int | None) -> Any:
+def _decode(photos: Path, network: Any, workers: int | None) -> Any:
+    """Return pixels of some photos, to certify engines with."""
     from regraft.data.manifest import scan
     from regraft.data.source import find_photos
     from regraft.data.threads import workers_or_default
@@ -76,7 +75,7 @@ def _real(photos: Path, network: Any, workers: int | None) -> Any:
     pixels = real_photos(manifest.usable, network, workers)
     if len(pixels) < CERTIFICATION_PHOTOS // 2:
         raise PhotosError(
-            f"{photos}: engines are certified on {CERTIFICATION_PHOTOS} photos, and {len(pixels)} could be decoded"
+            f"{photos}: certifying engines needs {CERTIFICATION_PHOTOS} photos, but only {len(pixels)} could be decoded"
         )
     return pixels
 
@@ -90,18 +89,18 @@ def _facts(measured: EngineSpeed) -> dict[str, Any]:
     }
 
 
-def _show(session: Session, found: list[EngineSpeed]) -> None:
+def _show(session: Session, engines: list[EngineSpeed]) -> None:
     from regraft.text import columns
 
-    words = {None: "certified at its first use", True: "certified", False: "not used: its features differ"}
+    status = {None: "certified at its first use", True: "certified", False: "not used: its features differ"}
     rows = [
         (
             measured.title,
             f"{measured.photos_per_second:,.0f}" if measured.photos_per_second else "–",
             "" if measured.cosine is None else f"{measured.cosine:.5f}",
-            words[measured.certified],
+            status[measured.certified],
         )
-        for measured in found
+        for measured in engines
     ]
     for line in columns([("engine", "photos/s", "cosine", ""), *rows], right=(1, 2)):
         session.print(line)

@@ -1,1 +1,4 @@
-"""What is made of a finished run folder; nothing here sees a living training."""
+"""Reports from files: a finished run folder, or the findings of a check with the photos they show.
+
+Nothing here sees a training in progress.
+"""

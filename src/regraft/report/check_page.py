@@ -1,7 +1,8 @@
-"""``check.html``: the findings with their photos side by side, and buttons that make ``decisions.csv``.
+"""``check.html``: the findings with their photos side by side, and buttons that write ``decisions.csv``.
 
-The page is one file without anything from elsewhere: thumbnails are inside it. Names of files and classes are text,
-whatever they hold; the script reads them from attributes and never makes markup of them.
+The page is one file that loads nothing: style, script and thumbnails are inside it. Names of files and classes are
+always escaped; the script reads them from attributes and never uses them as markup. This is the one report that reads
+photos.
 """
 
 from __future__ import annotations
@@ -11,75 +12,72 @@ import io
 import json
 from collections.abc import Mapping
 from html import escape
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from regraft.audit.finding import ACTIONABLE
 from regraft.data.decode import read_photo
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.atomic import write_text
 from regraft.errors import DecodeError
 from regraft.report.check_screen import by_kind
-from regraft.report.page_parts import SCRIPT, STYLE
 from regraft.screen import printable
 from regraft.text import counted
 
 THUMB = 160
 """Longer side of a thumbnail, in pixels."""
 
-MOST = 8
-"""Photos shown of a group; the others are named."""
-
-_ACTIONS = {
-    "two labels",
-    "wrong label",
-    "near copies",
-    "same file",
-    "same pixels",
-    "leak",
-    "outlier",
-    "blank",
-    "tiny",
-    "placeholder",
-}
+MAX_SHOWN = 8
+"""Photos of a group that are shown; the others are only named."""
 
 
-def write_page(found: dict[str, Any], out: Path, *, workers: int | None = None) -> None:
-    """Write ``out``/check.html for what `regraft.workflows.check.check_photos` found.
+def write_page(check: dict[str, Any], out: Path, *, workers: int | None = None) -> None:
+    """Write ``out``/check.html.
 
     Args:
-        found: what ``check.json`` holds.
-        out: the folder.
+        check: the content of ``check.json``, as `regraft.workflows.check.check_photos` returns it.
+        out: the folder of the page.
         workers: threads that make thumbnails.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the page cannot be written.
     """
-    root = Path(found["photos"])
-    names = sorted({name for finding in found["findings"] for name in finding["photos"][:MOST]})
+    root = Path(check["photos"])
+    names = sorted({name for finding in check["findings"] for name in finding["photos"][:MAX_SHOWN]})
     workers = workers_or_default(workers)
-    thumbs = dict(zip(names, map_in_order(lambda n: _thumb(root / n), names, workers=workers, ahead=64), strict=True))
+    images = map_in_order(lambda name: _thumbnail(root / name), names, workers=workers, ahead=64)
+    thumbs = dict(zip(names, images, strict=True))
     sections = "\n".join(
-        _section(level, kind, findings, thumbs, found["labels"]) for (level, kind), findings in by_kind(found).items()
+        _section(level, kind, findings, thumbs, check["labels"]) for (level, kind), findings in by_kind(check).items()
     )
-    counts = " · ".join(counted(n, level, level if level == "info" else None) for level, n in found["counts"].items())
-    photos = counted(found["files"].get("ok", 0), "photo")
-    classes = "".join(f"<option value='{_text(name)}'>" for name in sorted(found["classes"]))
+    counts = " · ".join(counted(n, level, level if level == "info" else None) for level, n in check["counts"].items())
+    photos = counted(check["files"].get("ok", 0), "photo")
+    classes = "".join(f"<option value='{_text(name)}'>" for name in sorted(check["classes"]))
+    style, script = _part("check.css"), _part("check.js")
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width"><title>Check of {_text(found["photos"])}</title>
-<style>{STYLE}</style></head><body>
-<header><h1>{_text(found["photos"])}</h1><p>{photos} · {counts}</p>
-<div class="bar"><button id="save" type="button" disabled>Save decisions.csv</button> <span id="said">Nothing decided
-yet. Files are never changed: the decisions go to <code>regraft train --decisions decisions.csv</code></span></div>
+<meta name="viewport" content="width=device-width"><title>Check of {_text(check["photos"])}</title>
+<style>
+{style}</style></head><body>
+<header><h1>{_text(check["photos"])}</h1><p>{photos} · {counts}</p>
+<div class="bar"><button id="save" type="button" disabled>Save decisions.csv</button> <span id="message">No decisions
+yet. Photos are never changed. Use the decisions with <code>regraft train --decisions decisions.csv</code></span></div>
 </header><datalist id="classes">{classes}</datalist><main>
-{sections or "<p>Nothing to complain about.</p>"}
-</main><script>{SCRIPT}</script></body></html>
+{sections or "<p>No problems found.</p>"}
+</main><script>
+{script}</script></body></html>
 """
     write_text(out / "check.html", page)
+
+
+def _part(name: str) -> str:
+    """Return the text of a file of this package."""
+    return resources.files("regraft.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _section(
@@ -94,24 +92,24 @@ def _section(
 
 
 def _card(finding: dict[str, Any], thumbs: Mapping[str, str], labels: Mapping[str, str]) -> str:
-    act = finding["kind"] in _ACTIONS
-    shown = finding["photos"][:MOST]
+    act = finding["kind"] in ACTIONABLE
+    shown = finding["photos"][:MAX_SHOWN]
     photos = "".join(_photo(name, finding, thumbs.get(name, ""), labels.get(name, ""), act=act) for name in shown)
-    more = finding["photos"][MOST:]
+    more = finding["photos"][MAX_SHOWN:]
     rest = f"<p class='more'>and {_text(', '.join(more))}</p>" if more else ""
     return f"<article><p>{_text(finding['words'])}</p><div class='row'>{photos}</div>{rest}</article>"
 
 
 def _photo(name: str, finding: dict[str, Any], thumb: str, label: str, *, act: bool) -> str:
-    picture = f'<img loading="lazy" alt="" src="{thumb}">' if thumb else '<div class="none">no picture</div>'
+    picture = f'<img loading="lazy" alt="" src="{thumb}">' if thumb else '<div class="none">no preview</div>'
     buttons = ""
     if act:
         suggestion = finding["suggestion"] if name == finding["photos"][0] else ""
         relabel = (
-            f'<button data-do="{_exactly(f"relabel:{suggestion}")}">{_text(suggestion)}</button>' if suggestion else ""
+            f'<button data-do="{_json(f"relabel:{suggestion}")}">{_text(suggestion)}</button>' if suggestion else ""
         )
         buttons = (
-            f'<div class="buttons" data-path="{_exactly(name)}" data-why="{_text(finding["kind"])}">'
+            f'<div class="buttons" data-path="{_json(name)}" data-why="{_text(finding["kind"])}">'
             f'<button data-do="&quot;keep&quot;">keep</button><button data-do="&quot;drop&quot;">drop</button>{relabel}'
             '<input list="classes" placeholder="other class" aria-label="other class"></div>'
         )
@@ -119,16 +117,16 @@ def _photo(name: str, finding: dict[str, Any], thumb: str, label: str, *, act: b
 
 
 def _text(text: str) -> str:
-    """Return any text as HTML that shows it, in an element or an attribute; control characters are made visible."""
+    """Return ``text`` escaped for an element or an attribute, with control characters made visible."""
     return escape(printable(text.encode("utf-8", "replace").decode("utf-8")), quote=True)
 
 
-def _exactly(text: str) -> str:
-    """Return any text as an attribute that the script reads back to the letter."""
+def _json(text: str) -> str:
+    """Return ``text`` as an attribute of JSON, from which the script reads the exact text."""
     return escape(json.dumps(text), quote=True)
 
 
-def _thumb(path: Path) -> str:
+def _thumbnail(path: Path) -> str:
     try:
         image = read_photo(path, at_least=(THUMB, THUMB))
     except DecodeError:

@@ -1,57 +1,57 @@
-"""The end of a training: what a person wants to see of a finished run, and what to do next."""
+"""The summary that ends a training: accuracy, comparisons, files, and commands for the next step."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from regraft.report.evaluation import GAP, beside, most_confused, ranks, show_accuracy, weakest
+from regraft.report.evaluation import GAP, baselines, most_confused, show_accuracy, top_k, weakest
 from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, megabytes, percent
 
 
 def show_run(run: Path, screen: Screen) -> None:
-    """Say how good the classifier of a finished run is, where it is, and the commands to use it.
+    """Show the accuracy and the files of a finished run, and the commands to use it.
 
     Raises:
-        RunFolderError: ``run`` is not a finished run.
+        RunFolderError: ``run`` is not the folder of a finished run.
     """
     folder = open_run_folder(run)
     metrics, config = folder.read_metrics(), folder.read_config()
     entry = metrics["measured"][metrics["headline"]]
     figures = entry["figures"]
-    trained = _trained(metrics["training"])
-    if trained:
-        screen.line("trained", trained)
+    training = _training_text(metrics["training"])
+    if training:
+        screen.line("trained", training)
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
-    screen.line("compare", GAP.join(_beside(metrics, entry)))
+    screen.line("compare", GAP.join(_comparisons(metrics, entry)))
     if "decisions" in metrics:
-        screen.line("decided", *_decided(metrics["decisions"]))
-    closer = [*ranks(figures), weakest(figures), most_confused(figures)]
-    screen.line("details", GAP.join(text for text in closer if text) or "not one mistake")
+        screen.line("decided", *_decision_effect(metrics["decisions"]))
+    details = [*top_k(figures), weakest(figures), most_confused(figures)]
+    screen.line("details", GAP.join(text for text in details if text) or "no mistakes")
     screen.line("", "")
     files = [f"{folder.model.name} {megabytes(folder.model)}", folder.metrics.name, folder.manifest.name]
     screen.line("run", f"{run}   {' · '.join(files)}")
     screen.line("use it", f"{command('regraft', 'predict', run)} new/*.jpg")
-    improve, why = _next(metrics, config)
+    improve, why = _next_command(metrics, config)
     if improve:
         screen.line("improve", improve, why)
 
 
 def measured_on(entry: dict[str, Any]) -> str:
-    """Return in words which photos an entry of ``metrics.json`` was measured on, and what that is worth."""
-    photos = counted(entry["n"], "photo")
+    """Return a phrase for the photos that an entry of ``metrics.json`` was measured on, and for what they were used."""
     if entry["photos"] == "out-of-fold":
-        return f"{photos}, each judged by a probe that had not seen it"
+        return f"{counted(entry['n'], 'photo')}, each scored by a linear probe that was trained without it"
+    photos = counted(entry["n"], f"{entry['photos']} photo")
     if entry["used_for_choosing"]:
-        return f"{photos} of {entry['photos']}, which the best epoch was chosen on: it flatters"
-    return f"{photos} of {entry['photos']} that no choice has looked at"
+        return f"{photos}, also used to choose the best epoch, so this is optimistic"
+    return f"{photos}, never used to make a choice"
 
 
-def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
-    """Return what the accuracy is to be compared with, on the same photos."""
+def _comparisons(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
+    """Return accuracies to compare with, on the same photos: the linear probe, a random split and the baselines."""
     figures, measured = entry["figures"], metrics["measured"]
     probe = measured.get(f"linear-probe/{entry['photos']}")
     parts = []
@@ -59,39 +59,39 @@ def _beside(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
         parts.append("this is the linear probe")
     elif probe is not None:
         parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}")
-    return [*parts, *_naive(metrics), *beside(figures)]
+    return [*parts, *_random_split(metrics), *baselines(figures)]
 
 
-def _decided(effect: dict[str, Any]) -> tuple[str, str]:
-    """Return what the decisions changed, and on which photos."""
+def _decision_effect(effect: dict[str, Any]) -> tuple[str, str]:
+    """Return the accuracy before and after the user's decisions, and the photos it was measured on."""
     before, after = (percent(effect[when]["value"]) for when in ("before", "after"))
     low, high = (100 * bound for bound in effect["difference"]["interval"])
-    text = f"{before} before, {after} after  ({low:+.1f} to {high:+.1f} points, 95 %)"
-    return text, f"linear probe, {counted(effect['n'], 'photo')} that no decision touched"
+    text = f"{before} before, {after} after  ({low:+.1f} to {high:+.1f} points, 95 % interval)"
+    return text, f"linear probe, {counted(effect['n'], 'photo')} without a decision"
 
 
-def _naive(metrics: dict[str, Any]) -> list[str]:
-    """Return what a random split would have claimed of the linear probe, where that is another figure."""
-    claim = metrics.get("naive_split")
-    if not claim:
+def _random_split(metrics: dict[str, Any]) -> list[str]:
+    """Return the accuracy that a random split would report for the linear probe, if duplicates make it another one."""
+    split = metrics.get("naive_split")
+    if not split:
         return []
-    low, high = (100 * bound for bound in claim["difference"]["interval"])
-    honest = percent(claim["grouped"]["value"]).removesuffix(" %")
-    claimed = percent(claim["random"]["value"])
-    return [f"a naive split would have claimed  {claimed} (probe; honest {honest}; {low:+.1f} to {high:+.1f} points)"]
+    low, high = (100 * bound for bound in split["difference"]["interval"])
+    grouped, random = percent(split["grouped"]["value"]), percent(split["random"]["value"])
+    details = f"linear probe; {grouped} with duplicates kept together; {low:+.1f} to {high:+.1f} points"
+    return [f"a random split would have reported  {random} ({details})"]
 
 
-def _trained(training: dict[str, Any]) -> str:
-    """Return in words what was trained by gradient, on how many photos and until when; empty for a linear probe."""
+def _training_text(training: dict[str, Any]) -> str:
+    """Return the trained blocks, photos and epochs of a training by gradient descent, or "" for a linear probe."""
     if "trained" not in training:
         return ""
     parts = [training["trained"], counted(training["photos"], "photo")]
     if training.get("best_epoch") is not None:
         parts.append(f"epoch {training['best_epoch']} of {training['epochs']} kept")
     if training.get("share_of_the_way", 1.0) != 1.0:
-        parts.append(f"{100 * training['share_of_the_way']:.0f} % of the way from the probe")
+        parts.append(f"{100 * training['share_of_the_way']:.0f} % of the way from the linear probe")
     if training.get("views_at_prediction", 1) > 1:
-        parts.append("averages photo and mirror image")
+        parts.append("predictions average photo and mirror image")
     if training.get("learning_rate") is not None:
         parts.append(f"learning rate {training['learning_rate']:g}")
     if training.get("stop_reason"):
@@ -99,13 +99,13 @@ def _trained(training: dict[str, Any]) -> str:
     return " · ".join(parts)
 
 
-def _next(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
-    """Return a command that may improve the result, and why."""
+def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
+    """Return a command that may improve the result, and the reason; both "" if there is none."""
     if metrics["recipe"] == "auto":
         return "", ""
     words = [config["photos"], *(["--labels", config["labels"]] if config.get("labels") else []), "--budget", "10m"]
     if metrics["recipe"] == "linear-probe":
-        return command("regraft", "train", *words), "fine-tunes too, if that gains"
+        return command("regraft", "train", *words), "also fine-tunes, if that helps"
     photos = metrics["headline"].partition("/")[2]
     final, probe = (metrics["measured"].get(f"{model}/{photos}") for model in ("final", "linear-probe"))
     if final and probe and _accuracy(final) <= _accuracy(probe):
@@ -114,5 +114,5 @@ def _next(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
 
 
 def _accuracy(entry: dict[str, Any]) -> float:
-    """Return the accuracy of an entry of ``metrics.json``, 0 where no photo was measured."""
+    """Return the accuracy of an entry of ``metrics.json``, 0 if no photo was measured."""
     return float(entry["figures"]["accuracy"]["value"] or 0.0)

@@ -1,1 +1,1 @@
-"""The run folder: where it is, what lies in it, and how files get there whole."""
+"""The run folder: its place, its files, its journal and its lock."""

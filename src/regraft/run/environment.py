@@ -1,4 +1,4 @@
-"""`environment.json`: the machine and the versions that a result was made with."""
+"""`environment.json`: the machine and the package versions of a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors", "scik
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, processor and system; nothing that names the person or the place."""
+    """Return versions, processor and system, and nothing that identifies the user."""
     return {
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in _PACKAGES},
@@ -26,7 +26,7 @@ def describe_environment() -> dict[str, Any]:
 
 @cache
 def package_version(name: str) -> str | None:
-    """Return the version of a package, or None where it is not installed."""
+    """Return the version of a package, or None if it is not installed."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -35,7 +35,7 @@ def package_version(name: str) -> str | None:
 
 @cache
 def processor_name() -> str:
-    """Return what the processor is called."""
+    """Return the model name of the processor."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
             for line in lines:

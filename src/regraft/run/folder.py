@@ -1,4 +1,4 @@
-"""The run folder: the interface between a training and everything after it; `docs/run-folder.md` is its text."""
+"""The run folder: the interface between a training and everything after it, specified in `docs/run-folder.md`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from regraft.run.journal import Journal
 FORMAT = 1
 _CONFIG, _RESUME = "config.json", "resume"
 BASE = Path("runs")
-"""Where numbered runs go, below the current folder."""
+"""Folder of numbered runs, relative to the current folder."""
 
 
 class RunFolder:
-    """Paths of what lies in a run folder. Making one of these touches nothing."""
+    """The paths in a run folder. Creating this object touches no file."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: the figures are what is written last."""
+        """Whether the run is finished: `metrics.json` is written last."""
         return self.metrics.exists()
 
     def read_config(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class RunFolder:
         """Return `metrics.json`.
 
         Raises:
-            RunFolderError: this is no run folder, it is not finished, or a newer regraft wrote it.
+            RunFolderError: this is not a run folder, the run is not finished, or a newer regraft wrote it.
         """
         return self._read(self.metrics)
 
@@ -67,17 +67,17 @@ class RunFolder:
         except (OSError, ValueError) as error:
             raise RunFolderError(f"{path} cannot be read: {error}") from error
         if not isinstance(value, dict) or not isinstance(value.get("format"), int):
-            raise RunFolderError(f"{path} is not one of regraft's: it has no format number")
+            raise RunFolderError(f"{path} was not written by regraft: it has no format number")
         if value["format"] > FORMAT:
             raise RunFolderError(f"{path} has format {value['format']}; this regraft reads up to {FORMAT}: upgrade it")
         return value
 
 
 def open_run_folder(path: Path) -> RunFolder:
-    """Return the run folder at ``path``, which must be one.
+    """Return the existing run folder at ``path``.
 
     Raises:
-        RunFolderError: there is no such folder, or it is not a run folder.
+        RunFolderError: ``path`` does not exist or is not a run folder.
     """
     if not path.exists():
         raise RunFolderError(f"no such run folder: {path}")
@@ -88,16 +88,16 @@ def open_run_folder(path: Path) -> RunFolder:
 
 
 def create_run_folder(out: Path | None, photos: Path, recipe: str, base: Path = BASE) -> RunFolder:
-    """Make a new run folder and return it.
+    """Create a run folder and return it.
 
     Args:
-        out: where it should be, or None for the next free ``runs/<photos>-<recipe>-NNN``.
-        photos: the folder of photos, which gives the name.
-        recipe: the recipe, which gives the name.
-        base: where numbered runs go.
+        out: its path, or None for the next free ``runs/<photos>-<recipe>-NNN``.
+        photos: the folder of photos; part of the name.
+        recipe: the recipe; part of the name.
+        base: the folder of numbered runs.
 
     Raises:
-        RunFolderError: ``out`` holds something already, or cannot be written.
+        RunFolderError: ``out`` is not empty, or is not writable.
     """
     if out is not None:
         return _explicit(out)
@@ -112,7 +112,7 @@ def create_run_folder(out: Path | None, photos: Path, recipe: str, base: Path = 
 
 
 def next_free_folder(out: Path) -> Path:
-    """Return the first of ``out``, ``out-002``, ``out-003`` … that is free."""
+    """Return the first of ``out``, ``out-002``, ``out-003`` … that does not exist or is empty."""
     number, path = 2, out
     while path.exists() and (not path.is_dir() or any(path.iterdir())):
         path = out.with_name(f"{out.name}-{number:03}")
@@ -121,10 +121,10 @@ def next_free_folder(out: Path) -> Path:
 
 
 def numbered_runs(photos: Path, recipe: str, base: Path = BASE) -> list[RunFolder]:
-    """Return the run folders that `create_run_folder` numbered for these photos and this recipe, the newest first."""
+    """Return the numbered run folders of these photos and this recipe, the newest first."""
     stem = _stem(photos, recipe)
-    found = [(_number(p.name, stem), p) for p in base.iterdir()] if base.is_dir() else []
-    return [RunFolder(p) for number, p in sorted(found, reverse=True) if number and RunFolder(p).config.exists()]
+    paths = [(_number(p.name, stem), p) for p in base.iterdir()] if base.is_dir() else []
+    return [RunFolder(p) for number, p in sorted(paths, reverse=True) if number and RunFolder(p).config.exists()]
 
 
 def _next(base: Path, stem: str, number: int) -> RunFolder:
@@ -147,12 +147,10 @@ def _stem(photos: Path, recipe: str) -> str:
 
 def _explicit(out: Path) -> RunFolder:
     if out.exists() and not out.is_dir():
-        raise RunFolderError(f"{out} is a file; -o names the folder that the run should make")
-    if out.is_dir() and any(_matters(path.name) for path in out.iterdir()):
-        what = "an earlier run" if RunFolder(out).config.exists() else "something else"
-        raise RunFolderError(
-            f"{out} holds {what} already, and nothing there is overwritten\n  name a new folder with -o"
-        )
+        raise RunFolderError(f"{out} is a file; -o expects the name of a new folder")
+    if out.is_dir() and any(_is_content(path.name) for path in out.iterdir()):
+        content = "an earlier run" if RunFolder(out).config.exists() else "other files"
+        raise RunFolderError(f"{out} already contains {content}; nothing is overwritten\n  name a new folder with -o")
     try:
         make_folder(out)
     except OSError as error:
@@ -162,13 +160,13 @@ def _explicit(out: Path) -> RunFolder:
     return RunFolder(out)
 
 
-def _matters(name: str) -> bool:
-    """Return whether a file makes a folder somebody's; without one that does, a run was cut off while it was made."""
+def _is_content(name: str) -> bool:
+    """Return whether a file is content of its folder, and not a remnant of a run that was killed while starting."""
     return name != _RESUME and not name.startswith(PART)
 
 
 def write_start(folder: RunFolder, config: dict[str, Any], environment: dict[str, Any]) -> None:
-    """Write what is known before any work: the resolved configuration and the machine."""
+    """Write `config.json` (the resolved configuration) and `environment.json`, before any work."""
     try:
         write_json(folder.config, {"format": FORMAT, **config})
         write_json(folder.environment, {"format": FORMAT, **environment})
@@ -184,8 +182,8 @@ def _safe(name: str) -> str:
 
 
 def _number(name: str, stem: str) -> int:
-    found = re.fullmatch(re.escape(stem) + r"-(\d{3,9})", name)
-    return int(found[1]) if found else 0
+    match = re.fullmatch(re.escape(stem) + r"-(\d{3,9})", name)
+    return int(match[1]) if match else 0
 
 
 def _reason(error: OSError) -> str:

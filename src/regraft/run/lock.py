@@ -1,4 +1,4 @@
-"""One process at a time in a run folder: a lock that dies with whoever holds it."""
+"""The lock of a run folder: one process at a time, released when that process ends."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from regraft.errors import RunFolderError
 
 
 class RunLock:
-    """Held while a process trains into a run folder. The system lets go of it when the process ends, however it does.
+    """Held while a process trains into a run folder. The system releases it when the process ends in any way.
 
     Args:
-        folder: where the lock lies; made if it does not exist.
+        folder: the folder of the lock; created if it does not exist.
         run: the run folder, for the message.
     """
 
@@ -26,28 +26,28 @@ class RunLock:
         self._owner = folder / "owner"
 
     def take(self) -> Self:
-        """Take the lock, and return it.
+        """Acquire the lock and return it.
 
         Raises:
-            RunFolderError: another process has it.
-            OSError: the folder cannot be written to.
+            RunFolderError: another process holds it.
+            OSError: the folder is not writable.
         """
         make_folder(self._folder)
         try:
             self._lock.acquire()
         except Timeout:
             raise RunFolderError(
-                f"{self._run} is being trained by another process{self._who()}\n  wait for it, or name another folder "
-                "with -o"
+                f"{self._run} is in use by another process{self._holder()}\n"
+                "  wait for it to end, or name another folder with -o"
             ) from None
         self._owner.write_text(str(os.getpid()), encoding="ascii")
         return self
 
     def release(self) -> None:
-        """Let go of it; a second time does nothing."""
+        """Release the lock; a second call does nothing."""
         self._lock.release()
 
-    def _who(self) -> str:
+    def _holder(self) -> str:
         try:
             return f" (process {int(self._owner.read_text(encoding='ascii'))})"
         except (OSError, ValueError):
