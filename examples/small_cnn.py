@@ -1,6 +1,6 @@
 """A small convolutional network, trained from scratch: the first notebook of every lecture, with three callbacks.
 
-    python examples/small_cnn.py                    scikit-learn's digits, 8 x 8 pixels
+    python examples/small_cnn.py                    handwritten digits, 8 x 8 pixels
     python examples/small_cnn.py photos/            a folder of photos, one folder per class, 64 x 64 pixels
 
 It stops early, and the weights of its best epoch are put back. Expect about 95 % of the digits; on a few hundred photos
@@ -34,10 +34,10 @@ def network(channels: int, classes: int) -> nn.Module:
 
 def digits() -> tuple[Any, Any, int, int]:
     """Return images (1797, 1, 8, 8) between 0 and 1, labels, and the numbers of channels and classes."""
-    from sklearn.datasets import load_digits
+    from regraft.sample.digits import load_digits
 
-    found = load_digits()
-    return (found.images[:, None] / 16).astype("float32"), found.target, 1, 10
+    images, labels = load_digits()
+    return (images[:, None] / 16).astype("float32"), labels.astype("int64"), 1, 10
 
 
 def photos(folder: Path, size: int) -> tuple[Any, Any, int, int]:

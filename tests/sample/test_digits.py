@@ -1,13 +1,32 @@
-"""The embedded sample is all there, whole or not at all, and is never written over something else."""
+"""The sample is complete, is written whole or not at all, and never over other files."""
 
 from __future__ import annotations
+
+import hashlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from regraft.errors import PhotosError
-from regraft.sample.digits import COUNT, SIDE, write_digits
+from regraft.sample.digits import COUNT, SIDE, load_digits, write_digits
+
+
+def test_the_digits_are_those_of_scikit_learn():
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is what the digits are compared with")
+    (images, labels), theirs = load_digits(), datasets.load_digits()
+    assert images.dtype == labels.dtype == np.uint8
+    assert np.array_equal(images, theirs.images)
+    assert np.array_equal(labels, theirs.target)
+
+
+def test_the_pixels_of_the_folder_never_change(tmp_path):
+    write_digits(tmp_path / "digits")
+    digest = hashlib.sha256()
+    for path in sorted((tmp_path / "digits").rglob("*.png")):
+        with Image.open(path) as image:  # pixels, not files: how they are compressed depends on zlib
+            digest.update(path.relative_to(tmp_path).as_posix().encode() + np.asarray(image).tobytes())
+    assert digest.hexdigest() == "eed8733cabaaf802c0c01e1b9b4a0a52d9cda447ed11c3b9e56093a7fae2ebb1"
 
 
 def test_the_digits_are_a_folder_per_class(tmp_path):
@@ -38,14 +57,14 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_what_is_there_is_kept(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"precious")
-    with pytest.raises(PhotosError, match="holds something else, and nothing there is overwritten"):
+    with pytest.raises(PhotosError, match="contains other files, which regraft does not overwrite"):
         write_digits(tmp_path, per_class=1)
     assert (tmp_path / name).read_bytes() == b"precious"
 
 
 def test_a_file_in_its_place_is_kept(tmp_path):
     (tmp_path / "digits").write_bytes(b"precious")
-    with pytest.raises(PhotosError, match="holds something else"):
+    with pytest.raises(PhotosError, match="contains other files"):
         write_digits(tmp_path / "digits")
 
 

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-_PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors", "scikit-learn")
+_PACKAGES = ("regraft", "torch", "timm", "numpy", "pillow", "safetensors")
 
 
 def describe_environment() -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""The embedded sample: photos to try regraft on, without a download."""
+"""Sample images that come with regraft, to try it without a download."""

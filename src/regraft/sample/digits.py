@@ -1,17 +1,19 @@
-"""Handwritten digits as a folder of images: 1,797 real scans that come with scikit-learn.
+"""Handwritten digits as a folder of images: 1,797 real scans that come with regraft.
 
-They are the test part of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin & Kaynak 1998,
-https://doi.org/10.24432/C50P49): 43 people wrote 0 to 9 on forms, which were scanned, and counted down to 8x8 pixels of
-17 grey levels. Here each becomes a PNG of 64x64 pixels, dark ink on white paper.
+They are the test set of the UCI "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak 1998,
+https://doi.org/10.24432/C50P49, CC BY 4.0; see `digits.LICENSE.txt`). 13 people wrote the digits 0 to 9 on forms. The
+scans were reduced to 8x8 pixels with 17 gray levels. `write_digits` writes each as a PNG of 64x64 pixels, dark ink on
+white paper.
 
-The domain is dissimilar on purpose: networks pretrained on ImageNet have seen photographs of things, never blurred
-strokes, so what transfers here is only their early sense of edges and curves.
+The domain is dissimilar on purpose: networks pretrained on ImageNet have seen photographs of things but no blurred
+strokes, so only their first layers, which detect edges and curves, are of use here.
 """
 
 from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 COUNT = 1797
 SIDE = 64
+MAX_INK = 16
 
 EXPECTED_RESULT = (
     "a dissimilar domain on purpose: 8x8-pixel scans for a network that has only seen photographs.\n"
@@ -33,52 +36,55 @@ EXPECTED_RESULT = (
 )
 
 
-def write_digits(out: Path, *, per_class: int | None = None) -> int:
-    """Write the digits below ``out``, one folder per digit, whole or not at all; return how many there are.
+def load_digits() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return images (1797, 8, 8) with values from 0 (paper) to 16 (ink), and labels (1797,), both uint8."""
+    with np.load(Path(__file__).with_name("digits.npz"), allow_pickle=False) as file:
+        return file["images"], file["labels"]
 
-    A second call finds them there and changes nothing.
+
+def write_digits(out: Path, *, per_class: int | None = None) -> int:
+    """Write the digits to ``out``, one folder per digit, and return their number.
+
+    The folder appears only when it is complete. If it already holds these files, nothing changes.
 
     Args:
-        out: the folder to make. It may exist if it is empty.
-        per_class: only that many of each digit, or None for all 1,797.
+        out: the folder to create. It may exist if it is empty.
+        per_class: number of images of each digit; all 1,797 images if None.
 
     Raises:
-        PhotosError: ``out`` holds something else.
-        OSError: it cannot be written.
+        PhotosError: ``out`` holds other files.
+        OSError: ``out`` could not be written.
     """
-    wanted = dict(_digits(per_class))
+    wanted = dict(_named_pixels(per_class))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not out.is_dir() or {p.relative_to(out).as_posix() for p in out.rglob("*.png")} != set(wanted):
-            raise PhotosError(f"{out} holds something else, and nothing there is overwritten\n  name a new folder")
+            raise PhotosError(f"{out} contains other files, which regraft does not overwrite\n  choose a new folder")
         return len(wanted)
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=out.parent))
+    incomplete = Path(tempfile.mkdtemp(prefix=".part-", dir=out.parent))
     try:
-        _write(part, wanted)
-        part.chmod(0o755)
+        _write_images(incomplete, wanted)
+        incomplete.chmod(0o755)
         if out.is_dir():
             out.rmdir()
-        part.rename(out)
+        incomplete.rename(out)
     except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(incomplete, ignore_errors=True)
         raise
     return len(wanted)
 
 
-def _write(folder: Path, images: dict[str, NDArray[np.uint8]]) -> None:
+def _write_images(folder: Path, images: dict[str, NDArray[np.uint8]]) -> None:
     for name, pixels in images.items():
         path = folder / name
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(pixels).resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(path)
 
 
-def _digits(per_class: int | None) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Yield ``("3/digit-0017.png", pixels)``: shape (8, 8), uint8, 255 is paper."""
-    from sklearn.datasets import load_digits
-
-    digits = load_digits()
-    taken = dict.fromkeys(range(10), 0)
-    for index, (ink, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+def _named_pixels(per_class: int | None) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield pairs such as ``("3/digit-0017.png", pixels)``; pixels are (8, 8), uint8, 255 is paper."""
+    taken: Counter[int] = Counter()
+    for index, (ink, label) in enumerate(zip(*load_digits(), strict=True)):
         taken[int(label)] += 1
         if per_class is None or taken[int(label)] <= per_class:
-            yield f"{label}/digit-{index:04}.png", np.round(255 - ink * (255 / 16)).astype(np.uint8)
+            yield f"{label}/digit-{index:04}.png", np.round(255 - ink * (255 / MAX_INK)).astype(np.uint8)

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.audit.alignment import without_fill
+from regraft.audit.decision_tree import tree_probabilities
 from regraft.audit.finding import Finding
 from regraft.audit.neighbours import nearest
 from regraft.audit.subject import Subject
@@ -70,13 +71,10 @@ def _cross_validated(
     X: NDArray[np.float64], y: NDArray[np.int64], fold: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return probabilities by a small tree and by the shares of the classes, both out of fold, shape (n, k)."""
-    from sklearn.tree import DecisionTreeClassifier
-
     told, chance = np.zeros((len(y), classes)), np.zeros((len(y), classes))
     for f in range(int(fold.max()) + 1):
         out = fold == f
-        tree = DecisionTreeClassifier(max_depth=4, min_samples_leaf=10, random_state=0).fit(X[~out], y[~out])
-        told[np.ix_(out, tree.classes_)] = tree.predict_proba(X[out])
+        told[out] = tree_probabilities(X[~out], y[~out], X[out], classes)
         chance[out] = np.bincount(y[~out], minlength=classes) / (~out).sum()
     return told, chance
 
