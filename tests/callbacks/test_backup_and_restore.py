@@ -87,7 +87,7 @@ def test_the_state_before_is_used_where_the_last_is_damaged(
     watch = LambdaCallback(on_epoch_begin=lambda epoch, logs: seen.append(epoch))
     make_trainer().fit(*points, epochs=5, verbose=0, callbacks=[BackupAndRestore(tmp_path), watch])
     assert seen == [2, 3, 4]
-    assert "going on from the state before it" in said.warnings[0]
+    assert "resuming from the previous state" in said.warnings[0]
 
 
 def test_the_state_stays_if_it_is_to_stay(make_trainer: Any, points: Any, tmp_path: Path) -> None:

@@ -251,7 +251,7 @@ def test_backup_without_a_folder(given: Any) -> None:
 def test_arguments_of_older_keras_are_reported_once(
     kind: Any, required: dict[str, Any], older: dict[str, Any], monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(callback_module, "_told", set())
+    monkeypatch.setattr(callback_module, "_warned", set())
     with pytest.warns(UserWarning, match=f"{kind.__name__}: the argument") as caught:
         kind(**required, **older)
     told = [str(one.message) for one in caught]

@@ -171,7 +171,9 @@ def test_the_last_good_file_stays_until_the_new_one_is_whole(
     monkeypatch.setattr("regraft.training.weights_file.write_blocks", full)
     callback = ModelCheckpoint(path, "loss", save_best_only=True)
     trainer.fit(*points, epochs=2, verbose=0, callbacks=[callback])  # it is said, and training goes on
-    assert said.warnings[0].endswith("best.safetensors could not be written: No space left on device; training goes on")
+    assert said.warnings[0].endswith(
+        "best.safetensors could not be written: No space left on device; training continues"
+    )
     assert callback.best is None
     assert path.read_bytes() == good
     assert [p.name for p in tmp_path.iterdir()] == ["best.safetensors"]
@@ -214,7 +216,7 @@ def test_an_epoch_without_validation_writes_no_file_that_is_named_after_it(
         ({"filepath": "m.pt", "save_freq": 1.5}, "save_freq is 1.5"),
         ({"filepath": "{batch}.pt"}, "needs save_freq to be a number of batches"),
         ({"filepath": "{val_loss}.pt", "save_freq": 3}, r"\['val_loss'\] in filepath is known only at the end"),
-        ({"filepath": "{epoch.pt"}, "is no template"),
+        ({"filepath": "{epoch.pt"}, "is not a valid template"),
         ({"filepath": "m.pt", "mode": "lowest"}, "mode is 'lowest'"),
         ({"filepath": "m.pt", "save_best": True}, "no argument 'save_best'"),
     ],
@@ -227,7 +229,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 def test_a_name_that_cannot_be_filled_in(make_trainer: Any, points: Any, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"\{acuracy\} .* cannot be filled in; did you mean 'accuracy'"):
         make_trainer().fit(*points, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{acuracy}.pt")])
-    with pytest.raises(TrainingError, match=r"ModelCheckpoint writes \{val_loss\} into the name of its file"):
+    with pytest.raises(TrainingError, match=r"ModelCheckpoint has \{val_loss\} in its file name"):
         make_trainer().fit(*points, verbose=0, callbacks=[ModelCheckpoint(tmp_path / "{val_loss}.pt")])
 
 

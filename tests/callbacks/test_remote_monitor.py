@@ -148,7 +148,7 @@ def test_a_server_that_answers_with_an_error(
     assert (callback.sent, callback.dropped) == (0, 3)
     first, last = said.warnings
     assert first.startswith(f"Quick: could not reach {server.root}: ")
-    assert first.endswith("training goes on")
+    assert first.endswith("training continues")
     assert last == f"Quick: 3 of 3 epochs did not reach {server.root}"
 
 

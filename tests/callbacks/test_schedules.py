@@ -97,7 +97,7 @@ def test_a_curve_of_ones_own_over_some_steps(make_trainer: Any, points: Any) -> 
     data = ((points[0][:8], points[1][:8]) for _ in range(6))
     trainer.fit(data, verbose=0, callbacks=[StepSchedule(lambda step, steps: step / steps, steps=6), rates])
     assert [r for (r,) in rates.seen] == pytest.approx([0.5 * k / 6 for k in range(6)])
-    with pytest.raises(TrainingError, match="how many batches an epoch has is not known; pass steps="):
+    with pytest.raises(TrainingError, match="the number of batches in an epoch is unknown; pass steps="):
         trainer.fit(iter([]), verbose=0, callbacks=[WarmupCosine()])
 
 

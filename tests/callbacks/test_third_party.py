@@ -379,7 +379,9 @@ def test_a_callback_that_keeps_rates_can_be_resumed(tmp_path: Path) -> None:
 
 def test_a_learning_rate_that_is_a_schedule() -> None:
     optimizer = own_model().optimizer
-    with pytest.raises(TrainingError, match=r"expected a number. A schedule is a callback: LearningRateScheduler"):
+    with pytest.raises(
+        TrainingError, match=r"expected a number. For a schedule pass a callback to fit: LearningRateScheduler"
+    ):
         optimizer.learning_rate = lambda step: 0.1  # type: ignore[union-attr]
 
 

@@ -395,7 +395,7 @@ def test_a_log_that_lost_lines_is_said(tmp_path: Path, capsys: pytest.CaptureFix
         Run(tmp_path, Points, 12, seed=1).fit(batch_size=8)
     (tmp_path / "log.csv").write_text("")
     Run(tmp_path, Points, None, seed=1).fit(batch_size=8)
-    assert "is shorter than it was" in "".join(capsys.readouterr())
+    assert "is shorter than before" in "".join(capsys.readouterr())
     assert [row["epoch"] for row in csv.DictReader((tmp_path / "log.csv").open())] == ["2", "3"]
 
 

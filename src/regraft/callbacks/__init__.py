@@ -1,4 +1,4 @@
-"""The callbacks of Keras 3, on any torch module: one a file, with Keras's names, arguments, hooks and behaviour."""
+"""The callbacks of Keras 3 for any torch module: one per file, with Keras's names, arguments, hooks and behavior."""
 
 from regraft.callbacks.backup_and_restore import BackupAndRestore
 from regraft.callbacks.callback import Callback

@@ -1,4 +1,4 @@
-"""What every callback is: the hooks of Keras 3, the trainer it is attached to, and a state that can be saved."""
+"""The base class of callbacks: the hooks of Keras 3, the trainer that it is attached to, and a state to save."""
 
 from __future__ import annotations
 
@@ -18,29 +18,37 @@ Hook = TypeVar("Hook", bound="Callable[..., None]")
 
 
 def default(hook: Hook) -> Hook:
-    """Mark a hook that does nothing, so that the loop need not call it. Keras marks its own with the same attribute."""
+    """Mark ``hook`` as one that does nothing, so that the loop skips it. Keras marks its own with this attribute."""
     hook._is_default = True  # type: ignore[attr-defined]
     return hook
 
 
 class Callback:
-    """Base of all callbacks: override the hooks that you need.
+    """The base class of all callbacks: override the hooks that you need.
 
-    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds figures by
-    name; at a batch it is the running mean of the epoch so far, computed only if it is looked at.
+    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds values by name.
+    In the hooks of a batch these are the running means of the epoch, computed only if a callback reads them.
+
+    Example:
+        >>> class PrintLoss(Callback):
+        ...     def on_epoch_end(self, epoch, logs=None):
+        ...         print(f"epoch {epoch + 1}: {sorted(logs)}")
+        >>> history = model.fit(x, y, epochs=2, callbacks=[PrintLoss()], verbose=0)
+        epoch 1: ['accuracy', 'loss']
+        epoch 2: ['accuracy', 'loss']
 
     Attributes:
         params: ``{"verbose": ..., "epochs": ..., "steps": ...}`` of the current ``fit``, ``evaluate`` or ``predict``.
         model: the `Trainer` that the callback is attached to.
-        validation_data: ``[x, y]`` or ``[x, y, weight]`` of ``fit``, where they are arrays or tensors; otherwise None.
+        validation_data: ``[x, y]`` or ``[x, y, weight]`` of ``fit`` if they are arrays or tensors, otherwise None.
             Callbacks of older Keras read it.
     """
 
-    #: Names of the attributes that make up the state of the callback, for `state_dict`.
+    #: Names of the attributes that `state_dict` saves.
     saved: ClassVar[tuple[str, ...]] = ()
-    #: Whether the callback only shows what is, so that nothing of it has to be kept.
+    #: Whether the callback only displays, so that it has no state to save.
     display: ClassVar[bool] = False
-    #: Whether the hooks are called after those of all other callbacks, whatever the order of the list.
+    #: Whether the hooks run after those of all other callbacks, whatever the order of the list.
     runs_last: ClassVar[bool] = False
 
     def __init__(self) -> None:
@@ -49,11 +57,11 @@ class Callback:
         self.validation_data: Any = None
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Take the parameters of the loop that starts."""
+        """Store the parameters of the loop that starts."""
         self.params = params
 
     def set_model(self, model: Any) -> None:
-        """Take the trainer that the callback works with."""
+        """Store the trainer that the callback is attached to."""
         self._model = model
 
     @property
@@ -62,17 +70,17 @@ class Callback:
         return self._model
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what has to be kept to go on later: figures, texts, lists, dicts and tensors, nothing else.
+        """Return the state that training needs to resume: numbers, texts, lists, dicts and tensors.
 
-        A class that neither fills `saved` nor overrides this has all its attributes of that kind kept for it.
+        If a class neither fills `saved` nor overrides this method, all its attributes of these types are saved.
         """
         return {name: copy.copy(getattr(self, name)) for name in self.saved}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned.
+        """Restore the state that `state_dict` returned.
 
         Raises:
-            TrainingError: ``state`` holds something that this callback does not know.
+            TrainingError: ``state`` holds a name that this callback does not have.
         """
         for name in state:
             if name not in self.saved:
@@ -81,14 +89,14 @@ class Callback:
             setattr(self, name, copy.copy(value))
 
     def needs_validation(self) -> str | None:
-        """Return what the callback needs validation data for, such as ``"monitors 'val_loss'"``, or None."""
+        """Return why the callback needs validation data, such as ``"monitors 'val_loss'"``; None if it does not."""
         return None
 
     def close(self) -> None:
-        """Let go of files and threads. Called once at the end of a loop, also when it ended by an exception."""
+        """Release files and threads. Called once at the end of a loop, also after an exception."""
 
     def stop(self, reason: str) -> None:
-        """Stop training, and say why: `History` keeps the reason."""
+        """Stop training; `History` records the reason."""
         stop = getattr(self._model, "stop", None)
         if callable(stop):
             stop(f"{type(self).__name__}: {reason}")
@@ -97,16 +105,16 @@ class Callback:
 
     @property
     def screen(self) -> Screen:
-        """The trainer's screen."""
+        """The screen of the trainer."""
         screen: Screen | None = getattr(self._model, "screen", None)
         return screen or screen_for()
 
     def say(self, text: str) -> None:
-        """Say ``text`` on the trainer's screen."""
+        """Print ``text`` on the trainer's screen."""
         self.screen.line("", text)
 
     def warn(self, text: str) -> None:
-        """Say on the trainer's screen that something went wrong that training does not stop for."""
+        """Print a warning on the trainer's screen; training continues."""
         self.screen.warn(f"{type(self).__name__}: {text}")
 
     @default
@@ -123,7 +131,7 @@ class Callback:
 
     @default
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Run at the end of an epoch, after its validation; ``logs`` may be added to."""
+        """Run at the end of an epoch, after its validation; the callback may add to ``logs``."""
 
     @default
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -177,30 +185,35 @@ class Callback:
 
 
 def reject_unknown(callback: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise `TrainingError` for keyword arguments that ``callback`` does not take."""
+    """Raise `TrainingError` if ``given`` holds a keyword argument that ``callback`` does not take."""
     for name in given:
         if name not in known:
             raise TrainingError(f"{callback} takes no argument {name!r}{did_you_mean(name, known)}")
 
 
-_told: set[tuple[str, str]] = set()
+_warned: set[tuple[str, str]] = set()
 
 
 def accept_older(callback: str, given: Mapping[str, Any], meanings: Mapping[str, str]) -> None:
-    """Warn, once in a process, about each argument of older Keras that was given.
+    """Warn about each argument of older Keras in ``given``, once per process.
 
     Args:
-        callback: the name of the class.
+        callback: name of the class.
         given: the keyword arguments.
-        meanings: what happens to each argument that is accepted.
+        meanings: the accepted arguments, and what each does.
 
     Raises:
         TrainingError: an argument is not among ``meanings``.
     """
     reject_unknown(callback, given, tuple(meanings))
     for name in given:
-        if (callback, name) not in _told:
-            _told.add((callback, name))
+        if (callback, name) not in _warned:
+            _warned.add((callback, name))
             warnings.warn(
                 f"{callback}: the argument {name!r} of older Keras {meanings[name]}", UserWarning, stacklevel=3
             )
+
+
+def is_positive_int(value: object) -> bool:
+    """Return whether ``value`` is a whole number of 1 or more; a bool is not."""
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0

@@ -32,6 +32,11 @@ class ValidationArrays(list[Any]):
 class CallbackList(Callback):
     """Call each hook of each callback, in order; a hook that no callback overrides costs nothing.
 
+    Example:
+        >>> both = CallbackList([History(), LambdaCallback(on_train_begin=lambda logs: print('begin'))], model=model)
+        >>> both.on_train_begin()
+        begin
+
     Args:
         callbacks: `Callback` objects, Keras's own, torch schedulers, or lists of them.
         add_history: add a `History` where there is none.

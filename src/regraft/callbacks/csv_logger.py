@@ -1,4 +1,4 @@
-"""A line of figures for each epoch in a CSV file, which a resumed training continues."""
+"""The callback that writes a line per epoch to a CSV file, and the functions that continue such a file."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ from regraft.errors import TrainingError
 
 
 class CSVLogger(Callback):
-    """Write the figures of each epoch to a CSV file.
+    """Write the logs of each epoch to a CSV file.
 
-    The columns are ``epoch`` and the names of the first epoch in alphabetical order; a figure that is missing later is
-    ``NA``. Each line is on disk when its epoch ends.
+    The columns are ``epoch`` and the names in the first epoch's logs, in alphabetical order; a value that is missing in
+    a later epoch is ``NA``. Each line is on disk when its epoch ends. A resumed training first removes the lines that
+    were written after the state from which it resumes. A full disk ends the file with a warning; training continues.
+
+    Example:
+        >>> history = model.fit(x, y, epochs=2, callbacks=[CSVLogger('log.csv')], verbose=0)
+        >>> print(open('log.csv').readline().strip())
+        epoch,accuracy,loss,val_accuracy,val_loss
 
     Args:
         filename: the file; its folder must exist.
-        separator: what stands between two fields.
-        append: continue a file that exists, without a second header; otherwise it is overwritten. Figures are written
-            below the file's own columns. If it lacks a column, the file is written again, whole, with the columns added
-            and ``NA`` in its earlier lines.
-
-    Training that goes on after an interruption cuts off what was written after the state that it goes on from. A disk
-    that is full ends the file, with a warning, and not the training.
+        separator: text between two fields.
+        append: continue an existing file, without a second header; otherwise overwrite it. Values go below the file's
+            own columns. If a column is missing, the file is written again as a whole, with the column added and ``NA``
+            in its earlier lines.
 
     Raises:
         TrainingError: from ``fit``, if ``append`` is set and the file's first line is not a header of this class.
@@ -48,7 +51,7 @@ class CSVLogger(Callback):
         self._file: IO[str] | None = None
         self._writer: Any = None
         self._ended = False
-        self._whole = 0  # bytes of whole lines
+        self._whole = 0  # bytes up to the end of the last whole line
         self._lines = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -57,7 +60,7 @@ class CSVLogger(Callback):
         going_on = bool(getattr(self._model, "going_on", False))
         self._header = not ((self.append or going_on) and _has_a_line(self.filename))
         if not self._header:
-            self._columns()  # raises before the first step, if the file is another one
+            self._columns()  # raises before the first step, if the file is not a CSV file of this class
         self._open("a" if self.append or going_on else "w")
         self._ended = False
         self.keys = None
@@ -82,7 +85,7 @@ class CSVLogger(Callback):
         return columns[1:]
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the line of the epoch."""
+        """Write the line of this epoch."""
         logs = logs or {}
         if self.keys is None:
             self.keys = sorted(logs)
@@ -93,7 +96,7 @@ class CSVLogger(Callback):
         if self._ended:
             return
         if self._file is None:
-            raise RuntimeError(f"CSVLogger: {self.filename} is not open; on_train_begin comes first")
+            raise RuntimeError(f"CSVLogger: {self.filename} is not open; call on_train_begin first")
         try:
             self._write(self._file, [epoch, *(_text(logs.get(key, "NA")) for key in self.keys)])
             self._whole, self._lines = os.fstat(self._file.fileno()).st_size, count_lines(self.filename)
@@ -101,7 +104,7 @@ class CSVLogger(Callback):
             self._end(error, epoch)
 
     def _fit_columns(self, logs: Logs) -> None:
-        """Take the columns of the file that is continued, and add those that it lacks."""
+        """Use the columns of the file that is continued, and add the missing ones."""
         columns, keys = self._columns(), self.keys or []
         expected = keys if getattr(self._model, "has_validation", None) else logs
         added = [key for key in keys if key not in columns and key in expected]
@@ -119,13 +122,13 @@ class CSVLogger(Callback):
         self.warn(f"{self.filename} had no column for {', '.join(added)}: added, with NA in its earlier lines")
 
     def _end(self, error: OSError, epoch: int) -> None:
-        """Write no more, and leave whole lines."""
+        """Stop writing, and leave only whole lines in the file."""
         self._ended = True
         with contextlib.suppress(OSError):
             self.close()
         with contextlib.suppress(OSError):
             os.truncate(self.filename, self._whole)
-        self.warn(f"{self.filename} ends before epoch {epoch + 1}: {error.strerror or error}; training goes on")
+        self.warn(f"{self.filename} ends before epoch {epoch + 1}: {error.strerror or error}; training continues")
 
     def _write(self, file: IO[str], row: list[Any]) -> None:
         if self._writer is None:
@@ -146,7 +149,7 @@ class CSVLogger(Callback):
             file.close()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the columns, and how long the file is; all of that is on the disk then."""
+        """Flush the file to the disk, and return its columns and its size."""
         size = self._whole if self._ended else None
         if self._file is not None:
             try:
@@ -157,15 +160,15 @@ class CSVLogger(Callback):
         return {**super().state_dict(), "size": size, "lines": None if self._file is None else self._lines}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the columns back, and cut off what was written later."""
+        """Restore the columns, and remove the lines that were written later."""
         super().load_state_dict({name: value for name, value in state.items() if name not in ("size", "lines")})
         size = state["size"]
         if self._file is None or size is None:
             return
         if self.keys is None and state.get("lines"):
-            size = size_of_lines(self.filename, state["lines"])  # columns may have been added since
+            size = size_of_lines(self.filename, state["lines"])  # columns may have been added since then
         if truncate_to(self._file, size):
-            self.warn(f"{self.filename} is shorter than it was: lines of earlier epochs are missing")
+            self.warn(f"{self.filename} is shorter than before: lines of earlier epochs are missing")
         self._header = not _has_a_line(self.filename)
 
 
@@ -191,7 +194,7 @@ def read_header(path: str, separator: str) -> list[str]:
 
 
 def widen(path: str, separator: str, added: Sequence[str]) -> None:
-    """Write the file again with more columns at the end, and ``NA`` in its earlier lines; whole or not at all.
+    """Write the file again with more columns at the end, and ``NA`` in its earlier lines; as a whole or not at all.
 
     Raises:
         TrainingError: a line has more fields than the header.
@@ -225,7 +228,7 @@ def size_of_lines(path: str, lines: int) -> int:
 
 
 def ends_with_newline(path: str) -> bool:
-    """Return whether the last line is whole; a file that is empty or missing has none that is not."""
+    """Return whether the file ends with a whole line; True for an empty or missing file."""
     if not Path(path).exists():
         return True
     with open(path, "rb") as file:

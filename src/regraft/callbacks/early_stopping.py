@@ -1,4 +1,4 @@
-"""Stop when a figure no longer improves."""
+"""The callback that stops training when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -12,20 +12,26 @@ from regraft.callbacks.monitor_callback import Mode, MonitorCallback
 
 
 class EarlyStopping(MonitorCallback):
-    """Stop training when a monitored figure has stopped improving.
+    """Stop training when a monitored metric has stopped improving.
+
+    Example:
+        >>> stop = EarlyStopping(monitor='val_loss', patience=3, restore_best_weights=True)
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, callbacks=[stop], verbose=0)
+        >>> stop.best == min(history.history['val_loss'])
+        True
 
     Args:
-        monitor: name of the figure.
-        min_delta: the least change that counts as an improvement.
+        monitor: name of the metric in the logs.
+        min_delta: smallest change that counts as an improvement.
         patience: epochs without improvement after which training stops.
-        verbose: 1 says when it stops and which weights it restores.
+        verbose: 1 prints when it stops and which weights it restores.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        baseline: value that has to be reached; the wait restarts only below (above) it.
-        restore_best_weights: put the weights of the best epoch back at the end, also when training was not stopped.
-        start_from_epoch: epochs at the beginning that are not looked at.
+        baseline: value that has to be reached; only a better one resets ``wait``.
+        restore_best_weights: restore the weights of the best epoch at the end, even if training was not stopped.
+        start_from_epoch: number of epochs at the beginning that are ignored.
 
     Attributes:
-        best: the best value so far; NaN never is.
+        best: the best value so far; never NaN.
         best_epoch: its epoch, counted from 0.
         stopped_epoch: the epoch at whose end training was stopped; 0 if it was not.
         wait: epochs since the last improvement.
@@ -56,12 +62,12 @@ class EarlyStopping(MonitorCallback):
         self.best_weights: Any = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew, so that one object can serve several calls of ``fit``."""
+        """Reset, so that one object can be used in several calls of ``fit``."""
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = self.best_weights = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Compare the epoch with the best one, and stop if it is too long ago."""
+        """Compare this epoch with the best one, and stop if the best one is ``patience`` epochs ago."""
         current = self.get_monitor_value(logs)
         if current is None or epoch < self.start_from_epoch:
             return
@@ -89,7 +95,7 @@ class EarlyStopping(MonitorCallback):
         return f"{self.monitor} has not improved for {self.wait} {epochs} (best: {best})"
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Put the best weights back, if they are to be restored."""
+        """Restore the best weights, if ``restore_best_weights`` is set."""
         if self.stopped_epoch > 0 and self.verbose > 0:
             self.say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:

@@ -1,4 +1,4 @@
-"""Event files of TensorBoard, written with its own package through torch; no TensorFlow."""
+"""Event files of TensorBoard, written by its own package through torch, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from torch import Tensor, nn
 
 from regraft.disk.atomic import durable_size, flush_folder, truncate_to
 
-MOST_IMAGES = 64  # of one weight
-FIRST_NUMBER = 10**6  # in the names of event files
+MOST_IMAGES = 64  # per weight
+FIRST_NUMBER = 10**6  # first number in the names of event files
 SIDES = ("train", "validation")
 
 
 class EventFile:
-    """One event file in ``folder``, of one side of training; it ends where the disk refuses it.
+    """One event file, for training or validation; a write error of the disk ends it.
 
     Args:
-        folder: made if it does not exist.
-        warn: is told, once, that the file ends.
+        folder: folder of the file; created if it does not exist.
+        warn: called once with a message, if the file ends early.
     """
 
     def __init__(self, folder: Path, warn: Callable[[str], None]) -> None:
@@ -39,26 +39,28 @@ class EventFile:
         self._folder.mkdir(parents=True, exist_ok=True)
         _number_files_in_order()
         self._writer = SummaryWriter(str(self._folder))
-        with contextlib.suppress(AttributeError):  # its thread would print in twenty lines what is said here in one
-            self._writer.file_writer.event_writer._async_writer._worker._invoke_excepthook = _say_nothing
+        with contextlib.suppress(
+            AttributeError
+        ):  # its thread would print a traceback of the error that is reported here
+            self._writer.file_writer.event_writer._async_writer._worker._invoke_excepthook = _ignore_error
 
     def _do(self, act: Callable[..., None], *arguments: Any, **more: Any) -> None:
-        """Write something, unless the file has ended."""
+        """Call ``act``, unless the file has ended."""
         if self._ended:
             return
         try:
             act(*arguments, **more)
         except OSError as error:
             self._ended = True
-            self._warn(f"{self._folder} ends here: {error.strerror or error}; training goes on")
+            self._warn(f"{self._folder} ends here: {error.strerror or error}; training continues")
 
     def scalar(self, name: str, value: Any, step: int) -> None:
-        """Write a figure; what is no single number is left out."""
+        """Write a number; arrays and texts are skipped."""
         if np.ndim(value) == 0 and not isinstance(value, str):
             self._do(lambda: self._writer.add_scalar(name, float(value), step))
 
     def histogram(self, name: str, values: Tensor, step: int) -> None:
-        """Write how values of any shape are distributed; NaN and infinite ones are left out."""
+        """Write the histogram of values of any shape; NaN and infinite ones are skipped."""
         flat = values.detach().float().flatten()
         finite = flat[torch.isfinite(flat)]
         if finite.numel():
@@ -69,14 +71,14 @@ class EventFile:
         self._do(lambda: self._writer.add_images(name, images, step, dataformats="NHWC"))
 
     def text(self, name: str, text: str, step: int) -> None:
-        """Write a text; Markdown is shown as such."""
+        """Write a text, which TensorBoard shows as Markdown."""
         self._do(lambda: self._writer.add_text(name, text, step))
 
     def graph(self, module: nn.Module, batch: Any, device: torch.device) -> None:
-        """Write the graph of ``module``, traced with one sample of ``batch``; it and all generators stay as they are.
+        """Write the graph of ``module``, traced with one sample of ``batch``; module and generators do not change.
 
         Raises:
-            Exception: whatever tracing raises for a module that it cannot follow.
+            Exception: any error of tracing.
         """
         inputs = _first_sample(batch, device)
         with _undisturbed(module), warnings.catch_warnings(), torch.no_grad():
@@ -84,12 +86,12 @@ class EventFile:
             self._do(lambda: self._writer.add_graph(module, inputs, use_strict_trace=False))
 
     def flush(self) -> None:
-        """Bring all to the disk."""
+        """Flush the file to the disk."""
         if self._writer is not None:
             self._do(self._writer.flush)
 
     def close(self) -> None:
-        """Bring all to the disk and close the file."""
+        """Flush the file to the disk and close it."""
         self.flush()
         if self._writer is not None:
             with contextlib.suppress(OSError):
@@ -97,9 +99,9 @@ class EventFile:
 
 
 def _number_files_in_order() -> None:
-    """Let the numbers in the names of event files have as many digits each.
+    """Give the numbers in the names of event files the same number of digits.
 
-    TensorBoard reads the files of one second in the order of their names, and in those 10 comes before 9.
+    TensorBoard reads the files of one second in the order of their names, where 10 comes before 9.
     """
     from tensorboard.summary.writer import event_file_writer  # type: ignore[import-untyped]
 
@@ -109,17 +111,17 @@ def _number_files_in_order() -> None:
 
 
 def event_files(folder: Path) -> list[str]:
-    """Return the event files of both sides below ``folder``, relative to it."""
-    found = (path for side in SIDES for path in (folder / side).glob("events.out.tfevents.*"))
-    return sorted(path.relative_to(folder).as_posix() for path in found if path.is_file())
+    """Return the event files of training and validation in ``folder``, relative to it."""
+    paths = (path for side in SIDES for path in (folder / side).glob("events.out.tfevents.*"))
+    return sorted(path.relative_to(folder).as_posix() for path in paths if path.is_file())
 
 
 def durable_sizes(folder: Path, others: Collection[str]) -> dict[str, int]:
-    """Bring the event files below ``folder`` to the disk, all but ``others``, and return their sizes in bytes."""
+    """Flush the event files in ``folder`` to the disk, except ``others``, and return their sizes in bytes."""
     sizes = {}
     for name in event_files(folder):
         if name not in others:
-            with contextlib.suppress(OSError):  # of a file that has ended: what is there is there
+            with contextlib.suppress(OSError):  # a file that ended early cannot be flushed
                 sizes[name] = (folder / name).stat().st_size
                 with (folder / name).open("rb+") as file:
                     sizes[name] = durable_size(file)
@@ -129,7 +131,7 @@ def durable_sizes(folder: Path, others: Collection[str]) -> dict[str, int]:
 
 
 def cut_back(folder: Path, others: Collection[str], sizes: Mapping[str, int]) -> None:
-    """Cut the event files below ``folder``, all but ``others``, to ``sizes``; those that have none are removed."""
+    """Truncate the event files in ``folder``, except ``others``, to ``sizes``; remove files without a size."""
     for name in event_files(folder):
         if name in others:
             continue
@@ -151,7 +153,7 @@ def _first_sample(batch: Any, device: torch.device) -> Any:
 
 @contextlib.contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Leave the mode of every part of ``module``, and the generators, as they are."""
+    """Restore the mode of every part of ``module``, and the generators, at the end of the block."""
     modes = [(part, part.training) for part in module.modules()]
     cuda = [p.device for p in module.parameters() if p.device.type == "cuda"][:1]
     with torch.random.fork_rng(devices=cuda):
@@ -164,10 +166,10 @@ def _undisturbed(module: nn.Module) -> Iterator[None]:
 
 
 def weight_as_image(weight: Tensor) -> np.ndarray[Any, Any] | None:
-    """Return a weight as images (n, height, width, 1 or 3) between 0 and 1; None for shapes that are no image.
+    """Return a weight as images (n, height, width, 1 or 3) between 0 and 1; None for other shapes.
 
-    Vectors are a row and matrices an image, wider than high, as in Keras; filters (n, 1 or 3, height, width) an image
-    each, the first 64 of them.
+    As in Keras, a vector is one row and a matrix one image, wider than high. Of filters (n, 1 or 3, height, width),
+    each of the first 64 is an image.
     """
     values = weight.detach().float().cpu()
     if values.ndim == 4 and values.shape[1] in (1, 3):
@@ -185,9 +187,9 @@ def weight_as_image(weight: Tensor) -> np.ndarray[Any, Any] | None:
             return None
     images = torch.nan_to_num(images, 0.0, 0.0, 0.0)
     low, high = float(images.min()), float(images.max())
-    found: np.ndarray[Any, Any] = ((images - low) / max(high - low, 1e-12)).numpy()
-    return found
+    scaled: np.ndarray[Any, Any] = ((images - low) / max(high - low, 1e-12)).numpy()
+    return scaled
 
 
-def _say_nothing(thread: Any) -> None:
-    """Leave the error of a thread to whoever asks it for its result."""
+def _ignore_error(thread: Any) -> None:
+    """Do not print the error of a thread; it is raised again by the next write."""

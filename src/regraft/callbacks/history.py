@@ -20,6 +20,13 @@ class Figures(dict[str, list[Any]]):
 class History(Callback):
     """Remember the logs of each epoch. Every ``fit`` has one and returns it.
 
+    Example:
+        >>> history = model.fit(x, y, epochs=2, verbose=0)
+        >>> sorted(history.history)
+        ['accuracy', 'loss']
+        >>> history.epoch
+        [0, 1]
+
     Attributes:
         history: figures by name, one per epoch: ``loss``, ``accuracy``, ``val_loss``, ``learning_rate`` ...
         epoch: the numbers of the epochs, counted from 0.

@@ -1,4 +1,4 @@
-"""A callback made of functions."""
+"""The callback that calls functions of the user."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ HOOKS = (
 class LambdaCallback(Callback):
     """Call a function at an event.
 
+    Example:
+        >>> show = LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"epoch {epoch + 1} is done"))
+        >>> history = model.fit(x, y, epochs=2, callbacks=[show], verbose=0)
+        epoch 1 is done
+        epoch 2 is done
+
     Args:
         on_epoch_begin: called as ``f(epoch, logs)``.
         on_epoch_end: called as ``f(epoch, logs)``.
@@ -27,7 +33,7 @@ class LambdaCallback(Callback):
         **kwargs: functions for other hooks, by the name of the hook.
 
     Raises:
-        TrainingError: a name in ``kwargs`` is no hook.
+        TrainingError: a name in ``kwargs`` is not that of a hook.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Set the learning rate by a function of the epoch."""
+"""The callback that sets the learning rate by a function of the epoch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ from regraft.errors import TrainingError
 class LearningRateScheduler(Callback):
     """Set the learning rate at the beginning of every epoch.
 
-    With several parameter groups the function sees and gives ``learning_rate`` as `OptimizerView` defines it; the other
-    groups keep their ratio to it.
+    With several parameter groups, ``learning_rate`` is that of the leading group, as `OptimizerView` defines it; the
+    rates of the other groups keep their ratio to it.
+
+    Example:
+        >>> halve = LearningRateScheduler(lambda epoch, rate: rate * 0.5 if epoch else rate)
+        >>> history = model.fit(x, y, epochs=3, callbacks=[halve], verbose=0)
+        >>> history.history['learning_rate']
+        [0.001, 0.0005, 0.00025]
 
     Args:
         schedule: ``f(epoch, learning_rate)`` or ``f(epoch)``, epochs counted from 0; returns a float.
-        verbose: 1 says what it sets.
+        verbose: 1 prints the rate of each epoch.
 
     Raises:
         TrainingError: from ``fit``, if ``schedule`` does not return a float.
@@ -33,7 +39,7 @@ class LearningRateScheduler(Callback):
         self._arguments = _positional(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Set the rate of the epoch."""
+        """Set the learning rate of this epoch."""
         optimizer = self.model.optimizer
         arguments = (epoch, float(optimizer.learning_rate))[: self._arguments]
         rate: Any = self.schedule(*arguments)
@@ -54,7 +60,7 @@ class LearningRateScheduler(Callback):
 
 
 def _positional(function: Callable[..., Any]) -> int:
-    """Return how many of (epoch, learning_rate) ``function`` takes."""
+    """Return the number of arguments, of (epoch, learning_rate), that ``function`` takes."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Save the model while it trains."""
+"""The callback that saves the model during training."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import string
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from regraft.callbacks.callback import Logs, accept_older
+from regraft.callbacks.callback import Logs, accept_older, is_positive_int
 from regraft.callbacks.monitor_callback import Mode, MonitorCallback
 from regraft.disk.atomic import make_folder
 from regraft.disk.weight_suffixes import advice, suffix_of
 from regraft.errors import TrainingError, did_you_mean
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-"""Errors of the disk, not of the path that was given."""
+"""Errors of the disk, in contrast to errors of the path."""
 OLDER = {
-    "period": "saves every so many epochs; in Keras 3, save_freq counts batches",
+    "period": "is the number of epochs between two files; in Keras 3, save_freq counts batches",
     "options": "has no effect: it held settings of TensorFlow",
     "save_format": "has no effect: the suffix of filepath is the format",
 }
@@ -26,25 +26,30 @@ OLDER = {
 class ModelCheckpoint(MonitorCallback):
     """Save the model, or its weights, at the end of epochs or after a number of batches.
 
-    A disk that is full, or a folder that can no longer be written to, is a warning, and the last good file stays.
+    A full disk, or a folder that is no longer writable, is a warning, and the last good file stays.
+
+    Example:
+        >>> best = ModelCheckpoint('best.safetensors', monitor='val_accuracy', save_best_only=True)
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, callbacks=[best], verbose=0)
+        >>> model.load('best.safetensors')
 
     Args:
-        filepath: the file; ``{epoch:02d}`` (counted from 1), ``{batch}`` and the names of logs such as
+        filepath: the file; ``{epoch:02d}`` (counted from 1), ``{batch}`` and names in the logs such as
             ``{val_loss:.2f}`` are filled in. The suffix is the format: ``.safetensors`` (also ``.keras``), ``.h5``
             (also ``.hdf5``, ``.weights.h5``) or ``.pt`` (also ``.pth``, ``.ckpt``, ``.bin``).
-        monitor: figure that decides which epoch is the best.
-        verbose: 1 says when it saves.
+        monitor: name of the metric that decides which epoch is the best.
+        verbose: 1 prints when it saves.
         save_best_only: save only epochs that improve on the best one.
         save_weights_only: leave out the state of the optimizer.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
         save_freq: ``"epoch"``, or a number of batches.
         initial_value_threshold: the first epoch has to improve on this value.
-        **kwargs: of older Keras: ``period``, save every so many epochs; ``options`` and ``save_format``, which have
-            no effect. Each is reported once.
+        **kwargs: arguments of older Keras: ``period``, the number of epochs between two files; ``options`` and
+            ``save_format``, which have no effect. Each causes one warning.
 
     Raises:
-        TrainingError: an unknown suffix or argument, a name in ``filepath`` that cannot be filled in, or arguments with
-            which nothing could ever be saved.
+        TrainingError: an unknown suffix or argument, an unknown name in ``filepath``, or arguments with which no file
+            would ever be saved.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("best", "batches_seen", "last_batch", "epochs_seen", "_epoch", "_has_saved")
@@ -63,7 +68,7 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         accept_older("ModelCheckpoint", kwargs, OLDER)
         if not isinstance(initial_value_threshold, (int, float)):
-            initial_value_threshold = None  # older lessons pass TensorFlow's options here
+            initial_value_threshold = None  # older scripts pass TensorFlow's options here
         super().__init__(monitor, mode, initial_value_threshold)
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
@@ -75,19 +80,19 @@ class ModelCheckpoint(MonitorCallback):
         self.last_batch: int | None = None
         self._epoch = 0
         self._has_saved = self._has_looked = False
-        self._failed = ""  # why the last attempt did, if it did
+        self._failed = ""  # reason if the last attempt failed
         self._fields = _fields_of(self.filepath)
         self._check_arguments()
 
     def _check_arguments(self) -> None:
         if suffix_of(self.filepath) is None:
             raise TrainingError(f"ModelCheckpoint: filepath is {self.filepath!r}; {advice(self.filepath)}")
-        if self.save_freq != "epoch" and not _is_a_count(self.save_freq):
+        if self.save_freq != "epoch" and not is_positive_int(self.save_freq):
             raise TrainingError(
                 f"ModelCheckpoint: Unrecognized save_freq: save_freq is {self.save_freq!r}; expected 'epoch' or a "
                 "number of batches"
             )
-        if not _is_a_count(self.period):
+        if not is_positive_int(self.period):
             raise TrainingError(f"ModelCheckpoint: period is {self.period!r}; expected a number of epochs")
         if self.save_freq == "epoch" and "batch" in self._fields:
             raise TrainingError("ModelCheckpoint: {batch} in filepath needs save_freq to be a number of batches")
@@ -102,14 +107,14 @@ class ModelCheckpoint(MonitorCallback):
             )
 
     def needs_validation(self) -> str | None:
-        """Return which figure of validation the name of the file, or the choice of the best, needs."""
+        """Return the metric of validation that the file name or the choice of the best epoch needs."""
         named = [name for name in self._fields if name.startswith("val_")]
         if named:
-            return f"writes {{{named[0]}}} into the name of its file"
+            return f"has {{{named[0]}}} in its file name"
         return super().needs_validation() if self.save_best_only else None
 
     def check_direction(self) -> None:
-        """Raise `TrainingError` if the best is to be saved and it is not known which direction is better."""
+        """Raise `TrainingError` if ``save_best_only`` is set and the better direction is unknown."""
         if self.save_best_only:
             super().check_direction()
 
@@ -125,17 +130,17 @@ class ModelCheckpoint(MonitorCallback):
             self.warn(f"save_freq is {self.save_freq} batches, and fit has {epochs * steps}: nothing will be saved")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Warn if the best was to be saved and nothing was."""
+        """Warn if ``save_best_only`` is set and no file was saved."""
         if self.save_best_only and self._has_looked and not self._has_saved and not self._failed:
             never = "was a number" if self.best is None else f"improved on {self.best:g}, the initial_value_threshold"
             self.warn(f"nothing was saved: {self.monitor!r} never {never}")
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the epoch."""
+        """Record the epoch."""
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Save, if it saves by batches and enough have passed."""
+        """Save, if ``save_freq`` is a number and that many batches have passed."""
         if self._should_save_on_batch(batch):
             self._save_model(self._epoch, batch, logs or {})
 
@@ -153,7 +158,7 @@ class ModelCheckpoint(MonitorCallback):
         return True
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Save, if it saves by epochs, this one's turn has come, and it is good enough."""
+        """Save, if ``save_freq`` is ``"epoch"``, ``period`` epochs have passed, and the epoch is good enough."""
         if self.save_freq != "epoch":
             return
         self.epochs_seen += 1
@@ -163,7 +168,7 @@ class ModelCheckpoint(MonitorCallback):
 
     @property
     def epochs_since_last_save(self) -> int:
-        """The number of epochs since it last saved; the name in older Keras."""
+        """Number of epochs since the last file; the name in older Keras."""
         return self.epochs_seen
 
     @epochs_since_last_save.setter
@@ -172,8 +177,8 @@ class ModelCheckpoint(MonitorCallback):
 
     def _save_model(self, epoch: int, batch: int | None, logs: Logs | None) -> None:
         logs = logs or {}
-        if self._fields and not _validated(self._fields, logs):
-            return  # an epoch without validation (validation_freq): its figures cannot be in the name
+        if self._fields and not _has_validation(self._fields, logs):
+            return  # an epoch without validation (validation_freq): the file name lacks its metrics
         path = self._get_file_path(epoch, batch, logs)
         before = self.best
         if not self._should_save_model(epoch, batch, logs, path):
@@ -183,11 +188,11 @@ class ModelCheckpoint(MonitorCallback):
         except OSError as error:
             if not self._has_saved and error.errno not in DISK:
                 raise
-            self.best = before  # what could not be kept is not the best that there is
+            self.best = before  # an epoch that was not saved is not the best saved one
             why = error.strerror or str(error)
             if why != self._failed:
                 self._failed = why
-                self.warn(f"{path} could not be written: {why}; training goes on")
+                self.warn(f"{path} could not be written: {why}; training continues")
             return
         self._has_saved, self._failed = True, ""
         if self.verbose > 0:
@@ -212,12 +217,12 @@ class ModelCheckpoint(MonitorCallback):
         best = "None" if self.best is None else f"{self.best:.5f}"
         better = self._is_improvement(current, self.best)
         if self.verbose > 0:
-            told = (
+            outcome = (
                 f"improved from {best} to {current:.5f}, saving model to {filepath}"
                 if better
                 else (f"did not improve from {best}")
             )
-            self.say(f"Epoch {epoch + 1}: {self.monitor} {told}")
+            self.say(f"Epoch {epoch + 1}: {self.monitor} {outcome}")
         if better:
             self.best = current
         return better
@@ -241,14 +246,11 @@ def _fields_of(template: str) -> tuple[str, ...]:
     try:
         parts = list(string.Formatter().parse(template))
     except ValueError as error:
-        raise TrainingError(f"ModelCheckpoint: filepath {template!r} is no template: {error}") from error
+        raise TrainingError(f"ModelCheckpoint: filepath {template!r} is not a valid template: {error}") from error
     return tuple(dict.fromkeys(name.split(".")[0].split("[")[0] for _, name, _, _ in parts if name))
 
 
-def _validated(fields: tuple[str, ...], logs: Logs) -> bool:
-    asks = any(name.startswith("val_") for name in fields)
-    return not asks or any(name.startswith("val_") for name in logs)
-
-
-def _is_a_count(given: object) -> bool:
-    return isinstance(given, int) and not isinstance(given, bool) and given > 0
+def _has_validation(fields: tuple[str, ...], logs: Logs) -> bool:
+    """Return whether ``logs`` hold metrics of validation, if ``fields`` name any."""
+    needed = any(name.startswith("val_") for name in fields)
+    return not needed or any(name.startswith("val_") for name in logs)

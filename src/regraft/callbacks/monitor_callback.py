@@ -1,4 +1,4 @@
-"""The base of callbacks that watch one figure: its value, its direction, and the test for an improvement."""
+"""The base class of callbacks that monitor a metric: its value, its better direction, the test for an improvement."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOWN = ("loss", "error", "mse", "mae", "mape", "msle", "rmse", "perplexity")
 
 
 class Comparison:
-    """``less`` or ``greater``; equal to NumPy's, Keras's and torch's functions of that name.
+    """The comparison ``less`` or ``greater``; equal to NumPy's, Keras's and torch's functions of that name.
 
     Args:
         name: ``"less"`` or ``"greater"``.
@@ -39,21 +39,21 @@ class Comparison:
 
 
 class MonitorCallback(Callback):
-    """Base of callbacks that monitor a figure of the epoch's logs.
+    """The base class of callbacks that monitor a metric in the logs of the epoch.
 
     Args:
-        monitor: name of the figure, such as ``"val_loss"``.
-        mode: ``"min"``, ``"max"``, or ``"auto"``: the direction that the trainer's metric of that name has.
+        monitor: name of the metric, such as ``"val_loss"``.
+        mode: ``"min"``, ``"max"``, or ``"auto"``: the better direction of the trainer's metric of that name.
         baseline: value that the first epoch is compared with; None: the first epoch is the best so far.
-        min_delta: the least change that counts as an improvement.
+        min_delta: smallest change that counts as an improvement.
 
     Attributes:
-        monitor_op: equal to ``np.less`` or ``np.greater``, or what a subclass put there; None until that is known.
-        min_delta: with the sign that Keras gives it once the direction is known: negative where less is better, so that
-            ``monitor_op(value - min_delta, best)`` tells an improvement.
+        monitor_op: equal to ``np.less`` or ``np.greater``, or set by a subclass; None until the direction is known.
+        min_delta: with the sign that Keras gives it once the direction is known: negative if less is better, so that
+            ``monitor_op(value - min_delta, best)`` is the test for an improvement.
 
     Raises:
-        TrainingError: ``mode`` is none of the three.
+        TrainingError: ``mode`` is not one of the three.
     """
 
     def __init__(
@@ -68,30 +68,30 @@ class MonitorCallback(Callback):
         self.best: float | None = baseline
         self.min_delta = abs(min_delta)
         self.monitor_op: Callable[[Any, Any], Any] | None = None
-        self._own_op: Any = None  # the one that was chosen here
+        self._own_op: Any = None  # the comparison that `_set_monitor_op` chose
         if mode != "auto":
             self._set_monitor_op()
 
     def needs_validation(self) -> str | None:
-        """Return that the monitored figure is one of validation, if it is."""
+        """Return that the monitored metric is one of validation, if it is."""
         return f"monitors {self.monitor!r}" if self.monitor.startswith("val_") else None
 
     def set_model(self, model: Any) -> None:
-        """Take the trainer, whose metrics know their direction."""
+        """Store the trainer, whose metrics have a better direction."""
         super().set_model(model)
         if self.mode == "auto" and self.monitor_op is self._own_op:
             self.monitor_op = self._own_op = None
 
     def check_direction(self) -> None:
-        """Raise `TrainingError` if it is not known whether less or more is better."""
+        """Raise `TrainingError` if the better direction is unknown."""
         if self.monitor_op is None:
             self._set_monitor_op()
 
     def _set_monitor_op(self) -> None:
-        """Choose the comparison, and give ``min_delta`` its sign.
+        """Choose the comparison, and set the sign of ``min_delta``.
 
         Raises:
-            TrainingError: ``mode`` is ``"auto"`` and nothing says whether less or more is better.
+            TrainingError: ``mode`` is ``"auto"`` and the better direction is unknown.
         """
         less = (self.mode if self.mode != "auto" else self._find_direction()) == "min"
         self.monitor_op = self._own_op = Comparison("less" if less else "greater")
@@ -101,9 +101,9 @@ class MonitorCallback(Callback):
         name = self.monitor.removeprefix("val_")
         directions = getattr(self._model, "metric_directions", None)
         known: dict[str, str] = directions() if callable(directions) else {}
-        found = known.get(name)
-        if found in ("min", "max"):
-            return cast("Literal['min', 'max']", found)
+        direction = known.get(name)
+        if direction in ("min", "max"):
+            return cast("Literal['min', 'max']", direction)
         if name in DOWN or name.endswith("_loss"):
             return "min"
         if name in UP or name.endswith(("_accuracy", "_acc")):
@@ -114,16 +114,16 @@ class MonitorCallback(Callback):
         )
 
     def get_monitor_value(self, logs: Logs | None) -> float | None:
-        """Return the monitored figure, or None at an epoch that has no validation (``validation_freq``).
+        """Return the value of the monitored metric, or None in an epoch without validation (``validation_freq``).
 
         Raises:
-            TrainingError: there is no figure of that name, or it is not one number.
+            TrainingError: the logs have no value of that name, or it is not a single number.
         """
         logs = logs or {}
         name = "learning_rate" if self.monitor == "lr" and "lr" not in logs else self.monitor
-        found = logs.get(name)
-        if found is not None:
-            return _number(f"{type(self).__name__} monitors {self.monitor!r}", found)
+        value = logs.get(name)
+        if value is not None:
+            return _number(f"{type(self).__name__} monitors {self.monitor!r}", value)
         is_validation = self.monitor.startswith("val_") and not any(name.startswith("val_") for name in logs)
         if is_validation and getattr(self._model, "has_validation", None) is not False:
             return None

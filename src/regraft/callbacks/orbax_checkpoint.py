@@ -8,9 +8,9 @@ from regraft.errors import TrainingError
 
 
 class OrbaxCheckpoint:
-    """Raise, and name the callbacks to use.
+    """Raise an error that names the callbacks to use instead.
 
-    Keras's class writes checkpoints in the format of JAX's Orbax, for models that are spread over many machines.
+    Keras's class writes checkpoints in the format of JAX's Orbax, for models that are distributed over many machines.
 
     Raises:
         TrainingError: always.

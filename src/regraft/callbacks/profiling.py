@@ -1,4 +1,4 @@
-"""A profile of some batches of training."""
+"""A profile of some batches of a training, for the TensorBoard callback."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from regraft.errors import TrainingError
 
 
 class BatchProfile:
-    """Records what the processor and the device do during batches ``first`` to ``last``, counted from 1.
+    """The profile of processor and device during the batches ``first`` to ``last``, counted from 1.
 
     Args:
-        batches: a number, a pair, or a text such as ``"10,20"``; 0: none.
-        folder: where the trace goes, as ``batch_<last>.json.gz`` in the format of Chrome's trace viewer.
-        warn: told what went wrong; a profile that fails does not stop training.
+        batches: the number of a batch, a pair of them, or a text such as ``"10,20"``; 0: no profile.
+        folder: folder for the trace ``batch_<last>.json.gz``, in the format of Chrome's trace viewer.
+        warn: called with a message when the profile fails; training continues.
 
     Raises:
-        TrainingError: ``batches`` is something else.
+        TrainingError: ``batches`` is invalid.
     """
 
     def __init__(self, batches: int | str | tuple[int, int], folder: Path, warn: Callable[[str], None]) -> None:
@@ -29,7 +29,7 @@ class BatchProfile:
         self._running: Any = None
 
     def begin(self, batch: int) -> None:
-        """Begin, if ``batch`` is the first one."""
+        """Begin the profile, if ``batch`` is its first one."""
         if batch != self.first or self.first == 0:
             return
         activities = [torch.profiler.ProfilerActivity.CPU]
@@ -43,12 +43,12 @@ class BatchProfile:
             self._warn(f"no profile: {error}")
 
     def end(self, batch: int) -> None:
-        """End and write the trace, if ``batch`` is the last one."""
+        """End the profile and write the trace, if ``batch`` is the last one."""
         if self._running is not None and batch >= self.last:
             self.close()
 
     def close(self) -> None:
-        """End and write the trace, if a profile is running."""
+        """End the profile and write the trace, if one is running."""
         if self._running is None:
             return
         profile, self._running = self._running, None
@@ -57,7 +57,7 @@ class BatchProfile:
             self._folder.mkdir(parents=True, exist_ok=True)
             profile.export_chrome_trace(str(self._folder / f"batch_{self.last}.json.gz"))
         except (RuntimeError, OSError) as error:
-            self._warn(f"the profile is not written: {error}")
+            self._warn(f"the profile could not be written: {error}")
 
 
 def _range(given: Any) -> tuple[int, int]:

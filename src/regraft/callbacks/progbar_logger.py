@@ -1,4 +1,4 @@
-"""Show how far a loop is."""
+"""The callback that shows the progress of a loop."""
 
 from __future__ import annotations
 
@@ -11,22 +11,27 @@ from regraft.screen import Bar, PlainScreen, QuietScreen, clock
 
 OLDER = {
     "count_mode": "has no effect: the bar counts batches",
-    "stateful_metrics": "has no effect: all figures are those of the epoch so far",
+    "stateful_metrics": "has no effect: all values are means of the epoch so far",
 }
-EVERY = 0.1  # seconds between two looks at the figures; a look waits for the device
+EVERY = 0.1  # seconds between two updates of the bar; each waits for the device
 
 
 class ProgbarLogger(Callback):
-    """Show a bar for each epoch and a line with its figures.
+    """Show a progress bar for each epoch and a line with its loss and metrics.
 
-    How much is said follows ``verbose`` of ``fit``, ``evaluate`` and ``predict``: 0 nothing, 1 or ``"auto"`` a bar and
-    a line, 2 only the line. The figures of a running epoch are looked at ten times a second at most.
+    ``verbose`` of ``fit``, ``evaluate`` and ``predict`` sets the output: 0 nothing, 1 or ``"auto"`` a bar and a line, 2
+    only the line. Every ``fit`` has one. The values of a running epoch are read ten times a second at most.
+
+    Example:
+        >>> loss, accuracy = model.evaluate(x, y, callbacks=[ProgbarLogger()])  # doctest: +ELLIPSIS
+        evaluate ...loss ... accuracy ...
 
     Args:
-        **kwargs: of older Keras: ``count_mode`` and ``stateful_metrics``, which have no effect. Each is reported once.
+        **kwargs: arguments of older Keras: ``count_mode`` and ``stateful_metrics``, which have no effect. Each causes
+            one warning.
     """
 
-    display: ClassVar[bool] = True  # it only shows what is; nothing of it has to be kept
+    display: ClassVar[bool] = True
 
     def __init__(self, **kwargs: Any) -> None:
         accept_older("ProgbarLogger", kwargs, OLDER)
@@ -43,7 +48,7 @@ class ProgbarLogger(Callback):
         self._label = ""
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Take the number of steps and epochs, and how much to say."""
+        """Store the number of steps and epochs, and the amount of output."""
         super().set_params(params)
         verbose = params.get("verbose", 1)
         self.verbose = 1 if verbose == "auto" else int(verbose)
@@ -51,7 +56,7 @@ class ProgbarLogger(Callback):
         self.target = params.get("steps")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Remember that validation inside ``fit`` is silent."""
+        """Record that ``fit`` is running: its validation is silent."""
         self._in_fit = True
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
@@ -68,24 +73,24 @@ class ProgbarLogger(Callback):
         self._open("predict")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar."""
+        """Update the bar."""
         self._move(batch, logs)
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar of ``evaluate``."""
+        """Update the bar of ``evaluate``."""
         if not self._in_fit:
             self._move(batch, logs)
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Move the bar of ``predict``."""
+        """Update the bar of ``predict``."""
         self._move(batch, None)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Close the bar and say the figures of the epoch."""
+        """Close the bar and print the values of the epoch."""
         self._finish(logs)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Close the bar of ``evaluate`` and say its figures."""
+        """Close the bar of ``evaluate`` and print its values."""
         if not self._in_fit:
             self._finish(logs)
 
@@ -94,7 +99,7 @@ class ProgbarLogger(Callback):
         self.close()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Forget that ``fit`` was running."""
+        """Record that ``fit`` has ended."""
         self._in_fit = False
 
     def close(self) -> None:
@@ -119,20 +124,20 @@ class ProgbarLogger(Callback):
         self._bar.advance(batch + 1 - self._seen)
         self._seen = batch + 1
         if logs:
-            self._bar.note(figures(dict([next(iter(logs.items()))])))  # more would not fit beside the bar
+            self._bar.note(format_logs(dict([next(iter(logs.items()))])))  # more would not fit next to the bar
 
     def _finish(self, logs: Logs | None) -> None:
         self.close()
         if self.verbose:
-            self.screen.line(self._label, figures(logs or {}), clock(time.monotonic() - self._begun))
+            self.screen.line(self._label, format_logs(logs or {}), clock(time.monotonic() - self._begun))
 
 
-def figures(logs: Logs) -> str:
-    """Return ``logs`` as a person reads them: ``"loss 0.3120 · accuracy 0.9062"``."""
-    return " · ".join(f"{name} {_figure(value)}" for name, value in logs.items())
+def format_logs(logs: Logs) -> str:
+    """Return ``logs`` as readable text: ``"loss 0.3120 · accuracy 0.9062"``."""
+    return " · ".join(f"{name} {_format(value)}" for name, value in logs.items())
 
 
-def _figure(value: Any) -> str:
+def _format(value: Any) -> str:
     try:
         number = float(value)
     except (TypeError, ValueError):

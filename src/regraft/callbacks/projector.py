@@ -1,4 +1,4 @@
-"""Files of TensorBoard's embedding projector."""
+"""The files of TensorBoard's embedding projector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONFIG = "projector_config.pbtxt"
 
 
 class Projector:
-    """The vectors that the projector shows, each set as a table of tab-separated figures with its labels.
+    """The sets of vectors that the projector shows, each a table of tab-separated numbers with labels.
 
     Args:
         log_dir: the folder that TensorBoard is started on.
@@ -48,7 +48,7 @@ class Projector:
             raise TrainingError(several(f"the embeddings are {list(vectors)}", problems))
 
     def write(self, vectors: Mapping[str, Tensor | np.ndarray[Any, Any]]) -> None:
-        """Write the vectors and the projector's configuration, in place of those before."""
+        """Write the vectors and the projector's configuration, in place of the earlier ones."""
         folder = self.folder / "projector"
         folder.mkdir(parents=True, exist_ok=True)
         for name, values in vectors.items():

@@ -1,4 +1,4 @@
-"""Lower the learning rate when a figure no longer improves."""
+"""The callback that lowers the learning rate when a metric no longer improves."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ from regraft.errors import TrainingError
 
 
 class ReduceLROnPlateau(MonitorCallback):
-    """Multiply the learning rate by ``factor`` when a monitored figure has stopped improving.
+    """Multiply the learning rate by ``factor`` when a monitored metric has stopped improving.
+
+    Example:
+        >>> lower = ReduceLROnPlateau(monitor='val_loss', factor=0.2, patience=2, min_lr=1e-5)
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, callbacks=[lower], verbose=0)
+        >>> history.history['learning_rate']
+        [0.001, 0.001]
 
     Args:
-        monitor: name of the figure.
-        factor: what the rate is multiplied by, below 1.
-        patience: epochs without improvement after which it is.
-        verbose: 1 says when it is.
+        monitor: name of the metric in the logs.
+        factor: factor of a reduction, below 1.
+        patience: epochs without improvement after which the rate is reduced.
+        verbose: 1 prints each reduction.
         mode: ``"min"``, ``"max"`` or ``"auto"``.
-        min_delta: the least change that counts as an improvement (``epsilon`` in older lessons).
-        cooldown: epochs after a reduction during which no epoch counts as without improvement.
-        min_lr: the rate is not lowered below this.
+        min_delta: smallest change that counts as an improvement (``epsilon`` in older Keras).
+        cooldown: epochs after a reduction that do not count towards ``patience``.
+        min_lr: lower bound of the rate.
 
     Raises:
         TrainingError: ``factor`` is 1 or more, or an argument is unknown.
@@ -55,7 +61,7 @@ class ReduceLROnPlateau(MonitorCallback):
         self.wait = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Reset, so that one object can serve several calls of ``fit``."""
+        """Reset, so that one object can be used in several calls of ``fit``."""
         self._reset()
 
     def _reset(self) -> None:
@@ -64,7 +70,7 @@ class ReduceLROnPlateau(MonitorCallback):
         self.cooldown_counter = self.wait = 0
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add ``learning_rate`` to the logs, compare the epoch with the best one, and lower the rate if it is time."""
+        """Add ``learning_rate`` to the logs, compare the epoch with the best one, and reduce the rate if it is time."""
         current = self.get_monitor_value(logs)
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
@@ -94,5 +100,5 @@ class ReduceLROnPlateau(MonitorCallback):
         return True
 
     def in_cooldown(self) -> bool:
-        """Return whether the rate was lowered less than ``cooldown`` epochs ago."""
+        """Return whether the rate was reduced less than ``cooldown`` epochs ago."""
         return self.cooldown_counter > 0

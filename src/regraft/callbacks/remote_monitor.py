@@ -1,4 +1,4 @@
-"""Send the figures of each epoch to a server."""
+"""The callback that sends the logs of each epoch to a server."""
 
 from __future__ import annotations
 
@@ -20,28 +20,34 @@ from regraft.errors import TrainingError
 
 
 class RemoteMonitor(Callback):
-    """Post the figures of each epoch to a server, as Keras does, but without ever waiting for it.
+    """Post the logs of each epoch to a server, as Keras does, but without waiting for the server.
 
-    The requests are made on a thread of their own, from a queue that holds `queue_size` of them. A server that is slow,
-    gone or wrong costs one warning; how many epochs did not arrive is said at the end.
+    A separate thread makes the requests, from a queue that holds `queue_size` of them. A slow, unreachable or failing
+    server causes one warning; the end of training reports how many epochs did not arrive.
+
+    Example:
+        >>> monitor = RemoteMonitor(root='http://localhost:9000')
+        >>> history = model.fit(x, y, epochs=2, callbacks=[monitor], verbose=0)  # doctest: +ELLIPSIS
+        !        RemoteMonitor: could not reach http://localhost:9000: ...; training continues
+        !        RemoteMonitor: 2 of 2 epochs did not reach http://localhost:9000
 
     Args:
-        root: the server, beginning with ``http://`` or ``https://``.
-        path: what follows it.
-        field: name of the form's field that holds the figures as JSON.
-        headers: further headers.
-        send_as_json: send the figures as the body, of type ``application/json``, instead of a form. NaN and infinite
-            figures, which JSON has not, are then null.
+        root: address of the server, beginning with ``http://`` or ``https://``.
+        path: path of the address, appended to ``root``.
+        field: name of the form field that holds the logs as JSON.
+        headers: additional headers.
+        send_as_json: send the logs as the body, with type ``application/json``, instead of a form. NaN and infinite
+            values, which JSON does not have, are then null.
 
     Attributes:
-        sent: number of epochs that the server answered with success; known when training has ended.
-        dropped: number of epochs that it did not, or that found the queue full.
+        sent: number of epochs that the server accepted; known when training has ended.
+        dropped: number of epochs that it did not accept, or that did not fit into the queue.
 
     Raises:
-        TrainingError: ``root`` is no address of a web server.
+        TrainingError: ``root`` is not the address of a web server.
     """
 
-    timeout: ClassVar[float] = 3.0  # seconds that a request may take, and that the end of training waits at most
+    timeout: ClassVar[float] = 3.0  # seconds that a request may take, and maximum wait at the end of training
     queue_size: ClassVar[int] = 100
 
     def __init__(
@@ -64,12 +70,12 @@ class RemoteMonitor(Callback):
         self._sender: _Sender | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Begin anew."""
+        """Reset the counts."""
         self.sent = self.dropped = 0
         self._warned = False
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Put the figures into the queue."""
+        """Put the logs into the queue."""
         if self._sender is None:
             self._sender = _Sender(self.root + self.path, self._headers(), self.timeout, self.queue_size)
             self._sender.start()
@@ -77,13 +83,13 @@ class RemoteMonitor(Callback):
         self._warn_once(self._sender)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """Give the server `timeout` seconds for what is left, and say how much did not arrive."""
+        """Wait up to `timeout` seconds for the remaining requests, and report how many epochs did not arrive."""
         self.close()
         if self.dropped:
             self.warn(f"{self.dropped} of {self.sent + self.dropped} epochs did not reach {self.root}")
 
     def close(self) -> None:
-        """End the thread; what the server has not taken by then is dropped."""
+        """End the thread; requests that are still waiting are dropped."""
         if self._sender is None:
             return
         sender, self._sender = self._sender, None
@@ -93,7 +99,7 @@ class RemoteMonitor(Callback):
     def _warn_once(self, sender: _Sender) -> None:
         if sender.failure is not None and not self._warned:
             self._warned = True
-            self.warn(f"could not reach {self.root}: {sender.failure}; training goes on")
+            self.warn(f"could not reach {self.root}: {sender.failure}; training continues")
 
     def _headers(self) -> dict[str, str]:
         kind = "application/json" if self.send_as_json else "application/x-www-form-urlencoded"
@@ -106,7 +112,7 @@ class RemoteMonitor(Callback):
 
 
 class _Sender(threading.Thread):
-    """Posts what is in its queue, one after the other."""
+    """A thread that posts the requests of its queue, one after the other."""
 
     def __init__(self, address: str, headers: dict[str, str], timeout: float, size: int) -> None:
         super().__init__(name="RemoteMonitor", daemon=True)
@@ -117,13 +123,13 @@ class _Sender(threading.Thread):
         self._ended = False
 
     def put(self, body: bytes) -> None:
-        """Take one more body, or drop it if the queue is full."""
+        """Add a body to the queue, or drop it if the queue is full."""
         self._given += 1
         with contextlib.suppress(queue.Full):
             self._queue.put_nowait(body)
 
     def finish(self) -> tuple[int, int]:
-        """Wait for what is left, but not long; return how many bodies arrived and how many did not."""
+        """Wait up to ``timeout`` seconds; return the number of bodies that arrived and of those that did not."""
         end = time.monotonic() + self._timeout
         with contextlib.suppress(queue.Full):
             self._queue.put(None, timeout=self._timeout)
@@ -133,7 +139,7 @@ class _Sender(threading.Thread):
         return sent, self._given - sent
 
     def run(self) -> None:
-        """Post until there is nothing more to come."""
+        """Post bodies until the queue ends."""
         while not self._ended and (body := self._queue.get()) is not None:
             failure = self._post(body)
             if failure is None:
@@ -142,7 +148,7 @@ class _Sender(threading.Thread):
                 self.failure = self.failure or failure
 
     def _post(self, body: bytes) -> str | None:
-        """Send one request; return what went wrong, or None."""
+        """Send one request; return the reason of a failure, or None."""
         try:
             request = urllib.request.Request(self._address, body, self._headers, method="POST")  # noqa: S310
             with urllib.request.urlopen(request, timeout=self._timeout):  # noqa: S310 (http or https: checked above)

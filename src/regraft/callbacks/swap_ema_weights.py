@@ -1,4 +1,4 @@
-"""Evaluate with the moving average of the weights."""
+"""The callback that evaluates with the moving average of the weights."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ from regraft.errors import TrainingError
 
 
 class SwapEMAWeights(Callback):
-    """Exchange the weights and their moving average around every evaluation, and every prediction.
+    """Swap the weights and their moving average during every evaluation and every prediction.
 
-    The trainer has to keep one: ``Trainer(..., ema=0.999)``. A callback that keeps the best weights by a figure of
-    validation (``restore_best_weights``, ``save_best_only``) keeps those that were measured, the average, whatever its
+    The trainer needs a moving average: ``Trainer(..., ema=0.999)``. A callback that keeps the best weights by a metric
+    of validation (``restore_best_weights``, ``save_best_only``) keeps the average, which was evaluated, whatever its
     place in the list.
 
+    Example:
+        >>> model = new_model(ema=0.9)
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, callbacks=[SwapEMAWeights()], verbose=0)
+        >>> sorted(history.history)  # val_loss and val_accuracy are those of the average
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+
     Args:
-        swap_on_epoch: also hold the average in the module from the end of an epoch to the beginning of the next, so
-            that callbacks behind this one, such as `ModelCheckpoint`, see it.
+        swap_on_epoch: also keep the average in the module from the end of an epoch to the beginning of the next, so
+            that later callbacks in the list, such as `ModelCheckpoint`, use it.
 
     Raises:
-        TrainingError: from ``fit``, if the trainer keeps no moving average.
+        TrainingError: from ``fit``, if the trainer has no moving average.
     """
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
-        self._before: bool | None = None  # what the module held before an evaluation or prediction that is running
+        self._before: bool | None = None  # whether the module held the average before the running evaluation
 
     def set_model(self, model: Any) -> None:
         """Check that there is a moving average."""
@@ -38,33 +44,33 @@ class SwapEMAWeights(Callback):
             )
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Put the weights back to train on."""
+        """Restore the weights to train on."""
         self.model.ema.show(False)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Put the average in, if it is to be there between epochs."""
+        """Put the average into the module, if ``swap_on_epoch`` is set."""
         if self.swap_on_epoch:
             self.model.ema.show(True)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
-        """Put the average in."""
+        """Put the average into the module."""
         self._swap_in()
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Put back what the module held before."""
+        """Restore the weights or the average that the module held before."""
         self.model.ema.measured = True
         self._swap_back()
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
-        """Put the average in."""
+        """Put the average into the module."""
         self._swap_in()
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Put back what the module held before."""
+        """Restore the weights or the average that the module held before."""
         self._swap_back()
 
     def close(self) -> None:
-        """Put back what the module held before an evaluation that ended by an exception."""
+        """Restore the weights or the average after an evaluation that ended by an exception."""
         self._swap_back()
 
     def _swap_in(self) -> None:

@@ -1,4 +1,4 @@
-"""Event files for TensorBoard."""
+"""The callback that writes event files for TensorBoard."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from regraft.callbacks import event_files
-from regraft.callbacks.callback import Callback, Logs, accept_older
+from regraft.callbacks.callback import Callback, Logs, accept_older, is_positive_int
 from regraft.callbacks.profiling import BatchProfile
 from regraft.callbacks.projector import Projector
 from regraft.errors import TrainingError
@@ -26,30 +26,37 @@ OLDER = {
 
 
 class TensorBoard(Callback):
-    """Write event files in Keras's layout: ``train/`` and ``validation/`` below ``log_dir``.
+    """Write event files for TensorBoard in Keras's layout: ``train/`` and ``validation/`` in ``log_dir``.
 
-    Scalars are ``epoch_loss``, ``epoch_<metric>`` and ``epoch_learning_rate`` by epoch (counted from 0), those of
-    validation without ``val_``; ``evaluation_<metric>_vs_iterations`` by update of the weights; and ``batch_loss`` ...
-    by batch where ``update_freq`` asks for them. Epochs and batches are counted over all calls of ``fit`` of a trainer.
-    Look at them with ``tensorboard --logdir log_dir``.
+    Scalars by epoch (counted from 0) are ``epoch_loss``, ``epoch_<metric>`` and ``epoch_learning_rate``; those of
+    validation have no ``val_``. Scalars by update of the weights are ``evaluation_<metric>_vs_iterations``. With
+    ``update_freq`` there are scalars by batch: ``batch_loss`` ... . Epochs and batches are counted over all calls of
+    ``fit`` of a trainer. ``tensorboard --logdir log_dir`` shows them.
+
+    Example:
+        >>> board = TensorBoard(log_dir='logs', histogram_freq=1)
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, callbacks=[board], verbose=0)
+        >>> sorted(os.listdir('logs'))
+        ['train', 'validation']
 
     Args:
         log_dir: the folder.
-        histogram_freq: write histograms of all weights every so many epochs; 0: never.
+        histogram_freq: number of epochs between two histograms of all weights; 0: none.
         write_graph: write the graph of the module, traced once with the first batch.
         write_images: also write weights as images, with the histograms.
-        write_steps_per_second: write how many steps a second were made.
-        update_freq: ``"epoch"``, ``"batch"``, or a number: write batch figures every so many batches. To look at a
-            figure waits for the device.
+        write_steps_per_second: write the number of steps per second.
+        update_freq: ``"epoch"``, ``"batch"``, or the number of batches between two values by batch. Each value waits
+            for the device.
         profile_batch: number of a batch (from 1), or a pair or text ``"10,20"`` of the first and last one, to profile;
             0: none. The trace is ``train/profile/*.json.gz``, which https://ui.perfetto.dev opens.
-        embeddings_freq: write the weights of all ``nn.Embedding`` for the projector every so many epochs; 0: never.
-        embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or such files by module name.
-        **kwargs: of older Keras: ``batch_size``, ``write_grads``, ``embeddings_layer_names``, ``embeddings_data``. They
-            have no effect, and each is reported once.
+        embeddings_freq: number of epochs between two files of the weights of all ``nn.Embedding`` for the projector; 0:
+            none.
+        embeddings_metadata: a file with a label for each row, relative to ``log_dir``, or files by module name.
+        **kwargs: arguments of older Keras: ``batch_size``, ``write_grads``, ``embeddings_layer_names``,
+            ``embeddings_data``. They have no effect, and each causes one warning.
 
     Raises:
-        TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` cannot be.
+        TrainingError: ``update_freq``, ``profile_batch`` or ``embeddings_metadata`` is invalid.
     """
 
     saved: ClassVar[tuple[str, ...]] = (
@@ -85,7 +92,7 @@ class TensorBoard(Callback):
         self.embeddings_freq = embeddings_freq
         self.embeddings_metadata = embeddings_metadata
         self.global_batch = self._fit_batch = 0
-        self._epochs_before = 0  # epochs of earlier calls of fit, which an epoch's number is counted from
+        self._epochs_before = 0  # epochs of earlier calls of fit
         self._profile = BatchProfile(profile_batch, Path(self.log_dir, "train", "profile"), self.warn)
         self._projector: Projector | None = None
         self._files: dict[str, event_files.EventFile] = {}
@@ -95,14 +102,14 @@ class TensorBoard(Callback):
         self._others: list[str] = []  # event files of other trainings in the same folder
 
     def set_model(self, model: Any) -> None:
-        """Take the trainer, and check the names of the embeddings."""
+        """Store the trainer, and check the names of the embeddings."""
         super().set_model(model)
         self._graph_written = not self.write_graph
         if self.embeddings_freq:
             self._projector = Projector(self.log_dir, _embeddings(model.module), self.embeddings_metadata)
 
     def file(self, side: Literal["train", "validation"]) -> event_files.EventFile:
-        """Return the event file of ``side``, opened when it is first asked for."""
+        """Return the event file of ``side``, which is opened at the first call."""
         if side not in self._files:
             self._files[side] = event_files.EventFile(Path(self.log_dir, side), self.warn)
         return self._files[side]
@@ -117,13 +124,13 @@ class TensorBoard(Callback):
         self._others = event_files.event_files(Path(self.log_dir))
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the counts, and how long the event files are; all of that is on the disk then."""
+        """Flush the event files to the disk, and return the counts and the sizes of the files."""
         for file in self._files.values():
             file.flush()
         return {**super().state_dict(), "sizes": event_files.durable_sizes(Path(self.log_dir), self._others)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the counts back, and cut off the events that were written later."""
+        """Restore the counts, and remove the events that were written later."""
         super().load_state_dict({name: value for name, value in state.items() if name != "sizes"})
         if "_fit_batch" not in state:  # a state of an older version, in which each fit counted from 0
             self._fit_batch = self.global_batch
@@ -132,19 +139,19 @@ class TensorBoard(Callback):
             event_files.cut_back(Path(self.log_dir), self._others, state["sizes"])
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Note the time."""
+        """Record the time."""
         self._epoch_begun = time.perf_counter()
         self._iterations = self.model.optimizer.iterations
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Note the time, and begin the profile if it is its turn."""
+        """Record the time, and begin the profile if ``batch`` is its first one."""
         self.global_batch += 1
         self._fit_batch += 1
         self._batch_begun = time.perf_counter()
         self._profile.begin(self._fit_batch)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Write the figures of the batch, if its turn has come."""
+        """Write the scalars of the batch, if ``update_freq`` batches have passed."""
         self._profile.end(self._fit_batch)
         if not self._graph_written:
             self._graph_written = True
@@ -158,13 +165,13 @@ class TensorBoard(Callback):
             self.file("train").scalar("batch_steps_per_second", speed, self.global_batch)
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Write the figures of an evaluation by the number of updates."""
+        """Write the scalars of an evaluation by the number of updates."""
         optimizer = self.model.optimizer
         for name, value in (logs or {}).items() if optimizer is not None else ():
             self.file("validation").scalar(f"evaluation_{name}_vs_iterations", value, optimizer.iterations)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """Write the figures of the epoch, histograms and embeddings."""
+        """Write the scalars of the epoch, histograms and embeddings."""
         figures = dict(logs or {}) | {"learning_rate": float(self.model.optimizer.learning_rate)}
         if self.write_steps_per_second:
             done = self.model.optimizer.iterations - self._iterations
@@ -217,6 +224,6 @@ def _checked_frequency(given: Any) -> int | Literal["epoch"]:
         return "epoch"
     if given == "batch":
         return 1
-    if isinstance(given, int) and not isinstance(given, bool) and given > 0:
-        return given
+    if is_positive_int(given):
+        return int(given)
     raise TrainingError(f"TensorBoard: update_freq is {given!r}; expected 'epoch', 'batch' or a number of batches")

@@ -1,4 +1,4 @@
-"""Stop when the loss is no number any more."""
+"""The callback that stops training when the loss is NaN or infinite."""
 
 from __future__ import annotations
 
@@ -10,10 +10,15 @@ from regraft.callbacks.callback import Callback, Logs
 class TerminateOnNaN(Callback):
     """Stop training when the loss is NaN or infinite.
 
-    It looks at the loss after every batch, which on a GPU waits for the batch to be done.
+    It reads the loss after every batch, so that on a GPU each batch waits for the device.
+
+    Example:
+        >>> history = model.fit(x, y, epochs=2, callbacks=[TerminateOnNaN()], verbose=0)
+        >>> len(history.epoch)
+        2
 
     Args:
-        raise_error: raise instead of stopping; ``on_train_end`` of the callbacks is then not called.
+        raise_error: raise an error instead of stopping; ``on_train_end`` of the callbacks is then not called.
 
     Raises:
         RuntimeError: from ``fit``, if ``raise_error`` is set and the loss is NaN or infinite.
@@ -24,7 +29,7 @@ class TerminateOnNaN(Callback):
         self.raise_error = raise_error
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Look at the running mean of the loss."""
+        """Check the running mean of the loss."""
         loss = (logs or {}).get("loss")
         if loss is None or math.isfinite(loss):
             return

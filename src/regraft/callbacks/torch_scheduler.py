@@ -1,4 +1,4 @@
-"""Torch's own learning-rate schedulers as callbacks."""
+"""The callback that steps a learning-rate scheduler of torch."""
 
 from __future__ import annotations
 
@@ -15,13 +15,19 @@ PER_BATCH = (lr_scheduler.OneCycleLR, lr_scheduler.CyclicLR)
 
 
 class TorchScheduler(Callback):
-    """Step a torch ``lr_scheduler`` object. One that is passed to ``fit`` as it is becomes this with its defaults.
+    """Step a torch ``lr_scheduler``. A scheduler that is passed to ``fit`` directly is wrapped in this class.
+
+    Example:
+        >>> scheduler = torch.optim.lr_scheduler.StepLR(model.optimizer.torch, step_size=1, gamma=0.1)
+        >>> history = model.fit(x, y, epochs=2, callbacks=[TorchScheduler(scheduler)], verbose=0)
+        >>> [f'{rate:.4f}' for rate in history.history['learning_rate']]
+        ['0.0010', '0.0001']
 
     Args:
-        scheduler: the object; its optimizer must be the trainer's.
+        scheduler: the scheduler; its optimizer must be the trainer's.
         per: step it at the end of every ``"epoch"`` or after every ``"batch"`` that updated the weights; ``"auto"``:
             per batch for ``OneCycleLR`` and ``CyclicLR``, which are made for it, per epoch for all others.
-        monitor: for ``lr_scheduler.ReduceLROnPlateau``, the figure that it is given.
+        monitor: name of the metric that ``lr_scheduler.ReduceLROnPlateau`` gets.
 
     Raises:
         TrainingError: from ``fit``, if the scheduler belongs to another optimizer.
@@ -41,34 +47,34 @@ class TorchScheduler(Callback):
         self._iterations = 0
 
     def needs_validation(self) -> str | None:
-        """Return what a plateau scheduler monitors, if that is a figure of validation."""
+        """Return the metric that a plateau scheduler monitors, if it is one of validation."""
         return self._monitor.needs_validation() if self._monitor else None
 
     def set_model(self, model: Any) -> None:
-        """Take the trainer."""
+        """Store the trainer."""
         super().set_model(model)
         if self._monitor is not None:
             self._monitor.set_model(model)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Check that the scheduler moves the trainer's optimizer."""
+        """Check that the scheduler belongs to the trainer's optimizer."""
         own = getattr(self.model.optimizer, "torch", self.model.optimizer)
         if self.scheduler.optimizer is not own:
             raise TrainingError(
-                f"{type(self.scheduler).__name__} was made for another optimizer: build it on the one that the Trainer "
-                "was given, or on trainer.optimizer.torch"
+                f"{type(self.scheduler).__name__} was made for another optimizer: build it on the optimizer of the "
+                "Trainer, trainer.optimizer.torch"
             )
         self._iterations = self.model.optimizer.iterations
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Step after an update of the weights, if it steps per batch."""
+        """Step after an update of the weights, if ``per`` is ``"batch"``."""
         done = self.model.optimizer.iterations
         if self.per == "batch" and done > self._iterations:
             self.scheduler.step()
         self._iterations = done
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add the epoch's ``learning_rate`` to the logs, then step, if it steps per epoch."""
+        """Add the epoch's ``learning_rate`` to the logs, then step, if ``per`` is ``"epoch"``."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
         if self.per != "epoch":
@@ -85,6 +91,6 @@ class TorchScheduler(Callback):
         return {"scheduler": dict(self.scheduler.state_dict())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Give the scheduler its state back."""
+        """Restore the scheduler's own state."""
         self.scheduler.load_state_dict(dict(state["scheduler"]))
-        self.scheduler.optimizer._opt_called = True  # by the process before this one; torch would warn of the order
+        self.scheduler.optimizer._opt_called = True  # by the earlier process; torch would warn about the order

@@ -1,4 +1,4 @@
-"""Learning rates that follow a curve, step by step."""
+"""Callbacks that set the learning rate at each update of the weights, along a curve."""
 
 from __future__ import annotations
 
@@ -11,16 +11,22 @@ from regraft.errors import TrainingError
 
 
 class StepSchedule(Callback):
-    """Multiply every parameter group's own learning rate by a curve, at each update of the weights.
+    """Multiply the initial learning rate of every parameter group by a curve, at each update of the weights.
 
-    A group's own rate is the one that it has when ``fit`` begins, so that layer-wise rates keep their ratio.
+    The initial rate is the one that the group has when ``fit`` begins, so that layer-wise rates keep their ratio.
+
+    Example:
+        >>> linear = StepSchedule(lambda step, steps: 1 - step / steps)
+        >>> history = model.fit(x, y, epochs=2, batch_size=64, callbacks=[linear], verbose=0)
+        >>> [round(rate, 6) for rate in history.history['learning_rate']]  # 4 updates per epoch
+        [0.000625, 0.000125]
 
     Args:
         curve: ``f(step, steps)``: the factor for update ``step`` (from 0) of ``steps``.
         steps: number of updates that the curve spans; None: all of ``fit``.
 
     Raises:
-        TrainingError: from ``fit``, if ``steps`` is None and the number of batches is not known beforehand.
+        TrainingError: from ``fit``, if ``steps`` is None and the number of batches is unknown.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("base", "begun", "total")
@@ -34,14 +40,14 @@ class StepSchedule(Callback):
         self.base: list[float] = []
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Note each group's own rate and the number of updates to come."""
+        """Record each group's initial rate and the number of updates to come."""
         self.begun = self.model.optimizer.iterations
         self.base = [float(group["lr"]) for group in self.model.optimizer.param_groups]
         if self.steps is None:
             params = self.params or {}
             if not params.get("steps"):
                 raise TrainingError(
-                    f"{type(self).__name__}: how many batches an epoch has is not known; pass steps=, or "
+                    f"{type(self).__name__}: the number of batches in an epoch is unknown; pass steps=, or "
                     "steps_per_epoch= to fit"
                 )
             epochs = params["epochs"] - int(getattr(self.model, "initial_epoch", 0))
@@ -54,19 +60,25 @@ class StepSchedule(Callback):
             group["lr"] = base * factor
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Add ``learning_rate`` to the logs: that of the epoch's last update."""
+        """Add ``learning_rate`` to the logs: the rate of the epoch's last update."""
         if logs is not None:
             logs["learning_rate"] = float(self.model.optimizer.learning_rate)
 
 
 class WarmupCosine(StepSchedule):
-    """Rise in a line to each group's own learning rate, then fall along half a cosine.
+    """Raise the learning rate linearly to each group's initial rate, then lower it along half a cosine.
 
     The curve of Loshchilov and Hutter, *SGDR* (https://arxiv.org/abs/1608.03983), without restarts.
 
+    Example:
+        >>> schedule = WarmupCosine(warmup=0.25)  # the first quarter of all updates
+        >>> history = model.fit(x, y, epochs=4, callbacks=[schedule], verbose=0)
+        >>> [f'{rate:.4f}' for rate in history.history['learning_rate']]
+        ['0.0010', '0.0008', '0.0003', '0.0000']
+
     Args:
-        warmup: updates of the rise; below 1, their share of all updates.
-        floor: where the fall ends, as a share of the group's own rate.
+        warmup: number of updates of the rise; below 1, their share of all updates.
+        floor: rate at the end, as a share of the group's initial rate.
         steps: number of updates that the curve spans; None: all of ``fit``.
 
     Raises:

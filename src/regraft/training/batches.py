@@ -20,7 +20,21 @@ from regraft.training.structure import as_tensor, leaves, tree_map
 
 @runtime_checkable
 class BatchSource(Protocol):
-    """What `Trainer.fit` reads: seekable by construction, because an epoch can begin at any of its batches."""
+    """The protocol of a source of batches for `Trainer.fit`. An epoch can begin at any of its batches.
+
+    Example:
+        >>> class RandomBatches:
+        ...     def __len__(self):
+        ...         return 10
+        ...     def epoch(self, epoch, start=0):
+        ...         for i in range(start, len(self)):
+        ...             generator = torch.Generator().manual_seed(100 * epoch + i)
+        ...             x = torch.randn(16, 8, generator=generator)
+        ...             yield x, (x[:, 0] > 0).long() + (x[:, 1] > 0.5).long()
+        >>> isinstance(RandomBatches(), BatchSource)
+        True
+        >>> history = model.fit(RandomBatches(), epochs=2, verbose=0)
+    """
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""

@@ -15,18 +15,25 @@ from regraft.errors import TrainingError
 class EMA:
     """The moving average of a module's trainable parameters.
 
-    ``average = momentum * average + (1 - momentum) * weight`` after each update, as Keras's ``use_ema``: the first one
-    sets the average to the weights, and at the end of ``fit`` the weights become the average.
+    ``average = momentum * average + (1 - momentum) * weight`` after each update, as Keras's ``use_ema``: the first
+    update sets the average to the weights, and at the end of ``fit`` the weights become the average.
+
+    Example:
+        >>> model = new_model(ema=0.99)
+        >>> history = model.fit(x, y, epochs=1, verbose=0)
+        >>> model.ema.momentum
+        0.99
 
     Args:
-        module: whose parameters are averaged; buffers are not.
+        module: module whose parameters are averaged; its buffers are not.
         momentum: share of the old average, between 0 and 1.
-        overwrite_frequency: let the weights become the average every so many updates; None: only at the end of ``fit``.
+        overwrite_frequency: number of updates after which the weights become the average; None: only at the end of
+            ``fit``.
 
     Attributes:
-        average: the average of each trainable parameter, in order; the weights, while ``shown``.
+        average: the average of each trainable parameter, in order; while ``shown``, the weights.
         shown: whether the module holds the average instead of its weights, for an evaluation.
-        measured: whether the last validation of this epoch measured the average.
+        measured: whether the last validation of this epoch evaluated the average.
 
     Raises:
         TrainingError: ``momentum`` is out of range.

@@ -27,14 +27,24 @@ from regraft.training.targets import Targets
 class Loss:
     """One loss, reduced over a batch as Keras does: ``sum(weight * loss) / number of losses``.
 
+    Example:
+        >>> def each(output, target):
+        ...     return (output - target).abs().mean(-1)
+        >>> loss = Loss('distance', lambda output, target: each(output, target).mean(), each)
+        >>> output, target = torch.tensor([[1.0], [3.0]]), torch.zeros(2, 1)
+        >>> loss(output, target)
+        tensor(2.)
+        >>> loss(output, target, torch.tensor([1.0, 0.0]))  # the weights of the samples
+        tensor(0.5000)
+
     Args:
-        name: how it is called in the logs of several outputs.
+        name: name in the logs of several outputs.
         mean: ``f(output, target)``: the loss of a batch without weights, a tensor without dimensions.
         each: ``f(output, target)``: the loss of each sample, first dimension the samples; None if unavailable.
-        takes: what the output has to be; ``"probabilities"`` is checked at the first batch.
-        sums: the loss of a batch is the sum, not the mean.
-        whole: it is handed all outputs and targets at once, as they are.
-        binary: each output answers its own question, as with binary cross-entropy.
+        takes: expected outputs; ``"probabilities"`` is checked at the first batch.
+        sums: whether the loss of a batch is the sum, not the mean.
+        whole: whether it gets all outputs and targets of the module at once, unchanged.
+        binary: whether each output is a yes-or-no answer, as with binary cross-entropy.
         targets: the targets that it takes; None: any.
         axis: dimension of the classes: 1 as in torch, -1 as in Keras.
     """

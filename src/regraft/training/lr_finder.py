@@ -24,6 +24,12 @@ TOO_HIGH = 4.0  # the search ends where the loss is so many times its lowest val
 class LearningRateCurve:
     """The loss at each learning rate that was tried.
 
+    Example:
+        >>> curve = new_model().find_lr(x, y)
+        >>> curve.suggestion < curve.at_minimum
+        True
+        >>> curve.plot('curve.svg')
+
     Attributes:
         rates: the learning rates, growing.
         losses: the smoothed loss after a step at each.

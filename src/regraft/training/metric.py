@@ -1,4 +1,4 @@
-"""Metrics over many batches, from sums that are kept where the tensors are: no update waits for the device."""
+"""Metrics over many batches, from sums that stay on the device of the tensors, so that no update waits for it."""
 
 from __future__ import annotations
 
@@ -14,23 +14,32 @@ from regraft.training.reading import Reading, classes_last, probabilities
 Direction = Literal["min", "max"]
 Each = Callable[..., Tensor]
 Sums = tuple[Tensor, ...]
-Ratio = tuple[Any, Any]  # what a figure is: the first divided by the second
+Ratio = tuple[Any, Any]  # a value, as the first number divided by the second
 #: The form in which a function takes its arguments: as they are; with the classes last; and then as probabilities.
 Reads = Literal["raw", "classes", "probabilities"]
 
 
 class Metric:
-    """One figure over many batches.
+    """The mean of a function over the samples of many batches.
+
+    Example:
+        >>> def close(output, target):  # one value per sample
+        ...     return (output.argmax(-1) - target).abs() <= 1
+        >>> metric = Metric('close', close, 'max')
+        >>> model = Trainer(nn.Linear(8, 3), 'adam', 'cross_entropy', metrics=[metric])
+        >>> history = model.fit(x, y, epochs=2, verbose=0)
+        >>> sorted(history.history)
+        ['close', 'loss']
 
     Args:
-        name: how it is called in the logs.
+        name: name in the logs.
         each: ``f(output, target)``: the value of each sample (any shape, samples first), or one number for the batch.
-        direction: whether less or more is better; None where that is not known.
+        direction: whether less or more is better; None if unknown.
         weighted: whether samples count by their weight.
         reads: form of the arguments of ``each``.
 
     Attributes:
-        stateful: its figures change with the next batch, so logs take them before.
+        stateful: whether its values change with the next batch, so that logs compute them before it.
     """
 
     stateful = False
@@ -49,7 +58,7 @@ class Metric:
         self.count: Any = 0
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Reset the sums."""
         self.total, self.count = None, 0
 
     def update(
@@ -62,10 +71,10 @@ class Metric:
         """Add a batch.
 
         Args:
-            output: what the module gave, first dimension the samples.
-            target: what it should have given.
-            weight: (samples,); it counts only if the metric is weighted.
-            reading: how the loss reads the outputs.
+            output: the module's output, first dimension the samples.
+            target: the targets.
+            weight: (samples,); used only if the metric is weighted.
+            reading: the way in which the loss reads the outputs.
         """
         size = len(output)
         if self.reads != "raw":
@@ -80,7 +89,7 @@ class Metric:
         Args:
             values: the values.
             size: number of samples.
-            weight: (samples,); it counts only if the metric is weighted.
+            weight: (samples,); used only if the metric is weighted.
         """
         if weight is not None and self.weighted:
             weight = weight.float()
@@ -97,15 +106,15 @@ class Metric:
         self.count = self.count + count
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figures by name, each as what has to be divided by what: nothing waits for the device."""
+        """Return the values by name, each as a ratio or a function that computes it; neither waits for the device."""
         return {self.name: (0.0 if self.total is None else self.total, self.count)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
+        """Return the sums."""
         return {"total": self.total, "count": self.count}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the sums back."""
+        """Restore the sums."""
         self.total, self.count = state["total"], state["count"]
 
 
@@ -115,7 +124,7 @@ def no_sample_values(output: Tensor, target: Tensor) -> Tensor:
 
 
 class SumMetric(Metric):
-    """A figure computed from sums over all samples. Subclasses say how: `sums` of a batch, and `figure` of all sums."""
+    """A metric that is computed from sums over all samples: subclasses define `sums` of a batch, and `figure`."""
 
     better: ClassVar[Direction | None] = "max"
 
@@ -128,11 +137,11 @@ class SumMetric(Metric):
         raise NotImplementedError
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return the figure, a number or an array, from the sums of all batches."""
+        """Return the value, a number or an array, from the sums of all batches."""
         raise NotImplementedError
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Reset the sums."""
         self.all = None
 
     def update(
@@ -148,15 +157,15 @@ class SumMetric(Metric):
         self.all = batch if self.all is None else tuple(a + b for a, b in zip(self.all, batch, strict=True))
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figure, computed when it is looked at."""
+        """Return a function that computes the value."""
         return {self.name: (0.0, 0) if self.all is None else partial(self.figure, *self.all)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
+        """Return the sums."""
         return {"sums": None if self.all is None else list(self.all)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the sums back."""
+        """Restore the sums."""
         self.all = None if state["sums"] is None else tuple(state["sums"])
 
 
@@ -166,7 +175,7 @@ def exact_dtype(values: Tensor) -> torch.dtype:
 
 
 def ratio(part: Tensor, whole: Tensor) -> Tensor:
-    """Return ``part / whole``, 0 where there is nothing to divide by."""
+    """Return ``part / whole``, and 0 where ``whole`` is 0."""
     return torch.where(whole == 0, torch.zeros_like(part), part / whole)
 
 

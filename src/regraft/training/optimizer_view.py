@@ -1,4 +1,4 @@
-"""A torch optimizer with the face of a Keras one."""
+"""A view of a torch optimizer with the attributes of a Keras optimizer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from regraft.errors import TrainingError
 from regraft.training.bound_number import bound
 
-#: Names of hyperparameters in Keras, and their key in torch's parameter groups; a number is the position in a tuple.
+#: Keras's names of hyperparameters, and their keys in torch's parameter groups; a number is the position in a tuple.
 HYPERPARAMETERS: dict[str, tuple[tuple[str, int | None], ...]] = {
     "momentum": (("momentum", None),),
     "nesterov": (("nesterov", None),),
@@ -24,7 +24,7 @@ HYPERPARAMETERS: dict[str, tuple[tuple[str, int | None], ...]] = {
     "amsgrad": (("amsgrad", None),),
     "centered": (("centered", None),),
 }
-#: Attributes of Keras's optimizers that are arguments or methods elsewhere here.
+#: Attributes of Keras's optimizers that are arguments or methods elsewhere in regraft.
 ELSEWHERE = {
     "clipnorm": "pass clip_norm= to the Trainer, which clips the norm of all gradients together",
     "global_clipnorm": "pass clip_norm= to the Trainer",
@@ -45,7 +45,7 @@ ELSEWHERE = {
 
 
 class Variables(list[Any]):
-    """A list that can also be called, as ``optimizer.variables()`` of older Keras was."""
+    """A list that can also be called, as ``optimizer.variables()`` in older Keras."""
 
     def __call__(self) -> Variables:
         """Return the list."""
@@ -53,14 +53,22 @@ class Variables(list[Any]):
 
 
 class OptimizerView:
-    """A torch optimizer whose learning rate can be read and set as a Keras optimizer's.
+    """A torch optimizer whose learning rate is read and set as that of a Keras optimizer.
 
     With several parameter groups ``learning_rate`` is that of the *leading* group: the one with the largest rate when
-    the view was made (in layer-wise decaying rates, the topmost). Setting it multiplies the rates of all groups by the
-    same factor, so that they keep their ratio.
+    the view was created (with layer-wise rates, the topmost). Setting it multiplies the rates of all groups by the same
+    factor, so that they keep their ratio.
 
     Keras's names of hyperparameters (``momentum``, ``beta_1``, ``epsilon`` ...) read the leading group and set all
-    groups. Whatever else is not found here is looked up in the torch optimizer.
+    groups. All other names are attributes of the torch optimizer.
+
+    Example:
+        >>> optimizer = model.optimizer  # an OptimizerView
+        >>> optimizer.learning_rate = 0.01
+        >>> optimizer.learning_rate, optimizer.beta_1
+        (0.01, 0.9)
+        >>> optimizer.torch.param_groups[0]['lr']
+        0.01
 
     Args:
         optimizer: the torch optimizer.
@@ -78,7 +86,7 @@ class OptimizerView:
 
     @property
     def name(self) -> str:
-        """The name of Keras's optimizer of this kind, such as ``"adam"`` or ``"sgd"``."""
+        """Keras's name of this optimizer, such as ``"adam"`` or ``"sgd"``."""
         kind = type(self.torch).__name__
         return "nadam" if kind == "NAdam" else re.sub("([a-z])([A-Z])|(.)([A-Z][a-z]+)", _with_underscore, kind).lower()
 
@@ -89,7 +97,7 @@ class OptimizerView:
 
     @property
     def learning_rate(self) -> Any:
-        """The leading group's learning rate: a float that also has the methods of a Keras variable."""
+        """The leading group's learning rate, a float that also has the methods of a Keras variable."""
         return bound(float(self.param_groups[self._leading]["lr"]), self, "learning_rate")
 
     @learning_rate.setter
@@ -116,7 +124,7 @@ class OptimizerView:
 
     @property
     def iterations(self) -> Any:
-        """The number of updates of the weights so far: an int that also has the methods of a Keras variable."""
+        """The number of updates of the weights so far, an int that also has the methods of a Keras variable."""
         return bound(self._iterations, self, "iterations")
 
     @iterations.setter
@@ -133,7 +141,7 @@ class OptimizerView:
     weights = variables
 
     def get_config(self) -> dict[str, Any]:
-        """Return the name and the hyperparameters, by Keras's names where it has them; JSON can hold it."""
+        """Return the name and the hyperparameters as JSON values, by Keras's names if it has them."""
         group = self.param_groups[self._leading]
         config: dict[str, Any] = {"name": self.name, "learning_rate": float(self.learning_rate)}
         config |= {name: _read(group, *place) for name in HYPERPARAMETERS if (place := _place(group, name))}
@@ -145,7 +153,7 @@ class OptimizerView:
         return {"torch": self.torch.state_dict(), "iterations": self._iterations}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
         self.torch.load_state_dict(dict(state["torch"]))
         self._iterations = int(state["iterations"])
 
@@ -181,8 +189,8 @@ class OptimizerView:
             object.__setattr__(self, name, value)
 
 
-def _with_underscore(found: re.Match[str]) -> str:
-    return f"{found[1] or found[3]}_{found[2] or found[4]}"
+def _with_underscore(match: re.Match[str]) -> str:
+    return f"{match[1] or match[3]}_{match[2] or match[4]}"
 
 
 def _rate(value: Any) -> float:
@@ -190,8 +198,8 @@ def _rate(value: Any) -> float:
         rate = float(value)
     except (TypeError, ValueError) as error:
         raise TrainingError(
-            f"the learning rate is {value!r}; expected a number. A schedule is a callback: LearningRateScheduler, "
-            "StepSchedule or a torch lr_scheduler"
+            f"the learning rate is {value!r}; expected a number. For a schedule pass a callback to fit: "
+            "LearningRateScheduler, StepSchedule or a torch lr_scheduler"
         ) from error
     if not math.isfinite(rate) or rate < 0:
         raise TrainingError(f"the learning rate is {rate}; expected a finite number of 0 or more")
@@ -209,7 +217,7 @@ def _read(group: Mapping[str, Any], key: str, position: int | None = None) -> An
 
 
 def _set(group: dict[str, Any], key: str, *rest: Any) -> None:
-    """Set ``group[key]`` to the last argument; with a position before it, only that place of the tuple."""
+    """Set ``group[key]`` to the last argument; with a position before it, only that item of the tuple."""
     *position, value = rest
     plain = value.item() if callable(getattr(value, "item", None)) else value
     if position and position[0] is not None:

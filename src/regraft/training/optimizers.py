@@ -142,13 +142,22 @@ def discriminative_groups(
 
     As in Howard and Ruder, *Universal Language Model Fine-tuning* (https://arxiv.org/abs/1801.06146), section 3.1.
 
+    Example:
+        >>> net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3))
+        >>> groups = discriminative_groups(net, 1e-2, decay=0.1)
+        >>> [f"{group['lr']:.3f}" for group in groups]
+        ['0.001', '0.010']
+        >>> model = Trainer(net, 'adam', 'cross_entropy', parameters=groups)
+
     Args:
-        module: its parameters that need a gradient are grouped, each once.
-        learning_rate: of the topmost block; or a pair, of the lowest and of the topmost one, with equal ratios between.
+        module: module whose trainable parameters are grouped, each once.
+        learning_rate: rate of the topmost block; or a pair, of the lowest and of the topmost block, with equal ratios
+            between neighboring blocks.
         decay: rate of a block divided by that of the block above it; with a single ``learning_rate``.
-        weight_decay: of weights; biases and other parameters with one dimension get none. None: the optimizer's own.
-        blocks: the blocks, bottom to top; None: what ``module.parameter_blocks()`` gives where there is such a method,
-            as of a `Classifier`; else the children of ``module``, or of its only child.
+        weight_decay: weight decay of weights; biases and other parameters with one dimension get 0. None: the
+            optimizer's default.
+        blocks: the blocks, bottom to top; None: ``module.parameter_blocks()`` if that method exists, as in
+            `Classifier`; otherwise the children of ``module``, or of its only child.
 
     Raises:
         TrainingError: a rate or ``decay`` is not above 0, both a pair and ``decay`` are given, or the blocks leave out

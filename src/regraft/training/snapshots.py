@@ -36,6 +36,10 @@ ALIGNED = 64
 class Snapshots:
     """The snapshots of one training in a folder.
 
+    Example:
+        >>> snapshots = Snapshots('snapshots', every=600)  # within an epoch, at least 10 minutes apart
+        >>> history = model.fit(x, y, epochs=2, resume=snapshots, verbose=0)
+
     Args:
         folder: where they are; made when the first is written.
         every: seconds between two snapshots inside an epoch.

@@ -25,6 +25,15 @@ from regraft.training.snapshots import Snapshots
 class Trainer(Evaluation):
     """Trains, evaluates and runs a torch module.
 
+    Example:
+        >>> net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 3))
+        >>> model = Trainer(net, optimizer='adam', loss='cross_entropy', metrics=['accuracy'])
+        >>> history = model.fit(x, y, epochs=2, validation_split=0.2, verbose=0)
+        >>> sorted(history.history)
+        ['accuracy', 'loss', 'val_accuracy', 'val_loss']
+        >>> model.predict(x[:4], verbose=0).shape
+        (4, 3)
+
     Args:
         module: any ``torch.nn.Module``. A tuple of inputs becomes its arguments, a dict its keyword arguments; its
             output may be a tensor, a tuple or a dict.
