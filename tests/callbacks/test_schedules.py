@@ -108,3 +108,29 @@ def test_wrong_arguments(make_trainer: Any, points: Any) -> None:
         WarmupCosine(floor=2)
     with pytest.raises(TrainingError, match="the function gave 1 at epoch 0; it must return a float"):
         make_trainer().fit(*points, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 1)])
+
+
+def test_a_schedule_of_keras_as_the_rate_is_refused_and_can_be_followed(
+    keras: Any, make_trainer: Any, points: Any
+) -> None:
+    """Keras accepts it, and fails when a callback sets the rate."""
+    schedule = keras.optimizers.schedules.PolynomialDecay(initial_learning_rate=0.1, decay_steps=10)
+    with pytest.raises(TrainingError, match=r"optimizer='adam' and, for its PolynomialDecay, callbacks=\[StepSchedule"):
+        make_trainer(optimizer=keras.optimizers.Adam(schedule))
+    with pytest.raises(TrainingError, match="learning_rate is a PolynomialDecay; expected a number"):
+        make_trainer(optimizer="adam", learning_rate=schedule)
+    trainer, rates = make_trainer(optimizer="sgd", learning_rate=1.0), Rates()
+    with pytest.raises(TrainingError, match="the learning rate is a PolynomialDecay; expected a number"):
+        trainer.optimizer.learning_rate = schedule
+    follow = StepSchedule(lambda step, steps: float(schedule(step)))
+    trainer.fit(points[0][:48], points[1][:48], batch_size=8, verbose=0, callbacks=[follow, rates])
+    assert [r for (r,) in rates.seen] == pytest.approx([float(schedule(step)) for step in range(6)])
+
+    model = keras.Sequential([keras.layers.Dense(2)])
+    model.compile(keras.optimizers.Adam(schedule), "mse")
+    for callback in (
+        keras.callbacks.LearningRateScheduler(lambda e, r: r),
+        keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100),
+    ):
+        with pytest.raises(TypeError, match="This optimizer was created with a `LearningRateSchedule`"):
+            model.fit(torch.ones(4, 3), torch.ones(4, 2), epochs=4, verbose=0, callbacks=[callback])

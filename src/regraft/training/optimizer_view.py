@@ -198,7 +198,7 @@ def _rate(value: Any) -> float:
         rate = float(value)
     except (TypeError, ValueError) as error:
         raise TrainingError(
-            f"the learning rate is {value!r}; expected a number. For a schedule pass a callback to fit: "
+            f"the learning rate is a {type(value).__name__}; expected a number. For a schedule pass a callback to fit: "
             "LearningRateScheduler, StepSchedule or a torch lr_scheduler"
         ) from error
     if not math.isfinite(rate) or rate < 0:

@@ -112,11 +112,17 @@ def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
 
 def _instead_of_keras(given: Any) -> str:
     name = given.__name__ if isinstance(given, type) else type(given).__name__
-    rate = getattr(given, "learning_rate", None)
-    own = "" if rate is None or isinstance(given, type) else f", learning_rate={float(rate):g}"
+    rate = None if isinstance(given, type) else getattr(given, "learning_rate", None)
+    schedule = getattr(given, "_learning_rate", None)
+    if rate is None:
+        arguments = ""
+    elif callable(getattr(schedule, "get_config", None)):
+        arguments = f" and, for its {type(schedule).__name__}, callbacks=[StepSchedule(...)] of fit"
+    else:
+        arguments = f", learning_rate={float(rate):g}"
     return (
         f"optimizer is Keras's {name}, which updates Keras's variables, not a torch module's parameters\n  write "
-        f"optimizer={name.lower()!r}{own}, or pass one of torch.optim"
+        f"optimizer={name.lower()!r}{arguments}, or pass one of torch.optim"
     )
 
 
