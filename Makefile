@@ -61,8 +61,8 @@ isa: .venv/dev.stamp ## features, inference, training, recipes under the instruc
 golden: .venv/dev.stamp ## compare recipes, command line and public names with those of a commit, to the bit; BASE=commit
 	@$(BIN)/python scripts/golden.py "$(BASE)" $(ARGS)
 
-measure: .venv/dev.stamp ## size and structure of the source tree
-	@$(BIN)/python scripts/measure.py $(ARGS)
+measure: .venv/dev.stamp ## size and structure of the source tree and of BASE=commit; with PHOTOS=folder, also the modules of a run
+	@$(BIN)/python scripts/measure.py --base "$(BASE)" $(if $(PHOTOS),--walk "$(PHOTOS)") $(ARGS)
 
 format: .venv/dev.stamp ## format the code and mend what the linter can
 	@$(RUN) ruff check --fix .

@@ -3,8 +3,8 @@
 python scripts/golden.py BASE [--keep FOLDER]
 
 Both run on this machine, since the last bits of weights differ between processors. The working tree replays the choices
-that a clock made for BASE. Prints every difference in the run folders, in the command line and in the public names;
-exits with 1 if there is one.
+that a clock made for BASE. Prints every difference in the run folders, in commands and options (but not their help
+texts) and in the public names; exits with 1 if there is one.
 """
 
 from __future__ import annotations
@@ -35,9 +35,19 @@ RECIPES = {
     "auto": ["--budget", "60s"],
 }
 
-NAMES = (
-    "import regraft, regraft.callbacks as c, regraft.training as t; print(sorted(dir(regraft)), c.__all__, t.__all__)"
-)
+NAMES = """
+import regraft, regraft.callbacks, regraft.training
+print(*sorted(dir(regraft)), *regraft.callbacks.__all__, *regraft.training.__all__, sep="\\n")
+"""
+
+OPTIONS = """
+import json
+from regraft.cli.main import regraft
+for name, command in sorted(regraft.commands.items()):
+    for parameter in command.params:
+        facts = {key: value for key, value in parameter.to_info_dict().items() if key != "help"}
+        print(name, json.dumps(facts, default=str, sort_keys=True))
+"""
 
 
 def main() -> int:
@@ -68,8 +78,8 @@ def _compare(base: Path, place: Path) -> Iterator[str]:
         config = runs[base] / "config.json"
         _regraft(TREE, "train", str(photos), "--config", str(config), "-o", str(runs[TREE]))
         yield from _differences(name, _facts(runs[base]), _facts(runs[TREE]))
-    for title, code in (("--help", None), ("public names", NAMES)):
-        before, after = (_help(tree) if code is None else _python(tree, code) for tree in (base, TREE))
+    for title, code in (("options", OPTIONS), ("public names", NAMES)):
+        before, after = (_python(tree, code) for tree in (base, TREE))
         if before != after:
             yield from (f"{title}: {line}" for line in _lines(before, after))
 
@@ -122,10 +132,6 @@ def _lines(before: str, after: str) -> list[str]:
     """Return the lines that only one of two texts has, marked with their side."""
     old, new = before.splitlines(), after.splitlines()
     return [f"- {line}" for line in old if line not in new] + [f"+ {line}" for line in new if line not in old]
-
-
-def _help(tree: Path) -> str:
-    return (tree / "docs" / "cli.md").read_text(encoding="utf-8")
 
 
 def _regraft(tree: Path, *arguments: str) -> None:
