@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from torch import Tensor
+
 from regraft.training.modes import Say
 
 
 def is_single(outputs: Any) -> bool:
     """Return whether a module gave one tensor, not a tuple or dict of several."""
-    return not isinstance(outputs, (Mapping, tuple, list))
+    return isinstance(outputs, Tensor) or not isinstance(outputs, (Mapping, tuple, list))
 
 
 def named_outputs(outputs: Any) -> list[tuple[str, Any]]:

@@ -47,6 +47,7 @@ class ClassCount:
             self.watching = False
         elif highest > self._highest:
             self._highest = highest
+            self.watching = self._outputs >= MANY * (highest + 1)  # enough classes: there is nothing to report
 
     def report(self) -> None:
         """Warn, if there are outputs without a class; later epochs are not looked at."""

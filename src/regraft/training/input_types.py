@@ -39,14 +39,21 @@ class InputTypes:
         """Look at the number format of the parameters again: None where there are several, or none."""
         floats = {p.dtype for p in self._module.parameters() if p.dtype.is_floating_point}
         self.dtype = floats.pop() if len(floats) == 1 else None
+        self._unchanged: torch.dtype | None = None  # tensors of this format are handed over as they are
 
     def call(self, forward: Callable[..., Any], x: Any) -> Any:
         """Return ``forward`` of ``x``: a tuple or list is its arguments, a dict its keyword arguments."""
+        if isinstance(x, Tensor) and x.dtype is self._unchanged:
+            return forward(x)
         if self.dtype is None:
             return call(forward, x)
         kinds = (x.dtype,) if isinstance(x, Tensor) else tuple(i.dtype for i in leaves(x) if isinstance(i, Tensor))
         convert = self._decided.get(kinds)
-        return self._first(forward, x, kinds) if convert is None else call(forward, convert(x))
+        if convert is None:
+            return self._first(forward, x, kinds)
+        if convert is _as_given and isinstance(x, Tensor):
+            self._unchanged = x.dtype
+        return call(forward, convert(x))
 
     def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
         """Return the outputs by the first way of converting that the module takes."""

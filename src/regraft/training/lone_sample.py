@@ -72,9 +72,10 @@ class LoneSample:
 
 def _size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
     first = args[0] if args else None
-    if not isinstance(first, Tensor):
-        first = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
-    return len(first) if isinstance(first, Tensor) and first.ndim else 0
+    if isinstance(first, Tensor):
+        return first.shape[0] if first.ndim else 0
+    first = next((leaf for leaf in leaves((args, kwargs)) if isinstance(leaf, Tensor)), None)
+    return len(first) if first is not None and first.ndim else 0
 
 
 def _advice(layers: dict[str, nn.Module]) -> str:

@@ -51,6 +51,9 @@ def reproducible(device: torch.device) -> Iterator[None]:
 PrecisionName = Literal["fp32", "bf16", "fp16"]
 
 
+_NO_AUTOCAST = contextlib.nullcontext()
+
+
 class Precision:
     """How a step computes.
 
@@ -77,7 +80,7 @@ class Precision:
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
         """Return the context for the forward pass and the loss."""
         if self._dtype is None:
-            return contextlib.nullcontext()
+            return _NO_AUTOCAST
         return torch.autocast(self._device, dtype=self._dtype)
 
     def state_dict(self) -> dict[str, Any]:

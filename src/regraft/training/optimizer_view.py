@@ -131,6 +131,10 @@ class OptimizerView:
     def iterations(self, value: Any) -> None:
         self._iterations = int(value)
 
+    def count_update(self) -> None:
+        """Add 1 to `iterations`."""
+        self.__dict__["_iterations"] += 1
+
     @property
     def variables(self) -> Variables:
         """The iterations, the learning rate, and the tensors that the torch optimizer keeps for the parameters."""

@@ -76,8 +76,13 @@ def classes_last(output: Tensor, target: Tensor, axis: int = 1) -> tuple[Tensor,
     """
     where = class_axis(output, target, axis)
     if target.ndim == output.ndim:
-        target = target.squeeze(where) if target.shape[where] == 1 else target.movedim(where, -1)
-    return output.movedim(where, -1), target
+        target = target.squeeze(where) if target.shape[where] == 1 else _last(target, where)
+    return _last(output, where), target
+
+
+def _last(tensor: Tensor, dimension: int) -> Tensor:
+    """Return ``tensor`` with ``dimension`` as the last one; itself where it is the last already."""
+    return tensor if dimension == tensor.ndim - 1 else tensor.movedim(dimension, -1)
 
 
 def probabilities(output: Tensor, reading: Reading) -> Tensor:

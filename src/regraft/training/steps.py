@@ -101,7 +101,7 @@ class Update:
             scaler.step(optimizer)
             scaler.update()
         optimizer.zero_grad()
-        self.optimizer.iterations += 1
+        self.optimizer.count_update()
         if self.ema is not None:
             self.ema.update()
 

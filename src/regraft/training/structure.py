@@ -48,7 +48,7 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 def size_of(tree: Any) -> int:
     """Return the number of samples in a batch: the first dimension of its first leaf."""
-    return len(tree) if isinstance(tree, Tensor) else len(next(leaves(tree)))
+    return tree.shape[0] if isinstance(tree, Tensor) else len(next(leaves(tree)))
 
 
 def is_array(value: Any) -> bool:

@@ -68,7 +68,9 @@ class Targets:
                 f"shape {_shape(output)}\n  use loss='categorical_crossentropy' (on logits: 'cross_entropy'), or "
                 "y.argmax(-1)"
             )
-        return target.long() if numbers else self._same(output, target)
+        if not numbers:
+            return self._same(output, target)
+        return target if target.dtype is torch.int64 else target.long()
 
     def _same(self, output: Tensor, target: Tensor) -> Tensor:
         _, target = same_rank(output, target)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 from torch import nn
@@ -13,6 +14,8 @@ from regraft.training.ema import EMA
 from regraft.training.mismatches import listed
 from regraft.training.optimizer_state import named_groups, restore_optimizer
 from regraft.training.optimizer_view import OptimizerView
+
+_requires_grad = attrgetter("requires_grad")
 
 Build = Callable[[list[nn.Parameter]], OptimizerView]
 
@@ -65,7 +68,7 @@ class Trainables:
 
     def changed(self) -> bool:
         """Return whether a parameter was frozen or unfrozen since `follow`; new parameters are not looked for."""
-        return [p.requires_grad for p in self._parameters.values()] != self._flags
+        return list(map(_requires_grad, self._parameters.values())) != self._flags
 
     def follow(self) -> None:
         """Bring optimizer and moving average in step with what is trainable now."""
