@@ -93,7 +93,7 @@ def test_damage_is_refused(tmp_path: Path) -> None:
     whole = path.read_bytes()
     for at in (100, len(whole) // 2, len(whole) - 20):
         path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
-        with pytest.raises(ModelFileError, match=r"m.h5 is damaged: its content does not fit its checksum"):
+        with pytest.raises(ModelFileError, match=r"m.h5 is damaged: its content does not match its checksum"):
             read_hdf5(path)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelFileError, match=r"m.h5 is damaged or no HDF5 file of weights: .*truncated"):

@@ -45,7 +45,7 @@ def test_hdf5_is_for_other_programs_too(tmp_path: Path) -> None:
         assert torch.equal(torch.from_numpy(file["0/weight"][()]), one.module[0].weight.detach())
     with h5py.File(tmp_path / "m.h5", "a") as file:
         file["0/weight"][0, 0] = 7.0
-    with pytest.raises(ModelFileError, match=r"m.h5 is damaged.*(changed by another program|fit its checksum)"):
+    with pytest.raises(ModelFileError, match=r"m.h5 is damaged.*(changed by another program|match its checksum)"):
         one.load_weights(tmp_path / "m.h5")
 
 
@@ -89,7 +89,7 @@ def test_what_a_pickle_claims_is_checked(tmp_path: Path) -> None:
         (b"J\xff\xff\xff\x7f", b"K\0"),
         (b"J\xff\xff\xff\xff", b"K\1"),
     ):
-        with pytest.raises(TorchFileError, match=r"does not fit its record|no proper shape"):
+        with pytest.raises(TorchFileError, match=r"does not fit into its record|invalid shape"):
             read(b"K\x10", shape, strides)
 
 
@@ -97,24 +97,24 @@ def test_what_a_pickle_claims_is_checked(tmp_path: Path) -> None:
     "named", [b"cposix\nsystem\n", b"cbuiltins\nbytearray\n", b"ctorch\nload\n", b"ctorch\nFloatTensor\n"]
 )
 def test_a_pickle_names_tensors_and_nothing_else(named: bytes, tmp_path: Path) -> None:
-    with pytest.raises(MoreThanTensorsError, match="nothing of that is loaded or run"):
+    with pytest.raises(MoreThanTensorsError, match="which is not loaded or run"):
         read_torch_file(archive(b"\x80\x02" + named + b"(J\xff\xff\xff\x7ftR.", tmp_path / "m.pt"))
 
 
 def test_nested_keys_that_take_forever_to_hash(tmp_path: Path) -> None:
     nested = b"K\0" + b"q\x01h\x01\x86" * 60
-    with pytest.raises(TorchFileError, match="keys that cannot be"):
+    with pytest.raises(TorchFileError, match="has invalid keys"):
         read_torch_file(archive(b"\x80\x02}" + nested + b"Ns.", tmp_path / "m.pt"))
 
 
 @pytest.mark.parametrize("crowd", [b"]" * 100_000, b"(" * 100_000])
 def test_a_crowd_of_containers_is_refused(crowd: bytes, tmp_path: Path) -> None:
-    with pytest.raises(TorchFileError, match="more containers than its tensors can need"):
+    with pytest.raises(TorchFileError, match="more containers than its tensors need"):
         read_torch_file(archive(b"\x80\x02" + crowd + b".", tmp_path / "m.pt"))
 
 
 def test_a_crowded_header_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
     for header in (b'{"a":[' + b"[]," * 500_000 + b"0]}", b'{"a":' + b"[" * 2_000_000 + b"]" * 2_000_000 + b"}"):
         (tmp_path / "m").write_bytes(len(header).to_bytes(8, "little") + header)
-        with pytest.raises(HeaderError, match="longer than tensors can need"):
+        with pytest.raises(HeaderError, match="longer than its tensors need"):
             read_header(tmp_path / "m")

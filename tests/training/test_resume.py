@@ -296,7 +296,7 @@ def test_the_other_snapshot_is_used_where_one_is_damaged(tmp_path: Path, capsys:
     newest.write_bytes(raw)
     run = Run(folder, Points, None, seed=2)
     assert outcome(run, run.fit(batch_size=8), folder) == expected
-    assert "its content does not fit its checksum; going on from the other snapshot" in "".join(capsys.readouterr())
+    assert "its content does not match its checksum; going on from the other snapshot" in "".join(capsys.readouterr())
     for slot in slots:
         slot.write_bytes(slot.read_bytes()[:1000])
     with pytest.raises(ModelFileError, match="no snapshot is whole"):

@@ -1,6 +1,6 @@
-"""Files that are whole or absent: written beside their place, flushed to the disk, then renamed onto it.
+"""Files that are whole or absent: written under a temporary name, flushed to the disk, then renamed.
 
-Files that grow line by line while a training runs, and are cut back to a known length when it goes on.
+Also files that grow line by line during a training: flushed, and truncated to a recorded size when it resumes.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from typing import IO, Any
 
 PART = ".part-"
-"""What the name of a temporary file begins with."""
+"""Prefix of the names of temporary files."""
 
 
 @contextlib.contextmanager
 def atomic(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path in the folder of ``path``; on success what was written there becomes ``path``.
+    """Yield a temporary path in the folder of ``path``; at the end of the block that file is renamed to ``path``.
 
     The file is flushed to the disk before it is renamed, and the folder after it, so that a crash or a power cut leaves
-    either the old file or the new one. If the block raises, ``path`` is as it was and the temporary file is gone.
+    either the old file or the new one. If the block raises, ``path`` is unchanged and the temporary file is removed.
 
     Args:
-        path: where the file should be. Its folder must exist.
+        path: the file. Its folder must exist.
 
     Raises:
-        OSError: the file cannot be written there.
+        OSError: the file cannot be written.
     """
     target = Path(path)
     handle, name = tempfile.mkstemp(prefix=PART, suffix=target.suffix, dir=target.parent)
@@ -47,10 +47,10 @@ def atomic(path: Path | str) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those that it lies in, all of which are there after a power cut too.
+    """Create a folder and its missing parents, so that they survive a power cut.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: a folder cannot be created.
     """
     missing = [one for one in (path, *path.parents) if not one.exists()]
     path.mkdir(parents=True, exist_ok=True)
@@ -59,11 +59,11 @@ def make_folder(path: Path) -> None:
 
 
 def sweep(folder: Path, *, below: bool = False) -> None:
-    """Remove the temporary files of writes that a killed process left in ``folder``; nobody may be writing there.
+    """Remove the temporary files that a killed process left in ``folder``; no process may be writing there.
 
     Args:
-        folder: where to look.
-        below: whether to look in all folders below it too.
+        folder: folder to clean.
+        below: whether to clean all folders below it too.
     """
     for path in (folder.rglob if below else folder.glob)(f"{PART}*"):
         with contextlib.suppress(OSError):
@@ -79,7 +79,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 def write_text(path: Path | str, text: str) -> None:
     """Write ``text`` to ``path`` as UTF-8, line ends as they are, whole or not at all.
 
-    File names that are not valid UTF-8 on disk (lone surrogates in Python) are written back as the bytes that they are.
+    File names that are not valid UTF-8 on disk (lone surrogates in Python) are written as their original bytes.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))
 
@@ -88,7 +88,7 @@ def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` to ``path`` as readable JSON, whole or not at all.
 
     Raises:
-        ValueError: a number is NaN or infinite; such figures are written as ``None`` by whoever makes them.
+        ValueError: a number is NaN or infinite; pass None in its place.
     """
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -102,8 +102,8 @@ def _flush(path: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Bring the names in ``folder`` to the disk: files that were made in it, renamed or removed."""
-    with contextlib.suppress(OSError):  # Windows cannot open a folder; there the rename itself is durable
+    """Flush the names in ``folder`` to the disk: files that were created, renamed or removed in it."""
+    with contextlib.suppress(OSError):  # Windows cannot open a folder; its renames are durable
         handle = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(handle)
@@ -118,7 +118,7 @@ def _umask() -> int:
 
 
 def durable_size(file: IO[Any]) -> int:
-    """Bring what was written to ``file`` to the disk, and its name, and return its size in bytes.
+    """Flush the content and the name of ``file`` to the disk, and return its size in bytes.
 
     Raises:
         OSError: the disk is full.
@@ -130,7 +130,7 @@ def durable_size(file: IO[Any]) -> int:
 
 
 def truncate_to(file: IO[Any], size: int) -> bool:
-    """Cut ``file``, open for writing, to ``size`` bytes; return whether it was shorter already, and is left so."""
+    """Truncate ``file``, open for writing, to ``size`` bytes; if it is shorter, return True and do not change it."""
     shorter = os.fstat(file.fileno()).st_size < size
     if not shorter:
         os.ftruncate(file.fileno(), size)

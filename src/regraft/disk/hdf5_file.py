@@ -1,7 +1,7 @@
-"""HDF5 files of weights: a group for each module, a data set for each tensor, and a checksum behind the end.
+"""HDF5 files of weights: a group for each module, a data set for each tensor, and a checksum at the end.
 
-h5py writes and reads them. HDF5's library can crash, hang or take any amount of memory on a damaged file, so a child
-process with bounds on its time and memory reads the file, and hands the tensors over in a safetensors file.
+h5py writes and reads them. HDF5's library can crash, hang or take any amount of memory on a damaged file. So a child
+process with limits on its time and memory reads the file, and returns the tensors in a safetensors file.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from regraft.disk.sealed import NotSealedError, SealError, read_sealed, seal
 from regraft.errors import ModelFileError
 
 METADATA = "regraft_metadata"
-"""Group of the texts, a data set for each: an attribute could hold 64 KB at most."""
+"""Group of the texts, one data set each; an attribute can hold only 64 KB."""
 
 NAME = "name"
 """Attribute of a data set: the name of the tensor."""
 
 BFLOAT16 = "bfloat16"
 MEMORY = 4 << 30
-"""Bytes of address space that the child may take, beside four times the size of the file."""
+"""Bytes of address space that the child may use, in addition to four times the size of the file."""
 
 COMPRESSION = 20
 """Largest accepted ratio of the tensors' bytes to the file's; trained weights hardly compress at all."""
 
 UNUSABLE = 2
-"""Exit code of the child where the file is whole, but holds something else than weights."""
+"""Exit code of the child if the file is not damaged, but cannot be used."""
 
 _TYPES = {
     "bool": "BOOL", "uint8": "U8", "int8": "I8", "uint16": "U16", "int16": "I16", "float16": "F16", "uint32": "U32",
@@ -72,11 +72,12 @@ def write_hdf5(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str, s
 def read_hdf5(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
     """Return the tensors by name, and the texts, of an HDF5 file that regraft or another program wrote.
 
-    A file of another program has no checksum. Its data sets are named by their path: ``conv1/weight`` is
+    A file of another program has no checksum. The path of a data set is the name of its tensor: ``conv1/weight`` is
     ``conv1.weight``.
 
     Raises:
-        ModelFileError: the file is damaged, was changed after regraft wrote it, holds more than numbers, or is Keras's.
+        ModelFileError: the file is damaged, was changed after regraft wrote it, holds more than numbers, or Keras wrote
+            it.
     """
     sealed = True
     try:
@@ -95,13 +96,13 @@ def read_hdf5(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
 
 
 def _convert_in_child(path: Path, copy: Path) -> None:
-    # the same modules as here, whatever the working directory holds
+    # the child imports the same modules, whatever the working directory holds
     places = [str(place) for place in sys.path]
     code = (
         f"import sys; sys.path[:] = {places!r}\n"
         f"from regraft.disk.hdf5_file import convert_to_safetensors as convert; convert({str(path)!r}, {str(copy)!r})"
     )
-    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would take address space
+    one_thread = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would use address space
     child = subprocess.run(  # noqa: S603  (our own interpreter and code)
         [sys.executable, "-c", code], capture_output=True, env=os.environ | one_thread, check=False
     )
@@ -122,8 +123,8 @@ def convert_to_safetensors(source: str, copy: str) -> None:
     """Write the tensors and texts of the HDF5 file ``source`` to a new file ``copy``; run in the child process.
 
     Raises:
-        SystemExit: with the code `UNUSABLE` if the file holds something else than weights, 1 if it is damaged; the last
-            line of standard error is the reason.
+        SystemExit: with the code `UNUSABLE` if the file cannot be used, 1 if it is damaged; the last line of standard
+            error is the reason.
     """
     size = Path(source).stat().st_size
     _limit(size)
@@ -148,11 +149,11 @@ def _exit(code: int, reason: str) -> NoReturn:
 
 
 class _UnusableError(ValueError):
-    """The file is HDF5, but holds something else than weights; the message says what."""
+    """The file is HDF5, but does not hold weights of a torch module; the message says what it holds."""
 
 
 def _limit(size: int) -> None:
-    """Bound the memory and the processor time of this process, where the system can."""
+    """Limit the memory and the processor time of this process, if the system can."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,7 +1,7 @@
-"""Tables with a row for each photo: in memory while they are small, in a file that goes with them where they are large.
+"""Tables with a row for each photo: small ones in memory, large ones in a temporary file.
 
-The memory that a run takes should not grow with the number of its photos. The system counts the pages of a mapped file
-that a process has touched as its memory until they are given back, so a large table gives them back as it goes, and
+The memory of a run should not grow with the number of its photos. The system counts the mapped pages of a file that a
+process has read or written as its memory until they are released. So a large table releases its pages regularly, and
 reads scattered rows without mapping them.
 """
 
@@ -21,30 +21,30 @@ from numpy.typing import DTypeLike, NDArray
 from regraft.cache_dir import cache_folder
 
 LARGE = 32 << 20
-"""Bytes from which on a table is kept in a file: the features of 6,500 photos."""
+"""Minimum size in bytes of a table that is stored in a file: the features of 6,500 photos."""
 
-_GIVE_BACK = 4 << 20  # bytes that may have been touched since pages were given back
+_RELEASE_AFTER = 4 << 20  # bytes that are read or written between two releases of pages
 _BLOCK = 1024
 
 T = TypeVar("T", bound=np.generic)
 
 
 class FileRows(np.memmap[Any, np.dtype[Any]]):
-    """An array in a file without a name, of which little stays in memory. It is read and written as any array.
+    """An array in an unnamed file, with few pages in memory. It is read and written like any array.
 
-    Slices are views; rows that are chosen by an array of indices are copies, as ever.
+    As in any array, slices are views, and rows that are chosen by an array of indices are copies.
     """
 
     _touched = 0
-    _handle: int | None = None  # of the file, on the table itself; its views go without
+    _handle: int | None = None  # file descriptor of the table; its views have none
 
     def __getitem__(self, index: Any) -> Any:
         scattered = isinstance(index, np.ndarray) and index.dtype.kind == "i" and index.ndim == 1
         if scattered and self._handle is not None and hasattr(os, "preadv"):
             return self._read(index)
-        found = super().__getitem__(index)
-        self._count(getattr(found, "nbytes", 0))
-        return found
+        values = super().__getitem__(index)
+        self._count(getattr(values, "nbytes", 0))
+        return values
 
     def __setitem__(self, index: Any, value: Any) -> None:
         super().__setitem__(index, value)
@@ -63,10 +63,10 @@ class FileRows(np.memmap[Any, np.dtype[Any]]):
 
     def _count(self, touched: int) -> None:
         self._touched += touched
-        if self._touched >= _GIVE_BACK:
+        if self._touched >= _RELEASE_AFTER:
             self._touched = 0
             mapped = getattr(self, "_mmap", None)
-            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # what was written stays, in the file
+            if mapped is not None and hasattr(mmap, "MADV_DONTNEED"):  # written values stay in the file
                 mapped.madvise(mmap.MADV_DONTNEED)
 
     def __del__(self) -> None:
@@ -76,7 +76,7 @@ class FileRows(np.memmap[Any, np.dtype[Any]]):
 
 
 def new_table(rows: int, width: int, dtype: DTypeLike = np.float32) -> NDArray[Any]:
-    """Return an array of shape (rows, width) with any values in it; see `FileRows` for large ones."""
+    """Return an uninitialized array of shape (rows, width); a large one is a `FileRows`."""
     if rows * width * np.dtype(dtype).itemsize >= LARGE:
         for folder in (cache_folder(), None):
             with contextlib.suppress(OSError):
@@ -85,7 +85,7 @@ def new_table(rows: int, width: int, dtype: DTypeLike = np.float32) -> NDArray[A
 
 
 def take(table: NDArray[T], rows: NDArray[np.int64]) -> NDArray[T]:
-    """Return some rows of a table as a table, in the order given; the same one where that is all of them, in order."""
+    """Return the chosen rows as a table, in their order; the same object if they are all rows in order."""
     if len(rows) == len(table) and np.array_equal(rows, np.arange(len(rows))):
         return table
     out = new_table(len(rows), table.shape[1], table.dtype.type)
@@ -113,7 +113,7 @@ def _in_file(folder: Path | None, rows: int, width: int, dtype: np.dtype[Any]) -
         folder.mkdir(parents=True, exist_ok=True)
     size = rows * width * dtype.itemsize
     with tempfile.TemporaryFile(prefix="table-", dir=folder) as file:
-        if hasattr(os, "posix_fallocate"):  # a disk that is full says so now, and not when the rows are written
+        if hasattr(os, "posix_fallocate"):  # a full disk fails here, and not when the rows are written
             os.posix_fallocate(file.fileno(), 0, size)
         else:
             file.truncate(size)

@@ -24,7 +24,7 @@ MOST_HEADER = 16 << 20
 """Bytes of the longest header that is read; a network of 10,000 tensors needs about 1 MB."""
 
 SIMPLE = 3 << 18
-"""Bytes of a header, without its quoted texts, that describe 15,000 tensors; three of them can take 64 in memory."""
+"""Bytes of a header of 15,000 tensors, without its quoted texts; 3 bytes of JSON can take 64 bytes of memory."""
 
 _TEXT = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 
@@ -36,13 +36,13 @@ ITEM_SIZES = {
 
 @dataclass(frozen=True)
 class TensorEntry:
-    """One tensor as the header describes it.
+    """The entry of one tensor in the header.
 
     Attributes:
-        dtype: such as ``"F32"``.
+        dtype: data type, such as ``"F32"``.
         shape: its shape.
-        begin: where its bytes begin, counted from the end of the header.
-        end: where they end.
+        begin: offset of its first byte, counted from the end of the header.
+        end: offset behind its last byte.
     """
 
     dtype: str
@@ -53,12 +53,12 @@ class TensorEntry:
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says of itself.
+    """The header of a safetensors file.
 
     Attributes:
         metadata: free text by key.
-        tensors: each tensor, by its name.
-        data_begins: where the bytes of the tensors begin in the file.
+        tensors: entry of each tensor, by its name.
+        data_begins: offset of the tensors' bytes in the file.
     """
 
     metadata: dict[str, str]
@@ -72,7 +72,7 @@ class Header:
 
 
 class HeaderError(ValueError):
-    """This is no safetensors file, or it is damaged; the message says how, without the file's name."""
+    """The file is not a safetensors file, or is damaged; the message says why, without the file's name."""
 
 
 def read_header(path: Path) -> Header:
@@ -92,9 +92,9 @@ def read_header(path: Path) -> Header:
         length = int.from_bytes(start, "little")
         brace = file.read(1)
         if length > MOST_HEADER or length < 2 or brace not in (b"{", b""):
-            raise HeaderError(_what_else(start))
+            raise HeaderError(_name_format(start))
         if length > size - 8:
-            raise HeaderError(f"it ends within its header: {size - 8:,} of {length:,} bytes are there")
+            raise HeaderError(f"it ends within its header, after {size - 8:,} of {length:,} bytes")
         raw = brace + file.read(length - 1)
     values = _parse(raw)
     metadata = values.pop("__metadata__", {})
@@ -105,7 +105,7 @@ def read_header(path: Path) -> Header:
 
 def _parse(raw: bytes) -> dict[str, Any]:
     if len(raw) > SIMPLE and len(raw) - sum(text.end() - text.start() - 2 for text in _TEXT.finditer(raw)) > SIMPLE:
-        raise HeaderError("its header is longer than tensors can need")
+        raise HeaderError("its header is longer than its tensors need")
     try:
         values = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -115,7 +115,7 @@ def _parse(raw: bytes) -> dict[str, Any]:
 
 
 def _tensors(entries: dict[str, Any], available: int) -> dict[str, TensorEntry]:
-    """Check that the tensors lie one behind the other and fill the file, and return them."""
+    """Return the entries, after checking that the tensors follow one another and fill the file."""
     tensors = {name: _entry(name, entry) for name, entry in entries.items()}
     reached = 0
     for begin, end in sorted((tensor.begin, tensor.end) for tensor in tensors.values()):
@@ -123,41 +123,42 @@ def _tensors(entries: dict[str, Any], available: int) -> dict[str, TensorEntry]:
             raise HeaderError(f"its tensors overlap or leave a gap at byte {reached:,}")
         reached = end
     if reached > available:
-        raise HeaderError(f"truncated: {available:,} of {reached:,} bytes of tensors are there")
+        raise HeaderError(f"truncated: it has {available:,} of {reached:,} bytes of tensors")
     if reached < available:
-        raise HeaderError(f"{available - reached:,} bytes too many behind its tensors")
+        raise HeaderError(f"{available - reached:,} extra bytes follow its tensors")
     return tensors
 
 
 def _entry(name: str, entry: Any) -> TensorEntry:
     if not isinstance(entry, dict):
-        raise HeaderError(f"tensor {name!r} is not described")
+        raise HeaderError(f"tensor {name!r} has an invalid entry")
     shape, offsets = _counts(entry.get("shape")), _counts(entry.get("data_offsets"))
     dtype = str(entry.get("dtype"))
     size = ITEM_SIZES.get(dtype)
     if shape is None or offsets is None or len(offsets) != 2 or size is None:
-        raise HeaderError(f"tensor {name!r} has no proper dtype, shape and place")
+        raise HeaderError(f"tensor {name!r} has an invalid dtype, shape or offset")
     if offsets[1] - offsets[0] != math.prod(shape) * size:
-        raise HeaderError(f"tensor {name!r} of shape {shape} does not fit its place")
+        raise HeaderError(f"tensor {name!r} of shape {shape} does not match its offsets")
     return TensorEntry(dtype, shape, offsets[0], offsets[1])
 
 
 def _counts(values: Any) -> tuple[int, ...] | None:
-    proper = isinstance(values, list) and len(values) <= 16 and all(type(v) is int and 0 <= v < 1 << 62 for v in values)
-    return tuple(values) if proper else None
+    valid = isinstance(values, list) and len(values) <= 16 and all(type(v) is int and 0 <= v < 1 << 62 for v in values)
+    return tuple(values) if valid else None
 
 
-def _what_else(start: bytes) -> str:
-    known = {
+def _name_format(start: bytes) -> str:
+    """Return a message that names the format of a file by its first bytes."""
+    formats = {
         b"PK": "a zip archive, as torch.save writes it",
         b"\x80": "a pickle, as torch.save once wrote it",
         b"\x89HDF": "an HDF5 file, as Keras writes it",
         b"\x89PNG": "a PNG image",
         b"\xff\xd8": "a JPEG image",
     }
-    for signature, what in known.items():
+    for signature, name in formats.items():
         if start.startswith(signature):
-            return f"it is {what}, not a safetensors file"
+            return f"it is {name}, not a safetensors file"
     return "it is not a safetensors file"
 
 
@@ -180,7 +181,7 @@ class Block:
 
 
 def write_blocks(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str, str]) -> None:
-    """Write tensors and texts to ``path``, with a checksum; for a file that is whole or absent, inside `atomic`.
+    """Write tensors and texts to ``path``, with a checksum. Inside `atomic`, the file is whole or absent.
 
     Raises:
         OSError: the file cannot be written.
@@ -203,14 +204,14 @@ def write_blocks(path: Path, blocks: Mapping[str, Block], metadata: Mapping[str,
 def read_blocks(path: Path, *, foreign: bool = False) -> tuple[dict[str, Block], dict[str, str]]:
     """Return the tensors and texts of a file that `write_blocks` wrote.
 
-    What the file claims about its size is checked before memory is taken, and all of it against the checksum.
+    The sizes in the header are checked before memory is allocated, and the whole content against the checksum.
 
     Args:
         path: the file.
-        foreign: take a safetensors file that has no checksum too, if somebody else wrote it.
+        foreign: also accept a safetensors file without a checksum, if another program wrote it.
 
     Raises:
-        ModelFileError: it is missing, damaged, or something else; the message says how.
+        ModelFileError: the file is missing, damaged, or has another format; the message says which.
     """
     try:
         header = read_header(path)
@@ -234,7 +235,7 @@ def read_blocks(path: Path, *, foreign: bool = False) -> tuple[dict[str, Block],
     if claimed is None:
         raise ModelFileError(f"{path} is damaged, or was not written by regraft: it has no checksum")
     if claimed != checksum(blocks, metadata):
-        raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
+        raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
     return blocks, metadata
 
 

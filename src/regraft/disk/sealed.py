@@ -1,7 +1,7 @@
-"""A seal behind a file of another format: a text of ours, and a SHA-256 over all that stands before it.
+"""A seal at the end of a file of another format: a text, and a SHA-256 over everything before it.
 
-Such formats have no checksum, or one that their libraries do not look at. To programs that know nothing of the seal it
-is what lies behind the end of the file. It is checked here before anything else looks at the content.
+These formats have no checksum, or their libraries do not check it. Other programs ignore the seal, because it follows
+the end of their content. It is checked before anything else reads the file.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from pathlib import Path
 
 MAGIC = b"regraft!"
 _DIGEST = hashlib.sha256().digest_size
-_TAIL = 8 + _DIGEST + len(MAGIC)  # length of the text, checksum, what a seal is known by
+_TAIL = 8 + _DIGEST + len(MAGIC)  # length of the text, checksum, magic bytes
 _PIECE = 1 << 20
 
 
 class SealError(ValueError):
-    """The file is not sealed, or has changed since; the message says which, without the file's name."""
+    """The file has no seal, or does not match it; the message says which, without the file's name."""
 
 
 class NotSealedError(SealError):
-    """The file has no seal at all."""
+    """The file has no seal."""
 
 
 def seal(path: Path, text: str) -> None:
-    """Put ``text`` and the checksum behind the end of the file.
+    """Append ``text`` and the checksum to the file.
 
     Raises:
         OSError: the file cannot be written.
@@ -40,11 +40,11 @@ def seal(path: Path, text: str) -> None:
 
 
 def read_sealed(path: Path) -> tuple[memoryview, str]:
-    """Return what stands before the seal, and its text.
+    """Return the content before the seal, and the text of the seal.
 
     Raises:
-        NotSealedError: there is no seal.
-        SealError: the content does not fit it.
+        NotSealedError: the file has no seal.
+        SealError: the content does not match the checksum.
         OSError: the file cannot be read.
     """
     data = memoryview(path.read_bytes())
@@ -53,5 +53,5 @@ def read_sealed(path: Path) -> tuple[memoryview, str]:
         raise NotSealedError("it was cut short, changed by another program, or not written by regraft")
     length = int.from_bytes(data[end - 8 : end], "little")
     if length > end - 8 or hashlib.sha256(data[:end]).digest() != data[end : end + _DIGEST]:
-        raise SealError("its content does not fit its checksum")
+        raise SealError("its content does not match its checksum")
     return data[: end - 8 - length], str(data[end - 8 - length : end - 8], "utf-8", "surrogatepass")

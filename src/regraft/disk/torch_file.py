@@ -1,9 +1,9 @@
-"""Files of ``torch.save``, read without torch: tensors, numbers and texts are taken out, and nothing is executed.
+"""A reader of ``torch.save`` files that does not need torch: it returns tensors, numbers and texts, and runs no code.
 
-Such a file is a zip archive of a pickle, which says how the objects are put together, and of the bytes of each storage.
-Here the pickle may only name tensors and plain containers, every size is checked against the file, and every record
-against its CRC-32. ``torch.load(weights_only=True)`` executes nothing either, but is not enough. Measured with torch
-2.13 by `benchmarks/torch_load.py`:
+Such a file is a zip archive. Its pickle describes the objects, and further records hold the bytes of the tensors. This
+reader accepts pickles of tensors and plain containers only, and checks every size against the file and every record
+against its CRC-32. ``torch.load(weights_only=True)`` runs no code either, but is not enough. Measured with torch 2.13
+by `benchmarks/torch_load.py`:
 
 - a bit that flipped in the weights is not noticed, because CRC-32 is not checked;
 - with ``mmap=True`` a tensor may reach beyond its record, into the bytes behind it;
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 MOST_PICKLE = 16 << 20
-"""Bytes of the longest pickle that is read; a network of 10,000 tensors needs about 2 MB."""
+"""Size in bytes of the longest pickle that is read; a network of 10,000 tensors needs about 2 MB."""
 
 ITEM_SIZES = {
     "bool": 1, "uint8": 1, "int8": 1, "float8_e4m3fn": 1, "float8_e5m2": 1, "float16": 2, "bfloat16": 2, "int16": 2,
@@ -49,11 +49,11 @@ _CONTAINERS = (pickle.MARK, pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.TUPLE, 
 
 
 class TorchFileError(ValueError):
-    """The file is damaged, or no file of ``torch.save``; the message says how, without the file's name."""
+    """The file is damaged, or not written by ``torch.save``; the message says which, without the file's name."""
 
 
 class MoreThanTensorsError(TorchFileError):
-    """To load all of the file, functions would have to be run that it names."""
+    """The file names functions or types other than those of tensors and containers; loading them would run code."""
 
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
@@ -62,13 +62,13 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "mo
 
 @dataclass(frozen=True)
 class StridedTensor:
-    """A tensor: a view into the bytes of a storage.
+    """A tensor, as a view of the bytes of a storage.
 
     Attributes:
-        dtype: as torch names it, such as ``"float32"``.
+        dtype: torch's name of the data type, such as ``"float32"``.
         shape: its shape.
-        strides: items from one index to the next, by dimension.
-        data: the bytes of the storage from the first item on; writable, and shared by tensors that shared it.
+        strides: number of items from one index to the next, by dimension.
+        data: the bytes of the storage, beginning with the first item; writable, and shared by tensors of one storage.
     """
 
     dtype: str
@@ -78,7 +78,7 @@ class StridedTensor:
 
 
 class _Named(str):
-    """Something that the pickle names, such as a type, and that stays a name."""
+    """The name of a type in the pickle."""
 
     __slots__ = ()
 
@@ -90,12 +90,12 @@ def is_archive(path: Path) -> bool:
 
 
 def read_torch_file(path: Path) -> Any:
-    """Return what was saved, with each tensor as `StridedTensor`, and things without meaning here as their names.
+    """Return the saved object, with each tensor as a `StridedTensor`, and data types as their names.
 
     Raises:
-        MoreThanTensorsError: it names functions or types other than those of tensors and plain containers.
-        TorchFileError: it is damaged, or another kind of file.
-        OSError: it cannot be read.
+        MoreThanTensorsError: the file names functions or types other than those of tensors and plain containers.
+        TorchFileError: the file is damaged, or has another format.
+        OSError: the file cannot be read.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -106,7 +106,7 @@ def read_torch_file(path: Path) -> Any:
     except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
         raise TorchFileError(str(error) or "it ends too early") from error
     except OSError as error:
-        if error.errno in (None, 22):  # a place before the beginning of the file
+        if error.errno in (None, 22):  # an offset before the beginning of the file
             raise TorchFileError("its directory is damaged") from error
         raise
     except Exception as error:  # a damaged pickle can ask for almost anything
@@ -130,7 +130,7 @@ def unwrap_state_dict(content: Any) -> Any:
 
 
 class _Records:
-    """The records of the archive; together they are no larger than the file."""
+    """The records of the archive; together they are at most as large as the file."""
 
     def __init__(self, archive: zipfile.ZipFile, size: int) -> None:
         self.size = size
@@ -138,7 +138,7 @@ class _Records:
         self._left = size
         pickles = [name for name in archive.namelist() if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
-            raise TorchFileError("it is a zip archive, but not one of torch.save")
+            raise TorchFileError("it is a zip archive, but torch.save did not write it")
         self._folder = pickles[0].removesuffix("data.pkl")
 
     def read(self, name: str, most: int | None = None) -> bytes:
@@ -148,7 +148,7 @@ class _Records:
             raise TorchFileError(f"its record {name} is missing") from None
         plain = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
         if not plain or info.file_size > self._left or (most is not None and info.file_size > most):
-            raise TorchFileError(f"its record {name} claims a size that cannot be")
+            raise TorchFileError(f"its record {name} has an invalid size")
         self._left -= info.file_size
         data = self._archive.read(info)
         if len(data) != info.file_size:
@@ -156,11 +156,11 @@ class _Records:
         return data
 
 
-_Unpickler: Any = vars(pickle)["_Unpickler"]  # the one in Python: the one in C takes the memory that a pickle asks for
+_Unpickler: Any = vars(pickle)["_Unpickler"]  # written in Python; the one in C allocates any memory that a pickle names
 
 
 class _Reader(_Unpickler):  # type: ignore[misc]
-    """Reads a pickle of tensors and plain containers; whatever else it names is refused."""
+    """An unpickler of tensors and plain containers; all other names are refused."""
 
     def __init__(self, records: _Records) -> None:
         super().__init__(io.BytesIO(records.read("data.pkl", MOST_PICKLE)))
@@ -172,7 +172,7 @@ class _Reader(_Unpickler):  # type: ignore[misc]
         kind, storage, key, _, count = pid
         dtype = _STORAGES.get(storage.rpartition(".")[2]) if isinstance(storage, _Named) else None
         if kind != "storage" or dtype is None or type(key) is not str or not key.isalnum():
-            raise TorchFileError("its pickle names a storage that cannot be")
+            raise TorchFileError("its pickle names an invalid storage")
         if key not in self._storages:
             self._storages[key] = memoryview(bytearray(self._records.read(f"data/{key}")))
         data = self._storages[key]
@@ -186,13 +186,13 @@ class _Reader(_Unpickler):  # type: ignore[misc]
             return _MAKERS[full]
         if module in ("torch", "torch.storage") and (name in _STORAGES or name in ITEM_SIZES):
             return _Named(full)
-        raise MoreThanTensorsError(f"it holds more than tensors, such as {full}, and nothing of that is loaded or run")
+        raise MoreThanTensorsError(f"it holds more than tensors, such as {full}, which is not loaded or run")
 
     def count(self) -> None:
-        """Count a container; a few bytes of a pickle make one that takes many more in memory."""
+        """Count a container: one byte of a pickle makes a container of many bytes in memory."""
         self._containers_left -= 1
         if self._containers_left < 0:
-            raise TorchFileError("its pickle holds more containers than its tensors can need")
+            raise TorchFileError("its pickle holds more containers than its tensors need")
 
     def set_items(self) -> None:
         items = self.pop_mark()
@@ -205,11 +205,11 @@ class _Reader(_Unpickler):  # type: ignore[misc]
 
     def _set_item(self, key: Any, value: Any) -> None:
         if not isinstance(key, (str, int, float)) or not isinstance(self.stack[-1], dict):
-            raise TorchFileError("its pickle has keys that cannot be")  # a nested one can take forever to hash
+            raise TorchFileError("its pickle has invalid keys")  # the hash of a nested key can take forever
         self.stack[-1][key] = value
 
     def build(self) -> None:
-        self.stack.pop()  # attributes, such as the versions in a state_dict: not looked at
+        self.stack.pop()  # attributes, such as the versions in a state_dict, are ignored
 
 
 def _counted(step: Callable[[Any], None]) -> Callable[[_Reader], None]:
@@ -229,16 +229,16 @@ def _dispatch() -> dict[int, Callable[[Any], None]]:
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> StridedTensor:
     dtype, data = storage
-    if len(more) > 2 and isinstance(more[2], _Named):  # of a storage without a type
+    if len(more) > 2 and isinstance(more[2], _Named):  # the type of an untyped storage
         dtype = more[2].removeprefix("torch.")
     size, counts = ITEM_SIZES[dtype], (offset, *shape, *strides)
     if len(shape) != len(strides) or len(shape) > 16 or not all(type(n) is int and 0 <= n < 1 << 62 for n in counts):
-        raise TorchFileError("a tensor has no proper shape and place")
+        raise TorchFileError("a tensor has an invalid shape or offset")
     reach = offset + 1 + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     if 0 in shape:
         reach = offset
     if reach * size > len(data) or math.prod(shape) * size > max(len(data), size):
-        raise TorchFileError(f"a tensor of shape {tuple(shape)} does not fit its record")
+        raise TorchFileError(f"a tensor of shape {tuple(shape)} does not fit into its record")
     return StridedTensor(dtype, tuple(shape), tuple(strides), data[offset * size :])
 
 

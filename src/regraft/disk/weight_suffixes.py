@@ -1,4 +1,4 @@
-"""The suffixes of files of weights, and the format that each stands for."""
+"""The suffixes of weight files, and the format of each."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ KINDS = ".safetensors (also .keras), .h5 (also .hdf5, .weights.h5) or .pt (also 
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str | None:
-    """Return the longest suffix in `FORMATS` that ``path`` ends with, in lower case; None if it has none of them."""
+    """Return the longest suffix in `FORMATS` that ``path`` ends with, in lower case; None if there is none."""
     name = os.path.basename(os.fspath(path)).lower()
     return max((s for s in FORMATS if name.endswith(s) and name != s), key=len, default=None)
 
 
 def advice(path: str | os.PathLike[str]) -> str:
-    """Return the names that would do in place of ``path``, for the end of a message."""
+    """Return the valid suffixes and an example in place of ``path``, for the end of a message."""
     example = f"{os.fspath(path).removesuffix(PurePath(path).suffix) or 'model'}.safetensors"
     return f"the suffix is the format: {KINDS}; for example {example!r}"

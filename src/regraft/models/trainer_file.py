@@ -113,7 +113,7 @@ def _of_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         raise ModelFileError(f"{path} holds no tensors by name")
     tensors = {str(name): _tensor(one) for name, one in content.items() if isinstance(one, StridedTensor)}
     if facts and facts.pop(CHECKSUM, None) != checksum(_blocks(tensors), facts):
-        raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
+        raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
     return tensors, facts
 
 

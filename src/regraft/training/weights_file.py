@@ -187,7 +187,7 @@ def _read_torch(path: Path) -> Content:
     found = {str(name): strided(one) for name, one in tensors.items()}
     claimed = metadata.pop(CHECKSUM, None)
     if not plain and claimed != _torch_checksum(found, metadata):
-        raise ModelFileError(f"{path} is damaged: its content does not fit its checksum")
+        raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
     return found, metadata
 
 

@@ -11,7 +11,7 @@ from regraft.disk import row_table
 def test_a_large_table_is_a_file_and_reads_as_an_array_does(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(row_table, "LARGE", 1000)
-    monkeypatch.setattr(row_table, "_GIVE_BACK", 1 << 12)
+    monkeypatch.setattr(row_table, "_RELEASE_AFTER", 1 << 12)
     expected = np.random.default_rng(0).standard_normal((300, 64)).astype(np.float32)
     rows = row_table.new_table(300, 64)
     assert isinstance(rows, row_table.FileRows) and list(tmp_path.iterdir()) == []
