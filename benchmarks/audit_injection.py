@@ -26,9 +26,9 @@ from typing import Any
 import numpy as np
 from _near_copies import KINDS, write_near_copy
 
-from regraft.audit.checks.labels import ranked
-from regraft.audit.duplicates import find_copies
-from regraft.audit.photo_stats_store import Looks
+from regraft.audit.checks.labels import rank_by_suspicion
+from regraft.audit.duplicates import detect_duplicates
+from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
 from regraft.features.engine import EagerEngine
@@ -118,24 +118,24 @@ def read_pairs(file: Path) -> set[Pair]:
 
 
 class Bench:
-    """Photos with their features and glances."""
+    """Photos with their features and photo_stats."""
 
     def __init__(self, root: Path) -> None:
         backbone, store = build_backbone(), MemoryStore()
         self._store, self._preprocessing = store, backbone.spec.preprocessing
-        looks = Looks(backbone.spec.preprocessing, store)
+        looks = PhotoStatsStore(backbone.spec.preprocessing, store)
         entries = scan(find_photos(root), workers=2).usable
         begun = time.monotonic()
         found = extract(entries, backbone, EagerEngine(backbone), store, load=looks.load)
         self.pass_seconds = time.monotonic() - begun
         self.entries = [entries[int(row)] for row in found.rows]
         self.features = found.values
-        self.glances = looks.of(self.entries)
+        self.photo_stats = looks.get(self.entries)
 
     def copies(self, injected: set[Pair], kinds: dict[Pair, str], genuine: set[Pair] | None) -> None:
         """Measure regraft's own search."""
         begun = time.monotonic()
-        found = find_copies(self.entries, self.features, self.glances)
+        found = detect_duplicates(self.entries, self.features, self.photo_stats)
         seconds = time.monotonic() - begun
         pairs = {self._pair(a, b) for a, b in found.near.pairs.tolist()}
         missed: dict[str, int] = {}
@@ -185,7 +185,7 @@ class Bench:
 
     def labels(self, seeds: Iterable[int], *, peers: bool, thorough: bool) -> None:
         """Make labels wrong, once for each seed, and measure how many of them are among the first."""
-        groups = find_copies(self.entries, self.features, self.glances).groups
+        groups = detect_duplicates(self.entries, self.features, self.photo_stats).groups
         together = [groups.get(entry.content, entry.content) for entry in self.entries]
         rows = []
         for seed in seeds:
@@ -215,7 +215,10 @@ class Bench:
         twice = reweighted_probabilities(self.features, noisy, probe, **given)
         seconds = {"regraft": time.monotonic() - begun}
         bad = np.isin(np.arange(len(y)), wrong)
-        orders = {"regraft": ranked(twice, noisy), "regraft, first look alone": ranked(probe.oof, noisy)}
+        orders = {
+            "regraft": rank_by_suspicion(twice, noisy),
+            "regraft, first look alone": rank_by_suspicion(probe.oof, noisy),
+        }
         if thorough:
             third = look_a_third_time(
                 Labelled(self.entries, noisy, groups, twice),
@@ -225,7 +228,7 @@ class Bench:
                 workers=None,
                 screen=QuietScreen(),
             )
-            orders["regraft --thorough"] = ranked(third, noisy)
+            orders["regraft --thorough"] = rank_by_suspicion(third, noisy)
             seconds["regraft --thorough"] = time.monotonic() - begun
         if peers:
             from cleanlab.rank import get_label_quality_scores
@@ -241,7 +244,7 @@ class Bench:
     @functools.cached_property
     def _small(self) -> Backbone:
         """The network at the size that `regraft check --thorough` takes."""
-        return build_backbone(size=size_for(self.glances.median_side, self._preprocessing))
+        return build_backbone(size=size_for(self.photo_stats.median_side, self._preprocessing))
 
     @functools.cached_property
     def _unique_entries(self) -> list[Any]:

@@ -17,7 +17,7 @@ import numpy as np
 from _near_copies import KINDS, write_near_copy
 from audit_injection import Bench
 
-from regraft.audit.duplicates import find_copies
+from regraft.audit.duplicates import detect_duplicates
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
 from regraft.measure.intervals import mean_interval
@@ -52,7 +52,7 @@ def measure(bench: Bench) -> None:
     y = np.array([names.index(entry.label) for entry in entries])
     copy = np.array([" copy" in entry.name for entry in entries])
     twin = np.array([int(entry.name.split("/")[1][:4]) < COPIES for entry in entries])
-    groups = find_copies(entries, bench.features, bench.glances).groups
+    groups = detect_duplicates(entries, bench.features, bench.photo_stats).groups
     grouped = [groups.get(entry.content, entry.content) for entry in entries]
     keys = [entry.content for entry in entries]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from regraft.audit.duplicates import Copies, find_copies
-from regraft.audit.photo_stats import Glance, look
+from regraft.audit.duplicates import Duplicates, detect_duplicates
+from regraft.audit.photo_stats import PhotoStats, decode_with_stats
 from regraft.audit.subject import Subject
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.preprocessing import Preprocessing
@@ -35,36 +35,36 @@ def save(image: Image.Image, path: Path, **options) -> Path:
     return path
 
 
-def features_of(glances: list[Glance]) -> np.ndarray:
-    """Return features that mirroring does not change much, as a network's: colour and the spectrum of the grey."""
+def features_of(photo_stats: list[PhotoStats]) -> np.ndarray:
+    """Return features that mirroring does not change much, as a network's: colour and the spectrum of the gray."""
     rows = []
-    for glance in glances:
-        grey = np.asarray(Image.fromarray(glance.grey).resize((16, 16), Image.Resampling.BOX), dtype=np.float64)
-        both = grey + grey[:, ::-1]
-        rows.append(np.concatenate([(both - both.mean()).ravel() / (both.std() + 1), np.array(glance.colour) / 64]))
+    for stats in photo_stats:
+        gray = np.asarray(Image.fromarray(stats.gray).resize((16, 16), Image.Resampling.BOX), dtype=np.float64)
+        both = gray + gray[:, ::-1]
+        rows.append(np.concatenate([(both - both.mean()).ravel() / (both.std() + 1), np.array(stats.mean_color) / 64]))
     return np.array(rows, dtype=np.float32)
 
 
-def looked_at(root: Path) -> tuple[Manifest, list[Entry], list[Glance]]:
+def looked_at(root: Path) -> tuple[Manifest, list[Entry], list[PhotoStats]]:
     manifest = scan(find_photos(root), workers=0)
-    glances = []
+    photo_stats = []
     for entry in list(manifest.usable):
         try:
-            glances.append(look(entry, P)[1])
+            photo_stats.append(decode_with_stats(entry, P)[1])
         except Exception as error:  # noqa: BLE001
             manifest.set_aside(entry, str(error))
-    return manifest, manifest.usable, glances
+    return manifest, manifest.usable, photo_stats
 
 
 def subject_of(root: Path, probabilities: np.ndarray | None = None, **more) -> Subject:
-    manifest, entries, glances = looked_at(root)
-    features = features_of(glances)
-    copies = find_copies(entries, features, glances, workers=0)
+    manifest, entries, photo_stats = looked_at(root)
+    features = features_of(photo_stats)
+    copies = detect_duplicates(entries, features, photo_stats, workers=0)
     names = sorted({entry.label for entry in manifest.entries if entry.label})
-    return Subject(manifest, names, entries, glances, features, copies, probabilities, **more)
+    return Subject(manifest, names, entries, photo_stats, features, copies, probabilities, **more)
 
 
-def no_copies(entries: list[Entry]) -> Copies:
-    from regraft.audit.near_duplicates import NEAR_NONE
+def no_copies(entries: list[Entry]) -> Duplicates:
+    from regraft.audit.near_duplicates import NO_NEAR_DUPLICATES
 
-    return Copies(entries, (), (), NEAR_NONE)
+    return Duplicates(entries, (), (), NO_NEAR_DUPLICATES)

@@ -10,28 +10,29 @@ from PIL import Image
 
 from audit.conftest import no_copies, save, scene, subject_of
 from regraft.audit.checks import bias, classes, files, labels
-from regraft.audit.finding import Finding, at_least
-from regraft.audit.photo_stats import Glance, glance_of
+from regraft.audit.finding import Finding, findings_at_least
+from regraft.audit.photo_stats import PhotoStats, measure_photo
 from regraft.audit.subject import Subject
 from regraft.data.decode import read_photo
 from regraft.data.manifest import Entry, Manifest
 
 
 def made_up(counts: dict[str, int], **of_class) -> Subject:
-    """Return a subject without files: entries of given classes, with glances that are alike but for ``of_class``."""
+    """Return a subject without files: entries of given classes, with equal stats except for ``of_class``."""
     draw = np.random.default_rng(0)
-    entries, glances = [], []
+    entries, photo_stats = [], []
     for label, n in counts.items():
         for i in range(n):
             said = {"size": int(draw.integers(50_000, 90_000)), "width": 640, "height": 480} | of_class.get(label, {})
             entries.append(Entry(f"{label}/{i}.jpg", None, f"{label}{i}".encode().hex().zfill(64), label))
-            grey = draw.integers(0, 255, (64, 64), dtype=np.uint8)
+            gray = draw.integers(0, 255, (64, 64), dtype=np.uint8)
             rgb = (100.0, 100.0, 100.0)
-            glances.append(Glance(said["size"], said["width"], said["height"], "JPEG", "RGB", 1, False, 0.0, rgb,
-                                  f"{label}{i}".encode(), grey))  # fmt: skip
+            sides = said["size"], said["width"], said["height"]
+            stats = PhotoStats(*sides, "JPEG", "RGB", 1, False, 0.0, rgb, f"{label}{i}".encode(), gray)
+            photo_stats.append(stats)
     manifest = Manifest(None, tuple(sorted(counts)), entries)
     features = draw.normal(size=(len(entries), 8)).astype(np.float32)
-    return Subject(manifest, list(counts), entries, glances, features, no_copies(entries))
+    return Subject(manifest, list(counts), entries, photo_stats, features, no_copies(entries))
 
 
 @pytest.mark.parametrize(
@@ -65,8 +66,8 @@ def test_a_shortcut_is_named_and_measured_against_chance():
 def test_wrong_labels_are_ranked_by_how_sure_the_probe_is():
     p = np.array([[0.9, 0.1], [0.02, 0.98], [0.4, 0.6], [0.2, 0.8], [0.1, 0.9], [0.001, 0.999]])
     y = np.array([0, 0, 0, 1, 1, 0])
-    assert labels.ranked(p, y)[:3].tolist() == [5, 1, 2]
-    assert labels.suspects(p, y) == [5, 1]
+    assert labels.rank_by_suspicion(p, y)[:3].tolist() == [5, 1, 2]
+    assert labels.suspect_rows(p, y) == [5, 1]
     subject = made_up({"ash": 3, "birch": 3})
     q = np.where(np.arange(6)[:, None] < 3, [0.95, 0.05], [0.05, 0.95])
     q[1] = [0.01, 0.99]
@@ -106,13 +107,13 @@ def test_files_turned_tiny_and_long(tmp_path):
 def test_a_glance_comes_back_from_the_store_as_it_was(tmp_path):
     save(scene(1), tmp_path / "a" / "one.jpg")
     save(scene(2).convert("CMYK"), tmp_path / "b" / "two.jpg")
-    for glance in subject_of(tmp_path).glances:
-        again = Glance.unpack(glance.pack())
-        assert again is not None and (again.grey == glance.grey).all()
-        same = [name for name in Glance.__slots__ if name not in ("grey", "taken", "colour")]
-        assert all(getattr(again, name) == getattr(glance, name) for name in same)
-        assert np.allclose(again.colour, glance.colour, atol=1e-4) and np.isnan(again.taken)
-    assert Glance.unpack(np.zeros(7, dtype=np.float32)) is None
+    for stats in subject_of(tmp_path).photo_stats:
+        again = PhotoStats.unpack(stats.pack())
+        assert again is not None and (again.gray == stats.gray).all()
+        same = [name for name in PhotoStats.__slots__ if name not in ("gray", "captured_at", "mean_color")]
+        assert all(getattr(again, name) == getattr(stats, name) for name in same)
+        assert np.allclose(again.mean_color, stats.mean_color, atol=1e-4) and np.isnan(again.captured_at)
+    assert PhotoStats.unpack(np.zeros(7, dtype=np.float32)) is None
 
 
 def test_a_placeholder_is_told_by_its_pixels_or_its_name(tmp_path):
@@ -127,16 +128,16 @@ def test_a_placeholder_is_told_by_its_pixels_or_its_name(tmp_path):
 
 
 def test_the_placeholder_among_the_real_photos_is_named(photos_root):
-    glances = {}
+    photo_stats = {}
     root = photos_root / "hymenoptera" / "train" / "ants"
     for name in ("imageNotFound.gif", "0013035.jpg"):
         data = (root / name).read_bytes()
         image = read_photo(data)
-        glances[name] = glance_of(data, image, np.asarray(image)).grey
-    assert files.one_colour(glances["imageNotFound.gif"]) > files.ONE_COLOUR
-    assert files.one_colour(glances["0013035.jpg"]) < files.ONE_COLOUR
+        photo_stats[name] = measure_photo(data, image, np.asarray(image)).gray
+    assert files.dominant_gray_share(photo_stats["imageNotFound.gif"]) > files.PLACEHOLDER_SHARE
+    assert files.dominant_gray_share(photo_stats["0013035.jpg"]) < files.PLACEHOLDER_SHARE
 
 
 def test_levels_are_ordered():
     findings = [Finding("k", level, (), "") for level in ("info", "error", "warning")]
-    assert [f.level for f in at_least("warning", findings)] == ["error", "warning"]
+    assert [f.level for f in findings_at_least("warning", findings)] == ["error", "warning"]

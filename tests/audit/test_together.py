@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audit.conftest import P, save, scene
 from regraft.audit.grouping import user_groups
-from regraft.audit.photo_stats import look
+from regraft.audit.photo_stats import decode_with_stats
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
 from regraft.data.split import carve_validation, split_by_content
@@ -100,21 +100,21 @@ def test_folds_of_a_cross_validation_keep_groups_whole(n):
 
 def glanced(root):
     entries = scan(find_photos(root), workers=0).usable
-    return entries, [look(entry, P)[1] for entry in entries]
+    return entries, [decode_with_stats(entry, P)[1] for entry in entries]
 
 
 def test_groups_by_folder_and_by_expression(tmp_path):
     for house in ("h1", "h2"):
         for label in ("cat", "dog"):
             save(scene(hash_of(house + label)), tmp_path / label / house / f"{house}_1.png")
-    entries, glances = glanced(tmp_path)
-    assert user_groups("parent", entries, glances)["cat/h1/h1_1.png"] == "cat/h1"
-    by_house = user_groups(r"/(h\d)_", entries, glances)
+    entries, photo_stats = glanced(tmp_path)
+    assert user_groups("parent", entries, photo_stats)["cat/h1/h1_1.png"] == "cat/h1"
+    by_house = user_groups(r"/(h\d)_", entries, photo_stats)
     assert by_house["cat/h1/h1_1.png"] == by_house["dog/h1/h1_1.png"] == "h1"
     with pytest.raises(ConfigError, match="reaches none of the 4 photos; expected parent, exif-burst"):
-        user_groups("nothing like it", entries, glances)
+        user_groups("nothing like it", entries, photo_stats)
     with pytest.raises(ConfigError, match="is not a regular expression"):
-        user_groups("(", entries, glances)
+        user_groups("(", entries, photo_stats)
 
 
 def hash_of(text):
@@ -128,8 +128,8 @@ def test_groups_by_the_time_of_the_shot(tmp_path):
         exif.get_ifd(0x8769)[0x9003] = f"2024:05:01 10:00:{second:02}"
         save(image, tmp_path / label / f"{k}.jpg", exif=exif)
     save(scene(9), tmp_path / "dog" / "untimed.jpg")
-    entries, glances = glanced(tmp_path)
-    groups = user_groups("exif-burst", entries, glances)
+    entries, photo_stats = glanced(tmp_path)
+    groups = user_groups("exif-burst", entries, photo_stats)
     assert groups["cat/0.jpg"] == groups["cat/1.jpg"] != groups["cat/2.jpg"]
     assert groups["dog/3.jpg"] != groups["cat/0.jpg"] and "dog/untimed.jpg" not in groups
 
@@ -137,11 +137,11 @@ def test_groups_by_the_time_of_the_shot(tmp_path):
 def test_groups_by_a_column(tmp_path):
     for k in range(2):
         save(scene(k), tmp_path / f"{'ab'[k]}" / f"{k}.png")
-    entries, glances = glanced(tmp_path)
+    entries, photo_stats = glanced(tmp_path)
     table = tmp_path / "labels.csv"
     table.write_text("path,label,house\na/0.png,a,h1\nb/1.png,b,h1\n")
-    assert set(user_groups("column:house", entries, glances, table).values()) == {"h1"}
+    assert set(user_groups("column:house", entries, photo_stats, table).values()) == {"h1"}
     with pytest.raises(PhotosError, match="no column 'hous'; did you mean 'house'"):
-        user_groups("column:hous", entries, glances, table)
+        user_groups("column:hous", entries, photo_stats, table)
     with pytest.raises(ConfigError, match="needs the CSV"):
-        user_groups("column:house", entries, glances)
+        user_groups("column:house", entries, photo_stats)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from regraft.audit.checks.labels import ranked
+from regraft.audit.checks.labels import rank_by_suspicion
 from regraft.probe import label_noise
 from regraft.probe.label_noise import label_weights, reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
@@ -21,7 +21,7 @@ def blurred(seed, n=400, d=30, k=3, wrong=40):
 
 
 def average_precision(p, y, bad):
-    hits = bad[ranked(p, y)]
+    hits = bad[rank_by_suspicion(p, y)]
     return (np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean()
 
 

@@ -1,6 +1,6 @@
 """Whether two photos show the same picture: one is laid over the other as well as can be, and then they are compared.
 
-The small grey versions are aligned by an affine map (shift, size, turn), from coarse to fine. Each step is Gauss-Newton
+The small gray versions are aligned by an affine map (shift, size, turn), from coarse to fine. Each step is Gauss-Newton
 on the difference of the two, with brightness and contrast projected out (Evangelidis and Psarakis 2008, "Parametric
 image alignment using enhanced correlation coefficient maximization", https://doi.org/10.1109/TPAMI.2008.113). What is
 compared is local contrast, so that two photos that merely have a bright blob in the same place differ; the worst
@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.nn import functional
 
 _BATCH = 64
-_CELLS, _KEPT = 8, 0.75
-_LEAST = 0.35
+_CELLS, _KEPT_SHARE = 8, 0.75
+_MIN_OVERLAP = 0.35
 """A fit over less of the part than this says nothing."""
 
 
@@ -40,7 +40,7 @@ class Stage:
     side: int
     steps: int
     radius: int
-    hopeless: float
+    min_correlation: float
 
 
 COARSE = (Stage(32, 3, 3, 0.4), Stage(32, 4, 3, 0.65), Stage(64, 3, 5, 0.7))
@@ -48,7 +48,7 @@ FINE = (Stage(128, 3, 6, 0.6),)
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Alignment:
     """How well each of m pairs of photos fits together.
 
     Attributes:
@@ -67,8 +67,8 @@ class Aligned:
 
 def align(
     part: NDArray[np.uint8], other: NDArray[np.uint8], theta: NDArray[np.float32], stages: tuple[Stage, ...] = COARSE
-) -> Aligned:
-    """Align pairs of grey images.
+) -> Alignment:
+    """Align pairs of gray images.
 
     Args:
         part: shape (m, side, side), uint8, of the size of the last stage.
@@ -78,7 +78,7 @@ def align(
     """
     m = len(part)
     fit, whole, overlap = (np.full(m, -1.0, dtype=np.float32) for _ in range(3))
-    found = Aligned(fit, whole, overlap, theta.astype(np.float32))
+    found = Alignment(fit, whole, overlap, theta.astype(np.float32))
     for i in range(0, m, _BATCH):
         at = slice(i, min(i + _BATCH, m))
         one, two = (torch.from_numpy(np.array(x[at], dtype=np.float32)) for x in (part, other))
@@ -86,15 +86,15 @@ def align(
     return found
 
 
-def _align_batch(a: Tensor, b: Tensor, found: Aligned, at: slice, stages: tuple[Stage, ...]) -> None:
+def _align_batch(a: Tensor, b: Tensor, found: Alignment, at: slice, stages: tuple[Stage, ...]) -> None:
     theta = torch.from_numpy(found.theta[at].copy())
     rows = torch.arange(len(a))
-    shown = [without_fill(x) for x in (a, b)]
+    shown = [picture_mask(x) for x in (a, b)]
     for stage in stages:
         small = [functional.avg_pool2d(x[rows], x.shape[-1] // stage.side) for x in (a, b, *shown)]
-        theta[rows], fit = _refined(_Layer.of(small[0], small[2], stage), _Layer.of(small[1], small[3], stage),
+        theta[rows], fit = _refine(_Layer.of(small[0], small[2], stage), _Layer.of(small[1], small[3], stage),
                                     theta[rows], stage.steps)  # fmt: skip
-        rows = rows[fit > stage.hopeless]
+        rows = rows[fit > stage.min_correlation]
         if not len(rows):
             return
     one, two = (_Layer(x[rows], mask[rows]) for x, mask in zip((a, b), shown, strict=True))
@@ -110,22 +110,22 @@ class _Layer:
     """Images, and 1 where they show the picture rather than a border; both (m, side, side)."""
 
     image: Tensor
-    shown: Tensor
+    mask: Tensor
 
     @classmethod
-    def of(cls, grey: Tensor, shown: Tensor, stage: Stage) -> _Layer:
-        return cls(local_contrast(grey, stage.radius, shown), shown)
+    def of(cls, gray: Tensor, shown: Tensor, stage: Stage) -> _Layer:
+        return cls(local_contrast(gray, stage.radius, shown), shown)
 
 
-def _refined(a: _Layer, b: _Layer, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _refine(a: _Layer, b: _Layer, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Return better maps, shape (m, 2, 3), and the correlation before the last step, shape (m,)."""
     m, side, _ = a.image.shape
     x, y = _coordinates(side)
-    channels = torch.stack([b.image, *_slopes(b.image), b.shown], dim=1)
-    target, shown = a.image.reshape(m, 1, -1), a.shown.reshape(m, 1, -1)
+    channels = torch.stack([b.image, *_slopes(b.image), b.mask], dim=1)
+    target, shown = a.image.reshape(m, 1, -1), a.mask.reshape(m, 1, -1)
     fit = torch.zeros(m)
     for _ in range(steps):
-        seen, inside = _warped(channels, theta)
+        seen, inside = _warp(channels, theta)
         value, across, down, visible = seen.chunk(4, dim=1)
         inside = inside * visible * shown
         rows = torch.cat(
@@ -166,7 +166,7 @@ def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
     return (wide[:, 1:-1, 2:] - wide[:, 1:-1, :-2]) * scale, (wide[:, 2:, 1:-1] - wide[:, :-2, 1:-1]) * scale
 
 
-def _warped(channels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+def _warp(channels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
     """Return what lies at ``theta``, (m, c, pixels), and which of it lies inside, (m, 1, pixels), as 0 or 1."""
     m, c, side, _ = channels.shape
     grid = functional.affine_grid(theta, [m, 1, side, side], align_corners=False)
@@ -178,17 +178,17 @@ def _warped(channels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
 def _compare(a: _Layer, b: _Layer, theta: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the correlation with and without the worst blocks, and the overlap; each (m,)."""
     m, side, _ = a.image.shape
-    seen, inside = _warped(torch.stack([b.image, b.shown], dim=1), theta)
-    mask = (inside[:, 0] * (seen[:, 1] > 0.99)).reshape(m, side, side) * a.shown
+    seen, inside = _warp(torch.stack([b.image, b.mask], dim=1), theta)
+    mask = (inside[:, 0] * (seen[:, 1] > 0.99)).reshape(m, side, side) * a.mask
     one, two = (local_contrast(x, radius, mask) for x in (a.image, seen[:, 0].reshape(m, side, side)))
     cells = [_cells(x) for x in (one * two, one * one, two * two)]
     whole = cells[0].sum(1) / (cells[1].sum(1) * cells[2].sum(1)).clamp_min(1e-9).sqrt()
     harm = cells[1] + cells[2] - 2 * cells[0]  # how much of the squared difference each block makes
-    order = harm.argsort(dim=1)[:, : int(_KEPT * harm.shape[1])]
+    order = harm.argsort(dim=1)[:, : int(_KEPT_SHARE * harm.shape[1])]
     kept = [x.gather(1, order).sum(1) for x in cells]
     fit = kept[0] / (kept[1] * kept[2]).clamp_min(1e-9).sqrt()
-    overlap = mask.sum(dim=(1, 2)) / a.shown.sum(dim=(1, 2)).clamp_min(1)
-    poor = (overlap < _LEAST) | ~torch.isfinite(fit)
+    overlap = mask.sum(dim=(1, 2)) / a.mask.sum(dim=(1, 2)).clamp_min(1)
+    poor = (overlap < _MIN_OVERLAP) | ~torch.isfinite(fit)
     return torch.where(poor, -1.0, fit), torch.where(poor, -1.0, whole), overlap
 
 
@@ -196,10 +196,10 @@ def _cells(image: Tensor) -> Tensor:
     return functional.avg_pool2d(image, image.shape[-1] // _CELLS).flatten(1)
 
 
-_FLAT = 2.0
+_FLAT_SPREAD = 2.0
 """Levels of spread below which a surrounding counts as flat: what varies there is noise."""
 
-_FILL, _LITTLE = 4.0, 0.01
+_FILL_TOLERANCE, _MIN_FILL_SHARE = 4.0, 0.01
 """Levels by which fill varies, and the share of a photo below which it is none."""
 
 
@@ -219,7 +219,7 @@ def local_contrast(image: Tensor, radius: int, inside: Tensor | None = None) -> 
         weight = (blur @ inside @ blur.T).clamp_min(1e-3)
         detail = (image - blur @ (image * inside) @ blur.T / weight) * inside
         spread = (blur @ (detail * detail) @ blur.T / weight).sqrt()
-    return detail / (spread + _FLAT + 0.5 * spread.mean(dim=(-2, -1), keepdim=True))
+    return detail / (spread + _FLAT_SPREAD + 0.5 * spread.mean(dim=(-2, -1), keepdim=True))
 
 
 @cache
@@ -232,7 +232,7 @@ def blur_matrix(side: int, radius: int) -> Tensor:
     return box @ box
 
 
-def without_fill(image: Tensor) -> Tensor:
+def picture_mask(image: Tensor) -> Tensor:
     """Return 1 for pixels that belong to the picture, 0 for a border or corners filled with one colour, float32.
 
     A pixel is fill where it, and all between it and the edge, are of the colour of a corner beside it.
@@ -244,10 +244,10 @@ def without_fill(image: Tensor) -> Tensor:
     for turned in (False, True):
         for flips in ((), (1,), (2,), (1, 2)):
             seen = (image.mT if turned else image).flip(flips)
-            same = ((seen - seen[:, :1, :1]).abs() <= _FILL).to(image.dtype).cumprod(dim=2)
+            same = ((seen - seen[:, :1, :1]).abs() <= _FILL_TOLERANCE).to(image.dtype).cumprod(dim=2)
             run = same.flip(flips)
             fill = torch.maximum(fill, run.mT if turned else run)
     wider = functional.max_pool2d(fill[:, None], 3, stride=1, padding=1)[:, 0]  # pixels at its edge are mixed
     return 1 - torch.where(
-        fill.sum(dim=(1, 2), keepdim=True) > _LITTLE * fill[0].numel(), wider, torch.zeros_like(fill)
+        fill.sum(dim=(1, 2), keepdim=True) > _MIN_FILL_SHARE * fill[0].numel(), wider, torch.zeros_like(fill)
     )

@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regraft.audit import near_duplicates
-from regraft.audit.near_duplicates import FINE_SIDE, NEAR_NONE, NEIGHBOURS, Near, near_pairs
-from regraft.audit.neighbours import nearest
-from regraft.audit.photo_stats import Glance
-from regraft.audit.photo_stats_store import Glances, SomeGreys
+from regraft.audit.near_duplicates import (
+    CANDIDATES,
+    FINE_SIDE,
+    NO_NEAR_DUPLICATES,
+    NearDuplicates,
+    find_near_duplicates,
+)
+from regraft.audit.neighbours import nearest_neighbours
+from regraft.audit.photo_stats import PhotoStats
+from regraft.audit.photo_stats_store import GraySubset, PhotoStatsTable
 from regraft.data.decode import DECODER, read_photo
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import read_verified
@@ -27,7 +33,7 @@ from regraft.process import release_freed_memory
 
 
 @dataclass(frozen=True)
-class Copies:
+class Duplicates:
     """Which photos are the same picture. Positions are those of ``entries``.
 
     Attributes:
@@ -40,7 +46,12 @@ class Copies:
     entries: Sequence[Entry]
     by_bytes: tuple[tuple[int, ...], ...]
     by_pixels: tuple[tuple[int, ...], ...]
-    near: Near
+    near: NearDuplicates
+
+    @cached_property
+    def sets(self) -> list[list[int]]:
+        """All sets of positions that show the same picture, by bytes, by pixels or nearly; ascending."""
+        return connected_sets(len(self.entries), [*self.by_bytes, *self.by_pixels, *self.near.pairs.tolist()])
 
     @cached_property
     def groups(self) -> dict[str, str]:
@@ -48,74 +59,75 @@ class Copies:
 
         The id is the smallest content hash in the group.
         """
-        sets = joined(len(self.entries), [*self.by_bytes, *self.by_pixels, *self.near.pairs.tolist()])
-        groups = {}
-        for members in sets:
+        groups: dict[str, str] = {}
+        for members in self.sets:
             contents = sorted({self.entries[i].content for i in members})
             if len(contents) > 1:
                 groups.update(dict.fromkeys(contents, contents[0]))
         return groups
 
 
-def find_copies(
+def detect_duplicates(
     entries: Sequence[Entry],
     features: NDArray[np.float32],
-    glances: Sequence[Glance],
+    photo_stats: Sequence[PhotoStats],
     *,
     store: FeatureStore | None = None,
     workers: int | None = None,
-) -> Copies:
+) -> Duplicates:
     """Find the photos that are the same picture.
 
     Args:
         entries: the photos.
         features: of each, shape (n, d), float32.
-        glances: of each.
+        photo_stats: of each.
         store: where the pairs found among the very same photos are kept.
         workers: threads that compare photos, and decode those which have to be looked at again.
     """
-    packed = Glances.of(glances)
-    by_bytes = alike([entry.content for entry in entries])
+    packed = PhotoStatsTable.from_sequence(photo_stats)
+    by_bytes = equal_positions([entry.content for entry in entries])
     first = {entry.content: i for i, entry in reversed(list(enumerate(entries)))}
     contents = sorted(first)
     rows = np.array([first[content] for content in contents], dtype=np.int64)
-    pixels = alike([packed[int(i)].pixels for i in rows])
+    pixels = equal_positions([packed[int(i)].pixel_hash for i in rows])
     by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
     stand_ins = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
     kept = rows[stand_ins]
-    key = _key([entries[i].content for i in kept])
-    found = _kept(store, key)
+    key = _pairs_key([entries[i].content for i in kept])
+    found = _cached_pairs(store, key)
     if found is None:
-        found = _search(entries, features, packed, kept, workers)
+        found = _search_near_duplicates(entries, features, packed, kept, workers)
         if store is not None:
             table = np.column_stack([found.pairs.astype(np.float32), found.fit]).astype(np.float32)
             store.put(key, table, "near-copies found")
     pairs = np.sort(kept[found.pairs], axis=1) if len(found.pairs) else found.pairs
-    return Copies(entries, by_bytes, by_pixels, Near(pairs, found.fit))
+    return Duplicates(entries, by_bytes, by_pixels, NearDuplicates(pairs, found.fit))
 
 
-def _search(
+def _search_near_duplicates(
     entries: Sequence[Entry],
     features: NDArray[np.float32],
-    glances: Glances,
+    photo_stats: PhotoStatsTable,
     kept: NDArray[np.int64],
     workers: int | None,
-) -> Near:
+) -> NearDuplicates:
     """Return the pairs among the photos at ``kept``, as positions in it."""
     if len(kept) < 2:
-        return NEAR_NONE
+        return NO_NEAR_DUPLICATES
     workers = workers_or_default(workers)
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
-        return np.stack(list(map_in_order(lambda i: _grey(entries[kept[i]]), positions, workers=workers, ahead=64)))
+        return np.stack(
+            list(map_in_order(lambda i: _fine_gray(entries[kept[i]]), positions, workers=workers, ahead=64))
+        )
 
-    neighbours = nearest(features, NEIGHBOURS, kept)
+    neighbours = nearest_neighbours(features, CANDIDATES, kept)
     release_freed_memory()
-    return near_pairs(neighbours, SomeGreys(glances, kept), fine, workers=workers)
+    return find_near_duplicates(neighbours, GraySubset(photo_stats, kept), fine, workers=workers)
 
 
-def _grey(entry: Entry) -> NDArray[np.uint8]:
-    """Return a photo, upright, in grey and squeezed to (128, 128), uint8; flat where it cannot be decoded any more."""
+def _fine_gray(entry: Entry) -> NDArray[np.uint8]:
+    """Return a photo, upright, in gray and squeezed to (128, 128), uint8; flat where it cannot be decoded any more."""
     size = (FINE_SIDE, FINE_SIDE)
     try:
         image = read_photo(read_verified(entry), at_least=size)
@@ -124,19 +136,19 @@ def _grey(entry: Entry) -> NDArray[np.uint8]:
     return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
 
-def _key(contents: Sequence[str]) -> str:
+def _pairs_key(contents: Sequence[str]) -> str:
     whole = hashlib.sha256("".join(contents).encode()).hexdigest()
     return feature_key(whole, DECODER, "near-copies", "", "", near_duplicates.VERSION)
 
 
-def _kept(store: FeatureStore | None, key: str) -> Near | None:
+def _cached_pairs(store: FeatureStore | None, key: str) -> NearDuplicates | None:
     table = store.get(key) if store is not None else None
     if table is None or table.ndim != 2 or table.shape[1] != 3:
         return None
-    return Near(table[:, :2].astype(np.int64), table[:, 2].astype(np.float32))
+    return NearDuplicates(table[:, :2].astype(np.int64), table[:, 2].astype(np.float32))
 
 
-def alike(names: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
+def equal_positions(names: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
     """Return the positions of equal names, for those that occur more than once."""
     places: dict[Hashable, list[int]] = defaultdict(list)
     for i, name in enumerate(names):
@@ -144,7 +156,7 @@ def alike(names: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(members) for members in places.values() if len(members) > 1)
 
 
-def joined(n: int, sets: Iterable[Sequence[int]]) -> list[list[int]]:
+def connected_sets(n: int, sets: Iterable[Sequence[int]]) -> list[list[int]]:
     """Return the sets of positions below ``n`` that hang together through ``sets``, each of two or more, in order."""
     above = list(range(n))
 

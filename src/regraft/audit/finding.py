@@ -58,6 +58,6 @@ class Finding:
         }
 
 
-def at_least(level: Level, findings: list[Finding]) -> list[Finding]:
+def findings_at_least(level: Level, findings: list[Finding]) -> list[Finding]:
     """Return the findings that are as serious as ``level`` or more."""
     return [finding for finding in findings if LEVELS.index(finding.level) >= LEVELS.index(level)]

@@ -9,29 +9,29 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from regraft.audit.photo_stats import Glance
+from regraft.audit.photo_stats import PhotoStats
 from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, PhotosError, did_you_mean
 
-BURST = 10.0
+BURST_SECONDS = 10.0
 """Seconds after the last shot within which the next one belongs to the same burst."""
 
-HELP = "parent, exif-burst, column:NAME, or a regular expression on the path"
+RULES = "parent, exif-burst, column:NAME, or a regular expression on the path"
 
 
 def user_groups(
-    rule: str, entries: Sequence[Entry], glances: Sequence[Glance], labels: Path | None = None
+    rule: str, entries: Sequence[Entry], photo_stats: Sequence[PhotoStats], labels: Path | None = None
 ) -> dict[str, str]:
     """Return the group of each photo by its name; photos that the rule does not reach are left out.
 
     Args:
         rule: ``"parent"``: the folder that a photo lies in; ``"exif-burst"``: shots that follow each other within
-            `BURST` seconds by the camera's clock, in one folder; ``"column:NAME"``: a column of the CSV of labels;
+            `BURST_SECONDS` by the camera's clock, in one folder; ``"column:NAME"``: a column of the CSV of labels;
             anything else: a regular expression that is searched in the path, whose first group, or the whole match if
             it has none, is the name of the group.
         entries: the photos.
-        glances: of each; looked at for ``"exif-burst"`` alone.
+        photo_stats: of each; looked at for ``"exif-burst"`` alone.
         labels: the CSV.
 
     Raises:
@@ -41,7 +41,7 @@ def user_groups(
     if rule == "parent":
         groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
     elif rule == "exif-burst":
-        groups = _bursts(entries, glances)
+        groups = _bursts(entries, photo_stats)
     elif rule.startswith("column:"):
         groups = _column(rule.removeprefix("column:"), labels)
     else:
@@ -49,7 +49,7 @@ def user_groups(
     names = {entry.name for entry in entries}
     found = {name: group for name, group in groups.items() if group and name in names}
     if not found:
-        raise ConfigError(f"group_by: {rule!r} reaches none of the {len(entries):,} photos; expected {HELP}")
+        raise ConfigError(f"group_by: {rule!r} reaches none of the {len(entries):,} photos; expected {RULES}")
     return found
 
 
@@ -57,21 +57,21 @@ def _matched(rule: str, entries: Sequence[Entry]) -> dict[str, str]:
     try:
         pattern = re.compile(rule)
     except re.error as error:
-        raise ConfigError(f"group_by: {rule!r} is not a regular expression ({error}); expected {HELP}") from None
+        raise ConfigError(f"group_by: {rule!r} is not a regular expression ({error}); expected {RULES}") from None
     found = {entry.name: pattern.search(entry.name) for entry in entries}
     return {name: (m[1] or "") if pattern.groups else m[0] for name, m in found.items() if m}
 
 
-def _bursts(entries: Sequence[Entry], glances: Sequence[Glance]) -> dict[str, str]:
+def _bursts(entries: Sequence[Entry], photo_stats: Sequence[PhotoStats]) -> dict[str, str]:
     timed = sorted(
-        (entry.name.rpartition("/")[0], glance.taken, entry.name)
-        for entry, glance in zip(entries, glances, strict=True)
-        if math.isfinite(glance.taken)
+        (entry.name.rpartition("/")[0], stats.captured_at, entry.name)
+        for entry, stats in zip(entries, photo_stats, strict=True)
+        if math.isfinite(stats.captured_at)
     )
     groups: dict[str, str] = {}
     last = ("", -math.inf, "")
     for folder, taken, name in timed:
-        near = folder == last[0] and taken - last[1] <= BURST
+        near = folder == last[0] and taken - last[1] <= BURST_SECONDS
         groups[name] = groups[last[2]] if near else f"burst {name}"
         last = (folder, taken, name)
     return groups

@@ -18,22 +18,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from regraft.audit.alignment import FINE, Aligned, align, blur_matrix
+from regraft.audit.alignment import FINE, Alignment, align, blur_matrix
 from regraft.audit.neighbours import Neighbours
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.row_table import new_table
 from regraft.features.processor import ONE_THREAD
 
-NEIGHBOURS = 10
+CANDIDATES = 10
 """Candidates for every photo. Of near-copies of real photos, 99 % are among the first ten."""
 
-LIKELY = 0.6
+MIN_COARSE_LIKENESS = 0.6
 """Likeness at 16 pixels from which a pair is aligned; the least of 630 near-copies had 0.66."""
 
-DOUBTFUL, SURE = 0.84, 0.975
+MIN_FIT_AT_64, CERTAIN_FIT_AT_64 = 0.84, 0.975
 """Fit at 64 pixels from which a pair is looked at again at 128, and from which that is not needed."""
 
-SAME = 0.88
+MIN_FIT_AT_128 = 0.88
 """Fit at 128 pixels that proves a pair; the least of 630 near-copies had 0.92, the best of strangers 0.87."""
 
 FINE_SIDE = FINE[-1].side
@@ -41,13 +41,13 @@ FINE_SIDE = FINE[-1].side
 VERSION = "near2"
 """Changes whenever the same photos may give other pairs."""
 
-_AT_ONCE = 256
-_A_FEW, _AHEAD = 64, 32
+_FINE_BATCH = 256
+_PAIRS_PER_TASK, _TASKS_AHEAD = 64, 32
 """Pairs that are aligned on one thread, several such parts at once: their images are too small for threads to share."""
 
 
 @dataclass(frozen=True)
-class Near:
+class NearDuplicates:
     """Pairs of photos that show the same picture.
 
     Attributes:
@@ -59,59 +59,59 @@ class Near:
     fit: NDArray[np.float32]
 
 
-NEAR_NONE = Near(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32))
+NO_NEAR_DUPLICATES = NearDuplicates(np.zeros((0, 2), dtype=np.int64), np.zeros(0, dtype=np.float32))
 
 
-def near_pairs(
+def find_near_duplicates(
     neighbours: Neighbours,
-    grey: Greys,
+    gray: GrayPhotos,
     fine: Callable[[Sequence[int]], NDArray[np.uint8]],
     *,
     workers: int | None = None,
-) -> Near:
+) -> NearDuplicates:
     """Return the pairs of photos that show the same picture.
 
     Args:
         neighbours: of every photo by its features.
-        grey: the photos, shape (n, 64, 64), uint8.
+        gray: the photos, shape (n, 64, 64), uint8.
         fine: gives the photos at some positions, larger: shape (len, 128, 128), uint8.
         workers: threads that compare; None for one on each processor, 0 for none.
     """
     workers = workers_or_default(workers)
     pairs = neighbours.pairs()
-    rough = look_roughly(grey, pairs, workers=workers)
-    likely = rough.likeness >= LIKELY
+    rough = match_coarsely(gray, pairs, workers=workers)
+    likely = rough.likeness >= MIN_COARSE_LIKENESS
     pairs = pairs[likely]
     ordered = np.where(rough.swapped[likely, None], pairs[:, ::-1], pairs)
-    coarse, theta = _coarsely(grey, ordered, rough.theta(likely), workers)
+    coarse, theta = _align_at_64(gray, ordered, rough.theta(likely), workers)
     fit = coarse.copy()
-    doubtful = np.flatnonzero((fit >= DOUBTFUL) & (fit < SURE))
-    for i in range(0, len(doubtful), _AT_ONCE):
-        some = doubtful[i : i + _AT_ONCE]
-        fit[some] = _finely(ordered[some], theta[some], fine)
-    same = (fit >= SAME) & (coarse >= DOUBTFUL)
+    doubtful = np.flatnonzero((fit >= MIN_FIT_AT_64) & (fit < CERTAIN_FIT_AT_64))
+    for i in range(0, len(doubtful), _FINE_BATCH):
+        some = doubtful[i : i + _FINE_BATCH]
+        fit[some] = _align_at_128(ordered[some], theta[some], fine)
+    same = (fit >= MIN_FIT_AT_128) & (coarse >= MIN_FIT_AT_64)
     found = np.sort(ordered[same], axis=1)
     order = np.lexsort((found[:, 1], found[:, 0]))
-    return Near(found[order], fit[same][order])
+    return NearDuplicates(found[order], fit[same][order])
 
 
-def _coarsely(
-    grey: Greys, pairs: NDArray[np.int64], theta: NDArray[np.float32], workers: int
+def _align_at_64(
+    gray: GrayPhotos, pairs: NDArray[np.int64], theta: NDArray[np.float32], workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
     fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
 
     @ONE_THREAD
-    def aligned(some: slice) -> Aligned:
-        return align(grey[pairs[some, 0]], grey[pairs[some, 1]], theta[some])
+    def aligned(some: slice) -> Alignment:
+        return align(gray[pairs[some, 0]], gray[pairs[some, 1]], theta[some])
 
-    parts = [slice(i, i + _A_FEW) for i in range(0, len(pairs), _A_FEW)]
-    for some, done in zip(parts, map_in_order(aligned, parts, workers=workers, ahead=_AHEAD), strict=True):
+    parts = [slice(i, i + _PAIRS_PER_TASK) for i in range(0, len(pairs), _PAIRS_PER_TASK)]
+    for some, done in zip(parts, map_in_order(aligned, parts, workers=workers, ahead=_TASKS_AHEAD), strict=True):
         fit[some], found[some] = done.whole, done.theta
     return fit, found
 
 
-def _finely(
+def _align_at_128(
     pairs: NDArray[np.int64], theta: NDArray[np.float32], fine: Callable[[Sequence[int]], NDArray[np.uint8]]
 ) -> NDArray[np.float32]:
     which, place = np.unique(pairs, return_inverse=True)
@@ -120,14 +120,14 @@ def _finely(
     return align(large[place[:, 0]], large[place[:, 1]], theta, FINE).whole
 
 
-SIDE, _FROM, _RADIUS = 16, 32, 3
+COARSE_SIDE, _SOURCE_SIDE, _RADIUS = 16, 32, 3
 _ZOOM, _SHIFTS = 0.86, (-0.1, 0.0, 0.1)
-_LESS, _TURNS = 0.93, (-5.0, 5.0)
-_BLOCK, _SLOTS = 512, 512
+_TURN_ZOOM, _TURNS = 0.93, (-5.0, 5.0)
+_PHOTOS_PER_BLOCK, _PAIRS_PER_PRODUCT = 512, 512
 
 
 @dataclass(frozen=True)
-class Rough:
+class CoarseMatch:
     """What m pairs look like from afar.
 
     Attributes:
@@ -148,7 +148,7 @@ class Rough:
         return theta
 
 
-class Greys(Protocol):
+class GrayPhotos(Protocol):
     """Grey photos, of shape (n, 64, 64), uint8, which need not be in memory all at once."""
 
     def __len__(self) -> int: ...
@@ -156,15 +156,15 @@ class Greys(Protocol):
     def __getitem__(self, positions: NDArray[np.int64], /) -> NDArray[np.uint8]: ...
 
 
-def look_roughly(grey: Greys, pairs: NDArray[np.int64], *, workers: int = 0) -> Rough:
+def match_coarsely(gray: GrayPhotos, pairs: NDArray[np.int64], *, workers: int = 0) -> CoarseMatch:
     """Compare pairs of photos, named by their positions, shape (m, 2), int64, in so many threads."""
     m = len(pairs)
     best = np.full((2, m), -2.0, dtype=np.float32)
     which = np.zeros((2, m), dtype=np.int8)
-    whole = new_table(len(grey), SIDE * SIDE)
-    blocks = [np.arange(i, min(i + _BLOCK, len(grey))) for i in range(0, len(grey), _BLOCK)]
+    whole = new_table(len(gray), COARSE_SIDE * COARSE_SIDE)
+    blocks = [np.arange(i, min(i + _PHOTOS_PER_BLOCK, len(gray))) for i in range(0, len(gray), _PHOTOS_PER_BLOCK)]
     for block in blocks:
-        whole[block[0] : block[-1] + 1] = _seen(grey[block], slice(0, 1))[:, 0].numpy()
+        whole[block[0] : block[-1] + 1] = _view_contrast(gray[block], slice(0, 1))[:, 0].numpy()
     orders = [np.argsort(pairs[:, side], kind="stable") for side in (0, 1)]
 
     @ONE_THREAD
@@ -172,21 +172,21 @@ def look_roughly(grey: Greys, pairs: NDArray[np.int64], *, workers: int = 0) -> 
         seen: Tensor | None = None  # the views of a block of photos are made once, then forgotten
         for side, order in enumerate(orders):
             low, high = np.searchsorted(pairs[:, side], [block[0], block[-1] + 1], sorter=order)
-            for i in range(low, high, _SLOTS):
-                seen = _seen(grey[block]) if seen is None else seen
-                pair = order[i : min(i + _SLOTS, high)]
+            for i in range(low, high, _PAIRS_PER_PRODUCT):
+                seen = _view_contrast(gray[block]) if seen is None else seen
+                pair = order[i : min(i + _PAIRS_PER_PRODUCT, high)]
                 views, part = seen[torch.from_numpy(pairs[pair, side] - block[0])], whole[pairs[pair, 1 - side]]
-                best[side, pair], which[side, pair] = _most_alike(views, torch.from_numpy(part))
+                best[side, pair], which[side, pair] = _best_match(views, torch.from_numpy(part))
 
     for _ in map_in_order(compare, blocks, workers=workers, ahead=2 * workers):
         pass
     swapped = best[0] > best[1]  # side 0: views of the first were compared with the second
-    return Rough(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))
+    return CoarseMatch(np.maximum(best[0], best[1]), swapped, np.where(swapped, which[0], which[1]))
 
 
-def _most_alike(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+def _best_match(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Return the best correlation of the views, (m, v, 256), with the photos, (m, 256), and the number of the view."""
-    mirrored = part.reshape(-1, SIDE, SIDE).flip(2).reshape(part.shape)
+    mirrored = part.reshape(-1, COARSE_SIDE, COARSE_SIDE).flip(2).reshape(part.shape)
     match = views @ torch.stack([part, mirrored], dim=2)
     value, index = match.transpose(1, 2).reshape(len(part), -1).max(dim=1)
     return value.numpy(), index.numpy()
@@ -198,20 +198,20 @@ def _views() -> Tensor:
     maps = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
     maps += [[[_ZOOM, 0.0, x], [0.0, _ZOOM, y]] for x, y in product(_SHIFTS, _SHIFTS)]
     for turn in _TURNS:
-        c, s = _LESS * math.cos(math.radians(turn)), _LESS * math.sin(math.radians(turn))
+        c, s = _TURN_ZOOM * math.cos(math.radians(turn)), _TURN_ZOOM * math.sin(math.radians(turn))
         maps.append([[c, -s, 0.0], [s, c, 0.0]])
     return torch.tensor(maps, dtype=torch.float32)
 
 
 @cache
-def _matrices() -> Tensor:
+def _view_matrices() -> Tensor:
     """Return what makes the detail of each view from 32 × 32 pixels, which is linear: shape (v, 256, 1024)."""
     views = _views()
-    pixels = torch.eye(_FROM * _FROM).reshape(_FROM * _FROM, 1, _FROM, _FROM)
-    blur = blur_matrix(SIDE, _RADIUS)
+    pixels = torch.eye(_SOURCE_SIDE * _SOURCE_SIDE).reshape(_SOURCE_SIDE * _SOURCE_SIDE, 1, _SOURCE_SIDE, _SOURCE_SIDE)
+    blur = blur_matrix(COARSE_SIDE, _RADIUS)
     out = []
     for view in views:
-        fine = functional.affine_grid(view[None], [1, 1, 2 * SIDE, 2 * SIDE], align_corners=False)
+        fine = functional.affine_grid(view[None], [1, 1, 2 * COARSE_SIDE, 2 * COARSE_SIDE], align_corners=False)
         seen = functional.grid_sample(
             pixels, fine.expand(len(pixels), -1, -1, -1), padding_mode="border", align_corners=False
         )
@@ -220,14 +220,14 @@ def _matrices() -> Tensor:
     return torch.stack(out)
 
 
-def _seen(grey: NDArray[np.uint8], which: slice = slice(None)) -> Tensor:
+def _view_contrast(gray: NDArray[np.uint8], which: slice = slice(None)) -> Tensor:
     """Return normalised local contrast of each view: (n, 64, 64), uint8 -> (n, v, 256), float32."""
-    image = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(grey)).to(torch.float32), 2).reshape(
-        len(grey), -1
+    image = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(gray)).to(torch.float32), 2).reshape(
+        len(gray), -1
     )
-    matrix = _matrices()[which]
-    detail = (image @ matrix.reshape(-1, image.shape[1]).T).reshape(len(grey), len(matrix), SIDE, SIDE)
-    blur = blur_matrix(SIDE, _RADIUS)
+    matrix = _view_matrices()[which]
+    detail = (image @ matrix.reshape(-1, image.shape[1]).T).reshape(len(gray), len(matrix), COARSE_SIDE, COARSE_SIDE)
+    blur = blur_matrix(COARSE_SIDE, _RADIUS)
     spread = (blur @ (detail * detail) @ blur.T).clamp_min(0).sqrt()
     contrast = detail / (spread + 2.0 + 0.5 * spread.mean(dim=(-2, -1), keepdim=True))
     flat = contrast.flatten(2)

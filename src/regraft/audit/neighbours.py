@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from regraft.disk.row_table import new_table
 
-WIDTH = 256
+PROJECTED_DIMENSIONS = 256
 """Features are projected onto as many principal directions: what is left out is noise to a search."""
 
-SMALL = 4096
+MIN_PHOTOS_TO_PROJECT = 4096
 """Photos up to which finding the directions takes longer than searching without."""
 
-_SAMPLE, _AT_ONCE = 20_000, 2048
+_PCA_SAMPLE, _SUM_BATCH = 20_000, 2048
 _BLOCK, _COLUMNS = 1024, 4096
 
 
@@ -40,7 +40,7 @@ class Neighbours:
         return np.stack(np.divmod(code, max(n, 1)), axis=1)
 
 
-def nearest(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> Neighbours:
+def nearest_neighbours(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> Neighbours:
     """Return the ``k`` nearest neighbours of every row (fewer where there are fewer rows).
 
     Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores. Memory does not,
@@ -56,7 +56,7 @@ def nearest(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | Non
     k = max(0, min(k, n - 1))
     index, cosine = np.zeros((n, k), dtype=np.int64), np.zeros((n, k), dtype=np.float32)
     if k:
-        unit = _directions(features, rows)
+        unit = _unit_vectors(features, rows)
         for i in range(0, n, _BLOCK):
             _block(unit, i, k, index, cosine)
     return Neighbours(index, cosine)
@@ -80,16 +80,16 @@ def _block(
     index[start : start + len(rows)], cosine[start : start + len(rows)] = where.numpy(), best.numpy()
 
 
-def _directions(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _unit_vectors(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return unit vectors, shape (n, w), float32: centred, and projected onto the leading principal directions."""
     n, d = len(rows), features.shape[1]
-    some = rows[:: max(1, n // _SAMPLE)]
+    some = rows[:: max(1, n // _PCA_SAMPLE)]
     mean = _mean(features, some)
     basis = None
-    if d > WIDTH and n > SMALL:
-        _, vectors = torch.linalg.eigh(_spread(features, some, mean))  # in single precision it may not converge
-        basis = vectors[:, -WIDTH:].float()
-    out = new_table(n, d if basis is None else WIDTH)
+    if d > PROJECTED_DIMENSIONS and n > MIN_PHOTOS_TO_PROJECT:
+        _, vectors = torch.linalg.eigh(_scatter_matrix(features, some, mean))  # in single precision it may not converge
+        basis = vectors[:, -PROJECTED_DIMENSIONS:].float()
+    out = new_table(n, d if basis is None else PROJECTED_DIMENSIONS)
     for i in range(0, n, _BLOCK):
         block = torch.from_numpy(features[rows[i : i + _BLOCK]] - mean)
         out[i : i + _BLOCK] = torch.nn.functional.normalize(block if basis is None else block @ basis, dim=1).numpy()
@@ -98,16 +98,16 @@ def _directions(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArr
 
 def _mean(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
     total = np.zeros(features.shape[1])
-    for i in range(0, len(rows), _AT_ONCE):
-        total += features[rows[i : i + _AT_ONCE]].sum(axis=0, dtype=np.float64)
+    for i in range(0, len(rows), _SUM_BATCH):
+        total += features[rows[i : i + _SUM_BATCH]].sum(axis=0, dtype=np.float64)
     mean: NDArray[np.float32] = (total / len(rows)).astype(np.float32)
     return mean
 
 
-def _spread(features: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float32]) -> torch.Tensor:
+def _scatter_matrix(features: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float32]) -> torch.Tensor:
     """Return the sum of the outer products of the centred rows, shape (d, d), float64."""
     total = torch.zeros((features.shape[1],) * 2, dtype=torch.float64)
-    for i in range(0, len(rows), _AT_ONCE):
-        centred = torch.from_numpy(features[rows[i : i + _AT_ONCE]] - mean)
+    for i in range(0, len(rows), _SUM_BATCH):
+        centred = torch.from_numpy(features[rows[i : i + _SUM_BATCH]] - mean)
         total += centred.T @ centred
     return total

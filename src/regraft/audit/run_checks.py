@@ -27,6 +27,6 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
 )
 
 
-def check(subject: Subject) -> list[Finding]:
+def run_checks(subject: Subject) -> list[Finding]:
     """Return everything that the checks find."""
     return [finding for find in CHECKS for finding in find(subject)]

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.duplicates import Copies
-from regraft.audit.photo_stats import Glance
+from regraft.audit.duplicates import Duplicates
+from regraft.audit.photo_stats import PhotoStats
 from regraft.data.manifest import Entry, Manifest
 
 
@@ -22,22 +22,22 @@ class Subject:
         manifest: every file and its fate.
         class_names: names of all classes as they were found, those without a usable photo too.
         entries: the photos that can be used.
-        glances: of each of them.
+        photo_stats: of each of them.
         features: of each, shape (n, d), float32.
-        copies: which of them are the same picture.
+        duplicates: which of them are the same picture.
         probabilities: of each class for each photo, out of fold, to doubt labels by, shape (n, k), float64; None where
             nothing could be cross-validated.
-        given: whether the split was given rather than made by regraft.
+        split_given: whether the split was given rather than made by regraft.
     """
 
     manifest: Manifest
     class_names: Sequence[str]
     entries: Sequence[Entry]
-    glances: Sequence[Glance]
+    photo_stats: Sequence[PhotoStats]
     features: NDArray[np.float32]
-    copies: Copies
+    duplicates: Duplicates
     probabilities: NDArray[np.float64] | None = None
-    given: bool = False
+    split_given: bool = False
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -48,7 +48,7 @@ class Subject:
     @cached_property
     def groups(self) -> list[str]:
         """The group of each photo: of those that show the same picture, or its content alone."""
-        return [self.copies.groups.get(entry.content, entry.content) for entry in self.entries]
+        return [self.duplicates.groups.get(entry.content, entry.content) for entry in self.entries]
 
     def names(self, positions: Sequence[int]) -> tuple[str, ...]:
         """Return the names of the photos at ``positions``."""

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.audit.photo_stats_store import Looks
+from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Photos, divide, say_aside
 from regraft.data.fixed_views import fixed_view_task, view_name
@@ -256,7 +256,7 @@ class Job:
         self._table, self._rows = values, {entry.content: row for row, entry in enumerate(entries)}
 
 
-def first_pass(job: Job, looks: Looks) -> None:
+def first_pass(job: Job, looks: PhotoStatsStore) -> None:
     """Decode every photo once and keep its features; put aside what cannot be decoded, and divide the rest again.
 
     Args:
@@ -281,7 +281,7 @@ def first_pass(job: Job, looks: Looks) -> None:
             bar=bar,
         )
     spent = time.monotonic() - begun
-    unhidden = spent / (1 - DECODING * min(1.0, looks.taken_ahead / max(1, found.computed)))
+    unhidden = spent / (1 - DECODING * min(1.0, looks.prefetched / max(1, found.computed)))
     if found.computed >= _TELLING:
         record_pass(job.backbone.spec.name, str(job.device), PassCost(unhidden / found.computed, p.height * p.width))
     job.hold([entries[row] for row in found.rows], found.values)

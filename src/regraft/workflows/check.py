@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.duplicates import find_copies
+from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import user_groups
-from regraft.audit.photo_stats_store import Looks
-from regraft.audit.run_checks import check as run_checks
+from regraft.audit.photo_stats_store import PhotoStatsStore
+from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Photos, decide
 from regraft.data.manifest import Manifest, scan
@@ -134,7 +134,7 @@ def _look(
     """Decode every photo once; return all that the checks look at, and the accuracy of the probe that doubts labels."""
     backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
     device = pick_device(options.device)
-    looks = Looks(backbone.spec.preprocessing, store)
+    looks = PhotoStatsStore(backbone.spec.preprocessing, store)
     entries = manifest.usable
     choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
     engine = choice.engine_for(backbone.to(device), device)
@@ -144,24 +144,24 @@ def _look(
         manifest.set_aside(entries[position], why)
     entries = manifest.usable
     workers = workers_or_default(options.workers)
-    glances = all_of(looks, entries, workers)
+    photo_stats = all_of(looks, entries, workers)
     if options.group_by is not None:
-        take_groups(user_groups(options.group_by, entries, glances, options.labels), entries)
+        take_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
     manifest.classes = class_order(entry.label for entry in entries)
-    copies = find_copies(entries, found.values, glances, store=store, workers=workers)
+    copies = detect_duplicates(entries, found.values, photo_stats, store=store, workers=workers)
     photos = Photos(manifest, frozenset(e.given_side for e in entries if e.given_side is not None), copies.groups)
     doubt, accuracy = _doubt(photos, found.values, screen)
     if options.thorough and (doubt is None or len(entries) < ENOUGH):
         screen.warn("no third look at labels: there are too few photos to fine-tune on")
     elif options.thorough and doubt is not None:
-        size = size_for(glances.median_side, backbone.spec.preprocessing) if options.size is None else None
+        size = size_for(photo_stats.median_side, backbone.spec.preprocessing) if options.size is None else None
         if size is not None:
             backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
         labelled = Labelled(entries, photos.labels(entries), photos.units(entries), doubt)
         doubt = look_a_third_time(
             labelled, backbone, store=store, device=device, workers=options.workers, screen=screen
         )
-    return Subject(manifest, names, entries, glances, found.values, copies, doubt, bool(photos.given)), accuracy
+    return Subject(manifest, names, entries, photo_stats, found.values, copies, doubt, bool(photos.given)), accuracy
 
 
 def _doubt(

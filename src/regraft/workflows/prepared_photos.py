@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from regraft.audit.photo_stats_store import Looks
+from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import divide, gather
 from regraft.data.prefetch import can_prefetch
@@ -49,12 +49,12 @@ class Early:
         self.store.warn = screen.warn
         self.photos = gather(config, screen)
         divide(self.photos, config)
-        self._looks: Looks | None = None
+        self._looks: PhotoStatsStore | None = None
         workers = workers_or_default(config.workers)
         preprocessing = foreseen(config.backbone, config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_prefetch():
-            self._looks = Looks(preprocessing, self.store)
-            self._looks.read_ahead(self._looks.unknown(self.photos.usable[:_LOOKED_UP])[:MOST], workers)
+            self._looks = PhotoStatsStore(preprocessing, self.store)
+            self._looks.prefetch(self._looks.missing(self.photos.usable[:_LOOKED_UP])[:MOST], workers)
 
     def __enter__(self) -> Self:
         """Return it."""
@@ -65,13 +65,13 @@ class Early:
         if self._looks is not None:
             self._looks.close()
 
-    def looks(self, preprocessing: Preprocessing) -> Looks:
+    def looks(self, preprocessing: Preprocessing) -> PhotoStatsStore:
         """Return what decodes photos as ``preprocessing`` says, with what was decoded ahead where it is the same."""
         if self._looks is not None and self._looks.preprocessing != preprocessing:
             self._looks.close()
             self._looks = None
         if self._looks is None:
-            return Looks(preprocessing, self.store)
+            return PhotoStatsStore(preprocessing, self.store)
         return self._looks
 
 

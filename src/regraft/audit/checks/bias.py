@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.audit.alignment import without_fill
+from regraft.audit.alignment import picture_mask
 from regraft.audit.decision_tree import tree_probabilities
 from regraft.audit.finding import Finding
-from regraft.audit.neighbours import nearest
+from regraft.audit.neighbours import nearest_neighbours
 from regraft.audit.subject import Subject
 from regraft.measure.paired import accuracy_difference
 from regraft.probe.folds import make_folds
 
-GAIN = 0.10
+MIN_ACCURACY_GAIN = 0.10
 """Accuracy above that of the largest class from which a shortcut is a warning, at the lower end of its interval."""
 
 SHORTCUT_MIN_PHOTOS = 40
@@ -39,26 +39,26 @@ def find_shortcuts(subject: Subject) -> list[Finding]:
         told, chance = _cross_validated(columns, y, folds.fold_of_row, len(subject.manifest.classes))
         gain = accuracy_difference(told, chance, y)
         low, high = gain.interval or (-1.0, 1.0)
-        if low > GAIN / 2:
+        if low > MIN_ACCURACY_GAIN / 2:
             share = float((told.argmax(axis=1) == y).mean())
             words = (
                 f"{name} alone tells the classes in {100 * share:.0f} % of the photos "
                 f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn that instead"
             )
             measure = {"property": name, "accuracy": round(share, 4), **gain.as_dict()}
-            findings.append(Finding("shortcut", "warning" if low > GAIN else "info", (), words, measure))
+            findings.append(Finding("shortcut", "warning" if low > MIN_ACCURACY_GAIN else "info", (), words, measure))
     return findings
 
 
 def _properties(subject: Subject) -> dict[str, NDArray[np.float64]]:
-    glances = subject.glances
-    size = np.log([[glance.size] for glance in glances])
-    sides = np.log([[g.width, g.height, g.width / g.height] for g in glances])
-    light = np.array([[g.grey.mean(), g.grey.std()] for g in glances], dtype=np.float64)
+    photo_stats = subject.photo_stats
+    size = np.log([[stats.file_size] for stats in photo_stats])
+    sides = np.log([[g.width, g.height, g.width / g.height] for g in photo_stats])
+    light = np.array([[g.gray.mean(), g.gray.std()] for g in photo_stats], dtype=np.float64)
     border = []
-    for i in range(0, len(glances), 512):
-        grey = torch.from_numpy(np.stack([g.grey for g in glances[i : i + 512]])).to(torch.float32)
-        border.append(1 - without_fill(grey).mean(dim=(1, 2)).numpy())
+    for i in range(0, len(photo_stats), 512):
+        gray = torch.from_numpy(np.stack([g.gray for g in photo_stats[i : i + 512]])).to(torch.float32)
+        border.append(1 - picture_mask(gray).mean(dim=(1, 2)).numpy())
     return {
         "file size": size,
         "dimensions": sides,
@@ -79,8 +79,8 @@ def _cross_validated(
     return told, chance
 
 
-NEIGHBOURS = 10
-FAR = 2.0
+OUTLIER_NEIGHBOURS = 10
+OUTLIER_DEVIATIONS = 2.0
 """Robust standard deviations by which a photo is farther from its neighbours than is usual; one in a thousand is."""
 
 OUTLIER_MIN_PHOTOS = 30
@@ -91,7 +91,7 @@ def find_outliers(subject: Subject) -> list[Finding]:
     """Return an info for each photo that lies far from all others, the farthest first."""
     if len(subject.entries) < OUTLIER_MIN_PHOTOS:
         return []
-    distance = 1 - nearest(subject.features, NEIGHBOURS).cosine.mean(axis=1)
+    distance = 1 - nearest_neighbours(subject.features, OUTLIER_NEIGHBOURS).cosine.mean(axis=1)
     middle = float(np.median(distance))
     spread = 1.4826 * float(np.median(np.abs(distance - middle)))
     score = (distance - middle) / max(spread, 1e-9)
@@ -100,5 +100,5 @@ def find_outliers(subject: Subject) -> list[Finding]:
             "outlier", "info", subject.names([i]), "is like no other photo here", {"score": round(float(score[i]), 1)}
         )
         for i in np.argsort(-score, kind="stable").tolist()
-        if score[i] > FAR
+        if score[i] > OUTLIER_DEVIATIONS
     ]

@@ -11,13 +11,13 @@ from collections import defaultdict
 from regraft.audit.finding import Finding, Level
 from regraft.audit.subject import Subject
 
-LEARN = 10
+MIN_TO_LEARN = 10
 """Different pictures below which a class is hardly learnt."""
 
-TEST = 20
+MIN_TO_TEST = 20
 """Different pictures below which the accuracy of a class can hardly be told."""
 
-UNEVEN = 10.0
+MAX_IMBALANCE = 10.0
 """Times by which the largest class may exceed the smallest."""
 
 
@@ -27,9 +27,9 @@ def find_imbalance(subject: Subject) -> list[Finding]:
     for entry, group in zip(subject.entries, subject.groups, strict=True):
         pictures[entry.label].add(group)
     counts = {name: len(pictures[name]) for name in subject.manifest.classes}
-    findings = [_small(name, n) for name, n in counts.items() if n < TEST]
+    findings = [_small(name, n) for name, n in counts.items() if n < MIN_TO_TEST]
     largest, smallest = (pick(counts, key=lambda name: counts[name]) for pick in (max, min))
-    if counts[largest] >= UNEVEN * counts[smallest]:
+    if counts[largest] >= MAX_IMBALANCE * counts[smallest]:
         words = (
             f"class {largest!r} has {counts[largest]:,} pictures, {smallest!r} has {counts[smallest]:,}; "
             "--class-weight balanced makes them count the same"
@@ -40,8 +40,8 @@ def find_imbalance(subject: Subject) -> list[Finding]:
 
 def _small(name: str, n: int) -> Finding:
     pictures = "1 picture" if n == 1 else f"{n} different pictures"
-    what = "hardly learn from" if n < LEARN else "hardly test on"
-    level: Level = "warning" if n < LEARN else "info"
+    what = "hardly learn from" if n < MIN_TO_LEARN else "hardly test on"
+    level: Level = "warning" if n < MIN_TO_LEARN else "info"
     return Finding("small class", level, (), f"class {name!r} has {pictures}: one can {what} so few",
                    {"class": name, "pictures": n})  # fmt: skip
 
@@ -50,7 +50,7 @@ def find_similar_class_names(subject: Subject) -> list[Finding]:
     """Return a warning for each set of class names that look alike."""
     alike: dict[str, list[str]] = defaultdict(list)
     for name in sorted(subject.class_names):
-        alike[_plain(name)].append(name)
+        alike[_comparable(name)].append(name)
     return [
         Finding(
             "class names alike",
@@ -64,6 +64,6 @@ def find_similar_class_names(subject: Subject) -> list[Finding]:
     ]
 
 
-def _plain(name: str) -> str:
+def _comparable(name: str) -> str:
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
     return " ".join(folded.split())

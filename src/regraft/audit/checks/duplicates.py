@@ -7,14 +7,14 @@ The same picture under two labels: at least one of them is wrong, and both teach
 
 from __future__ import annotations
 
-from regraft.audit.duplicates import joined
+from regraft.audit.duplicates import connected_sets
 from regraft.audit.finding import Finding
 from regraft.audit.subject import Subject
 
 
 def find_duplicates(subject: Subject) -> list[Finding]:
     """Return a warning for each set of copies; regraft keeps them on one side of a split."""
-    copies = subject.copies
+    copies = subject.duplicates
     findings = [
         Finding("same file", "warning", subject.names(members), f"{len(members)} files hold the same bytes")
         for members in copies.by_bytes
@@ -24,7 +24,7 @@ def find_duplicates(subject: Subject) -> list[Finding]:
         for members in copies.by_pixels
     ]
     fits = {tuple(pair): float(fit) for pair, fit in zip(copies.near.pairs.tolist(), copies.near.fit, strict=True)}
-    group_of = {i: k for k, members in enumerate(joined(len(subject.entries), list(fits))) for i in members}
+    group_of = {i: k for k, members in enumerate(connected_sets(len(subject.entries), list(fits))) for i in members}
     groups: dict[int, dict[tuple[int, ...], float]] = {}
     for pair, fit in fits.items():
         groups.setdefault(group_of[pair[0]], {})[pair] = fit
@@ -38,11 +38,10 @@ def find_duplicates(subject: Subject) -> list[Finding]:
 
 def find_leaks(subject: Subject) -> list[Finding]:
     """Return an error for each group of copies that a given split has torn apart."""
-    if not subject.given:
+    if not subject.split_given:
         return []
-    copies = subject.copies
     findings = []
-    for members in joined(len(subject.entries), [*copies.by_bytes, *copies.by_pixels, *copies.near.pairs.tolist()]):
+    for members in subject.duplicates.sets:
         sides = sorted({str(subject.entries[i].given_side) for i in members if subject.entries[i].given_side})
         if len(sides) > 1:
             words = f"the same picture, or nearly, in {' and in '.join(sides)}: figures will flatter (--fix-leaks)"
@@ -51,7 +50,7 @@ def find_leaks(subject: Subject) -> list[Finding]:
     return findings
 
 
-def train_side(subject: Subject) -> list[str]:
+def leaked_train_photos(subject: Subject) -> list[str]:
     """Return the names of train photos that are copies of photos on another side."""
     return [
         name
@@ -63,12 +62,11 @@ def train_side(subject: Subject) -> list[str]:
 
 def find_conflicting_labels(subject: Subject) -> list[Finding]:
     """Return an error for each group of copies that carries more than one label."""
-    copies = subject.copies
-    exact = joined(len(subject.entries), [*copies.by_bytes, *copies.by_pixels])
-    every = joined(len(subject.entries), [*exact, *copies.near.pairs.tolist()])
+    duplicates = subject.duplicates
+    exact = connected_sets(len(subject.entries), [*duplicates.by_bytes, *duplicates.by_pixels])
     in_exact = {i: frozenset(members) for members in exact for i in members}
     findings = []
-    for members in every:
+    for members in duplicates.sets:
         labels = sorted({subject.entries[i].label for i in members})
         if len(labels) > 1:
             same = "the same picture" if frozenset(members) == in_exact.get(members[0]) else "nearly the same picture"

@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.audit.finding import Finding
-from regraft.audit.photo_stats import Glance
+from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.subject import Subject
 from regraft.data.manifest import Entry
 
-_AFTER = re.compile(r"after (\d+) %")
+_DECODED_SHARE = re.compile(r"after (\d+) %")
 
 
 def find_damaged(subject: Subject) -> list[Finding]:
@@ -36,7 +36,7 @@ def find_damaged(subject: Subject) -> list[Finding]:
 
 
 def _finding(entry: Entry) -> Finding:
-    found = _AFTER.search(entry.why)
+    found = _DECODED_SHARE.search(entry.why)
     measure = {"salvageable": int(found[1]) / 100} if found else {}
     saved = f"; its upper {found[1]} % could be salvaged" if found else ""
     return Finding(_kind(entry.why), "error", (entry.name,), f"{entry.why}{saved}: put aside", measure)
@@ -65,17 +65,24 @@ _SUFFIXES: Final = {
 def find_wrong_extensions(subject: Subject) -> list[Finding]:
     """Return an info for each photo whose extension belongs to another format."""
     findings = []
-    for entry, glance in zip(subject.entries, subject.glances, strict=True):
+    for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
         suffix = PurePosixPath(entry.name).suffix
-        if suffix.lower() not in _SUFFIXES[glance.kind]:
+        if suffix.lower() not in _SUFFIXES[stats.format]:
             said = f"is called {suffix}" if suffix else "has no extension"
-            words = f"is a {glance.kind} but {said}; it is read by what it holds"
-            findings.append(Finding("wrong extension", "info", (entry.name,), words, {"format": glance.kind}))
+            words = f"is a {stats.format} but {said}; it is read by what it holds"
+            findings.append(Finding("wrong extension", "info", (entry.name,), words, {"format": stats.format}))
     return findings
 
 
-_HOW = {2: "mirrored", 3: "turned by 180°", 4: "upside down", 5: "mirrored and turned by 90°", 6: "turned by 90°",
-        7: "mirrored and turned by 270°", 8: "turned by 270°"}  # fmt: skip
+_ORIENTATIONS = {
+    2: "mirrored",
+    3: "rotated by 180°",
+    4: "upside down",
+    5: "mirrored and rotated by 90°",
+    6: "rotated by 90°",
+    7: "mirrored and rotated by 270°",
+    8: "rotated by 270°",
+}
 
 
 def find_exif_rotated(subject: Subject) -> list[Finding]:
@@ -85,11 +92,11 @@ def find_exif_rotated(subject: Subject) -> list[Finding]:
             "turned by Exif",
             "info",
             (entry.name,),
-            f"is stored {_HOW[glance.held]}; regraft turns it upright, some programs do not",
-            {"orientation": glance.held},
+            f"is stored {_ORIENTATIONS[stats.exif_orientation]}; regraft turns it upright, some programs do not",
+            {"orientation": stats.exif_orientation},
         )
-        for entry, glance in zip(subject.entries, subject.glances, strict=True)
-        if glance.held in _HOW
+        for entry, stats in zip(subject.entries, subject.photo_stats, strict=True)
+        if stats.exif_orientation in _ORIENTATIONS
     ]
 
 
@@ -98,8 +105,8 @@ _MODES = {
     "YCbCr": "is stored as YCbCr",
     "LAB": "is stored as L*a*b*",
     "1": "is pure black and white, 1 bit a pixel",
-    "L": "is grey",
-    "LA": "is grey with transparency",
+    "L": "is gray",
+    "LA": "is gray with transparency",
     "PA": "has a palette with transparency",
     "P": "has a palette of at most 256 colours",
     "RGBA": "has transparency, which becomes white",
@@ -110,90 +117,90 @@ _MODES = {
 def find_mixed_modes(subject: Subject) -> list[Finding]:
     """Return an info for each photo that is not plain RGB, or is animated."""
     findings = []
-    for entry, glance in zip(subject.entries, subject.glances, strict=True):
-        said = _said(glance)
+    for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
+        said = _describe_mode(stats)
         if said:
-            measure = {"mode": glance.mode, "animated": glance.animated}
+            measure = {"mode": stats.mode, "animated": stats.animated}
             findings.append(Finding("odd colour mode", "info", (entry.name,), said, measure))
     return findings
 
 
-def _said(glance: Glance) -> str:
+def _describe_mode(stats: PhotoStats) -> str:
     parts = []
-    if glance.mode.startswith("I"):
-        parts.append("has more than 8 bits a pixel, in grey")
-    elif glance.mode != "RGB":
-        parts.append(_MODES.get(glance.mode, f"has the colour mode {glance.mode}"))
-    if glance.animated:
+    if stats.mode.startswith("I"):
+        parts.append("has more than 8 bits a pixel, in gray")
+    elif stats.mode != "RGB":
+        parts.append(_MODES.get(stats.mode, f"has the colour mode {stats.mode}"))
+    if stats.animated:
         parts.append("holds several pictures, of which the first is used")
     return "; ".join(parts)
 
 
-TINY = 64
+TINY_SIDE = 64
 """Pixels of the shorter side below which a photo shows little."""
 
-HUGE = 40_000_000
+HUGE_PIXELS = 40_000_000
 """Pixels above which decoding takes most of the time."""
 
-EXTREME = 3.0
+EXTREME_RATIO = 3.0
 """Ratio of the sides above which the centre that the network sees is a small part of the photo."""
 
 
 def find_odd_sizes(subject: Subject) -> list[Finding]:
     """Return a finding for each photo of an unusual size or shape."""
     findings = []
-    for entry, glance in zip(subject.entries, subject.glances, strict=True):
-        width, height = glance.width, glance.height
+    for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
+        width, height = stats.width, stats.height
         size, measure = f"{width:,} × {height:,} pixels", {"width": width, "height": height}
         name = (entry.name,)
-        if min(width, height) < TINY:
+        if min(width, height) < TINY_SIDE:
             findings.append(Finding("tiny", "warning", name, f"has only {size}", measure))
-        if width * height > HUGE:
+        if width * height > HUGE_PIXELS:
             words = f"has {size}; a smaller copy would train as well, and faster"
             findings.append(Finding("huge", "info", name, words, measure))
-        if max(width, height) > EXTREME * min(width, height):
+        if max(width, height) > EXTREME_RATIO * min(width, height):
             words = f"is {size}: the network sees only its middle"
             findings.append(Finding("extreme shape", "warning", name, words, measure))
     return findings
 
 
-BLANK = 2.0
-"""Standard deviation of the grey levels, of 256, below which a photo shows nothing."""
+BLANK_SPREAD = 2.0
+"""Standard deviation of the gray levels, of 256, below which a photo shows nothing."""
 
 
 def find_blank(subject: Subject) -> list[Finding]:
     """Return a warning for each blank photo."""
     findings = []
-    for entry, glance in zip(subject.entries, subject.glances, strict=True):
-        spread = float(glance.grey.std())
-        if spread < BLANK:
-            level = float(glance.grey.mean())
+    for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
+        spread = float(stats.gray.std())
+        if spread < BLANK_SPREAD:
+            level = float(stats.gray.mean())
             colour = "black" if level < 16 else "white" if level > 239 else "one colour"
             words = f"is {colour} all over: it shows nothing"
             findings.append(Finding("blank", "warning", (entry.name,), words, {"spread": round(spread, 2)}))
     return findings
 
 
-ONE_COLOUR = 0.88
-"""Share of a photo within two levels of its most common grey from which it is hardly a photograph."""
+PLACEHOLDER_SHARE = 0.88
+"""Share of a photo within two levels of its most common gray from which it is hardly a photograph."""
 
-_NAMES = re.compile(r"not[ _-]?found|no[ _-]?(image|photo|picture)|placeholder|unavailable", re.IGNORECASE)
+_PLACEHOLDER_NAMES = re.compile(r"not[ _-]?found|no[ _-]?(image|photo|picture)|placeholder|unavailable", re.IGNORECASE)
 
 
 def find_placeholders(subject: Subject) -> list[Finding]:
     """Return a warning for each photo that is nearly all of one colour, or called as placeholders are."""
     findings = []
-    for entry, glance in zip(subject.entries, subject.glances, strict=True):
-        share = one_colour(glance.grey)
-        named = _NAMES.search(PurePosixPath(entry.name).name) is not None
-        if named or (share >= ONE_COLOUR and glance.grey.std() >= BLANK):
-            why = f"{100 * share:.0f} % of it is one colour" if share >= ONE_COLOUR else "its name says so"
+    for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
+        share = dominant_gray_share(stats.gray)
+        named = _PLACEHOLDER_NAMES.search(PurePosixPath(entry.name).name) is not None
+        if named or (share >= PLACEHOLDER_SHARE and stats.gray.std() >= BLANK_SPREAD):
+            why = f"{100 * share:.0f} % of it is one colour" if share >= PLACEHOLDER_SHARE else "its name says so"
             words = f"may be a placeholder or a drawing: {why}"
             findings.append(Finding("placeholder", "warning", (entry.name,), words, {"one_colour": round(share, 3)}))
     return findings
 
 
-def one_colour(grey: NDArray[np.uint8]) -> float:
+def dominant_gray_share(gray: NDArray[np.uint8]) -> float:
     """Return the share of pixels within two levels of the most common one: (64, 64), uint8 -> [0, 1]."""
-    counts = np.bincount(grey.ravel(), minlength=256)
-    return float(np.convolve(counts, np.ones(5), mode="same").max() / grey.size)
+    counts = np.bincount(gray.ravel(), minlength=256)
+    return float(np.convolve(counts, np.ones(5), mode="same").max() / gray.size)

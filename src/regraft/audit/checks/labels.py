@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.audit.finding import Finding, Level
 from regraft.audit.subject import Subject
 
-SURE = 0.95
+MIN_WARNING_PROBABILITY = 0.95
 """Probability of the label being wrong from which it is a warning; below it, worth a look."""
 
 
@@ -24,17 +24,17 @@ def find_suspect_labels(subject: Subject) -> list[Finding]:
         return []
     classes = subject.manifest.classes
     findings = []
-    for i in suspects(p, y):
+    for i in suspect_rows(p, y):
         best, given = int(p[i].argmax()), int(y[i])
         words = f"labelled {classes[given]}, looks like {classes[best]} ({100 * p[i, best]:.0f} %)"
         measure = {"label": classes[given], "probability_of_label": round(float(p[i, given]), 4),
                    "probability": round(float(p[i, best]), 4)}  # fmt: skip
-        level: Level = "warning" if p[i, given] < 1 - SURE else "info"
+        level: Level = "warning" if p[i, given] < 1 - MIN_WARNING_PROBABILITY else "info"
         findings.append(Finding("wrong label", level, subject.names([i]), words, measure, classes[best]))
     return findings
 
 
-def ranked(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
+def rank_by_suspicion(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return all rows, the most suspect label first.
 
     Args:
@@ -49,9 +49,9 @@ def ranked(p: NDArray[np.float64], y: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.argsort(given - others.max(axis=1), kind="stable")
 
 
-def suspects(p: NDArray[np.float64], y: NDArray[np.int64]) -> list[int]:
+def suspect_rows(p: NDArray[np.float64], y: NDArray[np.int64]) -> list[int]:
     """Return the rows whose labels are probably wrong, the most suspect first."""
     usual = np.array([p[y == c, c].mean() if (y == c).any() else 1.0 for c in range(p.shape[1])])
     best = p.argmax(axis=1)
     wrong = (best != y) & (p[np.arange(len(y)), best] >= usual[best])
-    return [int(i) for i in ranked(p, y) if wrong[i]]
+    return [int(i) for i in rank_by_suspicion(p, y) if wrong[i]]

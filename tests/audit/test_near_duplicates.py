@@ -10,9 +10,9 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from audit.conftest import features_of, looked_at, save, scene
 from regraft.audit.alignment import align
-from regraft.audit.duplicates import find_copies, joined
-from regraft.audit.near_duplicates import look_roughly
-from regraft.audit.neighbours import nearest
+from regraft.audit.duplicates import connected_sets, detect_duplicates
+from regraft.audit.near_duplicates import match_coarsely
+from regraft.audit.neighbours import nearest_neighbours
 
 CHANGES = {
     "encoded": lambda image: image,
@@ -24,7 +24,7 @@ CHANGES = {
     "flatter": lambda image: ImageEnhance.Contrast(image).enhance(0.7),
     "turned": lambda image: image.rotate(4, Image.Resampling.BICUBIC, fillcolor=(0, 0, 0)),
     "bordered": lambda image: ImageOps.expand(image, 12, (255, 255, 255)),
-    "grey": lambda image: image.convert("L"),
+    "gray": lambda image: image.convert("L"),
 }
 
 
@@ -39,8 +39,8 @@ def strangers_and_copies(tmp_path_factory):
 
 
 def test_every_near_copy_is_found_and_nothing_else(strangers_and_copies):
-    _, entries, glances = looked_at(strangers_and_copies)
-    found = find_copies(entries, features_of(glances), glances, workers=0)
+    _, entries, photo_stats = looked_at(strangers_and_copies)
+    found = detect_duplicates(entries, features_of(photo_stats), photo_stats, workers=0)
     names = [entry.name.split("/")[1] for entry in entries]
     pairs = {tuple(sorted((names[a][:2], names[b][:2]))) for a, b in found.near.pairs.tolist()}
     assert len(found.near.pairs) == len(CHANGES)
@@ -56,8 +56,8 @@ def test_exact_copies_by_bytes_and_by_pixels(tmp_path):
         path.write_bytes(data.getvalue())
     save(scene(1), tmp_path / "a" / "three.bmp")
     save(scene(2), tmp_path / "b" / "four.png")
-    _, entries, glances = looked_at(tmp_path)
-    found = find_copies(entries, features_of(glances), glances, workers=0)
+    _, entries, photo_stats = looked_at(tmp_path)
+    found = detect_duplicates(entries, features_of(photo_stats), photo_stats, workers=0)
     names = [entry.name for entry in entries]
     assert [{names[i] for i in members} for members in found.by_bytes] == [{"a/one.png", "b/two.png"}]
     assert [{names[i].split(".")[1] for i in members} for members in found.by_pixels] == [{"png", "bmp"}]
@@ -69,12 +69,14 @@ def test_exact_copies_by_bytes_and_by_pixels(tmp_path):
 def test_what_was_found_is_kept_and_the_order_of_photos_does_not_matter(strangers_and_copies):
     from regraft.features.store import MemoryStore
 
-    _, entries, glances = looked_at(strangers_and_copies)
-    features, store = features_of(glances), MemoryStore()
-    first = find_copies(entries, features, glances, store=store, workers=0)
+    _, entries, photo_stats = looked_at(strangers_and_copies)
+    features, store = features_of(photo_stats), MemoryStore()
+    first = detect_duplicates(entries, features, photo_stats, store=store, workers=0)
     assert len(store) == 1
     back = list(range(len(entries)))[::-1]
-    again = find_copies([entries[i] for i in back], features[back], [glances[i] for i in back], store=store, workers=0)
+    again = detect_duplicates(
+        [entries[i] for i in back], features[back], [photo_stats[i] for i in back], store=store, workers=0
+    )
     assert again.groups == first.groups
 
 
@@ -89,16 +91,16 @@ def test_aligning_gives_back_the_map():
 
 
 def test_a_blank_photo_is_like_no_other():
-    grey = np.stack([np.full((64, 64), 7, np.uint8), np.full((64, 64), 200, np.uint8)])
-    rough = look_roughly(grey, np.array([[0, 1]]))
+    gray = np.stack([np.full((64, 64), 7, np.uint8), np.full((64, 64), 200, np.uint8)])
+    rough = match_coarsely(gray, np.array([[0, 1]]))
     assert rough.likeness[0] < 0.5
-    assert align(grey[:1], grey[1:], rough.theta(np.array([True]))).whole[0] < 0.5
+    assert align(gray[:1], gray[1:], rough.theta(np.array([True]))).whole[0] < 0.5
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 7])
 def test_few_photos_have_few_neighbours(n):
     features = np.random.default_rng(0).normal(size=(n, 5)).astype(np.float32)
-    found = nearest(features, 10)
+    found = nearest_neighbours(features, 10)
     assert found.index.shape == (n, max(0, min(10, n - 1)))
     assert all(i not in row for i, row in enumerate(found.index.tolist()))
     assert len(found.pairs()) == n * (n - 1) // 2
@@ -106,7 +108,7 @@ def test_few_photos_have_few_neighbours(n):
 
 def test_neighbours_are_those_of_a_plain_search():
     features = np.random.default_rng(1).normal(size=(3000, 20)).astype(np.float32)
-    found = nearest(features, 3)
+    found = nearest_neighbours(features, 3)
     unit = features - features.mean(axis=0)
     unit /= np.linalg.norm(unit, axis=1, keepdims=True)
     products = unit @ unit.T
@@ -115,5 +117,5 @@ def test_neighbours_are_those_of_a_plain_search():
 
 
 def test_sets_that_hang_together_are_joined():
-    assert joined(7, [(0, 1), (4, 5), (1, 4), (6,)]) == [[0, 1, 4, 5]]
-    assert joined(3, []) == []
+    assert connected_sets(7, [(0, 1), (4, 5), (1, 4), (6,)]) == [[0, 1, 4, 5]]
+    assert connected_sets(3, []) == []

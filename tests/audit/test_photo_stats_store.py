@@ -1,4 +1,4 @@
-"""Many glances are held in a table, and read as a list of them is."""
+"""Many photo_stats are held in a table, and read as a list of them is."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from audit.conftest import features_of, looked_at, save, scene
-from regraft.audit.duplicates import find_copies
-from regraft.audit.photo_stats import Glance
-from regraft.audit.photo_stats_store import Glances, Looks, SomeGreys
+from regraft.audit.duplicates import detect_duplicates
+from regraft.audit.photo_stats import PhotoStats
+from regraft.audit.photo_stats_store import GraySubset, PhotoStatsStore, PhotoStatsTable
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
 from regraft.disk import row_table
@@ -28,51 +28,53 @@ def photos(tmp_path):
 
 
 def test_packed_glances_read_as_a_list_does(photos):
-    _, _, glances = looked_at(photos)
-    packed = Glances.of(glances)
-    assert Glances.of(packed) is packed and len(packed) == len(glances) == 13
-    assert [g.pixels for g in packed] == [g.pixels for g in glances] and packed[-1].size == glances[-1].size
-    assert [g.width for g in packed[2:5]] == [g.width for g in glances[2:5]]
+    _, _, photo_stats = looked_at(photos)
+    packed = PhotoStatsTable.from_sequence(photo_stats)
+    assert PhotoStatsTable.from_sequence(packed) is packed and len(packed) == len(photo_stats) == 13
+    assert [g.pixel_hash for g in packed] == [g.pixel_hash for g in photo_stats] and packed[
+        -1
+    ].file_size == photo_stats[-1].file_size
+    assert [g.width for g in packed[2:5]] == [g.width for g in photo_stats[2:5]]
     at = np.array([5, 0, 5])
-    assert np.array_equal(packed.grey(at), np.stack([glances[i].grey for i in at]))
-    some = SomeGreys(packed, np.array([4, 7, 1]))
-    assert len(some) == 3 and np.array_equal(some[np.array([2])][0], glances[1].grey)
+    assert np.array_equal(packed.gray(at), np.stack([photo_stats[i].gray for i in at]))
+    some = GraySubset(packed, np.array([4, 7, 1]))
+    assert len(some) == 3 and np.array_equal(some[np.array([2])][0], photo_stats[1].gray)
 
 
 def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
-    _, entries, glances = looked_at(photos)
-    packed = Glances(2)
-    packed.put(1, glances[0].pack())
-    packed.put(0, glances[0].pack()[:-1])
-    assert packed.missing == [0] and packed[1].pixels == glances[0].pixels
-    with pytest.raises(LookupError, match="no glance of photo 0"):
+    _, entries, photo_stats = looked_at(photos)
+    packed = PhotoStatsTable(2)
+    packed.put(1, photo_stats[0].pack())
+    packed.put(0, photo_stats[0].pack()[:-1])
+    assert packed.missing == [0] and packed[1].pixel_hash == photo_stats[0].pixel_hash
+    with pytest.raises(LookupError, match="no stats of photo 0"):
         packed[0]
     entries[3].path.write_bytes(b"no photo any more")
-    assert Looks(P, MemoryStore()).of(entries, workers=0).missing == [3]
+    assert PhotoStatsStore(P, MemoryStore()).of(entries, workers=0).missing == [3]
 
 
 def test_glances_are_kept_while_they_are_taken(photos, monkeypatch):
     from regraft.audit import photo_stats_store as module
 
-    monkeypatch.setattr(module, "_AT_ONCE", 5)
+    monkeypatch.setattr(module, "_WRITE_BATCH", 5)
     _, entries, _ = looked_at(photos)
     store = MemoryStore()
-    looks = Looks(P, store)
+    looks = PhotoStatsStore(P, store)
     for entry in entries:
         looks.load(entry)
     assert len(store) == 10  # the other three wait
-    assert not looks.of(entries, workers=0).missing and len(store) == 13
+    assert not looks.get(entries, workers=0).missing and len(store) == 13
 
 
 def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkeypatch):
-    _, entries, glances = looked_at(photos)
-    features = features_of(glances)
-    found = find_copies(entries, features, glances, workers=0)
+    _, entries, photo_stats = looked_at(photos)
+    features = features_of(photo_stats)
+    found = detect_duplicates(entries, features, photo_stats, workers=0)
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(row_table, "LARGE", 1)
     rows = row_table.new_table(*features.shape)
     rows[:] = features
-    again = find_copies(entries, rows, glances, workers=0)
+    again = detect_duplicates(entries, rows, photo_stats, workers=0)
     assert len(found.near.pairs) == 1 and np.array_equal(found.near.pairs, again.near.pairs)
     assert np.array_equal(found.near.fit, again.near.fit) and found.groups == again.groups
 
@@ -81,25 +83,25 @@ def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkey
 def test_memory_grows_by_little_more_than_names_with_the_number_of_photos(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(row_table, "LARGE", 1)
-    monkeypatch.setattr("regraft.audit.neighbours._AT_ONCE", 256)
+    monkeypatch.setattr("regraft.audit.neighbours._SUM_BATCH", 256)
     monkeypatch.setattr("regraft.audit.neighbours._BLOCK", 256)
 
     def peak(n: int) -> int:
         draw = np.random.default_rng(0)
-        rows, glances = row_table.new_table(n, 1280), Glances(n)
+        rows, photo_stats = row_table.new_table(n, 1280), PhotoStatsTable(n)
         for i in range(n):
             rows[i] = draw.standard_normal(1280, dtype=np.float32)
-            grey = draw.integers(0, 256, (64, 64), dtype=np.uint8)
+            gray = draw.integers(0, 256, (64, 64), dtype=np.uint8)
             head = (1, 64, 64, "JPEG", "RGB", 1, False, 0.0, (1.0, 1.0, 1.0), draw.bytes(16))
-            glances.put(i, Glance(*head, grey).pack())
+            photo_stats.put(i, PhotoStats(*head, gray).pack())
         entries = [Entry(f"{i}.jpg", None, f"{i:064x}", "a") for i in range(n)]
         tracemalloc.start()
         try:
-            assert not find_copies(entries, rows, glances, workers=0).groups
+            assert not detect_duplicates(entries, rows, photo_stats, workers=0).groups
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
 
     peak(300)  # takes what is made once
     less, more = peak(1500), peak(3500)
-    assert (more - less) / 2000 < 900  # bytes; the features and the glance of a photo take 9,300
+    assert (more - less) / 2000 < 900  # bytes; the features and the stats of a photo take 9,300

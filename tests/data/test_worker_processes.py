@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from data.odd_files import turned_pictures
-from regraft.audit.photo_stats_store import Looking
+from regraft.audit.photo_stats_store import DecodeWithStats
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, scan
@@ -30,7 +30,13 @@ from regraft.errors import DecodeError
 
 P = Preprocessing(24, 16)
 A = Augmentation()
-WORK = [LoadPhoto(P), LoadPhoto(P, mirrored=True), LoadPhoto(P, A, (3, 1)), LoadPhoto(P, A, ("view", 5)), Looking(P)]
+WORK = [
+    LoadPhoto(P),
+    LoadPhoto(P, mirrored=True),
+    LoadPhoto(P, A, (3, 1)),
+    LoadPhoto(P, A, ("view", 5)),
+    DecodeWithStats(P),
+]
 
 
 @pytest.fixture
@@ -47,12 +53,14 @@ def two() -> Iterator[WorkerProcesses]:
 
 
 @pytest.mark.parametrize("work", WORK, ids=str)
-def test_work_is_told_whole(work: LoadPhoto | Looking) -> None:
+def test_work_is_told_whole(work: LoadPhoto | DecodeWithStats) -> None:
     assert type(work).from_dict(work.as_dict()) == work
 
 
 @pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking"])
-def test_pixels_are_those_of_this_process(work: LoadPhoto | Looking, photos: list[Entry], two: WorkerProcesses) -> None:
+def test_pixels_are_those_of_this_process(
+    work: LoadPhoto | DecodeWithStats, photos: list[Entry], two: WorkerProcesses
+) -> None:
     for entry in photos:
         assert np.array_equal(two.run(work, entry), work(entry))
 
