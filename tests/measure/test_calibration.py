@@ -53,7 +53,7 @@ def test_the_interval_of_an_overconfident_classifier_does_not():
     assert 0.35 < low < 0.49 < high
 
 
-def test_being_surer_or_less_sure_of_the_same_answers_makes_no_difference_at_the_best_temperature():
+def test_over_and_underconfidence_make_no_difference_at_the_best_temperature():
     draw = np.random.default_rng(0)
     logits = draw.normal(size=(300, 3))
     y = (logits + draw.gumbel(size=(300, 3))).argmax(axis=1)

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn's, and what is said where there is nothing to say."""
+"""Figures against scikit-learn's, and the reasons for undefined ones."""
 
 import json
 import math
@@ -81,7 +81,7 @@ def test_every_figure_lies_in_its_interval_and_is_plain_json(n, k, seed):
             assert high <= 1 or "log_loss" in path, path
 
 
-def test_without_photos_every_figure_is_null_and_says_why():
+def test_without_photos_every_figure_is_null_with_a_reason():
     found = classification_report(np.zeros((0, 3)), [], names(3))
     for path, figure in figures(found):
         assert figure["value"] is None, path

@@ -18,7 +18,7 @@ def two_classifiers(n, seed=0):
     return first, second, y
 
 
-def test_pairing_is_sharper_than_two_intervals():
+def test_a_paired_interval_is_narrower_than_two_separate_ones():
     first, second, y = two_classifiers(400)
     gain = log_loss_difference(first, second, y)
     apart = [-np.log(p[np.arange(400), y]) for p in (first, second)]
@@ -29,7 +29,7 @@ def test_pairing_is_sharper_than_two_intervals():
     assert gain.standard_error < unpaired / 3
 
 
-def test_it_mirrors():
+def test_swapping_the_classifiers_changes_the_sign():
     first, second, y = two_classifiers(60)
     for difference in (accuracy_difference, log_loss_difference):
         a, b = difference(first, second, y), difference(second, first, y)
@@ -39,7 +39,7 @@ def test_it_mirrors():
     assert accuracy_difference(first, first, y).value == 0
 
 
-def test_one_photo_and_none_say_little():
+def test_one_photo_or_none_has_no_interval():
     p = np.array([[0.9, 0.1]])
     one = log_loss_difference(p, p[:, ::-1], [0])
     assert one.interval is None

@@ -84,7 +84,7 @@ def test_the_path_ends_where_the_loss_has_clearly_risen():
     assert len(found.choice.grid) < len(GRID) - 3
 
 
-def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatch):
+def test_a_model_that_reaches_the_iteration_limit_ends_the_path_and_is_reported(monkeypatch):
     monkeypatch.setattr("regraft.probe.cross_validation.MAX_ITERATIONS", 3)
     X, y, folds = problem(seed=4)
     found = cross_validate(center_features(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)
@@ -93,7 +93,7 @@ def test_a_model_that_is_not_solved_in_time_ends_the_path_and_is_said(monkeypatc
     assert max(found.choice.grid) < found.unconverged_at
 
 
-def test_a_path_whose_first_model_is_not_solved_says_so(monkeypatch):
+def test_a_path_whose_first_model_is_not_solved_reports_it(monkeypatch):
     monkeypatch.setattr("regraft.probe.cross_validation.MAX_ITERATIONS", 0)
     X, y, folds = problem(seed=4)
     found = cross_validate(center_features(X, np.arange(len(y))), y, np.ones(len(y)), folds, 3)

@@ -1,4 +1,4 @@
-"""Folds hold every class, never cut a group, and do not care for the order of rows."""
+"""Folds hold every class, never split a group, and do not depend on the order of rows."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -46,7 +46,7 @@ def test_rows_that_share_a_key_or_a_group_stay_together_through_others():
     assert folds.count == 4
 
 
-def test_another_seed_deals_other_folds():
+def test_another_seed_gives_other_folds():
     y = np.arange(60) % 2
     a, b = (make_folds(y, keys_of(60), seed=seed).fold_of_row for seed in (0, 1))
     assert not np.array_equal(a, b)

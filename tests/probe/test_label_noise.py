@@ -1,4 +1,4 @@
-"""The second look at labels: a better order than one look's, no class doubted away, and nothing seen beforehand."""
+"""The second cross-validation ranks wrong labels better, keeps every class, and uses no held-out label."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from regraft.probe.linear_probe import fit_probe
 
 
 def blurred(seed, n=400, d=30, k=3, wrong=40):
-    """Return features of classes that overlap, labels of which some are wrong, and which are."""
+    """Return features of overlapping classes, labels with some errors, and which labels are wrong."""
     draw = np.random.default_rng(seed)
     y = np.arange(n) % k
     X = draw.normal(0, 0.45, (k, d))[y] + draw.normal(0, 1, (n, d))
@@ -25,7 +25,7 @@ def average_precision(p, y, bad):
     return (np.cumsum(hits) / np.arange(1, len(hits) + 1))[hits].mean()
 
 
-def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkeypatch):
+def test_the_weights_improve_the_ranking_more_than_a_second_average_does(monkeypatch):
     once, evenly, twice = [], [], []
     for seed in range(6):
         X, y, bad = blurred(seed, wrong=80)
@@ -39,7 +39,7 @@ def test_a_second_look_ranks_better_and_not_only_since_it_is_a_second_one(monkey
     assert np.mean(twice) > np.mean(once) + 0.012
 
 
-def test_a_label_counts_as_likely_as_it_is_right_and_each_class_as_before():
+def test_labels_are_weighted_by_their_probability_and_classes_keep_their_total():
     p = np.array([[0.9, 0.1], [0.5, 0.5], [0.001, 0.999], [0.98, 0.02], [0.97, 0.03], [0.2, 0.8]])
     y = np.array([0, 0, 0, 1, 1, 0])
     weight = label_weights(p, y)
@@ -60,7 +60,7 @@ def test_the_order_of_rows_changes_no_bit():
     assert here.sum(axis=1) == pytest.approx(np.ones(120))
 
 
-def test_what_belongs_together_does_not_tell_on_each_other():
+def test_rows_of_a_group_do_not_predict_each_other():
     draw = np.random.default_rng(0)
     X = np.repeat(draw.normal(0, 1, (100, 60)), 2, axis=0).astype(np.float32)
     X[1::2] += draw.normal(0, 0.01, (100, 60))
@@ -71,7 +71,7 @@ def test_what_belongs_together_does_not_tell_on_each_other():
     assert 0.3 < (p.argmax(axis=1) == y).mean() < 0.7
 
 
-def test_the_second_look_is_at_other_folds(monkeypatch):
+def test_the_second_cross_validation_has_other_folds(monkeypatch):
     X, y, _ = blurred(0)
     probe = fit_probe(X, y, classes=3)
     monkeypatch.setattr(label_noise, "label_weights", lambda p, y: np.ones(len(y)))
@@ -85,7 +85,7 @@ def test_a_class_of_one_photo_is_finite():
     assert np.isfinite(p).all() and p[40, 2] < 1e-9
 
 
-def test_without_a_first_look_there_is_no_second():
+def test_a_probe_without_out_of_fold_probabilities_is_refused():
     X, y, _ = blurred(0, n=60, wrong=0)
     with pytest.raises(ValueError, match="nested=True"):
         reweighted_probabilities(X, y, fit_probe(X, y, classes=3, nested=False), classes=3)

@@ -59,7 +59,7 @@ def test_vectors_in_float32_change_the_direction_by_rounding_only():
     assert history.direction(gradient) == pytest.approx(expected, abs=1e-3 * np.abs(expected).max())
 
 
-def test_the_last_pair_fulfils_the_secant_equation():
+def test_the_last_pair_fulfills_the_secant_equation():
     s, y = curved(p=2, size=7, steps=4)
     history = LbfgsHistory(2, 7, 5, np.float64)
     for t in range(4):

@@ -40,7 +40,7 @@ def line_of(problems, alone, at, way):
 
 
 @pytest.mark.parametrize("scale", [1e-3, 0.03, 0.3, 3.0, 1e3])
-def test_the_length_fulfils_the_wolfe_conditions(scale):
+def test_the_length_fulfills_the_wolfe_conditions(scale):
     problems, alone = problems_of_folds()
     at = start(problems)
     way = downhill(problems, alone, at, scale)

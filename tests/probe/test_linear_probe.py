@@ -53,7 +53,7 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch):
     assert np.array_equal(found[0].oof, found[1].oof)
 
 
-def test_the_standardisation_is_folded_in():
+def test_the_standardization_is_folded_into_weight_and_bias():
     X, y = photos([50, 50])
     found = fit_probe(X, y, classes=2)
     z = X.astype(np.float64) @ found.weight.T + found.bias
@@ -65,7 +65,7 @@ def test_the_standardisation_is_folded_in():
     assert found.solution.objective == pytest.approx(found.C * losses + penalty, rel=1e-6)
 
 
-def test_the_unit_and_the_origin_of_features_change_nothing_that_matters():
+def test_the_unit_and_the_origin_of_features_change_the_result_by_rounding_only():
     X, y = photos([40, 40, 40], dtype=np.float64)
     keys = [f"{i:03}" for i in range(120)]
     plain, moved = fit_probe(X, y, classes=3, keys=keys), fit_probe(1e3 * X + 5e4, y, classes=3, keys=keys)
@@ -82,7 +82,7 @@ def test_constant_and_empty_features_get_no_weight():
     assert np.isfinite(found.oof).all()
 
 
-def test_a_feature_that_wakes_up_in_a_fold_does_no_harm():
+def test_a_feature_that_varies_in_one_fold_only_does_no_harm():
     X, y = photos([30, 30])
     X[:, 7] = 0.0
     X[11, 7] = 1e4
@@ -91,7 +91,7 @@ def test_a_feature_that_wakes_up_in_a_fold_does_no_harm():
     assert found.cv_log_loss < 2
 
 
-def test_out_of_fold_figures_are_honest_about_labels_without_meaning():
+def test_out_of_fold_accuracy_of_random_labels_is_chance():
     draw = np.random.default_rng(0)
     right = []
     for seed in range(12):
@@ -100,7 +100,7 @@ def test_out_of_fold_figures_are_honest_about_labels_without_meaning():
     assert 0.4 < np.mean(right) < 0.56
 
 
-def test_copies_that_straddled_folds_would_flatter():
+def test_near_duplicates_in_two_folds_would_raise_the_accuracy():
     draw = np.random.default_rng(3)
     X = np.repeat(draw.normal(0, 1, (40, 100)), 3, axis=0) + draw.normal(0, 0.05, (120, 100))
     y = np.repeat(draw.permutation(np.arange(40) % 2), 3)
@@ -110,7 +110,7 @@ def test_copies_that_straddled_folds_would_flatter():
     assert grouped.cv_accuracy < 0.65
 
 
-def test_exact_copies_never_straddle_a_fold():
+def test_exact_duplicates_are_in_one_fold():
     draw = np.random.default_rng(4)
     X = np.repeat(draw.normal(0, 1, (40, 100)), 3, axis=0).astype(np.float32)
     y = np.repeat(draw.permutation(np.arange(40) % 2), 3)
@@ -121,7 +121,7 @@ def test_exact_copies_never_straddle_a_fold():
     "counts", [[5, 5], [3] * 30, [500, 5], [1, 1], [2, 1], [1, 30], [1, 1, 1], [2, 2]], ids=lambda c: f"{len(c)}x{c[0]}"
 )
 @pytest.mark.parametrize("nested", [True, False])
-def test_small_and_lopsided_folders_are_fitted(counts, nested):
+def test_small_and_imbalanced_data_is_fitted(counts, nested):
     X, y = photos(counts, d=64, spread=1.0)
     found = fit_probe(X, y, classes=len(counts), nested=nested)
     assert np.isfinite(found.weight).all()
@@ -137,7 +137,7 @@ def test_small_and_lopsided_folders_are_fitted(counts, nested):
         assert found.oof is None
 
 
-def test_a_class_with_one_photo_is_unknown_when_that_photo_is_held_out():
+def test_a_class_with_one_photo_has_probability_zero_when_that_photo_is_held_out():
     X, y = photos([20, 20, 1], spread=1.0)
     found = fit_probe(X, y, classes=3)
     assert found.oof[40, 2] == 0
@@ -163,7 +163,7 @@ def test_balanced_classes_count_the_same():
     assert recall[1] > recall[0]
 
 
-def test_the_bar_ends_full():
+def test_the_progress_bar_ends_complete():
     for counts in ([5, 5], [60, 60], [1, 1]):
         bar = CountingBar()
         fit_probe(*photos(counts), classes=2, bar=bar)
@@ -191,7 +191,7 @@ def test_the_standard_error_is_that_of_a_share_of_groups():
     assert copied.cv_accuracy_error > 0.8 * found.cv_accuracy_error
 
 
-def test_what_is_journaled_says_how_c_was_chosen():
+def test_the_journal_entry_explains_the_choice_of_C():
     found = fit_probe(*photos([40, 40]), classes=2)
     assert found.choice["C"] == found.C
     assert len(found.choice["nested_C"]) == found.choice["folds"] == 5

@@ -1,4 +1,4 @@
-"""The rule that picks a regularisation, on losses written by hand."""
+"""The choice of a regularization, on losses written by hand."""
 
 import json
 
@@ -38,7 +38,7 @@ def test_the_error_is_of_the_difference_not_of_the_loss():
     assert choice.standard_error == pytest.approx((0, 0, 0))
 
 
-def test_copies_in_a_group_are_no_more_evidence():
+def test_duplicates_in_a_group_are_not_more_evidence():
     rows = np.array([[1.2, 0.9, 1.3], [1.0, 1.0, 1.0], [2.0, 2.0, 2.0]])
     once = pick(rows)
     copied = pick(np.repeat(rows, 4, axis=1), group=np.repeat(np.arange(3), 4))
@@ -55,7 +55,7 @@ def test_one_group_alone_ties_with_everything():
     assert pick([[2.0], [1.0], [3.0]]).C == 0.01
 
 
-def test_no_evidence_at_all_takes_the_strongest():
+def test_without_any_weight_the_strongest_is_chosen():
     assert pick([[1.0], [1.0], [1.0]], weight=np.zeros(1)).C == 0.01
 
 
@@ -72,7 +72,7 @@ def test_the_path_ends_after_a_clear_rise_or_two_small_ones():
     assert at(1.0, 1.09, 1.13)
 
 
-def test_what_is_journaled_is_plain_json():
+def test_the_journal_entry_is_plain_json():
     found = json.loads(json.dumps(pick([[1, 2], [0, 1], [3, 3]]).as_dict(), allow_nan=False))
     assert found["C"] == found["lowest_at"] == 0.1
     assert [row["C"] for row in found["path"]] == [0.01, 0.1, 1.0]

@@ -1,4 +1,4 @@
-"""Features on one scale, without blowing up what hardly varies."""
+"""Features on one scale, without enlarging those that hardly vary."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ def features():
     return X.astype(np.float32)
 
 
-def test_moments_equal_numpys_on_the_rows_asked_for():
+def test_mean_and_deviation_equal_numpys_on_the_given_rows():
     X, rows = features(), np.random.default_rng(1).permutation(2500)[:2100]
     mean, deviation = mean_and_deviation(X, rows)
     assert mean == pytest.approx(X[rows].mean(0, dtype=np.float64), rel=1e-9)
@@ -29,7 +29,7 @@ def test_constant_features_are_left_out_and_do_not_move_the_median():
     assert not feature_scales(np.ones((2, 3)), np.zeros((2, 3))).any()
 
 
-def test_centred_features_give_back_what_they_came_from():
+def test_centered_features_can_be_converted_back():
     X, rows = features(), np.array([5, 2, 9, 100, 7])
     part = center_features(X, rows)
     assert part.values.dtype == np.float32

@@ -1,4 +1,4 @@
-"""The solver against scikit-learn's, on problems of every awkward shape."""
+"""The solver against scikit-learn's, on awkward problems."""
 
 import numpy as np
 import pytest
@@ -110,7 +110,7 @@ def test_a_weight_of_two_is_a_row_twice():
 
 @pytest.mark.parametrize("name", ["random", "more features than rows", "500 against 5"])
 @pytest.mark.parametrize("C", [1e-4, 1.0])
-def test_the_gradient_at_the_solution_is_what_it_says(name, C):
+def test_the_gradient_norm_is_that_at_the_solution(name, C):
     X, y = PROBLEMS[name]
     found = fit_logistic(X, y, C, tolerance=1e-7)
     residual = probabilities(X, found.weight, found.bias) - np.eye(y.max() + 1)[y]
@@ -159,7 +159,7 @@ def test_the_same_input_gives_the_same_bits_on_any_number_of_threads(monkeypatch
     assert np.array_equal(solutions[0], solutions[2])
 
 
-def test_giving_up_is_an_error_that_says_how_far_it_came():
+def test_the_iteration_limit_is_an_error_with_the_gradient_norm():
     X, y = PROBLEMS["correlated columns"]
     with pytest.raises(
         NotConvergedError, match=r"200 rows x 43 features with C = 10 did not converge: .* after 3 iterations"

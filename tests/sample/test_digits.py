@@ -48,13 +48,13 @@ def test_a_second_call_changes_nothing(tmp_path):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "digits").rglob("*")} == before
 
 
-def test_an_empty_folder_is_taken(tmp_path):
+def test_an_empty_folder_is_used(tmp_path):
     (tmp_path / "deep").mkdir()
     assert write_digits(tmp_path / "deep", per_class=1) == 10
 
 
 @pytest.mark.parametrize("name", ["mine.png", "0/mine.txt"])
-def test_what_is_there_is_kept(tmp_path, name):
+def test_other_files_are_never_overwritten(tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_bytes(b"precious")
     with pytest.raises(PhotosError, match="contains other files, which regraft does not overwrite"):
@@ -62,7 +62,7 @@ def test_what_is_there_is_kept(tmp_path, name):
     assert (tmp_path / name).read_bytes() == b"precious"
 
 
-def test_a_file_in_its_place_is_kept(tmp_path):
+def test_a_file_of_that_name_is_never_overwritten(tmp_path):
     (tmp_path / "digits").write_bytes(b"precious")
     with pytest.raises(PhotosError, match="contains other files"):
         write_digits(tmp_path / "digits")
