@@ -3,11 +3,12 @@
     python scripts/check_package.py [--keep FOLDER]
 
 1. builds the sdist, and the wheel from the sdist, into a temporary folder;
-2. checks that the sdist holds every file of the repository, and that pytest can collect the tests in it;
+2. checks that the sdist has every file of the repository and the wheel every file of the package, and that pytest can
+   collect the tests of the sdist;
 3. installs the wheel with constraints.txt into an empty virtual environment;
 4. in another folder, runs `regraft demo` and examples/lesson.py with that environment, and imports timm as users do.
 
-Beside the CPU build of torch, step 3 tries the index that README.md names first, and says what it took.
+Step 3 first tries to install torch from the index that README.md names, and prints a line if that is unreachable.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,22 +36,23 @@ def main() -> int:
     """Check the package; return 0, or raise where a step fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", type=Path, help="folder for sdist and wheel, which are deleted otherwise")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="regraft-package-") as name:
         folder = Path(name).resolve()
         os.environ["REGRAFT_CACHE"] = str(folder / "cache")
         sdist, wheel = build(folder / "dist")
         check_sdist(sdist, folder)
+        check_wheel(wheel)
         python = install(wheel, folder / "venv")
         use(python, folder)
-        if given.keep:
-            shutil.copytree(folder / "dist", given.keep, dirs_exist_ok=True)
-    print(f"== package: {sdist.name} and {wheel.name} are sound")
+        if arguments.keep:
+            shutil.copytree(folder / "dist", arguments.keep, dirs_exist_ok=True)
+    print(f"== package: {sdist.name} and {wheel.name} are complete and work")
     return 0
 
 
 def build(out: Path) -> tuple[Path, Path]:
-    """Build the sdist, and the wheel from it; return both files."""
+    """Build the sdist, and the wheel from it, and return their paths."""
     say("build")
     run(sys.executable, "-m", "build", "--outdir", out, ROOT)
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
@@ -57,24 +60,44 @@ def build(out: Path) -> tuple[Path, Path]:
 
 
 def check_sdist(sdist: Path, folder: Path) -> None:
-    """Check that nothing is missing from the sdist, and that its tests can be collected.
+    """Check that no file of the repository is missing from the sdist, and that its tests can be collected.
 
     Raises:
-        SystemExit: a file that git knows is missing.
+        SystemExit: a file is missing.
     """
     say("sdist")
     with tarfile.open(sdist) as archive:
         archive.extractall(folder, filter="data")
     unpacked = folder / sdist.name.removesuffix(".tar.gz")
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
-    known = [name for name in listed.split("\0") if name and not name.startswith(".")]
-    missing = [name for name in known if not (unpacked / name).is_file()]
-    if missing:
-        raise SystemExit(f"{sdist.name} lacks {len(missing)} of {len(known)} files: {', '.join(missing[:10])}")
-    print(f"{len(known)} files of the repository")
+    require(sdist, [name for name in repository_files() if not (unpacked / name).is_file()])
     run(
         sys.executable, "-m", "pytest", "--collect-only", "-q", "-q", "-p", "no:cacheprovider", cwd=unpacked, quiet=True
     )
+
+
+def check_wheel(wheel: Path) -> None:
+    """Check that no file of the package is missing from the wheel, such as the style of a page.
+
+    Raises:
+        SystemExit: a file is missing.
+    """
+    say("wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = set(archive.namelist())
+    package = [name.removeprefix("src/") for name in repository_files() if name.startswith("src/")]
+    require(wheel, [name for name in package if name not in packed])
+
+
+def repository_files() -> list[str]:
+    """Return the files that git tracks, without the hidden ones."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False).stdout.decode()
+    return [name for name in listed.split("\0") if name and not name.startswith(".")]
+
+
+def require(archive: Path, missing: list[str]) -> None:
+    """Raise where files are missing from an archive."""
+    if missing:
+        raise SystemExit(f"{archive.name} lacks {len(missing)} files: {', '.join(missing[:10])}")
 
 
 def install(wheel: Path, place: Path) -> Path:
@@ -87,7 +110,7 @@ def install(wheel: Path, place: Path) -> Path:
     advice = [*pip, "--retries", "0", "--timeout", "15", *pair, "--index-url", CPU_INDEX]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     if subprocess.run(list(map(str, advice)), env=environment, capture_output=True, check=False).returncode:
-        print(f"{CPU_INDEX} is unreachable: torch and torchvision come from where pip finds them")
+        print(f"{CPU_INDEX} is unreachable: torch and torchvision come from the default index")
     run(*pip, wheel)
     run(python, "-m", "pip", "--disable-pip-version-check", "check")
     return python
@@ -113,10 +136,10 @@ def use(python: Path, folder: Path) -> None:
 
 
 def run(*command: object, cwd: Path = ROOT, quiet: bool = False) -> str:
-    """Run a command away from this repository's source; return its output where ``quiet``.
+    """Run a command without this repository's source on the path, and return its output if ``quiet``.
 
     Raises:
-        SystemExit: it fails; its output is shown.
+        SystemExit: the command fails; its output is shown.
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     environment["PIP_CONSTRAINT"] = str(CONSTRAINTS)
