@@ -10,7 +10,7 @@ What is public is listed in `__init__.pyi` and loaded when it is first used: imp
 
 import lazy_loader
 
-from regraft.models.timm_import import repair_imports_of_torchvision
+from regraft.models.timm_import import install_torchvision_repair
 
-repair_imports_of_torchvision()
+install_torchvision_repair()
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -117,7 +117,7 @@ def test_views_are_averaged(classifier, photos, views):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         entry = Entry(str(path), path, content, "", None, None, "ok", "", None)
         pixels = np.stack([fixed_view_task(p, view)(entry) for view in range(views)])
-        features = np.concatenate([plain._running().run(pixels[i : i + 1]) for i in range(views)])
+        features = np.concatenate([plain._chosen_engine().run(pixels[i : i + 1]) for i in range(views)])
         expected.append(plain._probabilities(features).mean(axis=0))
     for path, prediction, values in zip(paths, several.predict(paths), expected, strict=True):
         assert prediction.label == classifier.classes[values.argmax()]

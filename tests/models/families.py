@@ -26,4 +26,4 @@ def smallest_of_each() -> list[str]:
 def without_memory(name: str) -> torch.nn.Module:
     """Build a network on torch's meta device: shapes, but no numbers."""
     with torch.device("meta"):
-        return create_network(name, filled=False).eval()
+        return create_network(name, random_init=False).eval()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.families import smallest_of_each, without_memory
-from regraft.models.blocks import modules_of, split_blocks
+from regraft.models.blocks import blocks_of_modules, split_blocks
 from regraft.models.catalogue import parameter_counts
 
 NECKS = {"efficientvim_m1"}  # normalises after each stage what its last block weighs together
@@ -127,7 +127,7 @@ def test_a_network_of_one_child_is_one_block():
 
 def test_modules_without_tensors_go_with_what_is_around_or_before_them():
     network = Plain()
-    spans = modules_of(network, split_blocks(network))
+    spans = blocks_of_modules(network, split_blocks(network))
     assert spans["drop"] == {0}
     assert spans["stages.0.1"] == {1}
     assert spans["stages"] == {1, 2}

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from regraft.errors import ConfigError
-from regraft.models.blocks import kind_of
+from regraft.models.blocks import normalization_kind
 from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums, freeze_ledger, render
 from regraft.models.zoo import build_backbone
@@ -139,7 +139,7 @@ def test_the_ledger_without_a_before_says_that_nothing_moved(backbone):
 def test_kinds_of_normalisation_are_known_through_their_subclasses():
     from timm.layers.norm_act import BatchNormAct2d, GroupNormAct
 
-    assert kind_of(BatchNormAct2d(4)) == "batch norm"
-    assert kind_of(GroupNormAct(4, 2)) == "group norm"
-    assert kind_of(nn.RMSNorm(4)) == "RMS norm"
-    assert kind_of(nn.Conv2d(3, 3, 1)) is None
+    assert normalization_kind(BatchNormAct2d(4)) == "batch norm"
+    assert normalization_kind(GroupNormAct(4, 2)) == "group norm"
+    assert normalization_kind(nn.RMSNorm(4)) == "RMS norm"
+    assert normalization_kind(nn.Conv2d(3, 3, 1)) is None

@@ -18,7 +18,7 @@ from regraft.models import model_file
 from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums
 from regraft.models.model_file import load_classifier, read_metadata, save_classifier
-from regraft.models.model_metadata import KEY, ModelMetadata
+from regraft.models.model_metadata import MODEL_KEY, ModelMetadata
 from regraft.models.zoo import build_backbone
 
 CLASSES = ["../../x", "\x1b[31mred", "蚂蚁", "🐜 ant", "a" * 200, "", "con\n", "[bold]"]
@@ -266,8 +266,8 @@ def test_counters_may_be_absent(path, classifier):
 
 def test_a_newer_format_asks_for_an_upgrade(path):
     tensors = load_file(path)
-    values = json.loads(read_metadata(path).as_text()[KEY])
-    save_file(tensors, path, {KEY: json.dumps({**values, "format": 2})})
+    values = json.loads(read_metadata(path).as_text()[MODEL_KEY])
+    save_file(tensors, path, {MODEL_KEY: json.dumps({**values, "format": 2})})
     with pytest.raises(ModelFileError, match="format 2, and this regraft reads up to 1: upgrade it"):
         load_classifier(path)
 
@@ -288,8 +288,8 @@ def test_a_newer_format_asks_for_an_upgrade(path):
 )
 def test_metadata_of_another_shape_is_refused(path, change):
     tensors = load_file(path)
-    values = json.loads(read_metadata(path).as_text()[KEY])
-    save_file(tensors, path, {KEY: json.dumps(values | change)})
+    values = json.loads(read_metadata(path).as_text()[MODEL_KEY])
+    save_file(tensors, path, {MODEL_KEY: json.dumps(values | change)})
     with pytest.raises(ModelFileError, match="not a usable model file"):
         load_classifier(path)
 

@@ -166,9 +166,9 @@ def test_a_torchvision_that_does_not_fit_is_a_users_mistake(mismatched, then, fo
 
 
 def test_the_repair_leaves_other_modules_alone_and_is_installed_once():
-    from regraft.models.timm_import import _Finder, repair_imports_of_torchvision
+    from regraft.models.timm_import import _Finder, install_torchvision_repair
 
-    repair_imports_of_torchvision()
+    install_torchvision_repair()
     assert [type(finder) for finder in sys.meta_path].count(_Finder) == 1
     assert _Finder().find_spec("torch", None) is None
     spec = importlib.util.find_spec("torchvision")

@@ -12,12 +12,12 @@ import torch
 from regraft.errors import BackboneError, WeightsError
 from regraft.models import pretrained
 from regraft.models.catalogue import (
-    DEFAULT,
-    configuration,
-    foreseen,
+    DEFAULT_BACKBONE,
+    expected_preprocessing,
     list_backbones,
     parameter_counts,
     preprocessing_of,
+    pretrained_config,
 )
 from regraft.models.pretrained import packaged_file
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
@@ -41,8 +41,8 @@ def test_the_default_backbone_needs_no_network():
 
 @pytest.mark.parametrize("size", [None, 128])
 def test_what_is_foreseen_of_the_default_backbone_is_what_timm_says(size):
-    assert foreseen(DEFAULT, size) == preprocessing_of(configuration(DEFAULT), size)
-    assert foreseen("resnet18", size) is None
+    assert expected_preprocessing(DEFAULT_BACKBONE, size) == preprocessing_of(pretrained_config(DEFAULT_BACKBONE), size)
+    assert expected_preprocessing("resnet18", size) is None
 
 
 def test_the_packaged_weights_lie_in_the_right_tensors():
@@ -70,7 +70,7 @@ def test_unknown_names_say_the_nearest():
 
 def no_hub(monkeypatch, tmp_path, reason="name not known"):
     monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
-    monkeypatch.setattr(pretrained, "_ask", lambda address: reason)
+    monkeypatch.setattr(pretrained, "_request_error", lambda address: reason)
 
 
 def test_offline_ends_at_once_in_one_line(monkeypatch, tmp_path):
@@ -88,7 +88,7 @@ def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
     monkeypatch.setattr(pretrained, "PATIENCE", 0.1)
     given_up, answers = threading.Event(), []
-    monkeypatch.setattr(pretrained, "_ask", lambda address: answers.append(given_up.wait(60)))
+    monkeypatch.setattr(pretrained, "_request_error", lambda address: answers.append(given_up.wait(60)))
     with pytest.raises(BackboneError, match="no answer within"):
         build_backbone("gcvit_tiny")
     assert answers == []
@@ -100,7 +100,7 @@ def test_offline_by_the_environment_is_respected(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     assert (
-        pretrained.why_unreachable(configuration("resnet18"))
+        pretrained.unreachable_reason(pretrained_config("resnet18"))
         == "huggingface.co cannot be reached (HF_HUB_OFFLINE is set)"
     )
 
@@ -109,7 +109,7 @@ def test_a_failing_download_is_one_line(monkeypatch):
     from regraft.models import zoo
 
     monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
-    monkeypatch.setattr(pretrained, "why_unreachable", lambda cfg: None)
+    monkeypatch.setattr(pretrained, "unreachable_reason", lambda cfg: None)
 
     def fail(*args, **more):
         raise OSError("disk full\nand more")
@@ -120,7 +120,7 @@ def test_a_failing_download_is_one_line(monkeypatch):
 
 
 def test_an_earlier_download_is_used_without_the_network(monkeypatch, tmp_path):
-    cfg = configuration("test_resnet")
+    cfg = pretrained_config("test_resnet")
     from safetensors.torch import save_file
 
     from regraft.models.timm_import import import_timm
@@ -135,7 +135,7 @@ def test_an_earlier_download_is_used_without_the_network(monkeypatch, tmp_path):
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(pretrained, "why_unreachable", lambda cfg: pytest.fail("the network was asked"))
+    monkeypatch.setattr(pretrained, "unreachable_reason", lambda cfg: pytest.fail("the network was asked"))
     backbone = build_backbone("test_resnet")
     assert torch.equal(backbone.network.conv1[0].weight, state["conv1.0.weight"])
     assert backbone.spec.weights == f"test_resnet.{cfg.tag}"
@@ -262,7 +262,7 @@ def test_every_configuration_of_timm_makes_a_preprocessing():
     infos = list_backbones()
     assert len(infos) > 1000
     for info in infos:
-        found = preprocessing_of(configuration(info.name))
+        found = preprocessing_of(pretrained_config(info.name))
         assert found.height >= 16 and found.width >= 16 and len(found.mean) == len(found.std) == 3, info.name
 
 
@@ -285,7 +285,7 @@ def test_a_spec_of_another_shape_is_refused(change):
 
 @pytest.mark.parametrize("name", ["test_vit", "test_maxvit", "test_vit_relpos", "test_convnext", "convit_tiny"])
 def test_a_network_without_random_weights_has_the_same_tables(name):
-    filled, unfilled = create_network(name), create_network(name, filled=False)
+    filled, unfilled = create_network(name), create_network(name, random_init=False)
     assert {n: p.shape for n, p in filled.named_parameters()} == {n: p.shape for n, p in unfilled.named_parameters()}
     expected = dict(filled.named_buffers())
     for buffer, value in unfilled.named_buffers():

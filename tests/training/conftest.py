@@ -21,9 +21,9 @@ def keras() -> Any:
 @pytest.fixture(scope="session")
 def torchmetrics() -> Any:
     """The package torchmetrics, which imports torchvision."""
-    from regraft.models.timm_import import ensure_timm_imports
+    from regraft.models.timm_import import import_torchvision
 
-    ensure_timm_imports()
+    import_torchvision()
     return pytest.importorskip("torchmetrics", reason=SHORT.replace("keras", "torchmetrics"))
 
 

@@ -204,9 +204,9 @@ def test_frozen_normalisation_keeps_its_statistics(points: Any, layer: Any, put_
 
 
 def test_timm_and_lazy_normalisation_too(points: Any) -> None:
-    from regraft.models.timm_import import ensure_timm_imports
+    from regraft.models.timm_import import import_torchvision
 
-    ensure_timm_imports()
+    import_torchvision()
     from timm.layers import BatchNormAct2d
 
     x, y = image(points)

@@ -21,19 +21,19 @@ from regraft.features.engine_choice import REFERENCE, certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
+from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
-from regraft.models.model_file import load_classifier, model_file
-from regraft.models.on_the_class import on_the_class
+from regraft.models.model_file import find_model_file, load_classifier
 from regraft.screen import Bar
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-MOST_VIEWS = 64
+MAX_VIEWS = 64
 """Views of a photo that may be averaged."""
 
-CHUNK = 256
+STREAM_CHUNK = 256
 """Photos between two answers of `Predictor.stream`: memory does not grow with their number."""
 
 
@@ -103,21 +103,21 @@ class Predictor:
         views: int | None = None,
         own: bool = False,
     ) -> None:
-        _check(classifier)
-        views = _views(classifier.facts) if views is None else views
+        _check_classifier(classifier)
+        views = _views_in_file(classifier.facts) if views is None else views
         if type(views) is not int or views < 1:
             raise ConfigError(f"views: expected a positive number, found {views!r}")
         self.views = views
         self.classifier = classifier.eval() if own else classifier.snapshot()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        self._title = classifier.facts.get("engine", REFERENCE) if engine is None else engine
+        self._engine_title = classifier.facts.get("engine", REFERENCE) if engine is None else engine
         self._device = pick_device(device)
         self._engine: Engine | None = None
         weight, bias = self.classifier.linear_head()
         self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
 
-    @on_the_class
+    @class_only
     def load(
         cls,  # noqa: N805 (as in a class method)
         path: Path | str,
@@ -139,7 +139,7 @@ class Predictor:
             ModelFileError: there is no model there, or the file is damaged, truncated or foreign, or does not say its
                 classes and its preprocessing.
         """
-        classifier = load_classifier(model_file(Path(path)))
+        classifier = load_classifier(find_model_file(Path(path)))
         made: Any = cls
         predictor: Predictor = made(classifier, device=device, workers=workers, views=views, own=True)
         return predictor
@@ -156,9 +156,9 @@ class Predictor:
         A photo that cannot be read gives a `Prediction` with an ``error`` instead of a label.
         """
         if not isinstance(photos, (list, tuple)):
-            return self._one(photos)
+            return self._predict_one(photos)
         if any(not isinstance(photo, (str, Path)) for photo in photos):
-            return [self._one(photo) for photo in photos]
+            return [self._predict_one(photo) for photo in photos]
         return list(self.stream(Path(p) for p in photos if isinstance(p, (str, Path))))
 
     def stream(self, paths: Iterable[Path], bar: Bar | None = None) -> Iterator[Prediction]:
@@ -166,11 +166,11 @@ class Predictor:
         chunk: list[Path] = []
         for path in paths:
             chunk.append(path)
-            if len(chunk) == CHUNK:
-                yield from self._several(chunk, bar)
+            if len(chunk) == STREAM_CHUNK:
+                yield from self._predict_paths(chunk, bar)
                 chunk = []
         if chunk:
-            yield from self._several(chunk, bar)
+            yield from self._predict_paths(chunk, bar)
 
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
         """Return the probabilities for ``entries``; features that are in ``store`` are not computed again.
@@ -186,10 +186,10 @@ class Predictor:
             values, rows = values[more.rows] + self._probabilities(more.values), rows[more.rows]
         return Scores(values / self.views, rows, tuple(sorted(failed)))
 
-    def _running(self, weights: str | None = None) -> Engine:
+    def _chosen_engine(self, weights: str | None = None) -> Engine:
         """Return what runs the network; it is chosen once, before the first photo."""
         if self._engine is None:
-            self._engine = certified_engine(self._title, self.classifier.backbone, self._device, weights)
+            self._engine = certified_engine(self._engine_title, self.classifier.backbone, self._device, weights)
         return self._engine
 
     def _features(
@@ -200,7 +200,7 @@ class Predictor:
         return extract(
             entries,
             backbone,
-            self._running(weights),
+            self._chosen_engine(weights),
             store,
             load=fixed_view_task(p, view),
             view=view_name(view),
@@ -217,7 +217,7 @@ class Predictor:
             out[row] = exponent / exponent.sum()
         return out
 
-    def _several(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
+    def _predict_paths(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
         scores = self.scores([_entry(path, hashed=self.views > 2) for path in paths], bar=bar)
         rows = {int(row): values for row, values in zip(scores.rows, scores.values, strict=True)}
         failed = dict(scores.failed)
@@ -227,9 +227,9 @@ class Predictor:
             else:
                 yield Prediction(str(path), None, None, (), failed[position])
 
-    def _one(self, photo: Path | str | Image) -> Prediction:
+    def _predict_one(self, photo: Path | str | Image) -> Prediction:
         if isinstance(photo, (str, Path)):
-            return next(iter(self._several([Path(photo)], None)))
+            return next(iter(self._predict_paths([Path(photo)], None)))
         from regraft.data.decode import as_rgb
 
         image, p = as_rgb(photo), self.classifier.backbone.spec.preprocessing
@@ -237,7 +237,7 @@ class Predictor:
         values = np.zeros(len(self.classes))
         for view in range(self.views):
             pixels = fixed_view(image, p, view, content)
-            values += self._probabilities(self._running().run(pixels[None]))[0]
+            values += self._probabilities(self._chosen_engine().run(pixels[None]))[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
@@ -246,13 +246,13 @@ class Predictor:
         return Prediction(path, top[0][0], top[0][1], top)
 
 
-def _views(extra: Mapping[str, str]) -> int:
+def _views_in_file(extra: Mapping[str, str]) -> int:
     """Return the views that the facts of a model file ask for; a file that others wrote may say anything."""
     said = str(extra.get("views", "1"))
-    return min(max(int(said), 1), MOST_VIEWS) if said.isdecimal() else 1
+    return min(max(int(said), 1), MAX_VIEWS) if said.isdecimal() else 1
 
 
-def _check(classifier: object) -> None:
+def _check_classifier(classifier: object) -> None:
     """Raise `ConfigError` unless ``classifier`` is one whose predictions are those of a backbone and a linear head."""
     module = getattr(classifier, "module", None)
     if not isinstance(classifier, Classifier):

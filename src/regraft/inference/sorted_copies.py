@@ -33,18 +33,18 @@ def folder_names(classes: Sequence[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
-    for label in sorted(set(classes), key=lambda label: (_safe(label) != label, label)):
-        plain = name = _safe(label)
+    for label in sorted(set(classes), key=lambda label: (_safe_name(label) != label, label)):
+        plain = name = _safe_name(label)
         tries = 0
-        while _alike(name) in taken or len(name.encode()) > MAX_BYTES:
-            name = f"{_cut(plain, MAX_BYTES - 13)}~{_mark(label, tries)}"
+        while _comparison_key(name) in taken or len(name.encode()) > MAX_BYTES:
+            name = f"{_truncated(plain, MAX_BYTES - 13)}~{_hash_suffix(label, tries)}"
             tries += 1
         names[label] = name
-        taken.add(_alike(name))
+        taken.add(_comparison_key(name))
     return names
 
 
-def _safe(label: str) -> str:
+def _safe_name(label: str) -> str:
     name = _FORBIDDEN.sub("_", unicodedata.normalize("NFC", label)).strip().rstrip(". ")
     if not name:
         return "_"
@@ -53,19 +53,19 @@ def _safe(label: str) -> str:
     return f"_{name}" if _RESERVED.fullmatch(name) else name
 
 
-def _alike(name: str) -> str:
+def _comparison_key(name: str) -> str:
     return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", name).casefold())
 
 
-def _cut(name: str, size: int) -> str:
+def _truncated(name: str, size: int) -> str:
     return name.encode()[:size].decode(errors="ignore").rstrip(". ")
 
 
-def _mark(label: str, tries: int) -> str:
+def _hash_suffix(label: str, tries: int) -> str:
     return hashlib.sha256(f"{tries} {label}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
-def _numbered(photo: Path, number: int) -> str:
+def _numbered_name(photo: Path, number: int) -> str:
     if number == 1:
         return photo.name
     end = f" ({number}){photo.suffix}"
@@ -110,7 +110,7 @@ class SortedCopies:
 
     def _open_new(self, folder: Path, photo: Path) -> tuple[Path, BinaryIO]:
         for number in itertools.count(1):
-            target = folder / _numbered(photo, number)
+            target = folder / _numbered_name(photo, number)
             with contextlib.suppress(FileExistsError):  # which whatever is there raises, links included
                 return target, target.open("xb")
         raise AssertionError

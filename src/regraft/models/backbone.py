@@ -16,7 +16,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.models.blocks import Block, split_blocks
 from regraft.models.checksums import tensors_checksum
 from regraft.models.cut import Halves, cut_network
-from regraft.models.freezing import Freezer, What
+from regraft.models.freezing import BlockSelection, Freezer
 from regraft.models.spec import BackboneSpec
 
 
@@ -119,7 +119,7 @@ class Backbone(nn.Module):
         self._freezer.freeze()
         self.train(self.training)
 
-    def unfreeze(self, what: What, *, norm_statistics: bool = False) -> None:
+    def unfreeze(self, what: BlockSelection, *, norm_statistics: bool = False) -> None:
         """Train the blocks that ``what`` names, beside those that are trained already; `freeze` starts over.
 
         Args:

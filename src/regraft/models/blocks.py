@@ -44,18 +44,18 @@ def split_blocks(network: nn.Module) -> tuple[Block, ...]:
     parameters = [name for name, _ in network.named_parameters()]
     groups = _timm_groups(network, parameters) or _child_groups(network, parameters)
     groups = _join_scales(network, groups)
-    lowest = _lowest(groups)
+    lowest = _lowest_groups(groups)
     buffers: dict[int, list[str]] = defaultdict(list)
     for name, _ in network.named_buffers():
-        buffers[_nearest_owner(name, lowest)].append(name)
-    names = _names(groups, parameters)
+        buffers[_owning_group(name, lowest)].append(name)
+    names = _block_names(groups, parameters)
     return tuple(
         Block(name, tuple(group), tuple(buffers[index]))
         for index, (name, group) in enumerate(zip(names, groups, strict=True))
     )
 
 
-def modules_of(network: nn.Module, blocks: Sequence[Block]) -> dict[str, frozenset[int]]:
+def blocks_of_modules(network: nn.Module, blocks: Sequence[Block]) -> dict[str, frozenset[int]]:
     """Return, for the name of each module in ``network``, the indices of the blocks that its tensors belong to.
 
     A module without parameters or buffers, such as dropout, goes with the module around it where that belongs to a
@@ -119,7 +119,7 @@ def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]
     return groups
 
 
-def _lowest(groups: Sequence[Sequence[str]]) -> dict[str, int]:
+def _lowest_groups(groups: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return, for the name of each module around a parameter, the lowest group that has a parameter in it."""
     found: dict[str, int] = {}
     for index, group in enumerate(groups):
@@ -129,7 +129,7 @@ def _lowest(groups: Sequence[Sequence[str]]) -> dict[str, int]:
     return found
 
 
-def _nearest_owner(buffer: str, lowest: Mapping[str, int]) -> int:
+def _owning_group(buffer: str, lowest: Mapping[str, int]) -> int:
     """Return the group of the parameters that share most of the path with ``buffer``; the lowest group if none do."""
     return next((lowest[module] for module in _ancestors(buffer) if module and module in lowest), 0)
 
@@ -141,20 +141,20 @@ def _ancestors(name: str) -> Iterable[str]:
         yield name
 
 
-def _names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> list[str]:
+def _block_names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> list[str]:
     everything = Counter(module for name in parameters for module in _ancestors(name))
     names: list[str] = []
     for index, group in enumerate(groups):
         inside = Counter(module for name in group for module in _ancestors(name))
-        units = Counter(_widest(name, inside, everything) for name in group)
+        units = Counter(_widest_module(name, inside, everything) for name in group)
         name = "stem" if index == 0 and len(units) > 1 else units.most_common(1)[0][0]
         if name == HEAD:
-            name = _common(group)
+            name = _common_prefix(group)
         names.append(name if name not in names else f"{name} ({index})")
     return names
 
 
-def _widest(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
+def _widest_module(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
     """Return the widest module around the parameter ``name`` that lies in its group as a whole, or ``name`` itself."""
     found = name
     for module in _ancestors(name):
@@ -164,7 +164,7 @@ def _widest(name: str, inside: Mapping[str, int], everything: Mapping[str, int])
     return found
 
 
-def _common(group: Sequence[str]) -> str:
+def _common_prefix(group: Sequence[str]) -> str:
     """Return a name longer than ``head`` for a block that is the whole of a module called so."""
     parts = [name.split(".")[:-1] for name in group]
     shared = []
@@ -188,7 +188,7 @@ _KINDS = {
 }
 
 
-def kind_of(module: nn.Module) -> str | None:
+def normalization_kind(module: nn.Module) -> str | None:
     """Return the kind of normalisation that ``module`` itself does, such as ``"batch norm"``, or None.
 
     Subclasses count as what they derive from, so that timm's ``BatchNormAct2d`` is a batch norm.
@@ -201,11 +201,11 @@ def kind_of(module: nn.Module) -> str | None:
     return None
 
 
-def keeps_statistics(module: nn.Module) -> bool:
+def has_running_statistics(module: nn.Module) -> bool:
     """Return whether ``module`` itself has running statistics, which change in training mode."""
     return any(module._buffers.get(name) is not None for name in _STATISTICS)
 
 
 def is_normalisation(module: nn.Module) -> bool:
     """Return whether ``module`` itself normalises."""
-    return keeps_statistics(module) or kind_of(module) is not None
+    return has_running_statistics(module) or normalization_kind(module) is not None

@@ -50,11 +50,11 @@ def list_backbones(pattern: str = "") -> list[BackboneInfo]:
         pattern: part of a name, or a pattern such as ``"vit_*_patch16_*"``, in any case; all backbones if empty.
     """
     wanted = (pattern if any(c in pattern for c in "*?[") else f"*{pattern}*").lower()
-    return [_info(name) for name in sorted(import_timm().list_models()) if fnmatch.fnmatchcase(name, wanted)]
+    return [_backbone_info(name) for name in sorted(import_timm().list_models()) if fnmatch.fnmatchcase(name, wanted)]
 
 
-def _info(name: str) -> BackboneInfo:
-    cfg = configuration(name)
+def _backbone_info(name: str) -> BackboneInfo:
+    cfg = pretrained_config(name)
     packaged = packaged_file(name) is not None
     licence = LICENCE if packaged else cfg.license
     pretrained = packaged or bool(cfg.has_weights)
@@ -78,7 +78,7 @@ def parameter_counts() -> dict[str, int]:
     return {name: int(count) for name, count in rows}
 
 
-DEFAULT = "tf_efficientnet_lite0"
+DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 """The backbone whose weights come with regraft's own requirements."""
 
 _DEFAULT_PREPROCESSING = Preprocessing(
@@ -86,18 +86,18 @@ _DEFAULT_PREPROCESSING = Preprocessing(
 )
 
 
-def foreseen(name: str, size: int | None = None) -> Preprocessing | None:
+def expected_preprocessing(name: str, size: int | None = None) -> Preprocessing | None:
     """Return how photos will be prepared for a network, without timm, whose import takes seconds; None if unknown.
 
     Whoever acts on it compares it with the network's own when that is there.
     """
-    if name != DEFAULT:
+    if name != DEFAULT_BACKBONE:
         return None
     own = _DEFAULT_PREPROCESSING
     return replace(own, height=size or own.height, width=size or own.width)
 
 
-def configuration(name: str) -> Any:
+def pretrained_config(name: str) -> Any:
     """Return timm's ``PretrainedCfg`` of ``name``, which may carry a tag such as ``"resnet18.a1_in1k"``.
 
     Raises:
@@ -118,7 +118,7 @@ def configuration(name: str) -> Any:
     return found
 
 
-def full_name(name: str, cfg: Any) -> str:
+def name_with_tag(name: str, cfg: Any) -> str:
     """Return ``name`` with the tag of its weights."""
     return name if "." in name or not cfg.tag else f"{name}.{cfg.tag}"
 

@@ -16,10 +16,10 @@ from regraft.data.source import parse_class_names
 from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
-from regraft.models.freezing import What, check_rates, decayed_or_not, spared_from_decay
-from regraft.models.model_metadata import CLASSIFIER, FormatError, ModelMetadata
-from regraft.models.on_the_class import on_the_class
-from regraft.models.skip_random_init import unfilled
+from regraft.models.class_only import class_only
+from regraft.models.freezing import BlockSelection, check_rates, decay_groups, no_decay_names
+from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
+from regraft.models.skip_random_init import skip_random_init
 
 
 class Classifier(nn.Module):
@@ -53,7 +53,7 @@ class Classifier(nn.Module):
         self.facts: dict[str, str] = {}
         place = next(backbone.network.parameters()).device
         shape = backbone.spec.num_features, len(self.classes)
-        with unfilled():  # the random numbers of the process are left alone
+        with skip_random_init():  # the random numbers of the process are left alone
             self.head = nn.Linear(*shape, device=place, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -89,7 +89,7 @@ class Classifier(nn.Module):
         self.head.requires_grad_(requires_grad)
         return self
 
-    def unfreeze(self, what: What = "all", *, norm_statistics: bool = False) -> None:
+    def unfreeze(self, what: BlockSelection = "all", *, norm_statistics: bool = False) -> None:
         """Train some blocks of the backbone too: see `Backbone.unfreeze`."""
         self.backbone.unfreeze(what, norm_statistics=norm_statistics)
 
@@ -113,7 +113,7 @@ class Classifier(nn.Module):
             ConfigError: the head does not give an output for each class.
         """
         self.check_outputs()
-        return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER)
+        return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER_KEY)
 
     def check_file_metadata(self, path: str, metadata: Mapping[str, str]) -> None:
         """Compare the texts of a file of weights with this classifier: `Trainer.load` asks for it.
@@ -124,10 +124,10 @@ class Classifier(nn.Module):
             ModelFileError: the file is of other classes, of the same in another order, or of photos that were
                 normalised otherwise.
         """
-        if CLASSIFIER not in metadata:
+        if CLASSIFIER_KEY not in metadata:
             return
         try:
-            said = ModelMetadata.from_text(metadata, CLASSIFIER)
+            said = ModelMetadata.from_text(metadata, CLASSIFIER_KEY)
         except FormatError as error:
             raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
         own, theirs = self.preprocessing, said.backbone.preprocessing
@@ -191,7 +191,7 @@ class Classifier(nn.Module):
 
         save_model_file(Path(path), self, overwrite=overwrite)
 
-    @on_the_class
+    @class_only
     def load(
         cls,  # noqa: N805 (as in a class method)
         path: str | os.PathLike[str],
@@ -211,9 +211,9 @@ class Classifier(nn.Module):
             ModelFileError: the file is missing, damaged, or something else; or it does not say what is needed.
             ConfigError: ``classes`` or ``backbone`` are not those of the file.
         """
-        from regraft.models.model_file import load_classifier, model_file
+        from regraft.models.model_file import find_model_file, load_classifier
 
-        return load_classifier(model_file(Path(path)), classes=classes, backbone=backbone)
+        return load_classifier(find_model_file(Path(path)), classes=classes, backbone=backbone)
 
     def snapshot(self) -> Classifier:
         """Return a copy in inference mode and single precision, which later training does not change."""
@@ -269,11 +269,11 @@ class Classifier(nn.Module):
         check_rates({"lr": lr, "layer_decay": layer_decay, "weight_decay": weight_decay, "head_lr": head_lr})
         network = self.backbone.network
         parameters = dict(network.named_parameters())
-        spared = spared_from_decay(network)
+        spared = no_decay_names(network)
         top = len(self.backbone.blocks) - 1
         groups: list[dict[str, Any]] = []
         for index, block in enumerate(self.backbone.blocks):
             named = {name: parameters[name] for name in block.parameters if parameters[name].requires_grad}
-            groups += decayed_or_not(block.name, named, spared, lr * layer_decay ** (top - index), weight_decay)
+            groups += decay_groups(block.name, named, spared, lr * layer_decay ** (top - index), weight_decay)
         head = {name: parameter for name, parameter in self.head.named_parameters() if parameter.requires_grad}
-        return groups + decayed_or_not(HEAD, head, set(), lr if head_lr is None else head_lr, weight_decay)
+        return groups + decay_groups(HEAD, head, set(), lr if head_lr is None else head_lr, weight_decay)

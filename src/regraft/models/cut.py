@@ -15,7 +15,7 @@ import torch
 from torch import fx, nn
 
 from regraft.errors import ConfigError
-from regraft.models.blocks import Block, modules_of
+from regraft.models.blocks import Block, blocks_of_modules
 
 
 class NoCutError(ConfigError):
@@ -59,11 +59,13 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        tracer = _Tracer({module: _side(span, at) for module, span in modules_of(network, blocks).items()}, x)
+        tracer = _Tracer(
+            {module: _module_side(span, at) for module, span in blocks_of_modules(network, blocks).items()}, x
+        )
         graph = tracer.trace(network)
-        lower, upper = _parted(graph, _sides(graph, tracer.side_of, _owners(blocks, at)))
+        lower, upper = _split_graph(graph, _node_sides(graph, tracer.side_of, _tensor_sides(blocks, at)))
         halves = fx.GraphModule(network, lower, f"{name}Lower"), fx.GraphModule(network, upper, f"{name}Upper")
-        shape = _tried(network, *halves, x)
+        shape = _checked_shape(network, *halves, x)
     except NoCutError:
         raise
     except Exception as error:  # whatever a network does that cannot be traced, it has no cut
@@ -126,17 +128,17 @@ class _Tracer(fx.Tracer):
         return super().to_bool(obj) if value is None or isinstance(value, torch.Tensor) else bool(value)
 
 
-def _side(span: frozenset[int], at: int) -> bool | None:
+def _module_side(span: frozenset[int], at: int) -> bool | None:
     """Return whether a module lies above the cut (True) or below it (False); None where it lies on both sides."""
     above = {index >= at for index in span}
     return above.pop() if len(above) == 1 else None
 
 
-def _owners(blocks: tuple[Block, ...], at: int) -> dict[str, bool]:
+def _tensor_sides(blocks: tuple[Block, ...], at: int) -> dict[str, bool]:
     return {name: i >= at for i, block in enumerate(blocks) for name in (*block.parameters, *block.buffers)}
 
 
-def _sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
+def _node_sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
     """Return for each node whether it belongs to the upper half: it has something of it, or needs what has."""
     above: dict[fx.Node, bool] = {}
     for node in graph.nodes:
@@ -150,7 +152,7 @@ def _sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[
     return above
 
 
-def _parted(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph, fx.Graph]:
+def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph, fx.Graph]:
     """Return the graphs of both halves."""
     crossing = list(
         dict.fromkeys(
@@ -158,30 +160,30 @@ def _parted(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph, fx.G
             for node in graph.nodes
             if above[node]
             for source in node.all_input_nodes
-            if not above[source] and not _for_both(source)
+            if not above[source] and not _is_free(source)
         )
     )
     if len(crossing) != 1:
         raise NoCutError(f"{len(crossing)} values go from the lower blocks to the upper ones, not one")
-    (seam,) = crossing
+    (boundary,) = crossing
     lower, upper = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in graph.nodes:
         if not above[node]:
             copies[node] = lower.node_copy(node, copies.__getitem__)
-    lower.output(copies[seam])
+    lower.output(copies[boundary])
     lower.eliminate_dead_code(_kept)
-    copies = {seam: upper.placeholder("activations")}  # the first argument, as the photos are that of the network
+    copies = {boundary: upper.placeholder("activations")}  # the first argument, as the photos are that of the network
     result = _result(graph)
     for node in graph.nodes:
-        if (above[node] or _for_both(node)) and node is not result:
+        if (above[node] or _is_free(node)) and node is not result:
             copies[node] = upper.node_copy(node, copies.__getitem__)
     upper.output(copies[_only(result)])
     upper.eliminate_dead_code(_kept)
     return lower, upper
 
 
-def _for_both(node: fx.Node) -> bool:
+def _is_free(node: fx.Node) -> bool:
     """Return whether a node costs nothing in either half: a parameter, or an argument that nobody gives."""
     return node.op == "get_attr" or (node.op == "placeholder" and bool(node.args))
 
@@ -202,7 +204,7 @@ def _only(result: fx.Node) -> fx.Node:
     return found
 
 
-def _tried(
+def _checked_shape(
     network: nn.Module,
     lower: Callable[[torch.Tensor], torch.Tensor],
     upper: Callable[[torch.Tensor], torch.Tensor],

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from regraft.models.blocks import HEAD, Block, keeps_statistics, kind_of, modules_of
+from regraft.models.blocks import HEAD, Block, blocks_of_modules, has_running_statistics, normalization_kind
 from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
 
@@ -44,7 +44,7 @@ def freeze_ledger(
     start = after if before is None else before
     parameters = dict(backbone.network.named_parameters())
     trained = set(backbone.trainable_blocks)
-    modes = _normalisation(
+    modes = _normalization_modes(
         backbone.network, backbone.blocks, [backbone.trains_statistics(i) for i in range(len(after))]
     )
     rows = [
@@ -106,16 +106,16 @@ def _row(
     }
 
 
-def _normalisation(network: nn.Module, blocks: Sequence[Block], statistics: Sequence[bool]) -> list[str]:
+def _normalization_modes(network: nn.Module, blocks: Sequence[Block], statistics: Sequence[bool]) -> list[str]:
     """Return, for each block, what normalises in it, and by which statistics where it keeps any."""
     found: list[dict[str, None]] = [{} for _ in blocks]
-    spans = modules_of(network, blocks)
+    spans = blocks_of_modules(network, blocks)
     for name, module in network.named_modules():
-        kind = kind_of(module)
-        if len(spans[name]) != 1 or (kind is None and not keeps_statistics(module)):
+        kind = normalization_kind(module)
+        if len(spans[name]) != 1 or (kind is None and not has_running_statistics(module)):
             continue
         (index,) = spans[name]
         kind = kind or "normalisation"
         mode = "batch statistics" if statistics[index] else "inference"
-        found[index][f"{kind}, {mode}" if keeps_statistics(module) else kind] = None
+        found[index][f"{kind}, {mode}" if has_running_statistics(module) else kind] = None
     return [" + ".join(kinds) or "none" for kinds in found]

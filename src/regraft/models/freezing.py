@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeAlias
 from torch import nn
 
 from regraft.errors import ConfigError, did_you_mean, several
-from regraft.models.blocks import Block, keeps_statistics, modules_of
+from regraft.models.blocks import Block, blocks_of_modules, has_running_statistics
 
-What: TypeAlias = Literal["all"] | int | Sequence[str]
+BlockSelection: TypeAlias = Literal["all"] | int | Sequence[str]
 """Which blocks: all, the last N, or by name (``"blocks.6"``, or a pattern such as ``"blocks.*"``)."""
 
 
@@ -51,14 +51,14 @@ class Freezer:
         self._trained.clear()
         self.apply()
 
-    def unfreeze(self, what: What, *, norm_statistics: bool) -> None:
+    def unfreeze(self, what: BlockSelection, *, norm_statistics: bool) -> None:
         """Train the blocks that ``what`` names, beside those that are trained already.
 
         Raises:
             ConfigError: there are not so many blocks, or none of that name.
         """
         self.follow()
-        for index in self._chosen(what):
+        for index in self._selected(what):
             self._trained[index] = norm_statistics
         self.apply()
 
@@ -67,14 +67,14 @@ class Freezer:
         for index, parameters in enumerate(self._parameters()):
             for parameter in parameters:
                 parameter.requires_grad_(index in self._trained)
-        self._find_held()
+        self._find_eval_modules()
 
     def follow(self) -> None:
         """Look again at which parameters take gradients, and hold the modules of frozen blocks in inference mode."""
         trained = [i for i, parameters in enumerate(self._parameters()) if any(p.requires_grad for p in parameters)]
         if trained != sorted(self._trained):
             self._trained = {index: self._trained.get(index, False) for index in trained}
-            self._find_held()
+            self._find_eval_modules()
         else:
             self.hold()
 
@@ -83,9 +83,11 @@ class Freezer:
         own = dict(self._network.named_parameters())
         return [[own[name] for name in block.parameters if name in own] for block in self._blocks]
 
-    def _find_held(self) -> None:
-        spans = modules_of(self._network, self._blocks)
-        self._held = [module for name, module in self._network.named_modules() if self._holds(module, spans[name])]
+    def _find_eval_modules(self) -> None:
+        spans = blocks_of_modules(self._network, self._blocks)
+        self._held = [
+            module for name, module in self._network.named_modules() if self._stays_in_eval(module, spans[name])
+        ]
         self.hold()
 
     def hold(self) -> None:
@@ -94,12 +96,12 @@ class Freezer:
             if module.training:
                 module.training = False
 
-    def _holds(self, module: nn.Module, span: frozenset[int]) -> bool:
+    def _stays_in_eval(self, module: nn.Module, span: frozenset[int]) -> bool:
         if not all(index in self._trained for index in span):
             return True
-        return keeps_statistics(module) and not all(self._trained[index] for index in span)
+        return has_running_statistics(module) and not all(self._trained[index] for index in span)
 
-    def _chosen(self, what: What) -> list[int]:
+    def _selected(self, what: BlockSelection) -> list[int]:
         names = [block.name for block in self._blocks]
         if isinstance(what, str) and what == "all":
             return list(range(len(names)))
@@ -128,28 +130,28 @@ def check_rates(rates: Mapping[str, Any]) -> None:
     problems = [
         f"{name}: expected a number {'from' if name == 'weight_decay' else 'above'} 0, found {value!r}"
         for name, value in rates.items()
-        if value is not None and not _proper(value, or_zero=name == "weight_decay")
+        if value is not None and not _is_valid_rate(value, or_zero=name == "weight_decay")
     ]
     if problems:
         raise ConfigError(several("parameter_groups", problems))
 
 
-def _proper(value: Any, *, or_zero: bool) -> bool:
+def _is_valid_rate(value: Any, *, or_zero: bool) -> bool:
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return number and (value > 0 or (or_zero and value == 0))
 
 
-def spared_from_decay(network: nn.Module) -> set[str]:
+def no_decay_names(network: nn.Module) -> set[str]:
     """Return the parameters that timm says weight decay should spare, such as position tables."""
     names: Callable[[], Iterable[str]] = getattr(network, "no_weight_decay", tuple)
     return set(names())
 
 
-def decayed_or_not(
-    name: str, parameters: dict[str, nn.Parameter], spared: set[str], lr: float, weight_decay: float
+def decay_groups(
+    name: str, parameters: dict[str, nn.Parameter], no_decay: set[str], lr: float, weight_decay: float
 ) -> list[dict[str, Any]]:
     """Return up to two groups of a block: its matrices, and its vectors, which have no weight decay."""
-    decayed = [p for key, p in parameters.items() if p.ndim > 1 and key not in spared]
-    others = [p for key, p in parameters.items() if p.ndim <= 1 or key in spared]
+    decayed = [p for key, p in parameters.items() if p.ndim > 1 and key not in no_decay]
+    others = [p for key, p in parameters.items() if p.ndim <= 1 or key in no_decay]
     pairs = ((decayed, weight_decay), (others, 0.0))
     return [{"name": name, "params": params, "lr": lr, "weight_decay": decay} for params, decay in pairs if params]

@@ -20,20 +20,20 @@ from regraft.disk.atomic import atomic, make_folder
 from regraft.disk.safetensors_file import Header, HeaderError, read_header
 from regraft.errors import BackboneError, ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import configuration
+from regraft.models.catalogue import pretrained_config
 from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
-from regraft.models.model_metadata import KEY, FormatError, ModelMetadata
+from regraft.models.model_metadata import MODEL_KEY, FormatError, ModelMetadata
 from regraft.models.spec import BackboneSpec
-from regraft.models.trainer_file import Weights, read_trainer_file
-from regraft.models.weights import misfits
+from regraft.models.trainer_file import FileContent, read_trainer_file
+from regraft.models.weights import state_dict_mismatches
 from regraft.models.zoo import create_network
 from regraft.run.folder import RunFolder
 
 T = TypeVar("T")
 
 _BACKBONE, _HEAD = "backbone.", "head."
-_ENDINGS = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt")
+_WEIGHT_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt")
 
 
 def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str, str] | None = None) -> None:
@@ -96,13 +96,13 @@ def load_classifier(
     """
     path = Path(path)
     try:
-        found = _model_file(path) or read_trainer_file(path)
+        found = _read_model_file(path) or read_trainer_file(path)
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
     metadata = found.metadata
     if metadata is None:
-        return _described(path, found, classes, backbone)
-    _check_given(path, metadata, classes, backbone)
+        return _with_description(path, found, classes, backbone)
+    _check_user_arguments(path, metadata, classes, backbone)
     tensors = _with_bias(path, found.tensors)
     _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)
     return _assemble(path, metadata, tensors)
@@ -114,10 +114,10 @@ def read_metadata(path: Path | str) -> ModelMetadata:
     Raises:
         ModelFileError: there is no such file, or it is damaged, truncated or foreign.
     """
-    return _read(Path(path))[1]
+    return _read_metadata(Path(path))[1]
 
 
-def model_file(path: Path) -> Path:
+def find_model_file(path: Path) -> Path:
     """Return the model file that ``path`` means: itself, or the one in a run folder.
 
     Raises:
@@ -131,40 +131,40 @@ def model_file(path: Path) -> Path:
     if inside.exists():
         return inside
     why = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
-    others = sorted(one.name for one in path.iterdir() if one.suffix in _ENDINGS)
+    others = sorted(one.name for one in path.iterdir() if one.suffix in _WEIGHT_SUFFIXES)
     more = f"\n  it holds {', '.join(others[:5])}: name that file" if others else ""
     raise ModelFileError(f"{path} holds no {inside.name}: {why}{more}")
 
 
-def _model_file(path: Path) -> Weights | None:
+def _read_model_file(path: Path) -> FileContent | None:
     """Return the content of a model file; None for another file of weights, which `read_trainer_file` reads."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if path.is_file() and not _may_be_model_file(path):
+    if path.is_file() and not _looks_like_model_file(path):
         return None
-    _, metadata = _read(path)
+    _, metadata = _read_metadata(path)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(f"{path} cannot be read: {error}") from error
     if _checksum(metadata, tensors) != metadata.sha256:
         raise ModelFileError(f"{path} is damaged: its checksum differs from what was written")
-    return Weights(tensors, True, metadata, False)
+    return FileContent(tensors, True, metadata, False)
 
 
-def _may_be_model_file(path: Path) -> bool:
+def _looks_like_model_file(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(4)
     if start in (b"PK\x03\x04", b"\x89HDF"):
         return False
     try:
-        return KEY in read_header(path).metadata
+        return MODEL_KEY in read_header(path).metadata
     except HeaderError:
-        return True  # `_read` says what is wrong with it
+        return True  # `_read_metadata` says what is wrong with it
 
 
-def _read(path: Path) -> tuple[Header, ModelMetadata]:
+def _read_metadata(path: Path) -> tuple[Header, ModelMetadata]:
     if not path.is_file():
         raise ModelFileError(f"no such model file: {path}")
     try:
@@ -176,7 +176,9 @@ def _read(path: Path) -> tuple[Header, ModelMetadata]:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
-def _check_given(path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None) -> None:
+def _check_user_arguments(
+    path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None
+) -> None:
     """Refuse classes and a backbone that contradict the file."""
     problems = []
     if classes is not None and parse_class_names(classes) != metadata.classes:
@@ -192,7 +194,9 @@ def _check_given(path: Path, metadata: ModelMetadata, classes: Sequence[str] | N
         raise ConfigError(several(f"{path} says what it is, and what was given differs", problems))
 
 
-def _described(path: Path, found: Weights, classes: Sequence[str] | None, backbone: Backbone | None) -> Classifier:
+def _with_description(
+    path: Path, found: FileContent, classes: Sequence[str] | None, backbone: Backbone | None
+) -> Classifier:
     """Return a classifier of weights that come without a description, from what a person says of them.
 
     Raises:
@@ -213,7 +217,7 @@ def _described(path: Path, found: Weights, classes: Sequence[str] | None, backbo
     return _assemble(path, metadata, tensors)
 
 
-def _not_a_classifier(path: Path, found: Weights) -> str:
+def _not_a_classifier(path: Path, found: FileContent) -> str:
     if not found.trainer:
         return (
             f"{path} is not a usable model file: it holds tensors, but was not written by regraft; as weights it may "
@@ -263,15 +267,15 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: M
             f"{head}, found {shapes.get(f'{_HEAD}weight')})"
         )
     with torch.device("meta"):
-        claimed = {name: torch.empty(shape) for name, shape in _of_backbone(shapes).items()}
-        problems = misfits(_network(path, spec).state_dict(), claimed)
+        claimed = {name: torch.empty(shape) for name, shape in _backbone_tensors(shapes).items()}
+        problems = state_dict_mismatches(_network(path, spec).state_dict(), claimed)
     if problems:
         raise ModelFileError(several(f"{path} does not fit {spec.name} of this timm", problems))
 
 
 def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
     network = _network(path, metadata.backbone)
-    network.load_state_dict(_of_backbone(tensors), strict=False)  # compared before; counters may be absent
+    network.load_state_dict(_backbone_tensors(tensors), strict=False)  # compared before; counters may be absent
     classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
     classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
     classifier.facts = dict(metadata.extra)
@@ -281,13 +285,13 @@ def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.T
 def _network(path: Path, spec: BackboneSpec) -> nn.Module:
     wanted = (spec.preprocessing.height, spec.preprocessing.width)
     try:
-        usual = tuple(configuration(spec.name).input_size[1:])
-        return create_network(spec.name, None if wanted == usual else wanted[0], filled=False)
+        usual = tuple(pretrained_config(spec.name).input_size[1:])
+        return create_network(spec.name, None if wanted == usual else wanted[0], random_init=False)
     except BackboneError as error:
         raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
 
 
-def _of_backbone(values: Mapping[str, T]) -> dict[str, T]:
+def _backbone_tensors(values: Mapping[str, T]) -> dict[str, T]:
     return {name.removeprefix(_BACKBONE): value for name, value in values.items() if name.startswith(_BACKBONE)}
 
 

@@ -15,8 +15,8 @@ from typing import Any
 from regraft._version import __version__
 from regraft.models.spec import BackboneSpec
 
-KEY = "regraft"
-CLASSIFIER = "regraft-classifier"
+MODEL_KEY = "regraft"
+CLASSIFIER_KEY = "regraft-classifier"
 FORMAT = 1
 _FIELDS = ("format", "version", "classes", "backbone", "extra", "sha256")
 
@@ -43,7 +43,7 @@ class ModelMetadata:
     sha256: str
     version: str = __version__
 
-    def as_text(self, key: str = KEY) -> dict[str, str]:
+    def as_text(self, key: str = MODEL_KEY) -> dict[str, str]:
         """Return the metadata for a file of tensors."""
         values = {
             "format": FORMAT,
@@ -56,13 +56,13 @@ class ModelMetadata:
         return {key: json.dumps(values, sort_keys=True)}
 
     @classmethod
-    def from_text(cls, metadata: Mapping[str, str], key: str = KEY) -> ModelMetadata:
+    def from_text(cls, metadata: Mapping[str, str], key: str = MODEL_KEY) -> ModelMetadata:
         """Read what `as_text` returned.
 
         Raises:
             FormatError: it is not regraft's, of a newer format, or damaged.
         """
-        values = _values(metadata, key)
+        values = _parsed_fields(metadata, key)
         classes, extra = values["classes"], values["extra"]
         if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
             raise FormatError("its classes are not a list of names")
@@ -77,15 +77,15 @@ class ModelMetadata:
         return cls(tuple(classes), backbone, extra, str(values["sha256"]), str(values["version"]))
 
 
-def own_spec(metadata: Mapping[str, str]) -> BackboneSpec | None:
+def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
     """Return the backbone that a file of a classifier holds, or None for any other file."""
     try:
-        return ModelMetadata.from_text(metadata, CLASSIFIER if CLASSIFIER in metadata else KEY).backbone
+        return ModelMetadata.from_text(metadata, CLASSIFIER_KEY if CLASSIFIER_KEY in metadata else MODEL_KEY).backbone
     except FormatError:
         return None
 
 
-def _values(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     if key not in metadata:
         raise FormatError("it holds tensors, but was not written by regraft; as weights it may do: --weights FILE")
     try:

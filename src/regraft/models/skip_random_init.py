@@ -9,16 +9,18 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = frozenset({"uniform_", "kaiming_uniform_", "normal_", "erfinv_", "bernoulli_", "log_normal_", "exponential_"})
+_RANDOM_FILLS = frozenset(
+    {"uniform_", "kaiming_uniform_", "normal_", "erfinv_", "bernoulli_", "log_normal_", "exponential_"}
+)
 
 
-class _NoDraws(TorchFunctionMode):
+class _SkipRandomFills(TorchFunctionMode):
     """Leaves tensors as they are where torch would fill them with random numbers."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        if getattr(func, "__name__", "") in _DRAWS:
+        if getattr(func, "__name__", "") in _RANDOM_FILLS:
             filled = args[0] if args else (kwargs or {}).get("tensor")  # as torch.nn.init names it
             if isinstance(filled, torch.Tensor):
                 return filled
@@ -26,10 +28,10 @@ class _NoDraws(TorchFunctionMode):
 
 
 @contextlib.contextmanager
-def unfilled(*, active: bool = True) -> Iterator[None]:
+def skip_random_init(*, active: bool = True) -> Iterator[None]:
     """Skip random fills inside the block; drawing them is nine tenths of the time that a transformer takes to build.
 
     Parameters then hold whatever was in memory: each of them must be loaded before the network is used.
     """
-    with _NoDraws() if active else contextlib.nullcontext():
+    with _SkipRandomFills() if active else contextlib.nullcontext():
         yield

@@ -9,7 +9,7 @@ from typing import Any
 
 from regraft.data.preprocessing import Preprocessing
 
-_COMMERCIAL = {
+_COMMERCIAL_USE = {
     "apache-2.0": True,
     "mit": True,
     "bsd-3-clause": True,
@@ -18,7 +18,7 @@ _COMMERCIAL = {
     "apple-amlr": False,  # "Apple Machine Learning Research Model": research purposes only
     "fair-noncommercial-research-license": False,
 }
-_DATA = {
+_DATA_NAMES = {
     "in1k": "ImageNet-1k",
     "in12k": "ImageNet-12k",
     "in21k": "ImageNet-21k",
@@ -102,10 +102,10 @@ def allows_commercial_use(licence: str | None) -> bool | None:
     key = licence.lower()
     if "-nc-" in key or key.endswith("-nc"):
         return False
-    return _COMMERCIAL.get(key)
+    return _COMMERCIAL_USE.get(key)
 
 
 def trained_on(tag: str) -> str:
     """Return in words what data timm's weights ``tag`` names, such as ``augreg_in21k_ft_in1k``; the tag if none."""
-    known = [_DATA[part] for part in tag.split("_") if part in _DATA]
+    known = [_DATA_NAMES[part] for part in tag.split("_") if part in _DATA_NAMES]
     return ", then ".join(dict.fromkeys(known)) or tag or "unknown"

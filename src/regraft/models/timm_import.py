@@ -31,7 +31,7 @@ _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
 _INSTALL = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
 
-_declared: list[object] = []  # torch forgets the schemas when the library object is collected
+_declared_libraries: list[object] = []  # torch forgets the schemas when the library object is collected
 
 
 def import_timm() -> ModuleType:
@@ -45,22 +45,22 @@ def import_timm() -> ModuleType:
     from regraft.errors import BackboneError
     from regraft.process import importing
 
-    with importing(), dynamo_later():
+    with importing(), lazy_dynamo():
         try:
-            ensure_timm_imports()
+            import_torchvision()
             return importlib.import_module("timm")
         except (ImportError, RuntimeError, OSError, AttributeError) as error:
-            raise BackboneError(_message(error)) from error
+            raise BackboneError(_import_error_message(error)) from error
 
 
-def ensure_timm_imports() -> None:
+def import_torchvision() -> None:
     """Make ``import torchvision`` succeed where it fails for the one reason above; a good install is not touched.
 
     Any other failure is raised as it is, also one that remains after the schemas are declared.
     """
     if "torchvision" in sys.modules:
         return
-    repair_imports_of_torchvision()
+    install_torchvision_repair()
     try:
         importlib.import_module("torchvision")
     except ModuleNotFoundError as error:
@@ -68,7 +68,7 @@ def ensure_timm_imports() -> None:
             raise
 
 
-def repair_imports_of_torchvision() -> None:
+def install_torchvision_repair() -> None:
     """Install the repair in this process; later imports of torchvision, by whatever code, use it."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
@@ -113,10 +113,10 @@ def _declare_operators() -> None:
     for name in _OPERATORS:
         if not hasattr(torch.ops.torchvision, name):
             library.define(name + _SIGNATURE)  # type: ignore[no-untyped-call]
-    _declared.append(library)
+    _declared_libraries.append(library)
 
 
-def _message(error: Exception) -> str:
+def _import_error_message(error: Exception) -> str:
     versions = ", ".join(f"{package} {_version(package)}" for package in ("torch", "torchvision", "timm"))
     return (
         f"timm cannot be imported ({type(error).__name__}: {error}); expected timm, and builds of torch and "
@@ -134,38 +134,38 @@ def _version(package: str) -> str:
         return "(missing)"
 
 
-_NAMES = ("torch._dynamo", "torch._dynamo.utils")
+_DYNAMO = ("torch._dynamo", "torch._dynamo.utils")
 
 
 @contextmanager
-def dynamo_later() -> Iterator[None]:
+def lazy_dynamo() -> Iterator[None]:
     """Within it, importing what merely mentions torch's compiler does not load it; where it is there, it stays."""
-    if _NAMES[0] in sys.modules:
+    if _DYNAMO[0] in sys.modules:
         yield
         return
-    found = importlib.util.find_spec(_NAMES[0])
-    for name in _NAMES:
-        sys.modules[name] = stand_in = _StandIn(name)
+    found = importlib.util.find_spec(_DYNAMO[0])
+    for name in _DYNAMO:
+        sys.modules[name] = stand_in = _LazyModule(name)
         stand_in.__path__ = list(found.submodule_search_locations or ()) if found else []
     try:
         yield
     finally:
-        _withdraw()
+        _remove_lazy_modules()
 
 
-class _StandIn(ModuleType):
+class _LazyModule(ModuleType):
     """In the place of a module that is to be loaded later."""
 
     def __getattr__(self, name: str) -> Any:
-        if name in _LATER and self.__name__ == _LATER[name].home:
-            return _LATER[name]
+        if name in _LAZY_FUNCTIONS and self.__name__ == _LAZY_FUNCTIONS[name].home:
+            return _LAZY_FUNCTIONS[name]
         if name.startswith("__"):
             raise AttributeError(name)
-        _withdraw()
+        _remove_lazy_modules()
         return getattr(importlib.import_module(self.__name__), name)
 
 
-class _Function:
+class _LazyFunction:
     """A function of a module that is to be loaded later."""
 
     def __init__(self, home: str, name: str) -> None:
@@ -175,16 +175,16 @@ class _Function:
         return getattr(importlib.import_module(self.home), self._name)(*arguments, **more)
 
 
-class _Disable(_Function):
+class _LazyDisable(_LazyFunction):
     """``torch._dynamo.disable``: the function it is given is disabled when it is first called."""
 
     def __call__(self, fn: Callable[..., Any] | None = None, recursive: bool = True, **more: Any) -> Any:
         if fn is None:
             return functools.partial(self, recursive=recursive, **more)
-        return _disabled(fn, functools.partial(super().__call__, fn, recursive, **more))
+        return _disabled_on_first_call(fn, functools.partial(super().__call__, fn, recursive, **more))
 
 
-def _disabled(fn: Callable[..., Any], disable: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
+def _disabled_on_first_call(fn: Callable[..., Any], disable: Callable[[], Callable[..., Any]]) -> Callable[..., Any]:
     real = functools.cache(disable)
 
     @functools.wraps(fn)
@@ -194,13 +194,13 @@ def _disabled(fn: Callable[..., Any], disable: Callable[[], Callable[..., Any]])
     return later
 
 
-_LATER = {
-    "disable": _Disable(_NAMES[0], "disable"),
-    "is_compile_supported": _Function(_NAMES[1], "is_compile_supported"),
+_LAZY_FUNCTIONS = {
+    "disable": _LazyDisable(_DYNAMO[0], "disable"),
+    "is_compile_supported": _LazyFunction(_DYNAMO[1], "is_compile_supported"),
 }
 
 
-def _withdraw() -> None:
-    for name in _NAMES:
-        if isinstance(sys.modules.get(name), _StandIn):
+def _remove_lazy_modules() -> None:
+    for name in _DYNAMO:
+        if isinstance(sys.modules.get(name), _LazyModule):
             del sys.modules[name]

@@ -23,18 +23,18 @@ from regraft.disk.torch_file import (
     unwrap_state_dict,
 )
 from regraft.errors import ModelFileError
-from regraft.models.model_metadata import CLASSIFIER, FormatError, ModelMetadata
+from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
 
-FORMAT = "regraft-weights"
+TRAINER_FORMAT = "regraft-weights"
 """Format name in the metadata of a file that a `Trainer` wrote."""
 
-STATE = "training_state/"
+TRAINING_STATE = "training_state/"
 _SNAPSHOT = "regraft-state"
 _WRAPPERS = ("_orig_mod.", "module.")
 """Prefixes that torch.compile and DataParallel add to the names."""
 
 _BACKBONE, _HEAD = "backbone.network.", "head."
-_TYPES = {
+_DTYPES = {
     "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
     "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
     "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64,
@@ -42,7 +42,7 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Weights:
+class FileContent:
     """Tensors that were read from a file, and what the file says of them.
 
     Attributes:
@@ -58,41 +58,41 @@ class Weights:
     trainer: bool
 
 
-def read_trainer_file(path: Path) -> Weights:
+def read_trainer_file(path: Path) -> FileContent:
     """Read a file of weights: safetensors, an archive of ``torch.save``, or HDF5. No code is run.
 
     Raises:
         ModelFileError: it is damaged, or something else.
     """
-    found, facts = _content(path)
+    found, facts = _read_tensors(path)
     if facts.get("format") == _SNAPSHOT:
         raise ModelFileError(
             f"{path} is a snapshot of an interrupted training, not a model\n"
             "  resume the training: `regraft resume RUN`, or fit(resume=FOLDER)"
         )
-    tensors = _unwrapped({name: tensor for name, tensor in found.items() if not name.startswith(STATE)})
+    tensors = _unwrapped({name: tensor for name, tensor in found.items() if not name.startswith(TRAINING_STATE)})
     classifier = any(name.startswith(_BACKBONE) for name in tensors)
     if classifier:
         tensors = {name.replace(_BACKBONE, "backbone.", 1): tensor for name, tensor in tensors.items()}
     metadata = None
-    if CLASSIFIER in facts:
+    if CLASSIFIER_KEY in facts:
         try:
-            metadata = ModelMetadata.from_text(facts, CLASSIFIER)
+            metadata = ModelMetadata.from_text(facts, CLASSIFIER_KEY)
         except FormatError as error:
             raise ModelFileError(f"{path} is not a usable model file: {error}") from error
-    return Weights(tensors, classifier, metadata, facts.get("format") == FORMAT)
+    return FileContent(tensors, classifier, metadata, facts.get("format") == TRAINER_FORMAT)
 
 
-def _content(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     with path.open("rb") as file:
         start = file.read(4)
     if start == b"PK\x03\x04":
-        return _of_archive(path)
+        return _read_archive(path)
     blocks, facts = read_hdf5(path) if start == b"\x89HDF" else read_blocks(path, foreign=True)
-    return {name: _of_block(block) for name, block in blocks.items() if block.dtype in _TYPES}, facts
+    return {name: _tensor_of_block(block) for name, block in blocks.items() if block.dtype in _DTYPES}, facts
 
 
-def _of_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         content = read_torch_file(path)
     except MoreThanTensorsError as error:
@@ -124,10 +124,10 @@ def _tensor(one: StridedTensor) -> torch.Tensor:
     return torch.frombuffer(one.data, dtype=torch.uint8).view(dtype).as_strided(one.shape, one.strides)
 
 
-def _of_block(block: Block) -> torch.Tensor:
+def _tensor_of_block(block: Block) -> torch.Tensor:
     if 0 in block.shape:
-        return torch.empty(block.shape, dtype=_TYPES[block.dtype])
-    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(_TYPES[block.dtype]).reshape(block.shape)
+        return torch.empty(block.shape, dtype=_DTYPES[block.dtype])
+    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(_DTYPES[block.dtype]).reshape(block.shape)
 
 
 def _blocks(tensors: Mapping[str, torch.Tensor]) -> dict[str, Block]:

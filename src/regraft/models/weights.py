@@ -17,11 +17,11 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
-from regraft.models.trainer_file import FORMAT, STATE
+from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
-_SHOWN = 12  # problems of one kind that are listed
+_MAX_LINES = 12  # problems of one kind that are listed
 
 State = dict[str, torch.Tensor]
 
@@ -78,9 +78,9 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: s
     own = network.state_dict()
     found = _unprefixed(state, own)
     notes = _without_classifier(network, found, own)
-    problems = misfits(own, found)
+    problems = state_dict_mismatches(own, found)
     if problems:
-        converted = _converted(network, found, own)
+        converted = _converted_checkpoint(network, found, own)
         if converted is None:
             raise WeightsError(several(f"{source} does not fit the network", problems))
         found = converted
@@ -98,8 +98,10 @@ def _read_safetensors(path: Path) -> WeightsFile:
     try:
         header = read_header(path)
         found = load_file(path)
-        if header.metadata.get("format") == FORMAT:  # a Trainer wrote it: its optimizer's state is none of the weights
-            found = {name: tensor for name, tensor in found.items() if not name.startswith(STATE)}
+        if (
+            header.metadata.get("format") == TRAINER_FORMAT
+        ):  # a Trainer wrote it: its optimizer's state is none of the weights
+            found = {name: tensor for name, tensor in found.items() if not name.startswith(TRAINING_STATE)}
         return WeightsFile(found, header.metadata)
     except (HeaderError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a usable weights file: {error}") from error
@@ -157,12 +159,12 @@ def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tenso
         if not any(name.startswith(prefix) for name in state):
             continue
         bare = {name.removeprefix(prefix): value for name, value in state.items()}
-        if len(bare) == len(state) and _known(bare, own) > _known(found, own):
+        if len(bare) == len(state) and _matching_names(bare, own) > _matching_names(found, own):
             found = bare
     return found
 
 
-def _known(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> int:
+def _matching_names(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> int:
     return sum(name in own for name in state)
 
 
@@ -181,7 +183,7 @@ def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torc
     return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes is left out",)
 
 
-def misfits(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+def state_dict_mismatches(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
     """Return, a line each, what of ``found`` is not as in ``own``: other shapes, missing and unexpected tensors."""
     missing = [f"{n}: missing, expected shape {_shape(own[n])}" for n in own if n not in found and not _is_counter(n)]
     extra = [f"{n}: unexpected, of shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
@@ -194,11 +196,11 @@ def misfits(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) 
 
 
 def _bounded(lines: list[str]) -> list[str]:
-    more = len(lines) - _SHOWN
-    return lines if more <= 0 else [*lines[:_SHOWN], f"… and {more:,} more of this kind"]
+    more = len(lines) - _MAX_LINES
+    return lines if more <= 0 else [*lines[:_MAX_LINES], f"… and {more:,} more of this kind"]
 
 
-def _converted(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
+def _converted_checkpoint(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
     """Return what timm's conversion of older checkpoints makes of ``found``, if that fits."""
     module = sys.modules[type(network).__module__]
     convert: Callable[..., Any] | None = getattr(module, "checkpoint_filter_fn", None)
@@ -212,7 +214,7 @@ def _converted(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]
         return None
     state = {str(name): value for name, value in converted.items() if isinstance(value, torch.Tensor)}
     _without_classifier(network, state, own)
-    return None if misfits(own, state) else state
+    return None if state_dict_mismatches(own, state) else state
 
 
 def _is_counter(name: str) -> bool:

@@ -12,22 +12,29 @@ from torch import nn
 from regraft.errors import BackboneError
 from regraft.models import pretrained
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import DEFAULT, BackboneInfo, configuration, full_name, list_backbones, preprocessing_of
-from regraft.models.model_metadata import own_spec
-from regraft.models.pretrained import LICENCE, package_of, packaged_file, packaged_state
-from regraft.models.skip_random_init import unfilled
+from regraft.models.catalogue import (
+    DEFAULT_BACKBONE,
+    BackboneInfo,
+    list_backbones,
+    name_with_tag,
+    preprocessing_of,
+    pretrained_config,
+)
+from regraft.models.model_metadata import backbone_in_metadata
+from regraft.models.pretrained import LICENCE, package_name, packaged_file, packaged_state
+from regraft.models.skip_random_init import skip_random_init
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
 from regraft.models.timm_import import import_timm
 from regraft.models.weights import fit_weights, read_weights
 
-LARGEST = 4096
+MAX_SIZE = 4096
 """Pixels of the largest side of an input that is tried."""
 
-__all__ = ["DEFAULT", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
+__all__ = ["DEFAULT_BACKBONE", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
 
 
 def build_backbone(
-    name: str = DEFAULT,
+    name: str = DEFAULT_BACKBONE,
     *,
     weights: Path | str | None = None,
     size: int | None = None,
@@ -47,7 +54,7 @@ def build_backbone(
         BackboneError: there is no such network, it cannot take this size, or its weights cannot be had here.
         WeightsError: the file of weights is damaged, or does not fit.
     """
-    cfg = configuration(name)
+    cfg = pretrained_config(name)
     if weights is not None:
         return _from_file(name, cfg, Path(weights), size)
     if not pretrained:
@@ -57,32 +64,32 @@ def build_backbone(
         return _assemble(name, network, cfg, size, "random", "nothing: random weights", None)
     packaged = packaged_file(name)
     if packaged is not None:
-        network = create_network(name, size, filled=False)
-        fit_weights(network, packaged_state(name, packaged, network), str(package_of(name)))
-        return _assemble(name, network, cfg, size, f"imagenet ({package_of(name)})", "ImageNet-1k", LICENCE)
+        network = create_network(name, size, random_init=False)
+        fit_weights(network, packaged_state(name, packaged, network), str(package_name(name)))
+        return _assemble(name, network, cfg, size, f"imagenet ({package_name(name)})", "ImageNet-1k", LICENCE)
     network = _from_hub(name, cfg, size)
-    return _assemble(name, network, cfg, size, full_name(name, cfg), trained_on(cfg.tag or ""), cfg.license)
+    return _assemble(name, network, cfg, size, name_with_tag(name, cfg), trained_on(cfg.tag or ""), cfg.license)
 
 
-def create_network(name: str, size: int | None = None, *, filled: bool = True, **more: Any) -> nn.Module:
+def create_network(name: str, size: int | None = None, *, random_init: bool = True, **more: Any) -> nn.Module:
     """Create timm's network without a classifier.
 
     Args:
         name: timm's name.
         size: height and width of the input; needed where the network is built for one size.
-        filled: whether to fill in random weights; where others are loaded next, that is time lost.
+        random_init: whether to draw random weights; skip it if other weights are loaded next.
         more: arguments for ``timm.create_model``.
 
     Raises:
         BackboneError: the network cannot take this size.
     """
     timm = import_timm()
-    cfg = configuration(name)
+    cfg = pretrained_config(name)
     if size is not None and tuple(cfg.input_size[1:]) != (size, size):
         fixed = {"img_size": size} if cfg.fixed_input_size else {}
         _check_size(name, size, cfg, fixed)
         more |= fixed
-    with unfilled(active=not filled):
+    with skip_random_init(active=not random_init):
         network: nn.Module = timm.create_model(name, num_classes=0, **more)
     return network
 
@@ -96,15 +103,15 @@ def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
             network(torch.empty(1, 3, size, size))
     except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         reason = error
-    if reason is not None or size > LARGEST:
+    if reason is not None or size > MAX_SIZE:
         made = f"it was made for {cfg.input_size[1]}"
         raise BackboneError(f"{name} cannot take photos of {size} × {size} pixels; {made}") from reason
 
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     file = read_weights(path)
-    spec = own_spec(file.metadata)
-    network = create_network(name, size, filled=False)
+    spec = backbone_in_metadata(file.metadata)
+    network = create_network(name, size, random_init=False)
     notes = fit_weights(network, file.state, str(path))
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
@@ -125,22 +132,22 @@ def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
     if found is not None and not cfg.custom_load:
         more["pretrained_cfg_overlay"] = {"file": str(found)}
     elif found is None:
-        reason = pretrained.why_unreachable(cfg)
+        reason = pretrained.unreachable_reason(cfg)
         if reason:
-            raise BackboneError(_offline(name, reason))
+            raise BackboneError(_offline_message(name, reason))
     try:
         return create_network(name, size, **more)
     except BackboneError:
         raise
     except Exception as error:  # a download can fail in any way that the hub's libraries know
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise BackboneError(_offline(name, f"the download failed: {line}")) from error
+        raise BackboneError(_offline_message(name, f"the download failed: {line}")) from error
 
 
-def _offline(name: str, reason: str) -> str:
+def _offline_message(name: str, reason: str) -> str:
     return (
         f"the weights of {name} are not on this machine, and {reason}: give a local file with --weights FILE, "
-        f"or use {DEFAULT}, which needs no network"
+        f"or use {DEFAULT_BACKBONE}, which needs no network"
     )
 
 

@@ -13,7 +13,7 @@ from regraft.data.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
-from regraft.models.catalogue import foreseen
+from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen
 
@@ -51,7 +51,7 @@ class Early:
         divide(self.photos, config)
         self._looks: PhotoStatsStore | None = None
         workers = workers_or_default(config.workers)
-        preprocessing = foreseen(config.backbone, config.size) if config.weights is None else None
+        preprocessing = expected_preprocessing(config.backbone, config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_prefetch():
             self._looks = PhotoStatsStore(preprocessing, self.store)
             self._looks.prefetch(self._looks.missing(self.photos.usable[:_LOOKED_UP])[:MOST], workers)

@@ -1,4 +1,4 @@
-"""`on_the_class`: a class method that an object refuses, because its result would be lost.
+"""`class_only`: a class method that an object refuses, because its result would be lost.
 
 ``classifier.load(path)`` looks as if it changed ``classifier``, as in Keras. It would return another one, and a
 script that ignores that predicts with untrained weights (Lightning-AI/pytorch-lightning#5648, #19218).
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class on_the_class(Generic[P, R]):  # noqa: N801 (used as a decorator, such as classmethod)
+class class_only(Generic[P, R]):  # noqa: N801 (used as a decorator, such as classmethod)
     """Decorate a function of (class, ...) so that it is called on the class alone; on an object it raises TypeError."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
