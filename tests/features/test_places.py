@@ -365,9 +365,9 @@ def test_what_the_old_trial_found_is_not_believed(tmp_path):
 def test_instructions_that_are_forbidden_are_part_of_the_numerics():
     """Sums in convolutions have other bits then."""
     program = (
-        "from regraft.features.engine import EagerEngine;from regraft.features.machine_facts import machine;"
+        "from regraft.features.engine import EagerEngine;from regraft.features.machine_facts import machine_id;"
         "from regraft.models.zoo import build_backbone;"
-        "print(EagerEngine(build_backbone('test_resnet', pretrained=False, size=32)).numerics, machine())"
+        "print(EagerEngine(build_backbone('test_resnet', pretrained=False, size=32)).numerics, machine_id())"
     )
     texts = set()
     for held in ("", "AVX2", "SSE41"):

@@ -1,8 +1,8 @@
-"""Activations at a cut point: computed once for each view of a photo, kept in the store, and read batch by batch.
+"""Activations at a cut point: computed once per view of a photo, cached, and read batch by batch.
 
-Below the cut nothing changes in a training, so that only the upper part of the network has to run in every epoch. What
-is trained on is what the store would keep, rounded to half precision where that does no harm: whether it was computed a
-moment ago or years before makes no difference to a bit.
+The layers below the cut do not change during training, so that each epoch runs only the upper part of the network.
+Training uses exactly the values that the store holds, rounded to half precision where that is safe. So freshly computed
+and cached activations are equal to the bit.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ _MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class Activations:
-    """What the lower part of a network gives for numbered views of photos (`regraft.data.fixed_views`).
+    """Activations of the lower part of a network for numbered views of photos (`regraft.data.fixed_views`).
 
     Args:
         lower: the lower part, as `regraft.models.backbone.Backbone.lower` returns it.
-        engine: what runs it.
-        store: where to look first, and to put what was computed; None to compute everything whenever it is needed.
-        half: whether to round to half precision. What lies beyond its range becomes its largest number.
-        workers: threads that decode; None for the default, 0 for none.
+        engine: runs the lower part.
+        store: cache to read from and to write to; None to compute activations each time they are needed.
+        half: whether to round to half precision. Values beyond its range are clipped to its largest number.
+        workers: number of decoding threads; None for the default, 0 for none.
     """
 
     def __init__(
@@ -55,13 +55,13 @@ class Activations:
         self._weights = engine.refresh()
 
     def missing(self, entries: Sequence[Entry], views: Sequence[int]) -> int:
-        """Return how many views of the photos the store has not; nothing is computed."""
+        """Return how many (photo, view) pairs are not in the store, without computing anything."""
         if self._store is None or not self._engine.verified:
             return len(entries) * len(views)
         return sum(len(self._store.missing(self._keys([(entry, view) for entry in entries]))) for view in views)
 
     def fill(self, entries: Sequence[Entry], views: Sequence[int], bar: Bar | None = None) -> int:
-        """Compute those views of the photos that the store has not, and keep them there; return how many those were.
+        """Compute the missing views of the photos, store them, and return how many were computed.
 
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
@@ -78,7 +78,7 @@ class Activations:
         return computed
 
     def batch(self, items: Sequence[tuple[Entry, int]]) -> NDArray[np.float32]:
-        """Return the activations of photos in views, shape (b, ...), float32, in the order of ``items``.
+        """Return the activations of (photo, view) pairs, shape (b, ...), float32, in the order of ``items``.
 
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
@@ -92,7 +92,7 @@ class Activations:
         return np.stack([found[i] for i in range(len(items))]).astype(np.float32)
 
     def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[FeatureArray]:
-        """Yield the activations of one view of the photos, in order, and keep them."""
+        """Compute, store and yield the activations of one view of the photos, in order."""
         p, engine = self._lower.spec.preprocessing, self._engine
         batches = decode_in_order(
             entries, fixed_view_task(p, view), batch_size=engine.batch_size, workers=self._workers
@@ -128,21 +128,21 @@ class Activations:
 
 
 class ActivationBatches:
-    """Batches of activations for training: any batch of any epoch can be had without those before it.
+    """Batches of activations for training, with random access to any batch of any epoch.
 
-    The order of an epoch depends on (seed, epoch). Each photo goes through its views in turn from epoch to epoch, from
-    another view on than its neighbours, so that every epoch has a mixture of views.
+    The order of an epoch depends on (seed, epoch). Each photo goes through its views in turn from epoch to epoch.
+    Photos start at different views, so that every epoch mixes them.
 
     Args:
-        activations: where they come from.
+        activations: source of the activations.
         entries: photos that are known to decode.
-        labels: the class index of each.
+        labels: class index of each photo.
+        weight: weight of each photo in the loss, shape (n,), float32; None for batches without weights.
         views: number of views.
         first: number of the first view.
-        seed: of the order.
-        batch_size: photos in a batch.
-        shuffle: whether each epoch has its own order.
-        weight: what each photo counts, shape (n,), float32; None for batches without weights.
+        seed: seed of the order.
+        batch_size: photos per batch.
+        shuffle: whether to shuffle each epoch.
     """
 
     def __init__(
@@ -163,19 +163,19 @@ class ActivationBatches:
         self.seed, self.batch_size, self.shuffle = seed, batch_size, shuffle
 
     def __len__(self) -> int:
-        """Return the number of batches in an epoch."""
+        """Return the number of batches per epoch."""
         return math.ceil(len(self.entries) / self.batch_size)
 
     def view(self, entry: Entry, epoch: int) -> int:
-        """Return which view of a photo an epoch sees."""
+        """Return the number of the view that shows the photo in an epoch."""
         return self.first + view_in_epoch(entry.content, epoch, self.views)
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield the batches of one epoch from batch ``start`` on.
+        """Yield the batches of one epoch, starting at batch ``start``.
 
         Yields:
-            Activations, shape (B, ...), float32, channels-last where they are images; class indices, shape (B,), int64;
-            and weights, shape (B,), float32, where there are any.
+            Activations, shape (B, ...), float32, channels-last for images; class indices, shape (B,), int64; and, if
+            there are weights, weights of shape (B,), float32.
 
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
@@ -199,10 +199,10 @@ class ActivationBatches:
 
 
 def view_in_epoch(content: str, epoch: int, views: int) -> int:
-    """Return which of its ``views`` a photo shows in an epoch: all of them in turn, the first by its content."""
+    """Return the index of the view that an epoch shows of a photo: views take turns, starting at one set by content."""
     return (int(content[:8], 16) + epoch) % views
 
 
 def channels_last(x: torch.Tensor) -> torch.Tensor:
-    """Return images (B, C, H, W) in the order of memory that convolutions are fast in, anything else as it is."""
+    """Return images (B, C, H, W) in channels-last layout, which is fast for convolutions; other tensors unchanged."""
     return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x

@@ -1,18 +1,15 @@
-"""Independence of a photo's features from its place in a batch on the processor, decided operation by operation.
+"""Check on the CPU, operation by operation, that a photo's features do not depend on its place in a batch.
 
-A comparison of features alone is not enough. An exponential that is computed one number at a time at the end of a block
-differs in one value of a few hundred, and rounding hides it in most photos. So each operation of a network is judged
-by its kind (`operations`):
+Comparing final features is not enough. If one value in a few hundred is computed by another approximation, rounding
+hides the difference for most photos. So each operation of the network is checked according to its kind (`operations`):
 
-* it moves numbers or rounds them exactly: the place cannot matter;
-* it approximates a function of one number: its layout in memory must be one in which no number is computed apart from
-  vectors, or all photos have theirs at the same places (`tails`);
-* it adds up numbers: its results for equal photos at different places are compared, all of them. Another order of
-  adding changes a good part of them, so they need not be many. Where they are few, or rounded to bfloat16, the
-  operation is repeated with contents whose sums are nothing but rounding errors;
-* anything else: nobody knows, and photos are run one at a time.
-
-Repetitions of one operation with contents that show an order of adding, the same content at every place.
+* It moves or exactly rounds numbers: the place cannot matter.
+* It approximates a function of one number: its memory layout must leave no remainder that is computed outside vector
+  instructions, or the same remainder for every photo.
+* It adds up numbers: the results for equal photos at different places are compared. Another order of addition changes
+  many results, so that a few hundred are enough. If there are fewer, or if they are rounded to bfloat16, the operation
+  is repeated with contents whose exact sum is zero. Then the result is rounding error only.
+* Any other operation is rejected, and photos run one at a time.
 """
 
 from __future__ import annotations
@@ -39,17 +36,17 @@ from regraft.randomness import generator
 
 
 class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Watches a network run a batch in which the same photos are at several places.
+    """Context manager that checks each operation of a network while it runs a batch of repeated photos.
 
     Args:
         batch: the first tensor that depends on photos, shape (B, ...).
-        kinds: which photo is at each of the B places.
-        threads: of torch, that share an operation.
+        photo_at: the number of the photo at each of the B places.
+        threads: number of torch's threads that share an operation.
 
     Attributes:
-        reason: why a place may matter, or None.
-        hopeless: whether it may in batches of any size.
-        layouts: of the elementwise operations, from which other batch sizes can be judged.
+        reason: why a photo's place may matter; None if it does not.
+        at_any_size: whether the reason holds for every batch size.
+        layouts: memory layouts of the elementwise operations, by which other batch sizes can be checked without a run.
     """
 
     def __init__(self, batch: torch.Tensor, photo_at: Sequence[int], threads: int) -> None:
@@ -63,11 +60,11 @@ class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._mark_dependent([batch])
 
     def may_be_invariant(self, batch_size: int) -> bool:
-        """Return whether a batch size could do, as far as the layouts tell."""
+        """Return whether all observed layouts allow this batch size."""
         return all(layout.is_position_independent(batch_size, self._threads) for layout in self.layouts)
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one operation and judge it."""
+        """Run one operation and check it."""
         options = kwargs or {}
         sources = [t for t in _tensors((args, options)) if self._depends_on_photos(t)]
         if not sources:
@@ -141,7 +138,7 @@ def _tensors(value: Any) -> list[torch.Tensor]:
 
 
 def _as_integers(t: torch.Tensor) -> NDArray[np.generic]:
-    """Return the numbers of a tensor as integers in the order of memory: comparing them takes a quarter of the time."""
+    """Return the bits of a tensor as integers in memory order; comparing these takes a quarter of the time."""
     in_memory = t.permute(sorted(range(t.dim()), key=t.stride, reverse=True))
     kind = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[t.element_size()]
     bits: NDArray[np.generic] = in_memory.view(kind).numpy()
@@ -153,8 +150,9 @@ def _signature(leaf: Any) -> Any:
 
 
 _ENOUGH_RESULTS = {torch.float32: 512, torch.bfloat16: 16_384}
-"""Results at each place that are compared. In single precision another order of adding changes every second or third;
-bfloat16 hides most of that."""
+"""Results to compare per place. In single precision another order of addition changes a third to a half of them;
+bfloat16 hides most of these changes.
+"""
 
 _MAX_REPETITIONS = 48
 _EXPONENT_RANGE = 12.0  # numbers reach from 2**-12 to 2**12
@@ -168,15 +166,15 @@ def repetitions_agree(
     batch_size: int,
     depends_on_photos: Callable[[torch.Tensor], bool],
 ) -> bool:
-    """Return whether an operation gives equal rows for equal contents, whatever these are.
+    """Return whether an operation gives equal rows for equal contents, for several generated contents.
 
     Args:
         function: the operation.
-        args: its arguments; those tensors that depend on photos have these in their first axis.
-        options: likewise, by name.
-        result: what it gave.
+        args: its positional arguments. Tensors that depend on photos have the photos along their first axis.
+        options: its keyword arguments.
+        result: its result in the observed run.
         batch_size: photos in the batch.
-        depends_on_photos: tells whether a tensor depends on photos.
+        depends_on_photos: returns whether a tensor depends on photos.
     """
     enough = _ENOUGH_RESULTS.get(result.dtype, max(_ENOUGH_RESULTS.values()))
     each = result.numel() // batch_size
@@ -196,10 +194,10 @@ def repetitions_agree(
 
 
 class _ReplacedContents:
-    """Other contents for the arguments of an operation, laid out in memory as the old ones are.
+    """New contents for the arguments of an operation, in the memory layout of the old ones.
 
-    Even numbers give contents that cancel out: the last argument that depends on photos consists of pairs of a number
-    and its negative, all others of ones. Odd numbers give the photo itself, shifted.
+    Even numbers give contents that cancel out: the last argument that depends on photos holds pairs of a number and its
+    negative, and all other arguments hold ones. Odd numbers give the photo itself, shifted.
     """
 
     def __init__(
@@ -231,9 +229,9 @@ class _ReplacedContents:
 
 
 def zero_sum_values(shape: tuple[int, ...], number: int) -> torch.Tensor:
-    """Return numbers of very different size, shape ``shape``, whose sum along every axis longer than one is zero.
+    """Return numbers of very different sizes, of the given shape, with sum zero along every axis longer than one.
 
-    A sum of them in a computer is rounding errors alone, so that another order of adding gives another sum.
+    Their computed sum is rounding error only, so that another order of addition gives another sum.
     """
     draw = generator("cancelling", number, *shape)
     sign = np.ones((1,) * len(shape), dtype=np.float32)
@@ -253,7 +251,7 @@ def zero_sum_values(shape: tuple[int, ...], number: int) -> torch.Tensor:
 
 
 def _laid_out_like(old: torch.Tensor, content: torch.Tensor) -> torch.Tensor:
-    """Return ``content`` with the strides of ``old``, and as far from a line of the cache."""
+    """Return ``content`` with the strides of ``old`` and the same offset within a cache line."""
     shift = old.storage_offset() % (64 // old.element_size())
     span = 1 + sum((n - 1) * stride for n, stride in zip(old.shape, old.stride(), strict=True))
     memory = torch.zeros(span + shift, dtype=old.dtype)

@@ -1,4 +1,4 @@
-"""The batch size of a frozen network: the first of some in which a photo's place changes no bit of its features."""
+"""Choice of the batch size: the first candidate for which a photo's place in the batch does not matter."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from regraft.features.operations import ElementwiseLayout
 from regraft.features.trial import TrialResult, is_batch_invariant, run_trial_batch, trial_order
 
 INVARIANCE_VERSION = "by operation 1"
-"""Changes whenever a batch size that was found before need not hold."""
+"""Version of the check. Change it whenever recorded batch sizes may no longer be valid."""
 
 Run = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
 class InvarianceCheck:
-    """The result of watching a network run one batch.
+    """Result of observing a network while it runs one batch.
 
     Attributes:
-        reason: why places matter in a batch of this size, or None.
-        hopeless: whether that is so in batches of any size.
-        layouts: of the elementwise operations.
+        reason: why a photo's place matters for this batch size; None if it does not.
+        at_any_size: whether the reason holds for every batch size.
+        layouts: memory layouts of the elementwise operations.
     """
 
     reason: str | None
@@ -35,14 +35,14 @@ class InvarianceCheck:
 def check_invariance(
     run: Run, photos: torch.Tensor, batch_size: int, threads: int, which: Sequence[int] = (0, 1)
 ) -> tuple[TrialResult, InvarianceCheck]:
-    """Run one batch of two photos on the processor, and judge each operation.
+    """Run a trial batch on the CPU and return its result with the check of all operations.
 
     Args:
-        run: gives the features of a batch.
-        photos: the first axis counts them.
-        batch_size: of the batch.
-        threads: of torch that share an operation.
-        which: the two of them.
+        run: returns the features of a batch.
+        photos: photos to try, along the first axis.
+        batch_size: photos in the trial batch.
+        threads: number of torch's threads that share an operation.
+        which: indices of the two photos that fill the batch.
     """
     watch: list[InvarianceObserver] = []
 
@@ -68,15 +68,15 @@ def first_invariant_size(
     threads: int,
     first: InvarianceCheck | None,
 ) -> int:
-    """Return the first of ``sizes`` in which a photo's place does not matter.
+    """Return the first of ``sizes`` for which a photo's place does not matter.
 
     Args:
-        sizes: the last is 1.
-        run_of: gives what runs a batch of a size.
-        photos: three, to try.
-        device: other devices than processors are only tried, on whole batches.
-        threads: of torch that share an operation.
-        first: the judgement of ``sizes[0]``, where it is known.
+        sizes: candidates in order of preference; the last is 1.
+        run_of: returns the function that runs batches of a given size.
+        photos: three photos to try.
+        device: on other devices than the CPU, only whole batches are compared.
+        threads: number of torch's threads that share an operation.
+        first: the check of ``sizes[0]``, if it was made before.
     """
     if device.type != "cpu":
         return next(size for size in sizes if size == 1 or is_batch_invariant(run_of(size), photos, size))
@@ -98,7 +98,7 @@ def _may_be_invariant(check: InvarianceCheck, size: int, threads: int) -> bool:
 
 
 def _check_two_batches(run: Run, photos: torch.Tensor, size: int, threads: int) -> InvarianceCheck:
-    """Return the judgement of a batch of one photo alone, and of one beside another: it must have the same features."""
+    """Return the check of a batch of one photo, and of a batch with a second photo, which must not change the first."""
     one, check = check_invariance(run, photos, size, threads, (0, 0))
     if check.reason is not None:
         return check

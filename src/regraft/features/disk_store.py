@@ -1,8 +1,9 @@
-"""Features on disk: shared by all runs and processes of a person, bounded, and never wrong.
+"""Feature store on disk: shared by all runs and processes of a user, bounded in size, and verified on every read.
 
-Every entry carries a digest over its key and its bits, so that a read returns the bits that were written, or nothing,
-even from a damaged disk. A damaged file is replaced by a new one with the next number; other processes that use the
-old file notice, and follow. A full or failing disk ends the writing, with one warning. No error here stops a run.
+Each entry holds a digest of its key and its bits. A read returns exactly the bits that were written or nothing, even
+from a damaged disk. A damaged file is replaced by a new one with the next number; other processes that use the old file
+notice and switch. If the disk is full or failing, the store warns once and stops writing. No error of the store stops a
+run.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from regraft.features.sqlite_file import LOG_FILES, EntryKind, ErrorCause, Store
 from regraft.features.store import FeatureArray, FeatureKey
 
 MAX_BYTES = 10 * 10**9
-"""Bytes that the store takes at most, unless told otherwise."""
+"""Default maximum size of the store in bytes."""
 
 MAX_DISK_SHARE = 0.1
-"""Share of the free disk that it takes at most."""
+"""Default maximum share of the free disk space."""
 
 _READ_BATCH = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
 _LOOKUP_BATCH = 4096  # keys that are looked for at a time
@@ -42,13 +43,13 @@ T = TypeVar("T")
 
 
 class DiskStore:
-    """Keeps features in a file that several processes may use at once.
+    """Feature store in a file that several processes may use at the same time.
 
     Args:
-        folder: where; ``features`` in the user's cache folder if None.
+        folder: folder of the store; ``features`` in the user's cache folder if None.
         bound: maximum size in bytes; the smaller of `MAX_BYTES` and `MAX_DISK_SHARE` of the free disk if None. The
             least recently used entries are dropped first.
-        warn: told, once, why the store cannot be used.
+        warn: called once with the reason if the store becomes unusable.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class DiskStore:
         self._disabled = self._read_only = False
 
     def close(self) -> None:
-        """Let go of the file; it is opened again when it is needed."""
+        """Close the file; the next access opens it again."""
         with self._lock:
             if self._file is not None and self._process == os.getpid():
                 self._file.close()
@@ -71,7 +72,7 @@ class DiskStore:
 
     @property
     def bound(self) -> int:
-        """Bytes that the store takes at most."""
+        """Maximum size in bytes."""
         if self._requested_bound is not None:
             return self._requested_bound
         try:
@@ -82,15 +83,15 @@ class DiskStore:
         return min(MAX_BYTES, int(MAX_DISK_SHARE * (free + self.size())))
 
     def size(self) -> int:
-        """Return the bytes that the store takes on disk."""
+        """Return the size on disk in bytes."""
         return sum(_file_bytes(path) for path in self._files())
 
     def get(self, key: FeatureKey) -> FeatureArray | None:
-        """Return what is kept under ``key``, not to be written to, or None."""
+        """Return the read-only features stored under ``key``, or None."""
         return next((numbers for _, numbers in self.get_many([key])), None)
 
     def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
-        """Yield (position in ``keys``, what is kept under it), in any order, few at a time in memory."""
+        """Yield (position in ``keys``, features) for stored keys, in any order; only a few are in memory at a time."""
         places: dict[bytes, list[int]] = {}
         for position, key in enumerate(keys):
             places.setdefault(bytes.fromhex(key), []).append(position)
@@ -108,7 +109,7 @@ class DiskStore:
             self._with_file(lambda file: file.touch(stale, now), None, writes=True)
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
-        """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
+        """Return the positions in ``keys`` that are not stored; this reads keys only."""
         raw = [bytes.fromhex(key) for key in keys]
         there: set[bytes] = set()
         for first in range(0, len(raw) if self._files() else 0, _LOOKUP_BATCH):
@@ -117,28 +118,28 @@ class DiskStore:
         return [position for position, key in enumerate(raw) if key not in there]
 
     def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
-        """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
+        """Store ``features`` under ``key``; ``kind`` describes them for people."""
         self.put_many([(key, features)], kind)
 
     def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
-        """Keep several at once, in one transaction: all of them or none."""
+        """Store several entries in one transaction: all of them or none."""
         rows = [(bytes.fromhex(key), numbers) for key, numbers in items]
         if rows and not self._read_only and sum(numbers.nbytes for _, numbers in rows) < _AFTER_EVICTION * self.bound:
             self._with_file(lambda file: self._keep(file, rows, kind), None, writes=True)
 
     def kinds(self) -> list[EntryKind]:
-        """Return what is there, the most of it first."""
+        """Return the kinds of entries, largest first."""
         return self._with_file(lambda file: file.kinds(), []) if self._files() else []
 
     def prune(self, *, size: int | None = None, unused_hours: int | None = None) -> int:
-        """Remove what was used least recently, and give its space back to the disk.
+        """Remove the least recently used entries and free their disk space.
 
         Args:
-            size: bytes that the store may take after that.
-            unused_hours: remove what was not used for longer.
+            size: maximum size in bytes after pruning.
+            unused_hours: remove entries that were not used for longer than this.
 
         Returns:
-            The number of entries removed.
+            The number of removed entries.
         """
         removed = 0
         if unused_hours is not None:
@@ -151,13 +152,13 @@ class DiskStore:
         return removed
 
     def clear(self) -> int:
-        """Remove everything; return the number of entries removed."""
+        """Remove all entries and return their number."""
         removed = self._with_file(lambda file: _remove(file, file.keys()), 0, writes=True)
         self._with_file(lambda file: file.shrink(), None, writes=True)
         return removed
 
     def verify(self) -> tuple[int, int]:
-        """Read every entry and remove those that are damaged; return how many are sound, and how many were not."""
+        """Read every entry and remove damaged ones; return the numbers of sound and of damaged entries."""
         self._with_file(lambda file: file.check(), None)  # where the structure is damaged, a new file is begun
         sound, bad = 0, list[bytes]()
         keys: list[bytes] = []
@@ -182,7 +183,7 @@ class DiskStore:
             _evict(file, int(_AFTER_EVICTION * bound))
 
     def _with_file(self, work: Callable[[StoreFile], T], otherwise: T, *, writes: bool = False) -> T:
-        """Return the result of ``work`` with the file, or ``otherwise`` where the store is unavailable."""
+        """Return the result of ``work`` with the file, or ``otherwise`` if the store is unavailable."""
         with self._lock:
             for last in (False,) * (_TRIES - 1) + (True,):
                 if self._disabled or (writes and self._read_only):
@@ -208,7 +209,7 @@ class DiskStore:
         return self._file
 
     def _handle_error(self, error: Exception, *, writes: bool, last: bool) -> None:
-        """Take a new file, stop writing, or stop using the store; ``last``: the work is not tried again."""
+        """Switch to a new file, stop writing, or disable the store; ``last`` means that there is no further try."""
         writable = os.access(self.folder, os.W_OK) or not self.folder.exists()
         cause, certain = error_cause(error, self._path, folder_is_writable=writable)
         if not certain and last:
@@ -226,7 +227,7 @@ class DiskStore:
         )
 
     def _replace_file(self) -> None:
-        """Close a damaged file and make the next, unless another process has made it already."""
+        """Close a damaged file and create the next one, unless another process already has."""
         self.close()
         if self._files()[-1:] == [self._path]:
             with contextlib.suppress(OSError):
@@ -244,10 +245,10 @@ class DiskStore:
 
 
 def _evict(file: StoreFile, target: int) -> int:
-    """Remove what was used least recently until at most ``target`` bytes are in use; return how many entries.
+    """Remove the least recently used entries until at most ``target`` bytes are in use; return their number.
 
     Raises:
-        sqlite3.DatabaseError: a file without entries takes more; its pages are lost, or lie far beyond its end.
+        sqlite3.DatabaseError: a file without entries is larger; its pages are lost, or lie far beyond its end.
     """
     removed, before = 0, None
     while (size := file.size()) > target and size != before:

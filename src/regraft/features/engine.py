@@ -1,6 +1,7 @@
-"""What engines have in common: batches of one fixed shape, and weights that may change between them.
+"""Engines: they run a frozen network on batches of photos, with features that depend on the photo alone.
 
-Engines run a frozen network on photos, fast, and so that a photo's features depend on nothing but the photo.
+`PaddedEngine` is the common base: batches of one fixed shape, and weights that may change between batches.
+`EagerEngine` runs torch.
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ from regraft.models.backbone import Backbone
 
 
 class ReadyNetwork(NamedTuple):
-    """A network made ready.
+    """Network that is ready to run.
 
     Attributes:
         batch_size: photos in every batch.
-        run: the features of one full batch, (batch_size, H, W, 3) uint8 to (batch_size, D) float32.
+        run: maps one full batch, (batch_size, H, W, 3), uint8, to its features, (batch_size, D), float32.
     """
 
     batch_size: int
@@ -44,16 +45,18 @@ class ReadyNetwork(NamedTuple):
 
 
 class PaddedEngine(ABC):
-    """Pads every batch to one fixed shape, so that a photo's features do not depend on what is beside it.
+    """Base class of engines that pad every batch to one fixed shape.
+
+    So a photo's features do not depend on the other photos in its batch.
 
     Args:
-        backbone: what gives the features.
-        precision: of the arithmetic.
-        precisions: those that there are.
-        batch_size: photos in the fixed shape; one that suits if None.
+        backbone: network to run.
+        precision: precision of the arithmetic.
+        precisions: precisions that the engine supports.
+        batch_size: photos in the fixed shape; chosen for the network if None.
 
     Raises:
-        ConfigError: an argument holds something that cannot be.
+        ConfigError: the precision is not supported, or the batch size is not positive.
     """
 
     def __init__(
@@ -69,11 +72,11 @@ class PaddedEngine(ABC):
 
     @abstractmethod
     def _recorded_batch_size(self) -> int | None:
-        """Return the batch size that an earlier trial on this machine ended with, or None."""
+        """Return the batch size that an earlier trial on this machine found, or None."""
 
     @abstractmethod
     def _prepare(self) -> ReadyNetwork:
-        """Return the network made ready, and keep it in ``_found``."""
+        """Prepare the network, keep it in ``_ready_network``, and return it."""
 
     @property
     def batch_size(self) -> int:
@@ -85,22 +88,22 @@ class PaddedEngine(ABC):
 
     @property
     def verified(self) -> bool:
-        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
+        """Whether the engine has run this network on this machine, so that ``numerics`` needs no trial."""
         return self._ready_network is not None or self._recorded_batch_size() is not None
 
     @property
     def weights(self) -> str:
-        """Hash of the weights that it runs with."""
+        """SHA-256 of the weights in use."""
         return self._weights_hash or self.refresh()
 
     def set_weights_hash(self, weights_hash: str) -> str:
-        """Take it that these are the weights, as `refresh` would find, and return their hash."""
+        """Set the hash of the current weights, if the caller has computed it, in place of `refresh`; return it."""
         if weights_hash != self._weights_hash:
             self._weights_hash, self._ready_network = weights_hash, None
         return self._weights_hash
 
     def refresh(self) -> str:
-        """Take over weights that changed since the last batch, and return their hash."""
+        """Use weights that changed since the last batch, and return their hash."""
         return self.set_weights_hash(self.backbone.weights_hash())
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -126,7 +129,7 @@ class PaddedEngine(ABC):
 
 
 class Engine(Protocol):
-    """Runs a frozen network on batches of photos."""
+    """Interface of engines: run a frozen network on batches of photos."""
 
     @property
     def batch_size(self) -> int:
@@ -134,54 +137,54 @@ class Engine(Protocol):
 
     @property
     def parallel_batches(self) -> int:
-        """Batches that may be run at once, each by another thread."""
+        """Number of batches that may run at the same time, each on its own thread."""
 
     @property
     def verified(self) -> bool:
-        """Whether it has run this network on this machine, so that ``numerics`` is known at once."""
+        """Whether the engine has run this network on this machine, so that ``numerics`` needs no trial."""
 
     @property
     def versions(self) -> str:
-        """Of all packages that it computes with."""
+        """Versions of the packages that compute the features."""
 
     @property
     def title(self) -> str:
-        """What it is called for people, such as ``"eager fp32"``."""
+        """Name for people, such as ``"eager fp32"``."""
 
     @property
     def weights(self) -> str:
-        """Hash of the weights that it runs with."""
+        """SHA-256 of the weights in use."""
 
     @property
     def numerics(self) -> str:
-        """Text that changes with everything that may change a bit of the features, weights and photos apart."""
+        """Text that changes with everything that may change a bit of the features, except weights and photos."""
 
     def refresh(self) -> str:
-        """Take over weights that changed since the last batch, and return their hash."""
+        """Use weights that changed since the last batch, and return their hash."""
 
     def set_weights_hash(self, weights_hash: str) -> str:
-        """Take it that these are the weights, as `refresh` would find, and return their hash."""
+        """Set the hash of the current weights, if the caller has computed it, in place of `refresh`; return it."""
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the features of ``pixels``, shape (b, H, W, 3), as shape (b, D)."""
+        """Return the features of ``pixels``, (b, H, W, 3), uint8, with shape (b, D), float32."""
 
 
 class EagerEngine(PaddedEngine):
-    """Runs a frozen network with torch, operation by operation.
+    """Engine that runs a frozen network with torch, operation by operation.
 
-    Every batch is padded to one fixed shape, so that the same kernels do the same sums for a photo wherever it is in
-    the batch, and whatever is beside it: its features are the same bits. The engine works on a copy of the network, in
-    inference mode, channels-last, with folded normalisations; the backbone itself stays where and as it is.
+    Every batch is padded to one fixed shape. So the same kernels compute the same sums for a photo at any place in the
+    batch and with any other photos: its features have the same bits. The engine works on a copy of the network, in
+    inference mode, channels-last, with folded normalizations. The backbone itself is unchanged.
 
     Args:
-        backbone: what gives the features.
-        device: where the arithmetic runs.
+        backbone: network to run.
+        device: device of the computation.
         precision: ``"fp32"``, or ``"bf16"`` for autocast to bfloat16.
-        batch_size: photos in the fixed shape; by default one that suits the device and the network. Where a photo's
-            place in a batch of that size may matter, photos are run one at a time.
+        batch_size: photos in the fixed shape; chosen for device and network if None. If a photo's place in a batch of
+            this size may matter, photos run one at a time.
 
     Raises:
-        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
+        ConfigError: an argument is invalid, or the CPU does not support bfloat16.
     """
 
     def __init__(
@@ -200,24 +203,24 @@ class EagerEngine(PaddedEngine):
 
     @property
     def versions(self) -> str:
-        """Of torch."""
+        """Version of torch."""
         return f"torch-{torch.__version__}"
 
     @property
     def parallel_batches(self) -> int:
-        """Batches that may be run at once; a large network's, and a graphics processor's, is shared by all threads."""
+        """Number of batches that may run at the same time; 1 if a batch uses all threads (large networks) or a GPU."""
         return default_workers() if runs_single_threaded(self.backbone, self.device) else 1
 
     @property
     def title(self) -> str:
-        """What it is called for people."""
+        """Name for people."""
         return f"eager {self.precision}"
 
     @property
     def numerics(self) -> str:
-        """Engine, version of torch, dtype, processor, the fixed shape, and the threads that share a batch, if any do.
+        """Engine, torch version, dtype, processor, fixed shape, and the number of threads that share a batch, if any.
 
-        Sums that are shared by more threads are added in another order.
+        Another number of threads adds in another order.
         """
         p = self.backbone.spec.preprocessing
         shape = f"{self.batch_size}x3x{p.height}x{p.width}"

@@ -1,8 +1,8 @@
-"""Which engine runs a frozen network: the one that is done soonest, its set-up included.
+"""Choice of the engine that finishes a frozen network's features soonest, set-up included.
 
-A small folder is done before a faster engine is ready. What each costs is estimated from the processor until
-``regraft tune`` has measured it. An engine is certified before its first use with a network on a machine: on real
-photos its features must point where those of torch in single precision do.
+A small folder is finished before a faster engine is ready. Costs are estimated from the processor until ``regraft
+tune`` has measured them. An engine is certified before its first use with a network on a machine: on real photos, its
+features must point in the same direction as those of torch in single precision.
 """
 
 from __future__ import annotations
@@ -33,27 +33,29 @@ from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
 
 REFERENCE = "eager fp32"
-"""Torch in single precision: it needs no certificate."""
+"""Torch in single precision: the reference of all certificates."""
 
 MIN_COSINE = 0.999
-"""Cosine to the reference that the features of each photo must reach."""
+"""Minimum cosine similarity between each photo's features and the reference."""
 
 _REDUCED_PRECISIONS = ("bf16", "mixed")
-"""Precisions that may lose too much of a network."""
+"""Precisions that may be too inaccurate for some networks."""
 
 _MIN_BENEFIT_RATIO = 2.0
-"""How many times the seconds at stake bfloat16 must save before it is tried: many networks lose too much by it. Where
-one engine has lost too much, no other is tried, for the rounding is the same."""
+"""Minimum ratio of the seconds saved to the seconds at risk before bfloat16 is tried, because many networks fail its
+certification. If one engine fails in a precision, other engines are not tried in it: the rounding is the same.
+"""
 
 _BF16_UNSAFE_WEIGHTS = frozenset({"a856fc91b84730cb46bc02804bbcfc1f9d211eb67f18b27835d222f60168681c"})
-"""Weights that are known to lose too much in bfloat16, so that nobody's first run need find it out: the default ones,
-whose least cosine on 16 photos was 0.9975 on every processor and in every folder that was tried."""
+"""SHA-256 of weights known to be inaccurate in bfloat16; skips the trial on the first run. These are the default
+weights: their minimum cosine on 16 photos was 0.9975 on every processor and in every folder tried.
+"""
 
 _REFERENCE_BATCH = 8
-"""Photos that go through the network as it is in one batch."""
+"""Photos per batch when the reference features are computed."""
 
 CERTIFICATION_PHOTOS = 16
-"""Real photos that an engine is certified on."""
+"""Number of real photos for a certification."""
 
 _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
     REFERENCE: lambda backbone, device: EagerEngine(backbone, device=device),
@@ -66,12 +68,21 @@ _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
 
 
 _FUTURE_COST_SHARE = 0.25
-"""Share of what a later run finds ready (a graph, a certificate) that is not counted against this one: of two that are
-done at about the same time, the one that will be faster next time is taken."""
+"""Fraction of one-off costs (graph, certificate) that is discounted because later runs reuse them. Of two engines that
+finish at about the same time, this prefers the one that is faster next time.
+"""
 
 
 class _Cost(NamedTuple):
-    """What an engine costs in all, what of that counts, and what is lost where it is not certified then."""
+    """Estimated cost of an engine.
+
+    Attributes:
+        seconds: total time for this run.
+        weighted: total time with one-off costs discounted.
+        at_risk: seconds that are lost if the engine fails its certification.
+        title: name of the engine.
+        engine: the engine.
+    """
 
     seconds: float
     weighted: float
@@ -82,7 +93,13 @@ class _Cost(NamedTuple):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """An engine, and why it was chosen."""
+    """Chosen engine and the reason.
+
+    Attributes:
+        title: name of the engine, such as ``"ONNX Runtime fp32"``.
+        why: the reason, for people.
+        engine: the engine itself, if the choice has made it ready.
+    """
 
     title: str
     why: str
@@ -90,16 +107,16 @@ class EngineChoice:
     """The engine itself where it was made ready for the choice."""
 
     def engine_for(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
-        """Return the engine for ``backbone``, which is what it was chosen for."""
+        """Return the engine for ``backbone``, which must be the one it was chosen for."""
         return make_engine(self.title, backbone, device) if self.engine is None else self.engine
 
 
 def make_engine(title: str, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
-    """Return the engine called ``title``, such as ``"ONNX Runtime fp32"``; nothing is made ready yet.
+    """Return the engine called ``title``, such as ``"ONNX Runtime fp32"``; it is not prepared yet.
 
     Raises:
-        ConfigError: there is none of that name.
-        MissingExtraError: its package is not installed.
+        ConfigError: no engine has this name.
+        MissingExtraError: the engine's package is not installed.
     """
     if title not in _ENGINES:
         raise ConfigError(f"no engine is called {title!r}{did_you_mean(title, _ENGINES)}")
@@ -107,13 +124,13 @@ def make_engine(title: str, backbone: Backbone, device: torch.device | str = "cp
 
 
 def certified_engine(title: str, backbone: Backbone, device: torch.device, weights: str | None = None) -> Engine:
-    """Return the engine called ``title`` where it was certified for this network on this machine, else the reference.
+    """Return the engine called ``title`` if it is certified for this network on this machine, else the reference.
 
     Args:
-        title: such as one that a model file names; nothing of it need be known here.
-        backbone: the network.
-        device: where it should run.
-        weights: their hash, where it is known; found out if None.
+        title: name from a model file; it may be unknown here.
+        backbone: network to run.
+        device: device of the computation.
+        weights: hash of the weights; computed if None.
     """
     if title == REFERENCE or device.type != "cpu" or title not in candidates():
         return make_engine(REFERENCE, backbone, device)
@@ -133,18 +150,18 @@ def choose_engine(
     missing: Callable[[Engine], int] | None = None,
     weights: str | None = None,
 ) -> EngineChoice:
-    """Return the engine that has the features of ``entries`` soonest.
+    """Return the engine that provides the features of ``entries`` soonest.
 
     Args:
-        backbone: what it runs.
+        backbone: network to run.
         entries: the photos.
-        store: what is in it need not be computed.
-        device: where the network may run; anything but a processor is torch's own.
-        workers: threads that decode the photos of the certification.
+        store: features in it need not be computed.
+        device: device of the computation; on other devices than the CPU, torch is the only engine.
+        workers: number of threads that decode the certification photos.
         bf16: whether bfloat16 may be used.
-        missing: how many photos an engine that has run here before would have to compute; by default those
-            ``entries`` whose features are not in the store. One that has none left to compute is taken.
-        weights: their hash, where it is known; found out if None.
+        missing: returns the number of photos that a verified engine would have to compute; by default those ``entries``
+            whose features are not in the store. An engine with nothing left to compute is chosen at once.
+        weights: hash of the weights; computed if None.
     """
     if torch.device(device).type != "cpu":
         return EngineChoice(REFERENCE, f"torch is what runs on {device}")
@@ -180,7 +197,7 @@ def choose_engine(
 
 
 def candidates(*, bf16: bool = True) -> list[str]:
-    """Return the engines that can run here; of those that cost the same the first is taken."""
+    """Return the names of the engines that can run here; of equally fast ones, the first is preferred."""
     found = []
     for title in _ENGINES:
         if title.endswith(_REDUCED_PRECISIONS) and not (bf16 and has_bf16()):
@@ -194,18 +211,18 @@ def candidates(*, bf16: bool = True) -> list[str]:
 
 
 def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
-    """Return the least cosine to the reference that was found for ``engine`` here, or None if it was not tried."""
+    """Return the recorded minimum cosine between ``engine`` and the reference on this machine, or None."""
     known = read_fact(_certificate_key(engine, backbone, weights_hash))
     return float(known) if isinstance(known, (int, float)) else None
 
 
 def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> float:
-    """Return the least cosine between the features of ``engine`` and those of the reference, and keep it.
+    """Measure, record and return the minimum cosine between the features of ``engine`` and the reference.
 
     Args:
-        engine: what is to be certified; one that cannot run the network gets 0.
+        engine: engine to certify. If it cannot run the network, the result is 0.
         backbone: the network.
-        pixels: of real photos, shape (n, H, W, 3), uint8.
+        pixels: real photos, shape (n, H, W, 3), uint8.
     """
     weights = backbone.weights_hash()
     with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as beside:  # an export leaves cores idle
@@ -231,7 +248,7 @@ def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[N
 
 @torch.inference_mode()
 def _reference_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what the network itself makes of photos, operation by operation, in single precision."""
+    """Return the features of the unmodified network in single precision, shape (n, D)."""
     p, network = backbone.spec.preprocessing, backbone.network
     parts = [network(normalise(pixels[i : i + _REFERENCE_BATCH], p)) for i in range(0, len(pixels), _REFERENCE_BATCH)]
     features: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
@@ -266,7 +283,7 @@ def _count_missing(
 
 
 def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the features of any number of photos, (n, H, W, 3), uint8."""
+    """Return the features of any number of photos, (n, H, W, 3), uint8, with shape (n, D), float32."""
     size, streams = engine.batch_size, engine.parallel_batches
     batches = (pixels[i : i + size] for i in range(0, len(pixels), size))
     return np.concatenate(

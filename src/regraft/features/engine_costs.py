@@ -1,7 +1,7 @@
-"""What engines cost: measured where `regraft tune` has been, else estimated.
+"""Costs of engines: measured if `regraft tune` has run, else estimated.
 
-The estimates are ratios that were measured on processors of Intel and AMD, with and without AVX-512; a wrong one costs
-time, never another result than the engine that is chosen gives.
+The estimates are speed ratios measured on Intel and AMD processors with and without AVX-512. A wrong estimate costs
+time, never accuracy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CORE_SPEED = 68.0  # photos/s of one core, for a network of _PARAMETERS that se
 _PARAMETERS, _PIXELS = 4.7e6, 224 * 224
 
 INPUT_INDEPENDENT_SHARE = 0.4
-"""Share of a photo's pass that no smaller input takes away: reading, decoding."""
+"""Share of the time per photo that does not depend on the input size: reading and decoding."""
 
 _IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, compiling included
 _EXPORT = 0.4
@@ -43,7 +43,7 @@ _CERTIFICATION_PHOTOS = 16
 
 
 def photos_per_second(title: str, backbone: Backbone) -> float:
-    """Return how many photos an engine runs in a second when nothing else is done."""
+    """Return the speed of an engine in photos/s when nothing else runs: measured, or else estimated."""
     known = measured_speed(title, backbone)
     if known is not None:
         return known
@@ -56,7 +56,7 @@ def photos_per_second(title: str, backbone: Backbone) -> float:
 
 
 def _speed_ratio(title: str) -> float:
-    """Return how many times as fast as torch in single precision an engine is on processors like this one."""
+    """Return the speed of an engine relative to torch in single precision on this processor."""
     here: dict[str, float] = {}
     if has_amx():
         here = _WITH_AMX
@@ -68,11 +68,11 @@ def _speed_ratio(title: str) -> float:
 
 
 class SetupCost(NamedTuple):
-    """What it takes until an engine runs its first batch.
+    """Time until an engine runs its first batch.
 
     Attributes:
-        seconds: all of it.
-        kept: seconds of it that no later run on this machine needs again.
+        seconds: total.
+        reusable: seconds of the total that later runs on this machine save.
     """
 
     seconds: float
@@ -80,7 +80,7 @@ class SetupCost(NamedTuple):
 
 
 def setup_cost(engine: Engine, backbone: Backbone, weights_hash: str) -> SetupCost:
-    """Return what it takes to make ``engine`` ready, its certification aside."""
+    """Return the time to prepare ``engine``, without its certification."""
     speed, reference = photos_per_second(engine.title, backbone), photos_per_second("eager fp32", backbone)
     fold = 0.1 + _FOLD_PHOTOS / reference
     trial = 0.0 if engine.verified else _TRIAL_PHOTOS / speed
@@ -93,7 +93,7 @@ def setup_cost(engine: Engine, backbone: Backbone, weights_hash: str) -> SetupCo
 
 
 def certify_seconds(engine: Engine, backbone: Backbone) -> float:
-    """Return how long the certification of ``engine`` takes, its own set-up aside."""
+    """Return the time of the certification of ``engine`` in seconds, without its set-up."""
     own = _CERTIFICATION_PHOTOS / photos_per_second(engine.title, backbone)
     if not engine.title.startswith("eager"):  # the reference, which is not folded, runs beside the export
         return own
@@ -101,35 +101,35 @@ def certify_seconds(engine: Engine, backbone: Backbone) -> float:
 
 
 def measured_speed(title: str, backbone: Backbone) -> float | None:
-    """Return the photos/s that `regraft tune` found for an engine on this machine, or None."""
+    """Return the speed in photos/s that `regraft tune` measured for an engine on this machine, or None."""
     known = read_fact(_speed_key(title, backbone))
     return float(known) if isinstance(known, (int, float)) and known > 0 else None
 
 
 def record_speed(title: str, backbone: Backbone, speed: float) -> None:
-    """Keep a measurement."""
+    """Record a measured speed in photos/s."""
     write_fact(_speed_key(title, backbone), round(speed, 2))
 
 
 @dataclass(frozen=True)
 class PassCost:
-    """What a photo took in a pass through a network, reading and decoding included.
+    """Time per photo of a pass through a network, reading and decoding included.
 
     Attributes:
-        seconds: on the clock, with all that ran at once.
-        pixels: that the network saw.
+        seconds: wall-clock seconds per photo.
+        pixels: input size in pixels.
     """
 
     seconds: float
     pixels: int
 
     def at(self, pixels: int) -> float:
-        """Return the seconds that it takes with another input size."""
+        """Return the estimated seconds per photo for another input size in pixels."""
         return max(pixels / self.pixels, INPUT_INDEPENDENT_SHARE) * self.seconds
 
 
 def last_pass(name: str, device: str) -> PassCost | None:
-    """Return what the last long pass of a network took on this machine, or None."""
+    """Return the cost of the last long pass of a network on this machine, or None."""
     known = read_fact(_pass_key(name, device))
     if isinstance(known, list) and len(known) == 2 and min(known) > 0:
         return PassCost(float(known[0]), int(known[1]))
@@ -137,7 +137,7 @@ def last_pass(name: str, device: str) -> PassCost | None:
 
 
 def record_pass(name: str, device: str, found: PassCost) -> None:
-    """Keep what a pass took."""
+    """Record the cost of a pass."""
     write_fact(_pass_key(name, device), [round(found.seconds, 6), found.pixels])
 
 

@@ -1,4 +1,4 @@
-"""Features of photos: from the store where they are there already, computed where not."""
+"""Features of photos: read from the store, or computed and stored."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from regraft.screen import Bar
 
 @dataclass(frozen=True)
 class Features:
-    """Features of those photos that could be decoded.
+    """Features of all photos that could be decoded.
 
     Attributes:
-        values: shape (n, D), float32; a `regraft.disk.row_table.FileRows` where that is large.
-        rows: shape (n,), int64, ascending: ``values[i]`` belongs to position ``rows[i]`` of the entries.
-        failed: photos that could not be decoded, as (position, why).
-        computed: photos that went through the network.
-        from_store: photos whose features were there already, in the store or as those of an exact copy.
+        values: shape (n, D), float32; a `regraft.disk.row_table.FileRows` if large.
+        rows: shape (n,), int64, ascending: ``values[i]`` belongs to ``entries[rows[i]]``.
+        failed: photos that could not be decoded, as (position, reason).
+        computed: number of photos that went through the network.
+        from_store: number of photos whose features came from the store or from an exact copy.
     """
 
     values: NDArray[np.float32]
@@ -55,19 +55,19 @@ def extract(
 ) -> Features:
     """Return the features of ``entries``; threads decode while the network runs.
 
-    The bits of a photo's features depend neither on the order of the entries, nor on which of them were in the store,
-    nor on the number of workers.
+    The bits of a photo's features do not depend on the order of the entries, on the contents of the store, or on the
+    number of workers.
 
     Args:
         entries: the photos. Those without a content hash are always computed and never stored.
-        backbone: what the engine runs.
-        engine: how it is run.
-        store: where to look first, and to put what was computed.
-        load: gives the pixels of a photo, shape (H, W, 3), uint8; those that are evaluated if None.
-        view: names what ``load`` gives.
-        weights: their hash, where it is known that they have not changed since; found out if None.
-        workers: threads that decode; None for the default, 0 for none.
-        bar: moves by one for each photo.
+        backbone: network to run.
+        engine: engine that runs it.
+        store: cache to read from and to write to.
+        load: returns the pixels of a photo, shape (H, W, 3), uint8; by default those used for evaluation.
+        view: name of the view that ``load`` returns.
+        weights: hash of the weights, if they have not changed since it was computed; computed if None.
+        workers: number of decoding threads; None for the default, 0 for none.
+        bar: progress bar, advanced by one per photo.
     """
     p = backbone.spec.preprocessing
     weights = engine.refresh() if weights is None else engine.set_weights_hash(weights)
@@ -96,7 +96,7 @@ _Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int,
 
 
 def run_batches(engine: Engine, batches: Iterator[DecodedBatch]) -> Iterator[_Done]:
-    """Yield (positions, features, failures) of each batch, in order; the next are decoded while the network runs."""
+    """Yield (positions, features, failures) of each batch, in order; decoding continues while the network runs."""
 
     def work(batch: DecodedBatch) -> _Done:
         features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
@@ -113,7 +113,7 @@ def run_batches(engine: Engine, batches: Iterator[DecodedBatch]) -> Iterator[_Do
 def feature_keys(
     entries: Sequence[Entry], backbone: Backbone, weights_hash: str, numerics: str, view: str = PLAIN
 ) -> list[FeatureKey | None]:
-    """Return the key of each photo's features; None without a content hash."""
+    """Return the store key of each photo's features; None for photos without a content hash."""
     preprocessing, cut = backbone.spec.preprocessing.id, f"{backbone.spec.name}/features"
     return [
         feature_key(entry.content, preprocessing, view, weights_hash, cut, numerics) if entry.content else None
@@ -122,7 +122,7 @@ def feature_keys(
 
 
 class WriteBuffer:
-    """The store, in batches: a transaction for each photo would cost more than its features."""
+    """Buffer that writes features to the store in batches; one transaction per photo would be too slow."""
 
     MOST, EVERY = 512, 5.0  # photos, and seconds, between two writes
 
@@ -132,25 +132,25 @@ class WriteBuffer:
         self._written = time.monotonic()
 
     def look_up(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
-        """Yield (position in ``keys``, features) for those that are in the store."""
+        """Yield (position in ``keys``, features) for keys that are in the store."""
         return iter(()) if self._store is None else self._store.get_many(keys)
 
     def put(self, key: FeatureKey, features: FeatureArray) -> None:
-        """Keep features, now or with the next ones."""
+        """Add features to the buffer, and write the buffer if it is full or old enough."""
         if self._store is not None:
             self._waiting.append((key, features))
             if len(self._waiting) >= self.MOST or time.monotonic() - self._written >= self.EVERY:
                 self.flush()
 
     def flush(self) -> None:
-        """Keep what waits."""
+        """Write all buffered features."""
         waiting, self._waiting, self._written = self._waiting, [], time.monotonic()
         if self._store is not None and waiting:
             self._store.put_many(waiting, self._kind)
 
 
 class _ExtractionPass:
-    """One pass over the photos: which of them are done, and how."""
+    """State of one pass over the photos: features so far, and failures."""
 
     def __init__(self, keys: Sequence[FeatureKey | None], buffer: WriteBuffer, width: int, bar: Bar | None) -> None:
         self._keys, self._buffer, self._bar = keys, buffer, bar
@@ -160,14 +160,14 @@ class _ExtractionPass:
         self._computed = 0
 
     def look_up(self) -> None:
-        """Take what the store has."""
+        """Read all available features from the store."""
         known = [(position, key) for position, key in enumerate(self._keys) if key is not None]
         for i, features in self._buffer.look_up([key for _, key in known]):
             if features.shape == self._values.shape[1:]:
                 self._set(known[i][0], features)
 
     def rounds(self) -> Iterator[list[int]]:
-        """Yield the positions to compute: one of each content, then copies of which the first was unreadable."""
+        """Yield the positions to compute: one photo per content, then copies if the first could not be read."""
         waiting = np.flatnonzero(~self._done).tolist()
         while waiting:
             leaders = {self._keys[i] or i: i for i in reversed(waiting)}
@@ -181,7 +181,7 @@ class _ExtractionPass:
             waiting = [i for i in waiting if not self._done[i]]
 
     def keep(self, positions: NDArray[np.int64], features: NDArray[np.float32]) -> None:
-        """Take features that were computed, shape (b, D), of the photos at ``positions``."""
+        """Add computed features, shape (b, D), of the photos at ``positions``."""
         for position, row in zip(positions.tolist(), features, strict=True):
             self._set(position, row)
             key = self._keys[position]
@@ -190,13 +190,13 @@ class _ExtractionPass:
         self._computed += len(positions)
 
     def fail(self, failed: Sequence[tuple[int, str]]) -> None:
-        """Take note of photos that could not be decoded."""
+        """Record photos that could not be decoded."""
         self._failed.update(failed)
         if self._bar is not None:
             self._bar.advance(len(failed))
 
     def features(self) -> Features:
-        """Return all that was found."""
+        """Return the result of the pass."""
         rows = np.flatnonzero(self._done)
         return Features(
             values=take(self._values, rows),

@@ -1,10 +1,10 @@
-"""Making a frozen network cheaper without changing what it computes.
+"""Folding: a frozen network made cheaper without changing its results.
 
-In inference mode a batch normalisation is a fixed scale and shift of each channel, so it can be multiplied into the
-convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2), once and for all. And the
-"same" padding of networks that come from TensorFlow copies every input with a row and a column of zeros; a row and a
-column of zeros in the kernel do the same. On the processor an activation is computed by the convolution before it
-(`fusing`). All hold up to the rounding of single precision, which is checked.
+In inference mode a batch normalization is a fixed scale and shift per channel, so that it can be multiplied into the
+convolution before it (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, section 3.2). The "same" padding of networks
+from TensorFlow copies each input to add a row and a column of zeros; a row and a column of zeros in the kernel have the
+same effect. On the CPU, the convolution also computes the activation after it (`fusing`). All of this is exact up to
+rounding in single precision, which is checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from regraft.features.fusing import FusedConvolution, fusible, is_activation, wo
 from regraft.features.trial import synthetic_photos
 
 TOLERANCE = 1e-4
-"""Largest difference to the network as it was, relative to the largest feature; rounding alone gives about 3e-6."""
+"""Maximum difference from the unmodified network, relative to the largest feature; rounding alone gives about 3e-6."""
 
 
 def folded(
@@ -31,16 +31,16 @@ def folded(
     fuse: bool = False,
     check: Callable[[nn.Module], torch.Tensor] | None = None,
 ) -> nn.Module:
-    """Return a copy of ``network`` with its batch normalisations folded, or a plain copy where that does not hold.
+    """Return a copy of ``network`` with its batch normalizations folded, or a plain copy if the results would differ.
 
     Args:
-        network: in single precision, on any device; the copy is on the processor, channels-last, in inference mode.
-        height: of its input.
-        width: of its input.
-        fuse: whether activations are joined with the convolutions before them too, where that holds: such a copy
-            runs on the processor only, and cannot be exported.
-        check: gives the features of the first invented photo, shape (1, D), by a cheaper copy, to compare them with
-            those of the plain one; by default the copy is run on that photo alone.
+        network: in single precision, on any device. The copy is on the CPU, channels-last, in inference mode.
+        height: input height in pixels.
+        width: input width in pixels.
+        fuse: whether to also join activations with the convolutions before them, if the results agree. Such a copy runs
+            on the CPU only and cannot be exported.
+        check: returns the features of the first synthetic photo, shape (1, D), computed by a cheaper copy; they are
+            compared with those of the plain copy. By default the copy runs on that photo alone.
     """
     copied = _copied(network)
     x = synthetic_photos(1, height, width)  # what is wrong with a folding is so for any
@@ -70,12 +70,12 @@ def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class _Foldable:
-    """What can be made cheaper, by the names of modules that are called once.
+    """Parts of a network that can be made cheaper, by the names of modules that are called once.
 
     Attributes:
-        pairs: (convolution, normalisation) where the one takes the very output of the other.
-        inputs: the input's (height, width) of each convolution that pads by itself.
-        activations: (convolution, activation) where nothing but a normalisation is between them.
+        pairs: (convolution, normalization), if the second takes the output of the first directly.
+        inputs: input (height, width) of each convolution that pads by itself.
+        activations: (convolution, activation), if nothing but a normalization is between them.
     """
 
     pairs: list[tuple[str, str]]
@@ -108,7 +108,7 @@ def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module]
 
 
 def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Foldable]:
-    """Run ``network``, and see which module takes the very output of which other."""
+    """Run ``network`` once; return its features and the parts that can be made cheaper."""
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, tuple[nn.Module, int]] = {}  # what a tensor is the output of, and how often it was written to
     kept: dict[nn.Module, torch.Tensor] = {}  # so that no later tensor takes the place of an earlier one
@@ -162,7 +162,7 @@ def _is_norm(module: nn.Module) -> bool:
 
 
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:
-    """Multiply a normalisation into the convolution before it, in double precision, and take it out."""
+    """Multiply a normalization into the convolution before it, in double precision, and remove it."""
     layer, old = network.get_submodule(convolution), network.get_submodule(norm)
     assert isinstance(layer, nn.Conv2d)
     assert isinstance(old, nn.BatchNorm2d)
@@ -182,7 +182,7 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
 
 
 def _pad_kernel(network: nn.Module, name: str, size: tuple[int, int]) -> None:
-    """Replace one more row and column of zeros behind the input by one before the kernel, where that is the same."""
+    """Replace zeros after the input (one row, one column) by zeros in the kernel, if the results are the same."""
     layer = network.get_submodule(name)
     assert isinstance(layer, nn.Conv2d)
     rows, columns = (
@@ -206,7 +206,7 @@ def _pad_kernel(network: nn.Module, name: str, size: tuple[int, int]) -> None:
 
 
 def _same_padding_before(size: int, kernel: int, stride: int, dilation: int) -> int | None:
-    """Return the zeros before an input under TensorFlow's rule, if there is exactly one more behind it, else None."""
+    """Return the zeros before an input under TensorFlow's rule, if exactly one more follows it, else None."""
     total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
     return total // 2 if dilation == 1 and total % 2 == 1 else None
 

@@ -1,12 +1,12 @@
-"""A network made ready to be run frozen: a folded copy, and the batch shape in which a photo's place does not matter.
+"""Frozen networks ready to run: a folded copy, and a batch size for which a photo's place does not matter.
 
-The same photo can get other bits at another place in the batch. torch computes the last few numbers of a block of
-memory, or of a thread's share of it, with another exponential than the rest: seen with SiLU in squeeze-and-excitation
-layers, whose tensors are small. Threads that share a batch add up in another order where a share ends inside a photo.
-Whether that can happen depends on the network, the batch shape and the threads: `judging` decides.
+The same photo can get other bits at another place in a batch. torch computes the last few numbers of a block of memory,
+or of a thread's share of it, with another exponential than the rest. This happens with SiLU in squeeze-and-excitation
+layers, whose tensors are small. Threads that share a batch add in another order if a share ends inside a photo. Whether
+this matters depends on the network, the batch size and the threads; `batch_size` decides.
 
-On a processor a small network computes a batch on one thread from start to end, and several batches at once: its
-layers are too small to be shared, and threads that wait for one another cost a third of the speed in bfloat16.
+On the CPU, a small network computes each batch on one thread, and several batches at the same time. Its layers are too
+small to share: threads that wait for each other cost a third of the speed in bfloat16.
 """
 
 from __future__ import annotations
@@ -29,26 +29,29 @@ from regraft.features.trial import MIN_TRIAL_BATCH, TRIAL_PHOTOS, synthetic_phot
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
-""""mixed" is single precision below and bfloat16 above; only an engine that has it takes it."""
+"""Precision of the arithmetic. ``"mixed"`` means single precision in the lower and bfloat16 in the upper layers; not
+every engine supports it.
+"""
 
 NUMERICS_VERSION = "eager2"
-"""Changes whenever the same network may give other bits."""
+"""Version of the arithmetic. Change it whenever the same network may give other bits."""
 
 _SMALL_NETWORK = 20_000_000
-"""Parameters below which a network on the processor gains from a batch of more than two photos, and from a batch for
-each thread."""
+"""Number of parameters below which a network on the CPU gains from batches of more than two photos, and from one batch
+per thread.
+"""
 
 
 @dataclass(frozen=True)
 class FrozenNetwork:
-    """A network that is ready to run.
+    """Network that is ready to run.
 
     Attributes:
-        network: a copy in inference mode on its device, channels-last.
-        batch_size: photos in every batch; with 1, photos are run one at a time.
-        precision: of the arithmetic.
-        device: where it runs.
-        alone: whether a batch is computed on one thread.
+        network: copy in inference mode on its device, channels-last.
+        batch_size: photos in every batch; 1 if photos run one at a time.
+        precision: precision of the arithmetic.
+        device: device of the computation.
+        single_threaded: whether each batch is computed on one thread.
     """
 
     network: nn.Module
@@ -58,7 +61,7 @@ class FrozenNetwork:
     single_threaded: bool
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Return the features of a batch, shape (B, 3, H, W), as shape (B, D), float32, in the computer's memory."""
+        """Return the features of a batch, (B, 3, H, W), as a float32 tensor of shape (B, D) on the CPU."""
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
         with torch.inference_mode(), autocast, ONE_THREAD if self.single_threaded else nullcontext():
             features: torch.Tensor = self.network(x.to(self.device, memory_format=torch.channels_last))
@@ -74,21 +77,21 @@ _folded_networks: WeakValueDictionary[tuple[str, str, torch.device, int], nn.Mod
 
 
 def runs_single_threaded(backbone: Backbone, device: torch.device) -> bool:
-    """Return whether a batch is computed on one thread, several at once."""
+    """Return whether each batch is computed on one thread, with several batches at the same time."""
     return device.type == "cpu" and backbone.spec.parameters < _SMALL_NETWORK
 
 
 def frozen_network(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, batch_size: int | None
 ) -> FrozenNetwork:
-    """Return ``backbone`` made ready; what was made for equal weights and settings, and is still there, is used again.
+    """Return ``backbone`` ready to run; reuse an earlier result for equal weights and settings if it still exists.
 
     Args:
-        backbone: it is left as and where it is.
-        weights_hash: of its weights now.
-        device: where to run.
-        precision: of the arithmetic.
-        batch_size: photos in a batch; one that suits the device and the network if None.
+        backbone: the network; it stays unchanged.
+        weights_hash: hash of its current weights.
+        device: device of the computation.
+        precision: precision of the arithmetic.
+        batch_size: photos per batch; chosen for device and network if None.
     """
     network = f"{backbone.spec.name} {backbone.spec.preprocessing.id}"
     threads = 1 if runs_single_threaded(backbone, device) else torch.get_num_threads()
@@ -108,7 +111,7 @@ def frozen_network(
 def recorded_batch_size(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, wanted: int | None
 ) -> int | None:
-    """Return the batch size that an earlier trial on this machine ended with, or None; nothing is made for it."""
+    """Return the batch size that an earlier trial on this machine found, or None; this prepares nothing."""
     if wanted == 1:
         return 1
     known = read_fact(_batch_size_key(backbone, weights_hash, device, precision, wanted))
@@ -135,10 +138,11 @@ def _prepare_network(
     tried: dict[nn.Module, InvarianceCheck] = {}  # in batches of the first size
 
     def in_a_batch(network: nn.Module) -> torch.Tensor:
-        """Run a copy in the shape in which it will run: that tells whether places matter too.
+        """Return the features of one photo by a cheaper copy, run in a full batch.
 
-        Whether what is beside a photo does, `folded` tells, which compares with the plain network and the photo alone.
-        It is done whether or not a batch size is known, so that the same copy is taken every time.
+        The full batch also shows whether a photo's place matters. Whether the other photos matter follows from the
+        comparison in `folded` with the plain network on this photo alone. This runs even if a batch size is recorded,
+        so that the same copy is chosen every time.
         """
         run = FrozenNetwork(network, sizes[0], "fp32", device, single_threaded)
         trial, tried[network] = check_invariance(
@@ -162,12 +166,12 @@ def _prepare_network(
 
 
 def thread_count(single_threaded: bool) -> int:
-    """Return how many threads of torch share an operation on the processor."""
+    """Return the number of torch's threads that share an operation on the CPU."""
     return 1 if single_threaded else torch.get_num_threads()
 
 
 def _candidate_sizes(backbone: Backbone, device: torch.device) -> Iterable[int]:
-    """Return batch sizes to try, the best first. On a processor a single photo costs as much as a full batch."""
+    """Return candidate batch sizes, best first. On the CPU, a single photo costs as much as a full batch."""
     if device.type != "cpu":
         return (64, 32, 8)
     return (8, 16, 32) if backbone.spec.parameters < _SMALL_NETWORK else (2, 4)

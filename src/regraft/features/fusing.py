@@ -1,8 +1,9 @@
-"""A convolution and the activation after it as one operation of oneDNN, on the processor.
+"""Fusing: a convolution and the activation after it as one oneDNN operation on the CPU.
 
-Apart, the activation reads and writes again what the convolution has just written; in the lower layers of a network,
-whose tensors do not fit the caches, and in bfloat16, that was up to half of the time. Operation by operation torch does
-not join them; its compiler does, by the operator that is called here, but takes far longer than a folder of photos.
+As a separate operation, the activation reads and writes everything that the convolution has just written. In the lower
+layers, whose tensors exceed the caches, and in bfloat16, this took up to half of the time. In eager mode torch does not
+join the two. Its compiler does, with the operator that is called here, but compiling takes far longer than running a
+folder of photos.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ _BATCH = 8  # photos that go through a small network at once
 
 
 def is_activation(module: nn.Module | None) -> bool:
-    """Return whether a module is an activation that a convolution can compute."""
+    """Return whether ``module`` is an activation that a convolution can compute."""
     return module is not None and _fused_activation(module) is not None
 
 
 def fusible(convolution: nn.Module, activation: nn.Module) -> bool:
-    """Return whether the two can be one operation here."""
+    """Return whether the two modules can become one operation on this machine."""
     return (
         type(convolution) is nn.Conv2d
         and convolution.padding_mode == "zeros"
@@ -46,12 +47,12 @@ def fusible(convolution: nn.Module, activation: nn.Module) -> bool:
 
 
 def worth_fusing(convolution: nn.Module, output: torch.Tensor) -> bool:
-    """Return whether an activation has enough to read and write to be worth the operator.
+    """Return whether the activation reads and writes enough for the fused operator to be faster.
 
-    The operator orders all weights anew for each batch, with large ones slower than torch does.
+    The operator reorders all weights for each batch; with large weights this is slower than separate operations.
 
     Args:
-        convolution: what made ``output``.
+        convolution: the module that computed ``output``.
         output: shape (b, C, H, W).
     """
     weights = sum(p.numel() for p in convolution.parameters())
@@ -59,11 +60,11 @@ def worth_fusing(convolution: nn.Module, output: torch.Tensor) -> bool:
 
 
 class FusedConvolution(nn.Module):
-    """A convolution with the activation after it, on the processor, for inference.
+    """Convolution with the activation after it, on the CPU, for inference.
 
     Args:
-        convolution: `fusible` with ``activation``; its weights are shared, not copied.
-        activation: what follows it.
+        convolution: must be `fusible` with ``activation``; its weights are shared, not copied.
+        activation: the activation after it.
     """
 
     def __init__(self, convolution: nn.Conv2d, activation: nn.Module) -> None:
@@ -75,9 +76,9 @@ class FusedConvolution(nn.Module):
         self._joined = joined
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Return what the activation makes of the convolution: (b, C, H, W) -> (b, C', H', W').
+        """Return the activation of the convolution of ``x``: (b, C, H, W) -> (b, C', H', W').
 
-        Autocast does not know the operator, so what it would do is done here.
+        Autocast does not cover this operator, so that the casts are made here.
         """
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else self.weight.dtype
         bias = None if self.bias is None else self.bias.to(dtype)

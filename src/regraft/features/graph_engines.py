@@ -1,8 +1,7 @@
-"""What engines that compile an exported graph have in common.
+"""Engines that compile an exported graph of the network, from pixels to features; and the cache of these graphs.
 
-Frozen networks as ONNX graphs, from pixels to features; each is exported once and kept by its weights.
-
-ONNX Runtime on the processor.
+`GraphEngine` is the common base, `OnnxEngine` runs ONNX Runtime. A graph is exported once per network, weights and
+batch size, and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -40,25 +39,25 @@ from regraft.run.environment import package_version
 Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BATCH_SIZE = 8
-"""Photos in a batch: their activations fit into the caches of a processor."""
+"""Photos per batch; their activations fit into the caches of a processor."""
 
 BATCH_SIZE_VERSION = "only sums"
-"""Changes whenever a batch size that was found before need not hold."""
+"""Version of the trial. Change it whenever recorded batch sizes may no longer be valid."""
 
 
 class GraphEngine(PaddedEngine):
-    """Runs an exported graph of the frozen network on the processor.
+    """Base class of engines that run an exported graph of the frozen network on the CPU.
 
-    Each batch is computed by one thread from start to end, several batches at once: no thread waits for another, and
-    their number changes no bit. Batches are padded to one shape, as those of `regraft.features.engine.EagerEngine`.
+    Each batch is computed by one thread, with several batches at the same time: no thread waits for another, and their
+    number changes no bit. Batches are padded to one shape, as by `regraft.features.engine.EagerEngine`.
 
     Args:
-        backbone: what gives the features; on any device.
-        precision: ``"fp32"``, or ``"bf16"`` where the engine and the processor have it.
-        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 where a photo's place may matter.
+        backbone: network to run, on any device.
+        precision: ``"fp32"``, or ``"bf16"`` if engine and processor support it.
+        batch_size: photos in the fixed shape; `BATCH_SIZE` if None, or 1 if a photo's place may matter.
 
     Raises:
-        ConfigError: an argument holds something that cannot be, or the processor does not compute in bfloat16.
+        ConfigError: an argument is invalid, or the CPU does not support bfloat16.
         MissingExtraError: the engine's package is not installed.
     """
 
@@ -78,21 +77,21 @@ class GraphEngine(PaddedEngine):
 
     @abstractmethod
     def _compile(self, graph: bytes) -> Run:
-        """Return what runs ``graph`` on one full batch; several threads may call it at once."""
+        """Return a function that runs ``graph`` on one full batch; several threads may call it at the same time."""
 
     @property
     def title(self) -> str:
-        """What it is called for people."""
+        """Name for people."""
         return f"{self.name} {self.precision}"
 
     @property
     def parallel_batches(self) -> int:
-        """Batches that may be run at once."""
+        """Number of batches that may run at the same time."""
         return default_workers()
 
     @property
     def versions(self) -> str:
-        """Of the engine and of torch, which exports the graph."""
+        """Versions of the engine and of torch, which exports the graph."""
         return f"{self.name.lower().replace(' ', '-')}-{self.version}/torch-{torch.__version__}"
 
     @property
@@ -129,9 +128,10 @@ class GraphEngine(PaddedEngine):
         return ReadyNetwork(1, self._compile(exported_graph(self.backbone, self.weights, 1)))
 
     def _is_batch_safe(self) -> bool:
-        """Return whether the network does nothing but sums, which another order of adding would change in many places.
+        """Return whether the network consists of sums and exactly rounded operations only.
 
-        How an engine approximates functions at the end of a batch is not known.
+        Another order of addition would change many results, which a trial detects. Engines do not document how they
+        approximate other functions at the end of a batch.
         """
         p = self.backbone.spec.preprocessing
         x = synthetic_photos(1, p.height, p.width).to(next(self.backbone.network.parameters()).device)
@@ -151,10 +151,10 @@ _MAX_GRAPH_BYTES = 2 * 10**9  # bytes of graphs that are kept, those used last
 
 
 def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bytes:
-    """Return a graph that takes pixels, (batch_size, H, W, 3), uint8, and gives features, (batch_size, D), float32.
+    """Return a graph that maps pixels, (batch_size, H, W, 3), uint8, to features, (batch_size, D), float32.
 
     Raises:
-        RuntimeError: the network cannot be exported. torch raises other errors too.
+        RuntimeError: the network cannot be exported. torch may also raise other errors.
     """
     path = _path(backbone, weights_hash, batch_size)
     try:
@@ -173,12 +173,12 @@ def has_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bool:
 
 
 def graph_files() -> list[Path]:
-    """Return the files of all graphs, those used last at the end."""
+    """Return the files of all graphs, most recently used last."""
     return files_by_use(*GRAPHS)
 
 
 class _NetworkFromPixels(nn.Module):
-    """A network with its normalisation, so that a graph takes a quarter of the bytes."""
+    """Network with its normalization, so that the graph's input takes a quarter of the bytes."""
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -242,7 +242,7 @@ def _keep(path: Path, graph: bytes) -> None:
 
 
 class OnnxEngine(GraphEngine):
-    """Runs a frozen network with ONNX Runtime (https://onnxruntime.ai), in single precision."""
+    """Engine that runs a frozen network with ONNX Runtime (https://onnxruntime.ai) in single precision."""
 
     name: ClassVar[str] = "ONNX Runtime"
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32",)

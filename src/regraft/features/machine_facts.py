@@ -1,6 +1,6 @@
-"""What was found out about networks on this machine, kept between runs: it need not be tried again.
+"""Measurements and trial results on this machine, kept in the cache folder between runs.
 
-A file in the cache folder, with a checksum; one that is damaged, or cannot be written, means trying again.
+Each file is bounded and has a checksum. If it is damaged or cannot be written, everything is measured again.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def write_fact(key: str, value: Any) -> None:
 
 
 def machine_id() -> str:
-    """Return the processor, the cores we may use and torch's threads: what a measurement depends on.
+    """Return the processor, its usable cores and torch's number of threads, on which measurements depend.
 
-    Instructions that environment variables forbid are part of it.
+    Limits on instruction sets by environment variables are included.
     """
     forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": isa_limit()}
     held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)

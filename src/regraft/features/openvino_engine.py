@@ -1,7 +1,4 @@
-"""OpenVINO on the processor.
-
-An OpenVINO model in two parts, one after the other, so that each can have a precision of its own.
-"""
+"""OpenVINO engine on the CPU, and the split of a model into two parts with a precision each."""
 
 from __future__ import annotations
 
@@ -20,16 +17,18 @@ from regraft.process import cores
 from regraft.run.environment import package_version
 
 FP32_SHARE = 0.4
-"""Share of the multiplications that are done in single precision where the rest is done in bfloat16. The lowest layers
-lose most by it: of the default network, those below the third block alone took the least cosine on 16 photos to 0.992,
-and all above the fourth, which is this share, left it at 0.9996."""
+"""Share of the multiplications in single precision if the rest is in bfloat16. The lowest layers lose most accuracy: in
+the default network, the layers below the third block alone lowered the minimum cosine on 16 photos to 0.992. All
+layers above the fourth block, as given by this share, kept it at 0.9996.
+"""
 
 
 class OpenVinoEngine(GraphEngine):
-    """Runs a frozen network with OpenVINO (https://docs.openvino.ai), in single precision, in bfloat16, or mixed.
+    """Engine that runs a frozen network with OpenVINO (https://docs.openvino.ai).
 
-    In bfloat16 the operations that gain from it are computed in it, where the processor has it (AVX512-BF16 or AMX).
-    Mixed is single precision in the lower part of the network (`FP32_SHARE`), and bfloat16 in the upper one.
+    Precisions: single, bfloat16 or mixed. In bfloat16, OpenVINO uses it for the operations that gain from it, if the
+    processor supports it (AVX512-BF16 or AMX). Mixed means single precision in the lower part of the network
+    (`FP32_SHARE`) and bfloat16 in the upper part.
     """
 
     name: ClassVar[str] = "OpenVINO"
@@ -43,7 +42,7 @@ class OpenVinoEngine(GraphEngine):
 
     @property
     def versions(self) -> str:
-        """Of OpenVINO and of torch, which exports the graph; and where a graph is split, if it is."""
+        """Versions of OpenVINO and of torch, which exports the graph; and the split point in mixed precision."""
         return f"{super().versions}/{SPLIT_VERSION}-{FP32_SHARE}" if self.precision == "mixed" else super().versions
 
     def _compile(self, graph: bytes) -> Run:
@@ -80,10 +79,10 @@ class OpenVinoEngine(GraphEngine):
 
 @cache
 def _shared_core() -> Any:
-    """Return the one core of this process, which is never let go.
+    """Return the one OpenVINO core of this process, which is never freed.
 
-    Its processor plugin gives the thread that first uses it a stack for signals, large enough for AMX, and frees that
-    with itself, on whatever thread that happens: a signal to the first thread, such as Ctrl-C, would then crash it.
+    Its CPU plugin gives the first thread that uses it a signal stack large enough for AMX, and frees the stack with the
+    plugin, on any thread. A later signal to that first thread, such as Ctrl-C, would then crash the process.
     """
     import openvino
 
@@ -91,22 +90,22 @@ def _shared_core() -> Any:
 
 
 SPLIT_VERSION = "split1"
-"""Changes whenever the same graph may be split elsewhere."""
+"""Version of the split. Change it whenever the same graph may be split elsewhere."""
 
 
 class NoSplitError(Exception):
-    """There is no place in a model where a single tensor goes from what lies below to what lies above."""
+    """No single tensor passes from the lower to the upper part anywhere in a model."""
 
 
 def split_model(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
-    """Return two parts of a model with one input and one output: the output of the first is the input of the second.
+    """Split a model with one input and one output in two: the output of the first part is the input of the second.
 
-    The parts meet at the first place above ``share`` of all multiplications where a single tensor passes.
+    The boundary is the first place above ``share`` of all multiplications where a single tensor passes.
 
     Args:
         lower: the model.
-        upper: the same model, read once more: both are changed.
-        share: of the multiplications, in (0, 1).
+        upper: the same model, read again, because both are modified.
+        share: share of the multiplications, in (0, 1).
 
     Raises:
         NoSplitError: there is no such place.
@@ -125,7 +124,7 @@ def split_model(lower: Any, upper: Any, share: float) -> tuple[Any, Any]:
 
 
 def _split_point(model: Any, share: float) -> str:
-    """Return the name of the operation whose result is all that passes from below to above."""
+    """Return the name of the operation whose result alone passes from the lower to the upper part."""
     order = [op for op in model.get_ordered_ops() if op.get_type_name() != "Constant"]
     place = {op.get_friendly_name(): i for i, op in enumerate(order)}
     dependent = _photo_dependent(order)  # what depends on photos; the rest is there before one comes
@@ -160,7 +159,7 @@ def _consumers(op: Any) -> list[Any]:
 
 
 def _multiplications(op: Any) -> int:
-    """Return the multiplications of a convolution or a product of matrices; others hardly count."""
+    """Return the number of multiplications of a convolution or matrix product; 0 for all other operations."""
     if op.get_type_name() not in ("Convolution", "GroupConvolution", "MatMul"):
         return 0
     out = tuple(op.output(0).get_shape())

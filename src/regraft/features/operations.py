@@ -1,13 +1,12 @@
-"""Operations of torch, sorted by what a photo's place in a batch can do to a bit of their results.
+"""Operations of torch, classified by how a photo's place in a batch can change the bits of their results.
 
-A vectorised loop computes the last few numbers of a block of memory, or of a thread's share of it, one by one. That
-changes a bit only where the two ways round differently. Sums differ where they are added in another order.
+A vectorized loop computes the last few numbers of a block of memory, or of a thread's share of it, one by one. This
+changes a bit only if both ways round differently. Sums change if they are added in another order.
 
-Elementwise operations, and whether a vectorised loop of torch treats the numbers of every photo alike.
-
-``cpu_kernel_vec`` (ATen/native/cpu/Loops.h) takes two vectors at a time and computes what is left at the end one by
-one. ``TensorIterator`` joins dimensions that follow each other in memory to one run, and gives each thread an equal
-share of all numbers (``at::parallel_for``); every run, and every share, has an end of its own.
+For elementwise operations, the memory layout tells whether the loop treats the numbers of every photo alike.
+``cpu_kernel_vec`` (ATen/native/cpu/Loops.h) takes two vectors at a time and computes the remainder one by one.
+``TensorIterator`` joins dimensions that are contiguous in memory to one run, and ``at::parallel_for`` gives each thread
+an equal share of all numbers. Every run and every share has a remainder of its own.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ _EXACT = """
     maximum min minimum mul multiply ne neg relu relu6 rsub sqrt square sub threshold where zero
 """
 FAITHFUL = frozenset((_MOVES + _EXACT).split())
-"""Operations that move numbers, or round each of them exactly as IEEE 754 says: every way to compute them agrees."""
+"""Operations that move numbers, or round each of them exactly as IEEE 754 defines: every implementation agrees."""
 
 _APPROXIMATED_NAMES = """
     celu cos elu erf exp exp2 expm1 gelu log log10 log1p log2 log_sigmoid mish pow reciprocal rsqrt selu sigmoid silu
     sin softplus tan tanh
 """
 APPROXIMATED = frozenset(_APPROXIMATED_NAMES.split())
-"""Functions of one number that are approximated: by one polynomial in vectors, by another one number at a time."""
+"""Functions of one number that are approximated by one polynomial in vectors and by another one for single numbers."""
 
 _SUMS_NAMES = """
     adaptive_avg_pool2d addmm avg_pool1d avg_pool2d baddbmm batch_norm bmm conv1d conv2d conv_transpose2d convolution
@@ -49,7 +48,7 @@ _SUMS_NAMES = """
     upsample_nearest2d var var_mean
 """
 SUMS = frozenset(_SUMS_NAMES.split())
-"""Sums over a photo's own numbers. The order in which they are added could depend on the place."""
+"""Sums over the numbers of one photo. The order of addition may depend on the place."""
 
 _SCALED = frozenset(("add", "sub", "rsub"))
 _OVER_ONE_AXIS = frozenset(("softmax", "_softmax"))
@@ -60,19 +59,19 @@ _BATCH_SAFE_NAMES = """
     transpose view
 """
 BATCH_SAFE = frozenset(_BATCH_SAFE_NAMES.split())
-"""Operations that every engine rounds alike, or adds up. A graph of nothing else may run batches."""
+"""Operations that every engine rounds alike, or adds up. A graph that consists of these only may run in batches."""
 
 
 def operation_name(operation: Any) -> str:
-    """Return the name of an operation without namespace, variant, and the mark of one that works in place."""
+    """Return the name of an operation without namespace, overload, and the underscore of in-place variants."""
     name: str = operation._schema.name
     return name.rpartition("::")[2].rstrip("_")
 
 
 def is_exact(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
-    """Return whether an operation only moves numbers or rounds each exactly.
+    """Return whether an operation only moves numbers or rounds each of them exactly.
 
-    A sum of which one part is multiplied by a factor first may be rounded once or twice.
+    A sum with a scaled operand may be rounded once or twice, so that it does not count.
     """
     factor = options.get("alpha", 1)
     if name in _SCALED and (factor not in (1, -1) or (name == "rsub" and len(arguments) > 2)):
@@ -82,7 +81,7 @@ def is_exact(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bo
 
 
 def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool:
-    """Return whether an operation adds up numbers of each photo, and of no two photos."""
+    """Return whether an operation adds up numbers within each photo, and never across photos."""
     if name in _OVER_ONE_AXIS:
         x = arguments[0]
         axis = options.get("dim", arguments[1] if len(arguments) > 1 else 0)
@@ -93,7 +92,7 @@ def is_sum(name: str, arguments: Sequence[Any], options: dict[str, Any]) -> bool
 
 
 def operation_names(network: torch.nn.Module, x: torch.Tensor) -> set[str]:
-    """Return the names of the operations that ``network`` does with a batch ``x`` in inference mode."""
+    """Return the names of the operations of ``network`` on a batch ``x`` in inference mode."""
     names = _Names()
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -114,27 +113,27 @@ class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.found: set[str] = set()
 
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run an operation and note its name; a normalisation over photos has a name of its own."""
+        """Run an operation and record its name; a batch normalization over photos is recorded under its own name."""
         name = operation_name(function)
         self.found.add("normalisation over photos" if name == "batch_norm" and not is_sum(name, args, {}) else name)
         return function(*args, **(kwargs or {}))
 
 
 _STEP_BYTES = 128
-"""Two of the widest vectors. Narrower ones divide it."""
+"""Two of the widest vectors. The size of narrower ones divides it."""
 
 _GRAIN = 32_768  # numbers below which TensorIterator uses one thread
 
 
 @dataclass(frozen=True)
 class ElementwiseLayout:
-    """An elementwise operation on a batch.
+    """Memory layout of an elementwise operation on a batch.
 
     Attributes:
-        photo: numbers of one photo.
-        run: numbers that follow each other in memory, where that is less than a batch; None for the whole batch.
+        photo: numbers per photo.
+        run: length of the contiguous runs if shorter than the batch; None if the whole batch is contiguous.
         step: numbers that a loop takes at a time.
-        outermost: whether photos follow each other in memory, each as a whole.
+        outermost: whether each photo is contiguous, one after the other.
     """
 
     photo: int
@@ -143,7 +142,7 @@ class ElementwiseLayout:
     outermost: bool
 
     def is_position_independent(self, batch_size: int, threads: int) -> bool:
-        """Return whether no photo of a batch has a number at the end of a run or a share that others have not."""
+        """Return whether every photo of a batch has its remainders at the same numbers, or none has any."""
         total = self.photo * batch_size
         run = total if self.run is None else self.run
         share = -(-total // _threads(total, threads))
@@ -154,12 +153,12 @@ class ElementwiseLayout:
 
 
 def elementwise_layout(output: torch.Tensor, source: torch.Tensor, batch_size: int) -> ElementwiseLayout | None:
-    """Return what an operation from ``source`` to ``output`` is, or None where its loop is not known.
+    """Return the layout of an operation from ``source`` to ``output``, or None if its loop is unknown.
 
     Args:
-        output: one number for each of ``source``.
+        output: one number for each number of ``source``.
         source: may be the same tensor.
-        batch_size: photos in it.
+        batch_size: photos in the batch.
     """
     if output.shape != source.shape or output.numel() % batch_size or output.dtype != source.dtype:
         return None
@@ -173,7 +172,7 @@ def elementwise_layout(output: torch.Tensor, source: torch.Tensor, batch_size: i
 
 
 def _contiguous_run(tensors: Sequence[torch.Tensor]) -> int | None:
-    """Return how many numbers follow each other in all of ``tensors``; None where not even neighbours do."""
+    """Return the length of the contiguous runs in all ``tensors``; None if not even adjacent numbers are contiguous."""
     shape = tensors[0].shape
     axes = sorted((axis for axis, n in enumerate(shape) if n > 1), key=tensors[0].stride)
     run = 1
@@ -189,5 +188,5 @@ def _first_is_outermost(t: torch.Tensor) -> bool:
 
 
 def _threads(numbers: int, most: int) -> int:
-    """Return how many threads share an elementwise operation."""
+    """Return the number of threads that share an elementwise operation."""
     return 1 if numbers < _GRAIN else max(1, min(most, -(-numbers // _GRAIN)))

@@ -1,6 +1,6 @@
-"""Instructions that torch's libraries may use: those of the processor, less those that environment variables forbid.
+"""Instruction sets that torch and OpenVINO may use, and single-threaded sections of torch.
 
-Arithmetic of torch on one thread, in as many threads of ours as like.
+The instruction sets are those of the processor, except the ones that environment variables forbid.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_F
 
 
 def isa_limit() -> str:
-    """Return the instructions that oneDNN is held to, such as ``"AVX2"``; ``""`` where it may use all."""
+    """Return the instruction set that oneDNN is limited to, such as ``"AVX2"``; ``""`` if it may use all."""
     found = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
     return "" if found in ("ALL", "DEFAULT") else found
 
 
 def instruction_set() -> str:
-    """Return what changes the bits of sums on one and the same processor: the instructions that are used."""
+    """Return the instruction set in use, which changes the bits of sums on the same processor."""
     held = isa_limit()
     capability: str = torch.backends.cpu.get_cpu_capability()
     return f"{capability} oneDNN {held}" if held else capability
 
 
 def has_bf16() -> bool:
-    """Return whether torch and OpenVINO compute in bfloat16 faster than in single precision here.
+    """Return whether torch and OpenVINO are faster in bfloat16 than in single precision here.
 
-    From AVX512 on oneDNN, which both use, computes in bfloat16 on any processor; without instructions for it, that
-    takes longer than single precision.
+    With AVX512 and newer, oneDNN, which both use, computes in bfloat16 on any processor. Without special instructions
+    for it, this is slower than single precision.
     """
     held = isa_limit()
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
@@ -45,16 +45,16 @@ def has_bf16() -> bool:
 
 
 def computes_bf16() -> bool:
-    """Return whether torch and OpenVINO compute in bfloat16 here at all, be it slowly."""
+    """Return whether torch and OpenVINO support bfloat16 here at all, even if slowly."""
     mkldnn: Any = torch.backends.mkldnn
     return bool(mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def require_bf16() -> None:
-    """Raise an error where torch and OpenVINO cannot compute in bfloat16.
+    """Raise an error if torch and OpenVINO do not support bfloat16 here.
 
     Raises:
-        ConfigError: it says what this processor may use.
+        ConfigError: the message names the instruction set in use.
     """
     if not computes_bf16():
         raise ConfigError(
@@ -64,33 +64,33 @@ def require_bf16() -> None:
 
 
 def has_amx() -> bool:
-    """Return whether torch multiplies with AMX here."""
+    """Return whether torch multiplies matrices with AMX here."""
     held = isa_limit()
     return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not held or "AMX" in held)
 
 
 def has_avx512() -> bool:
-    """Return whether oneDNN, which torch and OpenVINO compute with, uses AVX512 here."""
+    """Return whether oneDNN, which torch and OpenVINO use, computes with AVX512 here."""
     held = isa_limit()
     return _processor("avx512") and (not held or any(name in held for name in ("AVX512", "AVX10")))
 
 
 def has_avx2() -> bool:
-    """Return whether oneDNN uses AVX2 or newer instructions here."""
+    """Return whether oneDNN computes with AVX2 or newer instructions here."""
     held = isa_limit()
     return has_avx512() or (_processor("avx2") and (not held or "AVX2" in held))
 
 
 def _processor(name: str) -> bool:
-    """Return whether the processor has some instructions; where torch does not say, that it has."""
+    """Return whether the processor has an instruction set; True if torch does not tell."""
     return bool(getattr(torch.cpu, f"_is_{name}_supported", lambda: True)())
 
 
 class OneThread(ContextDecorator):
-    """Within it torch computes on the calling thread alone.
+    """Context manager in which torch computes on the calling thread only.
 
-    torch keeps the number of its threads for each thread and, for what its libraries do, for the process. So it is put
-    back when the last thread leaves, not before: the bits of a product of matrices may depend on it.
+    torch keeps its number of threads per thread and, for some of its libraries, per process. So the number is restored
+    when the last thread leaves, not before: the bits of a matrix product may depend on it.
     """
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class OneThread(ContextDecorator):
         self._here = threading.local()
 
     def __enter__(self) -> None:
-        """Enter; threads may do so at once, and again while they are inside."""
+        """Enter; several threads may be inside at the same time, and each may enter again."""
         self._here.depth = getattr(self._here, "depth", 0) + 1
         if self._here.depth > 1:
             return
@@ -124,4 +124,4 @@ class OneThread(ContextDecorator):
 
 
 ONE_THREAD = OneThread()
-"""There is one for the process, as there is one number of threads."""
+"""The only instance in a process, because the number of threads is per process."""

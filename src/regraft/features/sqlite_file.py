@@ -1,15 +1,13 @@
-"""One file of the store: a database of SQLite with everything that is kept, and when it was last used.
+"""One file of the feature store: an SQLite database of all entries and their last use.
 
-SQLite is told to do without shared memory and without mapping the file: a damaged page then ends in an error or a wrong
-value, which the digests find, and never in a signal. It locks the file for the moment of a commit, and a process that
-is killed in the middle of one leaves a journal from which the next process restores the file.
+SQLite uses neither shared memory nor memory mapping here. So a damaged page causes an error or a wrong value, which the
+digests detect, and never a signal. SQLite locks the file during a commit only. If a process is killed during a commit,
+the next process restores the file from the journal.
 
-Causes of the store's errors: a damaged file, a failing disk, or a file that another process holds locked.
-
-SQLite reports some damage as a failure of the disk: a page number with a flipped bit makes it read or write far beyond
-the end of the file ("disk I/O error") or reach its largest page number ("database or disk is full"). The extended
-result code decides where it is clear, https://www.sqlite.org/rescode.html; where it is not, the structure of the file
-decides.
+`error_cause` tells a damaged file from a failing disk and from a lock of another process. SQLite reports some damage as
+a failure of the disk: a flipped bit in a page number makes it read or write far beyond the end of the file ("disk I/O
+error") or reach its largest page number ("database or disk is full"). The extended result code decides if it is clear
+(https://www.sqlite.org/rescode.html), else the structure of the file decides.
 """
 
 from __future__ import annotations
@@ -46,13 +44,13 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class EntryKind:
-    """Entries of one kind.
+    """Summary of all entries of one kind.
 
     Attributes:
-        name: of what and how they were computed.
-        entries: how many.
-        size: bytes of their numbers.
-        used: when one of them was last used, in hours since 1970.
+        name: description of the features and how they were computed.
+        entries: number of entries.
+        size: total size in bytes.
+        used: last use of any of them, in hours since 1970.
     """
 
     name: str
@@ -62,10 +60,10 @@ class EntryKind:
 
 
 class StoreFile:
-    """An open file of the store. All methods raise `sqlite3.Error` where SQLite does.
+    """Open file of the store. All methods raise `sqlite3.Error` if SQLite does.
 
     Args:
-        path: of the file; made if it is not there.
+        path: path of the file; it is created if missing.
         timeout: seconds to wait while another process writes.
     """
 
@@ -87,13 +85,13 @@ class StoreFile:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._db.close()
 
     def read(self, keys: Sequence[bytes]) -> list[tuple[bytes, int, FeatureArray | None]]:
-        """Return (key, hours since 1970 of its last use, numbers) for those of ``keys`` that are there.
+        """Return (key, last use in hours since 1970, features) for those of ``keys`` that exist.
 
-        The numbers of a damaged entry are None.
+        The features of a damaged entry are None.
         """
         found: list[tuple[bytes, int, FeatureArray | None]] = []
         with self._transaction("DEFERRED"):
@@ -104,13 +102,13 @@ class StoreFile:
         return found
 
     def existing(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of ``keys`` that are there, damaged or not."""
+        """Return those of ``keys`` that exist, damaged or not."""
         query = "SELECT count(*) FROM entries WHERE key = ?"
         with self._transaction("DEFERRED"):
             return {key for key in keys if self._db.execute(query, (key,)).fetchone()[0]}
 
     def write(self, items: Iterable[tuple[bytes, FeatureArray]], kind: str, now: int) -> None:
-        """Keep each of ``items`` in place of what was there under its key."""
+        """Store ``items``, replacing entries with the same keys."""
         with self._transaction():
             self._db.execute("INSERT OR IGNORE INTO kinds (name) VALUES (?)", (kind,))
             number = self._one("SELECT id FROM kinds WHERE name = ?", (kind,))
@@ -123,19 +121,19 @@ class StoreFile:
                 self._db.execute("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?, ?)", entry)
 
     def touch(self, keys: Sequence[bytes], now: int) -> None:
-        """Note that ``keys`` are in use."""
+        """Record that ``keys`` are in use."""
         with self._transaction():
             self._db.executemany("UPDATE entries SET used = ? WHERE key = ?", [(now, key) for key in keys])
 
     def remove(self, keys: Sequence[bytes]) -> None:
-        """Forget ``keys``."""
+        """Remove the entries of ``keys``."""
         rows = [(key,) for key in keys]
         with self._transaction():
             self._db.executemany("DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)", rows)
             self._db.executemany("DELETE FROM entries WHERE key = ?", rows)
 
     def keys(self, *, oldest: int | None = None, used_before: int | None = None) -> list[bytes]:
-        """Return keys, those used least recently first: of ``oldest`` bytes in all, or last used before an hour."""
+        """Return keys, least recently used first: the first ``oldest`` bytes, or those last used before an hour."""
         rows = self._db.execute(
             "SELECT CAST(key AS BLOB), CAST(size AS INTEGER), CAST(used AS INTEGER) FROM entries ORDER BY used, place"
         )
@@ -150,7 +148,7 @@ class StoreFile:
         return found
 
     def kinds(self) -> list[EntryKind]:
-        """Return what is there, the most of it first."""
+        """Return the kinds of entries, largest first."""
         rows = self._db.execute(
             "SELECT coalesce(k.name, '?'), count(*), CAST(total(e.size) AS INTEGER), CAST(max(e.used) AS INTEGER) "
             "FROM entries e LEFT JOIN kinds k ON k.id = e.kind GROUP BY k.name ORDER BY 3 DESC, 1"
@@ -158,19 +156,19 @@ class StoreFile:
         return [EntryKind(str(name), int(n), int(size), int(used)) for name, n, size, used in rows.fetchall()]
 
     def size(self) -> int:
-        """Return the bytes of the file that are in use."""
+        """Return the bytes in use in the file."""
         pages = self._one("PRAGMA page_count") - self._one("PRAGMA freelist_count")
         return int(pages * self._one("PRAGMA page_size"))
 
     def shrink(self) -> None:
-        """Give the space of removed entries back to the disk."""
+        """Return the space of removed entries to the disk."""
         with self._transaction():
             self._db.execute("DELETE FROM packed WHERE place NOT IN (SELECT place FROM entries)")
             self._db.execute("DELETE FROM kinds WHERE id NOT IN (SELECT kind FROM entries)")
         self._db.executescript("PRAGMA incremental_vacuum")  # execute() would free a single page
 
     def check(self) -> None:
-        """Raise `sqlite3.DatabaseError` where the structure of the file is damaged."""
+        """Raise `sqlite3.DatabaseError` if the structure of the file is damaged."""
         found = self._one("PRAGMA quick_check(1)")
         if found != "ok":
             raise sqlite3.DatabaseError(found)
@@ -218,7 +216,7 @@ _FULL_DISK_BYTES = 64 * 10**6  # bytes; with less than that, "full" is believed 
 
 
 class ErrorCause(enum.Enum):
-    """Cause of an error: it decides whether the store takes a new file, stops writing, or stops altogether."""
+    """Cause of an error: the store switches to a new file, stops writing, or stops altogether."""
 
     DAMAGE = "the file is damaged or replaced"
     DISK = "the disk is full, fails, or cannot be written to"
@@ -269,7 +267,7 @@ def has_write_ahead_log(path: Path) -> bool:
 
 
 def _is_sound(path: Path) -> bool:
-    """Return whether SQLite can read the file at ``path`` and finds its structure in order."""
+    """Return whether SQLite can read the file at ``path`` and finds its structure intact."""
     try:
         with closing(_connected(path, "mode=rw")) as database:
             database.execute("PRAGMA mmap_size = 0")

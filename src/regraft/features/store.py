@@ -1,7 +1,4 @@
-"""Where features are kept, by what they depend on.
-
-Features as bytes that tell whether they are still what was kept, and whose they are.
-"""
+"""Feature stores: keys that name everything a feature depends on, and a byte format that detects damage."""
 
 from __future__ import annotations
 
@@ -24,37 +21,37 @@ def feature_key(
 
     Args:
         content: SHA-256 of the photo's bytes.
-        preprocessing_id: of the decoder and the preprocessing.
-        view: which view of the photo, such as ``"plain"``.
-        weights_hash: of all parameters and buffers of the network.
-        cut: the network's name and the point in it where the features are taken.
-        numerics: the engine's: how the arithmetic is done.
+        preprocessing_id: ID of the decoder and the preprocessing.
+        view: name of the view of the photo, such as ``"plain"``.
+        weights_hash: SHA-256 of all parameters and buffers of the network.
+        cut: name of the network and the point in it where the features are taken.
+        numerics: numerics of the engine.
     """
     parts = (content, preprocessing_id, view, weights_hash, cut, numerics)
     return hashlib.sha256("".join(f"{len(part)}:{part}" for part in parts).encode()).hexdigest()
 
 
 class FeatureStore(Protocol):
-    """Keeps features by key: float32 or float16, of any shape. What it returns is not to be written to."""
+    """Interface of feature stores: float32 or float16 arrays of any shape, by key. Returned arrays are read-only."""
 
     def get(self, key: FeatureKey) -> FeatureArray | None:
-        """Return the features under ``key``, or None where there are none."""
+        """Return the features stored under ``key``, or None."""
 
     def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
-        """Yield (position in ``keys``, features) for those that are there, in any order, few at a time in memory."""
+        """Yield (position in ``keys``, features) for stored keys, in any order; only a few are in memory at a time."""
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
-        """Return the positions in ``keys`` of those that are not there; nothing is read but the keys."""
+        """Return the positions in ``keys`` that are not stored; this reads keys only."""
 
     def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
-        """Keep ``features`` under ``key``; ``kind`` says to people of what and how they were computed."""
+        """Store ``features`` under ``key``; ``kind`` describes them for people."""
 
     def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
-        """Keep several at once."""
+        """Store several entries."""
 
 
 class MemoryStore:
-    """Keeps features in memory as long as it lives itself."""
+    """Feature store in memory."""
 
     def __init__(self) -> None:
         self._features: dict[FeatureKey, FeatureArray] = {}
@@ -63,27 +60,27 @@ class MemoryStore:
         return len(self._features)
 
     def get(self, key: FeatureKey) -> FeatureArray | None:
-        """Return the features under ``key``, or None where there are none."""
+        """Return the features stored under ``key``, or None."""
         return self._features.get(key)
 
     def get_many(self, keys: Sequence[FeatureKey]) -> Iterator[tuple[int, FeatureArray]]:
-        """Yield (position in ``keys``, features) for those that are there."""
+        """Yield (position in ``keys``, features) for stored keys."""
         for position, key in enumerate(keys):
             if key in self._features:
                 yield position, self._features[key]
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:
-        """Return the positions in ``keys`` of those that are not there."""
+        """Return the positions in ``keys`` that are not stored."""
         return [position for position, key in enumerate(keys) if key not in self._features]
 
     def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
-        """Keep a copy of ``features`` under ``key``."""
+        """Store a copy of ``features`` under ``key``."""
         kept = np.array(features)
         kept.flags.writeable = False
         self._features[key] = kept
 
     def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
-        """Keep a copy of each."""
+        """Store a copy of each entry."""
         for key, features in items:
             self.put(key, features, kind)
 
@@ -97,10 +94,10 @@ _MAX_DIMENSIONS = 8
 
 
 def pack(key: bytes, numbers: FeatureArray) -> bytes:
-    """Return ``numbers``, any shape, float32 or float16, as bytes: a digest, dtype and shape, then the numbers.
+    """Return ``numbers``, any shape, float32 or float16, as bytes: digest, dtype, shape and numbers.
 
     Raises:
-        TypeError: they are of another dtype.
+        TypeError: the dtype is another one.
     """
     dtype = numbers.dtype.newbyteorder("<")
     if dtype not in _CODES:
@@ -111,7 +108,7 @@ def pack(key: bytes, numbers: FeatureArray) -> bytes:
 
 
 def unpack(key: bytes, data: object) -> FeatureArray | None:
-    """Return what `pack` was given for ``key``, not to be written to, or None where a bit of it is not as it was."""
+    """Return the read-only array that was packed for ``key``, or None if a bit of ``data`` has changed."""
     if not isinstance(data, bytes) or data[:_DIGEST] != _digest(key, memoryview(data)[_DIGEST:]):
         return None
     try:

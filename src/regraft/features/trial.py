@@ -1,10 +1,8 @@
-"""A trial of whole batches: whether photos have the same features at all places, and beside other photos.
+"""Trial batches of synthetic photos: features must be the same at every place and with any other photos.
 
-It sees what changes many numbers, such as another order of adding. What changes few it may miss. So on a processor
-torch is judged operation by operation (`places`), and other engines run batches only of networks that do nothing but
-sums.
-
-Invented photos, always the same, to try a network on before it sees a real one.
+A comparison of whole batches detects changes to many numbers, such as another order of addition, but may miss changes
+to a few. So torch on the CPU is also checked operation by operation (`batch_invariance`), and other engines run batches
+only of networks that consist of sums and exact operations.
 """
 
 from __future__ import annotations
@@ -22,18 +20,18 @@ from regraft.randomness import generator
 T = TypeVar("T", torch.Tensor, "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]")
 
 TRIAL_PHOTOS = 3
-"""Different photos in a trial."""
+"""Number of different photos in a trial."""
 
 MIN_TRIAL_BATCH = 4
-"""Photos of a batch from which on each of two has several places in it."""
+"""Minimum batch size at which each of two photos has several places."""
 
 
 class TrialResult(NamedTuple):
-    """What came out of one batch.
+    """Result of one trial batch.
 
     Attributes:
         first: features of the first photo, shape (D,), float32.
-        second: likewise of the second; None where a batch has no place for it.
+        second: features of the second photo; None if the batch has one place only.
         same: whether each photo had the same bits at all its places.
     """
 
@@ -45,16 +43,16 @@ class TrialResult(NamedTuple):
 def run_trial_batch(
     run: Callable[[T], object], photos: T, batch_size: int, which: Sequence[int] = (0, 1)
 ) -> TrialResult:
-    """Run two photos many times in one batch, each at half of its places.
+    """Run one batch in which two photos fill half of the places each.
 
-    They take turns as the Thue–Morse sequence does: each is in every half and every quarter, at even and at odd places,
-    beside itself and beside the other.
+    They follow the Thue–Morse sequence: each photo is in every half and every quarter, at even and at odd places, next
+    to itself and next to the other.
 
     Args:
-        run: gives the features of a batch, an array or a tensor of shape (batch_size, D), float32.
-        photos: the first axis counts them.
-        batch_size: of the batch.
-        which: the two of them; the same number twice fills the batch with one.
+        run: returns the features of a batch, an array or a tensor of shape (batch_size, D), float32.
+        photos: photos to choose from, along the first axis.
+        batch_size: photos in the batch.
+        which: indices of the two photos; the same index twice fills the batch with one photo.
     """
     kinds = trial_order(batch_size, which)
     found = np.asarray(run(photos[kinds]))
@@ -64,17 +62,17 @@ def run_trial_batch(
 
 
 def trial_order(batch_size: int, which: Sequence[int] = (0, 1)) -> list[int]:
-    """Return which of two photos is at each place of a trial."""
+    """Return the index of the photo at each place of a trial batch."""
     return [which[place.bit_count() % 2] for place in range(batch_size)]
 
 
 def is_batch_invariant(run: Callable[[T], object], photos: T, batch_size: int) -> bool:
-    """Return whether photos have the same bits at all places of a batch, in two batches that have one in common.
+    """Return whether photos have the same bits at all places of two batches that share one photo.
 
     Args:
         run: as for `run_trial_batch`.
-        photos: `TRIAL_PHOTOS` of them; the first axis counts them.
-        batch_size: of the batches.
+        photos: `TRIAL_PHOTOS` photos along the first axis.
+        batch_size: photos in the batches.
     """
     one, other = (run_trial_batch(run, photos, batch_size, which) for which in ((0, 1), (2, 0)))
     if other.second is None:
@@ -86,7 +84,7 @@ _SCALES = (4, 32, 128)  # cells across: colours of large areas, of parts, of tex
 
 
 def synthetic_photos(count: int, height: int, width: int) -> torch.Tensor:
-    """Return ``count`` photos of noise on three scales, shape (count, 3, H, W), float32, as if normalised."""
+    """Return ``count`` photos of noise on three scales, shape (count, 3, H, W), float32, as if normalized."""
     photos = [_photo(i, height, width) for i in range(count)]
     return torch.stack(photos).contiguous(memory_format=torch.channels_last)
 

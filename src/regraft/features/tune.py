@@ -1,4 +1,4 @@
-"""How fast each engine runs a network on this machine, measured once and kept for the choice."""
+"""Speed of each engine on this machine, measured once and recorded for the choice of engines."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from regraft.randomness import generator
 from regraft.screen import Bar
 
 ROUNDS = 5
-"""Turns that every engine gets; they alternate, so that a busy moment slows all of them."""
+"""Number of measurements per engine. Engines alternate, so that a busy moment slows down all of them."""
 
 _SECONDS = 1.0  # of a turn, about
 
 
 @dataclass(frozen=True)
 class EngineSpeed:
-    """An engine on this machine.
+    """Measured speed of an engine on this machine.
 
     Attributes:
-        title: what it is called.
-        photos_per_second: median over the turns; 0 where it cannot run the network.
-        cosine: least cosine of its features to the reference's on real photos; None where there were none.
+        title: name of the engine.
+        photos_per_second: median over the rounds; 0 if it cannot run the network.
+        cosine: minimum cosine between its features and the reference on real photos; None without photos.
     """
 
     title: str
@@ -42,21 +42,21 @@ class EngineSpeed:
 
     @property
     def certified(self) -> bool | None:
-        """Whether it may be used; None where that was not tried."""
+        """Whether the engine may be used; None if it was not tried."""
         return None if self.cosine is None else self.cosine >= MIN_COSINE
 
 
 def measure_engines(
     backbone: Backbone, photos: NDArray[np.uint8] | None = None, bar: Bar | None = None
 ) -> list[EngineSpeed]:
-    """Measure every engine that can run here, and return the results, the fastest first.
+    """Measure every engine that can run here, and return the results, fastest first.
 
-    They are kept for the choice, unless the machine is `machine_is_busy` at the end.
+    The results are recorded for the choice of engines, unless `machine_is_busy` at the end.
 
     Args:
-        backbone: the network, on a processor.
-        photos: real photos to certify the engines on, shape (n, H, W, 3), uint8; none are certified if None.
-        bar: advanced by `ROUNDS` for each engine.
+        backbone: network to run, on the CPU.
+        photos: real photos for the certification, shape (n, H, W, 3), uint8; no certification if None.
+        bar: progress bar, advanced by `ROUNDS` per engine.
     """
     titles = candidates()
     ready: dict[str, tuple[Engine, int]] = {}
@@ -85,7 +85,7 @@ def measure_engines(
 
 
 def machine_is_busy() -> bool:
-    """Return whether others want the processor so much that a measurement would say more of them."""
+    """Return whether other processes use the CPU so heavily that measurements would be wrong."""
     try:
         return os.getloadavg()[0] > 1.5 * cores()
     except (AttributeError, OSError):  # Windows does not say
@@ -93,14 +93,14 @@ def machine_is_busy() -> bool:
 
 
 def _batches_a_turn(engine: Engine, backbone: Backbone) -> int:
-    """Return how many batches take about a second, warmed up."""
+    """Return the number of batches that take about a second, after a warm-up."""
     _speed(engine, backbone, 2 * engine.parallel_batches)
     rate = _speed(engine, backbone, 2 * engine.parallel_batches) / engine.batch_size
     return max(2 * engine.parallel_batches, min(500, round(_SECONDS * rate)))
 
 
 def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
-    """Return photos/s over some batches, as many at once as the engine takes."""
+    """Return the speed in photos/s over some batches, with the engine's number of parallel batches."""
     p = backbone.spec.preprocessing
     shape = (engine.batch_size, p.height, p.width, 3)
     pixels = generator("tuning").integers(0, 256, shape, dtype=np.uint8)

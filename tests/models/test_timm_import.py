@@ -28,9 +28,9 @@ print(json.dumps(said))
 STAND_IN = """
 import sys
 import torch
-from regraft.models.timm_import import dynamo_later
+from regraft.models.timm_import import lazy_dynamo
 
-with dynamo_later():
+with lazy_dynamo():
     @torch.compiler.disable
     def plain(x):
         return x + 1
@@ -43,16 +43,16 @@ assert "torch._dynamo" not in sys.modules
 assert (plain(1), called(1), plain.__name__) == (2, 3, "plain")
 assert "torch._dynamo" in sys.modules and is_compile_supported("cpu") in (True, False)
 assert torch._dynamo.is_compiling() is False
-with dynamo_later():  # it is there now
+with lazy_dynamo():  # it is there now
     assert torch._dynamo.disable.__module__.startswith("torch")
 print("ok")
 """
 OTHERS = """
 import sys
 import torch
-from regraft.models.timm_import import dynamo_later
+from regraft.models.timm_import import lazy_dynamo
 
-with dynamo_later():
+with lazy_dynamo():
     import torch._dynamo
     assert torch._dynamo.config.recompile_limit > 0  # was not foreseen: the real one comes
 assert torch._dynamo.is_compiling() is False
