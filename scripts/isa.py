@@ -18,10 +18,10 @@ from dataclasses import dataclass
 
 TESTS = ("tests/features", "tests/inference", "tests/training", "tests/recipes")
 SHORT_TESTS = (
-    "tests/features/test_choose.py",
+    "tests/features/test_engine_choice.py",
     "tests/features/test_engine.py",
     "tests/features/test_graph_engines.py",
-    "tests/features/test_places.py",
+    "tests/features/test_batch_invariance.py",
     "tests/inference",
 )
 SHORT_FILTER = "not all_kinds and not tiny_tensors and not [1-fp32 and not forbidden"

@@ -48,7 +48,7 @@ def test_what_is_kept_comes_back_to_the_bit(store, warned):
     assert np.array_equal(again.get(key_of(1)), numbers_of(3))
     assert [(kind.name, kind.entries) for kind in again.kinds()] == [("", 2)]
     assert not warned
-    with pytest.raises(TypeError, match="only float32 and float16 are kept, not float64"):
+    with pytest.raises(TypeError, match="expected float32 or float16, found float64"):
         store.put(key_of(1), np.zeros(3))
 
 
@@ -188,7 +188,7 @@ def test_a_place_that_cannot_be_used_is_said_once_and_done_without(tmp_path, war
         store.put_many(some(range(10)))
         assert right(store, range(10)) == 0
     assert store.kinds() == [] and store.verify() == (0, 0) and store.clear() == 0
-    assert len(warned) == 1 and "cannot be used" in warned[0]
+    assert len(warned) == 1 and "is unusable" in warned[0]
 
 
 def test_a_full_disk_is_said_once_and_what_is_there_can_be_read(store, warned, monkeypatch):
@@ -199,7 +199,7 @@ def test_a_full_disk_is_said_once_and_what_is_there_can_be_read(store, warned, m
     for _ in range(3):
         store.put_many(some(range(20, 40)))
     assert right(store, range(40)) == 20
-    assert len(warned) == 1 and warned[0].endswith("cannot be written to: database or disk is full")
+    assert len(warned) == 1 and warned[0].endswith("is not writable: database or disk is full")
 
 
 def failing(monkeypatch, name: str, times: int = 10**6, method: str = "write") -> None:
@@ -244,7 +244,7 @@ def test_an_error_that_may_be_either_is_the_disk_where_the_file_is_sound(store, 
     for _ in range(3):
         store.put_many(some(range(10, 20)))
     assert right(store, range(20)) == 10  # what is there is kept, and can be read
-    assert len(warned) == 1 and warned[0].endswith("cannot be written to: disk I/O error")
+    assert len(warned) == 1 and warned[0].endswith("is not writable: disk I/O error")
 
 
 @pytest.mark.parametrize("name", [f"SQLITE_{name}" for name in PERHAPS])
@@ -266,7 +266,7 @@ def test_a_disk_on_which_new_files_fail_too_ends_the_writing(store, warned, monk
     failing(monkeypatch, "SQLITE_IOERR_WRITE")
     for _ in range(3):
         store.put_many(some(range(10)))
-    assert len(warned) == 1 and warned[0].endswith("cannot be written to: disk I/O error")
+    assert len(warned) == 1 and warned[0].endswith("is not writable: disk I/O error")
     assert the_file(store).name == "features-0003.sqlite"
 
 
@@ -292,7 +292,7 @@ def test_a_disk_that_is_really_full(tmp_path, warned):
         for first in range(0, 2000, 100):
             store.put_many(some(range(first, first + 100)))
         assert 100 <= right(store, range(2000)) < 1600
-        assert len(warned) == 1 and warned[0].endswith("cannot be written to: database or disk is full")
+        assert len(warned) == 1 and warned[0].endswith("is not writable: database or disk is full")
         assert the_file(store).name == "features-0001.sqlite"
         store.close()
     finally:
@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_made_is_reported(store, warned, monkeypatch):
     failing(monkeypatch, "SQLITE_CANTOPEN", method="__init__")
     for _ in range(3):
         store.put_many(some(range(10)))
-    assert len(warned) == 1 and warned[0].endswith("cannot be written to: disk I/O error")
+    assert len(warned) == 1 and warned[0].endswith("is not writable: disk I/O error")
 
 
 def test_an_error_message_that_is_no_text_is_damage(store, warned, monkeypatch):
@@ -387,7 +387,7 @@ def test_a_file_that_another_process_holds_locked_is_left_alone(store, warned, m
     with closing(sqlite3.connect(the_file(store), isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         store.put_many(some(range(10)))
-    assert len(warned) == 1 and warned[0].endswith("cannot be used: database is locked")
+    assert len(warned) == 1 and warned[0].endswith("is unusable: database is locked")
     assert right(DiskStore(store.folder), range(10)) == 10
 
 

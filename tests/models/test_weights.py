@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import time
 from collections import OrderedDict
 
 import pytest
@@ -88,11 +87,10 @@ def test_everything_that_does_not_fit_is_named_at_once(network, pretrained):
     state["layer1.0.conv1.weight"] = torch.zeros(5, 5)
     state["layer9.weight"] = torch.zeros(2)
     del state["layer2.0.bn1.bias"]
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(WeightsError, match=r"^my.pth does not fit the network: 3 problems\n") as caught:
         fit_weights(network, state, "my.pth")
     text = str(caught.value)
     shape = tuple(before["layer1.0.conv1.weight"].shape)
-    assert text.startswith("my.pth does not fit the network: 3 problems\n")
     assert f"layer1.0.conv1.weight: expected shape {shape}, found (5, 5)" in text
     assert f"layer2.0.bn1.bias: missing, expected shape {tuple(before['layer2.0.bn1.bias'].shape)}" in text
     assert "layer9.weight: unexpected, of shape (2,)" in text
@@ -100,10 +98,9 @@ def test_everything_that_does_not_fit_is_named_at_once(network, pretrained):
 
 
 def test_the_list_is_bounded(network):
-    with pytest.raises(WeightsError) as caught:
+    with pytest.raises(WeightsError, match="more of this kind") as caught:
         fit_weights(network, {"x": torch.zeros(1)}, "my.pth")
     assert len(str(caught.value).splitlines()) < 20
-    assert "more of this kind" in str(caught.value)
 
 
 def test_a_position_table_is_resampled_to_another_input_size():
@@ -147,17 +144,15 @@ def test_damaged_files_are_refused(tmp_path, content, ending):
         read_weights(path)
 
 
-def test_truncated_files_are_refused_quickly(tmp_path, pretrained):
+def test_truncated_files_are_refused(tmp_path, pretrained):
     for ending, write in (("pt", torch.save), ("safetensors", save_file)):
         path = tmp_path / f"w.{ending}"
         write(pretrained, path)
         whole = path.read_bytes()
         for share in (0.001, 0.1, 0.5, 0.999):
             path.write_bytes(whole[: int(len(whole) * share)])
-            begun = time.process_time()
-            with pytest.raises(WeightsError):
+            with pytest.raises(WeightsError, match=r"is damaged|is not a usable weights file"):
                 read_weights(path)
-            assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("value", [{"a": 1}, [torch.zeros(1)], {}, {"state_dict": {}}, 3])

@@ -145,7 +145,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(photos, tiny, tmp_path, 
     run = train(photos, out=tmp_path / "run", recipe="linear-probe", screen=QuietScreen(), **tiny)
     assert run.accuracy > 0.5
     assert passes() == 90
-    assert capsys.readouterr().err.count("the store of features") == 1
+    assert capsys.readouterr().err.count("feature cache") == 1
 
 
 def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives_the_same_weights(

@@ -26,7 +26,7 @@ from regraft.models.backbone import Backbone
 from regraft.randomness import permutation
 from regraft.screen import Bar
 
-_READ_AHEAD = 2  # batches that are read while the network trains
+_READ_AHEAD = 2  # batches to read ahead while the network trains
 _MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
@@ -70,7 +70,7 @@ class Activations:
         for view in views:
             keys = self._keys([(entry, view) for entry in entries])
             missing = range(len(keys)) if self._store is None else self._store.missing(keys)
-            first = {keys[i]: i for i in reversed(missing)}  # exact copies need be computed once
+            first = {keys[i]: i for i in reversed(missing)}  # compute exact copies once
             if bar is not None:
                 bar.advance(len(entries) - len(first))
             for _ in self._compute([entries[i] for i in sorted(first.values())], view, bar):

@@ -55,7 +55,7 @@ class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.at_any_size = False
         self.layouts: set[ElementwiseLayout] = set()
         self._photo_at, self._threads = list(photo_at), threads
-        self._photo_storages: dict[int, StorageWeakRef] = {}  # memory that holds something of photos
+        self._photo_storages: dict[int, StorageWeakRef] = {}  # memory with data that depends on photos
         self._repeated: set[str] = set()
         self._mark_dependent([batch])
 
@@ -94,16 +94,16 @@ class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
             layout = elementwise_layout(results[0], sources[0], len(self._photo_at))
             if layout is None or len(sources) > 1:
                 self.at_any_size = True
-                return f"{name} reads memory in an order that is not known"
+                return f"the memory order of {name} is unknown"
             self.layouts.add(layout)
             return None
         if not is_sum(name, args, options):
             self.at_any_size = True
-            return f"nothing is known about the operation {name!r}"
+            return f"unknown operation {name!r}"
         if not all(self._rows_agree(result) for result in results if result.numel()):
-            return f"{name} has other bits at other places"
+            return f"{name} gives other bits at other places"
         if not self._repetitions_agree(function, args, options, results):
-            return f"{name} has other bits at other places with other photos"
+            return f"{name} gives other bits at other places for other photos"
         return None
 
     def _rows_agree(self, result: torch.Tensor) -> bool:
@@ -130,7 +130,7 @@ class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
             storage = t.untyped_storage()
             if storage._cdata not in self._photo_storages:
                 reference = StorageWeakRef(storage)  # type: ignore[no-untyped-call]
-                self._photo_storages[storage._cdata] = reference  # no other storage gets its address then
+                self._photo_storages[storage._cdata] = reference  # keeps the address from being reused
 
 
 def _tensors(value: Any) -> list[torch.Tensor]:
@@ -155,7 +155,7 @@ bfloat16 hides most of these changes.
 """
 
 _MAX_REPETITIONS = 48
-_EXPONENT_RANGE = 12.0  # numbers reach from 2**-12 to 2**12
+_EXPONENT_RANGE = 12.0  # numbers range from 2**-12 to 2**12
 
 
 def repetitions_agree(

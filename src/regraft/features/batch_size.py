@@ -54,9 +54,9 @@ def check_invariance(
     trial = run_trial_batch(watched, photos, batch_size, which)
     reason = watch[0].reason
     if reason is None and not watch[0].may_be_invariant(batch_size):
-        reason = "the last numbers of a block, which are computed apart, belong to some photos only"
+        reason = "only some photos have remainders outside of vector instructions"
     if reason is None and not trial.same:
-        reason = "features have other bits at other places"
+        reason = "features differ between places"
     return trial, InvarianceCheck(reason, watch[0].at_any_size, frozenset(watch[0].layouts))
 
 

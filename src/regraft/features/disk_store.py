@@ -31,13 +31,13 @@ MAX_BYTES = 10 * 10**9
 MAX_DISK_SHARE = 0.1
 """Default maximum share of the free disk space."""
 
-_READ_BATCH = 64  # entries that are read at a time: a few hundred KB of features, at most some ten MB of activations
-_LOOKUP_BATCH = 4096  # keys that are looked for at a time
-_AFTER_EVICTION = 0.9  # of the bound: not every write has to make room
-_TIMEOUT = 10.0  # seconds to wait for another process that writes
+_READ_BATCH = 64  # entries per read: a few hundred KB of features, or tens of MB of activations
+_LOOKUP_BATCH = 4096  # keys per query
+_AFTER_EVICTION = 0.9  # share of the bound, so that not every write needs an eviction
+_TIMEOUT = 10.0  # seconds to wait while another process writes
 _TRIES = 3
 _NAME = re.compile(r"features-(\d{4,9})\.sqlite")
-_MAX_EMPTY_BYTES = 10**6  # bytes: a sound file without entries takes less
+_MAX_EMPTY_BYTES = 10**6  # a sound file without entries is smaller
 
 T = TypeVar("T")
 
@@ -159,7 +159,7 @@ class DiskStore:
 
     def verify(self) -> tuple[int, int]:
         """Read every entry and remove damaged ones; return the numbers of sound and of damaged entries."""
-        self._with_file(lambda file: file.check(), None)  # where the structure is damaged, a new file is begun
+        self._with_file(lambda file: file.check(), None)  # replaces the file if its structure is damaged
         sound, bad = 0, list[bytes]()
         keys: list[bytes] = []
         keys = self._with_file(lambda file: file.keys(), keys)
@@ -195,9 +195,9 @@ class DiskStore:
         return otherwise
 
     def _opened(self) -> StoreFile:
-        if self._process != os.getpid():  # a connection must not be used, nor closed, on the other side of a fork
+        if self._process != os.getpid():  # never use or close a connection after a fork
             self._file, self._process = None, os.getpid()
-        if self._file is not None and not self._path.exists():  # another process has replaced it
+        if self._file is not None and not self._path.exists():  # another process replaced it
             self.close()
         if self._file is None:
             files = self._files()
@@ -222,9 +222,7 @@ class DiskStore:
             return
         self._read_only = True
         self._disabled = isinstance(error, OSError) or cause is ErrorCause.LOCK or not writes
-        self.warn(
-            f"the store of features in {self.folder} cannot be {'used' if self._disabled else 'written to'}: {error}"
-        )
+        self.warn(f"feature cache {self.folder} is {'unusable' if self._disabled else 'not writable'}: {error}")
 
     def _replace_file(self) -> None:
         """Close a damaged file and create the next one, unless another process already has."""

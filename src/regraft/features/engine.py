@@ -245,7 +245,7 @@ class EagerEngine(PaddedEngine):
 
 
 def _run(network: FrozenNetwork, preprocessing: Preprocessing, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    with ONE_THREAD if network.single_threaded else nullcontext():  # from the thread's first use of torch on
+    with ONE_THREAD if network.single_threaded else nullcontext():  # also during this thread's first use of torch
         features: NDArray[np.float32] = network(normalise(pixels, preprocessing)).numpy()
     return features
 

@@ -119,7 +119,7 @@ def make_engine(title: str, backbone: Backbone, device: torch.device | str = "cp
         MissingExtraError: the engine's package is not installed.
     """
     if title not in _ENGINES:
-        raise ConfigError(f"no engine is called {title!r}{did_you_mean(title, _ENGINES)}")
+        raise ConfigError(f"unknown engine {title!r}{did_you_mean(title, _ENGINES)}")
     return _ENGINES[title](backbone, torch.device(device))
 
 
@@ -164,10 +164,12 @@ def choose_engine(
         weights: hash of the weights; computed if None.
     """
     if torch.device(device).type != "cpu":
-        return EngineChoice(REFERENCE, f"torch is what runs on {device}")
+        return EngineChoice(REFERENCE, f"torch is the only engine on {device}")
     weights = weights or backbone.weights_hash()
     costs: list[_Cost] = []
-    failed = {"bf16"} if weights in _BF16_UNSAFE_WEIGHTS else set()  # precisions that lose too much of this network
+    failed = (
+        {"bf16"} if weights in _BF16_UNSAFE_WEIGHTS else set()
+    )  # precisions that are too inaccurate for this network
     for title in candidates(bf16=bf16):
         engine = make_engine(title, backbone)
         engine.set_weights_hash(weights)
@@ -178,7 +180,7 @@ def choose_engine(
             continue
         left = missing(engine) if missing else _count_missing(engine, backbone, weights, entries, store)
         if not left and entries and (title == REFERENCE or verdict is not None):
-            return EngineChoice(title, "it has computed all of them before")
+            return EngineChoice(title, "all features are in the store")
         ready = setup_cost(engine, backbone, weights)
         trial = certify_seconds(engine, backbone) if title != REFERENCE and verdict is None else 0.0
         cost = ready.seconds + trial + left / photos_per_second(title, backbone)
@@ -193,7 +195,7 @@ def choose_engine(
                 c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine
             )
         failed.add(c.title.split()[-1])
-    return EngineChoice(REFERENCE, "no other is certified")
+    return EngineChoice(REFERENCE, "no other engine is certified")
 
 
 def candidates(*, bf16: bool = True) -> list[str]:
@@ -225,8 +227,8 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
         pixels: real photos, shape (n, H, W, 3), uint8.
     """
     weights = backbone.weights_hash()
-    with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as beside:  # an export leaves cores idle
-        reference = beside.submit(_reference_features, backbone, pixels)
+    with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as executor:  # an export leaves cores idle
+        reference = executor.submit(_reference_features, backbone, pixels)
         cosine = _least_cosine(engine, pixels, reference)
     write_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
     return cosine
@@ -276,7 +278,7 @@ def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | Non
 def _count_missing(
     engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore
 ) -> int:
-    if not engine.verified:  # it has never run here
+    if not engine.verified:  # it has not run here yet
         return len(entries)
     keys = [key for key in feature_keys(entries, backbone, weights, engine.numerics) if key is not None]
     return len(store.missing(keys)) + len(entries) - len(keys)

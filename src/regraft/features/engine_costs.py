@@ -25,20 +25,20 @@ _SPEED_RATIOS = {
     "OpenVINO bf16": 2.0,
     "OpenVINO mixed": 1.6,
 }
-_WITH_AMX = {"eager bf16": 2.0, "OpenVINO bf16": 3.2, "OpenVINO mixed": 1.95}  # Intel's AMX
+_WITH_AMX = {"eager bf16": 2.0, "OpenVINO bf16": 3.2, "OpenVINO mixed": 1.95}  # AMX on Intel processors
 _WITHOUT_AVX512 = {"OpenVINO fp32": 1.25}
 _WITHOUT_AVX2 = {"OpenVINO fp32": 1.05}
 _SLOW_CORE_SPEED = 50.0  # photos/s of one core without AVX2
-_CORE_SPEED = 68.0  # photos/s of one core, for a network of _PARAMETERS that sees 224 × 224 pixels
+_CORE_SPEED = 68.0  # photos/s of one core, for _PARAMETERS parameters and an input of 224 × 224 pixels
 _PARAMETERS, _PIXELS = 4.7e6, 224 * 224
 
 INPUT_INDEPENDENT_SHARE = 0.4
 """Share of the time per photo that does not depend on the input size: reading and decoding."""
 
-_IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, compiling included
+_IMPORT = {"ONNX Runtime": 0.15, "OpenVINO": 0.3}  # seconds, including compilation
 _EXPORT = 0.4
-_TRIAL_PHOTOS = 16  # photos through the network until the batch size is found
-_FOLD_PHOTOS = 8  # likewise until the normalisations are folded, and that is checked
+_TRIAL_PHOTOS = 16  # photos that the search for the batch size runs
+_FOLD_PHOTOS = 8  # photos that folding and its check run
 _CERTIFICATION_PHOTOS = 16
 
 
@@ -95,7 +95,7 @@ def setup_cost(engine: Engine, backbone: Backbone, weights_hash: str) -> SetupCo
 def certify_seconds(engine: Engine, backbone: Backbone) -> float:
     """Return the time of the certification of ``engine`` in seconds, without its set-up."""
     own = _CERTIFICATION_PHOTOS / photos_per_second(engine.title, backbone)
-    if not engine.title.startswith("eager"):  # the reference, which is not folded, runs beside the export
+    if not engine.title.startswith("eager"):  # the reference, not folded, runs during the export
         return own
     return own + 2 * _CERTIFICATION_PHOTOS / photos_per_second("eager fp32", backbone)
 

@@ -124,7 +124,7 @@ def feature_keys(
 class WriteBuffer:
     """Buffer that writes features to the store in batches; one transaction per photo would be too slow."""
 
-    MOST, EVERY = 512, 5.0  # photos, and seconds, between two writes
+    MAX_PHOTOS, MAX_SECONDS = 512, 5.0  # between two writes
 
     def __init__(self, store: FeatureStore | None, kind: str) -> None:
         self._store, self._kind = store, kind
@@ -139,7 +139,7 @@ class WriteBuffer:
         """Add features to the buffer, and write the buffer if it is full or old enough."""
         if self._store is not None:
             self._waiting.append((key, features))
-            if len(self._waiting) >= self.MOST or time.monotonic() - self._written >= self.EVERY:
+            if len(self._waiting) >= self.MAX_PHOTOS or time.monotonic() - self._written >= self.MAX_SECONDS:
                 self.flush()
 
     def flush(self) -> None:

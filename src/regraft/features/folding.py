@@ -43,7 +43,7 @@ def folded(
             compared with those of the plain copy. By default the copy runs on that photo alone.
     """
     copied = _copied(network)
-    x = synthetic_photos(1, height, width)  # what is wrong with a folding is so for any
+    x = synthetic_photos(1, height, width)  # a wrong folding is wrong for every photo
     with torch.no_grad():
         expected, found = _find_foldable(copied, x)
     activations = found.activations if fuse else []
@@ -101,7 +101,7 @@ def _make_cheaper(network: nn.Module, found: _Foldable, activations: list[tuple[
 def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module], torch.Tensor]) -> bool:
     try:
         found = run(network)
-    except RuntimeError:  # an operation that this processor has not
+    except RuntimeError:  # this processor lacks an operation
         return False
     scale = expected.abs().max()
     return bool(torch.isfinite(found).all()) and bool((expected - found).abs().max() <= TOLERANCE * scale)
@@ -110,8 +110,8 @@ def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module]
 def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Foldable]:
     """Run ``network`` once; return its features and the parts that can be made cheaper."""
     names = {module: name for name, module in network.named_modules()}
-    made: dict[int, tuple[nn.Module, int]] = {}  # what a tensor is the output of, and how often it was written to
-    kept: dict[nn.Module, torch.Tensor] = {}  # so that no later tensor takes the place of an earlier one
+    made: dict[int, tuple[nn.Module, int]] = {}  # source module and version of each tensor
+    kept: dict[nn.Module, torch.Tensor] = {}  # keeps ids of tensors from being reused
     calls: dict[nn.Module, int] = {}
     takes: dict[nn.Module, nn.Module] = {}
     inputs: dict[str, tuple[int, int]] = {}
@@ -119,7 +119,7 @@ def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _
     def before(module: nn.Module, args: tuple[torch.Tensor, ...]) -> None:
         calls[module] = calls.get(module, 0) + 1
         source, version = made.get(id(args[0]), (module, -1)) if args else (module, -1)
-        if version >= 0 and args[0]._version == version:  # nothing was added to it since
+        if version >= 0 and args[0]._version == version:  # not modified since
             takes[module] = source
 
     def after(module: nn.Module, args: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
@@ -136,7 +136,7 @@ def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _
         hook.remove()
     takes = {m: source for m, source in takes.items() if calls[m] == calls[source] == 1}
     pairs = {n: c for n, c in takes.items() if _is_norm(n) and _is_convolution(c)}
-    activations = [(pairs[n], n) for n in pairs if is_activation(getattr(n, "act", None))]  # folding puts it there
+    activations = [(pairs[n], n) for n in pairs if is_activation(getattr(n, "act", None))]  # folding moves it there
     activations += [(pairs.get(source, source), m) for m, source in takes.items() if is_activation(m)]
     return features, _Foldable(
         [(names[c], names[n]) for n, c in pairs.items()],

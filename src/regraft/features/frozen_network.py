@@ -69,9 +69,7 @@ class FrozenNetwork:
 
 
 _Settings: TypeAlias = tuple[str, str, torch.device, Precision, int | None, int]
-_by_backbone: WeakKeyDictionary[Backbone, dict[_Settings, FrozenNetwork]] = (
-    WeakKeyDictionary()
-)  # kept as long as the backbone is
+_by_backbone: WeakKeyDictionary[Backbone, dict[_Settings, FrozenNetwork]] = WeakKeyDictionary()
 _by_settings: WeakValueDictionary[_Settings, FrozenNetwork] = WeakValueDictionary()
 _folded_networks: WeakValueDictionary[tuple[str, str, torch.device, int], nn.Module] = WeakValueDictionary()
 
@@ -135,7 +133,7 @@ def _prepare_network(
     single_threaded, name = runs_single_threaded(backbone, device), f"{backbone.spec.name} {p.id}"
     known = recorded_batch_size(backbone, weights_hash, device, precision, batch_size)
     sizes = (*_candidate_sizes(backbone, device), 1) if batch_size is None else (batch_size, 1)
-    tried: dict[nn.Module, InvarianceCheck] = {}  # in batches of the first size
+    tried: dict[nn.Module, InvarianceCheck] = {}  # for batches of the first size
 
     def in_a_batch(network: nn.Module) -> torch.Tensor:
         """Return the features of one photo by a cheaper copy, run in a full batch.

@@ -13,9 +13,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import nn
 
-_FusedActivation: TypeAlias = tuple[
-    str, list[float], str
-]  # the operator's name for an activation, its numbers, its variant
+_FusedActivation: TypeAlias = tuple[str, list[float], str]  # the operator's name, scalars and algorithm
 
 _PLAIN: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -26,7 +24,7 @@ _PLAIN: dict[type[nn.Module], str] = {
     nn.Hardsigmoid: "hardsigmoid",
 }
 
-_BATCH = 8  # photos that go through a small network at once
+_BATCH = 8  # batch size of small networks
 
 
 def is_activation(module: nn.Module | None) -> bool:

@@ -145,9 +145,9 @@ def _synthetic_pixels(height: int, width: int) -> NDArray[np.uint8]:
 
 
 INPUT, OUTPUT = "pixels", "features"
-_GRAPH_VERSION = "1"  # changes whenever the same network gives another graph
+_GRAPH_VERSION = "1"  # change it whenever the same network gives another graph
 _OPSET = 17
-_MAX_GRAPH_BYTES = 2 * 10**9  # bytes of graphs that are kept, those used last
+_MAX_GRAPH_BYTES = 2 * 10**9  # maximum size of the cache; least recently used graphs are deleted
 
 
 def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bytes:
@@ -161,7 +161,7 @@ def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> by
         graph = bytes(read_sealed(path)[0])
         with contextlib.suppress(OSError):
             path.touch()
-    except (OSError, SealError):  # not there yet, or damaged: it is made again
+    except (OSError, SealError):  # missing or damaged: export it
         graph = _export(backbone, batch_size)
         _keep(path, graph)
     return graph
@@ -202,7 +202,7 @@ def _export(backbone: Backbone, batch_size: int) -> bytes:
     pixels = torch.zeros(batch_size, p.height, p.width, 3, dtype=torch.uint8)
     out = io.BytesIO()
     with warnings.catch_warnings(), torch.inference_mode():
-        warnings.simplefilter("ignore")  # torch warns that this exporter, which needs no further package, is the older
+        warnings.simplefilter("ignore")  # this exporter is deprecated, but needs no further package
         torch.onnx.export(
             network,
             (pixels,),
@@ -229,7 +229,7 @@ def _path(backbone: Backbone, weights_hash: str, batch_size: int) -> Path:
 
 
 def _keep(path: Path, graph: bytes) -> None:
-    with contextlib.suppress(OSError):  # a disk that refuses means exporting again
+    with contextlib.suppress(OSError):  # without the file, the next run exports again
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic(path) as temporary:
             temporary.write_bytes(graph)

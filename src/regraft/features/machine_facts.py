@@ -9,7 +9,6 @@ import contextlib
 import hashlib
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,24 +19,43 @@ from regraft.features.processor import isa_limit
 from regraft.process import cores
 from regraft.run.environment import processor_name
 
-_MAX_FACTS = 2000  # facts that are kept, the newest
+_MAX_FACTS = 2000  # maximum number of facts per file; the oldest are dropped
+
+ENGINES = "engines.json"
+"""File of facts about engines and networks."""
+
+MEASURED = "measured.json"
+"""File of measured training steps."""
 
 
-def read_fact(key: str) -> Any:
-    """Return what was found out under ``key``, of plain JSON values, or None."""
-    return _read().get(key)
+def read_fact(key: str, file: str = ENGINES) -> Any:
+    """Return the value recorded under ``key``, of plain JSON types, or None.
+
+    Args:
+        key: text that names everything the value depends on.
+        file: name of the file in the cache folder.
+    """
+    return _read(file).get(key)
 
 
-def write_fact(key: str, value: Any) -> None:
-    """Keep ``value`` under ``key``; another process that does the same at the same instant may win."""
-    known = _read()
-    if known.get(key) == value:
+def write_fact(key: str, value: Any, file: str = ENGINES) -> None:
+    """Record ``value`` under ``key``; an error of the disk is ignored.
+
+    If another process writes the same file at the same time, one of the two values may be lost.
+
+    Args:
+        key: text that names everything the value depends on.
+        value: plain JSON types.
+        file: name of the file in the cache folder.
+    """
+    facts = _read(file)
+    if facts.get(key) == value:
         return
-    known.pop(key, None)
-    text = json.dumps(dict([*known.items(), (key, value)][-_MAX_FACTS:]), ensure_ascii=False)
+    facts.pop(key, None)
+    text = json.dumps(dict([*facts.items(), (key, value)][-_MAX_FACTS:]), ensure_ascii=False)
     with contextlib.suppress(OSError):
-        _file().parent.mkdir(parents=True, exist_ok=True)
-        write_text(_file(), f"{_sum(text)}\n{text}\n")
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        write_text(cache_folder() / file, f"{_checksum(text)}\n{text}\n")
 
 
 def machine_id() -> str:
@@ -45,23 +63,19 @@ def machine_id() -> str:
 
     Limits on instruction sets by environment variables are included.
     """
-    forbidden = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": isa_limit()}
-    held = "".join(f" · {library} {value}" for library, value in forbidden.items() if value)
-    return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{held}"
+    limits = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": isa_limit()}
+    limited = "".join(f" · {library} {value}" for library, value in limits.items() if value)
+    return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{limited}"
 
 
-def _file() -> Path:
-    return cache_folder() / "engines.json"
-
-
-def _read() -> dict[str, Any]:
+def _read(file: str) -> dict[str, Any]:
     try:
-        digest, text = _file().read_text(encoding="utf-8").rstrip("\n").split("\n")
-        known = json.loads(text) if digest == _sum(text) else {}
+        checksum, text = (cache_folder() / file).read_text(encoding="utf-8").rstrip("\n").split("\n")
+        facts = json.loads(text) if checksum == _checksum(text) else {}
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return facts if isinstance(facts, dict) else {}
 
 
-def _sum(text: str) -> str:
+def _checksum(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -52,12 +52,12 @@ class OpenVinoEngine(GraphEngine):
             parts = [self._compiled(lower, "f32"), self._compiled(upper, "bf16")]
         else:
             parts = [self._compiled(core.read_model(graph), "bf16" if self.precision == "bf16" else "f32")]
-        own = threading.local()  # a request serves one thread
+        local = threading.local()  # each thread needs requests of its own
 
         def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-            requests: list[Any] | None = getattr(own, "requests", None)
+            requests: list[Any] | None = getattr(local, "requests", None)
             if requests is None:
-                requests = own.requests = [part.create_infer_request() for part in parts]
+                requests = local.requests = [part.create_infer_request() for part in parts]
             value: Any = pixels
             for request in requests:
                 request.infer([value])
@@ -127,7 +127,7 @@ def _split_point(model: Any, share: float) -> str:
     """Return the name of the operation whose result alone passes from the lower to the upper part."""
     order = [op for op in model.get_ordered_ops() if op.get_type_name() != "Constant"]
     place = {op.get_friendly_name(): i for i, op in enumerate(order)}
-    dependent = _photo_dependent(order)  # what depends on photos; the rest is there before one comes
+    dependent = _photo_dependent(order)  # all other results are constant
     last = {
         name: max((place[c.get_node().get_friendly_name()] for c in _consumers(order[place[name]])), default=-1)
         for name in dependent
@@ -142,7 +142,7 @@ def _split_point(model: Any, share: float) -> str:
         alive = {other for other in alive if last[other] > i}
         if done >= share * total and alive == {name} and op.get_output_size() == 1 and op.get_type_name() != "Result":
             return str(name)
-    raise NoSplitError
+    raise NoSplitError(f"no single tensor passes above {share} of the multiplications")
 
 
 def _photo_dependent(order: list[Any]) -> set[str]:

@@ -122,7 +122,7 @@ class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
 _STEP_BYTES = 128
 """Two of the widest vectors. The size of narrower ones divides it."""
 
-_GRAIN = 32_768  # numbers below which TensorIterator uses one thread
+_GRAIN = 32_768  # TensorIterator uses one thread below this number of elements
 
 
 @dataclass(frozen=True)

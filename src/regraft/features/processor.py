@@ -58,8 +58,8 @@ def require_bf16() -> None:
     """
     if not computes_bf16():
         raise ConfigError(
-            f"precision: bfloat16 needs AVX512 or newer instructions, and {instruction_set()} is all that may be used "
-            "here; choose fp32"
+            f"precision: bfloat16 needs AVX512 or newer instructions; this machine may only use {instruction_set()}; "
+            "choose fp32"
         )
 
 
@@ -108,7 +108,7 @@ class OneThread(ContextDecorator):
             if not self._inside and not getattr(self._here, "left", False):
                 self._usual = torch.get_num_threads()
             self._inside += 1
-            self._here.left = True  # until it is put back, the number that this thread has is ours
+            self._here.left = True  # this thread's number of threads is 1 until it is restored
             torch.set_num_threads(1)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -31,7 +31,7 @@ _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS packed (place INTEGER PRIMARY KEY, data BLOB NOT NULL)",
 )
 _SETTINGS = (
-    "page_size = 16384",  # three rows of 1,280 numbers a page, and none of them spread over two
+    "page_size = 16384",  # three rows of 1,280 numbers per page, none of them split
     "auto_vacuum = INCREMENTAL",
     "journal_mode = TRUNCATE",
     "synchronous = NORMAL",
@@ -114,7 +114,9 @@ class StoreFile:
             number = self._one("SELECT id FROM kinds WHERE name = ?", (kind,))
             rows = [(key, pack(key, numbers)) for key, numbers in items]
             old = "DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)"
-            self._db.executemany(old, [(key,) for key, _ in rows])  # first: a damaged place may be that of a new row
+            self._db.executemany(
+                old, [(key,) for key, _ in rows]
+            )  # first, because a damaged place may equal a new row's
             for key, data in rows:
                 place = self._db.execute("INSERT INTO packed (data) VALUES (?)", (data,)).lastrowid
                 entry = (key, place, number, len(data), now)
@@ -177,7 +179,7 @@ class StoreFile:
         with closing(self._db.execute(query, values)) as cursor:
             row = cursor.fetchone()
         if row is None:
-            raise sqlite3.DatabaseError(f"no answer to {query}")
+            raise sqlite3.DatabaseError(f"no result of {query}")
         return row[0]
 
     @contextmanager
@@ -192,12 +194,12 @@ class StoreFile:
             raise
 
 
-_CERTAIN_DAMAGE = {  # by name: an older SQLite does not have all of them
+_CERTAIN_DAMAGE = {  # by name, because older versions of SQLite lack some
     "SQLITE_IOERR_SHORT_READ",  # the file was truncated
-    "SQLITE_IOERR_DELETE_NOENT",  # another process has replaced the file, and removed its journal
+    "SQLITE_IOERR_DELETE_NOENT",  # another process replaced the file and its journal
     "SQLITE_IOERR_CORRUPTFS",
     "SQLITE_IOERR_DATA",
-    "SQLITE_IOERR_SHMOPEN",  # shared memory belongs to write-ahead logs, which the store does not use
+    "SQLITE_IOERR_SHMOPEN",  # only write-ahead logs use shared memory; the store has none
     "SQLITE_IOERR_SHMSIZE",
     "SQLITE_IOERR_SHMLOCK",
     "SQLITE_IOERR_SHMMAP",
@@ -210,17 +212,17 @@ _POSSIBLE_DISK_FAILURES = {
     sqlite3.SQLITE_AUTH,
     sqlite3.SQLITE_NOLFS,
 }
-LOG_FILES = ("-wal", "-shm")  # endings of the files of a write-ahead log
+LOG_FILES = ("-wal", "-shm")  # suffixes of the files of a write-ahead log
 _LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_FULL_DISK_BYTES = 64 * 10**6  # bytes; with less than that, "full" is believed without reading the whole file
+_FULL_DISK_BYTES = 64 * 10**6  # below this free space, "full" is trusted without a check of the file
 
 
 class ErrorCause(enum.Enum):
     """Cause of an error: the store switches to a new file, stops writing, or stops altogether."""
 
     DAMAGE = "the file is damaged or replaced"
-    DISK = "the disk is full, fails, or cannot be written to"
-    LOCK = "another process holds the file locked"
+    DISK = "the disk is full, failing or read-only"
+    LOCK = "another process locks the file"
 
 
 def error_cause(error: Exception, path: Path, *, folder_is_writable: bool) -> tuple[ErrorCause, bool]:
@@ -232,15 +234,15 @@ def error_cause(error: Exception, path: Path, *, folder_is_writable: bool) -> tu
     """
     if isinstance(error, OSError):
         return ErrorCause.DISK, True
-    if isinstance(error, UnicodeDecodeError):  # a damaged name, in SQLite's message
+    if isinstance(error, UnicodeDecodeError):  # a damaged name in SQLite's message
         return ErrorCause.DAMAGE, True
     primary = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if not path.exists():  # another process has replaced it, or it cannot be made
+    if not path.exists():  # another process replaced it, or it cannot be created
         return ErrorCause.DAMAGE, primary not in {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
     name = getattr(error, "sqlite_errorname", "")
     if primary in _LOCKED:
         return (ErrorCause.DAMAGE if has_write_ahead_log(path) else ErrorCause.LOCK), True
-    if primary == sqlite3.SQLITE_READONLY:  # also where the file was moved, or its header asks for a later SQLite
+    if primary == sqlite3.SQLITE_READONLY:  # also if the file was moved, or needs a newer SQLite
         return (ErrorCause.DAMAGE if folder_is_writable else ErrorCause.DISK), True
     if primary not in _POSSIBLE_DISK_FAILURES or name in _CERTAIN_DAMAGE:
         return ErrorCause.DAMAGE, True
@@ -250,11 +252,11 @@ def error_cause(error: Exception, path: Path, *, folder_is_writable: bool) -> tu
 
 
 def has_write_ahead_log(path: Path) -> bool:
-    """Return whether the header of the file asks for a write-ahead log, or a process has such a log of the file open.
+    """Return whether the file's header asks for a write-ahead log, or another process has opened such a log.
 
-    Two damaged bytes are enough for that. A process that has opened the log blocks all those that use none.
-    SQLite reads the header, since closing a file of our own would release the locks of all connections of this process
-    (https://www.sqlite.org/howtocorrupt.html, 2.2). Without locks it opens no log.
+    Two damaged bytes are enough for that. A process that has opened the log blocks all processes that use none. SQLite
+    reads the header here: closing a file opened by Python would release the locks of all connections of this process
+    (https://www.sqlite.org/howtocorrupt.html, 2.2). Without locks it does not open the log.
     """
     if any(path.with_name(path.name + end).exists() for end in LOG_FILES):
         return True

@@ -101,7 +101,7 @@ def pack(key: bytes, numbers: FeatureArray) -> bytes:
     """
     dtype = numbers.dtype.newbyteorder("<")
     if dtype not in _CODES:
-        raise TypeError(f"only float32 and float16 are kept, not {numbers.dtype}")
+        raise TypeError(f"expected float32 or float16, found {numbers.dtype}")
     head = struct.pack(f"<cB{numbers.ndim}I", _CODES[dtype], numbers.ndim, *numbers.shape)
     body = head + np.ascontiguousarray(numbers, dtype=dtype).tobytes()
     return _digest(key, body) + body

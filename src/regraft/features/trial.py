@@ -80,7 +80,7 @@ def is_batch_invariant(run: Callable[[T], object], photos: T, batch_size: int) -
     return one.same and other.same and one.first.tobytes() == other.second.tobytes()
 
 
-_SCALES = (4, 32, 128)  # cells across: colours of large areas, of parts, of texture
+_SCALES = (4, 32, 128)  # cells per side: large areas, parts, texture
 
 
 def synthetic_photos(count: int, height: int, width: int) -> torch.Tensor:

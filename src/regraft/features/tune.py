@@ -23,7 +23,7 @@ from regraft.screen import Bar
 ROUNDS = 5
 """Number of measurements per engine. Engines alternate, so that a busy moment slows down all of them."""
 
-_SECONDS = 1.0  # of a turn, about
+_SECONDS = 1.0  # approximate time per round
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def machine_is_busy() -> bool:
     """Return whether other processes use the CPU so heavily that measurements would be wrong."""
     try:
         return os.getloadavg()[0] > 1.5 * cores()
-    except (AttributeError, OSError):  # Windows does not say
+    except (AttributeError, OSError):  # not available on Windows
         return False
 
 

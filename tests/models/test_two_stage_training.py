@@ -197,7 +197,7 @@ def test_what_cannot_be_unfrozen(classifier, what):
 
 
 def test_rates_that_cannot_be_are_named_at_once(classifier):
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(ConfigError, match="parameter_groups: 3 problems") as caught:
         classifier.parameter_groups("1e-3", layer_decay=0, weight_decay=-1.0)
     assert str(caught.value).splitlines() == [
         "parameter_groups: 3 problems",
