@@ -28,14 +28,14 @@ PACKAGES = {
 SCRIPT = """
 import importlib, json, sys
 import torch
-from regraft.models.timm_import import ensure_timm_imports
+from regraft.models.timm_import import import_torchvision
 
 def declared():
     return all(hasattr(torch.ops.torchvision, name) for name in ("nms", "qnms"))
 
 def attempt():
     try:
-        ensure_timm_imports()
+        import_torchvision()
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return "ok"

@@ -1,4 +1,4 @@
-"""The processor that the arithmetic runs on."""
+"""Choice of the device."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from regraft.errors import ConfigError
 def pick_device(wanted: str | torch.device = "auto") -> torch.device:
     """Return the device called ``wanted``, such as ``"cpu"`` or ``"cuda:1"``.
 
-    ``"auto"`` is the first that is there of CUDA, MPS and the processor.
+    ``"auto"`` means the first available of CUDA, MPS and CPU.
 
     Raises:
-        ConfigError: that device is not there.
+        ConfigError: the device is not available.
     """
     there = ["cpu"]
     if torch.backends.mps.is_available():

@@ -1,4 +1,4 @@
-"""`Predictor`: a trained classifier, and everything that is needed to use it on photos."""
+"""`Predictor`: a trained classifier with everything that is needed to use it on photos."""
 
 from __future__ import annotations
 
@@ -31,22 +31,35 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MAX_VIEWS = 64
-"""Views of a photo that may be averaged."""
+"""Maximum number of views of a photo to average."""
 
 STREAM_CHUNK = 256
-"""Photos between two answers of `Predictor.stream`: memory does not grow with their number."""
+"""Photos per step of `Predictor.stream`; memory does not grow with their total number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What the classifier says of one photo.
+    """Prediction for one photo.
 
     Attributes:
-        path: the photo, as it was named.
-        label: the most probable class, or None where the photo could not be read.
+        path: path of the photo, as given.
+        label: the most probable class, or None if the photo could not be read.
         probability: its probability in [0, 1], or None.
-        top: all classes with their probabilities, the most probable first; empty where there is an error.
-        error: why the photo could not be read, or None.
+        top: all classes with their probabilities, most probable first; empty if there is an error.
+        error: the reason if the photo could not be read, else None.
+
+    Example:
+        >>> import regraft as rg
+        >>> from PIL import Image
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> predictor = rg.Predictor(rg.Classifier(backbone, ["ant", "bee"]))
+        >>> prediction = predictor.predict(Image.new("RGB", (80, 60), "white"))
+        >>> prediction.label, prediction.probability
+        ('ant', 0.5)
+        >>> prediction.top
+        (('ant', 0.5), ('bee', 0.5))
+        >>> predictor.predict("missing.jpg").label is None
+        True
     """
 
     path: str
@@ -61,9 +74,9 @@ class Scores:
     """Probabilities for several photos.
 
     Attributes:
-        values: shape (n, classes), float64, rows sum to 1.
-        rows: shape (n,), which of the photos asked for each row is.
-        failed: photos that could not be read, as (which, why).
+        values: shape (n, C), float64; rows sum to 1.
+        rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of those asked for.
+        failed: photos that could not be read, as (index, reason).
     """
 
     values: NDArray[np.float64]
@@ -74,23 +87,37 @@ class Scores:
 class Predictor:
     """A trained classifier in use.
 
-    A photo's probabilities are the same bits whatever other photos are asked for with it: the network runs on batches
+    A photo's probabilities have the same bits whatever other photos are predicted with it: the network runs on batches
     padded to one shape, and the head on one photo at a time.
 
     Args:
         classifier: the classifier. The predictor takes a copy, so that later training changes no prediction, and
-            predicting changes neither its mode nor its place.
-        device: where the network runs.
-        workers: threads that decode photos.
-        engine: what runs it on a processor, where it is here and certified for this network; else torch does. None:
-            as the classifier's file says.
-        views: of each photo whose probabilities are averaged: 1 is the photo alone, 2 adds its mirror image, more add
-            random crops that depend on the photo's content. None: as many as the classifier's file says, mostly 1.
-        own: take the classifier itself and not a copy; nobody trains it any more.
+            predicting changes neither its mode nor its device.
+        device: device of the network: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``, or a `torch.device`.
+        workers: number of decoding threads; None for the default.
+        engine: name of the engine on the CPU, used if it is installed and certified for this network, else torch. None:
+            the engine in the classifier's file.
+        views: number of views of each photo to average: 1 is the photo alone, 2 adds its mirror image, more add random
+            crops that depend on the photo's content. None: the number in the classifier's file, usually 1.
+        own: whether to take the classifier itself in place of a copy; it must not be trained any more.
 
     Raises:
-        ConfigError: ``views`` is not positive, ``classifier`` is something else, or its head does not give an output
-            for each class.
+        ConfigError: ``views`` is not positive, ``classifier`` is not a `Classifier`, or its head does not have one
+            output per class.
+
+    Example:
+        >>> import regraft as rg
+        >>> from PIL import Image
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> rg.Classifier(backbone, ["ant", "bee"]).save("model.safetensors")
+        >>> predictor = rg.Predictor.load("model.safetensors")
+        >>> predictor.classes
+        ('ant', 'bee')
+        >>> Image.new("RGB", (80, 60), "white").save("new.png")
+        >>> predictor.predict("new.png").label
+        'ant'
+        >>> [prediction.path for prediction in predictor.predict(["new.png", "new.png"])]
+        ['new.png', 'new.png']
     """
 
     def __init__(
@@ -126,18 +153,18 @@ class Predictor:
         workers: int | None = None,
         views: int | None = None,
     ) -> Predictor:
-        """Read a classifier from a run folder, or from a file of it alone, wherever that was copied.
+        """Return a predictor for a run folder or a classifier's file, wherever it was copied.
 
         Args:
-            path: the run folder; its ``model.safetensors``; a file of `Classifier.save`; or a file that `Trainer` or
-                `ModelCheckpoint` wrote of a `Classifier`, with whatever suffix.
-            device: as in the constructor; ``workers`` too.
-            workers: threads that decode photos.
-            views: as in the constructor; None for as many as the training found to be good, mostly 1.
+            path: a run folder; its ``model.safetensors``; a file of `Classifier.save`; or a file of a `Classifier` that
+                `Trainer` or `ModelCheckpoint` wrote, with any suffix.
+            device: as in the constructor.
+            workers: number of decoding threads; None for the default.
+            views: as in the constructor; None for the number that the training chose, usually 1.
 
         Raises:
-            ModelFileError: there is no model there, or the file is damaged, truncated or foreign, or does not say its
-                classes and its preprocessing.
+            ModelFileError: there is no model, or the file is damaged, truncated, not a classifier, or lacks classes and
+                preprocessing.
         """
         classifier = load_classifier(find_model_file(Path(path)))
         made: Any = cls
@@ -162,7 +189,7 @@ class Predictor:
         return list(self.stream(Path(p) for p in photos if isinstance(p, (str, Path))))
 
     def stream(self, paths: Iterable[Path], bar: Bar | None = None) -> Iterator[Prediction]:
-        """Classify the photos at ``paths`` one after another, in bounded memory; the order is kept."""
+        """Yield a prediction for each of ``paths``, in order and in bounded memory."""
         chunk: list[Path] = []
         for path in paths:
             chunk.append(path)
@@ -173,21 +200,21 @@ class Predictor:
             yield from self._predict_paths(chunk, bar)
 
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
-        """Return the probabilities for ``entries``; features that are in ``store`` are not computed again.
+        """Return the probabilities for ``entries``; features in ``store`` are not computed again.
 
-        ``bar`` moves by one for each view of each photo.
+        ``bar`` advances by one for each view of each photo.
         """
         weights = self.classifier.backbone.weights_hash()
         found = self._features(entries, 0, weights, store, bar)
         values, rows, failed = self._probabilities(found.values), found.rows, list(found.failed)
         for view in range(1, self.views):
             more = self._features([entries[row] for row in rows.tolist()], view, weights, store, bar)
-            failed += [(int(rows[position]), why) for position, why in more.failed]  # it was there a moment ago
+            failed += [(int(rows[position]), why) for position, why in more.failed]  # removed since the first view
             values, rows = values[more.rows] + self._probabilities(more.values), rows[more.rows]
         return Scores(values / self.views, rows, tuple(sorted(failed)))
 
     def _chosen_engine(self, weights: str | None = None) -> Engine:
-        """Return what runs the network; it is chosen once, before the first photo."""
+        """Return the engine that runs the network; it is chosen once, before the first photo."""
         if self._engine is None:
             self._engine = certified_engine(self._engine_title, self.classifier.backbone, self._device, weights)
         return self._engine
@@ -247,20 +274,20 @@ class Predictor:
 
 
 def _views_in_file(extra: Mapping[str, str]) -> int:
-    """Return the views that the facts of a model file ask for; a file that others wrote may say anything."""
+    """Return the number of views in a model file, within bounds, because files of other programs may hold anything."""
     said = str(extra.get("views", "1"))
     return min(max(int(said), 1), MAX_VIEWS) if said.isdecimal() else 1
 
 
 def _check_classifier(classifier: object) -> None:
-    """Raise `ConfigError` unless ``classifier`` is one whose predictions are those of a backbone and a linear head."""
+    """Raise `ConfigError` unless ``classifier`` is a plain backbone with a linear head."""
     module = getattr(classifier, "module", None)
     if not isinstance(classifier, Classifier):
         hint = ": pass its module" if isinstance(module, Classifier) else ""
         raise ConfigError(f"classifier: expected a Classifier, found a {type(classifier).__name__}{hint}")
     if type(classifier).forward is not Classifier.forward:
         raise ConfigError(
-            f"classifier: {type(classifier).__name__} has a forward of its own, which a Predictor does not call; "
+            f"classifier: {type(classifier).__name__} overrides forward, which a Predictor does not call; "
             "predict with Trainer.predict"
         )
 
@@ -268,7 +295,7 @@ def _check_classifier(classifier: object) -> None:
 def _entry(path: Path, *, hashed: bool) -> Entry:
     content = ""
     if hashed:
-        with contextlib.suppress(OSError):  # it is said when the photo is decoded
+        with contextlib.suppress(OSError):  # decoding reports the error
             content = hashlib.sha256(read_regular(path)).hexdigest()
     return Entry(
         name=str(path),

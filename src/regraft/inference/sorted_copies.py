@@ -1,4 +1,4 @@
-"""Copies of photos, sorted into one folder per class: inside the folder that was named, and never over a file."""
+"""Copies of photos, sorted into one folder per class: never outside the given folder, and never over a file."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from typing import BinaryIO
 from regraft.errors import UserError
 
 MAX_BYTES = 200
-"""Longest folder name in bytes of UTF-8; file systems take 255, and a file name still has to fit into the path."""
+"""Maximum length of a folder name in bytes of UTF-8. File systems allow 255, but a file name must still fit into the
+path.
+"""
 
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f-\x9f<>:"/\\|?*\ud800-\udfff\u2028\u2029]')
 _RESERVED = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\..*)?", re.IGNORECASE)
 
 
 def folder_names(classes: Sequence[str]) -> dict[str, str]:
-    """Return for each class the name of its folder: one path component, valid on Linux, macOS and Windows.
+    """Return the folder name of each class: one path component, valid on Linux, macOS and Windows.
 
-    A class whose name can be a folder keeps it. Distinct classes get names that stay distinct where case and the
-    composition of accents are not told apart: the one that had to be changed gets a mark made from its name.
+    A class keeps its name if that is valid. Distinct classes get distinct names even on file systems that ignore case
+    or the composition of accents: a changed name gets a suffix computed from the class.
 
     Args:
-        classes: any text, also ``"../../x"``, ``"CON"`` or text with NUL in it.
+        classes: any text, even ``"../../x"``, ``"CON"`` or text with NUL in it.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
@@ -73,11 +75,11 @@ def _numbered_name(photo: Path, number: int) -> str:
 
 
 class SortedCopies:
-    """Puts copies of photos below one folder, each into the folder of its class.
+    """Copies of photos below one folder, each in the folder of its class.
 
     Args:
-        out: the folder; it is made when the first copy is.
-        classes: all classes that there can be.
+        out: the folder; it is created with the first copy.
+        classes: all possible classes.
     """
 
     def __init__(self, out: Path, classes: Sequence[str]) -> None:
@@ -88,11 +90,11 @@ class SortedCopies:
             raise UserError(f"{out} is a file; copies need a folder")
 
     def add(self, photo: Path, label: str) -> Path:
-        """Copy ``photo`` into the folder of class ``label`` and return where it is; a name that is taken is numbered.
+        """Copy ``photo`` into the folder of class ``label`` and return the copy's path, numbered if the name exists.
 
         Raises:
-            UserError: the folder of the class is a link or a file, so that a copy would leave ``out``.
-            OSError: the photo cannot be read or the copy cannot be written; then no part of it is left.
+            UserError: the folder of the class is a link or a file, so that the copy would leave ``out``.
+            OSError: the photo cannot be read or the copy cannot be written; no partial copy remains.
         """
         folder = self._folder(label)
         target, written = self._open_new(folder, photo)
@@ -104,14 +106,14 @@ class SortedCopies:
             raise
         with contextlib.suppress(OSError):
             found = photo.stat()
-            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # the date of a photo is worth keeping
+            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # keep the date of the photo
         self.copied += 1
         return target
 
     def _open_new(self, folder: Path, photo: Path) -> tuple[Path, BinaryIO]:
         for number in itertools.count(1):
             target = folder / _numbered_name(photo, number)
-            with contextlib.suppress(FileExistsError):  # which whatever is there raises, links included
+            with contextlib.suppress(FileExistsError):  # also raised for links
                 return target, target.open("xb")
         raise AssertionError
 

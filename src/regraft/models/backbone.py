@@ -1,4 +1,4 @@
-"""`Backbone`: a network of timm's zoo without its classifier, and all that is known of it."""
+"""`Backbone`: a network of timm's zoo without its classifier, and its description."""
 
 from __future__ import annotations
 
@@ -21,13 +21,25 @@ from regraft.models.spec import BackboneSpec
 
 
 class Backbone(nn.Module):
-    """A pretrained network that turns photos into features. A new one is frozen and in inference mode.
+    """A pretrained network that turns photos into features. A new backbone is frozen and in inference mode.
 
     Attributes:
-        network: the network of timm, made with ``num_classes=0``.
-        spec: its name, weights, licence and preprocessing.
+        network: timm's network, created with ``num_classes=0``.
+        spec: its name, weights, license and preprocessing.
         blocks: its blocks, bottom to top.
-        notes: what is worth saying about how its weights were loaded.
+        notes: messages about how its weights were loaded.
+
+    Example:
+        >>> import torch
+        >>> import regraft as rg
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> backbone(torch.zeros(2, *backbone.input_shape)).shape == (2, backbone.spec.num_features)
+        True
+        >>> backbone.trainable_blocks
+        ()
+        >>> backbone.unfreeze(1)
+        >>> backbone.trainable_blocks == (backbone.blocks[-1].name,)
+        True
     """
 
     def __init__(self, network: nn.Module, spec: BackboneSpec) -> None:
@@ -37,51 +49,51 @@ class Backbone(nn.Module):
         self.blocks: tuple[Block, ...] = split_blocks(network)
         self.notes: tuple[str, ...] = ()
         self._freezer = Freezer(network, self.blocks)
-        self._entered: tuple[Halves, ...] = ()  # a tuple, so that torch does not take its modules for further ones
+        self._entered: tuple[Halves, ...] = ()  # a tuple hides its modules from torch
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the features of ``x``.
 
         Args:
-            x: shape (B, 3, H, W), float32, normalised as ``spec.preprocessing`` says; activations where the backbone
-                is `entered_at` a cut point.
+            x: shape (B, 3, H, W), float32, normalized by ``spec.preprocessing``; or activations, shape (B, ...), inside
+                `entered_at`.
 
         Returns:
-            Shape (B, D), of the dtype that the network computes in.
+            Shape (B, D), in the dtype that the network computes in.
         """
-        self._freezer.hold()  # somebody may have called train() on the network itself
+        self._freezer.hold()  # train() may have been called on the network itself
         network = self._entered[0].upper if self._entered else self.network
         features: torch.Tensor = network(x)
         return features
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Preprocessing that the network needs of its photos."""
+        """Preprocessing of photos for this network."""
         return self.spec.preprocessing
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of what `forward` takes, without the batch: (3, H, W), or that of activations."""
+        """Shape of one input of `forward`: (3, H, W), or that of activations inside `entered_at`."""
         p = self.spec.preprocessing
         return self._entered[0].shape if self._entered else (3, p.height, p.width)
 
     def halves(self, at: int) -> Halves:
-        """Cut the network below block number ``at``; both halves are the network's own modules.
+        """Cut the network below block number ``at``; both halves share the network's own modules.
 
         Raises:
-            NoCutError: it cannot be cut there.
+            NoCutError: the network cannot be cut there.
         """
         p = self.spec.preprocessing
         return cut_network(self.network, self.blocks, at, p.height, p.width)
 
     def lower(self, at: int) -> Backbone:
-        """Return a copy of all that lies below block number ``at`` as a backbone, whose features are the activations.
+        """Return a copy of the part below block number ``at`` as a backbone that computes activations.
 
-        Its spec keeps the parameters of the whole network, by which engines estimate what it costs.
+        Its spec keeps the number of parameters of the whole network, which engines use to estimate costs.
 
         Raises:
-            NoCutError: it cannot be cut there.
+            NoCutError: the network cannot be cut there.
         """
         halves = self.halves(at)
         spec = replace(self.spec, name=f"{self.spec.name}[:{self.blocks[at].name}]", num_features=prod(halves.shape))
@@ -89,7 +101,7 @@ class Backbone(nn.Module):
 
     @contextmanager
     def entered_at(self, halves: Halves) -> Iterator[None]:
-        """Let `forward` take the activations of ``halves``, which `halves` gave, until the block is left."""
+        """Context manager in which `forward` takes the activations of ``halves`` in place of photos."""
         self._entered = (halves,)
         try:
             yield
@@ -101,13 +113,13 @@ class Backbone(nn.Module):
         self._entered = ()
 
     def train(self, mode: bool = True) -> Self:
-        """Switch the trained blocks to training mode or back; frozen ones stay in inference mode."""
+        """Set trainable blocks to training or inference mode; frozen blocks stay in inference mode."""
         super().train(mode)
         self._freezer.follow()
         return self
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Train all blocks, or freeze all of them."""
+        """Unfreeze or freeze all blocks."""
         if requires_grad:
             self.unfreeze("all")
         else:
@@ -115,38 +127,38 @@ class Backbone(nn.Module):
         return self
 
     def freeze(self) -> None:
-        """Freeze all blocks: their parameters, their running statistics, their dropout."""
+        """Freeze all blocks: their parameters, running statistics and dropout."""
         self._freezer.freeze()
         self.train(self.training)
 
     def unfreeze(self, what: BlockSelection, *, norm_statistics: bool = False) -> None:
-        """Train the blocks that ``what`` names, beside those that are trained already; `freeze` starts over.
+        """Unfreeze the selected blocks; blocks that are already trainable stay so.
 
         Args:
-            what: ``"all"``, the number of blocks from the top, or names of blocks; patterns such as
-                ``"blocks.*"`` will do.
-            norm_statistics: whether normalisation in these blocks uses, and updates by, the statistics of each batch.
-                By default it keeps those of the pretraining: small batches of another kind of photo make worse ones.
+            what: ``"all"``, the number of blocks from the top, or names of blocks; patterns such as ``"blocks.*"`` are
+                allowed.
+            norm_statistics: whether normalization layers in these blocks use and update the statistics of each batch.
+                By default they keep those of the pretraining, because small batches of other photos give worse ones.
 
         Raises:
-            ConfigError: there are not so many blocks, or none of that name.
+            ConfigError: the backbone has fewer blocks, or none of this name.
         """
         self._freezer.unfreeze(what, norm_statistics=norm_statistics)
         self.train(self.training)
 
     @property
     def trainable_blocks(self) -> tuple[str, ...]:
-        """Names of the blocks that are trained, bottom to top."""
+        """Names of the trainable blocks, bottom to top."""
         return self._freezer.trained
 
     @property
     def lowest_trained(self) -> int:
-        """Index of the lowest block that is trained; the number of blocks where none is."""
+        """Index of the lowest trainable block; the number of blocks if there is none."""
         trained = set(self.trainable_blocks)
         return next((i for i, block in enumerate(self.blocks) if block.name in trained), len(self.blocks))
 
     def trains_statistics(self, block: int) -> bool:
-        """Return whether block number ``block`` is trained with the statistics of its batches."""
+        """Return whether block number ``block`` uses the statistics of its batches in training."""
         return self._freezer.trains_statistics(block)
 
     def weights_hash(self) -> str:

@@ -1,7 +1,4 @@
-"""The blocks of a network, bottom to top: what is frozen or trained as a whole.
-
-What kind of normalisation a module does, and whether it keeps running statistics.
-"""
+"""Blocks of a network, bottom to top, which are frozen or trained as a whole; and the normalization layers in them."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ from dataclasses import dataclass
 from torch import nn
 
 HEAD = "head"
-"""What the head of a classifier is called beside the blocks of its backbone; no block has this name."""
+"""Name of a classifier's head in lists of blocks; no block of a backbone has this name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A part of a network that is frozen or trained as a whole.
+    """Part of a network that is frozen or trained as a whole.
 
     Attributes:
-        name: unique in its network, such as ``"blocks.3"`` or ``"layer4"``; the lowest one is often ``"stem"``.
-        parameters: their names in the network.
-        buffers: their names in the network.
+        name: unique within its network, such as ``"blocks.3"`` or ``"layer4"``; the lowest one is often ``"stem"``.
+        parameters: names of its parameters in the network.
+        buffers: names of its buffers in the network.
     """
 
     name: str
@@ -34,9 +31,9 @@ class Block:
 def split_blocks(network: nn.Module) -> tuple[Block, ...]:
     """Return the blocks of ``network``, bottom to top; each parameter and each buffer is in exactly one of them.
 
-    timm's own coarse layer groups say what belongs together. Where a network has none, its children do, with
-    containers such as ``stages`` taken apart. What remains above the last block and only scales or shifts (a final
-    normalisation) joins the block below it.
+    timm's coarse layer groups define the blocks. If a network has none, each child is a block, and containers such as
+    ``stages`` are taken apart. Parameters above the last block that only scale or shift (a final normalization) join
+    the block below.
 
     Args:
         network: any network of timm, or any other module.
@@ -56,10 +53,10 @@ def split_blocks(network: nn.Module) -> tuple[Block, ...]:
 
 
 def blocks_of_modules(network: nn.Module, blocks: Sequence[Block]) -> dict[str, frozenset[int]]:
-    """Return, for the name of each module in ``network``, the indices of the blocks that its tensors belong to.
+    """Return the indices of the blocks that each module's tensors belong to, by the module's name.
 
-    A module without parameters or buffers, such as dropout, goes with the module around it where that belongs to a
-    single block, else with what comes before it.
+    A module without parameters or buffers, such as dropout, belongs to its parent's block if there is only one, else to
+    the block of the module before it.
     """
     spans: dict[str, set[int]] = defaultdict(set)
     for index, block in enumerate(blocks):
@@ -95,7 +92,7 @@ def _timm_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[str
 
 
 def _child_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[str]]:
-    """Group by child; a container of several children counts as that many."""
+    """Group by child; a container of several children counts as several groups."""
     prefixes = []
     for name, child in network.named_children():
         inside = isinstance(child, (nn.Sequential, nn.ModuleList)) and len(child) > 1
@@ -107,12 +104,12 @@ def _child_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[st
     found = [group for group in groups.values() if group]
     if not found:
         return [loose]
-    found[0] = loose + found[0]  # tokens and position tables act at the bottom
+    found[0] = loose + found[0]  # tokens and position embeddings act at the bottom
     return found
 
 
 def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]:
-    """Let a last group that holds nothing but vectors join the one below."""
+    """Merge a last group that holds only vectors into the group below."""
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
         groups = [*groups[:-2], groups[-2] + groups[-1]]
@@ -120,7 +117,7 @@ def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]
 
 
 def _lowest_groups(groups: Sequence[Sequence[str]]) -> dict[str, int]:
-    """Return, for the name of each module around a parameter, the lowest group that has a parameter in it."""
+    """Return the lowest group with a parameter in each module, by the module's name."""
     found: dict[str, int] = {}
     for index, group in enumerate(groups):
         for name in group:
@@ -130,12 +127,12 @@ def _lowest_groups(groups: Sequence[Sequence[str]]) -> dict[str, int]:
 
 
 def _owning_group(buffer: str, lowest: Mapping[str, int]) -> int:
-    """Return the group of the parameters that share most of the path with ``buffer``; the lowest group if none do."""
+    """Return the group of the parameters with the longest common path with ``buffer``; by default the lowest."""
     return next((lowest[module] for module in _ancestors(buffer) if module and module in lowest), 0)
 
 
 def _ancestors(name: str) -> Iterable[str]:
-    """Yield the module that holds ``name``, the module around that one, … and at last the network itself, ``""``."""
+    """Yield the name of the module that holds ``name``, of its parent, and so on, up to ``""`` for the network."""
     while name:
         name = name.rpartition(".")[0]
         yield name
@@ -155,7 +152,7 @@ def _block_names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> 
 
 
 def _widest_module(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
-    """Return the widest module around the parameter ``name`` that lies in its group as a whole, or ``name`` itself."""
+    """Return the widest module that holds the parameter ``name`` and lies within its group, or ``name`` itself."""
     found = name
     for module in _ancestors(name):
         if not module or inside[module] != everything[module]:
@@ -165,7 +162,7 @@ def _widest_module(name: str, inside: Mapping[str, int], everything: Mapping[str
 
 
 def _common_prefix(group: Sequence[str]) -> str:
-    """Return a name longer than ``head`` for a block that is the whole of a module called so."""
+    """Return a name longer than ``head`` for a block that is a whole module of that name."""
     parts = [name.split(".")[:-1] for name in group]
     shared = []
     for level in zip(*parts, strict=False):
@@ -189,9 +186,9 @@ _KINDS = {
 
 
 def normalization_kind(module: nn.Module) -> str | None:
-    """Return the kind of normalisation that ``module`` itself does, such as ``"batch norm"``, or None.
+    """Return the kind of normalization of ``module`` itself, such as ``"batch norm"``, or None.
 
-    Subclasses count as what they derive from, so that timm's ``BatchNormAct2d`` is a batch norm.
+    Subclasses count as their base class, so that timm's ``BatchNormAct2d`` is a batch norm.
     """
     for base in type(module).__mro__:
         name = re.sub(r"[^a-z]", "", base.__name__.lower())

@@ -1,7 +1,4 @@
-"""What backbones there are, without building any.
-
-Names of timm's networks, and what timm knows of their weights.
-"""
+"""Catalogue of timm's backbones: names, licenses and sizes, without building a network."""
 
 from __future__ import annotations
 
@@ -20,17 +17,17 @@ from regraft.models.timm_import import import_timm
 
 @dataclass(frozen=True)
 class BackboneInfo:
-    """A backbone that can be asked for.
+    """Description of an available backbone.
 
     Attributes:
         name: timm's name.
-        parameters: number of parameters without a classifier; None where it is not known without building it.
-        size: (height, width) of the input of the pretraining, in pixels.
-        licence: of its default weights, None where it is not known.
-        commercial: whether that licence allows commercial use; None where it is not known or has conditions.
-        trained_on: the data of its default weights; empty where it has none.
-        offline: whether weights are on this machine already.
-        pretrained: whether there are weights at all.
+        parameters: number of parameters without a classifier; None if unknown without building it.
+        size: (height, width) of the pretraining's input in pixels.
+        licence: license of its default weights; None if unknown.
+        commercial: whether that license allows commercial use; None if unknown or conditional.
+        trained_on: training data of its default weights; empty if it has none.
+        offline: whether weights are on this machine.
+        pretrained: whether pretrained weights exist.
     """
 
     name: str
@@ -44,10 +41,18 @@ class BackboneInfo:
 
 
 def list_backbones(pattern: str = "") -> list[BackboneInfo]:
-    """Return the backbones whose name matches ``pattern``, in the order of their names.
+    """Return the backbones whose name matches ``pattern``, sorted by name.
 
     Args:
-        pattern: part of a name, or a pattern such as ``"vit_*_patch16_*"``, in any case; all backbones if empty.
+        pattern: part of a name, or a pattern such as ``"vit_*_patch16_*"``; case is ignored. An empty pattern matches
+            all.
+
+    Example:
+        >>> import regraft as rg
+        >>> [info.name for info in rg.list_backbones("resnet18")][:1]
+        ['resnet18']
+        >>> rg.list_backbones("tf_efficientnet_lite0")[0].offline
+        True
     """
     wanted = (pattern if any(c in pattern for c in "*?[") else f"*{pattern}*").lower()
     return [_backbone_info(name) for name in sorted(import_timm().list_models()) if fnmatch.fnmatchcase(name, wanted)]
@@ -72,14 +77,14 @@ def _backbone_info(name: str) -> BackboneInfo:
 
 @cache
 def parameter_counts() -> dict[str, int]:
-    """Return the number of parameters by name, read from a file: building all networks to count takes minutes."""
+    """Return the number of parameters by name, from a file: building all networks to count them takes minutes."""
     text = resources.files("regraft.models").joinpath("parameter_counts.txt").read_text(encoding="utf-8")
     rows = (line.split() for line in text.splitlines() if line and not line.startswith("#"))
     return {name: int(count) for name, count in rows}
 
 
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
-"""The backbone whose weights come with regraft's own requirements."""
+"""The default backbone; a requirement of regraft ships its weights."""
 
 _DEFAULT_PREPROCESSING = Preprocessing(
     height=224, width=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_pct=0.875
@@ -87,9 +92,9 @@ _DEFAULT_PREPROCESSING = Preprocessing(
 
 
 def expected_preprocessing(name: str, size: int | None = None) -> Preprocessing | None:
-    """Return how photos will be prepared for a network, without timm, whose import takes seconds; None if unknown.
+    """Return the expected preprocessing of a network without importing timm, which takes seconds; None if unknown.
 
-    Whoever acts on it compares it with the network's own when that is there.
+    The caller must compare it with the network's own preprocessing later.
     """
     if name != DEFAULT_BACKBONE:
         return None
@@ -98,10 +103,10 @@ def expected_preprocessing(name: str, size: int | None = None) -> Preprocessing 
 
 
 def pretrained_config(name: str) -> Any:
-    """Return timm's ``PretrainedCfg`` of ``name``, which may carry a tag such as ``"resnet18.a1_in1k"``.
+    """Return timm's ``PretrainedCfg`` of ``name``, which may have a tag such as ``"resnet18.a1_in1k"``.
 
     Raises:
-        BackboneError: there is no such network, or no such tag; says the nearest names.
+        BackboneError: there is no such network or tag; the message suggests similar names.
     """
     timm = import_timm()
     base, _, tag = name.partition(".")
@@ -124,11 +129,11 @@ def name_with_tag(name: str, cfg: Any) -> str:
 
 
 def preprocessing_of(cfg: Any, size: int | None = None) -> Preprocessing:
-    """Return how photos are prepared for the weights that ``cfg`` describes.
+    """Return the preprocessing for the weights that ``cfg`` describes.
 
     Args:
         cfg: timm's ``PretrainedCfg``.
-        size: height and width in pixels; that of the pretraining if None.
+        size: height and width in pixels; those of the pretraining if None.
     """
     _, height, width = cfg.input_size
     return Preprocessing(

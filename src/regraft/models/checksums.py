@@ -1,4 +1,4 @@
-"""SHA-256 of tensors: equal exactly where names, dtypes, shapes and all bytes are."""
+"""SHA-256 of tensors: equal if and only if names, dtypes, shapes and all bytes are equal."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 
 
 def tensors_checksum(tensors: Mapping[str, torch.Tensor]) -> str:
-    """Return the SHA-256, in hex, of ``tensors``; their order does not matter, nor do device and memory layout."""
+    """Return the SHA-256, in hex, of ``tensors``, independent of their order, device and memory layout."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()

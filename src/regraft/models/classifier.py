@@ -23,29 +23,43 @@ from regraft.models.skip_random_init import skip_random_init
 
 
 class Classifier(nn.Module):
-    """A backbone with a linear head. A new one has a frozen backbone and a head of zeros.
+    """A backbone with a linear head. A new classifier has a frozen backbone and a head of zeros.
 
     Args:
-        backbone: what gives the features. The classifier takes a copy, so that training it changes no other
-            classifier, nor what was computed with the backbone.
-        classes: names of the classes, in the order of the outputs: a list, a tuple or an array of texts.
-        own: take the backbone itself and not a copy.
+        backbone: computes the features. The classifier takes a copy, so that training changes neither another
+            classifier nor earlier results of the backbone.
+        classes: class names in the order of the outputs: a list, a tuple or an array of strings.
+        own: whether to take the backbone itself in place of a copy.
 
     Attributes:
-        backbone: gives the features.
-        head: the linear layer from the features to the logits.
-        classes: as given.
-        facts: further text by key that goes into a file of the classifier and comes back from it, such as ``views``.
+        backbone: computes the features.
+        head: linear layer from features to logits.
+        classes: class names, a tuple.
+        facts: further text by key that is saved and loaded with the classifier, such as ``views``.
 
     Raises:
-        ConfigError: there are fewer than two classes, or two of the same name, or an argument is something else.
+        ConfigError: there are fewer than two classes, or two of the same name, or an argument has another type.
+
+    Example:
+        >>> import torch
+        >>> import regraft as rg
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> classifier = rg.Classifier(backbone, ["ant", "bee"])
+        >>> classifier(torch.zeros(3, *backbone.input_shape)).shape
+        torch.Size([3, 2])
+        >>> classifier.unfreeze(2)
+        >>> groups = classifier.parameter_groups(1e-4, layer_decay=0.8, head_lr=1e-3)
+        >>> optimizer = torch.optim.AdamW(groups)
+        >>> classifier.save("model.safetensors")
+        >>> rg.Classifier.load("model.safetensors").classes
+        ('ant', 'bee')
     """
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], *, own: bool = False) -> None:
         super().__init__()
         if not isinstance(backbone, Backbone):
             raise ConfigError(
-                f"backbone: expected a Backbone, such as build_backbone('resnet18') returns; "
+                f"backbone: expected a Backbone, such as the result of build_backbone('resnet18'); "
                 f"found {backbone if isinstance(backbone, str) else type(backbone).__name__!r}"
             )
         self.classes = parse_class_names(classes)
@@ -53,7 +67,7 @@ class Classifier(nn.Module):
         self.facts: dict[str, str] = {}
         place = next(backbone.network.parameters()).device
         shape = backbone.spec.num_features, len(self.classes)
-        with skip_random_init():  # the random numbers of the process are left alone
+        with skip_random_init():  # does not advance the global random state
             self.head = nn.Linear(*shape, device=place, dtype=torch.float32)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
@@ -61,7 +75,7 @@ class Classifier(nn.Module):
         self.eval()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Take the state of a pickled classifier, also of an earlier version."""
+        """Restore a pickled classifier, also of an earlier version."""
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self.__dict__.setdefault("facts", {})
 
@@ -69,7 +83,7 @@ class Classifier(nn.Module):
         """Return the logits of ``x``.
 
         Args:
-            x: shape (B, 3, H, W), float32, normalised as the backbone's preprocessing says.
+            x: shape (B, 3, H, W), float32, normalized by the backbone's preprocessing.
 
         Returns:
             Shape (B, C), float32, also under autocast.
@@ -80,111 +94,112 @@ class Classifier(nn.Module):
         return logits
 
     def freeze(self) -> None:
-        """Freeze the whole backbone; the head stays as it is."""
+        """Freeze the whole backbone; the head does not change."""
         self.backbone.freeze()
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Train the head and all blocks of the backbone, or freeze all of them."""
+        """Unfreeze or freeze the head and all blocks of the backbone."""
         self.backbone.requires_grad_(requires_grad)
         self.head.requires_grad_(requires_grad)
         return self
 
     def unfreeze(self, what: BlockSelection = "all", *, norm_statistics: bool = False) -> None:
-        """Train some blocks of the backbone too: see `Backbone.unfreeze`."""
+        """Unfreeze blocks of the backbone; see `Backbone.unfreeze`."""
         self.backbone.unfreeze(what, norm_statistics=norm_statistics)
 
     @property
     def trainable_blocks(self) -> tuple[str, ...]:
-        """Names of the backbone's blocks that are trained, bottom to top."""
+        """Names of the backbone's trainable blocks, bottom to top."""
         return self.backbone.trainable_blocks
 
     @property
     def preprocessing(self) -> Preprocessing:
-        """Preprocessing that the backbone needs of its photos."""
+        """Preprocessing of photos for the backbone."""
         return self.backbone.preprocessing
 
     def file_metadata(self) -> dict[str, str]:
         """Return the metadata for a file of this classifier's weights, text by key.
 
-        `Trainer.save`, `Trainer.save_weights` and so `ModelCheckpoint` ask for it: `Predictor.load` and `load` read
-        classes, backbone and preprocessing from it.
+        `Trainer.save`, `Trainer.save_weights` and `ModelCheckpoint` write it; `Predictor.load` and `load` read classes,
+        backbone and preprocessing from it.
 
         Raises:
-            ConfigError: the head does not give an output for each class.
+            ConfigError: the head does not have one output per class.
         """
         self.check_outputs()
         return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER_KEY)
 
     def check_file_metadata(self, path: str, metadata: Mapping[str, str]) -> None:
-        """Compare the texts of a file of weights with this classifier: `Trainer.load` asks for it.
+        """Compare the metadata of a file of weights with this classifier; `Trainer.load` calls this.
 
-        Another input size is let pass: weights may be trained on from one size to the next.
+        Another input size is accepted: training may continue at another size.
 
         Raises:
-            ModelFileError: the file is of other classes, of the same in another order, or of photos that were
-                normalised otherwise.
+            ModelFileError: the file has other classes, another order of classes, or another normalization of photos.
         """
         if CLASSIFIER_KEY not in metadata:
             return
         try:
-            said = ModelMetadata.from_text(metadata, CLASSIFIER_KEY)
+            stored = ModelMetadata.from_text(metadata, CLASSIFIER_KEY)
         except FormatError as error:
             raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
-        own, theirs = self.preprocessing, said.backbone.preprocessing
+        own, theirs = self.preprocessing, stored.backbone.preprocessing
         pairs = {
-            "classes": (", ".join(said.classes), ", ".join(self.classes)),
+            "classes": (", ".join(stored.classes), ", ".join(self.classes)),
             "mean": (theirs.mean, own.mean),
             "std": (theirs.std, own.std),
         }
         problems = [f"{name}: {then} in the file, {now} here" for name, (then, now) in pairs.items() if then != now]
         if problems:
             raise ModelFileError(
-                several(f"{path} is of another classifier", problems) + "\n  Classifier.load(FILE) gives that one"
+                several(f"{path} belongs to another classifier", problems)
+                + "\n  load that one with Classifier.load(FILE)"
             )
 
     def check_outputs(self) -> None:
-        """Check that there is an output for each class; a head of another kind is let pass: `Trainer` asks for it.
+        """Check that a linear head has one output per class; other heads are accepted. `Trainer` calls this.
 
         Raises:
-            ConfigError: the linear head has other outputs, or takes other features.
+            ConfigError: the linear head has another number of outputs or inputs.
         """
         if isinstance(self.head, nn.Linear):
             self.linear_head()
 
     def linear_head(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return weight, shape (C, D), and bias, shape (C,), of the head, without gradient.
+        """Return weight, shape (C, D), and bias, shape (C,), of the head, detached.
 
         Raises:
-            ConfigError: the head is something else than one linear layer, or does not give an output for each class.
+            ConfigError: the head is not a single linear layer with one output per class.
         """
         head, shape = self.head, (len(self.classes), self.backbone.spec.num_features)
         if not isinstance(head, nn.Linear):
             raise ConfigError(
                 f"the head is a {type(head).__name__}; expected one torch.nn.Linear{shape[::-1]}: predictions "
-                "and model files know no other head"
+                "and model files support no other head"
             )
         if tuple(head.weight.shape) != shape:
             raise ConfigError(
                 f"the head has {head.out_features} outputs for {head.in_features} features; expected {shape[0]} "
                 f"outputs for {shape[1]} features: the classes are {', '.join(self.classes)}\n"
-                "  for other classes make a new one: Classifier(classifier.backbone, classes)"
+                "  for other classes, make a new classifier: Classifier(classifier.backbone, classes)"
             )
-        own: torch.Tensor | None = head.bias  # torch says that there always is one
+        own: torch.Tensor | None = head.bias  # typed as always present
         bias = torch.zeros_like(head.weight[:, 0]) if own is None else own
         return head.weight.detach(), bias.detach()
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Write a model file: weights, classes, backbone and preprocessing, enough to predict. It is whole or absent.
+        """Write a model file: weights, classes, backbone and preprocessing, which is enough to predict.
 
-        `Predictor.load`, ``regraft predict`` and `load` read it, as they read the ``model.safetensors`` of a run.
+        `Predictor.load`, ``regraft predict`` and `load` read it, as they read the ``model.safetensors`` of a run. The
+        file is written completely or not at all.
 
         Args:
-            path: the file; its name ends with ``.safetensors``. Missing folders are made.
-            overwrite: whether a file of that name is replaced.
+            path: file name that ends with ``.safetensors``. Missing folders are created.
+            overwrite: whether to replace an existing file.
 
         Raises:
-            ConfigError: another suffix, a folder of that name, a file of that name that must stay, or a head that is
-                not one linear layer with an output for each class.
+            ConfigError: the suffix is another one, the path is a folder, the file exists and must not be replaced, or
+                the head is not a single linear layer with one output per class.
             OSError: the file cannot be written.
         """
         from regraft.models.model_file import save_model_file
@@ -199,30 +214,30 @@ class Classifier(nn.Module):
         classes: Sequence[str] | None = None,
         backbone: Backbone | None = None,
     ) -> Classifier:
-        """Read a classifier: a new one, frozen but for its head, in inference mode. No code in the file is run.
+        """Load a classifier: a new one, with a frozen backbone, in inference mode. No code in the file is run.
 
         Args:
-            path: a run folder; a model file of a run or of `save`; or a file that `Trainer` or `ModelCheckpoint` wrote
-                of a classifier, with whatever suffix.
-            classes: names of the classes, where the file does not hold them: weights without a description.
-            backbone: a backbone like the one that was trained, where the file does not hold its name.
+            path: a run folder; a model file of a run or of `save`; or a file of this classifier that `Trainer` or
+                `ModelCheckpoint` wrote, with any suffix.
+            classes: class names, for weights without metadata.
+            backbone: a backbone like the trained one, for weights without metadata.
 
         Raises:
-            ModelFileError: the file is missing, damaged, or something else; or it does not say what is needed.
-            ConfigError: ``classes`` or ``backbone`` are not those of the file.
+            ModelFileError: the file is missing, damaged, not a classifier, or lacks metadata.
+            ConfigError: ``classes`` or ``backbone`` differ from those in the file.
         """
         from regraft.models.model_file import find_model_file, load_classifier
 
         return load_classifier(find_model_file(Path(path)), classes=classes, backbone=backbone)
 
     def snapshot(self) -> Classifier:
-        """Return a copy in inference mode and single precision, which later training does not change."""
+        """Return a copy in inference mode and single precision; later training does not change it."""
         copied = copy.deepcopy(self)
         copied.backbone.leave_cut()
         return copied.float().eval()
 
     def set_head(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
-        """Set the weights of the head, such as a head that was solved elsewhere.
+        """Set the weights of the head, such as those of a linear probe.
 
         Args:
             weight: shape (C, D), any floating dtype.
@@ -238,7 +253,7 @@ class Classifier(nn.Module):
                 own.copy_(value)
 
     def parameter_blocks(self) -> list[list[nn.Parameter]]:
-        """Return the parameters of each block of the backbone, bottom to top, and at last those of the head."""
+        """Return the parameters of each block of the backbone, bottom to top, and last those of the head."""
         own = dict(self.backbone.network.named_parameters())
         return [
             *([own[name] for name in block.parameters] for block in self.backbone.blocks),
@@ -248,23 +263,23 @@ class Classifier(nn.Module):
     def parameter_groups(
         self, lr: float, *, layer_decay: float = 1.0, weight_decay: float = 0.0, head_lr: float | None = None
     ) -> list[dict[str, Any]]:
-        """Return the parameters that are trained, as groups for an optimizer of torch, bottom to top.
+        """Return the trainable parameters as groups for a torch optimizer, bottom to top.
 
-        Each block gives up to two groups of its name: matrices, and vectors, which weight decay would only shrink
-        (normalisation, biases; He et al. 2019, https://arxiv.org/abs/1812.01187, section 3.1). Learning rates fall
-        from block to block towards the bottom (Clark et al. 2020, https://arxiv.org/abs/2003.10555).
+        Each block gives up to two groups of its name: matrices, and vectors without weight decay (normalization,
+        biases; He et al. 2019, https://arxiv.org/abs/1812.01187, section 3.1). Learning rates fall from block to block
+        towards the bottom (Clark et al. 2020, https://arxiv.org/abs/2003.10555).
 
         Args:
-            lr: learning rate of the topmost block of the backbone.
-            layer_decay: what the learning rate of a block is multiplied by for the block below it.
-            weight_decay: of the matrices.
+            lr: learning rate of the top block of the backbone.
+            layer_decay: factor between the learning rates of a block and the block above it.
+            weight_decay: weight decay of the matrices.
             head_lr: learning rate of the head; ``lr`` if None.
 
         Returns:
             Dictionaries with ``name``, ``params``, ``lr`` and ``weight_decay``.
 
         Raises:
-            ConfigError: a rate is not a number above 0, or ``weight_decay`` is not one from 0.
+            ConfigError: a rate is not a number above 0, or ``weight_decay`` is negative.
         """
         check_rates({"lr": lr, "layer_decay": layer_decay, "weight_decay": weight_decay, "head_lr": head_lr})
         network = self.backbone.network

@@ -1,8 +1,7 @@
-"""A network in two halves at a cut point: below it what never changes in a training, above it what is trained.
+"""Cut of a network in two halves: the frozen layers below, and the layers above.
 
-The way of the data through the network is traced (torch.fx) with every module that lies on one side of the cut taken as
-it is, so that only containers are looked into. Where a network does more between its blocks than hand one tensor on, it
-has no cut there.
+torch.fx traces the network. Every module that lies on one side of the cut is kept as a whole; only containers that lie
+on both sides are traced. If more than a single tensor passes between the blocks of a network, it cannot be cut there.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from regraft.models.blocks import Block, blocks_of_modules
 
 
 class NoCutError(ConfigError):
-    """A network cannot be cut at a point."""
+    """The network cannot be cut at this point."""
 
 
 @dataclass(frozen=True)
 class Halves:
-    """A network that was cut; both halves use the very modules of the network, no copies.
+    """The two halves of a network; they share the modules of the network.
 
     Attributes:
-        lower: photos, (B, 3, H, W), to activations, (B, ...).
-        upper: activations to features, (B, D).
-        shape: of the activations of one photo.
+        lower: maps photos, (B, 3, H, W), to activations, (B, ...).
+        upper: maps activations to features, (B, D).
+        shape: shape of the activations of one photo.
     """
 
     lower: nn.Module
@@ -41,18 +40,18 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
     """Cut ``network`` below its block number ``at``.
 
     Args:
-        network: in inference mode, where it makes no difference whether photos pass in one go or in two.
+        network: in inference mode, in which both halves together compute the same as the whole.
         blocks: its blocks, bottom to top.
         at: index of the lowest block of the upper half, at least 1.
-        height: of the photos.
-        width: of the photos.
+        height: input height in pixels.
+        width: input width in pixels.
 
     Raises:
-        NoCutError: there is no point in the network where a single tensor goes from one half to the other.
+        NoCutError: there is no point in the network where a single tensor passes from one half to the other.
     """
     name = type(network).__name__
     if not 0 < at < len(blocks):
-        raise NoCutError(f"a cut lies above block 0 and below block {len(blocks) - 1}, not below block {at}")
+        raise NoCutError(f"cannot cut below block {at}; expected 1 to {len(blocks) - 1}")
     parameter = next(network.parameters())
     x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)).sub(0.5).mul(2)
     x = x.to(parameter.device, parameter.dtype)
@@ -68,7 +67,7 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
         shape = _checked_shape(network, *halves, x)
     except NoCutError:
         raise
-    except Exception as error:  # whatever a network does that cannot be traced, it has no cut
+    except Exception as error:  # a network that cannot be traced cannot be cut
         raise NoCutError(f"{name} cannot be cut below {blocks[at].name}: {str(error).splitlines()[0]}") from error
     finally:
         for module, mode in modes.items():
@@ -79,11 +78,11 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
 
 
 class _Tracer(fx.Tracer):
-    """Looks into those modules only that lie on both sides, and answers what the network asks of sizes on the way.
+    """Tracer that enters only modules on both sides, and runs each step, so that sizes are known.
 
     Args:
-        side_of: by module, the side on which it lies; None where it lies on both.
-        x: photos that are traced along, so that sizes are known.
+        side_of: whether a module lies above the cut, by name; None if it lies on both sides.
+        x: photos for the traced steps.
     """
 
     def __init__(self, side_of: Mapping[str, bool | None], x: torch.Tensor) -> None:
@@ -93,11 +92,11 @@ class _Tracer(fx.Tracer):
         self._running = False
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Return whether the module is taken as it is."""
+        """Return whether the module is kept as a whole."""
         return self.side_of.get(module_qualified_name) is not None
 
     def create_node(self, kind: str, target: Any, *more: Any, **named: Any) -> fx.Node:
-        """Note a step, and take it with the photos at hand."""
+        """Record a step and run it on the photos."""
         node = super().create_node(kind, target, *more, **named)
         if kind == "placeholder":
             self._values[node] = node.args[0] if node.args else self._x
@@ -115,21 +114,21 @@ class _Tracer(fx.Tracer):
             self._running = False
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
-        """Note the call of a module, unless it is part of a step that is being taken."""
+        """Record the call of a module, except within a step that is running."""
         return forward(*args, **kwargs) if self._running else super().call_module(m, forward, args, kwargs)
 
     def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
-        """Note the use of a parameter, unless it is part of a step that is being taken."""
+        """Record the use of a parameter, except within a step that is running."""
         return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
 
     def to_bool(self, obj: fx.Proxy) -> bool:
-        """Answer a question that does not depend on what is in a photo."""
+        """Return the value of a condition that does not depend on the photos' contents."""
         value = self._values.get(obj.node)
         return super().to_bool(obj) if value is None or isinstance(value, torch.Tensor) else bool(value)
 
 
 def _module_side(span: frozenset[int], at: int) -> bool | None:
-    """Return whether a module lies above the cut (True) or below it (False); None where it lies on both sides."""
+    """Return whether a module lies above the cut (True) or below it (False); None if it lies on both sides."""
     above = {index >= at for index in span}
     return above.pop() if len(above) == 1 else None
 
@@ -139,7 +138,7 @@ def _tensor_sides(blocks: tuple[Block, ...], at: int) -> dict[str, bool]:
 
 
 def _node_sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
-    """Return for each node whether it belongs to the upper half: it has something of it, or needs what has."""
+    """Return for each node whether it belongs to the upper half: it uses its parameters, or depends on such a node."""
     above: dict[fx.Node, bool] = {}
     for node in graph.nodes:
         own = False
@@ -164,7 +163,7 @@ def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph,
         )
     )
     if len(crossing) != 1:
-        raise NoCutError(f"{len(crossing)} values go from the lower blocks to the upper ones, not one")
+        raise NoCutError(f"{len(crossing)} values pass from the lower to the upper blocks; expected one")
     (boundary,) = crossing
     lower, upper = fx.Graph(), fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
@@ -173,7 +172,7 @@ def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph,
             copies[node] = lower.node_copy(node, copies.__getitem__)
     lower.output(copies[boundary])
     lower.eliminate_dead_code(_kept)
-    copies = {boundary: upper.placeholder("activations")}  # the first argument, as the photos are that of the network
+    copies = {boundary: upper.placeholder("activations")}  # the first argument, like the photos of the network
     result = _result(graph)
     for node in graph.nodes:
         if (above[node] or _is_free(node)) and node is not result:
@@ -184,12 +183,12 @@ def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph,
 
 
 def _is_free(node: fx.Node) -> bool:
-    """Return whether a node costs nothing in either half: a parameter, or an argument that nobody gives."""
+    """Return whether a node costs nothing in either half: a parameter, or an argument that keeps its default."""
     return node.op == "get_attr" or (node.op == "placeholder" and bool(node.args))
 
 
 def _kept(node: fx.Node) -> bool:
-    """Return whether a node stays even where nothing needs what it gives."""
+    """Return whether a node stays even if its result is unused."""
     return node.op in ("placeholder", "output")
 
 
@@ -210,12 +209,12 @@ def _checked_shape(
     upper: Callable[[torch.Tensor], torch.Tensor],
     x: torch.Tensor,
 ) -> tuple[int, ...]:
-    """Compare both halves with the whole on photos ``x``, and return the shape of one photo's activations."""
+    """Compare both halves with the whole on photos ``x``, and return the shape of the activations of one photo."""
     with torch.inference_mode():
         activations = lower(x)
         same = torch.equal(network(x), upper(activations))
     if not same:
-        raise NoCutError("the halves do not compute what the whole computes")
+        raise NoCutError("the two halves compute something else than the whole network")
     if activations.shape[0] != len(x):
-        raise NoCutError("the activations do not belong to one photo each")
+        raise NoCutError("the activations have no batch axis")
     return tuple(activations.shape[1:])

@@ -1,4 +1,4 @@
-"""The freeze ledger: what was frozen, what was trained, and the proof of it."""
+"""Freeze ledger: the frozen and the trained blocks of a classifier, with checksums that prove it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = 8  # characters of a checksum in the table; freeze.json has all of them
 
 
 def block_checksums(classifier: Classifier) -> dict[str, str]:
-    """Return the SHA-256 of each block's parameters and buffers, by its name, bottom to top; the head comes last."""
+    """Return the SHA-256 of the parameters and buffers of each block, by name, bottom to top; the head comes last."""
     network = classifier.backbone.network
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     found = {
@@ -31,13 +31,13 @@ def freeze_ledger(
     """Return a row for each block, bottom to top, and one for the head.
 
     Args:
-        classifier: as it is after the training.
-        before: what `block_checksums` returned before the training; None where there was none.
-        rates: the learning rate of each block that was trained, by its name, at its height.
+        classifier: the classifier after training.
+        before: result of `block_checksums` before training; None if there was no training.
+        rates: peak learning rate of each trained block, by name.
 
     Returns:
-        Rows ready for JSON: ``block``, ``parameters`` (their number), ``trainable``, ``normalisation``,
-        ``learning_rate`` (None where frozen), ``before`` and ``after`` (SHA-256 of parameters and buffers).
+        Rows of plain JSON types: ``block``, ``parameters`` (their number), ``trainable``, ``normalisation``,
+        ``learning_rate`` (None if frozen), ``before`` and ``after`` (SHA-256 of parameters and buffers).
     """
     backbone = classifier.backbone
     after = block_checksums(classifier)
@@ -107,7 +107,7 @@ def _row(
 
 
 def _normalization_modes(network: nn.Module, blocks: Sequence[Block], statistics: Sequence[bool]) -> list[str]:
-    """Return, for each block, what normalises in it, and by which statistics where it keeps any."""
+    """Return the kinds of normalization in each block, and whether they use running or batch statistics."""
     found: list[dict[str, None]] = [{} for _ in blocks]
     spans = blocks_of_modules(network, blocks)
     for name, module in network.named_modules():

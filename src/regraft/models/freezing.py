@@ -1,7 +1,4 @@
-"""Real freezing: no gradient, no change of running statistics, no dropout, through every change of mode.
-
-Parameter groups of one block: matrices, which weight decay shrinks, and the rest; and rates that can be.
-"""
+"""Freezing of blocks (gradients, running statistics and dropout), and parameter groups for optimizers."""
 
 from __future__ import annotations
 
@@ -15,34 +12,34 @@ from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.blocks import Block, blocks_of_modules, has_running_statistics
 
 BlockSelection: TypeAlias = Literal["all"] | int | Sequence[str]
-"""Which blocks: all, the last N, or by name (``"blocks.6"``, or a pattern such as ``"blocks.*"``)."""
+"""Selection of blocks: all, the number from the top, or names (``"blocks.6"``, or a pattern such as ``"blocks.*"``)."""
 
 
 class Freezer:
-    """Keeps the frozen blocks of a network frozen.
+    """Keeps the frozen blocks of a network frozen, through every change of mode.
 
-    A block is trained if one of its parameters takes gradients. `freeze` and `unfreeze` set that; a person may too, by
-    ``requires_grad``, and `follow` then looks again.
+    A block is trainable if one of its parameters requires gradients. `freeze` and `unfreeze` set this; users may also
+    set ``requires_grad``, which `follow` then detects.
 
     Args:
-        network: the network; at first all of it is frozen.
+        network: the network; at first, all of it is frozen.
         blocks: its blocks, bottom to top.
     """
 
     def __init__(self, network: nn.Module, blocks: Sequence[Block]) -> None:
         self._network, self._blocks = network, tuple(blocks)
-        self._trained: dict[int, bool] = {}  # index of a trained block -> whether its statistics are trained
+        self._trained: dict[int, bool] = {}  # trainable blocks, and whether they use batch statistics
         self._held: list[nn.Module] = []
         self.apply()
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """Names of the blocks that are trained, bottom to top."""
+        """Names of the trainable blocks, bottom to top."""
         self.follow()
         return tuple(self._blocks[index].name for index in sorted(self._trained))
 
     def trains_statistics(self, index: int) -> bool:
-        """Return whether block ``index`` is trained with the statistics of its batches."""
+        """Return whether block ``index`` uses the statistics of its batches in training."""
         self.follow()
         return self._trained.get(index, False)
 
@@ -52,10 +49,10 @@ class Freezer:
         self.apply()
 
     def unfreeze(self, what: BlockSelection, *, norm_statistics: bool) -> None:
-        """Train the blocks that ``what`` names, beside those that are trained already.
+        """Unfreeze the selected blocks; blocks that are already trainable stay so.
 
         Raises:
-            ConfigError: there are not so many blocks, or none of that name.
+            ConfigError: the network has fewer blocks, or none of this name.
         """
         self.follow()
         for index in self._selected(what):
@@ -63,14 +60,14 @@ class Freezer:
         self.apply()
 
     def apply(self) -> None:
-        """Set which parameters take gradients, and find the modules that stay in inference mode."""
+        """Set ``requires_grad`` of all parameters, and find the modules that stay in inference mode."""
         for index, parameters in enumerate(self._parameters()):
             for parameter in parameters:
                 parameter.requires_grad_(index in self._trained)
         self._find_eval_modules()
 
     def follow(self) -> None:
-        """Look again at which parameters take gradients, and hold the modules of frozen blocks in inference mode."""
+        """Update the trainable blocks from ``requires_grad``, and keep modules of frozen blocks in inference mode."""
         trained = [i for i, parameters in enumerate(self._parameters()) if any(p.requires_grad for p in parameters)]
         if trained != sorted(self._trained):
             self._trained = {index: self._trained.get(index, False) for index in trained}
@@ -79,7 +76,7 @@ class Freezer:
             self.hold()
 
     def _parameters(self) -> list[list[nn.Parameter]]:
-        """Return the parameters of each block; a person may have put others in their place."""
+        """Return the parameters of each block; users may have replaced some."""
         own = dict(self._network.named_parameters())
         return [[own[name] for name in block.parameters if name in own] for block in self._blocks]
 
@@ -91,7 +88,7 @@ class Freezer:
         self.hold()
 
     def hold(self) -> None:
-        """Put back into inference mode what must be in it, after anybody changed the mode of the network."""
+        """Set modules that must stay in inference mode back to it, after a change of the network's mode."""
         for module in self._held:
             if module.training:
                 module.training = False
@@ -109,7 +106,7 @@ class Freezer:
             raise ConfigError(f"unfreeze: expected 'all', a number of blocks from the top, or names; found {what!r}")
         if isinstance(what, int):
             if not 0 <= what <= len(names):
-                raise ConfigError(f"unfreeze: {what} blocks asked for; the backbone has {len(names)}")
+                raise ConfigError(f"unfreeze: expected at most {len(names)} blocks, found {what}")
             return list(range(len(names) - what, len(names)))
         wanted = [what] if isinstance(what, str) else list(what)
         found = {
@@ -122,10 +119,10 @@ class Freezer:
 
 
 def check_rates(rates: Mapping[str, Any]) -> None:
-    """Check the rates of `Classifier.parameter_groups`; those that are None were not given.
+    """Check the rates of `Classifier.parameter_groups`; None means not given.
 
     Raises:
-        ConfigError: a rate is not a number above 0, or ``weight_decay`` is not one from 0; all of them are named.
+        ConfigError: a rate is not a number above 0, or ``weight_decay`` is negative; the message lists all of them.
     """
     problems = [
         f"{name}: expected a number {'from' if name == 'weight_decay' else 'above'} 0, found {value!r}"
@@ -142,7 +139,7 @@ def _is_valid_rate(value: Any, *, or_zero: bool) -> bool:
 
 
 def no_decay_names(network: nn.Module) -> set[str]:
-    """Return the parameters that timm says weight decay should spare, such as position tables."""
+    """Return the names of the parameters that timm excludes from weight decay, such as position embeddings."""
     names: Callable[[], Iterable[str]] = getattr(network, "no_weight_decay", tuple)
     return set(names())
 
@@ -150,7 +147,7 @@ def no_decay_names(network: nn.Module) -> set[str]:
 def decay_groups(
     name: str, parameters: dict[str, nn.Parameter], no_decay: set[str], lr: float, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Return up to two groups of a block: its matrices, and its vectors, which have no weight decay."""
+    """Return up to two groups of a block: its matrices, and its vectors without weight decay."""
     decayed = [p for key, p in parameters.items() if p.ndim > 1 and key not in no_decay]
     others = [p for key, p in parameters.items() if p.ndim <= 1 or key in no_decay]
     pairs = ((decayed, weight_decay), (others, 0.0))

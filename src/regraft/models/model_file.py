@@ -1,4 +1,4 @@
-"""The model file: one safetensors file that is enough to predict, read without trust in what it says."""
+"""The model file: one safetensors file that is enough to predict. Its contents are checked before use."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _WEIGHT_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".c
 
 
 def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str, str] | None = None) -> None:
-    """Write ``classifier`` to ``path``, whole or not at all; equal classifiers give equal files.
+    """Write ``classifier`` to ``path``, completely or not at all; equal classifiers give equal files.
 
     Args:
-        path: of the file; its folder must exist.
-        classifier: what to write.
-        extra: further facts to keep in the file, text by key.
+        path: file name; its folder must exist.
+        classifier: the classifier.
+        extra: further text by key to save.
 
     Raises:
         OSError: the file cannot be written.
@@ -59,13 +59,13 @@ def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str
     with atomic(path) as temporary:
         try:
             save_file(tensors, temporary, metadata.as_text())
-        except SafetensorError as error:  # the disk refused; the number is in the text alone
+        except SafetensorError as error:  # the error number is only in the text
             number = int((re.findall(r"os error (\d+)", str(error)) or [errno.EIO])[0])
             raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def save_model_file(path: Path, classifier: Classifier, *, overwrite: bool = True) -> None:
-    """Write the model file ``path`` of a person's own classifier: see `Classifier.save`."""
+    """Write the model file ``path`` for `Classifier.save`, after checking its arguments."""
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"{path}: expected the name of a model file, which ends with .safetensors; "
@@ -83,16 +83,16 @@ def save_model_file(path: Path, classifier: Classifier, *, overwrite: bool = Tru
 def load_classifier(
     path: Path | str, *, classes: Sequence[str] | None = None, backbone: Backbone | None = None
 ) -> Classifier:
-    """Read a classifier from a file of `save_classifier`, or one that a `Trainer` wrote. No code in the file is run.
+    """Read a classifier from a file of `save_classifier` or of a `Trainer`. No code in the file is run.
 
     Args:
         path: the file.
-        classes: names of the classes, where the file does not hold them.
-        backbone: a backbone like the one that was trained, where the file does not say which.
+        classes: class names, for weights without metadata.
+        backbone: a backbone like the trained one, for weights without metadata.
 
     Raises:
-        ModelFileError: there is no such file, it is damaged, truncated or foreign, or lacks metadata.
-        ConfigError: ``classes`` or ``backbone`` are not those of the file.
+        ModelFileError: the file is missing, damaged, truncated, not a classifier, or lacks metadata.
+        ConfigError: ``classes`` or ``backbone`` differ from those in the file.
     """
     path = Path(path)
     try:
@@ -109,16 +109,16 @@ def load_classifier(
 
 
 def read_metadata(path: Path | str) -> ModelMetadata:
-    """Return what the model file at ``path`` says of itself; its tensors are not read.
+    """Return the metadata of the model file at ``path`` without reading its tensors.
 
     Raises:
-        ModelFileError: there is no such file, or it is damaged, truncated or foreign.
+        ModelFileError: the file is missing, damaged, truncated, or not a model file.
     """
     return _read_metadata(Path(path))[1]
 
 
 def find_model_file(path: Path) -> Path:
-    """Return the model file that ``path`` means: itself, or the one in a run folder.
+    """Return the model file of ``path``: the path itself, or the model file in a run folder.
 
     Raises:
         ModelFileError: there is none.
@@ -161,7 +161,7 @@ def _looks_like_model_file(path: Path) -> bool:
     try:
         return MODEL_KEY in read_header(path).metadata
     except HeaderError:
-        return True  # `_read_metadata` says what is wrong with it
+        return True  # `_read_metadata` reports the reason
 
 
 def _read_metadata(path: Path) -> tuple[Header, ModelMetadata]:
@@ -179,7 +179,7 @@ def _read_metadata(path: Path) -> tuple[Header, ModelMetadata]:
 def _check_user_arguments(
     path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None
 ) -> None:
-    """Refuse classes and a backbone that contradict the file."""
+    """Raise `ConfigError` if classes or backbone contradict the file."""
     problems = []
     if classes is not None and parse_class_names(classes) != metadata.classes:
         problems.append(f"classes: {', '.join(metadata.classes)} in the file, {', '.join(classes)} given")
@@ -191,23 +191,23 @@ def _check_user_arguments(
                 f"{given.name} of {given.preprocessing.id} given"
             )
     if problems:
-        raise ConfigError(several(f"{path} says what it is, and what was given differs", problems))
+        raise ConfigError(several(f"{path} contradicts the arguments", problems))
 
 
 def _with_description(
     path: Path, found: FileContent, classes: Sequence[str] | None, backbone: Backbone | None
 ) -> Classifier:
-    """Return a classifier of weights that come without a description, from what a person says of them.
+    """Return a classifier for weights without metadata, described by the arguments.
 
     Raises:
-        ModelFileError: the weights are not a classifier's or do not fit, or metadata is missing.
+        ModelFileError: the weights are not a classifier's or do not match, or an argument is missing.
     """
     if not found.classifier:
         raise ModelFileError(_not_a_classifier(path, found))
     if classes is None or backbone is None:
         raise ModelFileError(
             f"{path} holds the weights of a Classifier, but not its classes and its preprocessing\n"
-            "  say them once, as in the training, and write a model file:\n"
+            "  give them once, as in the training, and write a model file:\n"
             "  Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')"
         )
     names = parse_class_names(classes)
@@ -220,8 +220,8 @@ def _with_description(
 def _not_a_classifier(path: Path, found: FileContent) -> str:
     if not found.trainer:
         return (
-            f"{path} is not a usable model file: it holds tensors, but was not written by regraft; as weights it may "
-            "do: --weights FILE"
+            f"{path} is not a usable model file: it holds tensors, but was not written by regraft; it may be usable "
+            "as weights: --weights FILE"
         )
     few = ", ".join(list(found.tensors)[:3])
     return (
@@ -232,16 +232,15 @@ def _not_a_classifier(path: Path, found: FileContent) -> str:
 
 
 def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors with a bias of the head; a head without one has zeros.
+    """Return the tensors with a bias of the head; zeros if the head has none.
 
     Raises:
-        ModelFileError: the head is something else than one linear layer.
+        ModelFileError: the head is not a single linear layer.
     """
     others = [name for name in tensors if not name.startswith((_BACKBONE, _HEAD))]
     if others:
         raise ModelFileError(
-            f"{path} is not a usable model file: beside backbone and head it holds {', '.join(others[:5])}, which a "
-            "Classifier has not"
+            f"{path} is not a usable model file: it holds {', '.join(others[:5])}, which a Classifier does not have"
         )
     own = {name for name in tensors if name.startswith(_HEAD)}
     if own - {f"{_HEAD}weight", f"{_HEAD}bias"} or not own:
@@ -258,24 +257,24 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
 
 
 def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: ModelMetadata) -> None:
-    """Compare the tensors that the file claims with those of its network, before either takes any memory."""
+    """Compare the shapes in the file with those of its network, before either allocates memory."""
     spec = metadata.backbone
     head = (len(metadata.classes), spec.num_features)
     if shapes.get(f"{_HEAD}weight") != head or shapes.get(f"{_HEAD}bias") != head[:1]:
         raise ModelFileError(
-            f"{path} is not a usable model file: its head does not fit its {head[0]} classes (head.weight: expected "
+            f"{path} is not a usable model file: its head does not match its {head[0]} classes (head.weight: expected "
             f"{head}, found {shapes.get(f'{_HEAD}weight')})"
         )
     with torch.device("meta"):
         claimed = {name: torch.empty(shape) for name, shape in _backbone_tensors(shapes).items()}
         problems = state_dict_mismatches(_network(path, spec).state_dict(), claimed)
     if problems:
-        raise ModelFileError(several(f"{path} does not fit {spec.name} of this timm", problems))
+        raise ModelFileError(several(f"{path} does not match {spec.name} in the installed timm", problems))
 
 
 def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
     network = _network(path, metadata.backbone)
-    network.load_state_dict(_backbone_tensors(tensors), strict=False)  # compared before; counters may be absent
+    network.load_state_dict(_backbone_tensors(tensors), strict=False)  # compared before; counters may be missing
     classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
     classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
     classifier.facts = dict(metadata.extra)
@@ -288,7 +287,7 @@ def _network(path: Path, spec: BackboneSpec) -> nn.Module:
         usual = tuple(pretrained_config(spec.name).input_size[1:])
         return create_network(spec.name, None if wanted == usual else wanted[0], random_init=False)
     except BackboneError as error:
-        raise ModelFileError(f"{path} is not usable with this version of timm: {error}") from error
+        raise ModelFileError(f"{path} is not usable with the installed timm: {error}") from error
 
 
 def _backbone_tensors(values: Mapping[str, T]) -> dict[str, T]:

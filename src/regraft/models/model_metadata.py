@@ -1,8 +1,8 @@
-"""The description of a classifier in the metadata of a file: one JSON text.
+"""Metadata of a classifier's file: one JSON text.
 
-A model file has it under the key ``regraft``, alone: safetensors writes several keys in an order that changes from run
-to run, and equal models give equal files. A file that a `Trainer` writes of a classifier has it under the key
-``regraft-classifier``, beside the metadata of every such file, whose checksum covers it.
+A model file has it under the key ``regraft``, as the only key: safetensors writes several keys in random order, and
+equal models must give equal files. A file that a `Trainer` writes of a classifier has it under the key
+``regraft-classifier``, in addition to the metadata of every such file; the checksum covers both.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ _FIELDS = ("format", "version", "classes", "backbone", "extra", "sha256")
 
 
 class FormatError(ValueError):
-    """The metadata of a model file is not regraft's; the message says why, without the file's name."""
+    """The metadata is not regraft's. The message gives the reason without the file's name."""
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """The facts that a file of a classifier holds beside its tensors.
+    """Contents of a classifier's file except the tensors.
 
     Attributes:
-        classes: names of the classes, in the order of the outputs. They are data: never paths, never markup.
+        classes: class names in the order of the outputs. They are data: never use them as paths or markup.
         backbone: spec of the backbone.
         extra: further text by key.
-        sha256: of all tensors and of the other fields, so that damage shows; empty in the file of a `Trainer`.
-        version: of the regraft that wrote it.
+        sha256: checksum of all tensors and the other fields; empty in the file of a `Trainer`.
+        version: version of regraft that wrote the file.
     """
 
     classes: tuple[str, ...]
@@ -44,7 +44,7 @@ class ModelMetadata:
     version: str = __version__
 
     def as_text(self, key: str = MODEL_KEY) -> dict[str, str]:
-        """Return the metadata for a file of tensors."""
+        """Return the metadata for a file of tensors, text by key."""
         values = {
             "format": FORMAT,
             "version": self.version,
@@ -57,10 +57,10 @@ class ModelMetadata:
 
     @classmethod
     def from_text(cls, metadata: Mapping[str, str], key: str = MODEL_KEY) -> ModelMetadata:
-        """Read what `as_text` returned.
+        """Return the metadata from the result of `as_text`.
 
         Raises:
-            FormatError: it is not regraft's, of a newer format, or damaged.
+            FormatError: it is not regraft's, has a newer format, or is damaged.
         """
         values = _parsed_fields(metadata, key)
         classes, extra = values["classes"], values["extra"]
@@ -69,7 +69,7 @@ class ModelMetadata:
         if len(classes) < 2 or len(set(classes)) != len(classes):
             raise FormatError("it names fewer than two different classes")
         if not isinstance(extra, dict) or not all(isinstance(value, str) for value in extra.values()):
-            raise FormatError("its further facts are not text")
+            raise FormatError("its extra values are not text")
         try:
             backbone = BackboneSpec.from_dict(values["backbone"])
         except (ValueError, TypeError, AttributeError) as error:
@@ -78,7 +78,7 @@ class ModelMetadata:
 
 
 def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
-    """Return the backbone that a file of a classifier holds, or None for any other file."""
+    """Return the backbone's spec from a classifier's file, or None for any other file."""
     try:
         return ModelMetadata.from_text(metadata, CLASSIFIER_KEY if CLASSIFIER_KEY in metadata else MODEL_KEY).backbone
     except FormatError:
@@ -87,7 +87,9 @@ def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
 
 def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     if key not in metadata:
-        raise FormatError("it holds tensors, but was not written by regraft; as weights it may do: --weights FILE")
+        raise FormatError(
+            "it holds tensors, but was not written by regraft; it may be usable as weights: --weights FILE"
+        )
     try:
         values = json.loads(metadata[key])
     except (ValueError, RecursionError) as error:
@@ -95,7 +97,7 @@ def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     if not isinstance(values, dict) or type(values.get("format")) is not int:
         raise FormatError("its metadata is damaged")
     if values["format"] > FORMAT:
-        raise FormatError(f"it has format {values['format']}, and this regraft reads up to {FORMAT}: upgrade it")
+        raise FormatError(f"it has format {values['format']}, and this regraft reads up to {FORMAT}: upgrade regraft")
     missing = [field for field in _FIELDS if field not in values]
     if missing:
         raise FormatError(f"its metadata lacks {', '.join(missing)}")

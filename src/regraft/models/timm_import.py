@@ -1,17 +1,15 @@
-"""Import of timm where torch and torchvision were built for different devices.
+"""Import of timm: with mismatched builds of torch and torchvision, and without torch's compiler.
 
-timm imports torchvision. A torchvision whose compiled operators do not load, such as a CUDA build beside a torch for
-the processor alone, fails while it registers shapes for operators that it never defined: ``operator
-torchvision::nms does not exist``. None of those operators is needed to build or run a classifier. Declaring their
-schemas is enough for the import to succeed; calling one still fails, and torch says that it has no kernel.
+timm imports torchvision. A torchvision whose compiled operators do not load, such as a CUDA build with a CPU build of
+torch, fails while it registers shapes for operators that it never defined: ``operator torchvision::nms does not
+exist``. A classifier needs none of these operators. Declaring their schemas is enough for the import to succeed. A call
+of such an operator still fails, with torch's message that it has no kernel. ``import regraft`` installs this repair, so
+that ``import timm`` and ``import torchvision`` also succeed in the user's own script. The repair acts on this one
+failure only, and imports nothing itself.
 
-``import regraft`` installs the repair, so that ``import timm`` and ``import torchvision`` succeed afterwards in the
-user's own script too. The repair acts only on this one failure, and imports nothing itself.
-
-timm without torch's compiler: its import takes a second, and only to mark functions for a compiler nobody calls.
-
-While timm and torchvision are imported, ``torch._dynamo`` is a stand-in that notes what is asked for and does it when
-the function is first called. Whatever else is asked of it brings the real one, then and there.
+Importing torch's compiler, ``torch._dynamo``, takes a second, and timm only uses it to mark functions. While timm and
+torchvision are imported, a lazy module replaces it, and marks each function when it is first called. Any other access
+loads the real module.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ _SIGNATURE = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 _OPERATORS = ("nms", "qnms")
 _INSTALL = "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
 
-_declared_libraries: list[object] = []  # torch forgets the schemas when the library object is collected
+_declared_libraries: list[object] = []  # torch drops the schemas when the library object is freed
 
 
 def import_timm() -> ModuleType:
-    """Import timm and return it; its import takes seconds, so this is called when a network is built or listed.
+    """Import timm and return it. The import takes seconds, so call this only when a network is built or listed.
 
     Raises:
-        BackboneError: timm or torchvision is missing, or torchvision does not fit torch.
+        BackboneError: timm or torchvision is missing, or torchvision does not match torch.
     """
     if "timm" in sys.modules:
         return sys.modules["timm"]
@@ -54,9 +52,9 @@ def import_timm() -> ModuleType:
 
 
 def import_torchvision() -> None:
-    """Make ``import torchvision`` succeed where it fails for the one reason above; a good install is not touched.
+    """Import torchvision, and repair the one known failure described above; a good installation is not changed.
 
-    Any other failure is raised as it is, also one that remains after the schemas are declared.
+    Any other failure is raised unchanged, also if one remains after the repair.
     """
     if "torchvision" in sys.modules:
         return
@@ -69,18 +67,18 @@ def import_torchvision() -> None:
 
 
 def install_torchvision_repair() -> None:
-    """Install the repair in this process; later imports of torchvision, by whatever code, use it."""
+    """Install the repair in this process; all later imports of torchvision use it."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 class _Finder:
-    """Finds torchvision where Python does, and gives it a loader that repairs."""
+    """Import finder that gives torchvision a loader with the repair."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Return the spec of torchvision, or None: the next finder's turn."""
+        """Return the spec of torchvision; None for any other module."""
         if fullname != "torchvision":
             return None
         spec = PathFinder.find_spec(fullname, path, target)
@@ -91,7 +89,7 @@ class _Finder:
 
 
 class _RepairingLoader(SourceFileLoader):
-    """Runs the module; where that fails for the one reason, declares the operators and runs it again."""
+    """Loader that runs the module; on the known failure, it declares the operators and runs the module again."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Run ``module``."""
@@ -120,8 +118,8 @@ def _import_error_message(error: Exception) -> str:
     versions = ", ".join(f"{package} {_version(package)}" for package in ("torch", "torchvision", "timm"))
     return (
         f"timm cannot be imported ({type(error).__name__}: {error}); expected timm, and builds of torch and "
-        f"torchvision that fit each other, found {versions}; install torch and torchvision in one command from one "
-        f"place, such as: {_INSTALL}"
+        f"torchvision that match, found {versions}; install torch and torchvision with one command, such as: "
+        f"{_INSTALL}"
     )
 
 
@@ -139,7 +137,7 @@ _DYNAMO = ("torch._dynamo", "torch._dynamo.utils")
 
 @contextmanager
 def lazy_dynamo() -> Iterator[None]:
-    """Within it, importing what merely mentions torch's compiler does not load it; where it is there, it stays."""
+    """Context manager in which imports do not load torch's compiler; if it is already loaded, nothing changes."""
     if _DYNAMO[0] in sys.modules:
         yield
         return
@@ -154,7 +152,7 @@ def lazy_dynamo() -> Iterator[None]:
 
 
 class _LazyModule(ModuleType):
-    """In the place of a module that is to be loaded later."""
+    """Replacement for a module that is loaded later."""
 
     def __getattr__(self, name: str) -> Any:
         if name in _LAZY_FUNCTIONS and self.__name__ == _LAZY_FUNCTIONS[name].home:
@@ -166,7 +164,7 @@ class _LazyModule(ModuleType):
 
 
 class _LazyFunction:
-    """A function of a module that is to be loaded later."""
+    """Function of a module that is loaded when the function is called."""
 
     def __init__(self, home: str, name: str) -> None:
         self.home, self._name = home, name
@@ -176,7 +174,7 @@ class _LazyFunction:
 
 
 class _LazyDisable(_LazyFunction):
-    """``torch._dynamo.disable``: the function it is given is disabled when it is first called."""
+    """``torch._dynamo.disable``: it disables the given function when that function is first called."""
 
     def __call__(self, fn: Callable[..., Any] | None = None, recursive: bool = True, **more: Any) -> Any:
         if fn is None:

@@ -1,7 +1,7 @@
-"""Files that a `Trainer` or a `ModelCheckpoint` wrote of a classifier: weights, its description, often an optimizer.
+"""Files of a classifier that a `Trainer` or a `ModelCheckpoint` wrote: weights, metadata, often optimizer state.
 
-The names of their tensors are those of the module's ``state_dict``. Here they are read without the training, by their
-content and not by their suffix, and renamed to those of a model file.
+The tensors have the names of the module's ``state_dict``. This module reads them without the training package, by
+content and not by suffix, and renames them to those of a model file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TRAINER_FORMAT = "regraft-weights"
 TRAINING_STATE = "training_state/"
 _SNAPSHOT = "regraft-state"
 _WRAPPERS = ("_orig_mod.", "module.")
-"""Prefixes that torch.compile and DataParallel add to the names."""
+"""Prefixes that torch.compile and DataParallel add to names."""
 
 _BACKBONE, _HEAD = "backbone.network.", "head."
 _DTYPES = {
@@ -43,12 +43,12 @@ _DTYPES = {
 
 @dataclass(frozen=True)
 class FileContent:
-    """Tensors that were read from a file, and what the file says of them.
+    """Tensors and metadata of a file.
 
     Attributes:
-        tensors: by name; those of a classifier have the names that they have in a model file.
-        classifier: whether they are a classifier's.
-        metadata: classes and backbone, or None where the file does not hold them.
+        tensors: tensors by name; those of a classifier have the names of a model file.
+        classifier: whether the tensors are a classifier's.
+        metadata: classes and backbone; None if the file does not hold them.
         trainer: whether a `Trainer` wrote the file.
     """
 
@@ -62,7 +62,7 @@ def read_trainer_file(path: Path) -> FileContent:
     """Read a file of weights: safetensors, an archive of ``torch.save``, or HDF5. No code is run.
 
     Raises:
-        ModelFileError: it is damaged, or something else.
+        ModelFileError: the file is damaged or has another format.
     """
     found, facts = _read_tensors(path)
     if facts.get("format") == _SNAPSHOT:

@@ -1,4 +1,4 @@
-"""Weights from a file: read without running code, and fitted to a network or refused with all that is wrong."""
+"""Weights from a file: read without running code, and loaded into a network completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
-_MAX_LINES = 12  # problems of one kind that are listed
+_MAX_LINES = 12  # maximum number of problems to list per kind
 
 State = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a file of weights holds.
+    """Content of a file of weights.
 
     Attributes:
         state: tensors by name.
-        metadata: free text by key; empty for pickled files.
+        metadata: text by key; empty for pickled files.
     """
 
     state: State
@@ -40,10 +40,10 @@ class WeightsFile:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Read a file of weights: ``.safetensors``, or ``.pt``, ``.pth``, ``.bin`` of tensors alone.
+    """Read a file of weights: ``.safetensors``, or ``.pt``, ``.pth``, ``.bin`` with tensors only.
 
     Raises:
-        WeightsError: there is no such file, it is damaged, it holds no tensors, or it would have to run code.
+        WeightsError: the file is missing, damaged, holds no tensors, or would have to run code.
     """
     if not path.is_file():
         raise WeightsError(f"no such weights file: {path}")
@@ -60,20 +60,20 @@ def read_weights(path: Path) -> WeightsFile:
 def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[str, ...]:
     """Load ``state`` into ``network``, all of it or nothing.
 
-    Prefixes that wrappers add are taken off. The classifier of the pretraining is left out, since `Classifier` has a
-    head of its own. Where names or shapes still differ, timm's own conversion of older checkpoints is tried (it also
-    resamples position tables to another input size). Counters of seen batches may be absent.
+    Prefixes of wrappers are removed. The classifier of the pretraining is dropped, because `Classifier` has its own
+    head. If names or shapes still differ, timm's conversion of older checkpoints is tried; it also resamples position
+    embeddings to another input size. Counters of seen batches may be missing.
 
     Args:
-        network: a network of timm, made with ``num_classes=0``.
+        network: a network of timm, created with ``num_classes=0``.
         state: tensors by name.
-        source: what to call them in a message.
+        source: name of the weights in messages.
 
     Returns:
-        Notes worth saying, such as the classifier that was left out.
+        Notes for the user, such as the dropped classifier.
 
     Raises:
-        WeightsError: names every tensor that is missing, unexpected, or of another shape.
+        WeightsError: the message names every tensor that is missing, unexpected, or has another shape.
     """
     own = network.state_dict()
     found = _unprefixed(state, own)
@@ -82,7 +82,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: s
     if problems:
         converted = _converted_checkpoint(network, found, own)
         if converted is None:
-            raise WeightsError(several(f"{source} does not fit the network", problems))
+            raise WeightsError(several(f"{source} does not match the network", problems))
         found = converted
     with torch.no_grad():
         for name, value in own.items():
@@ -113,7 +113,7 @@ def _read_pickled(path: Path) -> Any:
     try:
         if is_archive(path):
             return _with_tensors(read_torch_file(path))
-        with warnings.catch_warnings():  # as torch.save wrote it before 2020
+        with warnings.catch_warnings():  # the format before torch 1.6
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except (MoreThanTensorsError, pickle.UnpicklingError) as error:
@@ -139,7 +139,7 @@ def _with_tensors(value: Any, depth: int = 5) -> Any:
 
 
 def _tensors(value: Any, path: Path) -> State:
-    """Return the tensors by name, out of whatever wraps them."""
+    """Return the tensors by name, unwrapped from any outer dictionaries."""
     value = unwrap_state_dict(value)
     tensors = {}
     if isinstance(value, Mapping):
@@ -150,7 +150,7 @@ def _tensors(value: Any, path: Path) -> State:
 
 
 def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> State:
-    """Take prefixes off, where that makes more names known to the network; names without the prefix stay."""
+    """Return the state with prefixes removed if more names then match the network; other names stay."""
     found = dict(state)
     if all(name in found or _is_counter(name) for name in own):
         return found
@@ -169,7 +169,7 @@ def _matching_names(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.T
 
 
 def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Take the classifier of the pretraining out of ``found``, and say so."""
+    """Remove the classifier of the pretraining from ``found``, and return a note about it."""
     names = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
     names = (names,) if isinstance(names, str) else tuple(names)
     dropped = {}
@@ -180,13 +180,13 @@ def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torc
     classes = {value.shape[0] for key, value in dropped.items() if key.endswith(".weight") and value.ndim > 1}
     if not classes:
         return ()
-    return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes is left out",)
+    return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes was dropped",)
 
 
 def state_dict_mismatches(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return, a line each, what of ``found`` is not as in ``own``: other shapes, missing and unexpected tensors."""
+    """Return the differences between two state dicts, one line each: other shapes, missing and unexpected tensors."""
     missing = [f"{n}: missing, expected shape {_shape(own[n])}" for n in own if n not in found and not _is_counter(n)]
-    extra = [f"{n}: unexpected, of shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
+    extra = [f"{n}: unexpected, shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
     other = [
         f"{n}: expected shape {_shape(own[n])}, found {_shape(found[n])}"
         for n in own
@@ -201,7 +201,7 @@ def _bounded(lines: list[str]) -> list[str]:
 
 
 def _converted_checkpoint(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
-    """Return what timm's conversion of older checkpoints makes of ``found``, if that fits."""
+    """Return ``found`` after timm's conversion of older checkpoints if it then matches, else None."""
     module = sys.modules[type(network).__module__]
     convert: Callable[..., Any] | None = getattr(module, "checkpoint_filter_fn", None)
     if convert is None:

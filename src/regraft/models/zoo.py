@@ -1,4 +1,4 @@
-"""timm's zoo: backbones by name, with their weights."""
+"""Backbones of timm's zoo, built by name with their weights."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from regraft.models.timm_import import import_timm
 from regraft.models.weights import fit_weights, read_weights
 
 MAX_SIZE = 4096
-"""Pixels of the largest side of an input that is tried."""
+"""Maximum input size in pixels."""
 
 __all__ = ["DEFAULT_BACKBONE", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
 
@@ -44,15 +44,23 @@ def build_backbone(
     """Build a backbone of timm's zoo with its pretrained weights, frozen and in inference mode.
 
     Args:
-        name: timm's name, also with a tag, such as ``"resnet18.a1_in1k"``. The default needs no network.
+        name: timm's name, optionally with a tag, such as ``"resnet18.a1_in1k"``. The default needs no download.
         weights: a local file: ``.safetensors``, ``.pt``, ``.pth``, ``.bin``, or a model file of regraft.
-        size: height and width of the input in pixels; the size of the pretraining if None.
-        pretrained: whether to use weights at all; without, they are random.
-        seed: of random weights.
+        size: height and width of the input in pixels; those of the pretraining if None.
+        pretrained: whether to use pretrained weights; if not, they are random.
+        seed: seed of random weights.
 
     Raises:
-        BackboneError: there is no such network, it cannot take this size, or its weights cannot be had here.
-        WeightsError: the file of weights is damaged, or does not fit.
+        BackboneError: the network is unknown, does not accept this size, or its weights are unavailable.
+        WeightsError: the file of weights is damaged, or does not match.
+
+    Example:
+        >>> import regraft as rg
+        >>> backbone = rg.build_backbone()
+        >>> backbone.spec.name, backbone.spec.trained_on
+        ('tf_efficientnet_lite0', 'ImageNet-1k')
+        >>> backbone.preprocessing.height, backbone.spec.num_features
+        (224, 1280)
     """
     cfg = pretrained_config(name)
     if weights is not None:
@@ -76,12 +84,12 @@ def create_network(name: str, size: int | None = None, *, random_init: bool = Tr
 
     Args:
         name: timm's name.
-        size: height and width of the input; needed where the network is built for one size.
-        random_init: whether to draw random weights; skip it if other weights are loaded next.
+        size: height and width of the input in pixels; needed for networks with a fixed input size.
+        random_init: whether to initialize weights randomly; skip it if others are loaded next.
         more: arguments for ``timm.create_model``.
 
     Raises:
-        BackboneError: the network cannot take this size.
+        BackboneError: the network does not accept this size.
     """
     timm = import_timm()
     cfg = pretrained_config(name)
@@ -95,7 +103,7 @@ def create_network(name: str, size: int | None = None, *, random_init: bool = Tr
 
 
 def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
-    """Run the network without weights, memory or arithmetic on an input of ``size``."""
+    """Run the network on an input of ``size`` without weights, memory or arithmetic."""
     reason: Exception | None = None
     try:
         with torch.device("meta"), torch.no_grad():
@@ -105,7 +113,7 @@ def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
         reason = error
     if reason is not None or size > MAX_SIZE:
         made = f"it was made for {cfg.input_size[1]}"
-        raise BackboneError(f"{name} cannot take photos of {size} × {size} pixels; {made}") from reason
+        raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
 
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
@@ -115,7 +123,7 @@ def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     notes = fit_weights(network, file.state, str(path))
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
-    if spec is not None:  # the weights were trained on photos that were prepared so
+    if spec is not None:  # use the preprocessing of its training
         own = backbone.spec.preprocessing
         prepared = replace(spec.preprocessing, height=own.height, width=own.width)
         backbone.spec = replace(backbone.spec, preprocessing=prepared)
@@ -124,7 +132,7 @@ def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
 
 
 def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
-    """Let timm download its weights, or take them from an earlier download."""
+    """Return the network with timm's weights, downloaded now or earlier."""
     if not cfg.has_weights:
         raise BackboneError(f"{name} has no pretrained weights\n  give a local file with --weights FILE")
     more: dict[str, Any] = {"pretrained": True}
@@ -139,7 +147,7 @@ def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
         return create_network(name, size, **more)
     except BackboneError:
         raise
-    except Exception as error:  # a download can fail in any way that the hub's libraries know
+    except Exception as error:  # the hub's libraries raise errors of any kind
         line = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise BackboneError(_offline_message(name, f"the download failed: {line}")) from error
 
