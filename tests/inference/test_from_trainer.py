@@ -250,10 +250,10 @@ def test_weights_without_a_description_say_how_to_add_it(trained, backbone, phot
     assert block_checksums(loaded) == block_checksums(trained.module)
     loaded.save(tmp_path / "model.safetensors")
     assert Predictor.load(tmp_path / "model.safetensors").predict(photos) == Predictor(trained.module).predict(photos)
-    with pytest.raises(ModelFileError, match=r"its head does not fit its 3 classes \(head.weight: expected \(3, "):
+    with pytest.raises(ModelFileError, match=r"its head does not match its 3 classes \(head.weight: expected \(3, "):
         Classifier.load(file, backbone=backbone, classes=CLASSES[:3])
     other = rg.build_backbone("test_vit", pretrained=False)
-    with pytest.raises(ModelFileError, match=r"does not fit"):
+    with pytest.raises(ModelFileError, match=r"does not match"):
         Classifier.load(file, backbone=other, classes=CLASSES)
 
 
@@ -398,7 +398,7 @@ def test_what_is_no_classifier_is_refused(trained):
         def forward(self, x):
             return 2 * super().forward(x)
 
-    with pytest.raises(ConfigError, match="Own has a forward of its own, which a Predictor does not call"):
+    with pytest.raises(ConfigError, match="Own overrides forward, which a Predictor does not call"):
         Predictor(Own(trained.module.backbone, CLASSES))
 
 

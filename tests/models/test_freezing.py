@@ -179,7 +179,7 @@ def test_unfreezing_adds_to_what_is_trained():
 
 def test_unknown_blocks_are_named_all_at_once():
     backbone = build_backbone("test_resnet", pretrained=False, size=64)
-    with pytest.raises(ConfigError, match="6 blocks asked for; the backbone has 5"):
+    with pytest.raises(ConfigError, match="expected at most 5 blocks, found 6"):
         backbone.unfreeze(6)
     with pytest.raises(ConfigError, match="-1 blocks"):
         backbone.unfreeze(-1)

@@ -101,7 +101,7 @@ def test_it_is_a_plain_safetensors_file(path):
 def test_it_serves_as_weights_too(path, classifier):
     backbone = build_backbone("test_efficientnet", weights=path, size=64)
     assert backbone.weights_hash() == classifier.backbone.weights_hash()
-    assert backbone.notes == ("model.safetensors: its classifier of 8 classes is left out",)
+    assert backbone.notes == ("model.safetensors: its classifier of 8 classes was dropped",)
 
 
 def test_saving_leaves_nothing_behind_when_it_fails(tmp_path, classifier, monkeypatch):
@@ -247,7 +247,7 @@ def test_forged_counts_are_refused(path, changes):
 def test_missing_and_foreign_tensors_are_named(path):
     tensors = load_file(path)
     forged(path, {**tensors, "backbone.more": torch.zeros(1)})
-    with pytest.raises(ModelFileError, match="more: unexpected, of shape"):
+    with pytest.raises(ModelFileError, match="more: unexpected, shape"):
         load_classifier(path)
     del tensors["backbone.bn1.weight"]
     forged(path, tensors | {"backbone.conv_stem.weight": torch.zeros(1000, 1000)})
@@ -264,7 +264,7 @@ def test_a_newer_format_asks_for_an_upgrade(path):
     tensors = load_file(path)
     values = json.loads(read_metadata(path).as_text()[MODEL_KEY])
     save_file(tensors, path, {MODEL_KEY: json.dumps({**values, "format": 2})})
-    with pytest.raises(ModelFileError, match="format 2, and this regraft reads up to 1: upgrade it"):
+    with pytest.raises(ModelFileError, match="format 2, and this regraft reads up to 1: upgrade regraft"):
         load_classifier(path)
 
 

@@ -159,7 +159,7 @@ def test_a_torchvision_that_does_not_fit_is_a_users_mistake(mismatched, then, fo
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=mismatched, check=False)
     last = done.stderr.splitlines()[-1]
     assert last.startswith(f"regraft.errors.BackboneError: timm cannot be imported ({found}")
-    assert "expected timm, and builds of torch and torchvision that fit each other, found torch 2" in last
+    assert "expected timm, and builds of torch and torchvision that match, found torch 2" in last
     assert last.endswith(
         "pip install --force-reinstall torch torchvision --index-url https://download.pytorch.org/whl/cpu"
     )

@@ -59,21 +59,21 @@ def test_pickled_wrappings_are_taken_off(tmp_path, network, pretrained, wrapping
     path = tmp_path / f"weights.{ending}"
     torch.save(WRAPPINGS[wrapping](pretrained), path)
     notes = fits(network, read_weights(path).state, pretrained)
-    assert notes == ("its classifier of 1,000 classes is left out",)
+    assert notes == ("its classifier of 1,000 classes was dropped",)
 
 
 def test_safetensors_of_half_precision_fit(tmp_path, network, pretrained):
     path = tmp_path / "weights.safetensors"
     half = {k: v.half() if v.is_floating_point() else v for k, v in pretrained.items()}
     save_file(half, path)
-    assert fits(network, read_weights(path).state, half) == ("its classifier of 1,000 classes is left out",)
+    assert fits(network, read_weights(path).state, half) == ("its classifier of 1,000 classes was dropped",)
 
 
 def test_counters_may_be_absent(network, pretrained):
     state = {k: v for k, v in pretrained.items() if "num_batches_tracked" not in k}
     counters = {k: v.clone() for k, v in network.state_dict().items() if "num_batches_tracked" in k}
     assert counters
-    assert fits(network, state, pretrained | counters) == ("its classifier of 1,000 classes is left out",)
+    assert fits(network, state, pretrained | counters) == ("its classifier of 1,000 classes was dropped",)
 
 
 def test_no_note_without_a_classifier(network, pretrained):
@@ -87,13 +87,13 @@ def test_everything_that_does_not_fit_is_named_at_once(network, pretrained):
     state["layer1.0.conv1.weight"] = torch.zeros(5, 5)
     state["layer9.weight"] = torch.zeros(2)
     del state["layer2.0.bn1.bias"]
-    with pytest.raises(WeightsError, match=r"^my.pth does not fit the network: 3 problems\n") as caught:
+    with pytest.raises(WeightsError, match=r"^my.pth does not match the network: 3 problems\n") as caught:
         fit_weights(network, state, "my.pth")
     text = str(caught.value)
     shape = tuple(before["layer1.0.conv1.weight"].shape)
     assert f"layer1.0.conv1.weight: expected shape {shape}, found (5, 5)" in text
     assert f"layer2.0.bn1.bias: missing, expected shape {tuple(before['layer2.0.bn1.bias'].shape)}" in text
-    assert "layer9.weight: unexpected, of shape (2,)" in text
+    assert "layer9.weight: unexpected, shape (2,)" in text
     assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items()), "nothing is loaded by half"
 
 
@@ -107,7 +107,7 @@ def test_a_position_table_is_resampled_to_another_input_size():
     state = import_timm().create_model("test_vit", num_classes=10).state_dict()
     network = create_network("test_vit", 96)
     notes = fit_weights(network, state, "the file")
-    assert notes == ("its classifier of 10 classes is left out",)
+    assert notes == ("its classifier of 10 classes was dropped",)
     assert network.pos_embed.shape[1] < state["pos_embed"].shape[1]
     assert torch.equal(network.blocks[0].attn.qkv.weight, state["blocks.0.attn.qkv.weight"])
 
@@ -175,7 +175,7 @@ def test_a_backbone_from_a_file_says_what_it_left_out(tmp_path, pretrained):
     path = tmp_path / "mine.safetensors"
     save_file(pretrained, path)
     backbone = build_backbone(NAME, weights=path, size=64)
-    assert backbone.notes == ("mine.safetensors: its classifier of 1,000 classes is left out",)
+    assert backbone.notes == ("mine.safetensors: its classifier of 1,000 classes was dropped",)
     assert backbone.spec.weights == "mine.safetensors"
     assert backbone.spec.licence is None
     assert torch.equal(backbone.network.conv1[0].weight, pretrained["conv1.0.weight"])
@@ -184,5 +184,5 @@ def test_a_backbone_from_a_file_says_what_it_left_out(tmp_path, pretrained):
 def test_weights_of_another_network_are_refused(tmp_path, pretrained):
     path = tmp_path / "mine.pt"
     torch.save(pretrained, path)
-    with pytest.raises(WeightsError, match=r"mine\.pt does not fit the network"):
+    with pytest.raises(WeightsError, match=r"mine\.pt does not match the network"):
         build_backbone("test_efficientnet", weights=path)

@@ -165,7 +165,7 @@ def test_another_input_size(name, size):
 
 @pytest.mark.parametrize(("name", "size"), [("tf_efficientnet_lite0", 0), ("test_vit", 8), ("resnet18", -3)])
 def test_an_input_size_that_cannot_be(name, size):
-    with pytest.raises(BackboneError, match=rf"{name} cannot take photos of {size} × {size} pixels"):
+    with pytest.raises(BackboneError, match=rf"{name} does not accept {size} × {size} pixels"):
         build_backbone(name, size=size, pretrained=False)
 
 
