@@ -11,7 +11,7 @@ from torch import nn
 from regraft.errors import ConfigError
 from regraft.models.blocks import normalization_kind
 from regraft.models.classifier import Classifier
-from regraft.models.freeze_ledger import block_checksums, freeze_ledger, render
+from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.models.zoo import build_backbone
 
 
@@ -123,11 +123,6 @@ def test_the_ledger_tells_what_moved():
     assert modes == [*["batch norm, inference"] * 3, "batch norm, batch statistics", "batch norm, inference", "none"]
     assert sum(row["parameters"] for row in rows) == sum(p.numel() for p in classifier.parameters())
     assert all(len(row["after"]) == 64 for row in rows)
-    table = render(rows).splitlines()
-    assert len(table) == 1 + len(rows)
-    assert table[4].split("  ")[0].strip() == "layer3"
-    assert "moved" in table[4]
-    assert "frozen" in table[1]
 
 
 def test_the_ledger_without_a_before_says_that_nothing_moved(backbone):

@@ -14,10 +14,10 @@ from torch import nn
 
 from regraft.data.preprocessing import Preprocessing
 from regraft.models.blocks import Block, split_blocks
-from regraft.models.checksums import tensors_checksum
 from regraft.models.cut import Halves, cut_network
 from regraft.models.freezing import BlockSelection, Freezer
 from regraft.models.spec import BackboneSpec
+from regraft.models.tensors import tensors_checksum
 
 
 class Backbone(nn.Module):

@@ -201,8 +201,3 @@ def normalization_kind(module: nn.Module) -> str | None:
 def has_running_statistics(module: nn.Module) -> bool:
     """Return whether ``module`` itself has running statistics, which change in training mode."""
     return any(module._buffers.get(name) is not None for name in _STATISTICS)
-
-
-def is_normalisation(module: nn.Module) -> bool:
-    """Return whether ``module`` itself normalises."""
-    return has_running_statistics(module) or normalization_kind(module) is not None

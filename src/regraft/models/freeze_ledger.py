@@ -8,10 +8,8 @@ from typing import Any
 from torch import nn
 
 from regraft.models.blocks import HEAD, Block, blocks_of_modules, has_running_statistics, normalization_kind
-from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
-
-_SHOWN = 8  # characters of a checksum in the table; freeze.json has all of them
+from regraft.models.tensors import tensors_checksum
 
 
 def block_checksums(classifier: Classifier) -> dict[str, str]:
@@ -60,36 +58,6 @@ def freeze_ledger(
     ]
     count = sum(p.numel() for p in classifier.head.parameters())
     return [*rows, _row(HEAD, count, True, "none", rates, (start[HEAD], after[HEAD]))]
-
-
-def render(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return the ledger as an aligned table, one line a row under a line of titles."""
-    titles = ("block", "parameters", "trained", "normalisation", "learning rate", "before", "after", "")
-    table = [titles]
-    for row in rows:
-        rate = row["learning_rate"]
-        table.append(
-            (
-                str(row["block"]),
-                f"{row['parameters']:,}",
-                "yes" if row["trainable"] else "frozen",
-                str(row["normalisation"]),
-                "–" if rate is None else f"{rate:.2g}",
-                str(row["before"])[:_SHOWN],
-                str(row["after"])[:_SHOWN],
-                "same" if row["before"] == row["after"] else "moved",
-            )
-        )
-    widths = [max(len(line[column]) for line in table) for column in range(len(titles))]
-    right = {1, 4}
-    lines = [
-        "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    ]
-    return "\n".join(lines)
 
 
 def _row(

@@ -21,12 +21,12 @@ from regraft.disk.safetensors_file import Header, HeaderError, read_header
 from regraft.errors import BackboneError, ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import pretrained_config
-from regraft.models.checksums import tensors_checksum
 from regraft.models.classifier import Classifier
 from regraft.models.model_metadata import MODEL_KEY, FormatError, ModelMetadata
 from regraft.models.spec import BackboneSpec
+from regraft.models.tensors import tensors_checksum
 from regraft.models.trainer_file import FileContent, read_trainer_file
-from regraft.models.weights import state_dict_mismatches
+from regraft.models.weights import weight_mismatches
 from regraft.models.zoo import create_network
 from regraft.run.folder import RunFolder
 
@@ -267,7 +267,7 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: M
         )
     with torch.device("meta"):
         claimed = {name: torch.empty(shape) for name, shape in _backbone_tensors(shapes).items()}
-        problems = state_dict_mismatches(_network(path, spec).state_dict(), claimed)
+        problems = weight_mismatches(_network(path, spec).state_dict(), claimed)
     if problems:
         raise ModelFileError(several(f"{path} does not match {spec.name} in the installed timm", problems))
 

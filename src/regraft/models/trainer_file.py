@@ -24,6 +24,7 @@ from regraft.disk.torch_file import (
 )
 from regraft.errors import ModelFileError
 from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
+from regraft.models.tensors import strided_tensor
 
 TRAINER_FORMAT = "regraft-weights"
 """Format name in the metadata of a file that a `Trainer` wrote."""
@@ -111,17 +112,10 @@ def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     content = unwrap_state_dict(content)
     if not isinstance(content, dict):
         raise ModelFileError(f"{path} holds no tensors by name")
-    tensors = {str(name): _tensor(one) for name, one in content.items() if isinstance(one, StridedTensor)}
+    tensors = {str(name): strided_tensor(one) for name, one in content.items() if isinstance(one, StridedTensor)}
     if facts and facts.pop(CHECKSUM, None) != checksum(_blocks(tensors), facts):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
     return tensors, facts
-
-
-def _tensor(one: StridedTensor) -> torch.Tensor:
-    dtype = getattr(torch, one.dtype)
-    if 0 in one.shape:
-        return torch.empty(one.shape, dtype=dtype)
-    return torch.frombuffer(one.data, dtype=torch.uint8).view(dtype).as_strided(one.shape, one.strides)
 
 
 def _tensor_of_block(block: Block) -> torch.Tensor:

@@ -17,11 +17,11 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
+from regraft.models.tensors import state_dict_mismatches, strided_tensor
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
-_MAX_LINES = 12  # maximum number of problems to list per kind
 
 State = dict[str, torch.Tensor]
 
@@ -78,7 +78,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: s
     own = network.state_dict()
     found = _unprefixed(state, own)
     notes = _without_classifier(network, found, own)
-    problems = state_dict_mismatches(own, found)
+    problems = weight_mismatches(own, found)
     if problems:
         converted = _converted_checkpoint(network, found, own)
         if converted is None:
@@ -127,15 +127,10 @@ def _read_pickled(path: Path) -> Any:
 
 
 def _with_tensors(value: Any, depth: int = 5) -> Any:
-    """Return nested mappings with torch's tensors in place of what stands for them."""
+    """Return nested mappings with a tensor in place of each `StridedTensor`."""
     if isinstance(value, Mapping) and depth:
         return {key: _with_tensors(one, depth - 1) for key, one in value.items()}
-    if not isinstance(value, StridedTensor):
-        return value
-    dtype = getattr(torch, value.dtype)
-    if 0 in value.shape:
-        return torch.empty_strided(value.shape, value.strides, dtype=dtype)
-    return torch.frombuffer(value.data, dtype=torch.uint8).view(dtype).as_strided(value.shape, value.strides)
+    return strided_tensor(value) if isinstance(value, StridedTensor) else value
 
 
 def _tensors(value: Any, path: Path) -> State:
@@ -183,21 +178,9 @@ def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torc
     return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes was dropped",)
 
 
-def state_dict_mismatches(own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the differences between two state dicts, one line each: other shapes, missing and unexpected tensors."""
-    missing = [f"{n}: missing, expected shape {_shape(own[n])}" for n in own if n not in found and not _is_counter(n)]
-    extra = [f"{n}: unexpected, shape {_shape(found[n])}" for n in found if n not in own and not _is_counter(n)]
-    other = [
-        f"{n}: expected shape {_shape(own[n])}, found {_shape(found[n])}"
-        for n in own
-        if n in found and own[n].shape != found[n].shape
-    ]
-    return [line for kind in (other, missing, extra) for line in _bounded(kind)]
-
-
-def _bounded(lines: list[str]) -> list[str]:
-    more = len(lines) - _MAX_LINES
-    return lines if more <= 0 else [*lines[:_MAX_LINES], f"… and {more:,} more of this kind"]
+def weight_mismatches(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the differences between the weights of a network and ``found``, one line each, without counters."""
+    return state_dict_mismatches(expected, found, optional=_is_counter)
 
 
 def _converted_checkpoint(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
@@ -214,12 +197,8 @@ def _converted_checkpoint(network: nn.Module, found: State, own: Mapping[str, to
         return None
     state = {str(name): value for name, value in converted.items() if isinstance(value, torch.Tensor)}
     _without_classifier(network, state, own)
-    return None if state_dict_mismatches(own, state) else state
+    return None if weight_mismatches(own, state) else state
 
 
 def _is_counter(name: str) -> bool:
     return name.endswith("num_batches_tracked")
-
-
-def _shape(value: torch.Tensor) -> str:
-    return str(tuple(value.shape))
