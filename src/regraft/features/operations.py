@@ -115,7 +115,7 @@ class _Names(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run an operation and record its name; a batch normalization over photos is recorded under its own name."""
         name = operation_name(function)
-        self.found.add("normalisation over photos" if name == "batch_norm" and not is_sum(name, args, {}) else name)
+        self.found.add("normalization over photos" if name == "batch_norm" and not is_sum(name, args, {}) else name)
         return function(*args, **(kwargs or {}))
 
 

@@ -50,7 +50,7 @@ def run_trial_batch(
 
     Args:
         run: returns the features of a batch, an array or a tensor of shape (batch_size, D), float32.
-        photos: photos to choose from, along the first axis.
+        photos: candidate photos, along the first axis.
         batch_size: photos in the batch.
         which: indices of the two photos; the same index twice fills the batch with one photo.
     """
