@@ -203,7 +203,7 @@ def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
         OnnxEngine(tiny, batch_size=0)
     with pytest.raises(ValueError, match="at most 8 photos, not 9"):
         OnnxEngine(tiny).run(sized(tiny)[:9])
-    monkeypatch.setattr("regraft.features.openvino_engine.version_of", lambda name: None)
+    monkeypatch.setattr("regraft.features.openvino_engine.package_version", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'regraft\[openvino\]'"):
         OpenVinoEngine(tiny)
 

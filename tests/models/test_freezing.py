@@ -179,9 +179,9 @@ def test_unfreezing_adds_to_what_is_trained():
 
 def test_unknown_blocks_are_named_all_at_once():
     backbone = build_backbone("test_resnet", pretrained=False, size=64)
-    with pytest.raises(ConfigError, match="expected at most 5 blocks, found 6"):
+    with pytest.raises(ConfigError, match="expected 0 to 5 blocks, found 6"):
         backbone.unfreeze(6)
-    with pytest.raises(ConfigError, match="-1 blocks"):
+    with pytest.raises(ConfigError, match="expected 0 to 5 blocks, found -1"):
         backbone.unfreeze(-1)
     with pytest.raises(
         ConfigError, match=r"'layer9'; did you mean 'layer\d'(.|\n)*'stme'; did you mean 'stem'"

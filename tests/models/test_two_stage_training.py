@@ -183,7 +183,7 @@ def test_names_may_come_as_an_array(backbone, tmp_path):
 
 def test_what_is_no_backbone(backbone):
     with pytest.raises(
-        ConfigError, match=r"expected a Backbone, such as build_backbone\('resnet18'\) .*; found 'resnet18'"
+        ConfigError, match=r"expected a Backbone, such as the result of build_backbone\('resnet18'\); found 'resnet18'"
     ):
         rg.Classifier("resnet18", ["a", "b"])
     with pytest.raises(ConfigError, match="found 'Linear'"):

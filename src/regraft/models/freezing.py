@@ -106,7 +106,7 @@ class Freezer:
             raise ConfigError(f"unfreeze: expected 'all', a number of blocks from the top, or names; found {what!r}")
         if isinstance(what, int):
             if not 0 <= what <= len(names):
-                raise ConfigError(f"unfreeze: expected at most {len(names)} blocks, found {what}")
+                raise ConfigError(f"unfreeze: expected 0 to {len(names)} blocks, found {what}")
             return list(range(len(names) - what, len(names)))
         wanted = [what] if isinstance(what, str) else list(what)
         found = {
