@@ -60,7 +60,7 @@ class LineSearch:
     penalty_curvature: NDArray[np.float64]
 
     def run(self) -> LineSearchResult:
-        """Return a length for each problem that fulfils the Wolfe conditions; 1 is tried first.
+        """Return a length for each problem that fulfills the Wolfe conditions; 1 is tried first.
 
         The conditions are (3.6) of Nocedal and Wright 2006, "Numerical Optimization": sufficient decrease, and a slope
         of at least 0.9 times the first. Near the optimum the change of the objective is smaller than its rounding
