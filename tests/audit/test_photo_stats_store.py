@@ -50,7 +50,7 @@ def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
     with pytest.raises(LookupError, match="no stats of photo 0"):
         packed[0]
     entries[3].path.write_bytes(b"no photo any more")
-    assert PhotoStatsStore(P, MemoryStore()).of(entries, workers=0).missing == [3]
+    assert PhotoStatsStore(P, MemoryStore()).get(entries, workers=0).missing == [3]
 
 
 def test_glances_are_kept_while_they_are_taken(photos, monkeypatch):

@@ -51,7 +51,7 @@ def test_one_class(refused, photos):
 
 def test_photos_without_class_folders(refused, photos):
     message = refused("train", photos / "ash")
-    assert "ash holds 4 photos but no class folders." in message
+    assert "ash has 4 photos but no class folders." in message
     assert "daisy/*.jpg" in message and "--labels labels.csv" in message
 
 

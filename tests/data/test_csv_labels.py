@@ -161,7 +161,7 @@ def test_wrong_rows_are_named_all_at_once(root: Path) -> None:
         "  line 5: no such file: gone.jpg",
         "  line 6: no path",
         "  line 7: no label; split 'tain' is none of train, val, valid, validation, test; did you mean 'train'?",
-        "  line 8: a/1.jpg is in line 2 too, and differently",
+        "  line 8: a/1.jpg is also in line 2, with other values",
         "  line 9: a is a folder",
         "  line 10: no split, though other rows have one",
     ]

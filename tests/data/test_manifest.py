@@ -160,9 +160,11 @@ def made(**counts: int) -> Manifest:
 
 def test_enough_is_left() -> None:
     assert check_usable(made(a=2, b=2)) == ()
-    assert check_usable(made(a=2, b=1)) == ("class b has a single photo: it can be learnt from, but not tested on",)
+    assert check_usable(made(a=2, b=1)) == (
+        "class b has a single photo: it can be used for training but not for testing",
+    )
     assert check_usable(made(a=1, b=1, c=2)) == (
-        "2 classes have a single photo: it can be learnt from, but not tested on",
+        "2 classes have a single photo: it can be used for training but not for testing",
     )
 
 
@@ -180,7 +182,7 @@ def test_too_little_is_left() -> None:
     with pytest.raises(PhotosError) as error:
         check_usable(manifest)
     assert str(error.value) == (
-        "garden: only class 'a' has photos that can be read; two classes are the least\n  b/0: truncated after 61 %"
+        "garden: only class 'a' has photos that can be read; at least two classes are needed\n  b/0: truncated after 61 %"
     )
     for entry in manifest.usable:
         manifest.set_aside(entry, "zero bytes")

@@ -87,18 +87,18 @@ def test_three_sides_and_what_lies_beside_them(tmp_path: Path) -> None:
     assert source.given_sides == {"train", "validation", "test"}
     assert len(source.photos) == 6
     assert dict(source.skipped) == {
-        "extra/a/9.jpg": "beside the folders of the split",
+        "extra/a/9.jpg": "next to the folders of the split",
         "loose.jpg": "not in a class folder",
         "train/loose.jpg": "not in a class folder",
     }
-    assert source.notes == ("extra/ lies beside test/ and train/ and val/ and is not used",)
+    assert source.notes == ("extra/ is next to test/ and train/ and val/: it is not used",)
 
 
 def test_an_unlabelled_test_folder_beside_a_split_is_not_used(tmp_path: Path) -> None:
     make(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/b/1.jpg", "test/1.jpg", "test/2.jpg")
     source = find_photos(tmp_path)
     assert source.given_sides == {"train", "validation"}
-    assert source.notes == ("test/ holds 2 photos but no class folders: they are not used",)
+    assert source.notes == ("test/ has 2 photos but no class folders: not used",)
 
 
 def test_classes_may_be_called_as_sides_are(tmp_path: Path) -> None:
@@ -115,11 +115,11 @@ def test_classes_may_be_called_as_sides_are(tmp_path: Path) -> None:
 def test_a_split_without_class_folders_is_not_two_classes(tmp_path: Path) -> None:
     make(tmp_path, "train/1.jpg", "test/1.jpg")
     with pytest.raises(
-        PhotosError, match=r"test and .*train hold photos but no class folders\.\n  expected   .*/train/d"
+        PhotosError, match=r"test and .*train have photos but no class folders\.\n  expected   .*/train/d"
     ):
         find_photos(tmp_path)
     make(tmp_path, "train/a/1.jpg", "train/b/1.jpg")
-    with pytest.raises(PhotosError, match="hold photos but no class folders"):
+    with pytest.raises(PhotosError, match="have photos but no class folders"):
         find_photos(tmp_path)
 
 
@@ -132,7 +132,7 @@ def test_spellings_that_look_alike_are_one_class(tmp_path: Path) -> None:
     assert len(source.classes) == 2
     assert {unicodedata.normalize("NFC", name) for name in source.classes} == {composed, "tea"}
     assert Counter(photo.label for photo in source.photos)[decomposed] == 2
-    assert source.notes == (f"class {decomposed} is spelt in two ways that look alike; they are one class",)
+    assert source.notes == (f"class {decomposed} is spelled in two Unicode forms: treated as one class",)
 
 
 def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_names_that_differ_in_case_are_kept_apart_and_said(tmp_path: Path) -> No
         pytest.skip("this file system does not tell cases apart")
     source = find_photos(tmp_path)
     assert source.classes == ("Rose", "rose", "tulip")
-    assert source.notes == ("classes 'Rose' and 'rose' differ only in case or spaces; they are kept apart",)
+    assert source.notes == ("classes 'Rose' and 'rose' differ only in case or spaces: treated as different classes",)
 
 
 def test_labels_are_shown_as_written(tmp_path: Path) -> None:
@@ -237,8 +237,8 @@ def test_no_such_folder(tmp_path: Path) -> None:
     ("name", "instead"),
     [
         ("labels.csv", "--labels"),
-        ("photos.zip", "unpacked"),
-        ("one.jpg", "the folder that holds the class folders"),
+        ("photos.zip", "unpacking it"),
+        ("one.jpg", "the folder that contains the class folders"),
         ("x", "/daisy/"),
     ],
 )
@@ -259,7 +259,7 @@ def test_an_empty_folder(tmp_path: Path) -> None:
     make(tmp_path, "rose/notes.txt", "x.csv")
     with pytest.raises(PhotosError) as error:
         find_photos(tmp_path)
-    assert first_line(error) == f"{tmp_path} holds no photos."
+    assert first_line(error) == f"{tmp_path} has no photos."
     assert "rose/notes.txt: not a photo: text; and 1 more" in str(error.value)
 
 
@@ -268,7 +268,7 @@ def test_photos_without_class_folders(tmp_path: Path) -> None:
     with pytest.raises(PhotosError) as error:
         find_photos(photos)
     assert str(error.value) == (
-        f"{photos} holds 214 photos but no class folders.\n"
+        f"{photos} has 214 photos but no class folders.\n"
         f"  expected   {photos}/daisy/*.jpg  {photos}/rose/*.jpg …   (or --labels labels.csv with path,label)"
     )
 
@@ -277,9 +277,7 @@ def test_one_class(tmp_path: Path) -> None:
     make(tmp_path, "flowers/daisy/1.jpg", "flowers/rose/1.jpg", "loose.jpg")
     with pytest.raises(PhotosError) as error:
         find_photos(tmp_path)
-    assert first_line(error) == (
-        f"{tmp_path} holds one class only: flowers (2 photos); two are the least that can be told apart."
-    )
+    assert first_line(error) == (f"{tmp_path} has one class only: flowers (2 photos); at least two classes are needed.")
     assert f"perhaps    {tmp_path}/flowers   whose folders are daisy, rose" in str(error.value)
     assert find_photos(tmp_path / "flowers").classes == ("daisy", "rose")
 
@@ -288,7 +286,7 @@ def test_a_class_folder_without_photos_is_said(tmp_path: Path) -> None:
     make(tmp_path, "a/1.jpg", "b/1.jpg", "c/", "d/notes.txt", "loose.jpg", ".hidden/")
     source = find_photos(tmp_path)
     assert source.classes == ("a", "b")
-    assert source.notes == ("no photos in c, d: not a class", "1 photo lies in no class folder and is not used")
+    assert source.notes == ("no photos in c, d: not a class", "1 photo outside the class folders: not used")
 
 
 def test_a_root_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,8 +153,8 @@ def test_what_is_filled_is_the_lowest_draw_and_is_said() -> None:
     assert split.sides[by_draw[1].content] == "validation"
     assert [split.sides[e.content] for e in by_draw[2:]] == ["train"] * 4
     assert split.notes == (
-        "test had no photo of rose: it took the lowest hash of each",
-        "validation had no photo of rose: it took the lowest hash of each",
+        "test had no photo of rose: the photo with the lowest hash of each class was moved there",
+        "validation had no photo of rose: the photo with the lowest hash of each class was moved there",
     )
 
 
@@ -210,7 +210,7 @@ def test_a_group_on_two_kept_sides_joins_and_is_said() -> None:
     split = split_by_content([one, two, new, *photos(a=9)], seed=0, keep={one.content: "train", two.content: "test"})
     assert (split.sides[one.content], split.sides[two.content]) == ("train", "train")
     assert split.sides[new.content] == "train"
-    assert split.notes == ("1 photo changes side: new ones show that it belongs with photos on another",)
+    assert split.notes == ("1 photo changes side: new photos show that photos kept on different sides belong together",)
 
 
 def test_a_given_side_is_respected_to_the_letter() -> None:
@@ -218,7 +218,7 @@ def test_a_given_side_is_respected_to_the_letter() -> None:
     others = [photo(i, "a", given="train") for i in range(3)]
     manifest = Manifest(Path("photos"), ("a",), [*twice, *others])
     (note,) = use_given_sides(manifest)
-    assert "1 photo is on two sides of the given split" in note
+    assert "1 photo appears in more than one part of your split" in note
     assert [e.side for e in manifest.usable] == [e.given_side for e in manifest.usable]
     manifest.set_aside(twice[0], "damaged")
     assert use_given_sides(manifest) == ()
@@ -228,7 +228,7 @@ def test_a_content_given_on_two_sides_is_held_out_where_one_must_be_chosen() -> 
     twice = [photo("same", "a", given="train"), photo("same", "a", given="validation")]
     split = split_by_content(twice, seed=0)
     assert split.sides == {twice[0].content: "validation"}
-    assert split.notes == ("1 photos were given on two sides: they are held out",)
+    assert split.notes == ("1 photo is on two sides of your split: held out from training",)
 
 
 @settings(max_examples=100, deadline=None)

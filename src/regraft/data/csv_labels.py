@@ -1,4 +1,4 @@
-"""A CSV that says which photo is of which class: path,label[,split,group]."""
+"""Labels from a CSV with the columns path,label[,split,group]."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class CsvLabels:
-    """What a CSV says.
+    """The content of a CSV of labels.
 
     Attributes:
-        photos: one for each row, with labels as written.
-        notes: what is worth saying.
+        photos: one per row, with labels as written.
+        notes: remarks to print for the user.
     """
 
     photos: tuple[Photo, ...]
@@ -33,14 +33,14 @@ class CsvLabels:
 
 
 def read_csv_labels(file: Path, root: Path) -> CsvLabels:
-    """Read a CSV of photos: UTF-8, or UTF-16 with its mark; commas, semicolons or tabs between the columns.
+    """Read a CSV of labels: UTF-8, or UTF-16 with a byte order mark; separated by commas, semicolons or tabs.
 
     Args:
         file: the CSV.
         root: the folder of photos. Paths in the CSV are relative to it, or else to the folder of the CSV.
 
     Raises:
-        PhotosError: it cannot be read, or columns or rows are wrong; all of them are named with their lines.
+        PhotosError: the file is unreadable, or columns or rows are invalid; all of them are listed with their lines.
     """
     rows = _rows(_text(file))
     line, header = next(rows, (1, []))
@@ -68,7 +68,7 @@ def _text(file: Path) -> str:
         raise PhotosError(f"no such file of labels: {file}") from None
     except OSError as error:
         raise PhotosError(f"{file}: {why_unreadable(error, file)}") from error
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # what spreadsheets call "Unicode text"
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:  # "Unicode text" of spreadsheets
         return data.decode("utf-16", "replace")
     what = describe_non_photo(data[:HEADER_BYTES])
     try:
@@ -79,29 +79,29 @@ def _text(file: Path) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         byte = data[error.start]
         help_line = "\n  save it as 'CSV UTF-8'" if what in {"text", "something else"} else ""
-        found = f"line {line} is not UTF-8 (byte 0x{byte:02x})" if help_line else f"it is {what}, not a CSV"
-        raise PhotosError(f"{file}: {found}{help_line}") from None
+        problem = f"line {line} is not UTF-8 (byte 0x{byte:02x})" if help_line else f"it is {what}, not a CSV"
+        raise PhotosError(f"{file}: {problem}{help_line}") from None
     if what != "something else":
         raise PhotosError(f"{file}: it is {what}, not a CSV\n  expected   path,label in its first line")
     return data.decode("utf-8-sig", "surrogateescape")
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line where it begins, fields) of every row that is not blank."""
+    """Yield (first line, fields) of every row that is not blank."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
-    begun = 1
+    first_line = 1
     for row in reader:
         if any(field.strip() for field in row):
-            yield begun, row
-        begun = reader.line_num + 1
+            yield first_line, row
+        first_line = reader.line_num + 1
 
 
 def _delimiter(text: str) -> str:
-    """Return what separates the columns: that which makes the header hold the columns we need, else the commonest."""
+    """Return the delimiter that yields the required columns in the header, or else the most frequent one."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     for delimiter in ",;\t":
-        found = {_column(field) for field in next(csv.reader([first], delimiter=delimiter), [])}
-        if found.issuperset(REQUIRED_COLUMNS):
+        columns = {_column(field) for field in next(csv.reader([first], delimiter=delimiter), [])}
+        if columns.issuperset(REQUIRED_COLUMNS):
             return delimiter
     return max(",;\t", key=first.count)
 
@@ -111,7 +111,7 @@ def _column(field: str) -> str:
 
 
 def _columns(file: Path, line: int, header: Sequence[str]) -> tuple[dict[str, int], list[str]]:
-    """Return where each known column is, and notes on the others."""
+    """Return the position of each column that is used, and notes on the others."""
     names = [_column(field) for field in header]
     problems = [
         f"no column {need!r}; its columns are {', '.join(repr(h.strip()) for h in header) or 'none'}"
@@ -128,7 +128,7 @@ def _columns(file: Path, line: int, header: Sequence[str]) -> tuple[dict[str, in
 
 
 class _RowParser:
-    """Turns rows into photos and keeps all that is wrong with them."""
+    """Converts rows to photos and collects all problems."""
 
     def __init__(self, root: Path, base: Path, columns: Mapping[str, int], width: int) -> None:
         self.root, self.base, self.columns, self.width = root, base, columns, width
@@ -140,7 +140,7 @@ class _RowParser:
         self._no_split: list[int] = []
 
     def take(self, line: int, row: Sequence[str]) -> None:
-        """Read one row."""
+        """Add the photo of one row, or the problems of the row."""
         if len(row) != self.width:
             self.problems.append(f"line {line}: {len(row)} fields instead of {self.width}")
             return
@@ -148,8 +148,8 @@ class _RowParser:
         label, side = label.strip(), SIDE_NAMES.get(_column(split))
         wrong = [] if label else ["no label"]
         if split.strip() and side is None:
-            known = ", ".join(SIDE_NAMES)
-            wrong.append(f"split {split.strip()!r} is none of {known}{did_you_mean(_column(split), SIDE_NAMES)}")
+            names = ", ".join(SIDE_NAMES)
+            wrong.append(f"split {split.strip()!r} is none of {names}{did_you_mean(_column(split), SIDE_NAMES)}")
         path = self._locate(written)
         if isinstance(path, str):
             wrong.append(path)
@@ -161,12 +161,12 @@ class _RowParser:
         self._add(line, path, label, side, group.strip() or None)
 
     def check_splits(self) -> None:
-        """Either every row gives a side, or none does."""
+        """Add a problem for each row without a side if other rows have one."""
         if self._no_split and any(photo.split for photo in self.photos):
             self.problems += [f"line {line}: no split, though other rows have one" for line in self._no_split]
 
     def _locate(self, written: str) -> Path | str:
-        """Return the file that a path in the CSV means, or what is wrong with it."""
+        """Return the file that a path in the CSV refers to, or the problem with the path."""
         if not written.strip():
             return "no path"
         for text in dict.fromkeys((written, written.strip(), written.strip().replace("\\", "/"))):
@@ -180,11 +180,11 @@ class _RowParser:
     def _add(self, line: int, path: Path, label: str, side: Side | None, group: str | None) -> None:
         where = os.path.abspath(path)  # noqa: PTH100 - links stay as they are
         if where in self._seen:
-            earlier, known = self._seen[where]
-            if (known.label, known.split, known.group) == (label, side, group):
+            earlier, same_file = self._seen[where]
+            if (same_file.label, same_file.split, same_file.group) == (label, side, group):
                 self.repeated += 1
             else:
-                self.problems.append(f"line {line}: {known.name} is in line {earlier} too, and differently")
+                self.problems.append(f"line {line}: {same_file.name} is also in line {earlier}, with other values")
             return
         name = self._unique(_relative_name(where, (self.root, self.base)))
         photo = Photo(path, name, label, side, group)
@@ -201,7 +201,7 @@ class _RowParser:
 
 
 def _relative_name(where: str, folders: Sequence[Path]) -> str:
-    """Return a name without a drive, a leading ``/`` or ``..``: relative to one of ``folders`` where that can be."""
+    """Return a name without a drive, a leading ``/`` or ``..``: relative to one of ``folders`` if possible."""
     for folder in folders:
         try:
             return Path(where).relative_to(os.path.abspath(folder)).as_posix()  # noqa: PTH100
@@ -214,5 +214,5 @@ def _message(file: Path, problems: Sequence[str]) -> str:
     if len(problems) == 1:
         return f"{file}: {problems[0]}"
     more = [f"  … and {len(problems) - _MAX_PROBLEMS:,} more"] if len(problems) > _MAX_PROBLEMS else []
-    shown = [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
-    return "\n".join([f"{file}: {len(problems):,} problems", *shown, *more])
+    listed = [f"  {problem}" for problem in problems[:_MAX_PROBLEMS]]
+    return "\n".join([f"{file}: {len(problems):,} problems", *listed, *more])

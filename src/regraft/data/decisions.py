@@ -1,4 +1,4 @@
-"""``decisions.csv``: what a person decided about photos, without touching a file: keep, drop or relabel."""
+"""``decisions.csv``: the user's decisions about photos (keep, drop or relabel), applied without changing a file."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from regraft.data.manifest import Entry, Manifest
 from regraft.data.source import class_order
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, did_you_mean, several
+from regraft.text import counted
 
-Verb: TypeAlias = Literal["keep", "drop", "relabel"]
+Action: TypeAlias = Literal["keep", "drop", "relabel"]
 
 COLUMNS = ("path", "decision", "why")
 _MAX_PROBLEMS = 20
@@ -23,17 +24,17 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What was decided about one photo.
+    """A decision about one photo.
 
     Attributes:
         name: the photo's path relative to the root, with ``/`` between the parts.
-        verb: ``"keep"``: it is right as it is, whatever a check says; ``"drop"``; or ``"relabel"``.
-        label: the class that it is given, for ``"relabel"``.
+        action: ``"keep"``: it is correct, whatever a check reports; ``"drop"``; or ``"relabel"``.
+        label: the new class, for ``"relabel"``.
         why: the reason, for people.
     """
 
     name: str
-    action: Verb
+    action: Action
     label: str = ""
     why: str = ""
 
@@ -47,7 +48,7 @@ def read_decisions(file: Path) -> list[Decision]:
     """Read a CSV of path,decision[,why]; a later row about the same photo wins.
 
     Raises:
-        PhotosError: it cannot be read, or something in it is wrong; everything is named with its row.
+        PhotosError: the file is unreadable or invalid; all problems are listed with their rows.
     """
     try:
         text = read_regular(file).decode("utf-8-sig")
@@ -59,17 +60,17 @@ def read_decisions(file: Path) -> list[Decision]:
     header = tuple(name.strip().casefold() for name in next(rows, ()))
     if header[:2] != COLUMNS[:2]:
         raise PhotosError(f"{file}: its first line must be {','.join(COLUMNS)}, not {','.join(header) or 'empty'}")
-    found: dict[str, Decision] = {}
+    decisions: dict[str, Decision] = {}
     problems = []
     for number, row in enumerate(rows, start=2):
         decision = _decision(row) if row else None
         if isinstance(decision, str):
             problems.append(f"row {number}: {decision}")
         elif decision is not None:
-            found[decision.name] = decision
+            decisions[decision.name] = decision
     if problems:
         raise PhotosError(several(str(file), problems[:_MAX_PROBLEMS]))
-    return list(found.values())
+    return list(decisions.values())
 
 
 def write_decisions(file: Path, decisions: Sequence[Decision]) -> None:
@@ -86,22 +87,20 @@ def write_decisions(file: Path, decisions: Sequence[Decision]) -> None:
 
 
 def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Path) -> tuple[str, ...]:
-    """Put dropped photos aside and give relabelled ones their class, in the manifest alone.
-
-    A photo may be relabelled to a class that the folder does not have, if several are.
+    """Mark dropped photos as unusable and set the class of relabeled ones, in the manifest alone.
 
     Returns:
-        What is worth saying: decisions about photos that are not there.
+        A note on decisions about missing photos.
 
     Raises:
-        PhotosError: a photo is relabelled to an unknown class that looks like a known one.
+        PhotosError: a photo is relabeled to a class that the folder does not have.
     """
     entries = {entry.name: entry for entry in manifest.entries}
-    known = set(manifest.classes)
+    classes = set(manifest.classes)
     problems = [
-        f"{d.name}: no class {d.label!r}{did_you_mean(d.label, known)}"
+        f"{d.name}: no class {d.label!r}{did_you_mean(d.label, classes)}"
         for d in decisions
-        if d.action == "relabel" and d.label not in known
+        if d.action == "relabel" and d.label not in classes
     ]
     if problems:
         raise PhotosError(several(str(file), problems[:_MAX_PROBLEMS]))
@@ -113,8 +112,7 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
     manifest.classes = class_order(entry.label for entry in manifest.usable)
     if not missing:
         return ()
-    are = "photo is" if len(missing) == 1 else "photos are"
-    return (f"{len(missing):,} {are} not there that {file.name} decides about, such as {missing[0]}",)
+    return (f"{file.name}: {counted(len(missing), 'decision')} about missing photos, such as {missing[0]}",)
 
 
 def _apply(manifest: Manifest, entry: Entry, decision: Decision, file: Path) -> None:
@@ -129,10 +127,11 @@ def _apply(manifest: Manifest, entry: Entry, decision: Decision, file: Path) -> 
 def _decision(row: Sequence[str]) -> Decision | str:
     if len(row) < 2 or not row[0]:
         return "expected path,decision,why"
-    verb, _, label = row[1].strip().partition(":")
-    known = next((v for v in get_args(Verb) if v == verb.strip().casefold()), None)
-    if known is None:
+    word, _, label = row[1].strip().partition(":")
+    action = next((a for a in get_args(Action) if a == word.strip().casefold()), None)
+    if action is None:
         return f"decision {row[1]!r} is none of keep, drop, relabel:CLASS"
-    if (known == "relabel") != bool(label):
-        return f"decision {row[1]!r}: relabel needs a class, as in relabel:tulip" if known == "relabel" else row[1]
-    return Decision(row[0].replace("\\", "/"), known, label, row[2] if len(row) > 2 else "")
+    if (action == "relabel") != bool(label):
+        problem = "relabel needs a class, as in relabel:tulip" if action == "relabel" else f"{action} takes no class"
+        return f"decision {row[1]!r}: {problem}"
+    return Decision(row[0].replace("\\", "/"), action, label, row[2] if len(row) > 2 else "")

@@ -1,6 +1,6 @@
-"""What kind of file it is, by its first bytes; its name decides nothing.
+"""File formats, told by the first bytes and never by the name; and reading of regular files alone.
 
-Opening what a folder holds without ever waiting on it: pipes, sockets and devices are refused, not read.
+Pipes, sockets and devices are refused, because reading them could block.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 HEADER_BYTES: Final = 64
-"""How many first bytes of a file are needed to know its kind."""
+"""Number of first bytes that determine the format of a file."""
 
 PHOTO_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
     | {".heic", ".heif", ".hif", ".avif"}
 )
-"""A file of such a name claims to be a photo; when it is none, that is worth saying."""
+"""Extensions of photos. A file with such a name that is not a photo is reported."""
 
 RAW_SUFFIXES: Final = frozenset(
     {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 )
-"""Camera raw files look like TIFF, but what Pillow finds in them is a thumbnail at best."""
+"""Camera raw files look like TIFF, but Pillow decodes at most a thumbnail of them."""
 
 _SIGNATURES = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -61,7 +61,7 @@ _NON_PHOTOS = (
 
 
 def photo_format(head: bytes) -> str | None:
-    """Return the photo format that ``head``, a file's first 64 bytes, begins; None where it is no photo.
+    """Return the photo format of a file by ``head``, its first 64 bytes; None if it is not a photo.
 
     Returns:
         ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"BMP"``, ``"TIFF"``, ``"WebP"``, ``"HEIC"``, ``"AVIF"`` or None.
@@ -86,7 +86,7 @@ def _iso_format(head: bytes) -> str | None:
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:
-    """Return the (width, height) that the first bytes of a WebP claim (RFC 9649); None where they are cut off."""
+    """Return the (width, height) in the first bytes of a WebP (RFC 9649); None if they are cut off."""
     chunk, body = head[12:16], head[20:]
     if len(body) < 10:
         return None
@@ -99,7 +99,7 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
 
 
 def describe_non_photo(head: bytes) -> str:
-    """Return what a file that is no photo seems to be, such as ``"a PDF"`` or ``"text"``."""
+    """Return the probable type of a file that is not a photo, such as ``"a PDF"`` or ``"text"``."""
     if not head.strip(b"\0"):
         return "only zero bytes" if head else "an empty file"
     for start, what in _NON_PHOTOS:
@@ -119,25 +119,25 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # otherwise the cut itself may have split a character
+        if error.start < len(head) - 3:  # otherwise a character may be cut at the end of head
             return False
         text = head[: error.start].decode("utf-8")
     return all(c.isprintable() or c in "\t\n\r\f\ufeff" for c in text)
 
 
 MAX_BYTES = 1 << 30
-"""A file above 1 GiB is no photo that can be decoded in bounded memory."""
+"""Files above 1 GiB are refused: they cannot be decoded in bounded memory."""
 
 
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading; a link is followed.
 
     Raises:
-        OSError: it cannot be opened, is no regular file, or is larger than `MAX_BYTES`.
+        OSError: it cannot be opened, is not a regular file, or is larger than `MAX_BYTES`.
     """
-    _check(path.stat(), path)  # opening a device can act on it, so look first
+    _check(path.stat(), path)  # check first: opening a device can have effects
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-    handle = os.open(path, flags)  # and never block, whatever took its place meanwhile
+    handle = os.open(path, flags)  # never block, even if the file was replaced meanwhile
     try:
         _check(os.fstat(handle), path)
     except BaseException:
@@ -156,12 +156,12 @@ def read_regular(path: Path) -> bytes:
         return file.read()
 
 
-def _check(found: os.stat_result, path: Path) -> None:
-    if stat.S_ISDIR(found.st_mode):
+def _check(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
         raise IsADirectoryError(errno.EISDIR, "it is a folder", str(path))
-    if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, f"it is {_special(found.st_mode)}, not a file", str(path))
-    if found.st_size > MAX_BYTES:
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, f"it is {_special(status.st_mode)}, not a file", str(path))
+    if status.st_size > MAX_BYTES:
         raise OSError(errno.EFBIG, f"it is larger than {MAX_BYTES >> 30} GiB", str(path))
 
 
@@ -172,10 +172,10 @@ def _special(mode: int) -> str:
 
 
 def why_unreadable(error: OSError, path: Path) -> str:
-    """Return why a file cannot be read, in a few words without its path."""
+    """Return why a file cannot be read, in a short phrase without its path."""
     if error.errno == errno.ENOENT:
         return "cannot be read: a link to nothing" if path.is_symlink() else "cannot be read: no longer there"
     if error.errno == errno.ELOOP:
         return "cannot be read: a link to itself"
-    said = error.strerror or type(error).__name__
-    return f"cannot be read: {said[:1].lower()}{said[1:]}"
+    reason = error.strerror or type(error).__name__
+    return f"cannot be read: {reason[:1].lower()}{reason[1:]}"

@@ -1,4 +1,4 @@
-"""The manifest: every file that was met, what it is, where it goes, and why."""
+"""The manifest: every file of a folder of photos, with its content hash, class, side and status."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ _CHUNK = 1 << 20
 
 @dataclass(slots=True)
 class Entry:
-    """One file and its fate.
+    """One file and its use.
 
     Attributes:
         name: its path relative to the root, with ``/`` between the parts.
-        path: where to open it.
-        content: SHA-256 of its bytes, 64 hexadecimal digits; empty where it was not, or could not be, read.
+        path: path to open it by.
+        content: SHA-256 of its bytes, 64 hexadecimal digits; empty if it was not or could not be read.
         label: its class, as written; empty for a skipped file.
-        side: the side that it is on, or None where that is not decided, or it is on none.
+        side: its side of the split; None before the split, and for files that are not used.
         group: the user's group, or None.
-        status: ``"ok"``; ``"put aside"``: it claims to be a photo but cannot be used; ``"skipped"``: it is no photo.
-        why: the reason for its status; empty for most that are ok.
-        given: the side that the folder or the CSV gives it, or None.
+        status: ``"ok"``; ``"put aside"``: it looks like a photo but is unusable; ``"skipped"``: it is not a photo.
+        why: the reason for its status; empty for most files that are ok.
+        given_side: its side according to the folder or the CSV, or None.
     """
 
     name: str
@@ -73,28 +73,28 @@ class Manifest:
         return [entry for entry in self.entries if entry.status == "ok"]
 
     def set_aside(self, entry: Entry, why: str) -> None:
-        """Take a photo out of use, for a reason that stays in the manifest."""
+        """Mark a photo as unusable; the reason is recorded in the manifest."""
         entry.status, entry.why, entry.side = "put aside", why, None
 
     def write(self, path: Path | str) -> None:
         """Write the manifest as CSV: path, content, class, split, group, status, why.
 
         Raises:
-            OSError: it cannot be written there.
+            OSError: the file cannot be written.
         """
         rows = [(e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why) for e in self.entries]
         write_text(path, "".join(map(_line, (COLUMNS, *rows))))
 
     @classmethod
     def read(cls, path: Path | str, root: Path | str | None = None) -> Manifest:
-        """Read what `write` wrote.
+        """Return the manifest that `write` wrote.
 
         Args:
             path: the CSV file.
             root: the folder that its names are relative to; without it, ``entry.path`` is the name alone.
 
         Raises:
-            RunFolderError: there is no such file, or it is damaged; all that is wrong is named with its line.
+            RunFolderError: the file is missing or damaged; all problems are listed with their lines.
         """
         base = Path(root) if root is not None else Path()
         try:
@@ -136,29 +136,29 @@ def _parse(rows: Iterable[list[str]], base: Path) -> tuple[list[Entry], list[str
 
 
 def _entry(row: list[str], base: Path) -> Entry | str:
-    """Return the entry that a row holds, or what is wrong with it."""
+    """Return the entry of a row, or its problem."""
     if len(row) != len(COLUMNS):
         return f"{len(row)} fields instead of {len(COLUMNS)}"
     name, content, label, split, group, status, why = row
     side = next((s for s in get_args(Side) if s == split), None)
-    known = next((s for s in get_args(Status) if s == status), None)
-    if known is None:
+    valid_status = next((s for s in get_args(Status) if s == status), None)
+    if valid_status is None:
         return f"status {status!r} is none of {', '.join(get_args(Status))}"
     if split and side is None:
         return f"split {split!r} is none of {', '.join(get_args(Side))}"
-    return Entry(name, base / name, content, label, side, group or None, known, why)
+    return Entry(name, base / name, content, label, side, group or None, valid_status, why)
 
 
 def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
-    """Read every photo of ``source`` once and return the manifest; nothing is decoded yet.
+    """Read every photo of ``source`` once, without decoding it, and return the manifest.
 
     Args:
-        source: what `find_photos` found.
-        workers: threads that read.
+        source: the result of `find_photos`.
+        workers: number of reading threads.
         bar: advanced by one for each photo.
 
     Returns:
-        A manifest with an entry for each photo, and one for each file that was skipped.
+        A manifest with an entry for each photo and each skipped file.
     """
     entries = []
     for entry in map_in_order(read_entry, source.photos, workers=workers, ahead=4 * max(workers, 1)):
@@ -170,7 +170,7 @@ def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
 
 
 def read_entry(photo: Photo) -> Entry:
-    """Return the entry of one photo: put aside where it cannot be read or is no photo."""
+    """Return the entry of one photo; it is marked as unusable if it cannot be read or is not a photo."""
     entry = Entry(photo.name, photo.path, "", photo.label, group=photo.group, given_side=photo.split)
     try:
         head, entry.content = _hashed(photo)
@@ -183,7 +183,7 @@ def read_entry(photo: Photo) -> Entry:
 
 
 def _hashed(photo: Photo) -> tuple[bytes, str]:
-    """Return the first bytes and the hash of all of them, without holding the file in memory."""
+    """Return the first bytes of a file and the SHA-256 of all of them, without holding the file in memory."""
     digest = hashlib.sha256()
     with open_regular(photo.path) as file:
         chunk = file.read(_CHUNK)
@@ -195,16 +195,15 @@ def _hashed(photo: Photo) -> tuple[bytes, str]:
 
 
 def check_usable(manifest: Manifest) -> tuple[str, ...]:
-    """Check that what can be used of the photos is enough to train on.
+    """Check that at least two classes have usable photos, and drop the other classes from ``manifest.classes``.
 
-    A class that has lost all its photos is taken out of ``manifest.classes``; that is said in the notes. It is called
-    after the scan, and again when decoding has put photos aside.
+    Call it after the scan, and again after decoding has marked photos as unusable.
 
     Returns:
-        What is worth saying: classes without a usable photo, and classes with a single one.
+        Notes on classes without a usable photo, and on classes with a single one.
 
     Raises:
-        PhotosError: no photo is usable, or those that are belong to one class.
+        PhotosError: no photo is usable, or all usable photos belong to one class.
     """
     counts = Counter(entry.label for entry in manifest.usable)
     lost = [name for name in manifest.classes if not counts[name]]
@@ -216,8 +215,8 @@ def check_usable(manifest: Manifest) -> tuple[str, ...]:
     notes = [f"class {name} is left out: none of its photos can be read" for name in lost]
     single = [name for name in left if counts[name] == 1]
     if single:
-        many = f"class {single[0]} has" if len(single) == 1 else f"{len(single)} classes have"
-        notes.append(f"{many} a single photo: it can be learnt from, but not tested on")
+        subject = f"class {single[0]} has" if len(single) == 1 else f"{len(single)} classes have"
+        notes.append(f"{subject} a single photo: it can be used for training but not for testing")
     return tuple(notes)
 
 
@@ -227,6 +226,5 @@ def _too_little(manifest: Manifest, left: tuple[str, ...], aside: list[Entry]) -
     more = f"\n  … and {len(aside) - 5:,} more" if len(aside) > 5 else ""
     if not left:
         return f"{manifest.root}: none of its {whole:,} photos can be read{':' if reasons else ''}{reasons}{more}"
-    return (
-        f"{manifest.root}: only class {left[0]!r} has photos that can be read; two classes are the least{reasons}{more}"
-    )
+    only = f"only class {left[0]!r} has photos that can be read"
+    return f"{manifest.root}: {only}; at least two classes are needed{reasons}{more}"

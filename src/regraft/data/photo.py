@@ -1,4 +1,4 @@
-"""`Photo`: one file that claims to be a photo, before anything of it is read."""
+"""`Photo`: a file that looks like a photo by its name, before it is read; and the sides of a split."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ SIDE_NAMES: dict[str, Side] = {
     "validation": "validation",
     "test": "test",
 }
-"""How people call the sides, in folders and in CSV files; compared without regard to case."""
+"""Names of the sides in folders and CSV files; compared without regard to case."""
 
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One file that claims to be a photo, not yet read.
+    """A file that looks like a photo by its name.
 
     Attributes:
-        path: where to open it.
+        path: path to open it by.
         name: its path relative to the root, with ``/`` between the parts, exactly as on disk.
         label: its class, as written.
-        split: the side that the folder or the CSV gives it, or None.
-        group: the user's group (photos of one group stay on one side), or None.
+        split: its side according to the folder or the CSV, or None.
+        group: the user's group (photos of a group stay on one side), or None.
     """
 
     path: Path

@@ -1,6 +1,6 @@
-"""Where the photos are and which class each is of: a folder per class, train/ and val/, or a CSV.
+"""The photos of a folder and their classes, from one folder per class, from train/ and val/, or from a CSV.
 
-Names of classes: compared in Unicode's composed form (NFC), shown as written.
+Class names are compared in Unicode's composed form (NFC) and displayed as written.
 """
 
 from __future__ import annotations
@@ -27,22 +27,23 @@ from regraft.data.walk import (
     unreadable_reason,
 )
 from regraft.errors import ConfigError, PhotosError
+from regraft.text import counted
 
 Layout: TypeAlias = Literal["classes", "split", "csv"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Files that claim to be photos, and what is known of them before they are read.
+    """The files that look like photos by name, before any of them is read.
 
     Attributes:
         root: the folder of photos; names are relative to it.
         photos: in name order.
         classes: names of the classes, in the order of a classifier's outputs.
-        skipped: (name, why) of what is no photo of any class.
-        given_split: the sides that the folder or the CSV gives; empty where it gives none.
-        layout: how the photos are laid out.
-        notes: what is worth saying to the person.
+        skipped: (name, reason) of every file and folder that is left out.
+        given_sides: the sides that the folder or the CSV assigns; empty if it assigns none.
+        layout: ``"classes"``: a folder per class; ``"split"``: train/ and val/ with such folders; ``"csv"``.
+        notes: remarks to print for the user.
     """
 
     root: Path
@@ -55,18 +56,18 @@ class Source:
 
 
 def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class: bool = False) -> Source:
-    """Find the photos in a folder: one folder per class, or train/ and val/ with such folders, or as a CSV says.
+    """Return the photos of a folder: one folder per class, or train/ and val/ with such folders, or a CSV.
 
-    Nothing is read but the first bytes of files whose names claim nothing.
+    Only files without a photo's extension are opened, to read their first bytes.
 
     Args:
         root: the folder.
         labels: a CSV with the columns path, label and, if wanted, split and group.
-        one_class: whether photos of a single class will do, as they do for measuring a classifier.
+        one_class: whether photos of a single class are accepted, as for measuring a classifier.
 
     Raises:
-        PhotosError: there is no such folder, it cannot be read, it holds no photos, no class folders, or only one;
-            or the CSV is wrong.
+        PhotosError: the folder is missing or unreadable, has no photos, no class folders or only one class, or the CSV
+            is invalid.
     """
     source = _find(Path(root), labels)
     if not one_class:
@@ -89,7 +90,7 @@ def _find(root: Path, labels: Path | str | None) -> Source:
 
 @dataclass(slots=True)
 class _Branch:
-    """A folder in the root: photos right in it, and photos by the folder in it that they lie below."""
+    """A folder in the root: the photos directly in it, and the photos below each of its folders."""
 
     loose: list[NamedPath] = field(default_factory=list)
     below: dict[str, list[NamedPath]] = field(default_factory=dict)
@@ -104,7 +105,7 @@ class _Branch:
 
     @property
     def all(self) -> list[NamedPath]:
-        return sorted(self.loose + [found for photos in self.below.values() for found in photos])
+        return sorted(self.loose + [photo for photos in self.below.values() for photo in photos])
 
 
 _Tree: TypeAlias = dict[str, _Branch]
@@ -120,7 +121,7 @@ def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
 
 
 def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> _Tree:
-    """Look through all folders; those called as a side is are looked through by the folders in them."""
+    """Return all folders of the root by name; a folder named like a side is divided by the folders in it."""
     above = frozenset(folder_identity(folder) for folder in (root, *root.resolve().parents))
     tree: _Tree = {}
     for name, path in inside.folders:
@@ -139,7 +140,7 @@ def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> _Tree:
 
 
 def _is_split(sides: Mapping[str, Side], tree: _Tree) -> bool:
-    """Whether there is train/ and another side, each with class folders; a class may well be called ``train``."""
+    """Return whether there is train/ and another side, each with class folders; ``train`` may also be a class."""
     nested = {side for name, side in sides.items() if tree[name].nested}
     return "train" in nested and len(nested) > 1
 
@@ -153,15 +154,15 @@ def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[
     notes = []
     for name, side in sides.items():
         branch = tree[name]
-        for folder, found in branch.below.items():
+        for folder, inside in branch.below.items():
             label = folder.rsplit("/", 1)[-1]
-            photos += [Photo(path, full, label, side, None) for full, path in found]
+            photos += [Photo(path, full, label, side, None) for full, path in inside]
         skipped += [(full, "not in a class folder") for full, _ in branch.loose]
         if not branch.nested:
-            notes.append(f"{name}/ holds {len(branch.loose):,} photos but no class folders: they are not used")
+            notes.append(f"{name}/ has {counted(len(branch.loose), 'photo')} but no class folders: not used")
     for name in _other_folders(tree, sides):
-        skipped += [(full, "beside the folders of the split") for full, _ in tree[name].all]
-        notes.append(f"{name}/ lies beside {' and '.join(f'{side}/' for side in sides)} and is not used")
+        skipped += [(full, "next to the folders of the split") for full, _ in tree[name].all]
+        notes.append(f"{name}/ is next to {' and '.join(f'{side}/' for side in sides)}: it is not used")
     skipped += [(full, "not in a class folder") for full, _ in loose]
     return _source(root, photos, "split", skipped, notes)
 
@@ -173,23 +174,18 @@ def _from_classes(root: Path, tree: _Tree, loose: list[NamedPath], skipped: Skip
     empty = [name for name, branch in tree.items() if not branch.any and name not in left_out]
     notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
     if loose:
-        lie = (
-            "1 photo lies in no class folder and is"
-            if len(loose) == 1
-            else f"{len(loose):,} photos lie in no class folder and are"
-        )
-        notes.append(f"{lie} not used")
+        notes.append(f"{counted(len(loose), 'photo')} outside the class folders: not used")
     skipped += [(full, "not in a class folder") for full, _ in loose]
     return _source(root, photos, "classes", skipped, notes)
 
 
 def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:
-    """Give each class one spelling, and put everything in order."""
+    """Return the source with one spelling per class, and photos and classes in order."""
     photos = list(photos)
     spelling = canonical_spellings(photo.label for photo in photos)
-    merged = sorted(label for label, shown in spelling.items() if label != shown)
+    merged = sorted(label for label, canonical in spelling.items() if label != canonical)
     notes = [*notes, *unreadable_folder_notes(skipped)] + [
-        f"class {spelling[label]} is spelt in two ways that look alike; they are one class" for label in merged
+        f"class {spelling[label]} is spelled in two Unicode forms: treated as one class" for label in merged
     ]
     notes += case_difference_notes(set(spelling.values()))
     photos = [
@@ -199,65 +195,63 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
         for photo in photos
     ]
     classes = class_order(photo.label for photo in photos)
-    given = frozenset(photo.split for photo in photos if photo.split is not None)
+    given_sides = frozenset(photo.split for photo in photos if photo.split is not None)
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
-    return Source(root, ordered, classes, tuple(sorted(skipped)), given, layout, tuple(notes))
+    return Source(root, ordered, classes, tuple(sorted(skipped)), given_sides, layout, tuple(notes))
 
 
 def composed(label: str) -> str:
-    """Return what two spellings of one label have in common: macOS and Linux write ``é`` with different code points."""
+    """Return a label in Unicode's composed form (NFC): macOS and Linux write ``é`` with different code points."""
     return unicodedata.normalize("NFC", label)
 
 
 def class_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """Return the distinct labels in the order of a classifier's outputs: by code point of their composed form."""
+    """Return the distinct labels in the order of a classifier's outputs: by code points of their composed form."""
     return tuple(sorted(set(labels), key=lambda label: (composed(label), label)))
 
 
 def canonical_spellings(labels: Iterable[str]) -> dict[str, str]:
-    """Return for each spelling the one that stands for its class: the first in order of code points."""
-    chosen: dict[str, str] = {}
+    """Return for each spelling the canonical one of its class: the first by code points."""
+    first: dict[str, str] = {}
     spellings = sorted(set(labels))
     for label in spellings:
-        chosen.setdefault(composed(label), label)
-    return {label: chosen[composed(label)] for label in spellings}
+        first.setdefault(composed(label), label)
+    return {label: first[composed(label)] for label in spellings}
 
 
 def case_difference_notes(labels: Iterable[str]) -> list[str]:
-    """Return what is worth saying of classes whose names differ in nothing but case or the space around them."""
-    alike: dict[str, list[str]] = {}
+    """Return a note for each set of class names that differ only in case or surrounding spaces."""
+    similar: dict[str, list[str]] = {}
     for label in sorted(labels):
-        alike.setdefault(composed(label).casefold().strip(), []).append(label)
-    return [
-        f"classes {' and '.join(repr(label) for label in group)} differ only in case or spaces; they are kept apart"
-        for group in alike.values()
-        if len(group) > 1
-    ]
+        similar.setdefault(composed(label).casefold().strip(), []).append(label)
+    groups = [" and ".join(map(repr, group)) for group in similar.values() if len(group) > 1]
+    return [f"classes {names} differ only in case or spaces: treated as different classes" for names in groups]
 
 
-def parse_class_names(given: Any) -> tuple[str, ...]:
-    """Return the names of two or more classes.
+def parse_class_names(names: Any) -> tuple[str, ...]:
+    """Return a sequence of two or more class names as a tuple.
 
     Args:
-        given: a list, a tuple or an array of texts.
+        names: a list, a tuple or an array of strings.
 
     Raises:
-        ConfigError: it is something else; a mapping or a set has no order that outputs could follow.
+        ConfigError: it is something else, has fewer than two names, or repeats one. A mapping and a set have no order
+            for the outputs to follow.
     """
     expected = "expected the names of the classes in the order of the outputs, such as ['ant', 'bee']"
-    if isinstance(given, Mapping):
+    if isinstance(names, Mapping):
         raise ConfigError(
-            f"classes: {expected}, found a {type(given).__name__}; of {{name: index}}, sorted(d, key=d.get)"
+            f"classes: {expected}, found a {type(names).__name__}; of {{name: index}}, sorted(d, key=d.get)"
         )
-    if isinstance(given, (str, bytes, AbstractSet)) or not isinstance(given, Iterable):
-        raise ConfigError(f"classes: {expected}, found {given!r}")
-    values = list(given)
+    if isinstance(names, (str, bytes, AbstractSet)) or not isinstance(names, Iterable):
+        raise ConfigError(f"classes: {expected}, found {names!r}")
+    values = list(names)
     others = [value for value in values if not isinstance(value, str)]
     if others:
         raise ConfigError(f"classes: {expected}, found {others[0]!r}, a {type(others[0]).__name__}")
-    names = tuple(str(value) for value in values)
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
-    if len(names) < 2 or repeated:
+    texts = tuple(str(value) for value in values)
+    repeated = sorted({text for text in texts if texts.count(text) > 1}) if len(set(texts)) < len(texts) else []
+    if len(texts) < 2 or repeated:
         twice = f"; {', '.join(map(repr, repeated[:5]))} is there twice" if repeated else ""
-        raise ConfigError(f"a classifier needs two or more different classes, not {list(names)}{twice}")
-    return names
+        raise ConfigError(f"a classifier needs two or more different classes, not {list(texts)}{twice}")
+    return texts

@@ -1,20 +1,19 @@
-"""The split: which photo is on which side, decided by what the photo is, not by where it lies or what lies beside it.
+"""The split into train, validation and test, which depends only on the content of each photo.
 
-**The rule.** Exact copies are one; photos that share a group, and copies of such, are one *unit*. A unit without a
-group draws ``fraction("split", seed, content)``, one with groups ``fraction("split", seed, "group", name)``. Where
-near-duplicates make a unit of several contents, that of the smallest content hash counts, and of several groups that of
-the smallest name. The draw is compared with the fractions: low is train, then validation, then test. So a photo keeps
-its side when others are added, removed, renamed or moved.
+**The rule.** Exact duplicates, and photos that share a group, form one *unit*. A unit without a group draws
+``fraction("split", seed, content)``, a unit with groups ``fraction("split", seed, "group", name)``. If near-duplicates
+join several contents to one unit, the smallest content hash is used; among several groups, the smallest name. The draw
+is compared with the fractions: low draws are train, then validation, then test. So a photo keeps its side when others
+are added, removed, renamed or moved.
 
-**Filling.** A class of three units or more has at least one on every side whose fraction is not 0; one of one or two
-has at least one in train. What is missing is taken from the class's lowest draws on sides that can spare one: train is
-filled first, then test, then validation. This is the one exception: such a unit goes back when a later photo fills the
-side.
+**Filling.** A class of at least three units has at least one on every side whose fraction is not 0; a class of one or
+two units has at least one in train. A missing unit is taken from the class's lowest draws on sides that can spare one:
+train is filled first, then test, then validation. This is the one exception to the rule above: such a unit moves back
+when a later photo fills the side.
 
-**Precedence.** A side that was given wins over one that is kept from an earlier run, and that over the draw. Where a
-new photo shows that photos kept on different sides belong together, they join on the side of the smallest content hash.
-
-Shares of train, validation and test as a person writes them.
+**Precedence.** A side from the folder or the CSV takes precedence over a side kept from an earlier run, and both over
+the draw. If a new photo shows that photos kept on different sides belong together, all of them move to the side of the
+smallest content hash.
 """
 
 from __future__ import annotations
@@ -29,6 +28,7 @@ from regraft.data.manifest import Entry, Manifest
 from regraft.data.photo import SIDES, Side
 from regraft.data.split_units import Unit, make_units
 from regraft.errors import ConfigError, PhotosError, did_you_mean
+from regraft.text import counted
 
 _HELD_OUT_FIRST: tuple[Side, ...] = ("test", "validation", "train")
 _FILL_ORDER: tuple[Side, ...] = ("train", "test", "validation")
@@ -36,11 +36,11 @@ _FILL_ORDER: tuple[Side, ...] = ("train", "test", "validation")
 
 @dataclass(frozen=True)
 class Split:
-    """Where each photo goes.
+    """The side of every photo.
 
     Attributes:
-        sides: for each content hash, its side.
-        notes: what is worth saying: sides that had to be filled, given or kept sides that disagree.
+        sides: content hash to side.
+        notes: remarks to print for the user: sides that had to be filled, conflicting sides.
     """
 
     sides: dict[str, Side]
@@ -55,28 +55,27 @@ def split_by_content(
     keep: Mapping[str, Side] | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> Split:
-    """Decide the side of every photo; the rule is at the top of this file.
+    """Return the side of every photo; see the rule at the top of this file.
 
     Args:
         entries: usable photos.
-        seed: another one gives another split.
+        seed: seed of the draws.
         fractions: expected shares of train, validation and test; they sum to 1, and train's is not 0.
         keep: sides of an earlier run by content hash.
-        groups: content hash to the id of a group that must share a side, such as near-duplicates; only which contents
-            share an id counts. The user's groups are in the entries.
+        groups: content hash to the id of a group that must share a side, such as near-duplicates. The ids themselves do
+            not matter. The user's groups are in the entries.
 
     Raises:
-        ConfigError: the fractions cannot be.
+        ConfigError: the fractions are invalid.
     """
     _check_fractions(fractions)
     fixed, notes = _fixed_sides(entries, keep or {})
     units = make_units(entries, groups or {}, ("split", seed))
-    given = {entry.content for entry in entries if entry.given_side is not None}
-    moved = _reconcile_kept(units, fixed, given)
+    from_user = {entry.content for entry in entries if entry.given_side is not None}
+    moved = _reconcile_kept(units, fixed, from_user)
     if moved:
-        one = "photo changes side: new ones show that it belongs"
-        several = "photos change sides: new ones show that they belong"
-        notes.append(f"{moved:,} {one if moved == 1 else several} with photos on another")
+        change = counted(moved, "photo changes side", "photos change sides")
+        notes.append(f"{change}: new photos show that photos kept on different sides belong together")
     division = _SideAssignment(units, dict(zip(SIDES, fractions, strict=True)), fixed)
     return Split(division.sides(), (*notes, *division.notes))
 
@@ -84,16 +83,16 @@ def split_by_content(
 def carve_validation(
     entries: Sequence[Entry], *, seed: int, fraction: float, groups: Mapping[str, str] | None = None
 ) -> set[str]:
-    """Return the contents of a validation part of ``entries``, by the rule of `split_by_content` with draws of its own.
+    """Return the contents of a validation part of ``entries``, by the rule of `split_by_content` with other draws.
 
     Args:
         entries: photos of the train side.
-        seed: another one gives another part.
+        seed: seed of the draws.
         fraction: the part's expected share, in [0, 1).
         groups: as for `split_by_content`.
 
     Raises:
-        ConfigError: the fraction cannot be.
+        ConfigError: the fraction is invalid.
     """
     shares = (1 - fraction, fraction, 0.0)
     _check_fractions(shares)
@@ -103,27 +102,27 @@ def carve_validation(
 
 
 def use_given_sides(manifest: Manifest) -> tuple[str, ...]:
-    """Put every usable photo on the side that the folder or the CSV gives it.
+    """Set the side of every usable photo to its side in the folder or the CSV.
 
     Returns:
-        What is worth saying: how many photos are on two sides, so that figures are measured on what was learnt from.
+        A note on exact duplicates on different sides, which make accuracy look too high.
     """
     sides: dict[str, set[Side | None]] = defaultdict(set)
     for entry in manifest.usable:
         entry.side = entry.given_side
         sides[entry.content].add(entry.given_side)
-    straddling = sum(len(found) > 1 for found in sides.values())
-    if not straddling:
+    leaked = sum(len(of_content) > 1 for of_content in sides.values())
+    if not leaked:
         return ()
-    are = "photo is" if straddling == 1 else "photos are"
-    return (f"{straddling:,} {are} on two sides of the given split, as exact copies: figures will flatter",)
+    appear = counted(leaked, "photo appears", "photos appear")
+    return (f"{appear} in more than one part of your split, as exact duplicates, so accuracy will look too high",)
 
 
 def check_split(manifest: Manifest) -> None:
-    """Check that every class has photos to learn from.
+    """Check that every class has photos to train on.
 
     Raises:
-        PhotosError: a class has none on the train side; all such classes are named.
+        PhotosError: classes without a photo on the train side; all of them are named.
     """
     sides: dict[str, Counter[Side | None]] = defaultdict(Counter)
     for entry in manifest.usable:
@@ -148,27 +147,28 @@ def _check_fractions(fractions: Sequence[float]) -> None:
 
 
 def _fixed_sides(entries: Sequence[Entry], keep: Mapping[str, Side]) -> tuple[dict[str, Side], list[str]]:
-    """Return the sides that are not drawn, by content, and what is worth saying about them."""
-    given: dict[str, set[Side]] = defaultdict(set)
+    """Return the sides that are not drawn, by content, and notes on them."""
+    user_sides: dict[str, set[Side]] = defaultdict(set)
     for entry in entries:
         if entry.given_side is not None:
-            given[entry.content].add(entry.given_side)
+            user_sides[entry.content].add(entry.given_side)
     fixed = {entry.content: keep[entry.content] for entry in entries if entry.content in keep}
-    fixed |= {content: next(s for s in _HELD_OUT_FIRST if s in sides) for content, sides in given.items()}
-    twice = sum(len(sides) > 1 for sides in given.values())
-    return fixed, [f"{twice:,} photos were given on two sides: they are held out"] if twice else []
+    fixed |= {content: next(s for s in _HELD_OUT_FIRST if s in sides) for content, sides in user_sides.items()}
+    twice = sum(len(sides) > 1 for sides in user_sides.values())
+    notes = [f"{counted(twice, 'photo is', 'photos are')} on two sides of your split: held out from training"]
+    return fixed, notes if twice else []
 
 
-def _reconcile_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[str]) -> int:
-    """Bring kept sides of one unit to agree, in ``fixed``, and return how many contents change sides."""
+def _reconcile_kept(units: Sequence[Unit], fixed: dict[str, Side], from_user: set[str]) -> int:
+    """Make kept sides agree within each unit, in ``fixed``; return the number of contents that change sides."""
     moved = 0
     for unit in units:
         settled = [content for content in unit.contents if content in fixed]
         if len({fixed[content] for content in settled}) < 2:
             continue
-        side = next((fixed[content] for content in settled if content in given), fixed[settled[0]])
+        side = next((fixed[content] for content in settled if content in from_user), fixed[settled[0]])
         for content in settled:
-            if content not in given and fixed[content] != side:
+            if content not in from_user and fixed[content] != side:
                 fixed[content] = side
                 moved += 1
     return moved
@@ -176,7 +176,7 @@ def _reconcile_kept(units: Sequence[Unit], fixed: dict[str, Side], given: set[st
 
 @dataclass
 class _SideAssignment:
-    """Units with their sides, and the classes whose sides had to be filled."""
+    """Assigns a side to each unit, and records the classes whose sides had to be filled."""
 
     units: Sequence[Unit]
     shares: Mapping[Side, float]
@@ -195,13 +195,14 @@ class _SideAssignment:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth saying."""
+        """Remarks to print for the user."""
         notes = []
         if self.straddling:
-            notes.append(f"{self.straddling:,} groups lie on two sides, as given or kept from an earlier run")
+            groups = counted(self.straddling, "group is", "groups are")
+            notes.append(f"{groups} on more than one side, in your split or an earlier run")
         for side, classes in self.filled.items():
             few = ", ".join(classes[:5]) + (f" and {len(classes) - 5:,} more" if len(classes) > 5 else "")
-            notes.append(f"{side} had no photo of {few}: it took the lowest hash of each")
+            notes.append(f"{side} had no photo of {few}: the photo with the lowest hash of each class was moved there")
         return tuple(notes)
 
     def sides(self) -> dict[str, Side]:
@@ -225,7 +226,7 @@ class _SideAssignment:
         return next(side for side in reversed(SIDES) if self.shares[side] > 0)
 
     def _fill(self, label: str, members: Sequence[int]) -> None:
-        """Give a class a unit on each side that it should be on; ``members`` are its units, the lowest draw first."""
+        """Move units so that the class has one on each side it needs; ``members``: its units, lowest draw first."""
         wanted = _FILL_ORDER if len(members) > 2 else _FILL_ORDER[:1]
         for side in wanted:
             counts = Counter(self._side[i] for i in members)
@@ -237,7 +238,7 @@ class _SideAssignment:
                 self.filled[side].append(label)
 
     def _movable(self, members: Iterable[int]) -> list[int]:
-        """Return units that are neither fixed nor of another class as well."""
+        """Return the units that are not fixed and belong to one class only."""
         return [
             i
             for i in members
@@ -249,7 +250,7 @@ def parse_shares(value: Any) -> tuple[float, float, float]:
     """Return shares that sum to 1 from ``"80/10/10"``, ``(80, 10, 10)`` or ``(0.8, 0.1, 0.1)``.
 
     Raises:
-        ValueError: it is something else, or nothing is left for train.
+        ValueError: the value has another form, or train's share is 0.
     """
     if isinstance(value, str):
         try:

@@ -1,10 +1,11 @@
-"""Units of a split: photos that must share a side because they are copies, near-duplicates or of one group."""
+"""Units of a split: photos that must share a side because they are duplicates, near-duplicates or of one group."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from regraft.data.manifest import Entry
 from regraft.randomness import Part, fraction
@@ -16,8 +17,8 @@ class Unit:
 
     Attributes:
         contents: their content hashes, sorted.
-        labels: their classes; more than one where copies carry two labels.
-        draw: in [0, 1), what decides.
+        labels: their classes; more than one if duplicates have different labels.
+        draw: random number in [0, 1) that determines the side.
     """
 
     contents: tuple[str, ...]
@@ -26,27 +27,27 @@ class Unit:
 
 
 def make_units(entries: Iterable[Entry], groups: Mapping[str, str], key: tuple[Part, ...]) -> list[Unit]:
-    """Return the units of ``entries``, in an order and with draws that depend on nothing but what they hold.
+    """Return the units of ``entries``; their order and draws depend only on contents, groups and ``key``.
 
     Args:
         entries: photos.
         groups: content hash to the id of a group of near-duplicates.
-        key: what the draws are for, such as ``("split", seed)``.
+        key: key of the draws, such as ``("split", seed)``.
     """
     labels: dict[str, set[str]] = defaultdict(set)
     names: dict[str, set[str]] = defaultdict(set)
-    together = _Forest()
+    sets = DisjointSets[_Node]()
     for entry in entries:
         labels[entry.content].add(entry.label)
-        together.add(("content", entry.content))
+        sets.add(("content", entry.content))
         if entry.group is not None:
             names[entry.content].add(entry.group)
-            together.join(("content", entry.content), ("group", entry.group))
+            sets.join(("content", entry.content), ("group", entry.group))
         if entry.content in groups:
-            together.join(("content", entry.content), ("near", groups[entry.content]))
+            sets.join(("content", entry.content), ("near", groups[entry.content]))
     members: dict[_Node, list[str]] = defaultdict(list)
     for content in sorted(labels):
-        members[together.top(("content", content))].append(content)
+        members[sets.root(("content", content))].append(content)
     return [
         Unit(tuple(contents), frozenset().union(*(labels[c] for c in contents)), _draw(contents, names, key))
         for contents in members.values()
@@ -60,23 +61,28 @@ def _draw(contents: list[str], names: Mapping[str, set[str]], key: tuple[Part, .
 
 _Node = tuple[str, str]
 
+T = TypeVar("T")
 
-class _Forest:
-    """Disjoint sets with path halving (Tarjan, 1975)."""
+
+class DisjointSets(Generic[T]):
+    """Disjoint sets of hashable items, with path halving (Tarjan, 1975)."""
 
     def __init__(self) -> None:
-        self._above: dict[_Node, _Node] = {}
+        self._parent: dict[T, T] = {}
 
-    def add(self, node: _Node) -> None:
-        self._above.setdefault(node, node)
+    def add(self, node: T) -> None:
+        """Add an item as a set of its own, unless it is there."""
+        self._parent.setdefault(node, node)
 
-    def top(self, node: _Node) -> _Node:
-        while self._above[node] != node:
-            self._above[node] = self._above[self._above[node]]
-            node = self._above[node]
+    def root(self, node: T) -> T:
+        """Return the representative of the set of an item."""
+        while self._parent[node] != node:
+            self._parent[node] = self._parent[self._parent[node]]
+            node = self._parent[node]
         return node
 
-    def join(self, a: _Node, b: _Node) -> None:
+    def join(self, a: T, b: T) -> None:
+        """Merge the sets of two items, which are added if needed."""
         self.add(a)
         self.add(b)
-        self._above[self.top(a)] = self.top(b)
+        self._parent[self.root(a)] = self.root(b)

@@ -1,4 +1,4 @@
-"""Looking through folders: links are followed and loops end, only files are opened, what is left out is said."""
+"""Listing folders of photos: links are followed, loops end, and everything left out is recorded with its reason."""
 
 from __future__ import annotations
 
@@ -30,29 +30,29 @@ _SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@ea
 
 @dataclass(slots=True)
 class FolderListing:
-    """What lies directly in a folder: folders, and files that claim to be photos. Both in name order."""
+    """The folders in a folder and its files that look like photos, both in name order."""
 
     folders: list[NamedPath] = field(default_factory=list)
     photos: list[NamedPath] = field(default_factory=list)
 
 
 def folder_identity(path: Path) -> tuple[int, int] | str:
-    """Return what tells one folder from another, whatever links lead to it.
+    """Return an identity of a folder that is the same for every link to it.
 
     Raises:
-        OSError: there is nothing there, or it cannot be looked at.
+        OSError: the folder is missing or inaccessible.
     """
-    found = path.stat()
-    return (found.st_dev, found.st_ino) if found.st_ino else os.path.realpath(path)
+    status = path.stat()
+    return (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(path)
 
 
 def list_folder(folder: Path, name: str, skipped: Skipped) -> FolderListing:
-    """Return what lies directly in ``folder``; what is left out is added to ``skipped``.
+    """Return the folders and photos directly in ``folder``; everything left out is added to ``skipped``.
 
     Args:
-        folder: where to look.
+        folder: the folder to list.
         name: its name relative to the root, ``""`` for the root itself.
-        skipped: takes (name, why).
+        skipped: (name, reason) pairs are appended to it.
 
     Raises:
         OSError: the folder cannot be listed.
@@ -69,67 +69,67 @@ def list_folder(folder: Path, name: str, skipped: Skipped) -> FolderListing:
 
 
 def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped) -> list[NamedPath]:
-    """Return all that claims to be a photo in ``folder`` and in the folders below it, in name order.
+    """Return all files that look like photos in ``folder`` and in the folders below it, in name order.
 
     Args:
-        folder: where to begin.
+        folder: the folder to start from.
         name: its name relative to the root.
-        above: identities of folders that must not be entered again: those above ``folder``.
-        skipped: takes (name, why).
+        above: identities of the folders above ``folder``, which are not entered again.
+        skipped: (name, reason) pairs are appended to it.
     """
-    found: list[NamedPath] = []
+    photos: list[NamedPath] = []
     entered = set(above)
     waiting = [(name, folder)]
-    while waiting:  # not by recursion: a folder may be deeper than Python's stack
+    while waiting:  # no recursion: folders may be nested deeper than Python's stack
         name, folder = waiting.pop()
         try:
-            which = folder_identity(folder)
-            if which in entered:
+            current = folder_identity(folder)
+            if current in entered:
                 skipped.append((name, "a link to a folder that is read already"))
                 continue
-            entered.add(which)
+            entered.add(current)
             inside = list_folder(folder, name, skipped)
         except OSError as error:
             skipped.append((name, unreadable_reason(error, folder)))
             continue
-        found += inside.photos
+        photos += inside.photos
         waiting += reversed(inside.folders)
-    return sorted(found)
+    return sorted(photos)
 
 
 _UNREADABLE_FOLDER = "a folder that "
 
 
 def unreadable_reason(error: OSError, folder: Path) -> str:
-    """Return why a folder is left out that cannot be read."""
+    """Return the reason to record for a folder that cannot be read."""
     return _UNREADABLE_FOLDER + why_unreadable(error, folder)
 
 
 def unreadable_folder_notes(skipped: Skipped) -> list[str]:
-    """Return what is worth saying of folders that could not be read: the photos in them are missed."""
+    """Return a note for each folder that could not be read: its photos are missing from the run."""
     return [f"{name} is {why}" for name, why in skipped if why.startswith(_UNREADABLE_FOLDER)]
 
 
 def _reason_by_name(entry: str) -> str | None:
-    """Return why a name alone makes an entry no matter of ours."""
+    """Return why an entry is left out because of its name, or None."""
     if entry.startswith(".") and not entry.startswith(".."):
         return "hidden"
     if entry.casefold() in _SYSTEM:
         return "a file of the system"
     if any("\ud800" <= c < "\udc80" or "\udcff" < c <= "\udfff" for c in entry):
-        return "its name is not valid Unicode"  # Windows allows such names; bytes that are not UTF-8 are another matter
+        return "its name is not valid Unicode"  # Windows allows it; on Linux, non-UTF-8 bytes are fine
     return None
 
 
 def _classify(path: Path, name: str, inside: FolderListing) -> str | None:
-    """Add an entry to where it belongs, or return why it is left out."""
+    """Add an entry to the folders or photos of ``inside``, or return why it is left out."""
     suffix = PurePath(path.name).suffix.lower()
-    claims = suffix in PHOTO_SUFFIXES
+    looks_like_photo = suffix in PHOTO_SUFFIXES
     try:
         mode = path.stat().st_mode
     except OSError as error:
-        if claims and error.errno != errno.ENAMETOOLONG:
-            inside.photos.append((name, path))  # the scan puts it aside, with this reason
+        if looks_like_photo and error.errno != errno.ENAMETOOLONG:
+            inside.photos.append((name, path))  # the scan records the reason
             return None
         return why_unreadable(error, path)
     if stat.S_ISDIR(mode):
@@ -139,14 +139,14 @@ def _classify(path: Path, name: str, inside: FolderListing) -> str | None:
         return "neither a file nor a folder"
     if suffix in RAW_SUFFIXES:
         return "a camera raw file: export it as JPEG"
-    why = None if claims else _reason_by_content(path)
+    why = None if looks_like_photo else _reason_by_content(path)
     if why is None:
         inside.photos.append((name, path))
     return why
 
 
 def _reason_by_content(path: Path) -> str | None:
-    """Return why a file whose name claims nothing is no photo; None where it is one."""
+    """Return why a file without a photo's extension is left out; None if it is a photo."""
     try:
         with open_regular(path) as file:
             head = file.read(HEADER_BYTES)
