@@ -182,7 +182,8 @@ def test_too_little_is_left() -> None:
     with pytest.raises(PhotosError) as error:
         check_usable(manifest)
     assert str(error.value) == (
-        "garden: only class 'a' has photos that can be read; at least two classes are needed\n  b/0: truncated after 61 %"
+        "garden: only class 'a' has photos that can be read; at least two classes are needed\n"
+        "  b/0: truncated after 61 %"
     )
     for entry in manifest.usable:
         manifest.set_aside(entry, "zero bytes")
