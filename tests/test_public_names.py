@@ -1,7 +1,10 @@
-"""What `import regraft` offers."""
+"""Public names of `import regraft`: kinds, arguments, errors."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import re
 import subprocess
 import sys
 
@@ -14,11 +17,32 @@ ERRORS = {
     "BackboneError", "ConfigError", "DecodeError", "MissingExtraError", "ModelFileError", "PhotosError", "RegraftError",
     "RunFolderError", "SnapshotError", "StorageError", "TrainingError", "UserError", "WeightsError",
 }  # fmt: skip
-NAMES = ERRORS | {
-    "Augmentation", "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Preprocessing", "Run",
-    "Snapshots", "Trainer", "__version__", "build_backbone", "callbacks", "list_backbones", "recipes", "resume",
-    "train",
-}  # fmt: skip
+CLASSES = {
+    "Augmentation": "scale ratio flip brightness contrast saturation",
+    "Backbone": "network spec",
+    "Classifier": "backbone classes own",
+    "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
+    "check screen",
+    "Prediction": "path label probability top error",
+    "Predictor": "classifier device workers engine views own",
+    "Preprocessing": "height width interpolation mean std crop_pct crop_mode",
+    "Run": "folder config metrics",
+    "Snapshots": "folder every identity",
+    "Trainer": "module optimizer loss metrics weighted_metrics loss_weights learning_rate parameters device precision "
+    "accumulate clip_norm clip_value ema ema_overwrite_frequency compile seed fixed freeze_normalization screen",
+}
+FUNCTIONS = {
+    "build_backbone": "name weights size pretrained seed",
+    "list_backbones": "pattern",
+    "resume": "folder screen started callbacks options",
+    "train": "photos screen config callbacks options",
+}
+MODULES = {"callbacks", "recipes"}
+NAMES = ERRORS | set(CLASSES) | set(FUNCTIONS) | MODULES | {"__version__"}
+
+
+def parameters(called):
+    return " ".join(inspect.signature(called).parameters)
 
 
 def test_the_public_names_are_these():
@@ -26,9 +50,25 @@ def test_the_public_names_are_these():
     assert set(dir(regraft)) == NAMES
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_public_name_is_there(name):
-    assert getattr(regraft, name) is not None
+@pytest.mark.parametrize("name", sorted(CLASSES))
+def test_a_public_class_takes_these_arguments(name):
+    assert inspect.isclass(getattr(regraft, name))
+    assert parameters(getattr(regraft, name)) == CLASSES[name]
+
+
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
+def test_a_public_function_takes_these_arguments(name):
+    assert inspect.isfunction(getattr(regraft, name))
+    assert parameters(getattr(regraft, name)) == FUNCTIONS[name]
+
+
+@pytest.mark.parametrize("name", sorted(MODULES))
+def test_a_public_module_is_that_of_its_name(name):
+    assert getattr(regraft, name) is importlib.import_module(f"regraft.{name}")
+
+
+def test_the_version_is_three_numbers():
+    assert re.fullmatch(r"\d+\.\d+\.\d+", regraft.__version__)
 
 
 def test_every_error_is_public():

@@ -32,7 +32,7 @@ class Recorded(nn.Module):
 
 def evaluations(x: Tensor, y: Tensor) -> dict[str, Callable[[Trainer], Any]]:
     def failing(trainer: Trainer) -> None:
-        with pytest.raises(RuntimeError):
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
             trainer.evaluate(x[:, :3], y, verbose=0)
 
     def interrupted(trainer: Trainer) -> None:
