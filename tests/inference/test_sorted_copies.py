@@ -174,6 +174,6 @@ def test_a_file_in_the_place_of_a_folder_is_said(tmp_path, photo):
 
 def test_a_copy_that_fails_leaves_nothing_behind(tmp_path):
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="gone.jpg"):
+    with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
         SortedCopies(tmp_path / "out", ["rose"]).add(tmp_path / "gone.jpg", "rose")
     assert everything_below(tmp_path / "out") == {}
