@@ -12,7 +12,6 @@ from regraft.errors import RunFolderError
 from regraft.measure.metrics import classification_report
 from regraft.report.summary import measured_on, show_run
 from regraft.screen import PlainScreen
-from regraft.text import columns, command, counted, percent
 
 
 def entry(y, predicted, classes, photos="test", chosen_on=False):
@@ -101,11 +100,3 @@ def test_what_was_trained_is_said_and_what_did_not_gain_leads_back_to_auto(shown
 def test_no_finished_run(tmp_path):
     with pytest.raises(RunFolderError, match="no such run folder"):
         show_run(tmp_path / "gone", PlainScreen(io.StringIO()))
-
-
-def test_words():
-    assert (percent(None), percent(0.9074), counted(1, "photo"), counted(1284, "photo")) == (
-        "–", "90.7 %", "1 photo", "1,284 photos",
-    )  # fmt: skip
-    assert command("regraft", "predict", "my run") == "regraft predict 'my run'"
-    assert columns([["a", "1"], ["花", "22"]], right=[1]) == ["a    1", "花  22"]

@@ -1,0 +1,81 @@
+"""`check.html`: complete in one file, names are always text, and thousands of findings fit."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import regraft.report
+from audit.conftest import save, scene
+from regraft.report.check_page import write_page
+
+
+class Page(HTMLParser):
+    """Counts tags, and keeps attributes and text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_is_whole_and_names_are_text(tmp_path):
+    label, name = "<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>/a&b\x1b.jpg"
+    finding = {"kind": "wrong label", "level": "warning", "photos": [name], "words": f"labelled {label}",
+               "measure": {}, "suggestion": label}  # fmt: skip
+    found = {"photos": str(tmp_path), "files": {"ok": 9}, "classes": {label: 9}, "labels": {name: label},
+             "counts": {"error": 0, "warning": 1, "info": 0}, "findings": [finding]}  # fmt: skip
+    write_page(found, tmp_path, workers=0)
+    text = (tmp_path / "check.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.tags.count("script") == 1 and "img" not in page.tags
+    assert not [key for key, _ in page.attributes if key.startswith("on")]
+    assert ("data-do", json.dumps(f"relabel:{label}")) in page.attributes
+    assert any(label in part for part in page.text) and "\x1b" not in text
+    assert not re.search(r"(src|href)=[\"']?https?:|url\(|@import", text)
+    assert "default-src 'none'" in text
+
+
+def test_the_page_holds_two_thousand_findings(tmp_path):
+    for k in range(40):
+        save(scene(k, (64, 48)), tmp_path / "a" / f"{k}.jpg")
+    one = {"kind": "near copies", "level": "warning", "words": "2 photos show nearly the same picture", "measure": {},
+           "suggestion": ""}  # fmt: skip
+    findings = [{**one, "photos": [f"a/{k % 40}.jpg", f"a/{(k + 7) % 40}.jpg"]} for k in range(2000)]
+    found = {"photos": str(tmp_path), "files": {"ok": 40}, "classes": {"a": 40}, "labels": {},
+             "counts": {"error": 0, "warning": 2000, "info": 0}, "findings": findings}  # fmt: skip
+    write_page(found, tmp_path, workers=2)
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert page.tags.count("article") == 2000 and page.tags.count("img") == 4000
+
+
+def test_style_and_script_are_inside_the_page(tmp_path):
+    found = {"photos": str(tmp_path), "files": {"ok": 2}, "classes": {"a": 2}, "labels": {},
+             "counts": {"error": 0, "warning": 0, "info": 0}, "findings": []}  # fmt: skip
+    write_page(found, tmp_path)
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    style, script = (part for part in page.text if "--line" in part or ("decisions" in part and "const " in part))
+    folder = Path(regraft.report.__file__).parent
+    assert (style.strip(), script.strip()) == tuple(
+        (folder / name).read_text(encoding="utf-8").strip() for name in ("check.css", "check.js")
+    )
+    assert "No problems found." in page.text
+
+
+def test_only_findings_that_a_decision_can_settle_have_buttons(tmp_path):
+    pair = {"level": "info", "words": "", "measure": {}, "suggestion": ""}
+    findings = [{**pair, "kind": kind, "photos": [f"{kind}.jpg"]} for kind in ("outlier", "odd colour mode")]
+    found = {"photos": str(tmp_path), "files": {"ok": 2}, "classes": {"a": 2}, "labels": {},
+             "counts": {"error": 0, "warning": 0, "info": 2}, "findings": findings}  # fmt: skip
+    write_page(found, tmp_path, workers=0)
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert [value for key, value in page.attributes if key == "data-path"] == ['"outlier.jpg"']
