@@ -143,8 +143,8 @@ def test_weights_that_do_not_fit_are_all_named(make_trainer: Any, tmp_path: Path
     trainer.module.add_module("more", torch.nn.Linear(5, 1, bias=False))
     with pytest.raises(WeightsError, match="3 problems") as caught:
         trainer.load_weights(tmp_path / "m.safetensors")
-    assert "more.weight is missing in the file" in str(caught.value)
-    assert "3.weight has shape (3, 16) in the file; the module expects (5, 16)" in str(caught.value)
+    assert "more.weight: missing, expected shape (1, 5)" in str(caught.value)
+    assert "3.weight: expected shape (5, 16), found (3, 16)" in str(caught.value)
 
 
 def test_a_state_of_another_optimizer_is_refused(make_trainer: Any, points: Any, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from regraft.models.blocks import Block, split_blocks
 from regraft.models.cut import Halves, cut_network
 from regraft.models.freezing import BlockSelection, Freezer
 from regraft.models.spec import BackboneSpec
-from regraft.models.tensors import tensors_checksum
+from regraft.tensors import tensors_checksum
 
 
 class Backbone(nn.Module):

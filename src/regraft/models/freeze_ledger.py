@@ -9,7 +9,7 @@ from torch import nn
 
 from regraft.models.blocks import HEAD, Block, blocks_of_modules, has_running_statistics, normalization_kind
 from regraft.models.classifier import Classifier
-from regraft.models.tensors import tensors_checksum
+from regraft.tensors import tensors_checksum
 
 
 def block_checksums(classifier: Classifier) -> dict[str, str]:

@@ -24,11 +24,11 @@ from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
 from regraft.models.model_metadata import MODEL_KEY, FormatError, ModelMetadata
 from regraft.models.spec import BackboneSpec
-from regraft.models.tensors import tensors_checksum
 from regraft.models.trainer_file import FileContent, read_trainer_file
 from regraft.models.weights import weight_mismatches
 from regraft.models.zoo import create_network
 from regraft.run.folder import RunFolder
+from regraft.tensors import tensors_checksum
 
 T = TypeVar("T")
 

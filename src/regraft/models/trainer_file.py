@@ -24,7 +24,7 @@ from regraft.disk.torch_file import (
 )
 from regraft.errors import ModelFileError
 from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
-from regraft.models.tensors import strided_tensor
+from regraft.tensors import strided_tensor
 
 TRAINER_FORMAT = "regraft-weights"
 """Format name in the metadata of a file that a `Trainer` wrote."""

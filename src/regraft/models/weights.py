@@ -17,8 +17,8 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
-from regraft.models.tensors import state_dict_mismatches, strided_tensor
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
+from regraft.tensors import state_dict_mismatches, strided_tensor
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")

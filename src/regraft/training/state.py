@@ -14,10 +14,10 @@ from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
 from regraft.errors import TrainingError, several
 from regraft.screen import Screen
+from regraft.tensors import state_dict_mismatches
 from regraft.training.ema import EMA
 from regraft.training.feed import Feed
 from regraft.training.meter import Meter
-from regraft.training.mismatches import state_dict_mismatches
 from regraft.training.modes import TrainModes
 from regraft.training.numerics import Precision, generator_states, restore_generators
 from regraft.training.optimizer_view import OptimizerView
@@ -240,7 +240,7 @@ class TrainingState:
             TrainingError: it is of another module or other callbacks.
         """
         own = {name: value for name, value in self.module.state_dict().items() if name not in self.fixed}
-        problems = state_dict_mismatches(state["module"], own, "the snapshot")
+        problems = state_dict_mismatches(own, state["module"])
         if problems:
             raise TrainingError(several("the saved state is of another module", problems))
         self.position, self.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])

@@ -20,7 +20,7 @@ from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_arch
 from regraft.disk.weight_suffixes import FORMATS, advice
 from regraft.disk.weight_suffixes import suffix_of as known_suffix
 from regraft.errors import ModelFileError, TrainingError, WeightsError, several
-from regraft.training.mismatches import state_dict_mismatches
+from regraft.tensors import state_dict_mismatches, strided_tensor
 from regraft.training.state_format import block_of, flatten, tensor_of, unflatten
 
 FORMAT = "regraft-weights"
@@ -120,7 +120,7 @@ def read_weights(
     state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
     weights = _without_common_prefix(weights, own)
-    problems = state_dict_mismatches(weights, own, "the file")
+    problems = state_dict_mismatches(own, weights)
     if problems:
         hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
         raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems) + hint)
@@ -184,19 +184,11 @@ def _read_torch(path: Path) -> Content:
             f"{path} is a file of torch.save, but holds no weights by name; found {held}\n  save the weights alone: "
             "torch.save(module.state_dict(), FILE)"
         )
-    found = {str(name): strided(one) for name, one in tensors.items()}
+    found = {str(name): strided_tensor(one) for name, one in tensors.items()}
     claimed = metadata.pop(CHECKSUM, None)
     if not plain and claimed != _torch_checksum(found, metadata):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
     return found, metadata
-
-
-def strided(one: StridedTensor) -> Tensor:
-    """Return a tensor of a file of ``torch.save``, laid out in memory as it was; nothing is copied."""
-    dtype = getattr(torch, one.dtype)
-    if 0 in one.shape:
-        return torch.empty_strided(one.shape, one.strides, dtype=dtype)
-    return torch.frombuffer(one.data, dtype=torch.uint8).view(dtype).as_strided(one.shape, one.strides)
 
 
 def _torch_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

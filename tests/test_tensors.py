@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from regraft.disk.torch_file import read_torch_file
-from regraft.models.tensors import state_dict_mismatches, strided_tensor, tensors_checksum
+from regraft.tensors import state_dict_mismatches, strided_tensor, tensors_checksum
 
 
 def named(**shapes: tuple[int, ...]) -> dict[str, torch.Tensor]:
