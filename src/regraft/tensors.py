@@ -9,6 +9,13 @@ import torch
 
 from regraft.disk.torch_file import StridedTensor
 
+DTYPES = {
+    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
+    "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
+    "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64,
+}  # fmt: skip
+"""torch's dtypes by their names in safetensors files; those that regraft reads and writes."""
+
 _MAX_LINES = 12  # maximum number of differences to list per kind
 
 

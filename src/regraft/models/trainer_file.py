@@ -24,7 +24,7 @@ from regraft.disk.torch_file import (
 )
 from regraft.errors import ModelFileError
 from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
-from regraft.tensors import strided_tensor
+from regraft.tensors import DTYPES, strided_tensor
 
 TRAINER_FORMAT = "regraft-weights"
 """Format name in the metadata of a file that a `Trainer` wrote."""
@@ -35,11 +35,6 @@ _WRAPPERS = ("_orig_mod.", "module.")
 """Prefixes that torch.compile and DataParallel add to names."""
 
 _BACKBONE, _HEAD = "backbone.network.", "head."
-_DTYPES = {
-    "BOOL": torch.bool, "U8": torch.uint8, "I8": torch.int8, "I16": torch.int16, "I32": torch.int32,
-    "I64": torch.int64, "F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32, "F64": torch.float64,
-    "U16": torch.uint16, "U32": torch.uint32, "U64": torch.uint64,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -90,7 +85,7 @@ def _read_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     if start == b"PK\x03\x04":
         return _read_archive(path)
     blocks, facts = read_hdf5(path) if start == b"\x89HDF" else read_blocks(path, foreign=True)
-    return {name: _tensor_of_block(block) for name, block in blocks.items() if block.dtype in _DTYPES}, facts
+    return {name: _tensor_of_block(block) for name, block in blocks.items() if block.dtype in DTYPES}, facts
 
 
 def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -120,8 +115,8 @@ def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
 def _tensor_of_block(block: Block) -> torch.Tensor:
     if 0 in block.shape:
-        return torch.empty(block.shape, dtype=_DTYPES[block.dtype])
-    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(_DTYPES[block.dtype]).reshape(block.shape)
+        return torch.empty(block.shape, dtype=DTYPES[block.dtype])
+    return torch.frombuffer(bytearray(block.data), dtype=torch.uint8).view(DTYPES[block.dtype]).reshape(block.shape)
 
 
 def _blocks(tensors: Mapping[str, torch.Tensor]) -> dict[str, Block]:

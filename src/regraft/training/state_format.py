@@ -19,16 +19,12 @@ from torch import Tensor
 from regraft.disk.atomic import atomic
 from regraft.disk.safetensors_file import Block, read_blocks, write_blocks
 from regraft.errors import ModelFileError
+from regraft.tensors import DTYPES
 
 FORMAT, VERSION = "regraft-state", 2
 MARK = "$"  # a dict with this one key stands for what JSON has not
 
-_DTYPES = {
-    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.int64: "I64",
-    torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
-    torch.uint16: "U16", torch.uint32: "U32", torch.uint64: "U64",
-}  # fmt: skip
-_NAMES = {name: dtype for dtype, name in _DTYPES.items()}
+_CODES = {dtype: code for code, dtype in DTYPES.items()}
 
 
 def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tuple[str, dict[str, Tensor]]:
@@ -185,10 +181,10 @@ def block_of(tensor: Tensor) -> Block:
     Raises:
         TypeError: it is of a type that safetensors has not.
     """
-    if tensor.dtype not in _DTYPES:
+    if tensor.dtype not in _CODES:
         raise TypeError(f"a state holds tensors of whole and real numbers, not of {tensor.dtype}")
     flat = tensor.cpu().contiguous().reshape(-1)
-    return Block(_DTYPES[tensor.dtype], tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
+    return Block(_CODES[tensor.dtype], tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
 
 
 def tensor_of(block: Block) -> Tensor:
@@ -197,7 +193,7 @@ def tensor_of(block: Block) -> Tensor:
     Raises:
         ModelFileError: it is of a type that torch has not.
     """
-    dtype = _NAMES.get(block.dtype)
+    dtype = DTYPES.get(block.dtype)
     if dtype is None:
         raise ModelFileError(f"a saved state holds no tensors of type {block.dtype}")
     return tensor_of_bytes(str(dtype).removeprefix("torch."), block.shape, block.data)
