@@ -1,9 +1,9 @@
-# `make` alone says what there is. `demo` and `test` do all the set-up themselves, into .venv in this folder, and can be
-# run again at any time: packages are installed only when pyproject.toml or constraints.txt has changed.
+# `make` alone lists the targets. `demo` and `test` do all the set-up, into .venv in this folder, and can be run again at
+# any time: packages are only installed if pyproject.toml or constraints.txt has changed.
 #
-#   make demo PHOTOS="my photos"      train on a folder of your own
+#   make demo PHOTOS="my photos"      train on your own folder
 #   make test PYTHON=python3.12       choose the Python that .venv is made with
-#   make unit ARGS="-k split -x"      hand arguments to pytest
+#   make unit ARGS="-k split -x"      pass arguments to pytest
 
 SHELL := /bin/sh
 PYTHON ?= $(shell sh scripts/find_python.sh)
@@ -21,8 +21,8 @@ export PIP_REQUIRE_VIRTUALENV := 1
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types layers unit slow package isa golden measure format docs bench torture clean
 
-help: ## say what there is
-	@echo "regraft: a folder of labelled photos becomes a classifier"
+help: ## list the targets
+	@echo "regraft: a classifier from a folder of labeled photos"
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1@\2/p' Makefile | column -t -s@ 2>/dev/null \
 	  || sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1: \2/p' Makefile
 
@@ -31,24 +31,25 @@ demo: .venv/base.stamp ## install, then train on the embedded sample, or on PHOT
 
 test: .venv/dev.stamp lint types layers unit ## install with the dev extra, then lint, types, import contract, tests
 
-lint: .venv/dev.stamp ## formatting and lint
-	@echo "== formatting and lint"
+lint: .venv/dev.stamp ## formatting, lint, and the words of docs/glossary.md
+	@echo "== formatting, lint, words"
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
+	@$(BIN)/python scripts/check_words.py
 
 types: .venv/dev.stamp ## strict type check
 	@echo "== types"
 	@$(RUN) mypy
 
-layers: .venv/dev.stamp ## which part may import which
+layers: .venv/dev.stamp ## check which package imports which
 	@echo "== import contract"
 	@$(BIN)/lint-imports
 
-unit: .venv/dev.stamp ## the tests but the slow ones, on all cores; ARGS goes to pytest
+unit: .venv/dev.stamp ## all tests but the slow ones, on all cores; ARGS goes to pytest
 	@echo "== tests"
 	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m "not slow" $(ARGS)
 
-slow: .venv/dev.stamp ## the slow tests: processes that are killed, disks that are full, memory of many photos
+slow: .venv/dev.stamp ## the slow tests: killed processes, full disks, memory of many photos
 	@echo "== slow tests"
 	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m slow $(ARGS)
 
@@ -64,7 +65,7 @@ golden: .venv/dev.stamp ## compare recipes, command line and public names with t
 measure: .venv/dev.stamp ## size and structure of the source tree and of BASE=commit; with PHOTOS=folder, also the modules of a run
 	@$(BIN)/python scripts/measure.py --base "$(BASE)" $(if $(PHOTOS),--walk "$(PHOTOS)") $(ARGS)
 
-format: .venv/dev.stamp ## format the code and mend what the linter can
+format: .venv/dev.stamp ## format the code and repair what the linter can
 	@$(RUN) ruff check --fix .
 	@$(RUN) ruff format .
 
@@ -77,14 +78,14 @@ bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder
 	$(if $(PEERS),@$(PIP) install -qq -c constraints.txt -e ".[dev,bench]" && for name in compare training_step; do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py "$(DATA)" --peers "$(PEERS)" || exit 1; done)
 
-torture: .venv/dev.stamp ## kill 100 trainings at any instant and compare what is left; about an hour. DATA=folder with train/
+torture: .venv/dev.stamp ## kill 100 trainings at random instants and compare their results; about an hour. DATA=folder with train/
 	@$(BIN)/python benchmarks/torture.py "$(DATA)" --runs 100
 
 clean: ## remove .venv and all caches
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/base.stamp: .venv/made.stamp pyproject.toml constraints.txt
-	@echo "== installing regraft and what it needs into .venv (a few minutes the first time, mostly PyTorch)"
+	@echo "== installing regraft and its dependencies into .venv (a few minutes the first time, mostly PyTorch)"
 	@$(PIP) install -qq -c constraints.txt -e .
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Writes docs/cli.md from the help of every command: `make docs`. A test fails when the file is stale.
+"""Generator of docs/cli.md from the help of every command: `make docs`. A test fails if the file is stale.
 
 python scripts/cli_reference.py [--check]
 """
@@ -19,9 +19,10 @@ WIDTH = 100
 INTRODUCTION = """\
 # Command line
 
-Made from `--help` by `make docs`; please don't edit it by hand.
+Generated from `--help` by `make docs`; please don't edit it by hand.
 
-A user's mistake ends in one message and exit code 2, Ctrl-C in 130, anything unexpected in 1; `--debug` shows where.
+A mistake of the user ends with one message and exit code 2, Ctrl-C with 130, an unexpected error with 1; `--debug`
+shows its traceback.
 """
 
 
@@ -45,7 +46,7 @@ def _section(command: click.Command, name: str, parent: click.Context | None) ->
 
 
 def main() -> int:
-    """Write the page, or with ``--check`` say whether it is up to date."""
+    """Write the page, or with ``--check`` return 1 if it is stale."""
     if "--check" not in sys.argv:
         TARGET.parent.mkdir(exist_ok=True)
         TARGET.write_text(page(), encoding="utf-8")

@@ -2,8 +2,8 @@
 
 `python scripts/isa.py` runs the tests of features, inference, training and recipes once for each setting of
 ATEN_CPU_CAPABILITY (torch's own loops) and ONEDNN_MAX_CPU_ISA (convolutions, OpenVINO) that this processor has, with
-one thread and with two. `--short` runs a part of the tests under one setting, that of a laptop with AVX2. `--dry-run`
-says what would run. What follows `--` goes to pytest.
+one thread and with two. `--short` runs some of the tests under one setting, that of a laptop with AVX2. `--dry-run`
+only prints the settings. Arguments after `--` go to pytest.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ SHORT_TESTS = (
 )
 SHORT_FILTER = "not all_kinds and not tiny_tensors and not [1-fp32 and not forbidden"
 LOOPS = {"default": None, "avx2": "avx2", "avx512": "avx512f"}
-"""Values of ATEN_CPU_CAPABILITY, and the processor's flag that each needs."""
+"""Values of ATEN_CPU_CAPABILITY, and the flag of the processor that each needs."""
 
 SUMS = {"SSE41": "sse4_1", "AVX2": "avx2", "AVX512_CORE": "avx512bw", "AVX512_CORE_BF16": "avx512_bf16"}
-"""Values of ONEDNN_MAX_CPU_ISA, likewise."""
+"""Values of ONEDNN_MAX_CPU_ISA, and the flag of the processor that each needs."""
 
 SHORT = ("avx2", "AVX2", 1)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """Instructions that may be used, and threads of torch."""
+    """Allowed instructions, and the number of torch's threads."""
 
     loops: str
     sums: str
@@ -46,12 +46,12 @@ class Setting:
         return f"ATEN_CPU_CAPABILITY={self.loops} ONEDNN_MAX_CPU_ISA={self.sums} OMP_NUM_THREADS={self.threads}"
 
     def lacks(self, flags: set[str]) -> str:
-        """Return the flag that the processor lacks for it, or ``""``."""
+        """Return a flag that this setting needs and the processor lacks, or ""."""
         needed = (LOOPS[self.loops], SUMS[self.sums])
         return next((flag for flag in needed if flag is not None and flag not in flags), "")
 
     def run(self, tests: list[str]) -> bool:
-        """Run pytest under it, and return whether all tests passed."""
+        """Run pytest under this setting, and return whether all tests passed."""
         environment = {
             **os.environ,
             "ATEN_CPU_CAPABILITY": self.loops,
@@ -64,48 +64,50 @@ class Setting:
 
 
 def main() -> int:
-    """Run all settings; return 1 where one failed."""
+    """Run all settings, and return 1 if one failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--short", action="store_true", help="one setting and a part of the tests, for CI")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
-    parser.add_argument("more", nargs="*", help="for pytest, after --; tests given here replace the usual ones")
-    given = parser.parse_args()
-    named = any(argument.startswith("tests") for argument in given.more)
-    tests = ["-k", SHORT_FILTER, *SHORT_TESTS] if given.short else list(TESTS)
+    parser.add_argument("--short", action="store_true", help="one setting and some of the tests, for CI")
+    parser.add_argument("--dry-run", action="store_true", help="only print the settings")
+    parser.add_argument(
+        "more", nargs="*", help="arguments for pytest, after --; tests named here replace the usual ones"
+    )
+    arguments = parser.parse_args()
+    named = any(word.startswith("tests") for word in arguments.more)
+    tests = ["-k", SHORT_FILTER, *SHORT_TESTS] if arguments.short else list(TESTS)
     flags = processor_flags()
     failed, passed, skipped = [], 0, 0
-    begun = time.monotonic()
-    for setting in [Setting(*SHORT)] if given.short else settings():
+    started = time.monotonic()
+    for setting in [Setting(*SHORT)] if arguments.short else settings():
         missing = setting.lacks(flags)
         if missing:
             skipped += 1
             print(f"== skipped {setting}: this processor has no {missing}", flush=True)
             continue
         print(f"== {setting}", flush=True)
-        if given.dry_run or setting.run([*([] if named else tests), *given.more]):
+        if arguments.dry_run or setting.run([*([] if named else tests), *arguments.more]):
             passed += 1
         else:
             failed.append(setting)
     for setting in failed:
         print(f"== failed {setting}")
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started
     print(f"== {passed} settings passed, {len(failed)} failed, {skipped} skipped, {seconds:.0f} s")
     return 1 if failed or not passed else 0
 
 
 def settings() -> list[Setting]:
-    """Return all settings, those that the processor may lack included."""
+    """Return all settings, including those that this processor may lack."""
     return [Setting(*chosen) for chosen in itertools.product(LOOPS, SUMS, (1, 2))]
 
 
 def processor_flags() -> set[str]:
-    """Return the instructions that the processor has, as Linux names them."""
+    """Return the flags of the processor, as Linux names them."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            found = next((line for line in lines if line.startswith("flags")), "")
+            flags = next((line for line in lines if line.startswith("flags")), "")
     except OSError:
         return set()
-    return set(found.partition(":")[2].split())
+    return set(flags.partition(":")[2].split())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Signatures as documents show them: kept equal to the code, and written anew by running a test file as a script."""
+"""Signatures as the pages show them: tests compare them with the code, and write them if run as scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SIGNATURE = re.compile(r"<!-- signature: ([\w.]+) -->\n```text\n(.*?)```\n", re.
 
 
 def signature(name: str, called: Any) -> str:
-    """Return how ``called`` is called under ``name``, one argument a line where they are many."""
+    """Return the signature of ``called`` under ``name``, with one argument per line if they are many."""
     parameters = [p for p in inspect.signature(called).parameters.values() if p.name != "self"]
     texts = [_argument(p) for p in parameters]
     for i, p in enumerate(parameters):
@@ -28,5 +28,5 @@ def _argument(p: inspect.Parameter) -> str:
 
 
 def regenerated(page: str, find: Callable[[str], Any]) -> str:
-    """Return the text of a page with all its signatures as the code has them; ``find`` gives what a name means."""
+    """Return the text of a page with all its signatures as the code has them; ``find`` returns the object of a name."""
     return SIGNATURE.sub(lambda m: f"<!-- signature: {m[1]} -->\n```text\n{signature(m[1], find(m[1]))}\n```\n", page)

@@ -1,6 +1,6 @@
 """docs/python.md: its code runs as one script, and its signatures are those of the code.
 
-python tests/test_docs_python.py     writes the signatures anew
+python tests/test_docs_python.py     writes the signatures
 """
 
 from __future__ import annotations

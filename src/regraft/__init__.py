@@ -1,11 +1,11 @@
-"""regraft: a folder of labelled photos becomes a classifier.
+"""regraft: a classifier from a folder of labeled photos.
 
     import regraft as rg
 
     run = rg.train("photos/", recipe="auto", budget="10m")
     run.model.predict("new.jpg")
 
-What is public is listed in `__init__.pyi` and loaded when it is first used: importing this package loads no torch.
+The public names are listed in `__init__.pyi`, and loaded on first use: importing this package loads no torch.
 """
 
 import lazy_loader
