@@ -1,6 +1,7 @@
-"""The `Example:` in the docstring of every public class of the callbacks and of the training runs and is right.
+"""The `Example:` in the docstring of every public class and function runs and is right.
 
-An example begins with the names that the examples of docs/callbacks.md begin with: `x`, `y`, `new_model`, `model` ....
+An example of callbacks and training begins with the names that the examples of docs/callbacks.md begin with: `x`, `y`,
+`new_model`, `model` .... Any other example imports what it needs, and needs no network.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+import regraft
 import regraft.callbacks
 import regraft.training
 
@@ -29,6 +31,8 @@ def public(module: ModuleType) -> list[Any]:
 
 
 PUBLIC = [*public(regraft.callbacks), *public(regraft.training)]
+IMAGES = ("Augmentation", "Backbone", "Classifier", "ImageFolder", "Prediction", "Predictor", "Preprocessing")
+FUNCTIONS = ("build_backbone", "list_backbones")
 
 
 def test_the_public_names_were_found() -> None:
@@ -38,12 +42,23 @@ def test_the_public_names_were_found() -> None:
 
 @pytest.mark.parametrize("thing", PUBLIC)
 def test_the_example_runs_and_is_right(thing: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = EXAMPLE.search(inspect.cleandoc(thing.__doc__) + "\n")
-    assert example is not None, f"{thing.__qualname__} has no Example: in its docstring"
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {"os": os}
     exec(PREAMBLE[1], names)
     exec("from regraft.training import *", names)
+    run_example(thing, names)
+
+
+@pytest.mark.parametrize("name", [*IMAGES, *FUNCTIONS])
+def test_the_example_of_images_runs_and_is_right(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run_example(getattr(regraft, name), {})
+
+
+def run_example(thing: Any, names: dict[str, Any]) -> None:
+    """Run the example in a docstring with some names, and compare what it prints."""
+    example = EXAMPLE.search(inspect.cleandoc(thing.__doc__) + "\n")
+    assert example is not None, f"{thing.__qualname__} has no Example: in its docstring"
     test = doctest.DocTestParser().get_doctest(example[1], names, thing.__qualname__, None, 0)
     assert test.examples
     failures: list[str] = []

@@ -34,6 +34,14 @@ class Augmentation:
         brightness: factors are drawn from ``1 ± brightness``.
         contrast: factors are drawn from ``1 ± contrast``.
         saturation: factors are drawn from ``1 ± saturation``.
+
+    Example:
+        >>> import regraft as rg
+        >>> rg.Augmentation(scale=(0.5, 1.0), flip=False).scale
+        (0.5, 1.0)
+        >>> rg.Augmentation(brightness=2.0)
+        Traceback (most recent call last):
+        regraft.errors.ConfigError: augmentation: brightness must be in [0, 1], not 2.0
     """
 
     scale: tuple[float, float] = (0.6, 1.0)

@@ -57,6 +57,21 @@ class ImageFolder(PhotoSet):
     Raises:
         ConfigError: arguments are wrong; all of them are named, with what is expected.
         PhotosError: the folder or the CSV is not what is needed, or a class has no photo to train on.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import regraft as rg
+        >>> for i, name in enumerate(["train/ant", "train/bee", "val/ant", "val/bee"]):
+        ...     Path("photos", name).mkdir(parents=True)
+        ...     for size in (48, 64, 80):
+        ...         Image.new("RGB", (size, 60), (50 * i, 99, 0)).save(Path("photos", name, f"{size}.png"))
+        >>> photos = rg.ImageFolder("photos", size=32)
+        >>> photos.classes, len(photos), len(photos.validation), photos.test
+        (('ant', 'bee'), 6, 6, None)
+        >>> x, y = photos[0]
+        >>> x.shape
+        torch.Size([3, 32, 32])
     """
 
     def __init__(

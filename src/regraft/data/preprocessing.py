@@ -56,6 +56,14 @@ class Preprocessing:
         crop_pct: share of the resized photo's side that the crop keeps.
         crop_mode: ``"center"`` resizes the short side and cuts the middle out; ``"squash"`` resizes both sides without
             keeping their ratio; ``"border"`` resizes the long side and pads with the mean.
+
+    Example:
+        >>> import regraft as rg
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> (backbone.preprocessing.height, backbone.preprocessing.width)
+        (64, 64)
+        >>> rg.Preprocessing(height=96, width=96, crop_pct=1.0).mean
+        (0.485, 0.456, 0.406)
     """
 
     height: int = 224

@@ -49,8 +49,8 @@ def list_backbones(pattern: str = "") -> list[BackboneInfo]:
 
     Example:
         >>> import regraft as rg
-        >>> [info.name for info in rg.list_backbones("resnet18")][:1]
-        ['resnet18']
+        >>> [info.name for info in rg.list_backbones("tf_efficientnet_lite*")][:2]
+        ['tf_efficientnet_lite0', 'tf_efficientnet_lite1']
         >>> rg.list_backbones("tf_efficientnet_lite0")[0].offline
         True
     """
