@@ -34,7 +34,7 @@ def draw_photos(folder: Path) -> Path:
 
 
 def shape(name: str, draw: random.Random) -> Image.Image:
-    """Return a picture of 64 x 64 pixels: a bright shape of any colour, size and place on a dark ground."""
+    """Return a picture of 64 x 64 pixels: a bright shape of any color, size and place on a dark ground."""
     picture = Image.new("RGB", (64, 64), tuple(draw.randrange(80) for _ in range(3)))
     pen = ImageDraw.Draw(picture)
     size = draw.randint(24, 40)
@@ -93,7 +93,7 @@ def main() -> None:
             (answer,) = predictor.predict([photos / name / "000.png"])
             print(f"{name}: {answer.label} ({answer.probability:.0%})")
 
-        import timm  # the user's own use of timm works beside regraft
+        import timm  # the user's own use of timm works together with regraft
 
         print(f"timm {timm.__version__} has {len(timm.list_models()):,} networks")
 

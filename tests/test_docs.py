@@ -72,3 +72,29 @@ def test_make_targets_that_a_page_names_are_there(page):
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert {"demo", "test"} <= targets
     assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8"))) <= targets
+
+
+QUOTED_CODE = re.compile(r"^<!-- quoted from: (\S+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+NAMES = re.compile(r"^<!-- names from: (\S+) -->\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def test_quoted_code_is_in_the_files_that_it_is_quoted_from():
+    text = (ROOT / "docs" / "transfer-learning.md").read_text(encoding="utf-8")
+    quotes = QUOTED_CODE.findall(text)
+    assert len(quotes) == len(blocks(ROOT / "docs" / "transfer-learning.md", "python")) == 5
+    for name, code in quotes:
+        lines = [line.strip() for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+        quoted = [line.strip() for line in code.splitlines()]
+        assert any(lines[i : i + len(quoted)] == quoted for i in range(len(lines))), code
+
+
+def test_names_in_the_first_column_are_in_the_file_that_they_are_from():
+    ((name, table),) = NAMES.findall((ROOT / "docs" / "transfer-learning.md").read_text(encoding="utf-8"))
+    names = re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+    assert len(names) == 4
+    source = (ROOT / name).read_text(encoding="utf-8")
+    assert [name for name in names if name not in source] == []
+
+
+def test_the_readme_leads_to_the_page_for_students():
+    assert "docs/transfer-learning.md" in (ROOT / "README.md").read_text(encoding="utf-8")
