@@ -156,7 +156,7 @@ def test_timm_weights_with_another_normalisation_are_a_warning(root: Path) -> No
     trainer_of(network, spy).evaluate(rg.ImageFolder(root, size=48), verbose=0)
     (warning,) = spy.warnings
     assert warning == (
-        "photos are normalised with mean (0.5, 0.5, 0.5) and std (0.5, 0.5, 0.5); the pretrained weights of resnet18 "
+        "photos are normalized with mean (0.5, 0.5, 0.5) and std (0.5, 0.5, 0.5); the pretrained weights of resnet18 "
         "need mean (0.485, 0.456, 0.406) and std (0.229, 0.224, 0.225): ImageFolder(folder, network=module) has these"
     )
     spy = Spy()
@@ -192,15 +192,15 @@ def test_who_says_nothing_of_photos() -> None:
         ({"workers": -1}, "workers: expected a number of threads from 0, or None, found -1"),
         ({"check": 1}, "check: expected True or False, found 1"),
         ({"preprocessing": "resnet18"}, "preprocessing: expected a Preprocessing, found 'resnet18'"),
-        ({"preprocessing": Preprocessing(), "size": 64}, "preprocessing says size too"),
+        ({"preprocessing": Preprocessing(), "size": 64}, "preprocessing determines size; remove one of them"),
         ({"network": "resnet18"}, "network: expected a Backbone, a Classifier or a network of timm, found 'resnet18'"),
         ({"labels": 3}, "labels: expected the path of a CSV file, or None, found 3"),
         ({"classes": "ant"}, "classes: expected the names of the classes in the order of the outputs"),
         ({"classes": {"ant": 0, "bee": 1, "fly": 2}}, r"found a dict; of \{name: index\}, sorted\(d, key=d.get\)"),
         ({"classes": ["ant", "bee", "bee"]}, "two or more different classes, not .*; 'bee' is there twice"),
-        ({"classes": ["ant", "bee", "flie"]}, "'fly' has photos, and is none of those in classes; did you mean"),
+        ({"classes": ["ant", "bee", "flie"]}, "'fly' has photos but is not one of those in classes; did you mean"),
         ({"classes": ["ant", "bee", "flie"]}, r"'flie' has no photos; did you mean 'fly'"),
-        ({"classes": ["ant", "bee"]}, "'fly' has photos, and is none of those in classes"),
+        ({"classes": ["ant", "bee"]}, "'fly' has photos but is not one of those in classes"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_refused_when_the_object_is_made(root: Path, options: Any, match: str) -> None:
@@ -217,9 +217,9 @@ def test_all_wrong_arguments_are_named_at_once_before_any_photo_is_read() -> Non
 
 
 def test_a_network_in_the_place_of_the_labels_is_understood(root: Path, backbone: rg.Backbone) -> None:
-    with pytest.raises(ConfigError, match=r"labels: expected the path .*; a network is given as network="):
+    with pytest.raises(ConfigError, match=r"labels: expected the path .*; pass a network as network="):
         rg.ImageFolder(root, backbone)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="how photos are prepared; size, mean cannot be given beside it"):
+    with pytest.raises(ConfigError, match="network determines the preprocessing; remove size, mean"):
         rg.ImageFolder(root, network=backbone, size=64, mean=(0.5, 0.5, 0.5))
 
 
@@ -237,7 +237,7 @@ def test_a_classifier_may_have_classes_without_photos_but_not_the_other_way_roun
     assert (photos.classes, set(photos.labels.tolist())) == (many.classes, {1, 2, 3})
     trainer_of(many).evaluate(photos, verbose=0)
     few = rg.Classifier(backbone, ["ant", "bee"])
-    with pytest.raises(ConfigError, match="'fly' has photos, and is none of the classifier's"):
+    with pytest.raises(ConfigError, match="'fly' has photos but is not one of the classifier's"):
         rg.ImageFolder(root, network=few)
 
 
@@ -358,7 +358,7 @@ def test_numbers_may_come_as_arrays_and_tensors(root: Path) -> None:
 
 @pytest.mark.parametrize("index", [slice(0, 2), "0", True, 1.0])
 def test_what_is_no_index(root: Path, index: Any) -> None:
-    with pytest.raises(TypeError, match=r"a photo is named by a whole number, found .*Subset\(photos, range\(10\)\)"):
+    with pytest.raises(TypeError, match=r"must be an integer, found .*Subset\(photos, range\(10\)\)"):
         rg.ImageFolder(root, size=8, check=False)[index]
 
 

@@ -1,7 +1,7 @@
-"""Agreement of a data set of photos with the network that sees them: the same preprocessing, the same classes.
+"""Agreement of a data set of photos with a network: the same preprocessing and the same classes.
 
-A network that was pretrained on pixels normalised in one way learns and predicts worse on others, and a classifier
-whose outputs have another order than the labels learns the wrong names. Neither raises anything by itself.
+A network that was pretrained with one normalization learns and predicts worse with another, and a classifier whose
+outputs have another order than the labels learns the wrong names. Neither mistake raises an error by itself.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from regraft.errors import ConfigError, several
 
 @dataclass(frozen=True)
 class NetworkRequirements:
-    """A network's needs of its photos.
+    """The preprocessing and the classes that a network requires.
 
     Attributes:
-        preprocessing: of the photos.
-        classes: names of the classes in the order of the outputs; empty where the network has no names.
+        preprocessing: preprocessing of the photos.
+        classes: names of the classes in the order of the outputs; empty if the network does not name them.
         from_classifier: whether the network was trained with it; otherwise it is what timm uses for pretrained weights.
-        name: of the network, for messages.
+        name: name of the network, for messages.
     """
 
     preprocessing: Preprocessing
@@ -33,7 +33,7 @@ class NetworkRequirements:
 
 
 def network_requirements(network: Any) -> NetworkRequirements | None:
-    """Return the needs of ``network``, or None where it says nothing of them.
+    """Return the requirements of ``network``, or None if it does not declare any.
 
     Args:
         network: a Backbone, a Classifier, a network of timm, or a module around one of these.
@@ -52,24 +52,24 @@ def network_requirements(network: Any) -> NetworkRequirements | None:
 
 
 def _timm_preprocessing(cfg: Mapping[str, Any]) -> Preprocessing:
-    known = {key: cfg[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode") if cfg.get(key)}
+    fields = {key: cfg[key] for key in ("mean", "std", "interpolation", "crop_pct", "crop_mode") if cfg.get(key)}
     _, height, width = cfg.get("input_size") or (3, 224, 224)
-    return Preprocessing(height=height, width=width, **known)
+    return Preprocessing(height=height, width=width, **fields)
 
 
 def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], network: Any) -> str:
-    """Compare a data set with the network that is to see it.
+    """Compare a data set with the network that will process it.
 
     Args:
-        preprocessing: of the photos in the data set.
+        preprocessing: preprocessing of the photos in the data set.
         classes: names of its classes, in the order of the labels.
         network: the module.
 
     Returns:
-        A warning, or an empty text: normalisation that differs from what timm's weights, if they were loaded, need.
+        A warning if the normalization differs from that of timm's pretrained weights, else an empty string.
 
     Raises:
-        ConfigError: the preprocessing or the classes differ; all that differs is named.
+        ConfigError: the preprocessing or the classes differ; all differences are listed.
     """
     needs = network_requirements(network)
     if needs is None:
@@ -95,12 +95,12 @@ def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], networ
 
 
 def _warning(p: Preprocessing, needs: NetworkRequirements) -> str:
-    own = needs.preprocessing
-    if (own.mean, own.std) == (p.mean, p.std):
+    required = needs.preprocessing
+    if (required.mean, required.std) == (p.mean, p.std):
         return ""
-    wanted = f"mean {_format_value(own.mean)} and std {_format_value(own.std)}"
+    wanted = f"mean {_format_value(required.mean)} and std {_format_value(required.std)}"
     return (
-        f"photos are normalised with mean {_format_value(p.mean)} and std {_format_value(p.std)}; "
+        f"photos are normalized with mean {_format_value(p.mean)} and std {_format_value(p.std)}; "
         f"the pretrained weights of {needs.name} need {wanted}: ImageFolder(folder, network=module) has these"
     )
 

@@ -1,4 +1,4 @@
-"""Views: what a photo looks like in training, a pure function of the photo and of a key."""
+"""Random views of a photo for training: a pure function of the photo and a key."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class Augmentation:
-    """A random resized crop, a flip, and a mild change of colour.
+    """A random resized crop, a horizontal flip, and a mild change of color.
 
     Attributes:
         scale: range of the crop's share of the photo's area.
         ratio: range of the crop's width over height, drawn evenly in its logarithm.
-        flip: whether half of the views are mirrored left to right.
+        flip: whether half of the views are mirrored horizontally.
         brightness: factors are drawn from ``1 ± brightness``.
         contrast: factors are drawn from ``1 ± contrast``.
         saturation: factors are drawn from ``1 ± saturation``.
+
+    Raises:
+        ConfigError: a value is invalid; all of them are listed.
 
     Example:
         >>> import regraft as rg
@@ -67,14 +70,14 @@ class Augmentation:
 
     @property
     def id(self) -> str:
-        """A short stable text of all fields."""
+        """Short stable text of all fields."""
         text = json.dumps(asdict(self), sort_keys=True)
         return f"view1-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
 class _Draw:
-    """What one view does: a crop as shares of the photo's sides, a flip, and three factors."""
+    """The random values of one view: a crop as shares of the photo's sides, a flip, and three factors."""
 
     left: float
     top: float
@@ -87,16 +90,16 @@ class _Draw:
 
 
 def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
-    """Return one view of a photo for training.
+    """Return one random view of a photo for training.
 
-    Method: random resized crop after Szegedy et al., "Going Deeper with Convolutions" (2015), as torchvision does it;
+    Method: random resized crop (Szegedy et al. 2015, "Going Deeper with Convolutions") as in torchvision; then
     brightness, contrast and saturation in this order, rounded once at the end.
 
     Args:
         image: of mode RGB.
-        p: gives the size and the interpolation.
-        a: ranges to draw from.
-        key: all that the view depends on besides the photo, such as ``(seed, epoch, content)``.
+        p: preprocessing, for the size and the interpolation.
+        a: ranges of the random values.
+        key: key of the random values, such as ``(seed, epoch, content)``.
 
     Returns:
         Shape (height, width, 3), uint8.
@@ -112,7 +115,7 @@ def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Par
 
 
 def view_decode_size(size: Size, p: Preprocessing, a: Augmentation, *key: Part) -> Size:
-    """Return the (width, height) of the whole photo at which the view's crop has just the network's size."""
+    """Return the (width, height) of the whole photo at which the view's crop has the network's input size."""
     draw = _draw(size, a, key)
     return math.ceil(p.width / draw.width), math.ceil(p.height / draw.height)
 
@@ -134,7 +137,7 @@ def _draw(size: Size, a: Augmentation, key: tuple[Part, ...]) -> _Draw:
 
 
 def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the crop's (width, height) as shares of the photo's: the first try that fits, or the largest that does."""
+    """Return the crop's (width, height) as shares of the photo's: the first draw that fits, or the largest crop."""
     form = size[0] / size[1]
     low, high = math.log(a.ratio[0]), math.log(a.ratio[1])
     for i in range(_TRIES):
@@ -148,10 +151,10 @@ def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArr
 
 
 def _recolour(image: Image.Image, brightness: float, contrast: float, saturation: float) -> Image.Image:
-    """Change the colours by one linear map.
+    """Return the image with brightness, contrast and saturation changed by one linear map.
 
-    With x a pixel, g its gray and m the mean gray, brightness b, contrast c and saturation s in turn make it
-    ``b·c·(s·x + (1 - s)·g) + (1 - c)·b·m``.
+    For a pixel x with gray value g, and the mean gray value m, the result with brightness b, contrast c and saturation
+    s is ``b·c·(s·x + (1 - s)·g) + (1 - c)·b·m``.
     """
     if brightness == contrast == saturation == 1:
         return image

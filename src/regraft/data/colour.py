@@ -1,6 +1,6 @@
-"""Embedded colour profiles (ICC.1) to sRGB, which is what pretrained networks have seen.
+"""Conversion of any image that Pillow reads to upright 8-bit sRGB, which pretrained networks were trained on.
 
-From any kind of pixel that Pillow knows to 8-bit sRGB, upright.
+Embedded color profiles (ICC.1), bit depths, transparency and Exif orientation are applied.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 _SPACES = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 _MAX_INVISIBLE_SHIFT = 3
-"""A profile that moves no colour by more than this many of 255 levels is sRGB under another name."""
+"""A profile that changes no color by more than this many of 255 levels is treated as sRGB."""
 
 
 def to_srgb(image: Image.Image, profile: object) -> Image.Image:
     """Return ``image`` (mode L, RGB or CMYK) in sRGB, mode RGB.
 
     Args:
-        image: what to convert.
-        profile: the bytes of the ICC profile embedded in the file, or None. A broken profile, or one for another kind
-            of image, is ignored as browsers do.
+        image: the image to convert.
+        profile: the bytes of the ICC profile embedded in the file, or None. A broken profile, or one for another mode,
+            is ignored as in browsers.
     """
     transform = _transform(profile, image.mode) if isinstance(profile, bytes) and profile else None
     if transform is None:
@@ -37,7 +37,7 @@ def to_srgb(image: Image.Image, profile: object) -> Image.Image:
 
 
 def lab_to_srgb(image: Image.Image) -> Image.Image:
-    """Return a CIELAB image (mode LAB, as TIFF holds them) in sRGB, mode RGB."""
+    """Return a CIELAB image (mode LAB, from TIFF) in sRGB, mode RGB."""
     from PIL import ImageCms
 
     source, target = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
@@ -46,7 +46,7 @@ def lab_to_srgb(image: Image.Image) -> Image.Image:
 
 @functools.lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
-    """Build the transform once for each profile that is met; None where there is nothing to convert."""
+    """Return the transform of a profile, or None if there is nothing to convert; each is built once."""
     try:
         from PIL import ImageCms
 
@@ -55,7 +55,7 @@ def _transform(profile: bytes, mode: str) -> ImageCmsTransform | None:
             return None
         transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
         return None if _changes_nothing(transform, mode) else transform
-    except Exception:  # noqa: BLE001 - whatever a broken profile makes LittleCMS say, the photo itself is fine
+    except Exception:  # noqa: BLE001 - LittleCMS raises various errors for a broken profile; the photo itself is fine
         return None
 
 
@@ -86,25 +86,25 @@ _UPRIGHT = {
 
 
 def exif_orientation(image: Image.Image) -> int:
-    """Return how the camera was held, 1 (upright) to 8, from Exif (2.32, table 4); 1 where nothing valid is said."""
+    """Return the Exif orientation, 1 (upright) to 8 (Exif 2.32, table 4); 1 if it is missing or invalid."""
     try:
-        found = image.getexif().get(_EXIF_ORIENTATION)
-    except Exception:  # noqa: BLE001 - broken Exif raises almost anything, and the photo itself is fine
+        value = image.getexif().get(_EXIF_ORIENTATION)
+    except Exception:  # noqa: BLE001 - broken Exif raises various errors; the photo itself is fine
         return 1
-    return found if isinstance(found, int) and found in _UPRIGHT else 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
-def turn_upright(image: Image.Image, held: int) -> Image.Image:
-    """Undo an Exif orientation."""
-    return image.transpose(_UPRIGHT[held]) if held in _UPRIGHT else image
+def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
+    """Return the image upright, given its Exif orientation (1 to 8)."""
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a loaded image as 8-bit sRGB, mode RGB; what is transparent becomes white.
+    """Return a loaded image as 8-bit sRGB, mode RGB; transparent pixels become white.
 
-    16-bit gray is divided by 257. Other integers and floating-point values are taken as [0, 1] (floating point only),
-    [0, 255] or [0, 65535], the first range that holds them all, and stretched from their smallest to their largest
-    value otherwise. Of 16 bits a channel in colour, Pillow reads the upper 8.
+    16-bit gray is divided by 257. For other integers and floating-point values the range is [0, 1] (floating point
+    only), [0, 255] or [0, 65535], whichever is the first to contain all values, and otherwise [minimum, maximum].
+    Of 16 bits per color channel, Pillow reads the upper 8.
     """
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
@@ -119,11 +119,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def to_rgb_in_strips(image: Image.Image, factor: int) -> Image.Image:
-    """Do as `to_rgb` does with a large image, a strip at a time, so that no second copy of it is made on the way.
+    """Return the result of `to_rgb` for a large image, computed in strips to avoid a second full-size copy.
 
     Args:
-        image: what to convert. Numbers of more than 8 bits are converted at once: their range is that of all of them.
-        factor: how many times smaller it is made, by averaging squares of that side.
+        image: the image to convert. Values of more than 8 bits are converted at once, because their range is that of
+            the whole image.
+        factor: factor of reduction, by averaging squares of that side.
     """
     if image.mode.startswith("I") or image.mode == "F":
         return to_rgb(image).reduce(factor) if factor > 1 else to_rgb(image)

@@ -1,6 +1,6 @@
-"""Decoding one photo: upright, 8-bit sRGB, in bounded memory, or a `DecodeError` that says why not.
+"""Decoding of one photo to upright 8-bit sRGB in bounded memory, or a `DecodeError` with the reason.
 
-How far a damaged photo could be read: worked out only after decoding it has failed.
+After a failure, the file is decoded again to report the share of its rows that could be read.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ if TYPE_CHECKING:
 
 
 DECODER = f"decode1-pillow{PIL.__version__}"
-"""Changes whenever the same file may decode to other pixels; part of every key under which features are kept."""
+"""Version of the decoded pixels; part of every key of cached features."""
 
 MAX_PIXELS = 250_000_000
-"""A photo that cannot be decoded within this many pixels is refused: a small file can claim any size."""
+"""Photos with more pixels after scaled decoding are refused: a small file can declare any size."""
 
 LARGE_PIXELS = 40_000_000
-"""Photos of more pixels are decoded one at a time, whatever the number of threads, and converted strip by strip."""
+"""Photos with more pixels are decoded one at a time, whatever the number of threads, and converted in strips."""
 
 Size: TypeAlias = tuple[int, int]
-"""(width, height) in pixels, as Pillow has it."""
+"""(width, height) in pixels, in Pillow's order."""
 
 MinSize: TypeAlias = Size | Callable[[Size], Size] | None
 
@@ -67,20 +67,20 @@ _INSTALL_HINTS = {
 
 
 def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image:
-    """Decode a photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
+    """Return a decoded photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
 
     Args:
         source: the file, or its bytes.
-        at_least: (width, height) that the photo will be resized to, or a function that gives it for the full upright
-            (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale where twice that size remains, so that
-            the resampling that follows still sees more than it needs. Other photos are made smaller likewise where
-            they are `LARGE_PIXELS`.
+        at_least: (width, height) that the photo will be resized to, or a function that returns it for the full upright
+            (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale if at least twice that size remains, so that
+            the later resampling loses nothing. Other photos are reduced in the same way if they have more than
+            `LARGE_PIXELS` pixels.
 
     Returns:
         An image of mode RGB.
 
     Raises:
-        DecodeError: it cannot be decoded; the message says why, without the file's name.
+        DecodeError: the photo cannot be decoded; the message is the reason, without the file's name.
     """
     data = source if isinstance(source, bytes) else _read(source)
     kind = photo_format(data[:HEADER_BYTES])
@@ -96,13 +96,13 @@ def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image
     except DecodeError:
         raise
     except MemoryError:
-        raise DecodeError(f"needs more memory than there is ({_megapixels(image.size)})") from None
+        raise DecodeError(f"needs more memory than is available ({_megapixels(image.size)})") from None
     except Exception as error:
         raise DecodeError(_damage_reason(error, data, kind)) from error
 
 
-class LargePhotoRefused(Exception):  # noqa: N818  (it is nobody's mistake)
-    """A photo that is `LARGE_PIXELS`, in a process that leaves such to others."""
+class LargePhotoRefused(Exception):  # noqa: N818  (it is not an error)
+    """A photo with more than `LARGE_PIXELS` pixels, in a process that does not decode such photos."""
 
 
 def refuse_large_photos() -> None:
@@ -114,7 +114,7 @@ def refuse_large_photos() -> None:
 
 
 def as_rgb(image: Image.Image) -> Image.Image:
-    """Return any PIL image as `read_photo` would have decoded it: upright, 8-bit sRGB, transparency on white.
+    """Return any PIL image as `read_photo` would decode it: upright, 8-bit sRGB, transparency on white.
 
     Raises:
         DecodeError: its pixels cannot be loaded.
@@ -136,12 +136,12 @@ def _read(path: Path) -> bytes:
 
 
 def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
-    """Open by the reader of that kind alone.
+    """Return the file opened by the reader of its format alone.
 
-    ``Image.open`` would try every format there is, Ghostscript included, and warn about sizes that are bounded here.
+    ``Image.open`` would try every format, even Ghostscript, and warn about sizes that are bounded here.
     """
     claimed = webp_size(data[:HEADER_BYTES]) if kind == "WebP" else None
-    if claimed is not None and claimed[0] * claimed[1] > MAX_PIXELS // 2:  # opening alone takes twice its pixels
+    if claimed is not None and claimed[0] * claimed[1] > MAX_PIXELS // 2:  # opening it allocates twice its pixels
         raise DecodeError(f"too large: {claimed[0]:,} × {claimed[1]:,} pixels")
     try:
         image: ImageFile.ImageFile = reader_class(kind)(io.BytesIO(data))
@@ -155,59 +155,59 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
 
 
 def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:
-    """Return the class that opens a file of ``kind``.
+    """Return the class of Pillow that opens a file of the format ``kind``.
 
     Raises:
         ImportError: it needs a package that is not installed.
     """
     module, name = _READERS[kind]
-    found: Callable[[io.BytesIO], Any] = getattr(importlib.import_module(module), name)
-    return found
+    image_file: Callable[[io.BytesIO], Any] = getattr(importlib.import_module(module), name)
+    return image_file
 
 
 def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize) -> Image.Image:
-    held = exif_orientation(image) if kind == "JPEG" else 1
-    _shrink(image, kind, _needed_as_stored(at_least, image.size, held))
+    orientation = exif_orientation(image) if kind == "JPEG" else 1
+    _shrink(image, kind, _needed_as_stored(at_least, image.size, orientation))
     image.load()
-    if ImageFile.LOAD_TRUNCATED_IMAGES:  # the user's own setting; it must not turn damaged photos into gray ones
+    if ImageFile.LOAD_TRUNCATED_IMAGES:  # set by the user; it must not turn damaged photos into gray ones
         _refuse_truncated(data, kind)
-    if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow turns TIFF, and libheif HEIC, by themselves
-        held = exif_orientation(image)
+    if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow rotates TIFF, and libheif HEIC, by itself
+        orientation = exif_orientation(image)
     if image.width * image.height > LARGE_PIXELS:
-        need = _needed_as_stored(at_least, image.size, held)
+        need = _needed_as_stored(at_least, image.size, orientation)
         converted = to_rgb_in_strips(image, _spare_factor(image.size, need) if need else 1)
     else:
         converted = to_rgb(image)
-    upright = turn_upright(converted, held)
+    upright = turn_upright(converted, orientation)
     upright.info = {}  # its orientation and its profile have been applied
     return upright
 
 
-def _needed_as_stored(at_least: MinSize, size: Size, held: int) -> Size | None:
-    """Return the (width, height) that is asked for of a photo as it is stored, which may be turned."""
+def _needed_as_stored(at_least: MinSize, size: Size, orientation: int) -> Size | None:
+    """Return the requested (width, height) in the orientation in which the photo is stored."""
     if at_least is None:
         return None
-    turned = held >= 5
-    need = at_least((size[1], size[0]) if turned else size) if callable(at_least) else at_least
-    return (need[1], need[0]) if turned else need
+    rotated = orientation >= 5
+    need = at_least((size[1], size[0]) if rotated else size) if callable(at_least) else at_least
+    return (need[1], need[0]) if rotated else need
 
 
 def _spare_factor(size: Size, need: Size) -> int:
-    """Return how many times smaller a photo may become while twice of what is needed remains; at least 1."""
+    """Return the largest factor of reduction that leaves twice the needed size; at least 1."""
     return max(min(size[0] // max(2 * need[0], 1), size[1] // max(2 * need[1], 1)), 1)
 
 
 def _shrink(image: ImageFile.ImageFile, kind: str, need: Size | None) -> None:
-    """Choose the scale that a JPEG is decoded at, and refuse what is too large."""
+    """Set the scale at which a JPEG is decoded, and refuse photos that are too large."""
     width, height = image.size
-    # a progressive JPEG keeps the coefficients of the whole image in memory, whatever scale is asked for
+    # a progressive JPEG holds the coefficients of the whole image in memory, whatever the scale
     if kind == "JPEG" and (width * height <= MAX_PIXELS or not image.info.get("progressive")):
         scale = _spare_factor(image.size, need) if need else 1
         while _pixels_at(image.size, scale) > MAX_PIXELS and scale < 8:
             scale *= 2
         if scale > 1:
             image.draft(None, (max(width // scale, 1), max(height // scale, 1)))
-    most = MAX_PIXELS if image.mode in _EIGHT_BITS else MAX_PIXELS // 4  # numbers are worked on in double precision
+    most = MAX_PIXELS if image.mode in _EIGHT_BITS else MAX_PIXELS // 4  # the rest is converted in float64
     if image.size[0] * image.size[1] > most:
         raise DecodeError(f"too large: {width:,} × {height:,} pixels; at most {_megapixels((most, 1))} are decoded")
 
@@ -224,13 +224,13 @@ def _refuse_truncated(data: bytes, kind: str) -> None:
 
 
 def _damage_reason(error: Exception, data: bytes, kind: str) -> str:
-    """Return what is wrong with a file whose header could be read."""
-    said = _first_line(error)
-    cut = "truncated" in said.lower()
+    """Return the damage of a file whose header could be read."""
+    reason = _first_line(error)
+    cut = "truncated" in reason.lower()
     share = decodable_share(lambda: reader_class(kind)(io.BytesIO(data)))
     if cut or (share and share < 1):
         return _with_share("truncated" if cut else "damaged", share)
-    return f"cannot be decoded: {said}"
+    return f"cannot be decoded: {reason}"
 
 
 def _with_share(what: str, share: float | None) -> str:
@@ -239,9 +239,9 @@ def _with_share(what: str, share: float | None) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """Return Pillow's reason in brackets, where it means something to a person."""
-    said = _first_line(error)
-    return "" if said.startswith(("not identified", "unpack", "index out", "Truncated")) else f" ({said})"
+    """Return Pillow's message in parentheses, or an empty string if users could not understand it."""
+    reason = _first_line(error)
+    return "" if reason.startswith(("not identified", "unpack", "index out", "Truncated")) else f" ({reason})"
 
 
 def _first_line(error: BaseException) -> str:
@@ -258,16 +258,16 @@ _TESTABLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
 
 
 def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
-    """Return the share of rows, in [0, 1], that decode before the data end or break; None where it cannot be told.
+    """Return the share of rows, in [0, 1], that decode before the data end or break; None if it is unknown.
 
-    The photo is decoded onto black and onto white. Rows that come out the same on both were really decoded.
+    The photo is decoded onto black and onto white. Rows that are equal in both results were decoded.
 
     Args:
-        reopen: opens the photo anew.
+        reopen: returns the photo, opened again.
     """
     try:
         black, white = (_decoded_onto(reopen(), level) for level in (0, 255))
-    except Exception:  # noqa: BLE001 - this only makes a message better; a file this broken gets the plain one
+    except Exception:  # noqa: BLE001 - the share only improves a message; without it the message is shorter
         return None
     if black.shape != white.shape:
         return None
@@ -277,15 +277,15 @@ def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
     if image.mode not in _TESTABLE_MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
-        raise ValueError("cannot be told")
+        raise ValueError("no share for this format")
     if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(_EXIF_ORIENTATION, 1) != 1:
-        raise ValueError("decoded at once, or turned while it is")
+        raise ValueError("decoded in one piece, or rotated by the decoder")
     bands = len(image.getbands())
     palette = image.palette
     ground = Image.new(image.mode, image.size, level if bands == 1 else (level,) * bands)
     image.im = ground.im
     image.palette = palette
-    image._ended = True  # type: ignore[attr-defined] # with LOAD_TRUNCATED_IMAGES Pillow would fill a JPEG up with gray
+    image._ended = True  # type: ignore[attr-defined] # with LOAD_TRUNCATED_IMAGES Pillow fills a JPEG with gray
     with contextlib.suppress(Exception):
         image.load()
     return np.asarray(Image.Image._new(ground, image.im)).copy()

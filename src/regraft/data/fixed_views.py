@@ -1,7 +1,7 @@
-"""Numbered views: what a photo looks like in view 0, 1, 2 …, the same for every run, so that it need be seen once only.
+"""Numbered views of a photo, equal in every run, so that their features are computed once and cached.
 
-View 0 is the plain one that is evaluated, view 1 its mirror image, and all others are random crops with a mild change
-of colour that depend on the photo's content and the number alone, on no seed.
+View 0 is the evaluation view, view 1 its mirror image. All others are random crops with a mild change of color; they
+depend only on the photo's content and the number of the view, not on a seed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 PLAIN = "plain"
-"""What view 0 is called in keys."""
+"""Name of view 0 in keys."""
 
 FIRST_CROP = 2
 """The first view that is a random crop."""
@@ -28,7 +28,7 @@ _AUGMENTATION = Augmentation()
 
 
 def view_name(number: int) -> str:
-    """Return what view ``number`` is called in keys: it changes with everything that its pixels depend on."""
+    """Return the name of view ``number`` in keys; it changes with everything that its pixels depend on."""
     return (PLAIN, "mirrored")[number] if number < FIRST_CROP else f"{_AUGMENTATION.id}/{number}"
 
 
@@ -41,7 +41,7 @@ def fixed_view(image: Image, p: Preprocessing, number: int, content: str) -> NDA
 
 
 def fixed_view_task(p: Preprocessing, number: int) -> LoadPhoto:
-    """Return what loads view ``number`` of a photo."""
+    """Return the task that loads view ``number`` of a photo."""
     if number < FIRST_CROP:
         return LoadPhoto(p, mirrored=bool(number))
     return LoadPhoto(p, _AUGMENTATION, ("view", number))

@@ -1,4 +1,4 @@
-"""`ImageFolder`: a folder of photos as data sets for training, each photo on its side."""
+"""`ImageFolder`: a folder of photos as data sets for training, validation and test."""
 
 from __future__ import annotations
 
@@ -18,45 +18,46 @@ from regraft.data.source import find_photos
 from regraft.data.split import check_split, split_by_content, use_given_sides
 from regraft.data.threads import workers_or_default
 from regraft.screen import Screen, screen_for
+from regraft.text import counted
 
 __all__ = ["ImageFolder", "PhotoSet"]
 
 _MAX_NAMED = 5
-"""Photos that are named where several were put aside."""
+"""Number of skipped photos that the note lists by name."""
 
 
 class ImageFolder(PhotoSet):
-    """The photos of a folder; the data set itself is the train side, ``.validation`` and ``.test`` are the others.
+    """The training photos of a folder as a data set, with ``.validation`` and ``.test`` as further data sets.
 
     Args:
         root: a folder per class; or train/ and val/ [and test/] with such folders.
-        labels: a CSV of path,label[,split,group] that says the classes instead.
-        network: the network that is to see the photos, which decides how they are prepared: a `Backbone`, a
-            `Classifier`, whose classes are then the data set's too, or a network of timm.
-        classes: names of the classes in the order of the labels; None: in the order of their code points.
-        size: side of the square that the network sees, in pixels; 224 if nothing says otherwise.
-        mean: of each channel in [0, 1]; 0.5 if nothing says otherwise.
-        std: of each channel in [0, 1]; likewise.
-        augmentation: what views of the train side are drawn from; None for none.
-        split_seed: of the split by content, where none is given.
-        split: shares of train, validation and test, where none is given: ``(0.8, 0.1, 0.1)`` or ``"80/10/10"``.
-        seed: of the views and orders.
-        preprocessing: all of how pixels are made, in place of ``network``, or of ``size``, ``mean`` and ``std``.
-        workers: threads that read and decode; None for one per processor.
-        check: whether every photo is decoded once now, so that a damaged one is skipped here and not met in the
-            middle of an epoch.
-        screen: where skipped photos and what is odd about the folder are reported; None: standard output.
+        labels: a CSV of path,label[,split,group] with the classes, in place of class folders.
+        network: the network that will process the photos; it determines their preprocessing. A `Backbone`, a network
+            of timm, or a `Classifier`, which also determines the classes.
+        classes: names of the classes in the order of the labels; by code points if None.
+        size: side of the network's square input, in pixels; 224 by default.
+        mean: mean of each channel, in [0, 1]; 0.5 by default.
+        std: standard deviation of each channel, in [0, 1]; 0.5 by default.
+        augmentation: ranges of the random views of the training photos; None for no augmentation.
+        split_seed: seed of the split by content, if the folder or the CSV has no split.
+        split: shares of train, validation and test, likewise: ``(0.8, 0.1, 0.1)`` or ``"80/10/10"``.
+        seed: seed of the views and orders.
+        preprocessing: the preprocessing, in place of ``network``, or of ``size``, ``mean`` and ``std``.
+        workers: number of threads that read and decode; None for one per processor.
+        check: whether every photo is decoded once now, so that damaged photos are skipped here instead of raising an
+            error in the middle of an epoch.
+        screen: where notes on skipped photos and on the folder are printed; standard output if None.
 
     Attributes:
-        manifest: every file and its fate.
-        notes: the reports, in words.
+        manifest: every file with its class, side and status.
+        notes: the printed notes.
         train: this data set itself.
-        validation: the validation side, without augmentation, or None where it has no photos.
-        test: the test side, likewise.
+        validation: the validation photos, without augmentation, or None if there are none.
+        test: the test photos, likewise.
 
     Raises:
-        ConfigError: arguments are wrong; all of them are named, with what is expected.
-        PhotosError: the folder or the CSV is not what is needed, or a class has no photo to train on.
+        ConfigError: arguments are invalid; all of them are listed, with the expected values.
+        PhotosError: the folder or the CSV is invalid, or a class has no photo to train on.
 
     Example:
         >>> from pathlib import Path
@@ -128,7 +129,7 @@ class ImageFolder(PhotoSet):
 
 
 def exclude_undecodable(manifest: Manifest, p: Preprocessing, *, workers: int) -> None:
-    """Decode every usable photo once and put those aside that cannot be."""
+    """Decode every usable photo once, and mark the undecodable ones as unusable in the manifest."""
     entries = manifest.usable
     for batch in decode_in_order(entries, LoadPhoto(p), batch_size=32, workers=workers):
         for position, why in batch.failed:
@@ -136,17 +137,19 @@ def exclude_undecodable(manifest: Manifest, p: Preprocessing, *, workers: int) -
 
 
 def _skipped_notes(manifest: Manifest) -> list[str]:
-    """Return a note on the photos that are not used, with the reasons."""
+    """Return a note on the skipped photos with their reasons, if there are any."""
     aside = [entry for entry in manifest.entries if entry.status == "put aside"]
     if not aside:
         return []
     few = "; ".join(f"{entry.name}: {entry.why}" for entry in aside[:_MAX_NAMED])
     more = f"; and {len(aside) - _MAX_NAMED:,} more" if len(aside) > _MAX_NAMED else ""
-    return [f"{len(aside):,} {'photo is' if len(aside) == 1 else 'photos are'} skipped ({few}{more})"]
+    return [f"{counted(len(aside), 'photo is', 'photos are')} skipped ({few}{more})"]
 
 
-def _assign_sides(manifest: Manifest, given: bool, seed: int, fractions: tuple[float, float, float]) -> tuple[str, ...]:
-    if given:
+def _assign_sides(
+    manifest: Manifest, user_split: bool, seed: int, fractions: tuple[float, float, float]
+) -> tuple[str, ...]:
+    if user_split:
         return use_given_sides(manifest)
     split = split_by_content(manifest.usable, seed=seed, fractions=fractions)
     for entry in manifest.usable:

@@ -1,4 +1,4 @@
-"""Arguments of `ImageFolder`: checked all at once, before any photo is read."""
+"""Checks of the arguments of `ImageFolder`, all at once and before any photo is read."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from regraft.data.agreement import NetworkRequirements, network_requirements
 from regraft.data.augmentation import Augmentation
+from regraft.data.photo import SIDE_NAMES
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed, parse_class_names
 from regraft.data.split import parse_shares
@@ -22,7 +23,7 @@ _DEFAULT_SIZE = 224
 
 @dataclass(frozen=True)
 class ImageFolderArguments:
-    """The arguments as they were given; `ImageFolder` describes them."""
+    """The unchecked arguments; `ImageFolder` describes them."""
 
     root: Any
     labels: Any
@@ -41,7 +42,7 @@ class ImageFolderArguments:
 
     @cached_property
     def needs(self) -> NetworkRequirements | None:
-        """Needs of the network, or None where none was given."""
+        """Requirements of the network, or None if there is none."""
         return None if self.network is None else network_requirements(self.network)
 
     @cached_property
@@ -50,8 +51,8 @@ class ImageFolderArguments:
         if self.needs is not None:
             return self.needs.preprocessing
         if self.user_preprocessing is not None:
-            own: Preprocessing = self.user_preprocessing
-            return own
+            preprocessing: Preprocessing = self.user_preprocessing
+            return preprocessing
         side = int(self.size or _DEFAULT_SIZE)
         mean, std = (_HALF if value is None else value for value in (self.mean, self.std))
         return Preprocessing(height=side, width=side, mean=mean, std=std)
@@ -63,10 +64,10 @@ class ImageFolderArguments:
 
 
 def check_arguments(wanted: ImageFolderArguments) -> ImageFolderArguments:
-    """Return ``wanted`` if nothing is wrong with it.
+    """Return ``wanted`` if all arguments are valid.
 
     Raises:
-        ConfigError: names everything that is wrong, what is expected, and what was found.
+        ConfigError: arguments are invalid; all of them are listed, with expected and actual values.
     """
     problems = [text for text in (*_paths(wanted), *_network(wanted), *_pixels(wanted), *_others(wanted)) if text]
     if problems:
@@ -75,13 +76,13 @@ def check_arguments(wanted: ImageFolderArguments) -> ImageFolderArguments:
 
 
 def _paths(wanted: ImageFolderArguments) -> list[str]:
-    found = []
+    problems = []
     if not isinstance(wanted.root, (str, os.PathLike)):
-        found.append(f"root: expected the path of a folder of photos, found {_short_repr(wanted.root)}")
+        problems.append(f"root: expected the path of a folder of photos, found {_short_repr(wanted.root)}")
     if wanted.labels is not None and not isinstance(wanted.labels, (str, os.PathLike)):
-        hint = "; a network is given as network=" if network_requirements(wanted.labels) is not None else ""
-        found.append(f"labels: expected the path of a CSV file, or None, found {_short_repr(wanted.labels)}{hint}")
-    return found
+        hint = "; pass a network as network=" if network_requirements(wanted.labels) is not None else ""
+        problems.append(f"labels: expected the path of a CSV file, or None, found {_short_repr(wanted.labels)}{hint}")
+    return problems
 
 
 def _network(wanted: ImageFolderArguments) -> list[str]:
@@ -92,104 +93,106 @@ def _network(wanted: ImageFolderArguments) -> list[str]:
         inner = network_requirements(getattr(wanted.network, "module", None)) is not None
         hint = "pass its module" if inner else "for another network give size, mean and std"
         return [f"network: {expected}, found {_short_repr(wanted.network)}; {hint}"]
-    beside = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
-    beside += ["preprocessing"] if wanted.user_preprocessing is not None else []
-    if beside:
-        return [f"network says how photos are prepared; {', '.join(beside)} cannot be given beside it"]
+    extra = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
+    extra += ["preprocessing"] if wanted.user_preprocessing is not None else []
+    if extra:
+        return [f"network determines the preprocessing; remove {', '.join(extra)}"]
     return []
 
 
 def _pixels(wanted: ImageFolderArguments) -> list[str]:
-    found = []
+    problems = []
     if wanted.size is not None and not _is_whole(wanted.size, 1):
-        found.append(
+        problems.append(
             f"size: expected the pixels of a square's side such as 224, found {_short_repr(wanted.size)}; "
             "for other shapes give preprocessing=Preprocessing(height=, width=)"
         )
     for name, low in (("mean", 0.0), ("std", 1e-6)):
         value = getattr(wanted, name)
         if value is not None and not _is_channel_triple(value, low):
-            found.append(f"{name}: expected three numbers in [0, 1], one a channel, found {_short_repr(value)}")
+            problems.append(f"{name}: expected three numbers in [0, 1], one a channel, found {_short_repr(value)}")
     if wanted.user_preprocessing is not None and not isinstance(wanted.user_preprocessing, Preprocessing):
-        found.append(f"preprocessing: expected a Preprocessing, found {_short_repr(wanted.user_preprocessing)}")
+        problems.append(f"preprocessing: expected a Preprocessing, found {_short_repr(wanted.user_preprocessing)}")
     elif wanted.user_preprocessing is not None:
-        beside = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
-        found += [f"preprocessing says {', '.join(beside)} too; give one of them"] if beside else []
+        extra = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
+        problems += [f"preprocessing determines {', '.join(extra)}; remove one of them"] if extra else []
     if wanted.augmentation is not None and not isinstance(wanted.augmentation, Augmentation):
         expected = "expected None or an Augmentation, such as Augmentation()"
-        found.append(f"augmentation: {expected}, found {_short_repr(wanted.augmentation)}")
-    return found
+        problems.append(f"augmentation: {expected}, found {_short_repr(wanted.augmentation)}")
+    return problems
 
 
 def _others(wanted: ImageFolderArguments) -> list[str]:
-    found = [
+    problems = [
         f"{name}: expected a whole number from 0, found {_short_repr(getattr(wanted, name))}"
         for name in ("split_seed", "seed")
         if not _is_whole(getattr(wanted, name), 0)
     ]
     if wanted.workers is not None and not _is_whole(wanted.workers, 0):
-        found.append(f"workers: expected a number of threads from 0, or None, found {_short_repr(wanted.workers)}")
+        problems.append(f"workers: expected a number of threads from 0, or None, found {_short_repr(wanted.workers)}")
     if not isinstance(wanted.check, bool):
-        found.append(f"check: expected True or False, found {_short_repr(wanted.check)}")
+        problems.append(f"check: expected True or False, found {_short_repr(wanted.check)}")
     for read, name in ((lambda: wanted.shares, "split"), (lambda: _names(wanted), "classes")):
         try:
             read()
         except ValueError as error:
-            found.append(f"{name}: {str(error).removeprefix(f'{name}: ')}{_about_sides(wanted, name)}")
-    return found
+            problems.append(f"{name}: {str(error).removeprefix(f'{name}: ')}{_about_sides(wanted, name)}")
+    return problems
 
 
 def _names(wanted: ImageFolderArguments) -> tuple[str, ...] | None:
     names = None if wanted.classes is None else parse_class_names(wanted.classes)
-    own = wanted.needs.classes if wanted.needs is not None else ()
-    if names is not None and own and names != own:
-        raise ConfigError(f"expected those of the network, {', '.join(own)}, or none, found {', '.join(names)}")
+    outputs = wanted.needs.classes if wanted.needs is not None else ()
+    if names is not None and outputs and names != outputs:
+        raise ConfigError(f"expected those of the network, {', '.join(outputs)}, or none, found {', '.join(names)}")
     return names
 
 
 def _about_sides(wanted: ImageFolderArguments, name: str) -> str:
-    sides = {"train", "val", "valid", "validation", "test"}
-    if name == "split" and isinstance(wanted.split, str) and wanted.split in sides:
+    if name == "split" and isinstance(wanted.split, str) and wanted.split in SIDE_NAMES:
         return "; the sides are attributes of one ImageFolder: photos.train, photos.validation, photos.test"
     return ""
 
 
-def check_classes(found: Sequence[str], wanted: ImageFolderArguments) -> None:
-    """Check that the folder has the classes that are wanted.
+def check_classes(folder_classes: Sequence[str], wanted: ImageFolderArguments) -> None:
+    """Check that the folder has the classes of the arguments.
 
     Args:
-        found: the classes of the folder.
-        wanted: the arguments. Classes of a classifier need not all have photos; those given by name do.
+        folder_classes: the classes of the folder.
+        wanted: the arguments. Classes of a classifier may lack photos; those in ``classes`` may not.
 
     Raises:
         ConfigError: the folder has other classes.
     """
-    own = wanted.needs.classes if wanted.needs is not None else ()
-    order = own or _names(wanted)
+    outputs = wanted.needs.classes if wanted.needs is not None else ()
+    order = outputs or _names(wanted)
     if not order:
         return
-    whose = "the classifier's" if own else "those in classes"
+    whose = "the classifier's" if outputs else "those in classes"
     problems = [
-        f"{name!r} has photos, and is none of {whose}{did_you_mean(name, order)}"
-        for name in _missing_from(found, order)
+        f"{name!r} has photos but is not one of {whose}{did_you_mean(name, order)}"
+        for name in _missing_from(folder_classes, order)
     ]
-    if not own:
-        problems += [f"{name!r} has no photos{did_you_mean(name, found)}" for name in _missing_from(order, found)]
+    if not outputs:
+        problems += [
+            f"{name!r} has no photos{did_you_mean(name, folder_classes)}"
+            for name in _missing_from(order, folder_classes)
+        ]
     if problems:
         raise ConfigError(
             several(f"{wanted.root}: its classes differ from {whose}", problems[:20])
-            + f"\n  expected   {', '.join(order[:10])}\n  found      {', '.join(found[:10])}"
+            + f"\n  expected   {', '.join(order[:10])}\n  found      {', '.join(folder_classes[:10])}"
         )
 
 
-def ordered_classes(found: Sequence[str], wanted: ImageFolderArguments) -> tuple[str, ...]:
-    """Return the names of the classes in the order of the labels; ``found`` are those of the folder."""
-    return (wanted.needs.classes if wanted.needs is not None else ()) or _names(wanted) or tuple(found)
+def ordered_classes(folder_classes: Sequence[str], wanted: ImageFolderArguments) -> tuple[str, ...]:
+    """Return the names of the classes in the order of the labels."""
+    return (wanted.needs.classes if wanted.needs is not None else ()) or _names(wanted) or tuple(folder_classes)
 
 
 def _missing_from(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    known = {composed(name) for name in others}
-    return [name for name in names if composed(name) not in known]
+    present = {composed(name) for name in others}
+    return [name for name in names if composed(name) not in present]
 
 
 def _is_whole(value: Any, least: int) -> bool:

@@ -1,4 +1,4 @@
-"""From entries to batches: decoded in threads, in order, a bounded number ahead."""
+"""Batches of decoded photos, in order, decoded by threads a bounded number ahead."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class DecodedBatch:
     """A batch of decoded photos.
 
     Attributes:
-        index: shape (b,), int64, positions in the entries that were asked for.
+        index: shape (b,), int64, positions in the entries.
         pixels: shape (b, H, W, 3), uint8; row i belongs to ``index[i]``.
-        failed: photos of this batch that could not be decoded, as (position, why).
+        failed: photos of this batch that could not be decoded, as (position, reason).
     """
 
     index: NDArray[np.int64]
@@ -52,12 +52,12 @@ def decode_in_order(
         entries: photos to decode.
         load: returns the pixels of one photo, shape (H, W, 3). It is called in the threads; a `LoadPhoto` is run in the
             worker processes if there are any (`regraft.data.worker_processes`).
-        batch_size: photos in a batch. Those that fail leave a gap; a batch of nothing else still tells of them.
-        workers: threads; None for as many as get along (`regraft.data.threads.decoding_threads`), 0 for none.
+        batch_size: photos per batch. A photo that fails is missing from its batch, which may leave it empty.
+        workers: number of threads; None for `regraft.data.threads.decoding_threads`, 0 for the calling thread.
         order: positions in ``entries`` to visit, in this order; None for all.
 
     Yields:
-        `DecodedBatch`, one for every ``batch_size`` positions. What cannot be decoded (`DecodeError`, `OSError`) is in
+        `DecodedBatch`, one for every ``batch_size`` positions. Photos that raise `DecodeError` or `OSError` are in
         ``failed``; any other exception of ``load`` is raised.
     """
     workers = decoding_threads([entry.path for entry in entries]) if workers is None else workers
@@ -90,25 +90,25 @@ def _batch(positions: Sequence[int], results: Sequence[NDArray[np.uint8] | str])
 
 
 class PhotoBatches:
-    """Batches of photos for training: any batch of any epoch can be had without those before it.
+    """Batches of photos for training; an epoch can start at any batch without computing those before it.
 
-    The order of an epoch depends on (seed, epoch), a view on (seed, epoch, content); workers change nothing.
+    The order of an epoch depends on (seed, epoch), a view on (seed, epoch, content), and neither on the workers.
 
     Args:
-        entries: photos that are known to decode.
+        entries: photos that can be decoded.
         labels: the class index of each.
-        preprocessing: the backbone's.
-        augmentation: what views are drawn from; None for the pixels that are evaluated.
-        seed: of the order and the views.
-        batch_size: photos in a batch.
+        preprocessing: preprocessing of the backbone.
+        augmentation: ranges of the random views; None for evaluation pixels.
+        seed: seed of the order and the views.
+        batch_size: photos per batch.
         shuffle: whether each epoch has its own order.
-        workers: threads that decode; None for as many as get along, 0 for none.
-        drop_last: whether a last batch that is not full is left out.
-        dataset: the data set that they are the photos of, if any: a `Trainer` asks it whether its network fits.
+        workers: number of decoding threads; None for `regraft.data.threads.decoding_threads`, 0 for the calling thread.
+        drop_last: whether an incomplete last batch is left out.
+        dataset: the data set of the photos, if any; a `Trainer` asks it whether its network matches.
 
     Raises:
-        ValueError: there are not as many labels as photos.
-        ConfigError: ``batch_size`` is not a whole number above 0.
+        ValueError: the numbers of photos and labels differ.
+        ConfigError: ``batch_size`` is not a positive integer.
     """
 
     def __init__(
@@ -127,8 +127,8 @@ class PhotoBatches:
     ) -> None:
         if len(entries) != len(labels):
             raise ValueError(f"{len(entries)} photos need as many labels, not {len(labels)}")
-        given: Any = batch_size
-        if type(given) is bool or not isinstance(given, (int, np.integer)) or given < 1:
+        number: Any = batch_size
+        if type(number) is bool or not isinstance(number, (int, np.integer)) or number < 1:
             raise ConfigError(f"batch_size must be positive, not {batch_size!r}: expected a whole number such as 32")
         self.entries, self.preprocessing, self.augmentation = entries, preprocessing, augmentation
         self.labels = np.asarray(labels, dtype=np.int64)
@@ -137,7 +137,7 @@ class PhotoBatches:
 
     @property
     def size(self) -> int:
-        """Photos that an epoch visits."""
+        """Number of photos in an epoch."""
         return len(self) * self.batch_size if self.drop_last else len(self.entries)
 
     def __len__(self) -> int:
@@ -146,19 +146,19 @@ class PhotoBatches:
         return n // self.batch_size if self.drop_last else -(-n // self.batch_size)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """Return the positions that an epoch visits, in its order, shape (size,), int64."""
+        """Return the positions of an epoch's photos, in order, shape (size,), int64."""
         n = len(self.entries)
         order = permutation(n, "order", self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
         return order[: self.size]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Yield the batches of one epoch from batch ``start`` on; those before it are not decoded.
+        """Yield the batches of one epoch, beginning with batch ``start``; earlier ones are not decoded.
 
         Yields:
             Photos, shape (B, 3, H, W), float32, channels-last; and class indices, shape (B,), int64.
 
         Raises:
-            DecodeError: a photo cannot be decoded; the message names it.
+            DecodeError: a photo cannot be decoded; its name is in the message.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""`PhotoSet`: the photos of one side as a map-style data set."""
+"""`PhotoSet`: the photos of one side of the split as a map-style data set."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class PhotoSet:
         classes: names of the classes; index i is ``classes[i]``.
         entries: the photos, in name order.
         labels: the class index of each, shape (n,), int64.
-        preprocessing: how pixels are made.
-        augmentation: what views are drawn from, or None.
-        epoch: the epoch whose views `__getitem__` gives, as `batches` would; None: ever new views, which torch's
-            global generator draws, that of the worker inside a ``DataLoader``.
+        preprocessing: preprocessing of the photos.
+        augmentation: ranges of the random views, or None.
+        epoch: the epoch whose views `__getitem__` returns, equal to those of `batches`; if None, each call returns a
+            new view, drawn by torch's global generator (of the worker, inside a ``DataLoader``).
     """
 
     def __init__(
@@ -55,17 +55,17 @@ class PhotoSet:
         return len(self.entries)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, int]:
-        """Return photo ``i`` as a float32 tensor of shape (3, H, W), normalised, and its class index.
+        """Return photo ``i`` as a normalized float32 tensor of shape (3, H, W), and its class index.
 
         Raises:
-            DecodeError: it cannot be decoded any more; the message names it.
-            IndexError: there is no such photo.
-            TypeError: ``i`` is not a whole number.
+            DecodeError: it can no longer be decoded; its name is in the message.
+            IndexError: ``i`` is out of range.
+            TypeError: ``i`` is not an integer.
         """
-        given: Any = i
-        if type(given) is bool or not hasattr(given, "__index__"):
+        index: Any = i
+        if type(index) is bool or not hasattr(index, "__index__"):
             raise TypeError(
-                f"a photo is named by a whole number, found {given!r}; a part of them is "
+                f"the index of a photo must be an integer, found {index!r}; for a part of the photos use "
                 "torch.utils.data.Subset(photos, range(10))"
             )
         entry = self.entries[i]
@@ -83,7 +83,7 @@ class PhotoSet:
         """Return these photos as seekable batches, decoded in threads.
 
         Raises:
-            ConfigError: ``batch_size`` is not a whole number above 0.
+            ConfigError: ``batch_size`` is not a positive integer.
         """
         return PhotoBatches(
             self.entries,
@@ -99,20 +99,20 @@ class PhotoSet:
         )
 
     def check_module(self, module: Any) -> str:
-        """Compare preprocessing and classes with those of the network that is to see the photos.
+        """Compare preprocessing and classes with those of a network.
 
-        `Trainer` calls it of every data set that has it, before the first step.
+        `Trainer` calls this method of a data set, if it exists, before the first step.
 
         Returns:
-            A warning, or an empty text.
+            A warning, or an empty string.
 
         Raises:
-            ConfigError: they differ; all that differs is named.
+            ConfigError: they differ; all differences are listed.
         """
         return check_agreement(self.preprocessing, self.classes, module)
 
     def _view(self) -> tuple[str | int, ...]:
-        """Return the key of the view that is wanted."""
+        """Return the key of the next view."""
         if self.augmentation is None or self.epoch is not None:
             return self.seed, self.epoch or 0
         import torch

@@ -1,4 +1,4 @@
-"""The pixels of one photo, from its file: as they are evaluated, or one view for training."""
+"""Tasks that load the pixels of one photo: evaluation pixels, or one view for training."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
 
 def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
-    """Return the pixels of a photo as the network evaluates them, shape (H, W, 3), uint8.
+    """Return the evaluation pixels of a photo, shape (H, W, 3), uint8.
 
     Raises:
-        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+        DecodeError: it cannot be decoded, or the file has changed since the scan.
     """
     return evaluation_pixels(read_photo(read_verified(entry), at_least=p.at_least), p)
 
 
 def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
-    """Return one view of a photo for training, shape (H, W, 3), uint8.
+    """Return one random view of a photo for training, shape (H, W, 3), uint8.
 
     Raises:
-        DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+        DecodeError: it cannot be decoded, or the file has changed since the scan.
     """
     image = read_photo(read_verified(entry), at_least=lambda size: view_decode_size(size, p, a, *key))
     return random_view(image, p, a, *key)
 
 
 def read_verified(entry: Entry) -> bytes:
-    """Read a photo's file, and make sure that it still is what its content hash says.
+    """Return the bytes of a photo's file after comparing them with its content hash.
 
     Raises:
-        DecodeError: it cannot be read, or is no longer the file that was scanned.
+        DecodeError: it cannot be read, or the file has changed since the scan.
     """
     try:
         data = read_regular(entry.path)
@@ -58,36 +58,36 @@ def read_verified(entry: Entry) -> bytes:
 
 
 def mirror(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return pixels, shape (H, W, 3), mirrored left to right."""
+    """Return pixels, shape (H, W, 3), mirrored horizontally."""
     return np.ascontiguousarray(pixels[:, ::-1])
 
 
 class PhotoTask(Protocol):
-    """Work on a photo as data: unlike a function it can be told to another process."""
+    """A task on one photo as data, which, unlike a function, can be sent to another process."""
 
     def __hash__(self) -> int:
-        """Return equal numbers for equal work."""
+        """Return equal numbers for equal tasks."""
 
     def __call__(self, entry: Entry) -> NDArray[np.uint8]:
-        """Do it, in threads; what is wrong with the photo is a `DecodeError`."""
+        """Return the result as bytes of any shape; threads may call it. An unusable photo is a `DecodeError`."""
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, ready for JSON."""
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Self:
-        """Return what `as_dict` gave."""
+        """Return the task that `as_dict` described."""
 
 
 @dataclass(frozen=True)
 class LoadPhoto:
-    """What to load of a photo; a `PhotoTask`.
+    """A `PhotoTask` that returns the pixels of a photo.
 
     Attributes:
-        preprocessing: the backbone's.
-        augmentation: what a view is drawn from; None for the pixels that are evaluated.
-        key: all that a view depends on besides the photo's content, such as ``(seed, epoch)``.
-        mirrored: whether the pixels that are evaluated are mirrored left to right.
+        preprocessing: preprocessing of the backbone.
+        augmentation: ranges of the random view; None for evaluation pixels.
+        key: key of the random view, without the photo's content, such as ``(seed, epoch)``.
+        mirrored: whether evaluation pixels are mirrored horizontally.
     """
 
     preprocessing: Preprocessing
@@ -99,7 +99,7 @@ class LoadPhoto:
         """Return the pixels of a photo, shape (H, W, 3), uint8.
 
         Raises:
-            DecodeError: it cannot be decoded, or is no longer the file that was scanned.
+            DecodeError: it cannot be decoded, or the file has changed since the scan.
         """
         if self.augmentation is not None:
             return load_view(entry, self.preprocessing, self.augmentation, *self.key, entry.content)
@@ -118,7 +118,7 @@ class LoadPhoto:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> LoadPhoto:
-        """Return what `as_dict` gave."""
+        """Return the task that `as_dict` described."""
         a = fields["augmentation"]
         ranges = {} if a is None else {name: tuple(a[name]) for name in ("scale", "ratio")}
         return cls(

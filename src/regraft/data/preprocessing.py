@@ -1,9 +1,8 @@
-"""From an image to the pixels that a backbone was trained on: timm's evaluation transform, without torchvision.
+"""Preprocessing of an image for a backbone: timm's evaluation transform without torchvision, and normalization.
 
-Memory for batches that is used again, so that a long run needs no more of it than a short one.
-
-A batch takes tens of megabytes. Where each is allocated anew, small things settle in the holes that freed ones leave,
-the next does not fit there, and the process grows by several batches over thousands of photos.
+Memory of batches is reused. A batch takes tens of megabytes; if each is allocated separately, small objects fill the
+gaps between freed batches, the next batch does not fit there, and the process grows by several batches over thousands
+of photos.
 """
 
 from __future__ import annotations
@@ -40,22 +39,25 @@ INTERPOLATIONS = {
 CROP_MODES = ("center", "squash", "border")
 
 _MAX_RESIZED_PIXELS = 1 << 24
-"""A photo like a ribbon would be resized to gigabytes before its middle is taken; above this only its middle is."""
+"""Above this many pixels after resizing, only the part inside the crop is resized: panoramas would take gigabytes."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How a backbone wants its photos; the names are those of timm's data configurations.
+    """The preprocessing of a backbone; the field names are those of timm's data configurations.
 
     Attributes:
-        height: of the pixels that the network sees.
-        width: of the pixels that the network sees.
+        height: height of the network's input, in pixels.
+        width: width of the network's input, in pixels.
         interpolation: ``"bicubic"``, ``"bilinear"``, ``"lanczos"``, ``"hamming"``, ``"box"`` or ``"nearest"``.
-        mean: of each channel in [0, 1], subtracted.
-        std: of each channel in [0, 1], divided by.
+        mean: mean of each channel, in [0, 1]; it is subtracted.
+        std: standard deviation of each channel, in [0, 1]; the result is divided by it.
         crop_pct: share of the resized photo's side that the crop keeps.
-        crop_mode: ``"center"`` resizes the short side and cuts the middle out; ``"squash"`` resizes both sides without
+        crop_mode: ``"center"`` resizes the short side and crops the center; ``"squash"`` resizes both sides without
             keeping their ratio; ``"border"`` resizes the long side and pads with the mean.
+
+    Raises:
+        ConfigError: a value is invalid; all of them are listed.
 
     Example:
         >>> import regraft as rg
@@ -97,18 +99,18 @@ class Preprocessing:
 
     @property
     def resized(self) -> tuple[int, int]:
-        """(height, width) that the sides are resized towards, before the crop."""
+        """Target (height, width) of the resizing before the crop."""
         return math.floor(self.height / self.crop_pct), math.floor(self.width / self.crop_pct)
 
     @property
     def at_least(self) -> Size:
-        """(width, height) that `read_photo` should leave of a photo for `evaluation_pixels`."""
+        """Value of ``at_least`` for `read_photo`: the (width, height) that `evaluation_pixels` needs."""
         height, width = self.resized
         return width, height
 
     @cached_property
     def id(self) -> str:
-        """A short stable text of all fields and the decoder: photos with equal content and id have equal pixels."""
+        """Short stable text of all fields and the decoder: photos of equal content and id have equal pixels."""
         text = json.dumps([DECODER, self.as_dict()], sort_keys=True)
         return f"{self.height}x{self.width}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -118,20 +120,20 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:
-        """Return what `as_dict` gave.
+        """Return the preprocessing that `as_dict` described.
 
         Raises:
-            ConfigError: a field is unknown, or holds something that cannot be.
+            ConfigError: a field is unknown or invalid.
         """
-        known = cls.__dataclass_fields__
-        problems = [f"unknown field {key!r}{did_you_mean(key, known)}" for key in fields if key not in known]
+        names = cls.__dataclass_fields__
+        problems = [f"unknown field {key!r}{did_you_mean(key, names)}" for key in fields if key not in names]
         if problems:
             raise ConfigError(several("preprocessing", problems))
         return cls(**fields)
 
 
 def evaluation_pixels(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]:
-    """Return the pixels that the network evaluates, equal to the byte to those of timm's evaluation transform.
+    """Return the evaluation pixels of a photo, equal to the byte to those of timm's evaluation transform.
 
     Method: ``timm.data.transforms_factory.transforms_imagenet_eval``.
 
@@ -153,14 +155,14 @@ def evaluation_pixels(image: Image.Image, p: Preprocessing) -> NDArray[np.uint8]
 
 
 def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
-    """Return what the network takes: ``(pixels / 255 - mean) / std``.
+    """Return the normalized input of the network: ``(pixels / 255 - mean) / std``.
 
     Args:
         pixels: shape (B, H, W, 3), uint8.
         p: the backbone's preprocessing.
 
     Returns:
-        Shape (B, 3, H, W), float32, laid out channels-last.
+        Shape (B, 3, H, W), float32, in channels-last memory format.
     """
     import torch
 
@@ -171,7 +173,7 @@ def normalise(pixels: NDArray[np.uint8], p: Preprocessing) -> torch.Tensor:
 
 
 def _resized_size(size: Size, p: Preprocessing) -> Size:
-    """Return (width, height) after resizing, by torchvision's and timm's own rules for rounding."""
+    """Return (width, height) after resizing, rounded as in torchvision and timm."""
     width, height = size
     to_height, to_width = p.resized
     if p.crop_mode == "squash":
@@ -186,11 +188,11 @@ def _resized_size(size: Size, p: Preprocessing) -> Size:
 
 
 def _offset(have: int, want: int) -> int:
-    return int(round((have - want) / 2.0))  # noqa: RUF046 - as torchvision writes it, to the rounding
+    return int(round((have - want) / 2.0))  # noqa: RUF046 - the same rounding as torchvision
 
 
 def _crop_centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image.Image:
-    """Cut the middle out; where the image is smaller, pad it first."""
+    """Return the center of an image, which is padded first if it is smaller."""
     width, height = size
     missing = max(width - image.width, 0), max(height - image.height, 0)
     if any(missing):
@@ -202,10 +204,10 @@ def _crop_centre(image: Image.Image, size: Size, fill: tuple[int, ...]) -> Image
 
 
 def _middle_only(image: Image.Image, size: Size, p: Preprocessing) -> Image.Image:
-    """Resize no more than the crop will keep: the same picture, but for rounding and which side Pillow does first."""
+    """Return the resized crop without resizing the rest; equal except for rounding and Pillow's order of the sides."""
     start, end = _span(image.width, size[0], p.width)
     top, bottom = _span(image.height, size[1], p.height)
-    # Pillow takes a box in single precision: cut it out with a margin first, so that its numbers are small
+    # Pillow stores a box in single precision: crop with a margin first, so that its coordinates are small
     margin_x, margin_y = (8 + 4 * math.ceil(have / size[i]) for i, have in enumerate(image.size))
     x, y = max(int(start) - margin_x, 0), max(int(top) - margin_y, 0)
     near = image.crop(
@@ -216,13 +218,13 @@ def _middle_only(image: Image.Image, size: Size, p: Preprocessing) -> Image.Imag
 
 
 def _span(have: int, resized: int, kept: int) -> tuple[float, float]:
-    """Return where in ``have`` pixels the crop begins and ends that keeps ``kept`` of ``resized``."""
+    """Return start and end, in ``have`` pixels, of a crop that keeps ``kept`` of ``resized`` pixels."""
     first = _offset(resized, kept)
     return first * have / resized, (first + kept) * have / resized
 
 
 _MAX_BUFFERS = 2  # a consumer holds one batch while the next is made
-_FREE_REFCOUNT = 3  # references to a buffer that nobody uses: the list, the loop, the call that counts
+_FREE_REFCOUNT = 3  # references to an unused buffer: the list, the loop, the argument of getrefcount
 _ALIGNMENT = 64
 
 _buffers: list[NDArray[np.uint8]] = []
@@ -230,10 +232,10 @@ _lock = threading.Lock()
 
 
 def reusable_batch(shape: tuple[int, ...]) -> torch.Tensor:
-    """Return a float32 tensor of ``shape`` with any values in it, in memory that no other live tensor uses.
+    """Return an uninitialized float32 tensor of ``shape``, in memory that no other live tensor uses.
 
-    The memory is taken again once nothing refers to it any more: ``torch.from_numpy`` holds its array as long as any
-    tensor lives in it, and an array holds the one that owns its memory.
+    The memory is reused once it has no other references: ``torch.from_numpy`` holds its array as long as a tensor
+    uses it, and an array holds the array that owns its memory.
     """
     import torch
 
@@ -248,7 +250,7 @@ def reusable_batch(shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def _free_buffer(wanted: int) -> NDArray[np.uint8] | None:
-    """Return a buffer that is free and large enough, yet not so large that a small batch would pin it."""
+    """Return a free buffer that is large enough, but at most twice as large as needed; None if there is none."""
     for buffer in _buffers:
         if wanted <= buffer.nbytes - _ALIGNMENT <= 2 * wanted and sys.getrefcount(buffer) <= _FREE_REFCOUNT:
             return buffer

@@ -1,4 +1,4 @@
-"""Work in threads whose results come back in order, never far ahead of the one who takes them."""
+"""Maps over items in threads, with results in order and bounded work ahead; default numbers of threads."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ R = TypeVar("R")
 
 _SAMPLE = 32
 MIN_DECODING_THREADS, _SMALL_PHOTO_BYTES = 4, 64 << 10
-"""Threads that get along on photos of so many bytes, and for each as many again one more."""
+"""(threads, bytes): photos up to this size use 4 threads; larger ones use proportionally more."""
 
 
 def default_workers() -> int:
-    """Return how many threads work unless told otherwise: one for each processor we may use, 16 at most."""
+    """Return the default number of threads: one per available processor, 16 at most."""
     return min(cores(), 16)
 
 
 def workers_or_default(wanted: int | None) -> int:
-    """Return the number of threads that is wanted, or `default_workers` where none is named."""
+    """Return ``wanted``, or `default_workers` if it is None."""
     return default_workers() if wanted is None else wanted
 
 
 def decoding_threads(photos: Sequence[Path]) -> int:
-    """Return how many threads decode ``photos`` unless told otherwise: fewer than processors where they are small.
+    """Return the default number of threads that decode ``photos``: fewer than processors if the photos are small.
 
-    Part of the work on a photo is done under Python's lock, and of a small one that is so large a part that many
-    threads only wait for each other: on 16 cores, 16 threads decoded 1,562 photos of 128 px a second and 4 threads
-    2,147; augmented ones, 462 and 842.
+    Part of the work on a photo holds Python's global interpreter lock. For small photos this part is so large that many
+    threads mainly wait for each other: on 16 cores, 16 threads decoded 1,562 photos of 128 px per second, 4 threads
+    2,147; with augmentation, 462 and 842.
     """
     most = default_workers()
     if most <= MIN_DECODING_THREADS:
@@ -53,16 +53,16 @@ def _file_size(path: Path) -> int:
 
 
 def map_in_order(work: Callable[[T], R], items: Iterable[T], *, workers: int, ahead: int) -> Generator[R, None, None]:
-    """Yield ``work(item)`` for each of ``items``, in their order, computed by ``workers`` threads.
+    """Yield ``work(item)`` for each of ``items``, in order, computed by ``workers`` threads.
 
-    At most ``ahead`` results are kept waiting. When the iterator is closed, an exception passes through it or the
-    person presses Ctrl-C, what has begun is finished, what has not is dropped, and no thread is left.
+    At most ``ahead`` items are in progress or waiting. When the iterator is closed or an exception ends it (also
+    Ctrl-C), started work is finished, other work is canceled, and no thread remains.
 
     Args:
-        work: called in the threads; what it raises is raised here, at the place of its item.
-        items: taken in this thread, never more than ``ahead`` in advance.
-        workers: number of threads; 0 does the work in this thread.
-        ahead: bound on results that wait.
+        work: called in the threads; its exceptions are raised here, in place of the item's result.
+        items: iterated in this thread, at most ``ahead`` in advance.
+        workers: number of threads; 0 for the calling thread.
+        ahead: bound on items in progress.
     """
     if workers <= 0:
         yield from map(work, items)
