@@ -186,7 +186,7 @@ def page(facts: dict[str, Any], rows: list[Row]) -> str:
         "",
         "Written by `python benchmarks/compare.py DATA --peers PEERS`: whole processes, start to result, one after",
         "another in turn on one machine. Same photos, same split, same weights (EfficientNet-Lite0, ImageNet). Times",
-        "mean something beside each other only. PEERS is a folder of scripts that take `DATA/{train,val}/CLASS`, and",
+        "can only be compared with each other. PEERS is a folder of scripts that take `DATA/{train,val}/CLASS`, and",
         "print accuracy on val as one line of JSON.",
         "",
         f"- Photos: {facts['photos']}, {facts['count']['train']:,} to train on, {n:,} to measure.",

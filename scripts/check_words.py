@@ -24,7 +24,8 @@ GLOSSARY = TREE / "docs" / "glossary.md"
 DEFAULT = ("src", "docs", "examples", "README.md")
 
 QUOTED = re.compile(r'"([^"]+)"')
-CODE = re.compile(r"``.*?``|`[^`]*`", re.DOTALL)
+CODE = re.compile(r"``.*?``|`[^`]*`|https?://\S+", re.DOTALL)
+ARGUMENT = re.compile(r"^ +\*{0,2}\w+(?=:)", re.MULTILINE)
 CODE_BLOCK = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 CLAUSE_END = r"(?=\s*(?:[.,;:)]|\Z))"
 RELATIVE = re.compile(r"(?:What|Which|Where|How|Whether|When)\b")
@@ -106,7 +107,7 @@ def find_hits(path: Path, rules: list[Rule]) -> list[Hit]:
 
 
 def _hits_in(path: Path, source: str, prose: Prose, rules: list[Rule]) -> list[Hit]:
-    text = CODE.sub(_blank, prose.text)
+    text = ARGUMENT.sub(_blank, CODE.sub(_blank, prose.text))
     by_position: dict[int, Hit] = {}
     for rule in rules:
         for match in rule.matches(text):

@@ -57,6 +57,8 @@ def test_rows_with_quoted_phrases_are_rules(rules):
         ("two colours", "colours"),
         ("the name `colours`, and ``a colour``", None),
         ("colourless is discolouring", "colourless"),
+        ("colour: an argument", None),
+        ("see https://colour.org/", None),
         ("plain found kept", None),
     ],
 )
@@ -121,7 +123,7 @@ def test_the_command_names_file_line_phrase_and_better_word(tmp_path):
     assert result.returncode == 1
     how, colour, total = result.stdout.splitlines()
     assert how == f'{tmp_path}/module.py:1: "How"; write: {check_words.NOUN_FIRST}'
-    assert colour.startswith(f'{tmp_path}/module.py:3: "colour"; write: normalization, ')
+    assert colour.startswith(f'{tmp_path}/module.py:3: "colour"; write: American spelling: ')
     assert total.startswith("2 phrases to replace in 1 files")
     (tmp_path / "module.py").write_text('"""Colors."""\n', encoding="utf-8")
     result = subprocess.run(command, capture_output=True, text=True, check=False)
