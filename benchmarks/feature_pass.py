@@ -28,8 +28,9 @@ from regraft.data.photo_task import load_plain
 from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import default_workers, map_in_order
+from regraft.features.certification import certify, real_photos
 from regraft.features.engine import EagerEngine, Engine
-from regraft.features.engine_choice import candidates, certify, choose_engine, make_engine, real_photos
+from regraft.features.engine_choice import candidates, choose_engine, make_engine
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
 from regraft.models.backbone import Backbone

@@ -17,7 +17,7 @@ from .errors import StorageError as StorageError
 from .errors import TrainingError as TrainingError
 from .errors import UserError as UserError
 from .errors import WeightsError as WeightsError
-from .inference.predictor import Prediction as Prediction
+from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor
 from .models.backbone import Backbone as Backbone
 from .models.classifier import Classifier as Classifier

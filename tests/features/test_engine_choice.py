@@ -12,7 +12,8 @@ from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
 from regraft.features import engine_choice, engine_costs, machine_facts, processor
-from regraft.features.engine_choice import REFERENCE, certificate, certify, choose_engine, make_engine, real_photos
+from regraft.features.certification import certificate, certify, real_photos
+from regraft.features.engine_choice import REFERENCE, choose_engine, make_engine
 from regraft.features.extract import extract
 from regraft.features.graph_engines import OnnxEngine
 from regraft.features.store import MemoryStore
@@ -101,7 +102,7 @@ def test_bfloat16_is_tried_only_where_much_could_be_gained_and_by_one_engine(ent
     tried = []
     titles = [REFERENCE, "eager bf16", "OpenVINO bf16"]
     monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: titles)
-    monkeypatch.setattr(engine_choice, "_is_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "is_certified", lambda engine, *a: tried.append(engine.title) or False)
     for title, speed in zip(titles, (100, 200, 300), strict=True):
         engine_costs.record_speed(title, tiny, speed)
     assert choose_engine(tiny, entries * 10, MemoryStore()).title == REFERENCE
@@ -114,7 +115,7 @@ def test_what_is_known_to_lose_too_much_in_bfloat16_is_not_tried(entries, lite0,
     monkeypatch.setattr(processor, "computes_bf16", lambda: True)  # none of them runs
     tried = []
     monkeypatch.setattr(engine_choice, "candidates", lambda *, bf16=True: [REFERENCE, "OpenVINO bf16"])
-    monkeypatch.setattr(engine_choice, "_is_certified", lambda engine, *a: tried.append(engine.title) or False)
+    monkeypatch.setattr(engine_choice, "is_certified", lambda engine, *a: tried.append(engine.title) or False)
     assert choose_engine(lite0, entries * 1000, MemoryStore()).title == REFERENCE
     assert tried == []
 

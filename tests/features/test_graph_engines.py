@@ -17,8 +17,8 @@ from features.test_engine import POOL, sized
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError, MissingExtraError
 from regraft.features import graph_engines
+from regraft.features.certification import run_all
 from regraft.features.engine import EagerEngine
-from regraft.features.engine_choice import run_all
 from regraft.features.graph_engines import GraphEngine, OnnxEngine
 from regraft.features.openvino_engine import NoSplitError, OpenVinoEngine, split_model
 from regraft.features.processor import computes_bf16, has_avx2

@@ -16,7 +16,7 @@ from regraft.screen import Screen, printable, screen_for
 from regraft.text import cell_width, padded, percent
 
 if TYPE_CHECKING:
-    from regraft.inference.predictor import Prediction
+    from regraft.inference.prediction import Prediction
     from regraft.screen import Screen
     from regraft.workflows.run import Run
 

@@ -19,7 +19,8 @@ from regraft.errors import PhotosError
 from regraft.screen import Screen, printable
 
 if TYPE_CHECKING:
-    from regraft.inference.predictor import Prediction, Predictor
+    from regraft.inference.prediction import Prediction
+    from regraft.inference.predictor import Predictor
     from regraft.inference.sorted_copies import SortedCopies
 
 

@@ -68,7 +68,7 @@ def _decode(photos: Path, network: Any, workers: int | None) -> Any:
     from regraft.data.source import find_photos
     from regraft.data.threads import workers_or_default
     from regraft.errors import PhotosError
-    from regraft.features.engine_choice import CERTIFICATION_PHOTOS, real_photos
+    from regraft.features.certification import CERTIFICATION_PHOTOS, real_photos
 
     source = find_photos(photos, one_class=True)
     manifest = scan(source, workers=workers_or_default(workers))

@@ -7,18 +7,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.threads import default_workers
+from regraft.data.threads import default_workers, map_in_order
 from regraft.errors import ConfigError
 from regraft.features.frozen_network import (
     NUMERICS_VERSION,
@@ -30,6 +30,9 @@ from regraft.features.frozen_network import (
 )
 from regraft.features.processor import ONE_THREAD, instruction_set, require_bf16
 from regraft.models.backbone import Backbone
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ReadyNetwork(NamedTuple):
@@ -167,6 +170,12 @@ class Engine(Protocol):
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of ``pixels``, (b, H, W, 3), uint8, with shape (b, D), float32."""
+
+
+def map_batches(engine: Engine, work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Return an iterator of ``work(item)``, in order, with the engine's number of parallel batches."""
+    parallel = engine.parallel_batches
+    return map_in_order(work, items, workers=parallel if parallel > 1 else 0, ahead=parallel + 1)
 
 
 class EagerEngine(PaddedEngine):

@@ -8,25 +8,18 @@ features must point in the same direction as those of torch in single precision.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
-from regraft.data.preprocessing import normalise
-from regraft.data.threads import map_in_order
 from regraft.errors import ConfigError, did_you_mean
+from regraft.features.certification import CERTIFICATION_PHOTOS, MIN_COSINE, certificate, is_certified
 from regraft.features.engine import EagerEngine, Engine
 from regraft.features.engine_costs import certify_seconds, photos_per_second, setup_cost
 from regraft.features.extract import feature_keys
 from regraft.features.graph_engines import OnnxEngine
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.openvino_engine import OpenVinoEngine
 from regraft.features.processor import has_bf16
 from regraft.features.store import FeatureStore
@@ -34,9 +27,6 @@ from regraft.models.backbone import Backbone
 
 REFERENCE = "eager fp32"
 """Torch in single precision: the reference of all certificates."""
-
-MIN_COSINE = 0.999
-"""Minimum cosine similarity between each photo's features and the reference."""
 
 _REDUCED_PRECISIONS = ("bf16", "mixed")
 """Precisions that may be too inaccurate for some networks."""
@@ -51,11 +41,6 @@ _BF16_UNSAFE_WEIGHTS = frozenset({"a856fc91b84730cb46bc02804bbcfc1f9d211eb67f18b
 weights: their minimum cosine on 16 photos was 0.9975 on every processor and in every folder tried.
 """
 
-_REFERENCE_BATCH = 8
-"""Photos per batch when the reference features are computed."""
-
-CERTIFICATION_PHOTOS = 16
-"""Number of real photos for a certification."""
 
 _ENGINES: dict[str, Callable[[Backbone, torch.device], Engine]] = {
     REFERENCE: lambda backbone, device: EagerEngine(backbone, device=device),
@@ -190,7 +175,7 @@ def choose_engine(
     for c in sorted(costs, key=lambda c: c.weighted):
         if c.at_risk and (safe - c.weighted < _MIN_BENEFIT_RATIO * c.at_risk or c.title.split()[-1] in failed):
             continue
-        if c.title == REFERENCE or _is_certified(c.engine, backbone, weights, entries, workers):
+        if c.title == REFERENCE or is_certified(c.engine, backbone, weights, entries, workers):
             return EngineChoice(
                 c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine
             )
@@ -212,69 +197,6 @@ def candidates(*, bf16: bool = True) -> list[str]:
     return found
 
 
-def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
-    """Return the recorded minimum cosine between ``engine`` and the reference on this machine, or None."""
-    known = read_fact(_certificate_key(engine, backbone, weights_hash))
-    return float(known) if isinstance(known, (int, float)) else None
-
-
-def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> float:
-    """Measure, record and return the minimum cosine between the features of ``engine`` and the reference.
-
-    Args:
-        engine: engine to certify. If it cannot run the network, the result is 0.
-        backbone: the network.
-        pixels: real photos, shape (n, H, W, 3), uint8.
-    """
-    weights = backbone.weights_hash()
-    with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as executor:  # an export leaves cores idle
-        reference = executor.submit(_reference_features, backbone, pixels)
-        cosine = _least_cosine(engine, pixels, reference)
-    write_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
-    return cosine
-
-
-def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
-    try:
-        found = run_all(engine, pixels)
-    except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
-        return 0.0
-    expected = reference.result()
-    found, expected = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
-    if found.shape != expected.shape:
-        return 0.0
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
-    return cosine if np.isfinite(cosine) else 0.0
-
-
-@torch.inference_mode()
-def _reference_features(backbone: Backbone, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the features of the unmodified network in single precision, shape (n, D)."""
-    p, network = backbone.spec.preprocessing, backbone.network
-    parts = [network(normalise(pixels[i : i + _REFERENCE_BATCH], p)) for i in range(0, len(pixels), _REFERENCE_BATCH)]
-    features: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
-    return features
-
-
-def _is_certified(
-    engine: Engine, backbone: Backbone, weights_hash: str, entries: Sequence[Entry], workers: int | None
-) -> bool:
-    verdict = certificate(engine, backbone, weights_hash)
-    if verdict is None:
-        pixels = real_photos(entries, backbone, workers)
-        verdict = certify(engine, backbone, pixels) if len(pixels) >= CERTIFICATION_PHOTOS // 2 else 0.0
-    return verdict >= MIN_COSINE
-
-
-def real_photos(entries: Sequence[Entry], backbone: Backbone, workers: int | None = None) -> NDArray[np.uint8]:
-    """Return up to `CERTIFICATION_PHOTOS` decodable photos, chosen by content hash: (n, H, W, 3), uint8."""
-    p = backbone.spec.preprocessing
-    some = sorted(entries, key=lambda entry: entry.content)[:CERTIFICATION_PHOTOS]
-    batches = decode_in_order(some, LoadPhoto(p), batch_size=CERTIFICATION_PHOTOS, workers=workers)
-    return np.concatenate([np.empty((0, p.height, p.width, 3), np.uint8), *(b.pixels for b in batches if len(b.index))])
-
-
 def _count_missing(
     engine: Engine, backbone: Backbone, weights: str, entries: Sequence[Entry], store: FeatureStore
 ) -> int:
@@ -282,20 +204,6 @@ def _count_missing(
         return len(entries)
     keys = [key for key in feature_keys(entries, backbone, weights, engine.numerics) if key is not None]
     return len(store.missing(keys)) + len(entries) - len(keys)
-
-
-def run_all(engine: Engine, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return the features of any number of photos, (n, H, W, 3), uint8, with shape (n, D), float32."""
-    size, streams = engine.batch_size, engine.parallel_batches
-    batches = (pixels[i : i + size] for i in range(0, len(pixels), size))
-    return np.concatenate(
-        [*map_in_order(engine.run, batches, workers=streams if streams > 1 else 0, ahead=streams + 1)]
-    )
-
-
-def _certificate_key(engine: Engine, backbone: Backbone, weights_hash: str) -> str:
-    network = f"{weights_hash} / {backbone.spec.preprocessing.id}"
-    return f"cosine / {engine.title} / {engine.versions} / {network} / {machine_id()}"
 
 
 def _installed(package: str) -> bool:

@@ -14,9 +14,8 @@ from regraft.data.fixed_views import PLAIN
 from regraft.data.loader import DecodedBatch, decode_in_order
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import LoadPhoto
-from regraft.data.threads import map_in_order
 from regraft.disk.row_table import new_table, take
-from regraft.features.engine import Engine
+from regraft.features.engine import Engine, map_batches
 from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar
@@ -102,12 +101,7 @@ def run_batches(engine: Engine, batches: Iterator[DecodedBatch]) -> Iterator[_Do
         features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
         return batch.index, features, batch.failed
 
-    return map_in_order(
-        work,
-        batches,
-        workers=engine.parallel_batches if engine.parallel_batches > 1 else 0,
-        ahead=engine.parallel_batches + 1,
-    )
+    return map_batches(engine, work, batches)
 
 
 def feature_keys(

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.threads import map_in_order
-from regraft.features.engine import Engine
-from regraft.features.engine_choice import MIN_COSINE, REFERENCE, candidates, certify, make_engine
+from regraft.features.certification import MIN_COSINE, certify
+from regraft.features.engine import Engine, map_batches
+from regraft.features.engine_choice import REFERENCE, candidates, make_engine
 from regraft.features.engine_costs import record_speed
 from regraft.models.backbone import Backbone
 from regraft.process import cores
@@ -105,10 +105,7 @@ def _speed(engine: Engine, backbone: Backbone, batches: int) -> float:
     shape = (engine.batch_size, p.height, p.width, 3)
     pixels = generator("tuning").integers(0, 256, shape, dtype=np.uint8)
     begun = time.perf_counter()
-    workers = engine.parallel_batches if engine.parallel_batches > 1 else 0
-    for _ in map_in_order(
-        lambda _: engine.run(pixels), range(batches), workers=workers, ahead=engine.parallel_batches + 1
-    ):
+    for _ in map_batches(engine, lambda _: engine.run(pixels), range(batches)):
         pass
     if torch.cuda.is_available():
         torch.cuda.synchronize()

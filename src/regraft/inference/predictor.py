@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -21,6 +20,7 @@ from regraft.features.engine_choice import REFERENCE, certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
+from regraft.inference.prediction import Prediction, Scores
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
 from regraft.models.model_file import find_model_file, load_classifier
@@ -35,53 +35,6 @@ MAX_VIEWS = 64
 
 STREAM_CHUNK = 256
 """Photos per step of `Predictor.stream`; memory does not grow with their total number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """Prediction for one photo.
-
-    Attributes:
-        path: path of the photo, as given.
-        label: the most probable class, or None if the photo could not be read.
-        probability: its probability in [0, 1], or None.
-        top: all classes with their probabilities, most probable first; empty if there is an error.
-        error: the reason if the photo could not be read, else None.
-
-    Example:
-        >>> import regraft as rg
-        >>> from PIL import Image
-        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
-        >>> predictor = rg.Predictor(rg.Classifier(backbone, ["ant", "bee"]))
-        >>> prediction = predictor.predict(Image.new("RGB", (80, 60), "white"))
-        >>> prediction.label, prediction.probability
-        ('ant', 0.5)
-        >>> prediction.top
-        (('ant', 0.5), ('bee', 0.5))
-        >>> predictor.predict("missing.jpg").label is None
-        True
-    """
-
-    path: str
-    label: str | None
-    probability: float | None
-    top: tuple[tuple[str, float], ...]
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """Probabilities for several photos.
-
-    Attributes:
-        values: shape (n, C), float64; rows sum to 1.
-        rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of those asked for.
-        failed: photos that could not be read, as (index, reason).
-    """
-
-    values: NDArray[np.float64]
-    rows: NDArray[np.int64]
-    failed: tuple[tuple[int, str], ...]
 
 
 class Predictor:

@@ -17,8 +17,9 @@ from regraft.data.fixed_views import FIRST_CROP
 from regraft.data.loader import PhotoBatches
 from regraft.data.manifest import Entry
 from regraft.features.activations import ActivationBatches, Activations, channels_last
+from regraft.features.certification import real_photos, run_all
 from regraft.features.engine import Engine
-from regraft.features.engine_choice import EngineChoice, choose_engine, real_photos, run_all
+from regraft.features.engine_choice import EngineChoice, choose_engine
 from regraft.features.machine_facts import read_fact, write_fact
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier

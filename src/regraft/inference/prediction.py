@@ -1,0 +1,55 @@
+"""Results of a `regraft.inference.predictor.Predictor`: the prediction for one photo, and the scores of several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Prediction for one photo.
+
+    Attributes:
+        path: path of the photo, as given.
+        label: the most probable class, or None if the photo could not be read.
+        probability: its probability in [0, 1], or None.
+        top: all classes with their probabilities, most probable first; empty if there is an error.
+        error: the reason if the photo could not be read, else None.
+
+    Example:
+        >>> import regraft as rg
+        >>> from PIL import Image
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> predictor = rg.Predictor(rg.Classifier(backbone, ["ant", "bee"]))
+        >>> prediction = predictor.predict(Image.new("RGB", (80, 60), "white"))
+        >>> prediction.label, prediction.probability
+        ('ant', 0.5)
+        >>> prediction.top
+        (('ant', 0.5), ('bee', 0.5))
+        >>> predictor.predict("missing.jpg").label is None
+        True
+    """
+
+    path: str
+    label: str | None
+    probability: float | None
+    top: tuple[tuple[str, float], ...]
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities for several photos.
+
+    Attributes:
+        values: shape (n, C), float64; rows sum to 1.
+        rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of those asked for.
+        failed: photos that could not be read, as (index, reason).
+    """
+
+    values: NDArray[np.float64]
+    rows: NDArray[np.int64]
+    failed: tuple[tuple[int, str], ...]
