@@ -46,6 +46,14 @@ def test_rows_that_share_a_key_or_a_group_stay_together_through_others():
     assert folds.count == 4
 
 
+def test_a_subset_keeps_fold_group_and_rank_of_its_rows():
+    folds, rows = make_folds(np.arange(20) % 2, keys_of(20), seed=1), np.array([7, 3, 12])
+    subset = folds.subset(rows)
+    assert subset.count == folds.count
+    for name in ("fold_of_row", "group_of_row", "rank_of_row"):
+        assert getattr(subset, name).tolist() == [getattr(folds, name)[i] for i in rows]
+
+
 def test_another_seed_gives_other_folds():
     y = np.arange(60) % 2
     a, b = (make_folds(y, keys_of(60), seed=seed).fold_of_row for seed in (0, 1))

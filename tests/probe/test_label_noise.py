@@ -7,7 +7,7 @@ import pytest
 
 from regraft.audit.checks.labels import rank_by_suspicion
 from regraft.probe import label_noise
-from regraft.probe.label_noise import label_weights, reweighted_probabilities
+from regraft.probe.label_noise import geometric_mean, label_weights, reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
 
 
@@ -76,6 +76,22 @@ def test_the_second_cross_validation_has_other_folds(monkeypatch):
     probe = fit_probe(X, y, classes=3)
     monkeypatch.setattr(label_noise, "label_weights", lambda p, y: np.ones(len(y)))
     assert np.abs(reweighted_probabilities(X, y, probe, classes=3) - probe.oof).max() > 0.05
+
+
+def test_the_result_is_the_geometric_mean_of_both_cross_validations(monkeypatch):
+    X, y, _ = blurred(0, n=60, wrong=6)
+    probe, seen = fit_probe(X, y, classes=3), []
+    monkeypatch.setattr(label_noise, "geometric_mean", lambda a, b: seen.append((a, b)) or "their mean")
+    assert reweighted_probabilities(X, y, probe, classes=3) == "their mean"
+    ((first, second),) = seen
+    assert first is probe.oof
+    assert second.shape == (60, 3) and np.abs(second - first).max() > 0.01
+
+
+def test_the_geometric_mean_is_normalized_and_keeps_zeros_finite():
+    mean = geometric_mean(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([[0.9, 0.1], [0.0, 1.0]]))
+    assert mean[0] == pytest.approx([0.75, 0.25])
+    assert mean[1] == pytest.approx([0.5, 0.5])
 
 
 def test_a_class_of_one_photo_is_finite():

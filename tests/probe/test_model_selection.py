@@ -47,8 +47,10 @@ def test_duplicates_in_a_group_are_not_more_evidence():
 
 
 def test_rows_without_weight_do_not_count():
-    rows = [[1, 1, 99], [2, 2, 0], [3, 3, 0]]
-    assert pick(rows, weight=np.array([1.0, 1.0, 0.0])).C == 0.01
+    rows = np.array([[1.0, 1.5, 99.0], [2.0, 2.1, 0.0], [3.0, 3.0, 0.0]])
+    choice = pick(rows, weight=np.array([1.0, 1.0, 0.0]))
+    assert choice.C == 0.01
+    assert choice == pick(rows[:, :2])
 
 
 def test_one_group_alone_ties_with_everything():
