@@ -96,13 +96,13 @@ def test_damage_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=r"m.h5 is damaged: its content does not match its checksum"):
             read_hdf5(path)
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelFileError, match=r"m.h5 is damaged or no HDF5 file of weights: .*truncated"):
+    with pytest.raises(ModelFileError, match=r"m.h5 is damaged, or not an HDF5 file of weights: .*truncated"):
         read_hdf5(path)
     path.write_bytes(whole[:-48])  # without its seal
     with pytest.raises(ModelFileError, match="changed by another program: its checksum is missing"):
         read_hdf5(path)
     path.write_bytes(b"no HDF5")
-    with pytest.raises(ModelFileError, match=r"damaged or no HDF5 file of weights: .*file signature not found"):
+    with pytest.raises(ModelFileError, match=r"damaged, or not an HDF5 file of weights: .*file signature not found"):
         read_hdf5(path)
 
 
@@ -112,5 +112,5 @@ def test_a_crash_of_the_library_is_an_error_of_the_file(tmp_path: Path, monkeypa
     crash = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
     monkeypatch.setattr(hdf5_file.subprocess, "run", lambda command, **options: run([*command[:2], crash], **options))
     (tmp_path / "m.h5").write_bytes(b"\x89HDF")
-    with pytest.raises(ModelFileError, match=r"m.h5 is damaged .*: HDF5's library ended its process \(SIGSEGV\)"):
+    with pytest.raises(ModelFileError, match=r"m.h5 is damaged, .*: HDF5's library ended its process \(SIGSEGV\)"):
         read_hdf5(tmp_path / "m.h5")

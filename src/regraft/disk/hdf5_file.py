@@ -112,7 +112,7 @@ def _convert_in_child(path: Path, copy: Path) -> None:
     if child.returncode == UNUSABLE:
         raise ModelFileError(f"{path} cannot be loaded: {lines[-1]}")
     reason = lines[-1] if lines else f"HDF5's library ended its process ({_signal_name(-child.returncode)})"
-    raise ModelFileError(f"{path} is damaged or no HDF5 file of weights: {reason}")
+    raise ModelFileError(f"{path} is damaged, or not an HDF5 file of weights: {reason}")
 
 
 def _signal_name(number: int) -> str:
