@@ -14,10 +14,10 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from regraft.errors import TrainingError
 from regraft.training.batches import ArrayBatches, DatasetBatches
-from regraft.training.foreign import is_keras
 from regraft.training.indexed import IndexedBatches
 from regraft.training.loaders import IterableBatches, LoaderBatches, OneShotBatches
 from regraft.training.structure import as_tensor, is_array, leaves, size_of, tree_map
+from regraft.training.third_party import is_keras
 
 
 def are_arrays(x: Any) -> bool:

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.foreign import for_keras, from_keras, is_keras, keras_backend, unwrapped
 from regraft.training.loss_names import KERAS, keras_name
 from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metric_names import direction_of
 from regraft.training.reading import Reading, same_rank
 from regraft.training.state_format import load_plain_state, plain_state
+from regraft.training.third_party import for_keras, from_keras, is_keras, keras_backend, unwrapped
 
 
 def is_keras_metric(given: Any) -> bool:

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.foreign import (
+from regraft.training.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
+from regraft.training.reading import Reading, inside_unit, same_rank, warn_of_table
+from regraft.training.targets import Targets
+from regraft.training.third_party import (
     is_keras,
     keras_loss_function,
     refuse_whole_functions,
     takes_target_first,
     unwrapped,
 )
-from regraft.training.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
-from regraft.training.reading import Reading, inside_unit, same_rank, warn_of_table
-from regraft.training.targets import Targets
 
 
 class Loss:

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training.foreign import is_keras
 from regraft.training.keras_optimizers import Lamb, Lion, Muon
 from regraft.training.optimizer_view import OptimizerView
+from regraft.training.third_party import is_keras
 
 #: Name, class, and the arguments that stand for Keras's defaults.
 BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {

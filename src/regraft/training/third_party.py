@@ -1,4 +1,4 @@
-"""Objects and functions of other libraries: whose they are, and which argument they take first."""
+"""Objects and functions of other libraries: the library that they come from, and the argument that they take first."""
 
 from __future__ import annotations
 
