@@ -70,7 +70,7 @@ def test_a_checkpoint_that_is_no_weights_says_what_to_save(tmp_path: Path) -> No
     with pytest.raises(ModelFileError, match=r"more than tensors(.|\n)*weights_only=False\), then torch.save\(content"):
         trainer().load_weights(tmp_path / "m.ckpt")
     torch.save(trainer().module.state_dict(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(ModelFileError, match=r"since 2020\n  an older file: torch.save\(torch.load"):
+    with pytest.raises(ModelFileError, match=r"before 2020\n  convert an older file with torch.save\(torch.load"):
         trainer().load_weights(tmp_path / "old.pt")
 
 

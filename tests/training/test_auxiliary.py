@@ -184,23 +184,23 @@ def test_losses_by_output_for_a_module_of_one(points: Any) -> None:
         with pytest.raises(TrainingError, match="loss is given by output, but the module has one output"):
             getattr(trainer, run)(*points, verbose=0)
     trainer = Trainer(Auxiliary(), "sgd", [None, "cross_entropy"])
-    with pytest.raises(TrainingError, match="main output, 'output_0', has no loss, and the module gives no other"):
+    with pytest.raises(TrainingError, match="main output, 'output_0', has no loss, and the module has no other"):
         trainer.fit(*points, verbose=0, validation_split=0.2)
 
 
 @pytest.mark.parametrize(
     ("loss", "weights", "message"),
     [
-        ("cross_entropy", [1.0], "loss_weights has 1 factors, and the module more outputs; give one for each"),
+        ("cross_entropy", [1.0], "loss_weights has 1 factors, but the module has more outputs; give one for each"),
         (
             ["cross_entropy"] * 3,
             None,
-            r"loss is given for 3 outputs, by place, and the module has 2: \['output_0', 'out",
+            r"loss is given for 3 outputs, by position, but the module has 2: \['output_0', 'out",
         ),
         (
             {"output_0": "cross_entropy", "oops": "mse"},
             None,
-            r"2 outputs, \['output_0', 'oops'\], and the module has 2",
+            r"2 outputs, \['output_0', 'oops'\], but the module has 2",
         ),
     ],
 )

@@ -219,7 +219,7 @@ def test_a_generator_that_is_used_up_is_told_apart_from_an_epoch_without_batches
         ({"x": torch.zeros(3, 8), "y": torch.zeros(3), "validation_split": 1.5}, "validation_split is 1.5"),
         ({"x": torch.zeros(3, 8), "y": torch.zeros(3), "validation_split": 0.01}, None),
         ({"x": torch.zeros(1, 8), "y": torch.zeros(1), "validation_split": 0.5}, "one part would be empty"),
-        ({"x": iter([]), "validation_split": 0.5}, "cuts arrays and data sets of samples, not a list_iterator"),
+        ({"x": iter([]), "validation_split": 0.5}, "splits arrays and data sets of samples, not a list_iterator"),
         ({"x": torch.zeros(3, 8), "y": torch.zeros(3).long(), "validation_data": 3}, "x is a int"),
     ],
 )

@@ -377,7 +377,9 @@ def test_training_goes_on_from_a_snapshot_with_keras_metrics(keras: Any, tmp_pat
 def test_a_metric_of_probabilities_is_warned_about_where_outputs_are_logits(keras: Any, name: str) -> None:
     x, y, _ = data()
     module = pair(keras, activation=None)[1]
-    with pytest.warns(RuntimeWarning, match=r"takes probabilities, and the module gives logits: pass from_logits=True"):
+    with pytest.warns(
+        RuntimeWarning, match=r"takes probabilities, but the module returns logits: pass from_logits=True"
+    ):
         Trainer(module, None, "bce_with_logits", [getattr(keras.metrics, name)()]).evaluate(x, y, verbose=0)
     right = Trainer(module, None, "bce_with_logits", ["AUC", keras.metrics.AUC(from_logits=True, name="k")])
     logs = right.evaluate(x, y, verbose=0, return_dict=True)
@@ -387,7 +389,7 @@ def test_a_metric_of_probabilities_is_warned_about_where_outputs_are_logits(kera
 def test_keras_losses_refuse_logits(keras: Any) -> None:
     x, y, _ = data()
     for loss in (keras.losses.BinaryCrossentropy(), keras.losses.binary_crossentropy):
-        with pytest.raises(TrainingError, match="takes probabilities, but the module gives values outside 0 to"):
+        with pytest.raises(TrainingError, match="takes probabilities, but the module returns values outside 0 to"):
             Trainer(pair(keras, activation=None)[1], "sgd", loss).fit(3 * x, y, verbose=0)
 
 

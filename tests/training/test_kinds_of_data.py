@@ -163,9 +163,9 @@ def test_py_dataset_without_end(keras: Any) -> None:
 
 
 def test_py_dataset_refuses_what_keras_refuses(keras: Any) -> None:
-    with pytest.raises(TrainingError, match="y is given, but x is a Own, which brings its own targets"):
+    with pytest.raises(TrainingError, match="y is given, but x is a Own, which has its own targets"):
         linear().fit(py_dataset(keras), Y, verbose=0)
-    with pytest.raises(TrainingError, match="validation_split cuts arrays and data sets of samples, not a Own"):
+    with pytest.raises(TrainingError, match="validation_split splits arrays and data sets of samples, not a Own"):
         linear().fit(py_dataset(keras), validation_split=0.2, verbose=0)
     with pytest.raises(TrainingError, match="Own has 0 batches"):
         linear().fit(py_dataset(keras, x=X[:0]), verbose=0)
@@ -319,7 +319,7 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
         (X[:0], Y[:0], "the data has 0 samples"),
         ([], [], "the data gave no batch|x is a list"),
         (TensorDataset(torch.zeros(0, 3)), None, r"the data set \(TensorDataset\) has 0 samples"),
-        ({"a": [1], "b": TensorDataset(torch.zeros(2))}, None, r"x is a dict.*found \{'a': .*\}\n  pass one of them"),
+        ({"a": [1], "b": TensorDataset(torch.zeros(2))}, None, r"x is a dict of \{'a': .*\}; expected .*\n  pass one"),
         (lambda: iter([]), None, r"x is the function <lambda>, not what it returns; write <lambda>\(\)"),
         (TensorDataset, None, r"x is the class TensorDataset, not an object of it"),
         (iter([]), None, "the data gave no batch: it is empty, or a generator that was used up"),
@@ -420,10 +420,10 @@ def test_photos_and_other_objects_in_data_sets() -> None:
     different = Photos(lambda number: torch.zeros(3, 4, 4 + number))
     for wrap in (lambda data: data, lambda data: DataLoader(data, batch_size=3)):
         with pytest.raises(
-            TrainingError, match=r"cannot be put together to batches: they hold <class 'PIL.Image.Image'>\n  let"
+            TrainingError, match=r"cannot be collated into batches: they hold <class 'PIL.Image.Image'>\n  let"
         ):
             Trainer(nn.Flatten(), None, "cross_entropy").evaluate(wrap(photos), verbose=0)
-        with pytest.raises(TrainingError, match="have different shapes, so they make no batch: got"):
+        with pytest.raises(TrainingError, match="have different shapes, so they cannot be collated: got"):
             Trainer(nn.Flatten(), None, "cross_entropy").evaluate(wrap(different), verbose=0)
 
 

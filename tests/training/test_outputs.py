@@ -125,7 +125,7 @@ def test_integer_targets_of_any_type_suit_losses_on_logits(points: Any) -> None:
 
 
 def test_losses_on_probabilities_refuse_logits(points: Any) -> None:
-    with pytest.raises(TrainingError, match="takes probabilities, but the module gives values outside 0 to 1"):
+    with pytest.raises(TrainingError, match="takes probabilities, but the module returns values outside 0 to 1"):
         Trainer(linear(), "sgd", "sparse_categorical_crossentropy").fit(*points, verbose=0)
     soft = nn.Sequential(linear(), nn.Softmax(-1))
     one = Trainer(soft, "sgd", "sparse_categorical_crossentropy").evaluate(*points, verbose=0)
@@ -169,7 +169,7 @@ def test_torchmetrics_direction_is_known(points: Any, torchmetrics: Any) -> None
         ({"optimizer": "adamm"}, "no optimizer is called 'adamm'; did you mean 'adam'"),
         ({"optimizer": 3}, "optimizer is a int"),
         ({"optimizer": lambda p: None}, "returned a NoneType, not a torch optimizer"),
-        ({"loss": "crossentropy"}, "no loss is called 'crossentropy'\n  say which: 'cross_entropy' takes logits"),
+        ({"loss": "crossentropy"}, "no loss is called 'crossentropy'\n  choose one: 'cross_entropy' takes logits"),
         ({"loss": "crossentropi"}, r"no loss is called 'crossentropi'; did you mean .*\? There are: cross_entropy, "),
         ({"loss": "x"}, r"no loss is called 'x'\. There are: cross_entropy, "),
         ({"metrics": "x"}, r"no metric is called 'x'\. There are: accuracy, "),

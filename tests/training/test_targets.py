@@ -151,7 +151,7 @@ def test_a_table_of_differences_is_warned_about() -> None:
         return (output - target).square().mean()
 
     with pytest.warns(
-        RuntimeWarning, match=r"outputs of shape \(32, 1\) and targets of shape \(32,\): torch makes a table"
+        RuntimeWarning, match=r"outputs of shape \(32, 1\) and targets of shape \(32,\): torch broadcasts their"
     ):
         trainer(1, own).fit(X, NUMBERS.float(), verbose=0)
     with pytest.warns(RuntimeWarning, match=r"the metric own is a function of your own, which gets outputs of shape"):

@@ -1,4 +1,4 @@
-"""Accuracies: the share of answers that are right, for class numbers, one-hot targets and yes-or-no answers."""
+"""Accuracies: the share of correct answers, for class numbers, one-hot targets and yes-or-no answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Te
 def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
     """Return yes-or-no answers and targets in one shape, as booleans.
 
-    An answer is yes where the probability is above 0.5: for logits of a binary loss, where the logit is above 0.
+    An answer is yes if the probability is above 0.5; for logits of a binary loss, if the logit is above 0.
     """
     if reading.logits and not reading.binary and output.ndim > 1 and output.shape[1] > 1:
         output, target = classes_last(output, target, reading.axis)
@@ -48,21 +48,21 @@ def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, T
         yes = output > (0.0 if reading.logits else 0.5)
     if yes.shape != target.shape:
         raise TrainingError(
-            f"yes-or-no answers are counted one by one; found outputs of shape {tuple(output.shape)} and targets of "
-            f"shape {tuple(target.shape)}\n  for class numbers use 'accuracy' or 'sparse_categorical_accuracy'"
+            f"yes-or-no answers need a target each; found outputs of shape {tuple(output.shape)} and targets of shape "
+            f"{tuple(target.shape)}\n  for class numbers use 'accuracy' or 'sparse_categorical_accuracy'"
         )
     return yes, target > 0.5
 
 
 def binary_hits(output: Tensor, target: Tensor, reading: Reading) -> Tensor:
-    """Return the share of right yes-or-no answers of each sample, (n,) or (n, ...) without the last dimension."""
+    """Return the share of correct yes-or-no answers of each sample, (n,) or (n, ...) without the last dimension."""
     yes, target = decided(output, target, reading)
     hits = yes == target
     return hits.float().mean(-1) if hits.ndim > 1 else hits
 
 
 class BinaryAccuracy(Metric):
-    """``"binary_accuracy"``: the share of outputs on the target's side of 0.5, or of 0 where they are logits."""
+    """``"binary_accuracy"``: the share of outputs on the target's side of 0.5, or of 0 if they are logits."""
 
     def __init__(self, name: str, *, weighted: bool = False) -> None:
         super().__init__(name, no_sample_values, "max", weighted=weighted)
@@ -79,11 +79,11 @@ class BinaryAccuracy(Metric):
 
 
 class AutoAccuracy(Metric):
-    """``"accuracy"``: binary, sparse or categorical, by the shapes and the loss, as Keras chooses it.
+    """``"accuracy"``: binary, sparse or categorical accuracy; shapes and loss decide, as in Keras.
 
-    Where the loss is binary and a sample has several outputs, the targets decide. One-hot targets: the share of samples
-    whose largest output is the class, as in Keras. Other targets, several labels for a sample: the share of labels that
-    are right; the largest output says nothing there.
+    If the loss is binary and a sample has several outputs, the targets decide. With one-hot targets it is the share of
+    samples whose largest output is the class, as in Keras. With other targets, which mean several labels per sample, it
+    is the share of correct labels.
     """
 
     def __init__(self, name: str, *, weighted: bool = False) -> None:
@@ -92,7 +92,7 @@ class AutoAccuracy(Metric):
         self.several: Any = False
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Reset the sums."""
         super().reset()
         self.labels.reset()
         self.several = False
@@ -119,7 +119,7 @@ class AutoAccuracy(Metric):
             self.several = ~one | self.several
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figure, as what has to be divided by what."""
+        """Return the accuracy, as a ratio of two sums."""
         if not isinstance(self.several, Tensor):
             return super().figures()
         (several,) = self.labels.figures().values()
@@ -129,18 +129,18 @@ class AutoAccuracy(Metric):
         return {self.name: (total, count)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the sums so far."""
+        """Return the sums."""
         return {**super().state_dict(), "labels": self.labels.state_dict(), "several": self.several}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the sums back."""
+        """Restore the sums."""
         super().load_state_dict(state)
         self.labels.load_state_dict(state["labels"])
         self.several = state["several"]
 
 
 def _is_binary(output: Tensor, target: Tensor, reading: Reading) -> bool:
-    """Return whether each output is a yes-or-no answer of its own."""
+    """Return whether each output is a yes-or-no answer."""
     if output.ndim == 1 or output.shape[-1] == 1:
         return True
     if output.ndim == 2:

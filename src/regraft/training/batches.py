@@ -1,4 +1,4 @@
-"""Batches that are made here, of arrays and of data sets, and the protocol that every source of batches follows."""
+"""The protocol of batch sources, and batches of arrays and of map-style data sets."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ class BatchSource(Protocol):
 
 
 def order_of(size: int, shuffle: bool | str, batch_size: int, seed: int, epoch: int) -> list[torch.Tensor]:
-    """Return the positions of each batch, int64: a pure function of the arguments.
+    """Return the positions of the samples of each batch, int64: a pure function of the arguments.
 
-    ``shuffle="batch"`` leaves the batches where they are and shuffles inside them.
+    ``shuffle="batch"`` keeps the order of the batches and shuffles within them.
     """
     if shuffle and shuffle != "batch":
         order = torch.from_numpy(permutation(size, "order", seed, epoch))
@@ -59,17 +59,17 @@ def order_of(size: int, shuffle: bool | str, batch_size: int, seed: int, epoch: 
 
 
 class ArrayBatches:
-    """Batches cut from tensors and arrays that are in memory.
+    """Batches of tensors and arrays in memory.
 
     Args:
-        data: ``(x, y, weight)``; each None or arrays, in tuples or dicts where there are several. Memory-mapped arrays
-            are read batch by batch.
-        batch_size: samples of a batch; the last one may have fewer.
-        shuffle: a new order each epoch.
-        seed: what the orders depend on, beside the epoch.
+        data: ``(x, y, weight)``; each None, an array, or a tuple or dict of several. Memory-mapped arrays are read
+            batch by batch.
+        batch_size: samples per batch; the last batch may have fewer.
+        shuffle: whether each epoch has a new order.
+        seed: seed of the orders, together with the epoch.
 
     Raises:
-        TrainingError: the arrays do not have the same length, or there are no samples.
+        TrainingError: the arrays have different lengths, or no samples.
     """
 
     def __init__(self, data: Any, *, batch_size: int, shuffle: bool | str = False, seed: int = 0) -> None:
@@ -93,7 +93,7 @@ class ArrayBatches:
 
 
 def _taking(at: Any) -> Callable[[Any], Any]:
-    """Return a function that takes the samples at ``at``, a slice or positions, from an array."""
+    """Return a function that selects the samples ``at``, a slice or positions, of an array."""
 
     def take(leaf: Any) -> Any:
         if isinstance(leaf, np.memmap):
@@ -107,7 +107,7 @@ def _common_length(data: Any) -> int:
     """Return the number of samples.
 
     Raises:
-        TrainingError: there are none, or the arrays have different numbers of them.
+        TrainingError: the arrays have different lengths, or no samples.
     """
     if isinstance(data, (tuple, list)) and len(data) == 3:
         parts = dict(zip(("x", "y", "sample_weight"), data, strict=True))
@@ -125,7 +125,7 @@ def _common_length(data: Any) -> int:
         )
         raise TrainingError(f"x, y and sample_weight have different lengths: {words}{hint if several else ''}")
     if 0 in every:
-        raise TrainingError("the data has 0 samples: there is nothing to work with")
+        raise TrainingError("the data has 0 samples")
     return every.pop()
 
 
@@ -140,23 +140,24 @@ def _warn_of_nan(data: Any) -> None:
 
 
 class DatasetBatches:
-    """Batches of a map-style data set, read and put together as ``torch.utils.data.DataLoader`` does.
+    """Batches of a map-style data set, read and collated by ``torch.utils.data.DataLoader``.
 
     Args:
-        dataset: has ``__len__`` and ``__getitem__`` (and ``__getitems__``, if it can read several at once).
-        batch_size: samples of a batch; the last one may have fewer.
-        shuffle: a new order each epoch.
-        seed: what the orders depend on, beside the epoch.
+        dataset: object with ``__len__`` and ``__getitem__`` (and ``__getitems__``, if it can read several samples at
+            once).
+        batch_size: samples per batch; the last batch may have fewer.
+        shuffle: whether each epoch has a new order.
+        seed: seed of the orders, together with the epoch.
 
     Raises:
-        TrainingError: there are no samples.
+        TrainingError: the data set has no samples.
     """
 
     def __init__(self, dataset: Dataset[Any], *, batch_size: int, shuffle: bool | str = False, seed: int = 0) -> None:
         self.dataset = dataset
         self.size = len(dataset)  # type: ignore[arg-type]
         if not self.size:
-            raise TrainingError(f"the data set ({type(dataset).__name__}) has 0 samples: there is nothing to work with")
+            raise TrainingError(f"the data set ({type(dataset).__name__}) has 0 samples")
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
 
     def __len__(self) -> int:

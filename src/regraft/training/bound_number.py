@@ -1,4 +1,4 @@
-"""Numbers of an optimizer that can be read as plain numbers and set like a Keras variable."""
+"""Numbers of an optimizer that are read like plain numbers and set like a Keras variable."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 
 class _Bound:
-    """The variable's part of a `BoundFloat` or `BoundInt`.
+    """The methods of a Keras variable, for `BoundFloat` and `BoundInt`.
 
-    The number is the value at the time of reading, as any Python number is, so that a list of them is a history.
-    ``numpy()``, ``value``, ``item()`` and calling it ask the optimizer again. After `assign` this object follows the
-    optimizer in Python's arithmetic, comparisons and formatting too.
+    Like any Python number, the object has the value at the time when it was read, so that a list of them is a history.
+    ``numpy()``, ``value``, ``item()`` and a call read the optimizer again. After `assign`, arithmetic, comparisons and
+    formatting of this object also use the optimizer's present value.
     """
 
     _owner: Any
@@ -36,7 +36,7 @@ class _Bound:
 
     @property
     def value(self) -> Self:
-        """The optimizer's present value. It can be called, as the ``value()`` of TensorFlow's variables can."""
+        """The optimizer's present value. It can also be called, like ``value()`` of TensorFlow's variables."""
         present: Self = getattr(self._owner, self._attribute)
         return present
 
@@ -99,7 +99,7 @@ class BoundInt(_Bound, int):
 
 
 def bound(value: float, owner: Any, attribute: str) -> Any:
-    """Return ``value`` as a number that sets ``owner.attribute`` when it is assigned to."""
+    """Return ``value`` as a number whose ``assign`` sets ``owner.attribute``."""
     kind = BoundInt if isinstance(value, int) else BoundFloat
     return kind(value)._bind(owner, attribute)
 

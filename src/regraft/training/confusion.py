@@ -1,4 +1,4 @@
-"""Figures of yes-or-no answers by Keras's formulas: counts, precision, recall, area under the curve, F1."""
+"""Metrics of yes-or-no answers by Keras's formulas: counts, precision, recall, area under the curve, F1."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from regraft.training.reading import Reading, classes_last, inside_unit, one_hot
 def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Reading]:
     """Return outputs and targets of yes-or-no questions.
 
-    Two classes with class numbers are one question: is it class 1? More classes with class numbers are refused, as in
-    Keras and scikit-learn: there are several averages over classes, and none is the figure. One-hot targets are
-    counted label by label, as in Keras.
+    Class numbers of two classes are one question: is it class 1? Class numbers of more classes are refused, as in Keras
+    and scikit-learn, because there are several ways to average over classes. One-hot targets are counted label by
+    label, as in Keras.
 
     Raises:
         TrainingError: class numbers of more than two classes.
@@ -30,7 +30,7 @@ def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) 
         return output, target, reading
     if scores.shape[-1] > 2:
         raise TrainingError(
-            f"{name} is a figure of yes-or-no answers; found class numbers and {scores.shape[-1]} outputs\n  pass "
+            f"{name} is a metric of yes-or-no answers; found class numbers and {scores.shape[-1]} outputs\n  pass "
             f"torchmetrics.classification.Multiclass...(num_classes={scores.shape[-1]}, average='macro'), or one-hot "
             "targets to count label by label as Keras does"
         )
@@ -40,7 +40,7 @@ def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) 
 
 
 class Confusion(SumMetric):
-    """A figure of the counts of true and false positives and negatives at probability 0.5."""
+    """The base class of metrics from the counts of true and false positives and negatives at probability 0.5."""
 
     def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
         """Return true positives, false positives, true negatives, false negatives."""
@@ -50,7 +50,7 @@ class Confusion(SumMetric):
 
 
 class TruePositives(Confusion):
-    """The number of right yes-answers."""
+    """The number of correct yes-answers."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the count."""
@@ -68,7 +68,7 @@ class FalsePositives(Confusion):
 
 
 class TrueNegatives(Confusion):
-    """The number of right no-answers."""
+    """The number of correct no-answers."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the count."""
@@ -86,18 +86,18 @@ class FalseNegatives(Confusion):
 
 
 class Precision(Confusion):
-    """The share of yes-answers that are right."""
+    """The share of yes-answers that are correct."""
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return the share, 0 where there are no yes-answers."""
+        """Return the share, or 0 without yes-answers."""
         return ratio(sums[0], sums[0] + sums[1])
 
 
 class Recall(Confusion):
-    """The share of positive targets that were answered with yes."""
+    """The share of positive targets whose answer is yes."""
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return the share, 0 where there are no positive targets."""
+        """Return the share, or 0 without positive targets."""
         return ratio(sums[0], sums[0] + sums[3])
 
 
@@ -120,7 +120,7 @@ class AUC(SumMetric):
         self._checked = False
 
     def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
-        """Return the number of positive and of negative targets whose probability lies between two thresholds."""
+        """Return the numbers of positive and of negative targets with a probability between two thresholds."""
         output, target, reading = positive_class(self.name, output, target, reading)
         if reading.binary or output.ndim == 1 or output.shape[-1] == 1:
             output, target = same_rank(output, target)
@@ -137,11 +137,11 @@ class AUC(SumMetric):
         return empty.index_add(0, bucket, positive), empty.index_add(0, bucket, negative)
 
     def _check(self, scores: Tensor) -> None:
-        """Warn about the first batch if its scores are no probabilities; it waits for the device once."""
+        """Warn if the scores of the first batch are not probabilities; this waits for the device once."""
         if not self._checked and not inside_unit(scores):
             warnings.warn(
                 f"{self.name} takes probabilities; values outside 0 to 1 count as 0 or 1, as in Keras. For a module "
-                "without a sigmoid use a loss such as 'bce_with_logits', which says that outputs are logits",
+                "without a sigmoid use a loss of logits, such as 'bce_with_logits'",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -155,9 +155,9 @@ class AUC(SumMetric):
 
 
 class F1Score(SumMetric):
-    """F1 of each class: an array (classes,), or a number where there is one yes-or-no answer.
+    """F1 of each class: an array (classes,), or a number for a single yes-or-no answer.
 
-    The class with the largest output is the answer; a single output answers yes above probability 0.5.
+    The answer is the class with the largest output; of a single output it is yes above probability 0.5.
     """
 
     def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
@@ -177,7 +177,7 @@ class F1Score(SumMetric):
         return tuple(summed(pair, weight, 0) for pair in pairs)
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return F1, 0 where a class has neither targets nor answers."""
+        """Return F1, with 0 for a class without targets and answers."""
         tp, fp, fn = sums
         f1 = ratio(2 * tp, 2 * tp + fp + fn)
         return f1[0] if len(f1) == 1 else f1

@@ -1,4 +1,4 @@
-"""The adapter of the data: a source of batches for whatever ``fit``, ``evaluate`` and ``predict`` are given."""
+"""Adapters from the data of ``fit``, ``evaluate`` and ``predict`` to a source of batches."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def are_arrays(x: Any) -> bool:
 
 
 def with_arrays(given: Any, name: str) -> Any:
-    """Return ``given`` with lists of numbers, which may be nested, as arrays; anything else is left as it is.
+    """Return ``given`` with (nested) lists of numbers as arrays; all other values are unchanged.
 
     Args:
         given: x, y or sample_weight.
         name: its name, for messages.
 
     Raises:
-        TrainingError: lists of numbers of different lengths, or text.
+        TrainingError: ``given`` holds lists of different lengths, or text.
     """
     if isinstance(given, Mapping):
         return {key: with_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
@@ -57,7 +57,7 @@ def check_values(given: Any, name: str) -> None:
     """Check that arrays hold numbers.
 
     Raises:
-        TrainingError: they hold text, dates or objects.
+        TrainingError: an array holds text, dates or objects.
     """
     for leaf in leaves(given):
         if isinstance(leaf, Tensor) or not is_array(leaf):
@@ -68,7 +68,7 @@ def check_values(given: Any, name: str) -> None:
         if array.dtype.kind in "USOMmV":
             raise TrainingError(
                 f"{name} holds values of type {array.dtype}; expected numbers\n  for a table with text, dates or gaps, "
-                "choose and convert its columns; for arrays of different shapes, bring them to one shape"
+                "choose and convert its columns; give arrays of different shapes one shape"
             )
 
 
@@ -80,7 +80,7 @@ def _text(name: str, example: Any) -> str:
 
 
 def _is_numbers(given: Any) -> bool:
-    """Return whether a list, or the lists in it, begin with a number or a tensor without dimensions."""
+    """Return whether the first item of a (nested) list is a number or a tensor without dimensions."""
     while isinstance(given, (list, tuple)):
         if not given:
             return False
@@ -97,7 +97,7 @@ def _array(given: Any, name: str) -> Any:
         return np.asarray(given)
     except ValueError as error:
         raise TrainingError(
-            f"{name} is a list of lists of different lengths, which make no array\n  fill them up to one length"
+            f"{name} is a list of lists of different lengths; expected equal lengths\n  pad them to one length"
         ) from error
 
 
@@ -111,12 +111,12 @@ def as_batch_source(
     seed: int = 0,
     steps: int | None = None,
 ) -> Any:
-    """Return a source of batches for whatever ``x`` is.
+    """Return a source of batches for ``x``, which may be arrays, a data set, a loader, or a source itself.
 
-    A data set that has a method ``batches(batch_size=, shuffle=)`` is asked for its own source.
+    A data set with a method ``batches(batch_size=, shuffle=)`` provides its own source.
 
     Raises:
-        TrainingError: ``x`` is nothing that batches can come from, or ``y`` is given where ``x`` brings its own.
+        TrainingError: ``x`` has an unknown type, or ``y`` is given although ``x`` has its own targets.
     """
     if isinstance(x, (type, str, bytes)) or hasattr(x, "toarray"):
         raise TrainingError(_unknown(x))
@@ -127,7 +127,7 @@ def as_batch_source(
         return ArrayBatches((x, y, sample_weight), batch_size=given, shuffle=shuffle, seed=seed)
     if y is not None or sample_weight is not None:
         name = "y" if y is not None else "sample_weight"
-        raise TrainingError(f"{name} is given, but x is a {type(x).__name__}, which brings its own targets and weights")
+        raise TrainingError(f"{name} is given, but x is a {type(x).__name__}, which has its own targets and weights")
     if callable(getattr(x, "epoch", None)) and hasattr(x, "__len__"):
         return x
     if callable(getattr(x, "batches", None)):
@@ -168,8 +168,9 @@ def _unknown(x: Any) -> str:
         return f"x is the class {x.__name__}, not an object of it; write {x.__name__}(...)"
     if isinstance(x, Mapping):
         parts = ", ".join(f"{key!r}: {type(value).__name__}" for key, value in list(x.items())[:5])
-        kinds = "a dict holds inputs by name, as arrays"
-        return f"x is a dict of other things; {kinds}; found {{{parts}}}\n  pass one of them, such as x['train']"
+        return (
+            f"x is a dict of {{{parts}}}; expected a dict of arrays, by input\n  pass one of them, such as x['train']"
+        )
     if hasattr(x, "toarray"):
         return f"x is a sparse {type(x).__name__}; {kinds}\n  x.toarray() is an array"
     return f"x is a {type(x).__name__}; {kinds}"
@@ -178,12 +179,12 @@ def _unknown(x: Any) -> str:
 def gives_batches(x: Any) -> bool:
     """Return whether ``x[0]`` is a whole batch.
 
-    It is one for objects of Keras's ``PyDataset`` and ``Sequence`` and those that work like them (``on_epoch_end``),
-    never for a ``torch.utils.data.Dataset``. For an object of any other class the first item decides: its target is a
-    number for a sample; x and y of one length are a batch or a sample, and that is refused.
+    True for Keras's ``PyDataset`` and ``Sequence`` and for classes with ``on_epoch_end``; False for a
+    ``torch.utils.data.Dataset``. For any other class the first item decides: if its target is a number, it is a sample;
+    x and y of equal lengths may be a batch or a sample, and are refused.
 
     Raises:
-        TrainingError: items may be samples or batches.
+        TrainingError: the items may be samples or batches.
     """
     if isinstance(x, (Dataset, DataLoader, tuple, Mapping, str, bytes)) or is_array(x):
         return False
@@ -208,7 +209,7 @@ def gives_batches(x: Any) -> bool:
 
 
 def _may_be_batch(item: Any) -> bool:
-    """Return whether an item may be a batch: its arrays have one length, and if there is one, it has two dimensions."""
+    """Return whether an item may be a batch: arrays of equal lengths; a single array has two dimensions or more."""
     if isinstance(item, Mapping):
         return False
     parts = list(leaves(item))
@@ -218,7 +219,7 @@ def _may_be_batch(item: Any) -> bool:
 
 
 def is_map_style(x: Any) -> bool:
-    """Return whether ``x`` is a data set of samples: it has a length, and gives a sample by its number."""
+    """Return whether ``x`` is a data set of samples, with a length and samples by number."""
     if isinstance(x, list):
         return _is_list_of_samples(x)
     if isinstance(x, (DataLoader, tuple, Mapping, str, bytes)):
@@ -227,7 +228,7 @@ def is_map_style(x: Any) -> bool:
 
 
 def _is_list_of_samples(x: list[Any]) -> bool:
-    """Return whether a list holds samples (x, y), not batches: the target of the first one is a number or a text."""
+    """Return whether a list holds samples (x, y), not batches: its first target is a number or a text."""
     if not x or not isinstance(x[0], (tuple, list)) or len(x[0]) < 2:
         return False
     target = x[0][1]
@@ -235,13 +236,13 @@ def _is_list_of_samples(x: list[Any]) -> bool:
 
 
 def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
-    """Take the last ``share`` of the samples, before any shuffling, as validation data.
+    """Split the last ``share`` of the samples, before any shuffling, off as validation data.
 
     Returns:
-        ``(x, y, sample_weight)`` of what is left, and the validation data as ``validation_data`` of ``fit`` takes it.
+        ``(x, y, sample_weight)`` of the remaining samples, and the validation data as ``validation_data`` of ``fit``.
 
     Raises:
-        TrainingError: one of the two would be empty, or ``x`` cannot be cut.
+        TrainingError: one of the two parts would be empty, or ``x`` cannot be split.
     """
     if not 0 < share < 1:
         raise TrainingError(f"validation_split is {share}; expected a share between 0 and 1")
@@ -249,7 +250,7 @@ def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[
     arrays = are_arrays(x)
     if not arrays and (not is_map_style(x) or gives_batches(x)):
         raise TrainingError(
-            f"validation_split cuts arrays and data sets of samples, not a {type(x).__name__}; pass validation_data "
+            f"validation_split splits arrays and data sets of samples, not a {type(x).__name__}; pass validation_data "
             "instead"
         )
     size = size_of(x) if arrays else len(x)
@@ -258,7 +259,7 @@ def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[
         raise TrainingError(f"{size} samples cannot be split with validation_split={share}: one part would be empty")
     if not arrays:
         return (Subset(x, range(cut)), y, sample_weight), Subset(x, range(cut, size))
-    ArrayBatches((x, y, sample_weight), batch_size=1)  # the lengths are equal
+    ArrayBatches((x, y, sample_weight), batch_size=1)  # checks that the lengths are equal
     data = tree_map(_sliceable, (x, y, sample_weight))
     first, last = (tree_map(_cutting(part), data) for part in (slice(0, cut), slice(cut, size)))
     return first, last

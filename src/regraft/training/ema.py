@@ -49,13 +49,13 @@ class EMA:
         self.average: list[Tensor] = []
         self.shown = self.measured = False
         self._updates = 0
-        self._before: dict[int, Tensor] | None = None  # trained weights by id, if others may have been set since
+        self._before: dict[int, Tensor] | None = None  # trained weights by id, if others may have been set since then
         self.follow({name: p for name, p in module.named_parameters() if p.requires_grad})
 
     def follow(self, trainable: Mapping[str, nn.Parameter]) -> None:
-        """Average exactly these parameters from here on; the average of a new one begins at its weight.
+        """Average exactly these parameters from now on; the average of a new parameter begins at its weight.
 
-        A parameter that is left out, because it was frozen, keeps its weight.
+        A parameter that is not in ``trainable``, because it was frozen, keeps its weight.
         """
         if [id(p) for p in trainable.values()] == [id(p) for p in self._weights]:
             return
@@ -68,7 +68,7 @@ class EMA:
 
     @torch.no_grad()
     def update(self) -> None:
-        """Take the weights into the average, after an update of them."""
+        """Update the average, after an update of the weights."""
         share = 1.0 if self._updates == 0 else 1.0 - self.momentum
         torch._foreach_lerp_(self.average, [w.detach() for w in self._weights], share)
         self._updates += 1
@@ -78,7 +78,7 @@ class EMA:
 
     @torch.no_grad()
     def show(self, average: bool) -> None:
-        """Let the module hold the average, and keep its weights here; or put them back."""
+        """Put the average into the module and store its weights here; or, with False, restore the weights."""
         if average == self.shown:
             return
         for weight, other in zip(self._weights, self.average, strict=True):
@@ -89,7 +89,7 @@ class EMA:
 
     @contextmanager
     def showing(self, average: bool) -> Iterator[None]:
-        """Let the module hold the average, or the weights; afterwards what it held before."""
+        """Put the average, or the weights, into the module until the end of the block."""
         before = self.shown
         self.show(average)
         try:
@@ -98,18 +98,18 @@ class EMA:
             self.show(before)
 
     def begin_training(self) -> None:
-        """Put the weights back to train on; weights that were set since the last update begin a new average."""
+        """Restore the weights to train on; if they were set since the last update, the average starts again."""
         self.show(False)
         if self._replaced():
             self._restart()
 
     def begin_epoch(self) -> None:
-        """Put the weights back to train on."""
+        """Restore the weights to train on."""
         self.show(False)
         self.measured = False
 
     def about_to_replace(self) -> None:
-        """Remember the trained weights before others are set: `finish` must not overwrite those."""
+        """Record the trained weights before other weights are set, which `finish` must not overwrite."""
         if not self.shown and self._before is None:
             self._before = {id(w): w.detach().clone() for w in self._weights}
 
@@ -125,12 +125,12 @@ class EMA:
 
     @torch.no_grad()
     def overwrite(self) -> None:
-        """Let the weights become the average."""
+        """Overwrite the weights with the average."""
         for weight, average in zip(self._weights, self.average, strict=True):
             weight.copy_(average)
 
     def finish(self) -> None:
-        """Leave the average in the module, or the weights that a callback set there; the average starts from them."""
+        """Leave the average, or the weights that a callback set, in the module; the average starts from them."""
         if not self.shown and not self._replaced():
             self.overwrite()
         self._restart()
@@ -143,8 +143,8 @@ class EMA:
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore the state that `state_dict` returned."""
         for name, weight, average in zip(self._names, self._weights, self.average, strict=True):
-            average.copy_(state["average"].get(name, weight))  # one that was frozen then begins at its weight
+            average.copy_(state["average"].get(name, weight))  # the average of a parameter that was frozen
         self._updates, self.shown = int(state["updates"]), bool(state["shown"])
         self._before = None

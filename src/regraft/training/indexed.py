@@ -1,4 +1,4 @@
-"""Batches of objects that give whole batches by their number, such as ``keras.utils.PyDataset`` and ``Sequence``."""
+"""Batches of objects that return whole batches by number, such as ``keras.utils.PyDataset`` and ``Sequence``."""
 
 from __future__ import annotations
 
@@ -16,44 +16,45 @@ from regraft.training.loaders import with_number_lists
 
 
 class IndexedBatches:
-    """Batches of ``dataset[0]``, ``dataset[1]`` ... .
+    """The batches ``dataset[0]``, ``dataset[1]`` ... .
 
-    Its hooks ``on_epoch_begin`` and ``on_epoch_end`` are called where an epoch of training, or a validation, begins and
-    ends. ``workers`` above 1 read ahead in threads, in processes if ``use_multiprocessing`` is set.
+    The hooks ``on_epoch_begin`` and ``on_epoch_end`` of the data set are called when an epoch of training, or a
+    validation, begins and ends. With ``workers`` above 1, batches are read ahead in threads, or in processes if
+    ``use_multiprocessing`` is set.
 
     Args:
-        dataset: has ``__getitem__``, and a number of batches: ``num_batches``, or ``__len__``.
-        shuffle: a new order of the batches each epoch; the samples of a batch stay together, as in Keras.
-        seed: what the orders depend on, beside the epoch.
+        dataset: object with ``__getitem__``, and ``num_batches`` or ``__len__``.
+        shuffle: whether each epoch has a new order of the batches; the samples of a batch stay together, as in Keras.
+        seed: seed of the orders, together with the epoch.
 
     Raises:
-        TrainingError: there are no batches.
+        TrainingError: the data set has no batches.
     """
 
     def __init__(self, dataset: Any, *, shuffle: bool | str = False, seed: int = 0) -> None:
         self.dataset, self.seed = dataset, seed
         self.shuffle = bool(shuffle) and shuffle != "batch"
         if _number_of_batches(dataset) == 0:
-            raise TrainingError(f"{type(dataset).__name__} has 0 batches: there is nothing to work with")
+            raise TrainingError(f"{type(dataset).__name__} has 0 batches")
 
     @property
     def endless(self) -> bool:
-        """True if the data is known to be endless."""
+        """Whether the data is known to be endless."""
         return _number_of_batches(self.dataset) is None
 
     def __len__(self) -> int:
-        """Return the number of batches, which may be another one each epoch, or raise `TypeError` if it has no end."""
+        """Return the number of batches, which may change each epoch; raise `TypeError` if there is no end."""
         number = _number_of_batches(self.dataset)
         if number is None:
             raise TypeError("the data set has no end")
         return number
 
     def epoch_begin(self) -> None:
-        """Tell the data set that an epoch begins."""
+        """Call the data set's hook for the beginning of an epoch."""
         self._call("on_epoch_begin")
 
     def epoch_end(self) -> None:
-        """Tell the data set that an epoch has ended."""
+        """Call the data set's hook for the end of an epoch."""
         self._call("on_epoch_end")
 
     def _call(self, name: str) -> None:
@@ -70,7 +71,7 @@ class IndexedBatches:
         workers = int(getattr(self.dataset, "workers", 1) or 0)
         if workers > 0 and getattr(self.dataset, "use_multiprocessing", False):
             loader = DataLoader(
-                _Batches(self.dataset), batch_size=None, sampler=order, num_workers=workers, collate_fn=_as_it_is
+                _Batches(self.dataset), batch_size=None, sampler=order, num_workers=workers, collate_fn=_unchanged
             )
             return iter(loader)
         if workers > 1:
@@ -97,7 +98,7 @@ class IndexedBatches:
 
 
 class _Batches(Dataset[Any]):
-    """The same for worker processes."""
+    """The data set for worker processes."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -106,7 +107,7 @@ class _Batches(Dataset[Any]):
         return _batch(self.dataset, number)
 
 
-def _as_it_is(batch: Any) -> Any:
+def _unchanged(batch: Any) -> Any:
     return batch
 
 
@@ -114,7 +115,7 @@ def _batch(dataset: Any, number: int) -> Any:
     """Return batch ``number`` as a tuple, a dict or an array.
 
     Raises:
-        TrainingError: it is a tuple of more than x, y and weights.
+        TrainingError: it is a tuple of more than three parts.
     """
     batch = dataset[number]
     if isinstance(batch, (tuple, list)):
@@ -127,7 +128,7 @@ def _batch(dataset: Any, number: int) -> Any:
 
 
 def _number_of_batches(dataset: Any) -> int | None:
-    """Return the number of batches; None: it has no end."""
+    """Return the number of batches; None if there is no end."""
     if hasattr(dataset, "num_batches"):
         number = dataset.num_batches
         return None if number is None else int(number)

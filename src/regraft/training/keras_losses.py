@@ -74,19 +74,19 @@ def kl_divergence(output: Tensor, target: Tensor) -> Tensor:
 
 
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cosine between output and target with its sign turned, so that less is better."""
+    """Return the negative cosine between output and target, so that less is better."""
     output, target = _same_rank(output, target)
     return -functional.cosine_similarity(output, target, dim=-1)
 
 
 def _signs(target: Tensor) -> Tensor:
-    """Turn targets 0 and 1 into -1 and 1."""
+    """Return targets 0 and 1 as -1 and 1; other targets are unchanged."""
     binary = ((target == 0) | (target == 1)).all()
     return torch.where(binary, 2 * target - 1, target)
 
 
 def hinge(output: Tensor, target: Tensor) -> Tensor:
-    """Return ``mean(max(1 - target output, 0))`` with targets -1 and 1 (0 and 1 are turned into them)."""
+    """Return ``mean(max(1 - target output, 0))`` with targets -1 and 1, or 0 and 1."""
     output, target = _same_rank(output, target)
     return _last((1 - _signs(target) * output).clamp(min=0))
 
@@ -105,7 +105,7 @@ def categorical_hinge(output: Tensor, target: Tensor) -> Tensor:
 
 
 def binary_crossentropy(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of probabilities (n, ...) of the one class against targets 0 and 1."""
+    """Return the cross-entropy of probabilities (n, ...) of the positive class against targets 0 and 1."""
     output, target = _same_rank(output, target)
     output = output.clamp(EPSILON, 1 - EPSILON)
     return _last(-(target * output.log() + (1 - target) * (1 - output).log()))
@@ -121,7 +121,7 @@ def categorical_crossentropy(output: Tensor, target: Tensor) -> Tensor:
 
 
 def sparse_categorical_crossentropy(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cross-entropy of probabilities (n, classes) against the numbers of the classes (n,) or (n, 1)."""
+    """Return the cross-entropy of probabilities (n, classes) against class numbers (n,) or (n, 1)."""
     if target.ndim == output.ndim and target.shape[-1] == 1:
         target = target.squeeze(-1)
     return -_log_probabilities(output).gather(-1, target.long().unsqueeze(-1)).squeeze(-1)
@@ -157,9 +157,9 @@ def tversky(output: Tensor, target: Tensor, alpha: float = 0.5, beta: float = 0.
 
 
 def circle(output: Tensor, target: Tensor, gamma: float = 80.0, margin: float = 0.4) -> Tensor:
-    """Return the circle loss of normalised embeddings (n, d) with class numbers (n,), for each sample.
+    """Return the circle loss of normalized embeddings (n, d) with class numbers (n,), for each sample.
 
-    Samples without a loss above 0 are left out of the mean, as in Keras: the others count more
+    As in Keras, the mean is over the samples with a loss above 0, so their values are scaled up
     (https://arxiv.org/abs/2002.10857).
     """
     target = target.reshape(-1, 1)
@@ -169,7 +169,7 @@ def circle(output: Tensor, target: Tensor, gamma: float = 80.0, margin: float = 
     positive, negative = same & ~itself, other
     near = -gamma * ((margin + distance) * positive).clamp(min=0) * (margin - distance)
     far = gamma * ((1 + margin - distance) * negative).clamp(min=0) * (1 - margin - distance)
-    nothing = output.new_tensor(-1e9)  # not infinity, whose logsumexp has no gradient
+    nothing = output.new_tensor(-1e9)  # the logsumexp of infinity would have no gradient
     loss = functional.softplus(
         torch.where(positive, near, nothing).logsumexp(1) + torch.where(negative, far, nothing).logsumexp(1)
     )

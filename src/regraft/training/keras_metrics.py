@@ -1,4 +1,4 @@
-"""Keras's metric objects and functions, and those of others that work like them, as metrics of `Trainer`."""
+"""Metrics of `Trainer` from Keras's metric objects and functions, and from objects that work like them."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def is_keras_metric(given: Any) -> bool:
 
 
 class KerasMetric(Metric):
-    """An object with ``update_state(y_true, y_pred, sample_weight=None)``, ``result()`` and ``reset_state()``.
+    """A metric from an object with ``update_state(y_true, y_pred, sample_weight)``, ``result`` and ``reset_state``.
 
-    An object with ``variables``, as all of Keras have, is used as it is, because a copy of it may be another metric:
-    Keras copies by ``get_config()``, which many leave out. Training and validation share it in turns: each keeps its
-    values. Any other object is copied.
+    An object with ``variables``, as all of Keras have, is not copied, because its copy may differ: Keras copies by
+    ``get_config()``, which many classes do not define. Training and validation use the same object in turns, and swap
+    the values of its variables. Any other object is copied.
 
     Args:
         metric: the object.
-        weighted: whether it is given the weights of samples.
+        weighted: whether ``update_state`` gets the weights of the samples.
     """
 
     stateful = True
@@ -57,11 +57,11 @@ class KerasMetric(Metric):
         self.metric = metric if self.shared else copy.deepcopy(metric)
         self.backend = keras_backend(metric) if is_keras(metric) else "torch"
         self._updates = 0
-        self._values: list[Any] | None = None  # of the variables, while another one uses the object
-        self._example: list[Any] = []  # shapes of a batch: some objects make their variables of them
+        self._values: list[Any] | None = None  # values of the variables, while another metric uses the object
+        self._example: list[Any] = []  # shapes of a batch; some objects create their variables from them
 
     def _use(self) -> Any:
-        """Return the object with the values of this metric in its variables."""
+        """Return the object, after putting the values of this metric into its variables."""
         if not self.shared:
             return self.metric
         other = _USERS.get(self.metric)
@@ -88,7 +88,7 @@ class KerasMetric(Metric):
             variable.assign(np.asarray(value.cpu() if isinstance(value, Tensor) else value))
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Reset the metric."""
         self._updates, self._values = 0, None
         if not self.shared:
             _reset(self.metric)
@@ -111,33 +111,33 @@ class KerasMetric(Metric):
         self._example = [list(target.shape), list(output.shape)]
         pair = (for_keras(target, self.backend), for_keras(output, self.backend))
         if weight is not None and self.weighted:
-            # a copy: Keras multiplies weights in place by its masks
+            # a copy, because Keras multiplies weights in place by its masks
             metric.update_state(*pair, sample_weight=for_keras(weight.clone(), self.backend))
         else:
             metric.update_state(*pair)
 
     def _warn(self) -> None:
-        """Warn about a metric that takes probabilities, where the loss says that outputs are logits."""
+        """Warn if the metric takes probabilities, but the loss takes logits."""
         of_logits = bool(getattr(self.metric, "_from_logits", False) or getattr(self.metric, "from_logits", False))
         threshold = getattr(self.metric, "threshold", None)
         of_half = hasattr(self.metric, "thresholds") or (isinstance(threshold, float) and 0 < threshold < 1)
         if is_keras(self.metric) and not of_logits and (of_half or "crossentropy" in self.kind.lower()):
             warnings.warn(
-                f"the metric {self.name} takes probabilities, and the module gives logits: pass from_logits=True if "
+                f"the metric {self.name} takes probabilities, but the module returns logits: pass from_logits=True if "
                 f"{self.kind} has it, threshold 0, or the metric by name, which reads outputs as the loss does",
                 RuntimeWarning,
                 stacklevel=2,
             )
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figure, computed when it is looked at."""
+        """Return a function that computes the value."""
         return {self.name: self._result} if self._updates else {self.name: (0.0, 0)}
 
     def _result(self) -> Any:
         return from_keras(self._use().result())
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the object keeps between batches."""
+        """Return the state of the object."""
         if not self.shared:
             return {"updates": self._updates, "values": plain_state(self.metric)}
         if not self._updates:
@@ -146,7 +146,7 @@ class KerasMetric(Metric):
         return {"updates": self._updates, "example": self._example, "variables": self._read()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore the state of the object."""
         self.reset()
         self._updates = state["updates"]
         if not self.shared:
@@ -155,12 +155,12 @@ class KerasMetric(Metric):
             self._example, self._values = list(state["example"]), list(state["variables"])
 
 
-#: The metric whose values are in the variables of an object.
+#: The metric whose values are in the variables of each object.
 _USERS: weakref.WeakKeyDictionary[Any, weakref.ref[KerasMetric]] = weakref.WeakKeyDictionary()
 
 
 def _takes_values(metric: Any) -> bool:
-    """Return whether ``update_state`` takes values alone, as that of Keras's ``Mean`` and ``Sum``."""
+    """Return whether ``update_state`` takes values instead of targets and outputs, as in Keras's ``Mean``."""
     try:
         return next(iter(inspect.signature(metric.update_state).parameters), None) == "values"
     except (TypeError, ValueError):
@@ -173,7 +173,7 @@ def _reset(metric: Any) -> None:
 
 
 def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
-    """Return a function of Keras, such as ``keras.losses.poisson``, as ``f(output, target)``; None if it is another."""
+    """Return a function of Keras, such as ``keras.losses.poisson``, as ``f(output, target)``; otherwise None."""
     if not is_keras(given) or not inspect.isroutine(unwrapped(given)):
         return None
     backend = keras_backend(given)

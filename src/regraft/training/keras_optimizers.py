@@ -1,4 +1,4 @@
-"""Optimizers of Keras that torch lacks, or has in another form: Lion, LAMB, and Muon for all parameters."""
+"""Optimizers of Keras that torch does not have, or has in another form: Lion, LAMB, and Muon for all parameters."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class _EachParameter(torch.optim.Optimizer):
-    """An optimizer that updates one parameter after the other, by `update`."""
+    """The base class of optimizers that update one parameter after the other, by `update`."""
 
     def __init__(self, params: Iterable[Any], **defaults: Any) -> None:
         super().__init__(params, defaults)
@@ -21,7 +21,7 @@ class _EachParameter(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update all parameters that have a gradient; return the loss of ``closure``, if there is one."""
+        """Update all parameters that have a gradient; return the loss of ``closure``, if it is given."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -36,7 +36,7 @@ class _EachParameter(torch.optim.Optimizer):
 
 
 class Lion(_EachParameter):
-    """Sign of a moving average (https://arxiv.org/abs/2302.06675)."""
+    """Updates by the sign of a moving average of the gradients (https://arxiv.org/abs/2302.06675)."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Lion(_EachParameter):
 
 
 def _adam_step(gradient: Tensor, state: dict[str, Any], betas: tuple[float, float], eps: float) -> Tensor:
-    """Return the direction of Adam, bias corrected."""
+    """Return the bias-corrected direction of Adam."""
     if not state:
         state.update(step=0, exp_avg=torch.zeros_like(gradient), exp_avg_sq=torch.zeros_like(gradient))
     state["step"] += 1
@@ -69,7 +69,7 @@ def _adam_step(gradient: Tensor, state: dict[str, Any], betas: tuple[float, floa
 
 
 class Lamb(_EachParameter):
-    """Adam with steps in proportion to the norm of each parameter (https://arxiv.org/abs/1904.00962)."""
+    """Adam with steps proportional to the norm of each parameter (https://arxiv.org/abs/1904.00962)."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Lamb(_EachParameter):
 
 
 class Muon(_EachParameter):
-    """Orthogonalised momentum for matrices, Adam for all other parameters, as Keras's Muon.
+    """Orthogonalized momentum for matrices, Adam for all other parameters, as in Keras's Muon.
 
     torch's own Muon takes matrices only. The method: https://kellerjordan.github.io/posts/muon/.
     """
@@ -119,7 +119,7 @@ class Muon(_EachParameter):
 
 
 def _orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
-    """Return a matrix with nearly the same singular vectors and singular values near 1, by Newton and Schulz."""
+    """Return a matrix with nearly the same singular vectors and singular values near 1 (Newton-Schulz iteration)."""
     a, b, c = 3.4445, -4.775, 2.0315
     x: Tensor = matrix.mT if matrix.shape[0] > matrix.shape[1] else matrix
     x = x / (x.norm() + 1e-7)

@@ -1,4 +1,4 @@
-"""Batches that somebody else makes: data loaders, lists of batches, generators."""
+"""Batches of data loaders, lists of batches and generators."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from regraft.training.structure import tree_map
 
 
 def with_number_lists(batch: Any) -> Any:
-    """Return a batch whose targets, if they are a list of numbers, are an array."""
+    """Return the batch, with targets that are a list of numbers as an array."""
     if isinstance(batch, (tuple, list)) and len(batch) > 1 and isinstance(batch[1], list) and batch[1]:
         first = batch[1][0]
         if isinstance(first, (int, float, np.generic)):
@@ -31,11 +31,11 @@ class IterableBatches:
         self.batches = batches
 
     def __len__(self) -> int:
-        """Return the number of batches, or raise `TypeError` where it is not known."""
+        """Return the number of batches, or raise `TypeError` if it is unknown."""
         return len(self.batches)  # type: ignore[arg-type]
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the batches; those before ``start`` are read and left out."""
+        """Yield the batches; those before ``start`` are read and skipped."""
         iterator = iter(self.batches)
         for _ in range(start):
             next(iterator, None)
@@ -46,7 +46,7 @@ class LoaderBatches(IterableBatches):
     """Batches of a ``torch.utils.data.DataLoader``.
 
     Attributes:
-        generators: generators of its own that its order, or that of its sampler, is drawn from.
+        generators: its own random generators and those of its sampler, which the order depends on.
     """
 
     def __init__(self, batches: DataLoader[Any]) -> None:
@@ -56,7 +56,7 @@ class LoaderBatches(IterableBatches):
         self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
 
     def state(self) -> Any:
-        """Return where the loader is, if it can say so itself as torchdata's stateful one does, or None."""
+        """Return the position of a loader that has one, such as torchdata's stateful loader; otherwise None."""
         return self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
 
     def restored(self, state: Any) -> Iterator[Any]:
@@ -65,10 +65,10 @@ class LoaderBatches(IterableBatches):
         return explained(iter(self.batches))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
-        """Yield the batches from number ``start`` on, if all generators are as they were when the epoch began.
+        """Yield the batches from number ``start`` on, if all generators have their state from the start of the epoch.
 
-        The order is drawn again. Samples before ``start`` are not read, unless worker processes with generators of
-        their own read them: those must go through the same samples to come to the same state.
+        The order is drawn again. Samples before ``start`` are not read, except by worker processes: their own
+        generators reach the same state only by reading the same samples.
         """
         loader: Any = self.batches
         if start == 0 or loader.num_workers or isinstance(loader.dataset, IterableDataset):
@@ -84,7 +84,7 @@ class LoaderBatches(IterableBatches):
 
 
 class OneShotBatches:
-    """Batches of a generator, which goes on where it was: an epoch begins where the last one ended."""
+    """Batches of a generator: an epoch begins where the last one ended."""
 
     def __init__(self, iterator: Iterator[Any]) -> None:
         self.iterator = iterator
@@ -100,13 +100,13 @@ class OneShotBatches:
 
 
 class KeptBatches:
-    """Batches of a generator, copied at the first pass and given again at the later ones.
+    """Batches of a generator, which the first pass copies and later passes repeat.
 
-    Validation reads a generator like this: every epoch is measured with the same samples.
+    Validation reads a generator in this way, so that all epochs are evaluated with the same samples.
 
     Args:
         iterator: the generator.
-        steps: largest number of batches to read; None: all.
+        steps: maximum number of batches to read; None: all.
     """
 
     def __init__(self, iterator: Iterator[Any], steps: int | None) -> None:
@@ -132,26 +132,26 @@ class KeptBatches:
 
 
 def _copied(leaf: Any) -> Any:
-    """Return a copy of an array: generators often fill the same one again."""
+    """Return a copy of an array, because generators often fill the same array again."""
     if isinstance(leaf, Tensor):
         return leaf.clone()
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
 
 
 def explained(batches: Iterator[Any]) -> Iterator[Any]:
-    """Yield batches that a `DataLoader` puts together, with torch's errors about samples in other words.
+    """Yield the batches of a `DataLoader`, and explain torch's errors about samples that make no batch.
 
     Raises:
-        TrainingError: samples hold what cannot be put together, such as photos, or have different shapes.
+        TrainingError: samples hold values that cannot be collated, such as photos, or have different shapes.
     """
     try:
         yield from batches
     except TypeError as error:
         if "default_collate" not in str(error):
             raise
-        found = str(error).rsplit("found ", 1)[-1].strip()
+        type_name = str(error).rsplit("found ", 1)[-1].strip()
         raise TrainingError(
-            f"the samples of the data set cannot be put together to batches: they hold {found}\n  let the data set "
+            f"the samples of the data set cannot be collated into batches: they hold {type_name}\n  let the data set "
             "return tensors, arrays and numbers (photos: torchvision.transforms.v2.functional.to_dtype and to_image, "
             "or np.asarray), or pass a DataLoader with a collate_fn"
         ) from error
@@ -160,6 +160,6 @@ def explained(batches: Iterator[Any]) -> Iterator[Any]:
             raise
         shapes = str(error).rsplit("equal size, but ", 1)[-1].strip()
         raise TrainingError(
-            f"the samples of the data set have different shapes, so they make no batch: {shapes}\n  bring them to one "
-            "size in the data set, or pass a DataLoader with a collate_fn"
+            f"the samples of the data set have different shapes, so they cannot be collated: {shapes}\n  resize "
+            "them in the data set, or pass a DataLoader with a collate_fn"
         ) from error

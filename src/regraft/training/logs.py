@@ -1,4 +1,4 @@
-"""Figures of a batch that cost nothing until someone looks at them."""
+"""The logs of a batch, whose values are computed only if a callback reads them."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from regraft.training.structure import to_numpy
 
 
 class BatchLogs(dict[str, Any]):
-    """A dict of figures that are computed, all at once, when the dict is first looked at.
+    """A dict of values that are computed, all at once, when the dict is first read.
 
-    On a GPU that is when the processor waits for the device: once, and only if a callback asks.
+    On a GPU, this is when the processor waits for the device: once, and only if a callback reads the dict.
 
     Args:
-        figures: by name, ``(total, count)`` of which the figure is the ratio, or a function that computes it.
+        figures: by name, either ``(total, count)``, whose ratio is the value, or a function that computes the value.
     """
 
     __slots__ = ("__weakref__", "_figures")
 
     def __init__(self, figures: Mapping[str, Any]) -> None:
-        super().__init__(figures)  # json looks at the size in C before it asks for the items
+        super().__init__(figures)  # json's C code reads the size before the items
         self._figures: Mapping[str, Any] | None = figures
 
-    def settle(self) -> None:
-        """Compute the figures, if that was not done."""
+    def compute(self) -> None:
+        """Compute the values, if they are not computed yet."""
         figures, self._figures = self._figures, None
         if figures:
             dict.clear(self)
             dict.update(self, _computed(figures))
 
     def __reduce__(self) -> Any:
-        self.settle()
+        self.compute()
         return dict, (dict(self),)
 
 
-def _settling(name: str) -> Callable[..., Any]:
+def _computing(name: str) -> Callable[..., Any]:
     own = getattr(dict, name)
 
     def method(self: BatchLogs, *args: Any, **kwargs: Any) -> Any:
         if self._figures is not None:
-            self.settle()
+            self.compute()
         return own(self, *args, **kwargs)
 
     method.__name__ = name
@@ -56,34 +56,34 @@ for _name in (
     "__or__", "__ror__", "__ior__", "__reversed__", "get", "keys", "values", "items", "pop", "popitem", "setdefault",
     "update", "copy", "clear",
 ):  # fmt: skip
-    setattr(BatchLogs, _name, _settling(_name))
+    setattr(BatchLogs, _name, _computing(_name))
 
 
 def _computed(figures: Mapping[str, Any]) -> dict[str, Any]:
-    found = {name: figure() if callable(figure) else figure for name, figure in figures.items()}
-    sides = [side for value in found.values() if isinstance(value, tuple) for side in value]
+    results = {name: figure() if callable(figure) else figure for name, figure in figures.items()}
+    sides = [side for value in results.values() if isinstance(value, tuple) for side in value]
     numbers = iter(_fetch(sides))
-    figured: dict[str, Any] = {}
-    for name, value in found.items():
+    values: dict[str, Any] = {}
+    for name, value in results.items():
         if isinstance(value, tuple):
-            figured[name] = _ratio(next(numbers), next(numbers))
+            values[name] = _ratio(next(numbers), next(numbers))
         else:
-            figured.update(_flat(name, value))
-    return figured
+            values.update(_flat(name, value))
+    return values
 
 
 def _fetch(values: list[Any]) -> list[float]:
-    """Return figures, some of them tensors without dimensions, on the host; those of a device in one transfer."""
+    """Return numbers and tensors without dimensions as numbers; those of a device come in one transfer."""
     away = [v for v in values if isinstance(v, Tensor) and not v.is_cpu]
     if not away:
         return [v.item() if isinstance(v, Tensor) else v for v in values]
     precise = torch.float32 if away[0].device.type == "mps" else torch.float64
-    brought = iter(torch.stack([t.to(precise) for t in away]).tolist())
-    return [_here(v, brought) if isinstance(v, Tensor) else v for v in values]
+    transferred = iter(torch.stack([t.to(precise) for t in away]).tolist())
+    return [_number(v, transferred) if isinstance(v, Tensor) else v for v in values]
 
 
-def _here(value: Tensor, brought: Iterator[float]) -> float:
-    return float(value.item()) if value.is_cpu else next(brought)
+def _number(value: Tensor, transferred: Iterator[float]) -> float:
+    return float(value.item()) if value.is_cpu else next(transferred)
 
 
 def _ratio(total: float, count: float) -> float:
@@ -91,7 +91,7 @@ def _ratio(total: float, count: float) -> float:
 
 
 def _flat(name: str, value: Any) -> dict[str, Any]:
-    """Return what a metric computed as figures: a number, or an array, or a dict of them."""
+    """Return the result of a metric by name: numbers and arrays, also of a nested dict."""
     if isinstance(value, Mapping):
         return {str(key): one for part, inner in value.items() for key, one in _flat(part, inner).items()}
     array = to_numpy(value)

@@ -1,4 +1,4 @@
-"""Losses by name: those of `torch.nn.functional`, and Keras's, in every spelling that Keras accepts."""
+"""The names of losses: those of `torch.nn.functional`, and Keras's, in every spelling that Keras accepts."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class NamedLoss:
 
     Attributes:
         function: ``f(output, target)``; torch's take ``reduction``, Keras's return a loss for each sample.
-        torch: it is one of `torch.nn.functional`.
+        torch: whether it is one of `torch.nn.functional`.
         takes: the outputs that it takes.
         form: the targets that it takes.
-        binary: each output answers its own question; targets are between 0 and 1.
+        binary: whether each output is a yes-or-no answer, with targets between 0 and 1.
     """
 
     function: Callable[..., Tensor]
@@ -100,18 +100,18 @@ SHORT = {
     "cosineproximity": "cosine_similarity",
 }
 
-#: Keras's losses that have no name here, and the way to have them.
+#: Keras's losses that have no name here, and how to use them.
 MISSING = {
     "ctc": "pass a function of (output, target) that calls torch.nn.functional.ctc_loss with the lengths",
-    "crossentropy": "say which: 'cross_entropy' takes logits, 'sparse_categorical_crossentropy' (class numbers), "
+    "crossentropy": "choose one: 'cross_entropy' takes logits, 'sparse_categorical_crossentropy' (class numbers), "
     "'categorical_crossentropy' (one-hot) and 'binary_crossentropy' take probabilities",
-    "ce": "say which: 'cross_entropy' takes logits, 'sparse_categorical_crossentropy' (class numbers), "
+    "ce": "choose one: 'cross_entropy' takes logits, 'sparse_categorical_crossentropy' (class numbers), "
     "'categorical_crossentropy' (one-hot) and 'binary_crossentropy' take probabilities",
 }
 
 
 def bare(name: str) -> str:
-    """Return a name in lower case and without underscores, so that all of Keras's spellings are one."""
+    """Return a name in lower case and without underscores, so that all spellings of Keras are equal."""
     return name.replace("_", "").lower()
 
 
@@ -119,7 +119,7 @@ _BY_BARE = {bare(name): name for name in KERAS} | SHORT
 
 
 def keras_name(name: str) -> str | None:
-    """Return Keras's full name of a loss in any of its spellings, such as ``"MSE"``; None if it has no such loss."""
+    """Return Keras's full name of a loss in any spelling, such as ``"MSE"``; None if Keras does not have it."""
     return _BY_BARE.get(bare(name))
 
 

@@ -72,12 +72,12 @@ class Loss:
         """Return the loss of a batch, a tensor without dimensions.
 
         Args:
-            output: what the module gave, first dimension the samples.
-            target: what it should have given.
+            output: the module's output, first dimension the samples.
+            target: the targets.
             weight: (samples,) or the shape of the losses; None: all 1.
 
         Raises:
-            TrainingError: there are weights, and the loss gives only one number for the batch; or outputs and targets
+            TrainingError: there are weights, but the loss returns only one number for the batch; or outputs and targets
                 do not fit the loss.
         """
         suited = self.targets.suited(output, target)
@@ -86,14 +86,14 @@ class Loss:
         try:
             return self._trainable(self.value(output, suited, weight), output)
         except (IndexError, RuntimeError, ValueError):
-            self.targets.check(output, target)  # says it in words, if that is the reason
+            self.targets.check(output, target)  # explains the error, if the targets are the reason
             raise
 
     def _trainable(self, value: Any, output: Any) -> Tensor:
-        """Return the value of the loss, if gradients go through it where they should.
+        """Return the value of the loss, after checking that it has a gradient if the outputs have one.
 
         Raises:
-            TrainingError: it was computed outside of torch.
+            TrainingError: the value was computed outside of torch.
         """
         wanted = isinstance(output, Tensor) and output.requires_grad and torch.is_grad_enabled()
         if isinstance(value, Tensor) and (value.requires_grad or not wanted):
@@ -104,7 +104,7 @@ class Loss:
         )
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
-        """Return the loss of a batch whose targets suit it."""
+        """Return the loss of a batch, for targets that suit it."""
         if weight is None:
             value: Any = self.mean(output, target)
             reduced: Tensor = value.mean() if isinstance(value, Tensor) and value.ndim else value
@@ -112,7 +112,7 @@ class Loss:
         values = self.each(output, target) if self.each else self.mean(output, target)
         if values.ndim == 0:
             raise TrainingError(
-                f"the loss {self.name} gives one number for the batch, so samples cannot be weighted; let it return "
+                f"the loss {self.name} returns one number for the batch, so samples cannot be weighted; let it return "
                 "one loss per sample"
             )
         weight = weight.to(values.dtype)
@@ -120,11 +120,11 @@ class Loss:
         return weighted.sum() if self.sums else weighted.sum() / values.numel()
 
     def _check(self, output: Any, target: Any) -> None:
-        """Check the first batch, which waits for the device once."""
+        """Check the first batch; this waits for the device once."""
         self._checked = True
         if self.takes == "probabilities" and isinstance(output, Tensor) and not inside_unit(output):
             raise TrainingError(
-                f"loss={self.name!r} is Keras's, which takes probabilities, but the module gives values outside 0 to "
+                f"loss={self.name!r} is Keras's, which takes probabilities, but the module returns values outside 0 to "
                 "1; use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
             )
         if self.takes == "any" and self.targets.form == "any" and self.reading.axis == 1 and isinstance(output, Tensor):
@@ -134,7 +134,7 @@ class Loss:
         self.targets.check(output, target)
 
 
-#: torch's losses by the name of the function that computes them, to know the targets of modules and functions.
+#: torch's losses by their function and by their module, with the targets that they take.
 _TORCH_FUNCTIONS = {named.function: named for named in TORCH.values()}
 _TORCH_MODULES: dict[type[nn.Module], NamedLoss] = {
     nn.CrossEntropyLoss: TORCH["cross_entropy"],
@@ -151,7 +151,7 @@ _TORCH_MODULES: dict[type[nn.Module], NamedLoss] = {
 
 
 class KerasLoss(Loss):
-    """A loss object of Keras on its torch backend, which weighs and reduces by itself."""
+    """A loss object of Keras on its torch backend, which applies weights and reduces by itself."""
 
     def __init__(self, given: Any) -> None:
         keras_loss_function(given)
@@ -175,7 +175,7 @@ class KerasLoss(Loss):
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
-        own = None if weight is None else weight.clone()  # Keras multiplies them in place by its masks
+        own = None if weight is None else weight.clone()  # Keras multiplies weights in place by its masks
         value: Tensor = self._given(target, output, sample_weight=own)
         return value if value.ndim == 0 else value.mean()
 
@@ -184,11 +184,11 @@ def as_loss(given: Any) -> Loss:
     """Return ``given`` as a `Loss`.
 
     A name is one of `torch.nn.functional` (``"cross_entropy"``, on logits) or one of Keras
-    (``"sparse_categorical_crossentropy"``, on probabilities). A torch loss module, a loss of Keras, or any function of
-    (output, target) is taken as it is; a function of ``(y_true, y_pred)`` is called in that order.
+    (``"sparse_categorical_crossentropy"``, on probabilities). Torch's loss modules, losses of Keras and functions of
+    (output, target) are used directly; a function of ``(y_true, y_pred)`` is called in that order.
 
     Raises:
-        TrainingError: no such loss.
+        TrainingError: ``given`` is not a loss.
     """
     if isinstance(given, Loss):
         return given
@@ -253,7 +253,7 @@ def _function(given: Callable[..., Any]) -> Loss:
 
 
 def _target_first(given: Any) -> Loss:
-    """Return a function of (target, output) as a loss; as in Keras, (n,) and (n, 1) are brought to one shape."""
+    """Return a function of (target, output) as a loss; as in Keras, (n,) and (n, 1) get the same shape."""
     function = unwrapped(given)
     name = str(getattr(function, "__name__", type(function).__name__))
     options = given.keywords if isinstance(given, partial) else {}

@@ -120,7 +120,7 @@ class Meter:
         for reference in self._logs:
             logs = reference()
             if logs is not None:
-                logs.settle()
+                logs.compute()
         self._logs = []
 
     def names(self) -> list[str]:

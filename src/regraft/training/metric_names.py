@@ -1,4 +1,4 @@
-"""Metrics by name: accuracies, Keras's metrics in every spelling that Keras accepts, and losses as metrics."""
+"""The names of metrics: accuracies, Keras's metrics in every spelling that Keras accepts, and losses as metrics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from regraft.training import accuracies, confusion, regression_metrics
 from regraft.training.loss_names import KERAS, SHORT, bare, keras_name
 from regraft.training.metric import Direction, Each, Metric, Reads, SumMetric
 
-#: Means over samples: the function, the better direction, and the form in which it takes its arguments.
+#: Means over samples: the function, the better direction, and the form of its arguments.
 MEANS: dict[str, tuple[Each, Direction, Reads]] = {
     "sparse_categorical_accuracy": (accuracies.sparse_categorical_accuracy, "max", "classes"),
     "categorical_accuracy": (accuracies.categorical_accuracy, "max", "classes"),
@@ -18,7 +18,7 @@ MEANS: dict[str, tuple[Each, Direction, Reads]] = {
     "concordance_correlation": (regression_metrics.concordance_correlation, "max", "raw"),
 }
 
-#: Figures of their own kind.
+#: Metrics with a class of their own.
 KINDS: dict[str, type[SumMetric]] = {
     "auc": confusion.AUC,
     "precision": confusion.Precision,
@@ -34,12 +34,12 @@ KINDS: dict[str, type[SumMetric]] = {
 }
 AUTO = ("accuracy", "acc")
 
-#: Losses that are computed from probabilities: as metrics of a module that gives logits, these become probabilities.
+#: Losses of probabilities: if they are metrics of a module that returns logits, its outputs become probabilities.
 _OF_PROBABILITIES = {name for name, named in KERAS.items() if named.takes == "probabilities"} | {"kl_divergence"}
 
 _ALIASES = {"logcosherror": "log_cosh", "rmse": "root_mean_squared_error", "r2": "r2_score", "f1": "f1_score"}
 
-#: Metrics of Keras that cannot be made from a name, and the way to have them.
+#: Metrics of Keras that need arguments, and how to use them.
 MISSING = {
     **dict.fromkeys(
         ("precisionatrecall", "recallatprecision", "sensitivityatspecificity", "specificityatsensitivity"),
@@ -55,13 +55,13 @@ MISSING = {
     "beta=1",
     **dict.fromkeys(
         ("mean", "sum", "metric", "meanmetricwrapper"),
-        "it compares nothing: pass a function of (output, target), whose mean is taken",
+        "it does not compare outputs with targets: pass a function of (output, target), whose mean is computed",
     ),
 }
 
 
 def named_metric(name: str, *, weighted: bool) -> Metric:
-    """Return the metric called ``name``; it has that name in logs, as in Keras.
+    """Return the metric called ``name``; the logs use that name, as in Keras.
 
     Raises:
         TrainingError: no metric has that name.
@@ -89,7 +89,7 @@ def named_metric(name: str, *, weighted: bool) -> Metric:
 
 
 def direction_of(name: str) -> Direction | None:
-    """Return whether less or more of the metric called ``name`` is better; None if it is unknown."""
+    """Return the better direction of the metric called ``name``; None if it is unknown."""
     full = _BY_BARE.get(bare(name)) or keras_name(name)
     if full in KINDS:
         return KINDS[full].better

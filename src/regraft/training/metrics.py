@@ -1,4 +1,4 @@
-"""Metrics by name, by object and by function."""
+"""The metric for a name, an object or a function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Direction", "Metric", "TorchMetric", "as_metric"]
 
 
 class TorchMetric(Metric):
-    """A torchmetrics object, or any with ``update(output, target)``, ``compute()`` and ``reset()``."""
+    """A metric from a torchmetrics object, or any object with ``update(output, target)``, ``compute`` and ``reset``."""
 
     stateful = True
 
@@ -41,7 +41,7 @@ class TorchMetric(Metric):
         self._updates = 0
 
     def reset(self) -> None:
-        """Forget the batches."""
+        """Reset the metric."""
         self.metric.reset()
         self._updates = 0
 
@@ -55,35 +55,35 @@ class TorchMetric(Metric):
         """Add a batch."""
         if self._updates == 0 and hasattr(self.metric, "to"):
             self.metric = self.metric.to(output.device)
-        output = output.detach()  # some keep what they are given
+        output = output.detach()  # some metrics store the outputs
         if self._classifies:
             output, target = _for_torchmetrics(output, target, reading)
         self.metric.update(*((target, output) if self._swapped else (output, target)))
         self._updates += 1
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
-        """Return the figure, computed when it is looked at."""
+        """Return a function that computes the value."""
         return {self.name: self.metric.compute} if self._updates else {self.name: (0.0, 0)}
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what the object keeps between batches."""
+        """Return the state of the object."""
         return {"updates": self._updates, "values": {path: _values(part) for path, part in self._parts().items()}}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore the state of the object."""
         self._updates = state["updates"]
         for path, part in self._parts().items():
             _load_values(part, state["values"].get(path, {}))
 
     def _parts(self) -> dict[str, Any]:
-        """Return the object and, as wrappers and collections have them, all metrics inside, by their path."""
+        """Return the object and all metrics inside it, as in wrappers and collections, by their path."""
         if not isinstance(self.metric, nn.Module):
             return {"": self.metric}
         return {path: part for path, part in self.metric.named_modules() if hasattr(part, "_defaults")}
 
 
 def _classifies(metric: Any) -> bool:
-    """Return whether all figures of an object are those of ``torchmetrics.classification``."""
+    """Return whether all metrics inside an object come from ``torchmetrics.classification``."""
     if not isinstance(metric, nn.Module):
         return False
     kinds = [type(part).__module__ for part in metric.modules() if getattr(part, "_defaults", None)]
@@ -91,9 +91,9 @@ def _classifies(metric: Any) -> bool:
 
 
 def _for_torchmetrics(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
-    """Return outputs as probabilities, and targets as torchmetrics needs them.
+    """Return outputs as probabilities, and targets in the form that torchmetrics needs.
 
-    Left alone, torchmetrics takes logits for probabilities in every batch in which all of them are between 0 and 1.
+    By itself, torchmetrics mistakes logits for probabilities in every batch in which all of them are between 0 and 1.
     """
     single = output.ndim == 1 or 1 in (output.shape[1], output.shape[-1])
     if single or reading.binary:
@@ -127,12 +127,12 @@ def as_metric(given: Any, *, weighted: bool = False) -> Metric:
     """Return ``given`` as a `Metric`.
 
     Args:
-        given: a name; an object of torchmetrics or Keras; a function of (output, target), or of (y_true, y_pred) if it
-            calls its parameters so; or a pair of a name and any of these.
+        given: a name; an object of torchmetrics or Keras; a function of (output, target), or of (y_true, y_pred) if
+            these are the names of its parameters; or a pair of a name and any of these.
         weighted: whether samples count by their weight.
 
     Raises:
-        TrainingError: no such metric.
+        TrainingError: ``given`` is not a metric.
     """
     if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
         metric = as_metric(given[1], weighted=weighted)
@@ -176,7 +176,7 @@ def _function(given: Callable[..., Any], weighted: bool) -> Metric:
 
 
 def _torch_function(name: str, given: Callable[..., Any], weighted: bool) -> Metric:
-    """Return a function of (output, target) as a metric; one of torch's losses gets targets that suit it."""
+    """Return a function of (output, target) as a metric; torch's losses get targets in their form."""
     loss = as_loss(given)
     known = loss.targets.form != "any"
 
@@ -191,7 +191,7 @@ def _torch_function(name: str, given: Callable[..., Any], weighted: bool) -> Met
 
 
 def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return ``function`` with its numbers and arrays turned into tensors."""
+    """Return ``function`` with its results as tensors."""
 
     @functools.wraps(function)
     def each(output: Any, target: Any) -> Tensor:

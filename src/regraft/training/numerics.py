@@ -1,4 +1,4 @@
-"""Numerics of a training: its device, its number formats, and the generators of random numbers that it draws from."""
+"""The numerics of a training: its device, its number formats, and the states of its random generators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def resolve_device(given: str | torch.device | None, module: nn.Module) -> torch.device:
-    """Return ``given`` as a device: None: where the module is; ``"auto"``: CUDA, Apple's MPS or the processor."""
+    """Return ``given`` as a device: None is the module's device, ``"auto"`` CUDA, Apple's MPS or the processor."""
     if given is None:
         return device_of(module)
     if given == "auto":
@@ -33,10 +33,10 @@ def resolve_device(given: str | torch.device | None, module: nn.Module) -> torch
 
 @contextmanager
 def reproducible(device: torch.device) -> Iterator[None]:
-    """Within it, cuDNN takes only algorithms that give the same bits each time; elsewhere nothing is changed.
+    """Restrict cuDNN to deterministic algorithms until the end of the block, if ``device`` is CUDA.
 
-    By default it may add up the gradients of a convolution in any order: two equal trainings of a small ResNet on an
-    H200 ended with other weights.
+    By default cuDNN may add the gradients of a convolution in any order: two equal trainings of a small ResNet on an
+    H200 ended with different weights.
     """
     cudnn = torch.backends.cudnn
     before = cudnn.deterministic, cudnn.benchmark
@@ -55,14 +55,14 @@ _NO_AUTOCAST = contextlib.nullcontext()
 
 
 class Precision:
-    """How a step computes.
+    """The number format of a training step.
 
     Args:
-        name: ``"fp32"``; ``"bf16"``: torch's autocast, weights stay fp32; ``"fp16"``: on CUDA, with loss scaling.
-        device: where the step runs.
+        name: ``"fp32"``; ``"bf16"``: torch's autocast, with weights in fp32; ``"fp16"``: on CUDA, with loss scaling.
+        device: device of the step.
 
     Raises:
-        TrainingError: no such precision, or not on this device.
+        TrainingError: an unknown precision, or one that the device does not have.
     """
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:
@@ -88,17 +88,17 @@ class Precision:
         return dict(self.scaler.state_dict()) if self.scaler else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore the state of the loss scaling."""
         if self.scaler and state:
             self.scaler.load_state_dict(dict(state))
 
 
 def generator_states(device: torch.device, own: Sequence[torch.Generator] = ()) -> dict[str, Any]:
-    """Return the states of the global generators of torch, NumPy and Python, and of ``own`` ones.
+    """Return the states of the global generators of torch, NumPy and Python, and of the generators in ``own``.
 
     Args:
-        device: where training runs; its generator counts too.
-        own: further generators, such as a ``DataLoader``'s.
+        device: device of the training, whose generator is included.
+        own: further generators, such as that of a ``DataLoader``.
     """
     version, words, gauss = random.getstate()
     kind, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002 (users may draw from it)
@@ -116,7 +116,7 @@ def generator_states(device: torch.device, own: Sequence[torch.Generator] = ()) 
 
 
 def restore_generators(states: Mapping[str, Any], device: torch.device, own: Sequence[torch.Generator] = ()) -> None:
-    """Put back what `generator_states` returned."""
+    """Restore the states that `generator_states` returned."""
     torch.set_rng_state(states["cpu"])
     version, words, gauss = states["python"]
     random.setstate((version, tuple(int(word) for word in words), gauss))

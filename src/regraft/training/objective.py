@@ -14,10 +14,10 @@ from regraft.training.reading import Reading
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:
-    """Return what belongs to the output called ``name``, the ``position``-th, in targets, weights, losses or metrics.
+    """Return the part of targets, weights, losses or metrics for the output called ``name``, the ``position``-th.
 
     Raises:
-        TrainingError: ``structure`` has no such part.
+        TrainingError: ``structure`` has no part for that output.
     """
     if isinstance(structure, Mapping):
         if name not in structure:
@@ -28,16 +28,16 @@ def part_of(structure: Any, name: str, position: int) -> Any:
         return structure[name]
     if isinstance(structure, (tuple, list)):
         if position >= len(structure):
-            raise TrainingError(f"the module has an output {name!r}, but there are only {len(structure)} targets")
+            raise TrainingError(f"the module has an output {name!r}, but only {len(structure)} targets are given")
         return structure[position]
     raise TrainingError(
         f"the module has several outputs, but there is one target, a {type(structure).__name__}; give a target for "
-        "each, or loss=['cross_entropy', None] with metrics={'output_0': [...]} to train one output alone"
+        "each, or loss=['cross_entropy', None] with metrics={'output_0': [...]} to train only one output"
     )
 
 
 def target_of(targets: Any, name: str, position: int) -> Any:
-    """Return the target of an output: its part of the targets, or the one target, which is every output's."""
+    """Return the target of an output: its part of the targets, or the single target of all outputs."""
     if isinstance(targets, (Mapping, tuple, list)) or targets is None:
         return part_of(targets, name, position)
     return targets
@@ -47,16 +47,16 @@ class Objective:
     """The loss of a batch over all outputs of a module.
 
     Args:
-        loss: a name, a torch loss or a function for one output or for each of them alike; a list or a dict by output
-            for different ones (None: no loss for that output). A function that is no torch loss is handed all outputs
-            and targets as they are.
-        loss_weights: what each output's loss is multiplied by: a number, or a list or dict by output.
+        loss: a name, a torch loss or a function, for a single output or for all outputs; or a list or a dict of losses
+            by output (None: no loss for that output). A function that is not a torch loss gets all outputs and targets
+            unchanged.
+        loss_weights: factor of each output's loss: a number, or a list or dict by output.
 
     Attributes:
-        names_outputs: losses or their factors are given by output.
+        names_outputs: whether losses or their factors are given by output.
 
     Raises:
-        TrainingError: no such loss.
+        TrainingError: ``loss`` is not a loss.
     """
 
     def __init__(self, loss: Any, loss_weights: Any = None) -> None:
@@ -80,13 +80,13 @@ class Objective:
     def __call__(
         self, outputs: Any, targets: Any, weight: Any = None, auxiliary: Auxiliary | None = None
     ) -> tuple[Tensor, list[tuple[str, Tensor]]]:
-        """Return the loss of a batch and, where there are several outputs, the loss of each by name, not multiplied.
+        """Return the loss of a batch and, for several outputs, the loss of each by name, before it is weighted.
 
         Args:
-            outputs: what the module gave.
-            targets: a target for each output, or one for all of them.
-            weight: (samples,), or such for each output.
-            auxiliary: says whether all outputs but the first are auxiliary ones.
+            outputs: the module's outputs.
+            targets: a target for each output, or one target for all of them.
+            weight: (samples,), or one tensor of that shape for each output.
+            auxiliary: the auxiliary outputs of the module, if it may have some.
         """
         single = self.single
         if single is not None and (single.whole or (is_single(outputs) and not self.names_outputs)):
@@ -122,7 +122,7 @@ class Objective:
         name = auxiliary.names[0]
         loss = self.single or self._loss_for(name, 0)
         if loss is None:
-            raise TrainingError(f"the main output, {name!r}, has no loss, and the module gives no other in inference")
+            raise TrainingError(f"the main output, {name!r}, has no loss, and the module has no other in inference")
         value = loss(output, target, weight)
         return value * self._factor(name, 0), [(f"{name}_loss", value)]
 
@@ -130,9 +130,9 @@ class Objective:
         losses = self.by_output or []
         unknown = [name for name in losses if name not in names] if isinstance(losses, dict) else losses[len(names) :]
         if unknown:
-            given = list(losses) if isinstance(losses, dict) else "by place"
+            given = list(losses) if isinstance(losses, dict) else "by position"
             raise TrainingError(
-                f"loss is given for {len(losses)} outputs, {given}, and the module has {len(names)}: {list(names)}"
+                f"loss is given for {len(losses)} outputs, {given}, but the module has {len(names)}: {list(names)}"
             )
 
     def _main_loss(self) -> Loss | None:
@@ -153,26 +153,26 @@ class Objective:
         if isinstance(self.weights, Sequence):
             if position >= len(self.weights):
                 raise TrainingError(
-                    f"loss_weights has {len(self.weights)} factors, and the module more outputs; give one for each"
+                    f"loss_weights has {len(self.weights)} factors, but the module has more outputs; give one for each"
                 )
             return float(self.weights[position])
         return float(self.weights)
 
     def reading(self, name: str | None = None, position: int = 0) -> Reading:
-        """Return how the loss of an output reads it (None: of the only or main output)."""
+        """Return the way in which the loss of an output reads it (None: the only or main output)."""
         loss = self.single or (self._main_loss() if name is None else self._loss_for(name, position))
         return Reading() if loss is None else loss.reading
 
     def describe(self, count: int) -> str:
-        """Return how the losses of ``count`` outputs are given, for a report."""
+        """Return a description of the losses of ``count`` outputs, for a message."""
         if self.single is None:
             return "loss is given by output"
         if self.single.whole:
-            return "the loss is given all outputs"
+            return "the loss gets all outputs"
         name = self.single.name
         if self.names_outputs:
-            return f"{name} counts for each output, by loss_weights"
-        return f"{name} counts for it alone (loss_weights={[1] + [0.4] * (count - 1)} trains the others too)"
+            return f"{name} is computed for each output, with loss_weights"
+        return f"{name} is computed for it only (loss_weights={[1] + [0.4] * (count - 1)} trains the others too)"
 
 
 def _loss_or_none(loss: Any) -> Loss | None:

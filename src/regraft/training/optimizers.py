@@ -1,4 +1,4 @@
-"""Optimizers by name, object or function, with Keras's defaults; and parameter groups with a rate for each block."""
+"""The optimizer for a name, an object or a function, with Keras's defaults; parameter groups with a rate per block."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regraft.training.keras_optimizers import Lamb, Lion, Muon
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.third_party import is_keras
 
-#: Name, class, and the arguments that stand for Keras's defaults.
+#: The class of each name, and the arguments that reproduce Keras's defaults.
 BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "sgd": (torch.optim.SGD, {"lr": 0.01}),
     "momentum": (torch.optim.SGD, {"lr": 0.01, "momentum": 0.9}),
@@ -32,7 +32,7 @@ BY_NAME: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
     "muon": (Muon, {}),
 }
 
-#: Optimizers of Keras without a name here, and the way to have them.
+#: Optimizers of Keras without a name here, and how to use them.
 MISSING = {
     "ftrl": "it suits sparse linear models; pass a function that builds a torch optimizer from the parameters",
     "schedulefreeadamw": "pass a function that builds one, such as schedulefree.AdamWScheduleFree",
@@ -55,14 +55,14 @@ def as_optimizer(
     """Return ``given`` as an optimizer of the module's parameters.
 
     Args:
-        given: a name; a torch optimizer that was built already; or a function that builds one from the parameters, such
-            as ``functools.partial(torch.optim.SGD, lr=0.1)`` or ``torch.optim.AdamW``.
-        module: its parameters that need a gradient are optimized.
-        learning_rate: for a name or a function, in place of its default.
+        given: a name; a torch optimizer; or a function that builds one from the parameters, such as
+            ``functools.partial(torch.optim.SGD, lr=0.1)`` or ``torch.optim.AdamW``.
+        module: module whose trainable parameters are optimized.
+        learning_rate: learning rate in place of the default of a name or a function.
         parameters: parameters, or groups of them with their own options, in place of the module's.
 
     Raises:
-        TrainingError: no such optimizer, or arguments that do not go together.
+        TrainingError: ``given`` is not an optimizer, or the arguments contradict each other.
     """
     if isinstance(given, OptimizerView):
         return given
@@ -75,7 +75,7 @@ def as_optimizer(
     _check_rate(learning_rate)
     chosen = list(parameters) if parameters is not None else _to_optimize(module)
     if not chosen:
-        raise TrainingError("the module has no parameters: there is nothing to train")
+        raise TrainingError("the module has no parameters to train")
     if is_keras(given):
         raise TrainingError(_instead_of_keras(given))
     if isinstance(given, str):
@@ -96,7 +96,7 @@ def _check_rate(given: Any) -> None:
 
 
 def _to_optimize(module: nn.Module) -> list[nn.Parameter]:
-    """Return the parameters that need a gradient; all, if none does yet: torch needs some, and skips those without."""
+    """Return the trainable parameters; if there are none yet, all: an optimizer needs some, and skips frozen ones."""
     parameters = list(module.parameters())
     return [p for p in parameters if p.requires_grad] or parameters
 

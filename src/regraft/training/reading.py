@@ -1,4 +1,4 @@
-"""The meaning of a module's outputs, as its loss reads them: logits or not, one answer or several, class dimension."""
+"""The meaning of a module's outputs for its loss: logits or probabilities, one answer or several, class dimension."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Reading(NamedTuple):
     """The way in which a loss reads outputs; metrics by name read them in the same way.
 
     Attributes:
-        logits: the loss applies the sigmoid or softmax itself.
-        binary: each output answers its own question, as with binary cross-entropy.
+        logits: whether the loss applies the sigmoid or softmax itself.
+        binary: whether each output is a yes-or-no answer, as with binary cross-entropy.
         axis: dimension of the classes: 1 for torch's losses, -1 for Keras's.
-        guessed: the loss is somebody's own; outputs beyond 0 and 1 show that they are logits, and no more.
+        guessed: whether the loss is a function of the user, so that ``logits`` was guessed from outputs outside 0 to 1.
     """
 
     logits: bool = False
@@ -28,9 +28,9 @@ class Reading(NamedTuple):
 
 
 def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both with the same number of dimensions, where only a dimension of size 1 keeps them apart.
+    """Return both with the same number of dimensions, if they differ only by a dimension of size 1.
 
-    (n, 1) meets (n,), and (n, 1, h, w) meets (n, h, w), as in Keras, instead of being broadcast to (n, n).
+    As in Keras, (n, 1) matches (n,), and (n, 1, h, w) matches (n, h, w), instead of being broadcast to (n, n).
     """
     if output.ndim == target.ndim + 1:
         if output.shape[-1] == 1 and output.shape[:-1] == target.shape:
@@ -53,7 +53,7 @@ def class_axis(output: Tensor, target: Tensor, axis: int) -> int:
     Args:
         output: (n, classes), (n, classes, ...) or (n, ..., classes).
         target: class numbers, without that dimension or with size 1 in it; or the same shape.
-        axis: the dimension where the shapes allow both 1 and -1.
+        axis: the dimension to choose if the shapes allow both 1 and -1.
     """
     last = output.ndim - 1
     if output.ndim < 3:
@@ -101,24 +101,24 @@ def probabilities(output: Tensor, reading: Reading) -> Tensor:
 
 
 def inside_unit(values: Tensor) -> bool:
-    """Return whether all values can be probabilities. It waits for the device."""
+    """Return whether all values can be probabilities; this waits for the device."""
     return bool(((values >= -1e-4) & (values <= 1 + 1e-4)).all())
 
 
 def one_hot(numbers: Tensor, classes: int) -> Tensor:
-    """Return class numbers (...) as (..., classes) of 0 and 1; a number without a class becomes a row of zeros."""
+    """Return class numbers (...) as (..., classes) of 0 and 1; an invalid number becomes a row of zeros."""
     return (numbers.unsqueeze(-1) == torch.arange(classes, device=numbers.device)).float()
 
 
 def warn_of_table(subject: str, output: Any, target: Any) -> None:
-    """Warn where a function of one's own that compares (n, 1) with (n,) would get a table (n, n)."""
+    """Warn if a user's function would compare outputs (n, 1) with targets (n,), which torch broadcasts to (n, n)."""
     if not isinstance(target, Tensor) or not isinstance(output, Tensor) or output.ndim != target.ndim + 1:
         return
     if output.shape[-1] == 1 < len(output):
         warnings.warn(
             f"{subject} is a function of your own, which gets outputs of shape {tuple(output.shape)} and targets of "
-            f"shape {tuple(target.shape)}: torch makes a table of their difference; use y[:, None] "
-            "or output.squeeze(-1)",
+            f"shape {tuple(target.shape)}: torch broadcasts their difference to a table; use y[:, None] or "
+            "output.squeeze(-1)",
             RuntimeWarning,
             stacklevel=2,
         )

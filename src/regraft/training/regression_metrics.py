@@ -13,7 +13,7 @@ from regraft.training.reading import Reading, same_rank
 
 
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cosine between output and target. As a metric more is better; the loss has the other sign."""
+    """Return the cosine between output and target. For this metric more is better; the loss has the opposite sign."""
     output, target = same_rank(output, target.to(output.dtype))
     return functional.cosine_similarity(output, target, dim=-1)
 
@@ -52,7 +52,7 @@ class RootMeanSquaredError(SumMetric):
 
 
 class R2Score(SumMetric):
-    """The share of variance that the outputs explain, as a mean over their columns."""
+    """The share of variance that the outputs explain, averaged over their columns."""
 
     def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
         """Return sums of targets, their squares, squared errors and weights, by column."""
@@ -63,7 +63,7 @@ class R2Score(SumMetric):
         return tuple((column * heavy).sum(0) for column in columns)
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return the mean of ``1 - residual / total``; a column whose target is constant counts 0."""
+        """Return the mean of ``1 - residual / total``; a column with a constant target counts as 0."""
         total, squares, residual, count = sums
         spread = squares - total.square() / count
         score = 1 - residual / spread
@@ -74,7 +74,7 @@ def _paired(name: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     output, target = same_rank(output.float(), target.float())
     if output.shape != target.shape:
         raise TrainingError(
-            f"{name} compares outputs and targets one by one; found outputs of shape {tuple(output.shape)} and targets "
+            f"{name} needs outputs and targets of one shape; found outputs of shape {tuple(output.shape)} and targets "
             f"of shape {tuple(target.shape)}"
         )
     return output, target

@@ -1,4 +1,4 @@
-"""The format of saved training state: nested figures, texts and tensors as flat tensors and one text of JSON."""
+"""The format of a saved training state: nested numbers, texts and tensors as flat tensors and one text of JSON."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from regraft.errors import ModelFileError
 from regraft.tensors import DTYPES
 
 FORMAT, VERSION = "regraft-state", 2
-MARK = "$"  # a dict with this one key stands for what JSON has not
+MARK = "$"  # a dict with only this key encodes a value that JSON does not have
 
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
 
@@ -33,11 +33,11 @@ def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tupl
     Args:
         state: dicts (keys text or whole numbers), lists, tuples, texts, bytes, numbers, booleans, None, tensors and
             arrays.
-        prefix: what the names of the tensors begin with.
-        unchanging: takes the names of what nobody will change: arrays that are read-only.
+        prefix: prefix of the names of the tensors.
+        unchanging: a set to which the names of read-only arrays are added.
 
     Raises:
-        TypeError: ``state`` holds something else.
+        TypeError: ``state`` holds a value of another type.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -64,16 +64,16 @@ def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tupl
             return {MARK: ["float", str(value)]}
         if value is None or isinstance(value, (str, int, float)):
             return value
-        raise TypeError(f"a state holds figures, texts, lists, dicts and tensors, not a {type(value).__name__}")
+        raise TypeError(f"a state holds numbers, texts, lists, dicts and tensors, not a {type(value).__name__}")
 
     return json.dumps(put(state), ensure_ascii=False, allow_nan=False), tensors
 
 
 def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Return the state that `flatten` took apart, its tensors laid out in memory as they were.
+    """Return the state that `flatten` converted, with the original strides of its tensors.
 
     Raises:
-        ModelFileError: ``text`` or ``tensors`` are not what `flatten` makes.
+        ModelFileError: ``text`` or ``tensors`` are invalid.
     """
 
     def get(value: Any) -> Any:
@@ -105,12 +105,12 @@ def unflatten(text: str, tensors: Mapping[str, Tensor]) -> Any:
 def _from_array(array: np.ndarray[Any, Any]) -> Tensor:
     array = np.ascontiguousarray(array).reshape(array.shape)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # an array that is read-only: nothing writes to the tensor
+        warnings.simplefilter("ignore", UserWarning)  # about read-only arrays; nothing writes to the tensor
         return torch.from_numpy(array)
 
 
 def _laid_out(tensor: Tensor, more: list[Any]) -> Tensor:
-    """Return ``tensor`` with the strides in ``more``, if there are any: other arithmetic paths may round otherwise."""
+    """Return ``tensor`` with the strides in ``more``, if there are any; other strides may change the rounding."""
     if not more:
         return tensor
     strides = [int(one) for one in more[0]]
@@ -125,8 +125,8 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: M
 
     Args:
         path: the file.
-        state: what `flatten` takes.
-        facts: texts to write beside it.
+        state: a state, as `flatten` takes it.
+        facts: texts to write with it.
 
     Raises:
         OSError: the file cannot be written.
@@ -136,7 +136,7 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: M
 
 
 def write_flat(path: Path, text: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write what `flatten` returned, whole or not at all; contiguous tensors on the processor are not copied for it."""
+    """Write the result of `flatten`, as a whole or not at all; contiguous tensors on the processor are not copied."""
     blocks = {name: block_of(tensor) for name, tensor in tensors.items()}
     with atomic(path) as temporary:
         write_blocks(temporary, blocks, {**facts, "format": FORMAT, "version": str(VERSION), "state": text})
@@ -152,14 +152,14 @@ def read_state(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def read_with_facts(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the state that `write_state` wrote, and the texts beside it.
+    """Return the state and the texts that `write_state` wrote.
 
     Raises:
         ModelFileError: the file is missing, damaged or foreign, or a newer regraft wrote it.
     """
     blocks, metadata = read_blocks(Path(path))
     if metadata.get("format") != FORMAT or "state" not in metadata:
-        raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
+        raise ModelFileError(f"{os.fspath(path)} is not a saved training state")
     if metadata.get("version") != str(VERSION):
         raise ModelFileError(
             f"{os.fspath(path)} is a state of version {metadata.get('version')}; this regraft reads version {VERSION}"
@@ -168,30 +168,30 @@ def read_with_facts(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[
         tensors = {name: tensor_of(block) for name, block in blocks.items()}
     except ModelFileError as error:
         raise ModelFileError(f"{os.fspath(path)} is damaged: {error}") from error
-    blocks.clear()  # what follows may lay tensors out anew: never more than two of each are in memory
-    found = unflatten(metadata.pop("state"), tensors)
-    if not isinstance(found, dict):
-        raise ModelFileError(f"{os.fspath(path)} is no saved state of training")
-    return found, metadata
+    blocks.clear()  # the next step may copy tensors; at most two copies of each are in memory
+    state = unflatten(metadata.pop("state"), tensors)
+    if not isinstance(state, dict):
+        raise ModelFileError(f"{os.fspath(path)} is not a saved training state")
+    return state, metadata
 
 
 def block_of(tensor: Tensor) -> Block:
-    """Return the bytes of a tensor; one on the processor that is contiguous is not copied.
+    """Return the bytes of a tensor; a contiguous tensor on the processor is not copied.
 
     Raises:
-        TypeError: it is of a type that safetensors has not.
+        TypeError: safetensors does not have its data type.
     """
     if tensor.dtype not in _CODES:
-        raise TypeError(f"a state holds tensors of whole and real numbers, not of {tensor.dtype}")
+        raise TypeError(f"a state holds tensors of real and whole numbers, not of {tensor.dtype}")
     flat = tensor.cpu().contiguous().reshape(-1)
     return Block(_CODES[tensor.dtype], tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
 
 
 def tensor_of(block: Block) -> Tensor:
-    """Return a block as a tensor with memory of its own.
+    """Return a block as a tensor with its own memory.
 
     Raises:
-        ModelFileError: it is of a type that torch has not.
+        ModelFileError: a state cannot hold its data type.
     """
     dtype = DTYPES.get(block.dtype)
     if dtype is None:
@@ -200,32 +200,32 @@ def tensor_of(block: Block) -> Tensor:
 
 
 def tensor_of_bytes(dtype: str, shape: tuple[int, ...], data: memoryview | bytes) -> Tensor:
-    """Return bytes in row-major order as a tensor with memory of its own.
+    """Return bytes in row-major order as a tensor with its own memory.
 
     Args:
-        dtype: as torch names it, such as ``"float32"``.
+        dtype: torch's name of the data type, such as ``"float32"``.
         shape: its shape.
-        data: as many bytes as the two need.
+        data: its bytes.
 
     Raises:
-        ModelFileError: torch cannot have such a tensor.
+        ModelFileError: the shape is too large for torch.
     """
     kind = getattr(torch, dtype)
     try:
         if not len(data):
             return torch.empty(shape, dtype=kind)
         return torch.frombuffer(bytearray(data), dtype=torch.uint8).view(kind).reshape(shape)
-    except RuntimeError as error:  # a shape of nothing whose other sides are beyond counting
-        raise ModelFileError(f"a tensor of shape {shape} cannot be") from error
+    except RuntimeError as error:  # an empty shape whose other dimensions are too large
+        raise ModelFileError(f"a tensor has the invalid shape {shape}") from error
 
 
 def plain_state(given: Any) -> dict[str, Any]:
-    """Return copies of the attributes of ``given`` that a snapshot can hold."""
+    """Return copies of those attributes of an object without ``state_dict`` that a snapshot can hold."""
     return {name: copy.deepcopy(value) for name, value in vars(given).items() if _is_plain(value)}
 
 
 def load_plain_state(given: Any, state: Mapping[str, Any]) -> None:
-    """Set the attributes that `plain_state` returned."""
+    """Restore the attributes that `plain_state` returned."""
     for name, value in state.items():
         own = getattr(given, name, None)
         setattr(given, name, tuple(value) if isinstance(own, tuple) else copy.deepcopy(value))

@@ -48,15 +48,15 @@ def unwrapped(given: Any) -> Any:
 
 
 def is_keras(given: Any) -> bool:
-    """Return whether ``given`` is Keras's, or an object of a class derived from one of Keras's."""
+    """Return whether ``given`` comes from Keras, or is an object of a subclass of Keras's classes."""
     return bool(libraries_of(given) & set(KERAS))
 
 
 def takes_target_first(function: Any) -> bool:
     """Return whether a loss or metric takes the target before the output, as Keras's do.
 
-    Keras's own do. Others are known by the names of their first two parameters, such as ``(y_true, y_pred)``; where
-    the names say nothing, the order is torch's, ``(output, target)``.
+    Keras's own do. For others, the names of their first two parameters decide, such as ``(y_true, y_pred)``; with other
+    names the order is torch's, ``(output, target)``.
     """
     if is_keras(function):
         return True
@@ -88,7 +88,7 @@ def refuse_whole_functions(given: Any, role: str) -> None:
         role: ``"loss"`` or ``"metric"``.
 
     Raises:
-        TrainingError: it is one of scikit-learn, SciPy or NumPy.
+        TrainingError: it comes from scikit-learn, SciPy, NumPy or pandas.
     """
     library = next(iter(libraries_of(given) & set(WHOLE)), None)
     if library is None:
@@ -99,8 +99,8 @@ def refuse_whole_functions(given: Any, role: str) -> None:
             f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors"
         )
     raise TrainingError(
-        f"metrics holds {name}, which takes arrays of a whole data set, labels first; its mean over batches would be "
-        "another figure\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
+        f"metrics holds {name}, which takes arrays of a whole data set, labels first; its mean over batches would have "
+        "another value\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
         "model.predict(x) after fit"
     )
 
@@ -115,10 +115,10 @@ def keras_backend(given: Any) -> str:
 
 
 def keras_loss_function(given: Any) -> Callable[..., Any]:
-    """Return Keras's ``given`` loss, which has to compute with torch, because gradients go through it.
+    """Return Keras's loss ``given``, after checking that Keras computes with torch, which the gradient needs.
 
     Raises:
-        TrainingError: Keras runs on another backend.
+        TrainingError: Keras has another backend.
     """
     backend = keras_backend(given)
     if backend != "torch":
@@ -131,7 +131,7 @@ def keras_loss_function(given: Any) -> Callable[..., Any]:
 
 
 def for_keras(value: Any, backend: str) -> Any:
-    """Return a tensor as Keras's backend takes it: as it is for torch, else as an array on the host."""
+    """Return a tensor as Keras's backend takes it: unchanged for torch, otherwise as an array on the host."""
     if backend == "torch" or not isinstance(value, Tensor):
         return value
     value = value.detach()
@@ -139,11 +139,11 @@ def for_keras(value: Any, backend: str) -> Any:
 
 
 def from_keras(value: Any) -> Any:
-    """Return what Keras computed as a tensor, a number or an array, or a dict or list of them."""
+    """Return a value of Keras as a tensor, a number or an array, or a dict or list of them."""
     if isinstance(value, dict):
         return {str(name): from_keras(one) for name, one in value.items()}
     if isinstance(value, (list, tuple)):
         return [from_keras(one) for one in value]
     if isinstance(value, Tensor):
-        return value.detach().clone()  # it may be a variable itself, which the next batch changes
+        return value.detach().clone()  # it may be a variable, which the next batch changes
     return value if isinstance(value, (int, float)) else np.array(value)

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, HDF5 or torch's own format, by the suffix of the file."""
+"""Weight files in the format of their suffix: safetensors, HDF5 or torch's own."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from regraft.training.state_format import block_of, flatten, tensor_of, unflatte
 FORMAT = "regraft-weights"
 STATE = "training_state"
 MODEL_FILE = "regraft"
-"""The text that the model file of a run or of `Classifier.save` has."""
+"""Key in the metadata of model files, those of a run and of `Classifier.save`."""
 
 Content = tuple[dict[str, Tensor], dict[str, str]]
-_said: set[str] = set()
+_warned: set[str] = set()
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
-    """Return which of the known suffixes ``path`` has.
+    """Return the suffix of ``path`` that names its format.
 
     Raises:
-        TrainingError: none of them.
+        TrainingError: the suffix is unknown.
     """
     suffix = known_suffix(path)
     if suffix is None:
@@ -45,9 +45,9 @@ def suffix_of(path: str | os.PathLike[str]) -> str:
 
 
 def file_metadata_of(module: Any) -> dict[str, str]:
-    """Return the metadata for a file of the module's weights: the texts of its ``file_metadata()``.
+    """Return the metadata for a file of the module's weights: the result of its method ``file_metadata``, if it exists.
 
-    `regraft.models.classifier.Classifier` gives its classes and preprocessing: such a file is enough to predict.
+    That of `regraft.models.classifier.Classifier` has classes and preprocessing, so that its file is enough to predict.
     """
     asked = getattr(module, "file_metadata", None)
     return dict(asked()) if callable(asked) else {}
@@ -61,10 +61,10 @@ def write_weights(
     overwrite: bool = True,
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights, a training state if it is not empty, and ``facts`` to ``path``; the file is whole or as it was.
+    """Write weights, a training state if it is not empty, and ``facts`` to ``path``, as a whole or not at all.
 
     Raises:
-        TrainingError: an unknown suffix, a folder of that name, or the file exists and ``overwrite`` is False.
+        TrainingError: the suffix is unknown, ``path`` is a folder, or the file exists and ``overwrite`` is False.
         OSError: the file cannot be written.
     """
     suffix, target = suffix_of(path), Path(path)
@@ -72,8 +72,8 @@ def write_weights(
         raise TrainingError(f"{target} is a folder; expected the name of a file")
     if target.exists() and not overwrite:
         raise TrainingError(f"{target} exists; pass overwrite=True to replace it")
-    if suffix == ".keras" and ".keras" not in _said:
-        _said.add(".keras")
+    if suffix == ".keras" and ".keras" not in _warned:
+        _warned.add(".keras")
         warnings.warn(
             f"{target}: regraft's .keras files hold weights as safetensors, not a Keras archive",
             UserWarning,
@@ -87,7 +87,7 @@ def write_weights(
     with atomic(target) as temporary:
         try:
             _writer(suffix)(temporary, tensors, metadata)
-        except RuntimeError as error:  # what the libraries of .pt and .h5 make of a disk that refuses
+        except RuntimeError as error:  # the libraries of .pt and .h5 raise it for errors of the disk
             full = shutil.disk_usage(target.parent).free < 1 << 20
             number = errno.ENOSPC if full else errno.EIO
             raise OSError(number, os.strerror(number), str(target)) from error
@@ -100,13 +100,13 @@ def read_weights(
 
     Args:
         path: a file that `write_weights` wrote, or one with the same tensors.
-        own: the module's ``state_dict``, which the weights have to fit.
-        module: the module; if it has a method ``check_file_metadata``, that is handed the texts of the file, and raises
-            where they contradict it.
+        own: the module's ``state_dict``, which the weights have to match.
+        module: the module; if it has a method ``check_file_metadata``, that method gets the texts of the file, and
+            raises if they contradict the module.
 
     Raises:
-        ModelFileError: the file is missing, damaged or foreign.
-        WeightsError: tensors are missing, too many, or of other shapes; all of them are named.
+        ModelFileError: the file is missing, damaged or has another format.
+        WeightsError: tensors are missing, unexpected, or have other shapes; the message names all of them.
     """
     suffix = suffix_of(path)
     if not Path(path).is_file():
@@ -116,7 +116,7 @@ def read_weights(
     except ModelFileError:
         raise
     except Exception as error:  # each format has its own errors for damage
-        raise ModelFileError(f"{os.fspath(path)} is damaged or no {suffix} file of weights: {error}") from error
+        raise ModelFileError(f"{os.fspath(path)} is damaged, or not a {suffix} file of weights: {error}") from error
     state = unflatten(metadata[STATE], tensors) if STATE in metadata else {}
     weights = {name: tensor for name, tensor in tensors.items() if not name.startswith(f"{STATE}/")}
     weights = _without_common_prefix(weights, own)
@@ -131,7 +131,10 @@ def read_weights(
 
 
 def _without_common_prefix(weights: dict[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Take ``model.`` (Lightning), ``module.`` (DataParallel) ... off all names, if exactly the module's are left."""
+    """Return the weights without the common prefix of their names, if the rest are exactly the module's names.
+
+    Lightning adds ``model.``, ``DataParallel`` adds ``module.``, ``torch.compile`` adds ``_orig_mod.``.
+    """
     stripped = weights
     while stripped and set(stripped) != set(own):
         prefixes = {name.partition(".")[0] + "." for name in stripped}
@@ -166,8 +169,8 @@ def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str
 def _read_torch(path: Path) -> Content:
     if not is_archive(path):
         raise ModelFileError(
-            f"{path} is damaged, or is no zip archive as torch.save has written since 2020\n  an older file: "
-            "torch.save(torch.load(FILE), FILE) writes it anew"
+            f"{path} is damaged, or was written by torch.save before 2020\n  convert an older file with "
+            "torch.save(torch.load(FILE), FILE)"
         )
     try:
         content = read_torch_file(path)
