@@ -30,6 +30,15 @@ def counted(n: int, one: str, several: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else several or one + 's'}"
 
 
+def shorten(names: Sequence[str], shown: int = 3) -> str:
+    """Return the first ``shown`` names and the number of the others: ``"a, b, c and 4 more"``.
+
+    The empty name is that of a module itself in ``named_modules()``.
+    """
+    first = ", ".join(name or "the module" for name in names[:shown])
+    return first if len(names) <= shown else f"{first} and {len(names) - shown} more"
+
+
 def megabytes(path: Path) -> str:
     """Return the size of a file as ``"17 MB"``."""
     size = path.stat().st_size / 1e6

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
-from regraft.training.mismatches import listed
+from regraft.text import shorten
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -134,6 +134,6 @@ class TrainModes:
         layers = "1 frozen layer stays" if len(names) == 1 else f"{len(names)} frozen layers stay"
         self._say(
             "frozen",
-            f"{layers} in inference mode, running statistics unchanged: {listed(names)} "
+            f"{layers} in inference mode, running statistics unchanged: {shorten(names)} "
             "(freeze_normalization=False trains the statistics)",
         )

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError, several
-from regraft.training.mismatches import listed
+from regraft.text import shorten
 from regraft.training.optimizer_view import OptimizerView
 
 
@@ -79,9 +79,9 @@ def _differences(
     extra = [name for name in known if name not in place and not (grows and name in parameters)]
     missing = [name for name in place if name not in known] if not grows else []
     if extra:
-        problems.append(f"saved, and in no group of this optimizer: {listed(sorted(extra))}")
+        problems.append(f"saved, and in no group of this optimizer: {shorten(sorted(extra))}")
     if missing:
-        problems.append(f"in this optimizer, and not saved: {listed(missing)}")
+        problems.append(f"in this optimizer, and not saved: {shorten(missing)}")
     return problems
 
 

@@ -10,8 +10,8 @@ from typing import Any
 from torch import nn
 
 from regraft.errors import TrainingError
+from regraft.text import shorten
 from regraft.training.ema import EMA
-from regraft.training.mismatches import listed
 from regraft.training.optimizer_state import named_groups, restore_optimizer
 from regraft.training.optimizer_view import OptimizerView
 
@@ -103,12 +103,12 @@ class Trainables:
         names = self.names
         if names:
             raise TrainingError(
-                f"there is nothing to train: the optimizer holds none of the trainable parameters ({listed(names)}); "
+                f"there is nothing to train: the optimizer holds none of the trainable parameters ({shorten(names)}); "
                 "give their parameters to the optimizer, or unfreeze those that it holds with requires_grad_(True)"
             )
         raise TrainingError(
             f"there is nothing to train: all {len(self._parameters)} parameters of the module are frozen "
-            f"({listed(list(self._parameters))}); unfreeze some with requires_grad_(True), such as those of a new head"
+            f"({shorten(list(self._parameters))}); unfreeze some with requires_grad_(True), such as those of a new head"
         )
 
     def optimizer_state(self) -> dict[str, Any]:
@@ -127,9 +127,9 @@ class Trainables:
 
     def _report(self, thawed: Sequence[str], frozen: Sequence[str]) -> None:
         if thawed:
-            self._say("training", f"{_tensors(thawed)} trained from here on: {listed(thawed)}")
+            self._say("training", f"{_tensors(thawed)} trained from here on: {shorten(thawed)}")
         if frozen:
-            self._say("frozen", f"{_tensors(frozen)} not trained from here on: {listed(frozen)}")
+            self._say("frozen", f"{_tensors(frozen)} not trained from here on: {shorten(frozen)}")
 
     def _warn_of_attributes(self) -> None:
         """Warn once of ``module.trainable = False``, Keras's way to freeze, which means nothing to torch."""
@@ -139,7 +139,7 @@ class Trainables:
         if ignored and ignored != self._ignored:
             self._ignored = ignored
             self._warn(
-                f"trainable = False on a torch module freezes nothing: {listed(ignored)}; use requires_grad_(False), "
+                f"trainable = False on a torch module freezes nothing: {shorten(ignored)}; use requires_grad_(False), "
                 "or trainer.get_layer(name).trainable = False"
             )
 
@@ -179,7 +179,7 @@ class Trainables:
             self._warned = left
             self._warn(
                 f"{_tensors(left)} trainable, but in no group of the optimizer, and will not change: "
-                f"{listed(left)}; freeze them with requires_grad_(False), or make a Trainer whose optimizer holds them"
+                f"{shorten(left)}; freeze them with requires_grad_(False), or make a Trainer whose optimizer holds them"
             )
         return left
 
