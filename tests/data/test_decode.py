@@ -107,7 +107,7 @@ def test_as_rgb_leaves_its_image_alone() -> None:
     rgb.info["mine"] = 1
     assert as_rgb(rgb).mode == "RGB"
     assert rgb.info == {"mine": 1}
-    with pytest.raises(DecodeError):
+    with pytest.raises(DecodeError, match="truncated"):
         as_rgb(Image.open(io.BytesIO(encoded(big_picture(), "JPEG")[:5000])))
 
 

@@ -79,7 +79,7 @@ def test_where_it_would_cost_more_or_nothing_can_be_compared_it_is_not_tried(
 
 @pytest.mark.parametrize(("text", "views"), [("2", 2), ("0", 1), ("-1", 1), ("many", 1), ("10000", 64), ("", 1)])
 def test_a_file_may_say_anything(text: str, views: int) -> None:
-    assert predictors._views({"views": text}) == views
+    assert predictors._views_in_file({"views": text}) == views
 
 
 def test_a_rescued_model_predicts_as_the_saved_one_would(
@@ -87,7 +87,7 @@ def test_a_rescued_model_predicts_as_the_saved_one_would(
 ) -> None:
     gains(monkeypatch, 0.02)
     monkeypatch.setattr("regraft.workflows.results.write_json", _full)
-    with pytest.raises(StorageError):
+    with pytest.raises(StorageError, match="No space left"):
         train(out=tmp_path / "run", rescue_dir=tmp_path / "rescued", **options)
     (model,) = (tmp_path / "rescued").rglob("model.safetensors")
     assert Predictor.load(model).views == 2
