@@ -83,13 +83,13 @@ class Activations:
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
         """
-        found: dict[int, FeatureArray] = {}
+        rows: dict[int, FeatureArray] = {}
         if self._store is not None:
-            found = dict(self._store.get_many(self._keys(items)))
-        for view in sorted({view for i, (_, view) in enumerate(items) if i not in found}):
-            positions = [i for i, (_, v) in enumerate(items) if v == view and i not in found]
-            found |= zip(positions, self._compute([items[i][0] for i in positions], view), strict=True)
-        return np.stack([found[i] for i in range(len(items))]).astype(np.float32)
+            rows = dict(self._store.get_many(self._keys(items)))
+        for view in sorted({view for i, (_, view) in enumerate(items) if i not in rows}):
+            positions = [i for i, (_, v) in enumerate(items) if v == view and i not in rows]
+            rows |= zip(positions, self._compute([items[i][0] for i in positions], view), strict=True)
+        return np.stack([rows[i] for i in range(len(items))]).astype(np.float32)
 
     def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[FeatureArray]:
         """Compute, store and yield the activations of one view of the photos, in order."""

@@ -29,8 +29,8 @@ CERTIFICATION_PHOTOS = 16
 
 def certificate(engine: Engine, backbone: Backbone, weights_hash: str) -> float | None:
     """Return the recorded minimum cosine between ``engine`` and the reference on this machine, or None."""
-    known = read_fact(_certificate_key(engine, backbone, weights_hash))
-    return float(known) if isinstance(known, (int, float)) else None
+    recorded = read_fact(_certificate_key(engine, backbone, weights_hash))
+    return float(recorded) if isinstance(recorded, (int, float)) else None
 
 
 def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> float:
@@ -51,15 +51,15 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
 
 def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
     try:
-        found = run_all(engine, pixels)
+        features = run_all(engine, pixels)
     except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
         return 0.0
     expected = reference.result()
-    found, expected = found.reshape(len(found), -1), expected.reshape(len(expected), -1)
-    if found.shape != expected.shape:
+    features, expected = features.reshape(len(features), -1), expected.reshape(len(expected), -1)
+    if features.shape != expected.shape:
         return 0.0
-    lengths = np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
-    cosine = float(((found * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
+    lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(expected, axis=1)
+    cosine = float(((features * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
     return cosine if np.isfinite(cosine) else 0.0
 
 

@@ -233,10 +233,10 @@ class DiskStore:
 
     def _files(self) -> list[Path]:
         try:
-            found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+            paths = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
         except OSError:
             return []
-        return sorted(found, key=_number)
+        return sorted(paths, key=_number)
 
     def _numbered_path(self, number: int) -> Path:
         return self.folder / f"features-{number:04}.sqlite"

@@ -86,8 +86,8 @@ class PaddedEngine(ABC):
         """Photos in every batch."""
         if self._ready_network is not None:
             return self._ready_network.batch_size
-        known = self._recorded_batch_size()
-        return self._prepare().batch_size if known is None else known
+        recorded = self._recorded_batch_size()
+        return self._prepare().batch_size if recorded is None else recorded
 
     @property
     def verified(self) -> bool:

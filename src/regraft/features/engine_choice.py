@@ -185,7 +185,7 @@ def choose_engine(
 
 def candidates(*, bf16: bool = True) -> list[str]:
     """Return the names of the engines that can run here; of equally fast ones, the first is preferred."""
-    found = []
+    titles = []
     for title in _ENGINES:
         if title.endswith(_REDUCED_PRECISIONS) and not (bf16 and has_bf16()):
             continue
@@ -193,8 +193,8 @@ def candidates(*, bf16: bool = True) -> list[str]:
             continue
         if title.startswith("ONNX") and not _installed("onnxruntime"):
             continue
-        found.append(title)
-    return found
+        titles.append(title)
+    return titles
 
 
 def _count_missing(

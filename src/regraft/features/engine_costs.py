@@ -44,9 +44,9 @@ _CERTIFICATION_PHOTOS = 16
 
 def photos_per_second(title: str, backbone: Backbone) -> float:
     """Return the speed of an engine in photos/s when nothing else runs: measured, or else estimated."""
-    known = measured_speed(title, backbone)
-    if known is not None:
-        return known
+    recorded = measured_speed(title, backbone)
+    if recorded is not None:
+        return recorded
     base = measured_speed("eager fp32", backbone)
     if base is None:
         p = backbone.spec.preprocessing
@@ -102,8 +102,8 @@ def certify_seconds(engine: Engine, backbone: Backbone) -> float:
 
 def measured_speed(title: str, backbone: Backbone) -> float | None:
     """Return the speed in photos/s that `regraft tune` measured for an engine on this machine, or None."""
-    known = read_fact(_speed_key(title, backbone))
-    return float(known) if isinstance(known, (int, float)) and known > 0 else None
+    recorded = read_fact(_speed_key(title, backbone))
+    return float(recorded) if isinstance(recorded, (int, float)) and recorded > 0 else None
 
 
 def record_speed(title: str, backbone: Backbone, speed: float) -> None:
@@ -130,9 +130,9 @@ class PassCost:
 
 def last_pass(name: str, device: str) -> PassCost | None:
     """Return the cost of the last long pass of a network on this machine, or None."""
-    known = read_fact(_pass_key(name, device))
-    if isinstance(known, list) and len(known) == 2 and min(known) > 0:
-        return PassCost(float(known[0]), int(known[1]))
+    recorded = read_fact(_pass_key(name, device))
+    if isinstance(recorded, list) and len(recorded) == 2 and min(recorded) > 0:
+        return PassCost(float(recorded[0]), int(recorded[1]))
     return None
 
 

@@ -155,10 +155,10 @@ class _ExtractionPass:
 
     def look_up(self) -> None:
         """Read all available features from the store."""
-        known = [(position, key) for position, key in enumerate(self._keys) if key is not None]
-        for i, features in self._buffer.look_up([key for _, key in known]):
+        keyed = [(position, key) for position, key in enumerate(self._keys) if key is not None]
+        for i, features in self._buffer.look_up([key for _, key in keyed]):
             if features.shape == self._values.shape[1:]:
-                self._set(known[i][0], features)
+                self._set(keyed[i][0], features)
 
     def rounds(self) -> Iterator[list[int]]:
         """Yield the positions to compute: one photo per content, then copies if the first could not be read."""

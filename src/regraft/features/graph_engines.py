@@ -107,8 +107,8 @@ class GraphEngine(PaddedEngine):
         )
 
     def _recorded_batch_size(self) -> int | None:
-        known = read_fact(self._key())
-        return known if isinstance(known, int) and known > 0 else None
+        recorded = read_fact(self._key())
+        return recorded if isinstance(recorded, int) and recorded > 0 else None
 
     def _prepare(self) -> ReadyNetwork:
         with self._lock:  # several threads may be the first
@@ -117,13 +117,13 @@ class GraphEngine(PaddedEngine):
                 write_fact(self._key(), self._ready_network.batch_size)
             return self._ready_network
 
-    def _make(self, known: int | None) -> ReadyNetwork:
+    def _make(self, recorded: int | None) -> ReadyNetwork:
         p = self.backbone.spec.preprocessing
-        size = known or self._requested_batch_size or BATCH_SIZE
-        if known is None and size > 1 and not self._is_batch_safe():
+        size = recorded or self._requested_batch_size or BATCH_SIZE
+        if recorded is None and size > 1 and not self._is_batch_safe():
             size = 1
         run = self._compile(exported_graph(self.backbone, self.weights, size))
-        if size == 1 or known is not None or is_batch_invariant(run, _synthetic_pixels(p.height, p.width), size):
+        if size == 1 or recorded is not None or is_batch_invariant(run, _synthetic_pixels(p.height, p.width), size):
             return ReadyNetwork(size, run)
         return ReadyNetwork(1, self._compile(exported_graph(self.backbone, self.weights, 1)))
 

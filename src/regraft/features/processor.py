@@ -21,15 +21,15 @@ _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_F
 
 def isa_limit() -> str:
     """Return the instruction set that oneDNN is limited to, such as ``"AVX2"``; ``""`` if it may use all."""
-    found = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
-    return "" if found in ("ALL", "DEFAULT") else found
+    value = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
+    return "" if value in ("ALL", "DEFAULT") else value
 
 
 def instruction_set() -> str:
     """Return the instruction set in use, which changes the bits of sums on the same processor."""
-    held = isa_limit()
+    limit = isa_limit()
     capability: str = torch.backends.cpu.get_cpu_capability()
-    return f"{capability} oneDNN {held}" if held else capability
+    return f"{capability} oneDNN {limit}" if limit else capability
 
 
 def has_bf16() -> bool:
@@ -38,10 +38,10 @@ def has_bf16() -> bool:
     With AVX512 and newer, oneDNN, which both use, computes in bfloat16 on any processor. Without special instructions
     for it, this is slower than single precision.
     """
-    held = isa_limit()
+    limit = isa_limit()
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
     able = any(getattr(torch.cpu, name, lambda: False)() for name in checks)
-    return able and computes_bf16() and (not held or any(name in held for name in _WITH_BF16))
+    return able and computes_bf16() and (not limit or any(name in limit for name in _WITH_BF16))
 
 
 def computes_bf16() -> bool:
@@ -65,20 +65,20 @@ def require_bf16() -> None:
 
 def has_amx() -> bool:
     """Return whether torch multiplies matrices with AMX here."""
-    held = isa_limit()
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not held or "AMX" in held)
+    limit = isa_limit()
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)()) and (not limit or "AMX" in limit)
 
 
 def has_avx512() -> bool:
     """Return whether oneDNN, which torch and OpenVINO use, computes with AVX512 here."""
-    held = isa_limit()
-    return _processor("avx512") and (not held or any(name in held for name in ("AVX512", "AVX10")))
+    limit = isa_limit()
+    return _processor("avx512") and (not limit or any(name in limit for name in ("AVX512", "AVX10")))
 
 
 def has_avx2() -> bool:
     """Return whether oneDNN computes with AVX2 or newer instructions here."""
-    held = isa_limit()
-    return has_avx512() or (_processor("avx2") and (not held or "AVX2" in held))
+    limit = isa_limit()
+    return has_avx512() or (_processor("avx2") and (not limit or "AVX2" in limit))
 
 
 def _processor(name: str) -> bool:

@@ -74,14 +74,14 @@ def measure_engines(
             speeds[title].append(_speed(engine, backbone, batches))
             if bar is not None:
                 bar.advance(1)
-    found = []
+    results = []
     quiet = not machine_is_busy()
     for title in titles:
         speed = statistics.median(speeds[title]) if speeds[title] else 0.0
         if speed and quiet:
             record_speed(title, backbone, speed)
-        found.append(EngineSpeed(title, speed, cosines[title]))
-    return sorted(found, key=lambda measured: -measured.photos_per_second)
+        results.append(EngineSpeed(title, speed, cosines[title]))
+    return sorted(results, key=lambda measured: -measured.photos_per_second)
 
 
 def machine_is_busy() -> bool:

@@ -158,8 +158,8 @@ class Predictor:
         ``bar`` advances by one for each view of each photo.
         """
         weights = self.classifier.backbone.weights_hash()
-        found = self._features(entries, 0, weights, store, bar)
-        values, rows, failed = self._probabilities(found.values), found.rows, list(found.failed)
+        features = self._features(entries, 0, weights, store, bar)
+        values, rows, failed = self._probabilities(features.values), features.rows, list(features.failed)
         for view in range(1, self.views):
             more = self._features([entries[row] for row in rows.tolist()], view, weights, store, bar)
             failed += [(int(rows[position]), why) for position, why in more.failed]  # removed since the first view
@@ -228,8 +228,8 @@ class Predictor:
 
 def _views_in_file(extra: Mapping[str, str]) -> int:
     """Return the number of views in a model file, within bounds, because files of other programs may hold anything."""
-    said = str(extra.get("views", "1"))
-    return min(max(int(said), 1), MAX_VIEWS) if said.isdecimal() else 1
+    text = str(extra.get("views", "1"))
+    return min(max(int(text), 1), MAX_VIEWS) if text.isdecimal() else 1
 
 
 def _check_classifier(classifier: object) -> None:

@@ -63,13 +63,13 @@ def packaged_state(name: str, path: Path, network: nn.Module) -> dict[str, torch
 
     source = f"{package_name(name)} ({path.name})"
     _check_digest(path, source)
-    theirs = {key: value for key, value in read_weights(path).state.items() if not key.endswith(_COUNTER)}
-    own = {key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)}
-    theirs = {key: value for key, value in theirs.items() if key not in ("_fc.weight", "_fc.bias")}
-    problems = _differences(own, theirs)
+    shipped = {key: value for key, value in read_weights(path).state.items() if not key.endswith(_COUNTER)}
+    expected = {key: value for key, value in network.state_dict().items() if not key.endswith(_COUNTER)}
+    shipped = {key: value for key, value in shipped.items() if key not in ("_fc.weight", "_fc.bias")}
+    problems = _differences(expected, shipped)
     if problems:
         raise WeightsError(several(f"the weights of {source} do not match timm's {name}", problems))
-    return dict(zip(own, theirs.values(), strict=True))
+    return dict(zip(expected, shipped.values(), strict=True))
 
 
 def _check_digest(path: Path, source: str) -> None:
@@ -83,12 +83,12 @@ def _check_digest(path: Path, source: str) -> None:
         )
 
 
-def _differences(own: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> list[str]:
-    if len(own) != len(theirs):
-        return [f"expected {len(own)} tensors, found {len(theirs)}"]
+def _differences(expected: Mapping[str, torch.Tensor], shipped: Mapping[str, torch.Tensor]) -> list[str]:
+    if len(expected) != len(shipped):
+        return [f"expected {len(expected)} tensors, found {len(shipped)}"]
     return [
         f"{name}: expected shape {tuple(value.shape)}, found {tuple(other.shape)} ({their_name})"
-        for (name, value), (their_name, other) in zip(own.items(), theirs.items(), strict=True)
+        for (name, value), (their_name, other) in zip(expected.items(), shipped.items(), strict=True)
         if value.shape != other.shape or name.rpartition(".")[2] != their_name.rpartition(".")[2]
     ]
 

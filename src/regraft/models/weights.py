@@ -75,19 +75,19 @@ def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: s
     Raises:
         WeightsError: the message names every tensor that is missing, unexpected, or has another shape.
     """
-    own = network.state_dict()
-    found = _unprefixed(state, own)
-    notes = _without_classifier(network, found, own)
-    problems = weight_mismatches(own, found)
+    expected = network.state_dict()
+    tensors = _unprefixed(state, expected)
+    notes = _without_classifier(network, tensors, expected)
+    problems = weight_mismatches(expected, tensors)
     if problems:
-        converted = _converted_checkpoint(network, found, own)
+        converted = _converted_checkpoint(network, tensors, expected)
         if converted is None:
             raise WeightsError(several(f"{source} does not match the network", problems))
-        found = converted
+        tensors = converted
     with torch.no_grad():
-        for name, value in own.items():
-            if name in found:
-                value.copy_(found[name])
+        for name, value in expected.items():
+            if name in tensors:
+                value.copy_(tensors[name])
     return notes
 
 
@@ -97,12 +97,12 @@ def _read_safetensors(path: Path) -> WeightsFile:
 
     try:
         header = read_header(path)
-        found = load_file(path)
+        tensors = load_file(path)
         if (
             header.metadata.get("format") == TRAINER_FORMAT
         ):  # a Trainer wrote it: its optimizer's state is none of the weights
-            found = {name: tensor for name, tensor in found.items() if not name.startswith(TRAINING_STATE)}
-        return WeightsFile(found, header.metadata)
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+        return WeightsFile(tensors, header.metadata)
     except (HeaderError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a usable weights file: {error}") from error
     except OSError as error:
@@ -144,60 +144,60 @@ def _tensors(value: Any, path: Path) -> State:
     return tensors
 
 
-def _unprefixed(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> State:
+def _unprefixed(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> State:
     """Return the state with prefixes removed if more names then match the network; other names stay."""
-    found = dict(state)
-    if all(name in found or _is_counter(name) for name in own):
-        return found
+    tensors = dict(state)
+    if all(name in tensors or _is_counter(name) for name in expected):
+        return tensors
     for chain in itertools.chain.from_iterable(itertools.product(_PREFIXES, repeat=n) for n in (1, 2, 3)):
         prefix = "".join(chain)
         if not any(name.startswith(prefix) for name in state):
             continue
         bare = {name.removeprefix(prefix): value for name, value in state.items()}
-        if len(bare) == len(state) and _matching_names(bare, own) > _matching_names(found, own):
-            found = bare
-    return found
+        if len(bare) == len(state) and _matching_names(bare, expected) > _matching_names(tensors, expected):
+            tensors = bare
+    return tensors
 
 
-def _matching_names(state: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> int:
-    return sum(name in own for name in state)
+def _matching_names(state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> int:
+    return sum(name in expected for name in state)
 
 
-def _without_classifier(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """Remove the classifier of the pretraining from ``found``, and return a note about it."""
+def _without_classifier(network: nn.Module, tensors: State, expected: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
+    """Remove the classifier of the pretraining from ``tensors``, and return a note about it."""
     names = getattr(network, "pretrained_cfg", {}).get("classifier") or ()
     names = (names,) if isinstance(names, str) else tuple(names)
     dropped = {}
     for name in (*names, "head", "fc", "classifier"):
         for key in (f"{name}.weight", f"{name}.bias"):
-            if key in found and key not in own:
-                dropped[key] = found.pop(key)
+            if key in tensors and key not in expected:
+                dropped[key] = tensors.pop(key)
     classes = {value.shape[0] for key, value in dropped.items() if key.endswith(".weight") and value.ndim > 1}
     if not classes:
         return ()
     return (f"its classifier of {' and '.join(f'{n:,}' for n in sorted(classes))} classes was dropped",)
 
 
-def weight_mismatches(expected: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor]) -> list[str]:
-    """Return the differences between the weights of a network and ``found``, one line each, without counters."""
-    return state_dict_mismatches(expected, found, optional=_is_counter)
+def weight_mismatches(expected: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> list[str]:
+    """Return the differences between the weights of a network and ``tensors``, one line each, without counters."""
+    return state_dict_mismatches(expected, tensors, optional=_is_counter)
 
 
-def _converted_checkpoint(network: nn.Module, found: State, own: Mapping[str, torch.Tensor]) -> State | None:
-    """Return ``found`` after timm's conversion of older checkpoints if it then matches, else None."""
+def _converted_checkpoint(network: nn.Module, tensors: State, expected: Mapping[str, torch.Tensor]) -> State | None:
+    """Return ``tensors`` after timm's conversion of older checkpoints if it then matches, else None."""
     module = sys.modules[type(network).__module__]
     convert: Callable[..., Any] | None = getattr(module, "checkpoint_filter_fn", None)
     if convert is None:
         return None
     try:
-        converted = convert(dict(found), network)
+        converted = convert(dict(tensors), network)
     except Exception:  # noqa: BLE001 - written for other checkpoints; what does not fit is reported as it was
         return None
     if not isinstance(converted, Mapping):
         return None
     state = {str(name): value for name, value in converted.items() if isinstance(value, torch.Tensor)}
-    _without_classifier(network, state, own)
-    return None if weight_mismatches(own, state) else state
+    _without_classifier(network, state, expected)
+    return None if weight_mismatches(expected, state) else state
 
 
 def _is_counter(name: str) -> bool:
