@@ -73,7 +73,7 @@ def test_wrong_labels_are_ranked_by_how_sure_the_probe_is():
     q[1] = [0.01, 0.99]
     finding, *others = labels.find_suspect_labels(Subject(**{**subject.__dict__, "probabilities": q}))
     assert not others and finding.photos == ("ash/1.jpg",) and finding.suggestion == "birch"
-    assert finding.level == "warning" and "labelled ash, looks like birch (99 %)" in finding.words
+    assert finding.level == "warning" and "labeled ash, looks like birch (99 %)" in finding.words
     assert labels.find_suspect_labels(subject) == []
 
 

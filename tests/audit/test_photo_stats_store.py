@@ -47,7 +47,7 @@ def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
     packed.put(1, photo_stats[0].pack())
     packed.put(0, photo_stats[0].pack()[:-1])
     assert packed.missing == [0] and packed[1].pixel_hash == photo_stats[0].pixel_hash
-    with pytest.raises(LookupError, match="no stats of photo 0"):
+    with pytest.raises(LookupError, match="photo 0 has no stats"):
         packed[0]
     entries[3].path.write_bytes(b"no photo any more")
     assert PhotoStatsStore(P, MemoryStore()).get(entries, workers=0).missing == [3]

@@ -60,7 +60,7 @@ def test_no_group_straddles_though_sides_are_kept_from_before_it_was_known(folde
     for name in set(near.values()):
         assert len({after.sides[content] for content, group in near.items() if group == name}) == 1
     moved = [content for content, side in before.items() if after.sides[content] != side]
-    assert bool(moved) == any(" with photos on another" in note for note in after.notes)
+    assert bool(moved) == any(" on different sides belong together" in note for note in after.notes)
 
 
 def test_new_photos_move_no_old_one_unless_they_join_two_groups():
@@ -73,7 +73,7 @@ def test_new_photos_move_no_old_one_unless_they_join_two_groups():
     more = {**near, **{entries[200 + i].content: near[entries[2 * i].content] for i in range(10)}}
     after = split_by_content(entries, seed=0, keep=before, groups=more)
     assert all(after.sides[content] == side for content, side in before.items())
-    assert not any(" with photos on another" in note for note in after.notes)
+    assert not any(" on different sides belong together" in note for note in after.notes)
     joining = {content: "1" if group == "0" else group for content, group in more.items()}
     joined = split_by_content(
         entries,
@@ -111,7 +111,7 @@ def test_groups_by_folder_and_by_expression(tmp_path):
     assert user_groups("parent", entries, photo_stats)["cat/h1/h1_1.png"] == "cat/h1"
     by_house = user_groups(r"/(h\d)_", entries, photo_stats)
     assert by_house["cat/h1/h1_1.png"] == by_house["dog/h1/h1_1.png"] == "h1"
-    with pytest.raises(ConfigError, match="reaches none of the 4 photos; expected parent, exif-burst"):
+    with pytest.raises(ConfigError, match="matches none of the 4 photos; expected parent, exif-burst"):
         user_groups("nothing like it", entries, photo_stats)
     with pytest.raises(ConfigError, match="is not a regular expression"):
         user_groups("(", entries, photo_stats)

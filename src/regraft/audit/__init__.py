@@ -1,1 +1,1 @@
-"""What is wrong with photos and labels, and which photos are too alike to be on two sides of a split."""
+"""Audit: problems of photos and labels, and duplicates."""

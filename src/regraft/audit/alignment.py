@@ -1,12 +1,12 @@
-"""Whether two photos show the same picture: one is laid over the other as well as can be, and then they are compared.
+"""Affine alignment of pairs of photos, and the correlation of their local contrast afterwards.
 
-The small gray versions are aligned by an affine map (shift, size, turn), from coarse to fine. Each step is Gauss-Newton
-on the difference of the two, with brightness and contrast projected out (Evangelidis and Psarakis 2008, "Parametric
-image alignment using enhanced correlation coefficient maximization", https://doi.org/10.1109/TPAMI.2008.113). What is
-compared is local contrast, so that two photos that merely have a bright blob in the same place differ; the worst
-quarter of the blocks is left out, so that filled corners, a border or a caption do not hide a copy.
+Small gray images are aligned by an affine map (shift, scale, rotation), from coarse to fine, by Gauss-Newton steps
+on their difference, with brightness and contrast projected out (Evangelidis and Psarakis 2008, "Parametric image
+alignment using enhanced correlation coefficient maximization", https://doi.org/10.1109/TPAMI.2008.113).
 
-Local contrast: what differs from its surroundings, so that light and large blobs of colour say nothing.
+Local contrast is the difference of a pixel from its surroundings, divided by their spread. It does not depend on
+lighting, and two photos that only share a large bright area differ in it. The worst quarter of the blocks is left out,
+so that filled corners, a border or a caption do not hide a duplicate.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn import functional
 _BATCH = 64
 _CELLS, _KEPT_SHARE = 8, 0.75
 _MIN_OVERLAP = 0.35
-"""A fit over less of the part than this says nothing."""
+"""Minimum share of the part that must overlap; below it, the fit is not meaningful."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Stage:
     """A level of the alignment.
 
     Attributes:
-        side: of the images, in pixels.
-        steps: how many are taken.
-        radius: of the surroundings that local contrast is relative to, in pixels.
-        hopeless: correlation below which a pair is given up afterwards.
+        side: side of the images, in pixels.
+        steps: number of Gauss-Newton steps.
+        radius: radius of the surroundings in local contrast, in pixels.
+        min_correlation: pairs with a lower correlation afterwards are dropped.
     """
 
     side: int
@@ -49,14 +49,14 @@ FINE = (Stage(128, 3, 6, 0.6),)
 
 @dataclass(frozen=True)
 class Alignment:
-    """How well each of m pairs of photos fits together.
+    """The alignment of m pairs of photos.
 
     Attributes:
-        fit: correlation of local contrast where the two overlap, the worst quarter aside, in [-1, 1]; -1 where the
-            alignment was given up. Shape (m,), float32.
-        whole: the same with the worst quarter.
-        overlap: share of the part that the other covers, in [0, 1], shape (m,), float32.
-        theta: where the part lies in the other, as an affine map on [-1, 1], shape (m, 2, 3), float32.
+        fit: correlation of local contrast in the overlap, without the worst quarter of the blocks, in [-1, 1]; -1 for
+            dropped pairs. Shape (m,), float32.
+        whole: the same with all blocks.
+        overlap: share of the part that the other photo covers, in [0, 1], shape (m,), float32.
+        theta: affine map on [-1, 1] from the part to the other photo, shape (m, 2, 3), float32.
     """
 
     fit: NDArray[np.float32]
@@ -68,41 +68,41 @@ class Alignment:
 def align(
     part: NDArray[np.uint8], other: NDArray[np.uint8], theta: NDArray[np.float32], stages: tuple[Stage, ...] = COARSE
 ) -> Alignment:
-    """Align pairs of gray images.
+    """Return the alignment of pairs of gray images.
 
     Args:
-        part: shape (m, side, side), uint8, of the size of the last stage.
-        other: the same.
-        theta: where to begin, shape (m, 2, 3).
+        part: shape (m, side, side), uint8; the side is that of the last stage.
+        other: the other images, likewise.
+        theta: initial affine maps, shape (m, 2, 3).
         stages: the levels, from coarse to fine.
     """
     m = len(part)
     fit, whole, overlap = (np.full(m, -1.0, dtype=np.float32) for _ in range(3))
-    found = Alignment(fit, whole, overlap, theta.astype(np.float32))
+    result = Alignment(fit, whole, overlap, theta.astype(np.float32))
     for i in range(0, m, _BATCH):
         at = slice(i, min(i + _BATCH, m))
         one, two = (torch.from_numpy(np.array(x[at], dtype=np.float32)) for x in (part, other))
-        _align_batch(one, two, found, at, stages)
-    return found
+        _align_batch(one, two, result, at, stages)
+    return result
 
 
-def _align_batch(a: Tensor, b: Tensor, found: Alignment, at: slice, stages: tuple[Stage, ...]) -> None:
-    theta = torch.from_numpy(found.theta[at].copy())
+def _align_batch(a: Tensor, b: Tensor, result: Alignment, at: slice, stages: tuple[Stage, ...]) -> None:
+    theta = torch.from_numpy(result.theta[at].copy())
     rows = torch.arange(len(a))
-    shown = [picture_mask(x) for x in (a, b)]
+    masks = [picture_mask(x) for x in (a, b)]
     for stage in stages:
-        small = [functional.avg_pool2d(x[rows], x.shape[-1] // stage.side) for x in (a, b, *shown)]
+        small = [functional.avg_pool2d(x[rows], x.shape[-1] // stage.side) for x in (a, b, *masks)]
         theta[rows], fit = _refine(_Layer.of(small[0], small[2], stage), _Layer.of(small[1], small[3], stage),
                                     theta[rows], stage.steps)  # fmt: skip
         rows = rows[fit > stage.min_correlation]
         if not len(rows):
             return
-    one, two = (_Layer(x[rows], mask[rows]) for x, mask in zip((a, b), shown, strict=True))
+    one, two = (_Layer(x[rows], mask[rows]) for x, mask in zip((a, b), masks, strict=True))
     fit, whole, overlap = _compare(one, two, theta[rows], stages[-1].radius)
     where = rows.numpy() + at.start
-    found.theta[where] = theta[rows].numpy()
-    for kept, value in ((found.fit, fit), (found.whole, whole), (found.overlap, overlap)):
-        kept[where] = value.numpy()
+    result.theta[where] = theta[rows].numpy()
+    for array, value in ((result.fit, fit), (result.whole, whole), (result.overlap, overlap)):
+        array[where] = value.numpy()
 
 
 @dataclass(frozen=True)
@@ -113,21 +113,21 @@ class _Layer:
     mask: Tensor
 
     @classmethod
-    def of(cls, gray: Tensor, shown: Tensor, stage: Stage) -> _Layer:
-        return cls(local_contrast(gray, stage.radius, shown), shown)
+    def of(cls, gray: Tensor, mask: Tensor, stage: Stage) -> _Layer:
+        return cls(local_contrast(gray, stage.radius, mask), mask)
 
 
 def _refine(a: _Layer, b: _Layer, theta: Tensor, steps: int) -> tuple[Tensor, Tensor]:
-    """Return better maps, shape (m, 2, 3), and the correlation before the last step, shape (m,)."""
+    """Return refined maps, shape (m, 2, 3), and the correlation before the last step, shape (m,)."""
     m, side, _ = a.image.shape
     x, y = _coordinates(side)
     channels = torch.stack([b.image, *_slopes(b.image), b.mask], dim=1)
-    target, shown = a.image.reshape(m, 1, -1), a.mask.reshape(m, 1, -1)
+    target, mask = a.image.reshape(m, 1, -1), a.mask.reshape(m, 1, -1)
     fit = torch.zeros(m)
     for _ in range(steps):
         seen, inside = _warp(channels, theta)
         value, across, down, visible = seen.chunk(4, dim=1)
-        inside = inside * visible * shown
+        inside = inside * visible * mask
         rows = torch.cat(
             [across * x, across * y, across, down * x, down * y, down, value, target, torch.ones_like(value)], dim=1
         )
@@ -167,7 +167,7 @@ def _slopes(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _warp(channels: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-    """Return what lies at ``theta``, (m, c, pixels), and which of it lies inside, (m, 1, pixels), as 0 or 1."""
+    """Return the channels sampled at ``theta``, (m, c, pixels), and 1 for samples inside the image, (m, 1, pixels)."""
     m, c, side, _ = channels.shape
     grid = functional.affine_grid(theta, [m, 1, side, side], align_corners=False)
     seen = functional.grid_sample(channels, grid, mode="bilinear", padding_mode="border", align_corners=False)
@@ -183,7 +183,7 @@ def _compare(a: _Layer, b: _Layer, theta: Tensor, radius: int) -> tuple[Tensor, 
     one, two = (local_contrast(x, radius, mask) for x in (a.image, seen[:, 0].reshape(m, side, side)))
     cells = [_cells(x) for x in (one * two, one * one, two * two)]
     whole = cells[0].sum(1) / (cells[1].sum(1) * cells[2].sum(1)).clamp_min(1e-9).sqrt()
-    harm = cells[1] + cells[2] - 2 * cells[0]  # how much of the squared difference each block makes
+    harm = cells[1] + cells[2] - 2 * cells[0]  # share of each block in the squared difference
     order = harm.argsort(dim=1)[:, : int(_KEPT_SHARE * harm.shape[1])]
     kept = [x.gather(1, order).sum(1) for x in cells]
     fit = kept[0] / (kept[1] * kept[2]).clamp_min(1e-9).sqrt()
@@ -197,19 +197,19 @@ def _cells(image: Tensor) -> Tensor:
 
 
 _FLAT_SPREAD = 2.0
-"""Levels of spread below which a surrounding counts as flat: what varies there is noise."""
+"""Spread, in levels, below which surroundings count as flat: their variation is noise."""
 
 _FILL_TOLERANCE, _MIN_FILL_SHARE = 4.0, 0.01
-"""Levels by which fill varies, and the share of a photo below which it is none."""
+"""Variation of a fill color, in levels, and the minimum share of a photo that counts as fill."""
 
 
 def local_contrast(image: Tensor, radius: int, inside: Tensor | None = None) -> Tensor:
-    """Return what differs from the surroundings, per spread of the surroundings.
+    """Return the difference of each pixel from its surroundings, divided by their spread.
 
     Args:
         image: shape (..., side, side), float32, in [0, 255].
-        radius: of the surroundings, in pixels.
-        inside: 1 for pixels that count and 0 for those that do not, of the same shape; all count if None.
+        radius: radius of the surroundings, in pixels.
+        inside: mask of the pixels that count, 1 or 0, of the same shape; all count if None.
     """
     blur = blur_matrix(image.shape[-1], radius)
     if inside is None:
@@ -224,7 +224,7 @@ def local_contrast(image: Tensor, radius: int, inside: Tensor | None = None) -> 
 
 @cache
 def blur_matrix(side: int, radius: int) -> Tensor:
-    """Return the matrix, shape (side, side), that blurs along one axis: twice a box, the edge repeated outside."""
+    """Return the matrix, shape (side, side), that blurs along one axis: two box filters, with repeated edges."""
     box = torch.zeros(side, side)
     for row in range(side):
         for at in range(row - radius, row + radius + 1):
@@ -233,9 +233,9 @@ def blur_matrix(side: int, radius: int) -> Tensor:
 
 
 def picture_mask(image: Tensor) -> Tensor:
-    """Return 1 for pixels that belong to the picture, 0 for a border or corners filled with one colour, float32.
+    """Return a mask, float32: 1 for pixels of the picture, 0 for borders or corners filled with one color.
 
-    A pixel is fill where it, and all between it and the edge, are of the colour of a corner beside it.
+    A pixel is fill if it and all pixels between it and the edge have the color of the corner of its row or column.
 
     Args:
         image: shape (m, side, side), float32, in [0, 255].
@@ -247,7 +247,7 @@ def picture_mask(image: Tensor) -> Tensor:
             same = ((seen - seen[:, :1, :1]).abs() <= _FILL_TOLERANCE).to(image.dtype).cumprod(dim=2)
             run = same.flip(flips)
             fill = torch.maximum(fill, run.mT if turned else run)
-    wider = functional.max_pool2d(fill[:, None], 3, stride=1, padding=1)[:, 0]  # pixels at its edge are mixed
+    wider = functional.max_pool2d(fill[:, None], 3, stride=1, padding=1)[:, 0]  # edge pixels are mixed
     return 1 - torch.where(
         fill.sum(dim=(1, 2), keepdim=True) > _MIN_FILL_SHARE * fill[0].numel(), wider, torch.zeros_like(fill)
     )

@@ -1,4 +1,4 @@
-"""Which photos are the same picture: by their bytes, by their pixels, or nearly."""
+"""Duplicates: photos with the same bytes, photos with the same pixels, and near-duplicates."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from regraft.audit.photo_stats_store import GraySubset, PhotoStatsTable
 from regraft.data.decode import DECODER, read_photo
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import read_verified
+from regraft.data.split_units import DisjointSets
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureStore, feature_key
@@ -34,13 +35,13 @@ from regraft.process import release_freed_memory
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Which photos are the same picture. Positions are those of ``entries``.
+    """Sets and pairs of photos that show the same picture, as positions in ``entries``.
 
     Attributes:
         entries: the photos.
-        by_bytes: sets of photos whose files are the same, each of two or more positions.
-        by_pixels: sets of photos of different files whose pixels are the same to the network.
-        near: pairs of photos of different files that show the same picture; exact ones are not among them.
+        by_bytes: sets of photos whose files have the same bytes, each of two or more positions.
+        by_pixels: sets of photos with different files but the same evaluation pixels.
+        near: pairs of photos with different pixels that show the same picture.
     """
 
     entries: Sequence[Entry]
@@ -55,10 +56,7 @@ class Duplicates:
 
     @cached_property
     def groups(self) -> dict[str, str]:
-        """Content hash to the id of its group, for photos of several contents that show the same picture.
-
-        The id is the smallest content hash in the group.
-        """
+        """Content hash to group id, for groups of at least two contents; the id is the group's smallest hash."""
         groups: dict[str, str] = {}
         for members in self.sets:
             contents = sorted({self.entries[i].content for i in members})
@@ -75,14 +73,14 @@ def detect_duplicates(
     store: FeatureStore | None = None,
     workers: int | None = None,
 ) -> Duplicates:
-    """Find the photos that are the same picture.
+    """Return the duplicates and near-duplicates among photos.
 
     Args:
         entries: the photos.
-        features: of each, shape (n, d), float32.
-        photo_stats: of each.
-        store: where the pairs found among the very same photos are kept.
-        workers: threads that compare photos, and decode those which have to be looked at again.
+        features: their features, shape (n, d), float32.
+        photo_stats: their stats.
+        store: cache of the near-duplicates of this set of photos; None for no cache.
+        workers: number of threads that compare photos and decode some of them again.
     """
     packed = PhotoStatsTable.from_sequence(photo_stats)
     by_bytes = equal_positions([entry.content for entry in entries])
@@ -91,17 +89,17 @@ def detect_duplicates(
     rows = np.array([first[content] for content in contents], dtype=np.int64)
     pixels = equal_positions([packed[int(i)].pixel_hash for i in rows])
     by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
-    stand_ins = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
-    kept = rows[stand_ins]
+    distinct = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
+    kept = rows[distinct]
     key = _pairs_key([entries[i].content for i in kept])
-    found = _cached_pairs(store, key)
-    if found is None:
-        found = _search_near_duplicates(entries, features, packed, kept, workers)
+    near = _cached_pairs(store, key)
+    if near is None:
+        near = _search_near_duplicates(entries, features, packed, kept, workers)
         if store is not None:
-            table = np.column_stack([found.pairs.astype(np.float32), found.fit]).astype(np.float32)
+            table = np.column_stack([near.pairs.astype(np.float32), near.fit]).astype(np.float32)
             store.put(key, table, "near-copies found")
-    pairs = np.sort(kept[found.pairs], axis=1) if len(found.pairs) else found.pairs
-    return Duplicates(entries, by_bytes, by_pixels, NearDuplicates(pairs, found.fit))
+    pairs = np.sort(kept[near.pairs], axis=1) if len(near.pairs) else near.pairs
+    return Duplicates(entries, by_bytes, by_pixels, NearDuplicates(pairs, near.fit))
 
 
 def _search_near_duplicates(
@@ -111,7 +109,7 @@ def _search_near_duplicates(
     kept: NDArray[np.int64],
     workers: int | None,
 ) -> NearDuplicates:
-    """Return the pairs among the photos at ``kept``, as positions in it."""
+    """Return the near-duplicates among the photos at the positions ``kept``, as indices into ``kept``."""
     if len(kept) < 2:
         return NO_NEAR_DUPLICATES
     workers = workers_or_default(workers)
@@ -127,7 +125,7 @@ def _search_near_duplicates(
 
 
 def _fine_gray(entry: Entry) -> NDArray[np.uint8]:
-    """Return a photo, upright, in gray and squeezed to (128, 128), uint8; flat where it cannot be decoded any more."""
+    """Return a photo, upright, in gray and resized to (128, 128), uint8; black if it can no longer be decoded."""
     size = (FINE_SIDE, FINE_SIDE)
     try:
         image = read_photo(read_verified(entry), at_least=size)
@@ -148,29 +146,23 @@ def _cached_pairs(store: FeatureStore | None, key: str) -> NearDuplicates | None
     return NearDuplicates(table[:, :2].astype(np.int64), table[:, 2].astype(np.float32))
 
 
-def equal_positions(names: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
-    """Return the positions of equal names, for those that occur more than once."""
-    places: dict[Hashable, list[int]] = defaultdict(list)
-    for i, name in enumerate(names):
-        places[name].append(i)
-    return tuple(tuple(members) for members in places.values() if len(members) > 1)
+def equal_positions(values: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
+    """Return the positions of equal values, for values that occur more than once."""
+    positions: dict[Hashable, list[int]] = defaultdict(list)
+    for i, value in enumerate(values):
+        positions[value].append(i)
+    return tuple(tuple(members) for members in positions.values() if len(members) > 1)
 
 
 def connected_sets(n: int, sets: Iterable[Sequence[int]]) -> list[list[int]]:
-    """Return the sets of positions below ``n`` that hang together through ``sets``, each of two or more, in order."""
-    above = list(range(n))
-
-    def top(i: int) -> int:
-        while above[i] != i:
-            above[i] = above[above[i]]
-            i = above[i]
-        return i
-
+    """Return the sets of positions below ``n`` that are connected by ``sets``: ascending, two or more in each."""
+    connected = DisjointSets[int]()
+    for i in range(n):
+        connected.add(i)
     for members in sets:
         for other in members[1:]:
-            a, b = top(members[0]), top(other)
-            above[max(a, b)] = min(a, b)
+            connected.join(members[0], other)
     groups: dict[int, list[int]] = defaultdict(list)
     for i in range(n):
-        groups[top(i)].append(i)
+        groups[connected.root(i)].append(i)
     return [members for members in groups.values() if len(members) > 1]

@@ -1,4 +1,4 @@
-"""`Finding`: one thing that is worth knowing about photos, labels or classes, in a form that every report can show."""
+"""`Finding`: one result of a check of photos, labels or classes, in the form of all reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias, get_args
 Level: TypeAlias = Literal["info", "warning", "error"]
 
 LEVELS: tuple[Level, ...] = get_args(Level)
-"""From the least to the most serious."""
+"""Levels, the least serious first."""
 
 ACTIONABLE = (
     "two labels",
@@ -27,16 +27,16 @@ ACTIONABLE = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found.
+    """One result of a check.
 
     Attributes:
-        kind: what it is, such as ``"near copies"``; findings of one kind are listed together.
-        level: ``"info"``: good to know; ``"warning"``: probably costs accuracy, or flatters a figure; ``"error"``:
-            makes a photo unusable, or a figure wrong.
-        photos: names of the photos that it is about, the one to act on first; empty where it is about a class.
-        words: one sentence for a person.
-        measure: the figures behind it, of plain JSON values.
-        suggestion: the class that the first photo probably belongs to, or an empty string.
+        kind: kind of finding, such as ``"near copies"``; findings of a kind are listed together.
+        level: ``"info"``: good to know; ``"warning"``: probably reduces accuracy, or makes it look too high;
+            ``"error"``: makes a photo unusable, or a result wrong.
+        photos: names of its photos, the one to act on first; empty if the finding is about a class.
+        words: one sentence for the user.
+        measure: the values behind it, as JSON values.
+        suggestion: the probable class of the first photo, or an empty string.
     """
 
     kind: str

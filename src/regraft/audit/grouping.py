@@ -1,4 +1,4 @@
-"""Groups that the user asks for: photos of one house, one patient, one burst, which must not be parted by a split."""
+"""User-defined groups of photos that a split keeps together, such as one house, one patient or one burst."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, PhotosError, did_you_mean
 
 BURST_SECONDS = 10.0
-"""Seconds after the last shot within which the next one belongs to the same burst."""
+"""Maximum seconds between consecutive photos of a burst."""
 
 RULES = "parent, exif-burst, column:NAME, or a regular expression on the path"
 
@@ -23,20 +23,19 @@ RULES = "parent, exif-burst, column:NAME, or a regular expression on the path"
 def user_groups(
     rule: str, entries: Sequence[Entry], photo_stats: Sequence[PhotoStats], labels: Path | None = None
 ) -> dict[str, str]:
-    """Return the group of each photo by its name; photos that the rule does not reach are left out.
+    """Return photo name to group; photos to which the rule does not apply are missing.
 
     Args:
-        rule: ``"parent"``: the folder that a photo lies in; ``"exif-burst"``: shots that follow each other within
-            `BURST_SECONDS` by the camera's clock, in one folder; ``"column:NAME"``: a column of the CSV of labels;
-            anything else: a regular expression that is searched in the path, whose first group, or the whole match if
-            it has none, is the name of the group.
+        rule: ``"parent"``: the folder of the photo; ``"exif-burst"``: photos of one folder that follow each other
+            within `BURST_SECONDS` by the camera's clock; ``"column:NAME"``: a column of the CSV of labels; otherwise a
+            regular expression for the path, whose first group, or whole match if it has no group, is the group's name.
         entries: the photos.
-        photo_stats: of each; looked at for ``"exif-burst"`` alone.
+        photo_stats: their stats; used for ``"exif-burst"`` only.
         labels: the CSV.
 
     Raises:
-        ConfigError: the rule cannot be, or reaches no photo.
-        PhotosError: the CSV has no such column.
+        ConfigError: the rule is invalid, or applies to no photo.
+        PhotosError: the CSV is unreadable or does not have the column.
     """
     if rule == "parent":
         groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
@@ -47,10 +46,10 @@ def user_groups(
     else:
         groups = _matched(rule, entries)
     names = {entry.name for entry in entries}
-    found = {name: group for name, group in groups.items() if group and name in names}
-    if not found:
-        raise ConfigError(f"group_by: {rule!r} reaches none of the {len(entries):,} photos; expected {RULES}")
-    return found
+    result = {name: group for name, group in groups.items() if group and name in names}
+    if not result:
+        raise ConfigError(f"group_by: {rule!r} matches none of the {len(entries):,} photos; expected {RULES}")
+    return result
 
 
 def _matched(rule: str, entries: Sequence[Entry]) -> dict[str, str]:
@@ -58,8 +57,8 @@ def _matched(rule: str, entries: Sequence[Entry]) -> dict[str, str]:
         pattern = re.compile(rule)
     except re.error as error:
         raise ConfigError(f"group_by: {rule!r} is not a regular expression ({error}); expected {RULES}") from None
-    found = {entry.name: pattern.search(entry.name) for entry in entries}
-    return {name: (m[1] or "") if pattern.groups else m[0] for name, m in found.items() if m}
+    matches = {entry.name: pattern.search(entry.name) for entry in entries}
+    return {name: (m[1] or "") if pattern.groups else m[0] for name, m in matches.items() if m}
 
 
 def _bursts(entries: Sequence[Entry], photo_stats: Sequence[PhotoStats]) -> dict[str, str]:
@@ -79,7 +78,7 @@ def _bursts(entries: Sequence[Entry], photo_stats: Sequence[PhotoStats]) -> dict
 
 def _column(column: str, labels: Path | None) -> dict[str, str]:
     if labels is None:
-        raise ConfigError("group_by: a column needs the CSV of labels (--labels)")
+        raise ConfigError("group_by: column:NAME needs the CSV of labels (--labels)")
     try:
         text = read_regular(labels).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -1,6 +1,7 @@
-"""Pairs of photos that show the same picture, or nearly: sought by their features, proved by their pixels.
+"""Near-duplicates: pairs of photos that show nearly the same picture.
 
-Which pairs of photos may show the same picture, told cheaply from 16 × 16 pixels; and where to begin aligning.
+Candidates are the nearest neighbors by features. A cheap comparison of 16 × 16 pixels rejects most of them and returns
+the initial alignment of the others, which are then aligned and compared at 64 and, if in doubt, at 128 pixels.
 """
 
 from __future__ import annotations
@@ -25,34 +26,34 @@ from regraft.disk.row_table import new_table
 from regraft.features.processor import ONE_THREAD
 
 CANDIDATES = 10
-"""Candidates for every photo. Of near-copies of real photos, 99 % are among the first ten."""
+"""Candidates per photo. Of the near-duplicates of real photos, 99 % are among the first ten."""
 
 MIN_COARSE_LIKENESS = 0.6
-"""Likeness at 16 pixels from which a pair is aligned; the least of 630 near-copies had 0.66."""
+"""Minimum similarity at 16 pixels for aligning a pair; the minimum of 630 near-duplicates was 0.66."""
 
 MIN_FIT_AT_64, CERTAIN_FIT_AT_64 = 0.84, 0.975
-"""Fit at 64 pixels from which a pair is looked at again at 128, and from which that is not needed."""
+"""Minimum fit at 64 pixels for comparing a pair at 128 pixels, and the fit from which that is not necessary."""
 
 MIN_FIT_AT_128 = 0.88
-"""Fit at 128 pixels that proves a pair; the least of 630 near-copies had 0.92, the best of strangers 0.87."""
+"""Minimum fit of near-duplicates; the minimum of 630 near-duplicates was 0.92, the maximum of other pairs 0.87."""
 
 FINE_SIDE = FINE[-1].side
 
 VERSION = "near2"
-"""Changes whenever the same photos may give other pairs."""
+"""Version of the search; it changes if the same photos may have other pairs than before."""
 
 _FINE_BATCH = 256
 _PAIRS_PER_TASK, _TASKS_AHEAD = 64, 32
-"""Pairs that are aligned on one thread, several such parts at once: their images are too small for threads to share."""
+"""Pairs per task, and tasks ahead. Each task runs on one thread, because its images are too small to share."""
 
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Pairs of photos that show the same picture.
+    """Pairs of photos that show nearly the same picture.
 
     Attributes:
-        pairs: positions, the smaller first, shape (m, 2), int64, in order.
-        fit: how well they fit, in [-1, 1], shape (m,), float32.
+        pairs: positions, the smaller first, shape (m, 2), int64, sorted.
+        fit: correlation of the aligned photos, in [-1, 1], shape (m,), float32.
     """
 
     pairs: NDArray[np.int64]
@@ -69,55 +70,56 @@ def find_near_duplicates(
     *,
     workers: int | None = None,
 ) -> NearDuplicates:
-    """Return the pairs of photos that show the same picture.
+    """Return the near-duplicates among photos.
 
     Args:
-        neighbours: of every photo by its features.
+        neighbours: nearest neighbors of every photo by features.
         gray: the photos, shape (n, 64, 64), uint8.
-        fine: gives the photos at some positions, larger: shape (len, 128, 128), uint8.
-        workers: threads that compare; None for one on each processor, 0 for none.
+        fine: returns the photos at some positions at shape (len, 128, 128), uint8.
+        workers: number of threads; None for one per processor, 0 for the calling thread.
     """
     workers = workers_or_default(workers)
     pairs = neighbours.pairs()
-    rough = match_coarsely(gray, pairs, workers=workers)
-    likely = rough.likeness >= MIN_COARSE_LIKENESS
+    match = match_coarsely(gray, pairs, workers=workers)
+    likely = match.likeness >= MIN_COARSE_LIKENESS
     pairs = pairs[likely]
-    ordered = np.where(rough.swapped[likely, None], pairs[:, ::-1], pairs)
-    coarse, theta = _align_at_64(gray, ordered, rough.theta(likely), workers)
+    ordered = np.where(match.swapped[likely, None], pairs[:, ::-1], pairs)
+    coarse, theta = _align_at_64(gray, ordered, match.theta(likely), workers)
     fit = coarse.copy()
     doubtful = np.flatnonzero((fit >= MIN_FIT_AT_64) & (fit < CERTAIN_FIT_AT_64))
     for i in range(0, len(doubtful), _FINE_BATCH):
         some = doubtful[i : i + _FINE_BATCH]
         fit[some] = _align_at_128(ordered[some], theta[some], fine)
     same = (fit >= MIN_FIT_AT_128) & (coarse >= MIN_FIT_AT_64)
-    found = np.sort(ordered[same], axis=1)
-    order = np.lexsort((found[:, 1], found[:, 0]))
-    return NearDuplicates(found[order], fit[same][order])
+    near = np.sort(ordered[same], axis=1)
+    order = np.lexsort((near[:, 1], near[:, 0]))
+    return NearDuplicates(near[order], fit[same][order])
 
 
 def _align_at_64(
     gray: GrayPhotos, pairs: NDArray[np.int64], theta: NDArray[np.float32], workers: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return how well the pairs fit at 64 pixels, (m,), and where the part lies in the whole, (m, 2, 3)."""
-    fit, found = np.zeros(len(pairs), dtype=np.float32), theta.copy()
+    """Return the fit of the pairs at 64 pixels, (m,), and the affine maps from part to whole, (m, 2, 3)."""
+    fit, refined = np.zeros(len(pairs), dtype=np.float32), theta.copy()
 
     @ONE_THREAD
     def aligned(some: slice) -> Alignment:
         return align(gray[pairs[some, 0]], gray[pairs[some, 1]], theta[some])
 
     parts = [slice(i, i + _PAIRS_PER_TASK) for i in range(0, len(pairs), _PAIRS_PER_TASK)]
-    for some, done in zip(parts, map_in_order(aligned, parts, workers=workers, ahead=_TASKS_AHEAD), strict=True):
-        fit[some], found[some] = done.whole, done.theta
-    return fit, found
+    for some, alignment in zip(parts, map_in_order(aligned, parts, workers=workers, ahead=_TASKS_AHEAD), strict=True):
+        fit[some], refined[some] = alignment.whole, alignment.theta
+    return fit, refined
 
 
 def _align_at_128(
     pairs: NDArray[np.int64], theta: NDArray[np.float32], fine: Callable[[Sequence[int]], NDArray[np.uint8]]
 ) -> NDArray[np.float32]:
-    which, place = np.unique(pairs, return_inverse=True)
-    large = fine(which.tolist())
-    place = place.reshape(pairs.shape)
-    return align(large[place[:, 0]], large[place[:, 1]], theta, FINE).whole
+    """Return the fit of the pairs at 128 pixels, shape (m,)."""
+    positions, index = np.unique(pairs, return_inverse=True)
+    large = fine(positions.tolist())
+    index = index.reshape(pairs.shape)
+    return align(large[index[:, 0]], large[index[:, 1]], theta, FINE).whole
 
 
 COARSE_SIDE, _SOURCE_SIDE, _RADIUS = 16, 32, 3
@@ -128,12 +130,13 @@ _PHOTOS_PER_BLOCK, _PAIRS_PER_PRODUCT = 512, 512
 
 @dataclass(frozen=True)
 class CoarseMatch:
-    """What m pairs look like from afar.
+    """Coarse comparison of m pairs.
 
     Attributes:
-        likeness: best correlation over a few crops, turns and mirror images, in [-1, 1], shape (m,), float32.
-        swapped: whether the second is a part of the first rather than the other way round, shape (m,), bool.
-        view: the crop or turn that is most alike, mirrored from the number of views on, shape (m,), int8.
+        likeness: best correlation over a few crops, rotations and mirror images, in [-1, 1], shape (m,), float32.
+        swapped: whether the second photo is the part and the first the whole, shape (m,), bool.
+        view: index of the best crop or rotation; values >= the number of views mean the mirrored view; shape (m,),
+            int8.
     """
 
     likeness: NDArray[np.float32]
@@ -141,7 +144,7 @@ class CoarseMatch:
     view: NDArray[np.int8]
 
     def theta(self, which: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return where the part lies in the whole in some of the pairs, as affine maps, shape (len, 2, 3)."""
+        """Return the affine maps from part to whole of the selected pairs, shape (len, 2, 3)."""
         mirrored, view = np.divmod(self.view[which], len(_views()))
         theta = _views().numpy()[view]
         theta[:, :, 0] *= np.where(mirrored == 1, -1, 1)[:, None]
@@ -149,7 +152,7 @@ class CoarseMatch:
 
 
 class GrayPhotos(Protocol):
-    """Grey photos, of shape (n, 64, 64), uint8, which need not be in memory all at once."""
+    """Gray photos, shape (n, 64, 64), uint8, not necessarily all in memory."""
 
     def __len__(self) -> int: ...
 
@@ -157,7 +160,13 @@ class GrayPhotos(Protocol):
 
 
 def match_coarsely(gray: GrayPhotos, pairs: NDArray[np.int64], *, workers: int = 0) -> CoarseMatch:
-    """Compare pairs of photos, named by their positions, shape (m, 2), int64, in so many threads."""
+    """Return a coarse comparison of pairs of photos.
+
+    Args:
+        gray: the photos.
+        pairs: positions of the photos of each pair, shape (m, 2), int64.
+        workers: number of threads; 0 for the calling thread.
+    """
     m = len(pairs)
     best = np.full((2, m), -2.0, dtype=np.float32)
     which = np.zeros((2, m), dtype=np.int8)
@@ -169,7 +178,7 @@ def match_coarsely(gray: GrayPhotos, pairs: NDArray[np.int64], *, workers: int =
 
     @ONE_THREAD
     def compare(block: NDArray[np.int64]) -> None:
-        seen: Tensor | None = None  # the views of a block of photos are made once, then forgotten
+        seen: Tensor | None = None  # the views of a block of photos are computed once
         for side, order in enumerate(orders):
             low, high = np.searchsorted(pairs[:, side], [block[0], block[-1] + 1], sorter=order)
             for i in range(low, high, _PAIRS_PER_PRODUCT):
@@ -185,7 +194,7 @@ def match_coarsely(gray: GrayPhotos, pairs: NDArray[np.int64], *, workers: int =
 
 
 def _best_match(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return the best correlation of the views, (m, v, 256), with the photos, (m, 256), and the number of the view."""
+    """Return the best correlation of the views, (m, v, 256), with the photos, (m, 256), and the index of the view."""
     mirrored = part.reshape(-1, COARSE_SIDE, COARSE_SIDE).flip(2).reshape(part.shape)
     match = views @ torch.stack([part, mirrored], dim=2)
     value, index = match.transpose(1, 2).reshape(len(part), -1).max(dim=1)
@@ -194,7 +203,7 @@ def _best_match(views: Tensor, part: Tensor) -> tuple[NDArray[np.float32], NDArr
 
 @cache
 def _views() -> Tensor:
-    """Return affine maps that show a photo whole, cropped and turned, shape (v, 2, 3)."""
+    """Return the affine maps of the views: the whole photo, crops and rotations, shape (v, 2, 3)."""
     maps = [[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]]
     maps += [[[_ZOOM, 0.0, x], [0.0, _ZOOM, y]] for x, y in product(_SHIFTS, _SHIFTS)]
     for turn in _TURNS:
@@ -205,7 +214,7 @@ def _views() -> Tensor:
 
 @cache
 def _view_matrices() -> Tensor:
-    """Return what makes the detail of each view from 32 × 32 pixels, which is linear: shape (v, 256, 1024)."""
+    """Return the linear maps from 32 × 32 pixels to the detail of each view, shape (v, 256, 1024)."""
     views = _views()
     pixels = torch.eye(_SOURCE_SIDE * _SOURCE_SIDE).reshape(_SOURCE_SIDE * _SOURCE_SIDE, 1, _SOURCE_SIDE, _SOURCE_SIDE)
     blur = blur_matrix(COARSE_SIDE, _RADIUS)
@@ -221,7 +230,7 @@ def _view_matrices() -> Tensor:
 
 
 def _view_contrast(gray: NDArray[np.uint8], which: slice = slice(None)) -> Tensor:
-    """Return normalised local contrast of each view: (n, 64, 64), uint8 -> (n, v, 256), float32."""
+    """Return the normalized local contrast of each view: (n, 64, 64), uint8 -> (n, v, 256), float32."""
     image = functional.avg_pool2d(torch.from_numpy(np.ascontiguousarray(gray)).to(torch.float32), 2).reshape(
         len(gray), -1
     )

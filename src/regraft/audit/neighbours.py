@@ -1,4 +1,4 @@
-"""The nearest neighbours of every photo by its features: exact, in blocks of matrix products."""
+"""Exact nearest neighbors of every photo by features, computed in blocks of matrix products."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from regraft.disk.row_table import new_table
 
 PROJECTED_DIMENSIONS = 256
-"""Features are projected onto as many principal directions: what is left out is noise to a search."""
+"""Number of principal directions onto which features are projected; the other directions add only noise."""
 
 MIN_PHOTOS_TO_PROJECT = 4096
-"""Photos up to which finding the directions takes longer than searching without."""
+"""Number of photos up to which the projection takes longer than it saves."""
 
 _PCA_SAMPLE, _SUM_BATCH = 20_000, 2048
 _BLOCK, _COLUMNS = 1024, 4096
@@ -22,34 +22,34 @@ _BLOCK, _COLUMNS = 1024, 4096
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The k photos most like each photo.
+    """The k nearest neighbors of each photo.
 
     Attributes:
-        index: their positions, the nearest first, shape (n, k), int64.
-        cosine: of the angle between the centred features, shape (n, k), float32.
+        index: positions of the neighbors, the nearest first, shape (n, k), int64.
+        cosine: cosine similarity of the centered features, shape (n, k), float32.
     """
 
     index: NDArray[np.int64]
     cosine: NDArray[np.float32]
 
     def pairs(self) -> NDArray[np.int64]:
-        """Return each pair once, the smaller position first, shape (m, 2), int64, in order."""
+        """Return each pair once, the smaller position first, shape (m, 2), int64, sorted."""
         n, k = self.index.shape
-        own, other = np.repeat(np.arange(n), k), self.index.ravel()
-        code = np.unique(np.minimum(own, other) * n + np.maximum(own, other))
+        photo, other = np.repeat(np.arange(n), k), self.index.ravel()
+        code = np.unique(np.minimum(photo, other) * n + np.maximum(photo, other))
         return np.stack(np.divmod(code, max(n, 1)), axis=1)
 
 
 def nearest_neighbours(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> Neighbours:
-    """Return the ``k`` nearest neighbours of every row (fewer where there are fewer rows).
+    """Return the ``k`` nearest neighbors of every row (fewer if there are fewer rows).
 
-    Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores. Memory does not,
-    but for what is returned.
+    Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores. Apart from the
+    result, memory is bounded.
 
     Args:
         features: shape (n, d), float32.
-        k: how many.
-        rows: those that are looked at, which positions then refer to; all if None.
+        k: number of neighbors.
+        rows: the rows to search, shape (n',), int64; positions in the result refer to it. All rows if None.
     """
     rows = np.arange(len(features)) if rows is None else rows
     n = len(rows)
@@ -65,14 +65,14 @@ def nearest_neighbours(features: NDArray[np.float32], k: int, rows: NDArray[np.i
 def _block(
     unit: NDArray[np.float32], start: int, k: int, index: NDArray[np.int64], cosine: NDArray[np.float32]
 ) -> None:
-    """Fill the rows from ``start`` on; only a block of columns is compared at a time, so that memory stays bounded."""
+    """Fill a block of rows of the result, comparing one block of columns at a time to bound memory."""
     rows = torch.from_numpy(np.array(unit[start : start + _BLOCK]))
     best, where = torch.full((len(rows), 0), 0.0), torch.zeros((len(rows), 0), dtype=torch.int64)
     for j in range(0, len(unit), _COLUMNS):
         products = rows @ torch.from_numpy(unit[j : j + _COLUMNS]).T
-        own = torch.arange(len(rows)) + start - j
-        inside = (own >= 0) & (own < products.shape[1])
-        products[torch.arange(len(rows))[inside], own[inside]] = -2.0
+        itself = torch.arange(len(rows)) + start - j
+        inside = (itself >= 0) & (itself < products.shape[1])
+        products[torch.arange(len(rows))[inside], itself[inside]] = -2.0
         value, column = products.topk(min(k, products.shape[1]), dim=1)
         best, where = torch.cat([best, value], dim=1), torch.cat([where, column + j], dim=1)
         best, order = best.topk(min(k, best.shape[1]), dim=1)
@@ -81,13 +81,13 @@ def _block(
 
 
 def _unit_vectors(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return unit vectors, shape (n, w), float32: centred, and projected onto the leading principal directions."""
+    """Return unit vectors, shape (n, w), float32: centered and projected onto the leading principal directions."""
     n, d = len(rows), features.shape[1]
     some = rows[:: max(1, n // _PCA_SAMPLE)]
     mean = _mean(features, some)
     basis = None
     if d > PROJECTED_DIMENSIONS and n > MIN_PHOTOS_TO_PROJECT:
-        _, vectors = torch.linalg.eigh(_scatter_matrix(features, some, mean))  # in single precision it may not converge
+        _, vectors = torch.linalg.eigh(_scatter_matrix(features, some, mean))  # may not converge in single precision
         basis = vectors[:, -PROJECTED_DIMENSIONS:].float()
     out = new_table(n, d if basis is None else PROJECTED_DIMENSIONS)
     for i in range(0, n, _BLOCK):
@@ -105,7 +105,7 @@ def _mean(features: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.
 
 
 def _scatter_matrix(features: NDArray[np.float32], rows: NDArray[np.int64], mean: NDArray[np.float32]) -> torch.Tensor:
-    """Return the sum of the outer products of the centred rows, shape (d, d), float64."""
+    """Return the sum of the outer products of the centered rows, shape (d, d), float64."""
     total = torch.zeros((features.shape[1],) * 2, dtype=torch.float64)
     for i in range(0, len(rows), _SUM_BATCH):
         centred = torch.from_numpy(features[rows[i : i + _SUM_BATCH]] - mean)

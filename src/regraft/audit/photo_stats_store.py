@@ -1,7 +1,4 @@
-"""Glances of many photos: taken while the network's features are computed, and kept beside them.
-
-Glances of many photos, packed: in a table that is a file where they are many.
-"""
+"""Stats of many photos: computed during feature extraction, cached with the features, and held in a packed table."""
 
 from __future__ import annotations
 
@@ -27,15 +24,15 @@ from regraft.errors import DecodeError
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
 
 _WRITE_BATCH = 512
-_PREFETCH_BYTES = 96 << 20  # bytes of photos that are decoded ahead
+_PREFETCH_BYTES = 96 << 20  # bytes of prefetched photos
 
 
 @dataclass(frozen=True)
 class DecodeWithStats:
-    """A photo's packed stats and the pixels that the network sees, in one row of bytes; a `photo_task.Work`.
+    """A `PhotoTask` that returns a photo's packed stats and evaluation pixels in one row of bytes.
 
     Attributes:
-        preprocessing: what the network sees.
+        preprocessing: preprocessing of the backbone.
     """
 
     preprocessing: Preprocessing
@@ -44,7 +41,7 @@ class DecodeWithStats:
         """Return the row of a photo, uint8.
 
         Raises:
-            DecodeError: it cannot be decoded.
+            DecodeError: the photo cannot be decoded.
         """
         pixels, stats = decode_with_stats(entry, self.preprocessing)
         return np.concatenate([stats.pack().view(np.uint8), pixels.ravel()])
@@ -55,41 +52,41 @@ class DecodeWithStats:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> DecodeWithStats:
-        """Return what `as_dict` gave."""
+        """Return the task that `as_dict` described."""
         return cls(Preprocessing.from_dict(fields))
 
 
 class PhotoStatsStore:
-    """Takes photo_stats of photos, or finds them where they were kept.
+    """Computes the stats of photos, or reads them from the feature store.
 
     Args:
-        preprocessing: what the network sees; its pixels are compared to tell copies.
-        store: where photo_stats are kept between runs.
+        preprocessing: preprocessing of the backbone; duplicates are found by its pixels.
+        store: cache of the stats, shared by all runs.
 
     Attributes:
-        preprocessing: as given.
-        prefetched: photos that `load` found decoded.
+        preprocessing: preprocessing of the backbone.
+        prefetched: number of photos that `load` took from the prefetcher.
     """
 
     def __init__(self, preprocessing: Preprocessing, store: FeatureStore) -> None:
         self.preprocessing, self._store = preprocessing, store
-        self._looking = DecodeWithStats(preprocessing)
+        self._task = DecodeWithStats(preprocessing)
         self._new: dict[FeatureKey, NDArray[np.float32]] = {}
         self._lock = Lock()
-        self._ahead: Prefetcher | None = None
+        self._prefetcher: Prefetcher | None = None
         self.prefetched = 0
 
     def load(self, entry: Entry) -> NDArray[np.uint8]:
-        """Return the pixels that the network sees, shape (H, W, 3), uint8, and take a stats on the way.
+        """Return the evaluation pixels of a photo, shape (H, W, 3), uint8, and store its stats.
 
-        It is what `regraft.features.extract.extract` takes as ``load``; threads may call it at once.
+        This is the ``load`` argument of `regraft.features.extract.extract`; threads may call it concurrently.
 
         Raises:
             DecodeError: the photo cannot be decoded.
         """
-        row = None if self._ahead is None else self._ahead.take(entry)
+        row = None if self._prefetcher is None else self._prefetcher.take(entry)
         if row is None:
-            row = run_task(self._looking, entry)
+            row = run_task(self._task, entry)
         else:
             self.prefetched += 1
         self._add(entry, row[: 4 * PACKED_LENGTH].view(np.float32).copy())
@@ -98,37 +95,39 @@ class PhotoStatsStore:
         return pixels
 
     def prefetch(self, entries: Sequence[Entry], workers: int) -> None:
-        """Begin to do for ``entries`` what `load` does; see `regraft.data.prefetch`."""
+        """Start to decode ``entries`` for later calls of `load`; see `regraft.data.prefetch`."""
         width = 4 * PACKED_LENGTH + 3 * self.preprocessing.height * self.preprocessing.width
-        with contextlib.suppress(OSError):  # without it, it only takes longer
-            self._ahead = Prefetcher(entries[: _PREFETCH_BYTES // width], self._looking, width, workers=workers)
+        with contextlib.suppress(OSError):  # prefetching only saves time
+            self._prefetcher = Prefetcher(entries[: _PREFETCH_BYTES // width], self._task, width, workers=workers)
 
     def close(self) -> None:
-        """Let go of what was read ahead."""
-        if self._ahead is not None:
-            self._ahead.close()
-            self._ahead = None
+        """Stop prefetching and free its memory."""
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+            self._prefetcher = None
 
     def missing(self, entries: Sequence[Entry]) -> list[Entry]:
-        """Return those of ``entries`` that no stats was kept of."""
+        """Return the ``entries`` without cached stats."""
         return [entries[i] for i in self._store.missing([self._key(entry) for entry in entries])]
 
     def get(self, entries: Sequence[Entry], workers: int | None = None) -> PhotoStatsTable:
-        """Return the stats of each photo, but those that cannot be decoded. Those taken are kept in the store."""
-        self._keep()
-        found = PhotoStatsTable(len(entries))
-        for position, kept in self._store.get_many([self._key(entry) for entry in entries]):
-            found.put(position, kept)
-        missing = found.missing
+        """Return the stats of all photos except undecodable ones; missing stats are computed and cached."""
+        self._flush()
+        table = PhotoStatsTable(len(entries))
+        for position, cached in self._store.get_many([self._key(entry) for entry in entries]):
+            table.put(position, cached)
+        missing = table.missing
         workers = workers_or_default(workers)
-        taken = map_in_order(lambda i: self._take(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1))
-        for i, row in zip(missing, taken, strict=True):
+        computed = map_in_order(
+            lambda i: self._compute(entries[i]), missing, workers=workers, ahead=4 * max(workers, 1)
+        )
+        for i, row in zip(missing, computed, strict=True):
             if row is not None:
-                found.put(i, row)
-        self._keep()
-        return found
+                table.put(i, row)
+        self._flush()
+        return table
 
-    def _take(self, entry: Entry) -> NDArray[np.float32] | None:
+    def _compute(self, entry: Entry) -> NDArray[np.float32] | None:
         try:
             row = decode_with_stats(entry, self.preprocessing)[1].pack()
         except (DecodeError, OSError):
@@ -139,11 +138,11 @@ class PhotoStatsStore:
     def _add(self, entry: Entry, row: NDArray[np.float32]) -> None:
         with self._lock:
             self._new[self._key(entry)] = row
-            many = len(self._new) >= _WRITE_BATCH
-        if many:
-            self._keep()
+            full = len(self._new) >= _WRITE_BATCH
+        if full:
+            self._flush()
 
-    def _keep(self) -> None:
+    def _flush(self) -> None:
         with self._lock:
             new, self._new = self._new, {}
         if new:
@@ -154,18 +153,18 @@ class PhotoStatsStore:
 
 
 class PhotoStatsTable(Sequence[PhotoStats]):
-    """Glances of ``count`` photos; each is unpacked when it is asked for.
+    """Stats of ``count`` photos; each is unpacked on access.
 
-    One that is not there yet raises `LookupError`.
+    Access to missing stats raises `LookupError`.
     """
 
     def __init__(self, count: int) -> None:
         self._rows: NDArray[np.float32] = new_table(count, PACKED_LENGTH)
-        self._there = np.zeros(count, dtype=bool)
+        self._present = np.zeros(count, dtype=bool)
 
     @classmethod
     def from_sequence(cls, photo_stats: Sequence[PhotoStats]) -> PhotoStatsTable:
-        """Return ``photo_stats`` packed, or themselves where they are."""
+        """Return ``photo_stats`` as a table; a table is returned unchanged."""
         if isinstance(photo_stats, cls):
             return photo_stats
         out = cls(len(photo_stats))
@@ -179,23 +178,23 @@ class PhotoStatsTable(Sequence[PhotoStats]):
         return median_low(min(stats.width, stats.height) for stats in self)
 
     def put(self, position: int, row: NDArray[np.floating]) -> None:
-        """Take what `Glance.pack` gave for one photo; anything else is left."""
+        """Take what `Glance.pack` returned for one photo; other rows are ignored."""
         if row.shape == (PACKED_LENGTH,) and row.dtype == np.float32:
             self._rows[position] = row
-            self._there[position] = True
+            self._present[position] = True
 
     @property
     def missing(self) -> list[int]:
-        """Positions of those that are not there, ascending."""
-        return [int(i) for i in np.flatnonzero(~self._there)]
+        """Positions without stats, ascending."""
+        return [int(i) for i in np.flatnonzero(~self._present)]
 
     def gray(self, positions: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return small gray versions of the photos at ``positions``, shape (len, 64, 64), uint8."""
+        """Return the small gray images of the photos at ``positions``, shape (len, 64, 64), uint8."""
         packed = np.ascontiguousarray(self._rows[positions]).view(np.uint8)
         return packed[:, -GRAY_SIDE * GRAY_SIDE :].reshape(-1, GRAY_SIDE, GRAY_SIDE)
 
     def __len__(self) -> int:
-        return len(self._there)
+        return len(self._present)
 
     @overload
     def __getitem__(self, index: int) -> PhotoStats: ...
@@ -205,15 +204,15 @@ class PhotoStatsTable(Sequence[PhotoStats]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
         position = range(len(self))[index]
-        row = self._rows[np.array([position])][0]  # read, not mapped: the system maps many pages around one
-        stats = PhotoStats.unpack(row) if self._there[position] else None
+        row = self._rows[np.array([position])][0]  # a copy: a memory map would load many pages around the row
+        stats = PhotoStats.unpack(row) if self._present[position] else None
         if stats is None:
-            raise LookupError(f"there is no stats of photo {position}")
+            raise LookupError(f"photo {position} has no stats")
         return stats
 
 
 class GraySubset:
-    """Small gray versions of the photos at ``rows``, read as an array of shape (len, 64, 64), uint8, is."""
+    """Small gray images of the photos at ``rows``, indexed like an array of shape (len, 64, 64), uint8."""
 
     def __init__(self, photo_stats: PhotoStatsTable, rows: NDArray[np.int64]) -> None:
         self._glances, self._rows = photo_stats, rows

@@ -1,4 +1,4 @@
-"""All checks, in the order that their findings are told in."""
+"""All checks, in the order of their findings in reports."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
 
 
 def run_checks(subject: Subject) -> list[Finding]:
-    """Return everything that the checks find."""
+    """Return the findings of all checks."""
     return [finding for find in CHECKS for finding in find(subject)]

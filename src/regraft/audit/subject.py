@@ -1,4 +1,4 @@
-"""`Subject`: all that is known of the photos when they are checked."""
+"""`Subject`: the input of the checks."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from regraft.data.manifest import Entry, Manifest
 
 @dataclass(frozen=True)
 class Subject:
-    """What the checks look at.
+    """The photos with everything that was computed for them.
 
     Attributes:
-        manifest: every file and its fate.
-        class_names: names of all classes as they were found, those without a usable photo too.
-        entries: the photos that can be used.
-        photo_stats: of each of them.
-        features: of each, shape (n, d), float32.
-        duplicates: which of them are the same picture.
-        probabilities: of each class for each photo, out of fold, to doubt labels by, shape (n, k), float64; None where
-            nothing could be cross-validated.
-        split_given: whether the split was given rather than made by regraft.
+        manifest: every file with its class, side and status.
+        class_names: names of all classes of the folder, including those without a usable photo.
+        entries: the usable photos.
+        photo_stats: their stats.
+        features: their features, shape (n, d), float32.
+        duplicates: the duplicates among them.
+        probabilities: out-of-fold class probabilities, shape (n, k), float64; None if there are too few photos for
+            cross-validation.
+        split_given: whether the folder or the CSV has a split.
     """
 
     manifest: Manifest
@@ -47,7 +47,7 @@ class Subject:
 
     @cached_property
     def groups(self) -> list[str]:
-        """The group of each photo: of those that show the same picture, or its content alone."""
+        """Id of each photo's group of duplicates; a photo without duplicates has its content hash."""
         return [self.duplicates.groups.get(entry.content, entry.content) for entry in self.entries]
 
     def names(self, positions: Sequence[int]) -> tuple[str, ...]:

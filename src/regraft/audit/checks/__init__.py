@@ -1,1 +1,1 @@
-"""One kind of finding a file; each has a function `find`, from a `Subject` to findings."""
+"""Checks of photos and labels; each is a function `find_...` that returns the findings of a `Subject`."""

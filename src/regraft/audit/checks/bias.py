@@ -1,9 +1,11 @@
-"""Shortcuts: classes that can be told without looking at the picture, by file size, dimensions, brightness or borders.
+"""Shortcuts and outliers.
 
-A network learns such a shortcut rather than the subject (Geirhos et al. 2020, https://doi.org/10.1038/s42256-020-00257-z),
+A shortcut is a property that predicts the class without the picture: file size, dimensions, brightness or borders.
+
+A network learns the shortcut instead of the subject (Geirhos et al. 2020, https://doi.org/10.1038/s42256-020-00257-z),
 and fails on photos from elsewhere.
 
-Photos that are like no other: perhaps not of any class.
+An outlier is a photo that resembles no other photo; it may belong to none of the classes.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from regraft.measure.paired import accuracy_difference
 from regraft.probe.folds import make_folds
 
 MIN_ACCURACY_GAIN = 0.10
-"""Accuracy above that of the largest class from which a shortcut is a warning, at the lower end of its interval."""
+"""Minimum accuracy above chance of a shortcut for a warning, at the lower end of its interval."""
 
 SHORTCUT_MIN_PHOTOS = 40
 
 
 def find_shortcuts(subject: Subject) -> list[Finding]:
-    """Return a finding for each property that tells the classes clearly better than chance, by cross-validation."""
+    """Return a finding for each property that predicts the class clearly better than chance, by cross-validation."""
     y = subject.labels
     if len(y) < SHORTCUT_MIN_PHOTOS or len(set(y.tolist())) < 2:
         return []
@@ -36,14 +38,14 @@ def find_shortcuts(subject: Subject) -> list[Finding]:
         return []
     findings = []
     for name, columns in _properties(subject).items():
-        told, chance = _cross_validated(columns, y, folds.fold_of_row, len(subject.manifest.classes))
-        gain = accuracy_difference(told, chance, y)
+        predicted, chance = _cross_validated(columns, y, folds.fold_of_row, len(subject.manifest.classes))
+        gain = accuracy_difference(predicted, chance, y)
         low, high = gain.interval or (-1.0, 1.0)
         if low > MIN_ACCURACY_GAIN / 2:
-            share = float((told.argmax(axis=1) == y).mean())
+            share = float((predicted.argmax(axis=1) == y).mean())
             words = (
-                f"{name} alone tells the classes in {100 * share:.0f} % of the photos "
-                f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn that instead"
+                f"{name} alone predicts the class of {100 * share:.0f} % of the photos "
+                f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn only that"
             )
             measure = {"property": name, "accuracy": round(share, 4), **gain.as_dict()}
             findings.append(Finding("shortcut", "warning" if low > MIN_ACCURACY_GAIN else "info", (), words, measure))
@@ -71,24 +73,24 @@ def _cross_validated(
     X: NDArray[np.float64], y: NDArray[np.int64], fold: NDArray[np.int64], classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return probabilities by a small tree and by the shares of the classes, both out of fold, shape (n, k)."""
-    told, chance = np.zeros((len(y), classes)), np.zeros((len(y), classes))
+    predicted, chance = np.zeros((len(y), classes)), np.zeros((len(y), classes))
     for f in range(int(fold.max()) + 1):
         out = fold == f
-        told[out] = tree_probabilities(X[~out], y[~out], X[out], classes)
+        predicted[out] = tree_probabilities(X[~out], y[~out], X[out], classes)
         chance[out] = np.bincount(y[~out], minlength=classes) / (~out).sum()
-    return told, chance
+    return predicted, chance
 
 
 OUTLIER_NEIGHBOURS = 10
 OUTLIER_DEVIATIONS = 2.0
-"""Robust standard deviations by which a photo is farther from its neighbours than is usual; one in a thousand is."""
+"""Distance from the neighbors, in robust standard deviations above the median, from which a photo is an outlier."""
 
 OUTLIER_MIN_PHOTOS = 30
-"""With fewer photos nothing can be said of what is usual."""
+"""Minimum number of photos for an estimate of the usual distance."""
 
 
 def find_outliers(subject: Subject) -> list[Finding]:
-    """Return an info for each photo that lies far from all others, the farthest first."""
+    """Return an info for each photo that is far from all others, the farthest first."""
     if len(subject.entries) < OUTLIER_MIN_PHOTOS:
         return []
     distance = 1 - nearest_neighbours(subject.features, OUTLIER_NEIGHBOURS).cosine.mean(axis=1)
@@ -96,9 +98,7 @@ def find_outliers(subject: Subject) -> list[Finding]:
     spread = 1.4826 * float(np.median(np.abs(distance - middle)))
     score = (distance - middle) / max(spread, 1e-9)
     return [
-        Finding(
-            "outlier", "info", subject.names([i]), "is like no other photo here", {"score": round(float(score[i]), 1)}
-        )
+        Finding("outlier", "info", subject.names([i]), "resembles no other photo", {"score": round(float(score[i]), 1)})
         for i in np.argsort(-score, kind="stable").tolist()
         if score[i] > OUTLIER_DEVIATIONS
     ]

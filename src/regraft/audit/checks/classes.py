@@ -1,7 +1,4 @@
-"""Classes that are too small to learn from or to test on, and classes of very different sizes.
-
-Names of classes that are one name to a person: the same but for case, surrounding spaces or Unicode's form.
-"""
+"""Classes that are too small or of very different sizes, and class names that are almost equal."""
 
 from __future__ import annotations
 
@@ -10,19 +7,20 @@ from collections import defaultdict
 
 from regraft.audit.finding import Finding, Level
 from regraft.audit.subject import Subject
+from regraft.text import counted
 
 MIN_TO_LEARN = 10
-"""Different pictures below which a class is hardly learnt."""
+"""Minimum number of different pictures to learn a class."""
 
 MIN_TO_TEST = 20
-"""Different pictures below which the accuracy of a class can hardly be told."""
+"""Minimum number of different pictures to measure the accuracy of a class."""
 
 MAX_IMBALANCE = 10.0
-"""Times by which the largest class may exceed the smallest."""
+"""Maximum ratio of the largest class to the smallest."""
 
 
 def find_imbalance(subject: Subject) -> list[Finding]:
-    """Return a warning for each class that is too small, and one where the classes are uneven; copies count once."""
+    """Return a warning for each class that is too small, and one if the classes are uneven; duplicates count once."""
     pictures: dict[str, set[str]] = defaultdict(set)
     for entry, group in zip(subject.entries, subject.groups, strict=True):
         pictures[entry.label].add(group)
@@ -32,34 +30,33 @@ def find_imbalance(subject: Subject) -> list[Finding]:
     if counts[largest] >= MAX_IMBALANCE * counts[smallest]:
         words = (
             f"class {largest!r} has {counts[largest]:,} pictures, {smallest!r} has {counts[smallest]:,}; "
-            "--class-weight balanced makes them count the same"
+            "--class-weight balanced gives them equal weight"
         )
         findings.append(Finding("uneven classes", "warning", (), words, {"pictures": counts}))
     return findings
 
 
 def _small(name: str, n: int) -> Finding:
-    pictures = "1 picture" if n == 1 else f"{n} different pictures"
-    what = "hardly learn from" if n < MIN_TO_LEARN else "hardly test on"
+    purpose = "training" if n < MIN_TO_LEARN else "testing"
     level: Level = "warning" if n < MIN_TO_LEARN else "info"
-    return Finding("small class", level, (), f"class {name!r} has {pictures}: one can {what} so few",
-                   {"class": name, "pictures": n})  # fmt: skip
+    words = f"class {name!r} has {counted(n, 'different picture')}: too few for {purpose}"
+    return Finding("small class", level, (), words, {"class": name, "pictures": n})
 
 
 def find_similar_class_names(subject: Subject) -> list[Finding]:
-    """Return a warning for each set of class names that look alike."""
-    alike: dict[str, list[str]] = defaultdict(list)
+    """Return a warning for each set of class names that differ only in case, spaces or Unicode."""
+    similar: dict[str, list[str]] = defaultdict(list)
     for name in sorted(subject.class_names):
-        alike[_comparable(name)].append(name)
+        similar[_comparable(name)].append(name)
     return [
         Finding(
             "class names alike",
             "warning",
             (),
-            f"classes {' and '.join(repr(name) for name in names)} differ only in case, spaces or Unicode's form",
+            f"classes {' and '.join(repr(name) for name in names)} differ only in case, spaces or Unicode",
             {"classes": names},
         )
-        for names in alike.values()
+        for names in similar.values()
         if len(names) > 1
     ]
 

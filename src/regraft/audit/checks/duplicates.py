@@ -1,8 +1,7 @@
-"""Copies: files of the same bytes, of the same pixels, and photos that show nearly the same picture, in groups.
+"""Duplicates, also on different sides of a split (leaks) or with different labels.
 
-Copies that lie on two sides of a given split: what is tested was learnt.
-
-The same picture under two labels: at least one of them is wrong, and both teach the opposite of each other.
+Duplicates of training photos among the test photos make accuracy look too high. Of two different labels of the same
+picture, at least one is wrong.
 """
 
 from __future__ import annotations
@@ -13,17 +12,19 @@ from regraft.audit.subject import Subject
 
 
 def find_duplicates(subject: Subject) -> list[Finding]:
-    """Return a warning for each set of copies; regraft keeps them on one side of a split."""
-    copies = subject.duplicates
+    """Return a warning for each set of duplicates; regraft keeps them on one side of a split."""
+    duplicates = subject.duplicates
     findings = [
-        Finding("same file", "warning", subject.names(members), f"{len(members)} files hold the same bytes")
-        for members in copies.by_bytes
+        Finding("same file", "warning", subject.names(members), f"{len(members)} files have the same bytes")
+        for members in duplicates.by_bytes
     ]
     findings += [
-        Finding("same pixels", "warning", subject.names(members), f"{len(members)} files show the same pixels")
-        for members in copies.by_pixels
+        Finding("same pixels", "warning", subject.names(members), f"{len(members)} files have the same pixels")
+        for members in duplicates.by_pixels
     ]
-    fits = {tuple(pair): float(fit) for pair, fit in zip(copies.near.pairs.tolist(), copies.near.fit, strict=True)}
+    fits = {
+        tuple(pair): float(fit) for pair, fit in zip(duplicates.near.pairs.tolist(), duplicates.near.fit, strict=True)
+    }
     group_of = {i: k for k, members in enumerate(connected_sets(len(subject.entries), list(fits))) for i in members}
     groups: dict[int, dict[tuple[int, ...], float]] = {}
     for pair, fit in fits.items():
@@ -37,21 +38,22 @@ def find_duplicates(subject: Subject) -> list[Finding]:
 
 
 def find_leaks(subject: Subject) -> list[Finding]:
-    """Return an error for each group of copies that a given split has torn apart."""
+    """Return an error for each group of duplicates on different sides of the user's split."""
     if not subject.split_given:
         return []
     findings = []
     for members in subject.duplicates.sets:
         sides = sorted({str(subject.entries[i].given_side) for i in members if subject.entries[i].given_side})
         if len(sides) > 1:
-            words = f"the same picture, or nearly, in {' and in '.join(sides)}: figures will flatter (--fix-leaks)"
+            where = " and in ".join(sides)
+            words = f"the same picture, or nearly, in {where}: accuracy will look too high (see --fix-leaks)"
             ordered = sorted(members, key=lambda i: subject.entries[i].given_side != "train")
             findings.append(Finding("leak", "error", subject.names(ordered), words, {"sides": sides}))
     return findings
 
 
 def leaked_train_photos(subject: Subject) -> list[str]:
-    """Return the names of train photos that are copies of photos on another side."""
+    """Return the names of training photos that are duplicates of photos on another side."""
     return [
         name
         for finding in find_leaks(subject)
@@ -61,7 +63,7 @@ def leaked_train_photos(subject: Subject) -> list[str]:
 
 
 def find_conflicting_labels(subject: Subject) -> list[Finding]:
-    """Return an error for each group of copies that carries more than one label."""
+    """Return an error for each group of duplicates with more than one label."""
     duplicates = subject.duplicates
     exact = connected_sets(len(subject.entries), [*duplicates.by_bytes, *duplicates.by_pixels])
     in_exact = {i: frozenset(members) for members in exact for i in members}

@@ -1,16 +1,8 @@
-"""Files that cannot be read, are cut off, claim too many pixels or are no photos; all of them are put aside.
+"""Problems of single files: damage, wrong extensions, rotation, unusual pixels or sizes, blank photos and placeholders.
 
-Photos whose names claim another format than they have; they are used, but other programs may stumble.
-
-Photos that are stored turned or mirrored, with a note in Exif: many programs ignore it and see them lying.
-
-Photos whose pixels are stored in an unusual way, or of which only the first picture is used.
-
-Photos that are tiny, huge or far from square: the network sees them enlarged, shrunk to mush, or hardly at all.
-
-Photos that show nothing: one colour all over.
-
-Files that stand in for a photo which is gone: "image not found" and the like, drawn rather than photographed.
+Damaged files are skipped; all others are used. A rotation in Exif and a wrong extension confuse other programs. The
+network sees very small, very large or very narrow photos enlarged, heavily reduced or only in part. A placeholder is an
+image such as "image not found" in place of a missing photo.
 """
 
 from __future__ import annotations
@@ -31,15 +23,15 @@ _DECODED_SHARE = re.compile(r"after (\d+) %")
 
 
 def find_damaged(subject: Subject) -> list[Finding]:
-    """Return an error for each file that claims to be a photo and cannot be used."""
+    """Return an error for each file that looks like a photo but is unusable."""
     return [_finding(entry) for entry in subject.manifest.entries if entry.status == "put aside"]
 
 
 def _finding(entry: Entry) -> Finding:
-    found = _DECODED_SHARE.search(entry.why)
-    measure = {"salvageable": int(found[1]) / 100} if found else {}
-    saved = f"; its upper {found[1]} % could be salvaged" if found else ""
-    return Finding(_kind(entry.why), "error", (entry.name,), f"{entry.why}{saved}: put aside", measure)
+    share = _DECODED_SHARE.search(entry.why)
+    measure = {"salvageable": int(share[1]) / 100} if share else {}
+    salvage = f"; its upper {share[1]} % can be decoded" if share else ""
+    return Finding(_kind(entry.why), "error", (entry.name,), f"{entry.why}{salvage}: not used", measure)
 
 
 def _kind(why: str) -> str:
@@ -68,8 +60,8 @@ def find_wrong_extensions(subject: Subject) -> list[Finding]:
     for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
         suffix = PurePosixPath(entry.name).suffix
         if suffix.lower() not in _SUFFIXES[stats.format]:
-            said = f"is called {suffix}" if suffix else "has no extension"
-            words = f"is a {stats.format} but {said}; it is read by what it holds"
+            name = f"has the extension {suffix}" if suffix else "has no extension"
+            words = f"is a {stats.format} but {name}; regraft reads it by its content"
             findings.append(Finding("wrong extension", "info", (entry.name,), words, {"format": stats.format}))
     return findings
 
@@ -86,13 +78,13 @@ _ORIENTATIONS = {
 
 
 def find_exif_rotated(subject: Subject) -> list[Finding]:
-    """Return an info for each photo that Exif says is not stored upright."""
+    """Return an info for each photo whose Exif orientation is not upright."""
     return [
         Finding(
             "turned by Exif",
             "info",
             (entry.name,),
-            f"is stored {_ORIENTATIONS[stats.exif_orientation]}; regraft turns it upright, some programs do not",
+            f"is stored {_ORIENTATIONS[stats.exif_orientation]}; regraft rotates it by Exif, some programs do not",
             {"orientation": stats.exif_orientation},
         )
         for entry, stats in zip(subject.entries, subject.photo_stats, strict=True)
@@ -101,16 +93,16 @@ def find_exif_rotated(subject: Subject) -> list[Finding]:
 
 
 _MODES = {
-    "CMYK": "is stored as printing inks (CMYK)",
+    "CMYK": "is stored in CMYK, for printing",
     "YCbCr": "is stored as YCbCr",
     "LAB": "is stored as L*a*b*",
     "1": "is pure black and white, 1 bit a pixel",
     "L": "is gray",
     "LA": "is gray with transparency",
     "PA": "has a palette with transparency",
-    "P": "has a palette of at most 256 colours",
+    "P": "has a palette of at most 256 colors",
     "RGBA": "has transparency, which becomes white",
-    "F": "holds floating-point numbers",
+    "F": "has floating-point numbers",
 }
 
 
@@ -118,10 +110,10 @@ def find_mixed_modes(subject: Subject) -> list[Finding]:
     """Return an info for each photo that is not plain RGB, or is animated."""
     findings = []
     for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
-        said = _describe_mode(stats)
-        if said:
+        words = _describe_mode(stats)
+        if words:
             measure = {"mode": stats.mode, "animated": stats.animated}
-            findings.append(Finding("odd colour mode", "info", (entry.name,), said, measure))
+            findings.append(Finding("odd colour mode", "info", (entry.name,), words, measure))
     return findings
 
 
@@ -130,20 +122,20 @@ def _describe_mode(stats: PhotoStats) -> str:
     if stats.mode.startswith("I"):
         parts.append("has more than 8 bits a pixel, in gray")
     elif stats.mode != "RGB":
-        parts.append(_MODES.get(stats.mode, f"has the colour mode {stats.mode}"))
+        parts.append(_MODES.get(stats.mode, f"has the color mode {stats.mode}"))
     if stats.animated:
-        parts.append("holds several pictures, of which the first is used")
+        parts.append("has several frames; only the first is used")
     return "; ".join(parts)
 
 
 TINY_SIDE = 64
-"""Pixels of the shorter side below which a photo shows little."""
+"""Photos with a shorter side below this many pixels are tiny."""
 
 HUGE_PIXELS = 40_000_000
-"""Pixels above which decoding takes most of the time."""
+"""Photos above this many pixels are huge: decoding them takes most of the time."""
 
 EXTREME_RATIO = 3.0
-"""Ratio of the sides above which the centre that the network sees is a small part of the photo."""
+"""Maximum ratio of the sides; above it, the network's center crop is a small part of the photo."""
 
 
 def find_odd_sizes(subject: Subject) -> list[Finding]:
@@ -156,16 +148,16 @@ def find_odd_sizes(subject: Subject) -> list[Finding]:
         if min(width, height) < TINY_SIDE:
             findings.append(Finding("tiny", "warning", name, f"has only {size}", measure))
         if width * height > HUGE_PIXELS:
-            words = f"has {size}; a smaller copy would train as well, and faster"
+            words = f"has {size}; a smaller version gives the same accuracy faster"
             findings.append(Finding("huge", "info", name, words, measure))
         if max(width, height) > EXTREME_RATIO * min(width, height):
-            words = f"is {size}: the network sees only its middle"
+            words = f"is {size}: the network sees only its center"
             findings.append(Finding("extreme shape", "warning", name, words, measure))
     return findings
 
 
 BLANK_SPREAD = 2.0
-"""Standard deviation of the gray levels, of 256, below which a photo shows nothing."""
+"""Standard deviation of the gray levels, of 256, below which a photo is blank."""
 
 
 def find_blank(subject: Subject) -> list[Finding]:
@@ -175,26 +167,26 @@ def find_blank(subject: Subject) -> list[Finding]:
         spread = float(stats.gray.std())
         if spread < BLANK_SPREAD:
             level = float(stats.gray.mean())
-            colour = "black" if level < 16 else "white" if level > 239 else "one colour"
-            words = f"is {colour} all over: it shows nothing"
+            color = "black" if level < 16 else "white" if level > 239 else "one color"
+            words = f"is {color} everywhere: it shows nothing"
             findings.append(Finding("blank", "warning", (entry.name,), words, {"spread": round(spread, 2)}))
     return findings
 
 
 PLACEHOLDER_SHARE = 0.88
-"""Share of a photo within two levels of its most common gray from which it is hardly a photograph."""
+"""Share of pixels within two levels of the most common gray from which a photo may be a placeholder."""
 
 _PLACEHOLDER_NAMES = re.compile(r"not[ _-]?found|no[ _-]?(image|photo|picture)|placeholder|unavailable", re.IGNORECASE)
 
 
 def find_placeholders(subject: Subject) -> list[Finding]:
-    """Return a warning for each photo that is nearly all of one colour, or called as placeholders are."""
+    """Return a warning for each photo that is nearly all of one color, or has a placeholder's name."""
     findings = []
     for entry, stats in zip(subject.entries, subject.photo_stats, strict=True):
         share = dominant_gray_share(stats.gray)
         named = _PLACEHOLDER_NAMES.search(PurePosixPath(entry.name).name) is not None
         if named or (share >= PLACEHOLDER_SHARE and stats.gray.std() >= BLANK_SPREAD):
-            why = f"{100 * share:.0f} % of it is one colour" if share >= PLACEHOLDER_SHARE else "its name says so"
+            why = f"{100 * share:.0f} % of it is one color" if share >= PLACEHOLDER_SHARE else "by its name"
             words = f"may be a placeholder or a drawing: {why}"
             findings.append(Finding("placeholder", "warning", (entry.name,), words, {"one_colour": round(share, 3)}))
     return findings
