@@ -89,7 +89,6 @@ class EngineChoice:
     title: str
     why: str
     engine: Engine | None = None
-    """The engine itself where it was made ready for the choice."""
 
     def engine_for(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
         """Return the engine for ``backbone``, which must be the one it was chosen for."""
@@ -152,35 +151,63 @@ def choose_engine(
         return EngineChoice(REFERENCE, f"torch is the only engine on {device}")
     weights = weights or backbone.weights_hash()
     costs: list[_Cost] = []
-    failed = (
-        {"bf16"} if weights in _BF16_UNSAFE_WEIGHTS else set()
-    )  # precisions that are too inaccurate for this network
+    inaccurate = {"bf16"} if weights in _BF16_UNSAFE_WEIGHTS else set()  # precisions that failed for this network
     for title in candidates(bf16=bf16):
         engine = make_engine(title, backbone)
         engine.set_weights_hash(weights)
         verdict = certificate(engine, backbone, weights)
         hopeless = len(entries) < CERTIFICATION_PHOTOS if verdict is None else verdict < MIN_COSINE
         if title != REFERENCE and hopeless:
-            failed |= set() if verdict is None else {title.split()[-1]}
+            inaccurate |= set() if verdict is None else {_precision(title)}
             continue
         left = missing(engine) if missing else _count_missing(engine, backbone, weights, entries, store)
-        if not left and entries and (title == REFERENCE or verdict is not None):
+        usable = title == REFERENCE or verdict is not None
+        if not left and entries and usable:
             return EngineChoice(title, "all features are in the store")
-        ready = setup_cost(engine, backbone, weights)
-        trial = certify_seconds(engine, backbone) if title != REFERENCE and verdict is None else 0.0
-        cost = ready.seconds + trial + left / photos_per_second(title, backbone)
-        at_risk = ready.seconds + trial if trial and title.endswith(_REDUCED_PRECISIONS) else 0.0
-        costs.append(_Cost(cost, cost - _FUTURE_COST_SHARE * (ready.reusable + trial), at_risk, title, engine))
-    safe = min(c.weighted for c in costs if not c.at_risk)
-    for c in sorted(costs, key=lambda c: c.weighted):
-        if c.at_risk and (safe - c.weighted < _MIN_BENEFIT_RATIO * c.at_risk or c.title.split()[-1] in failed):
+        costs.append(_estimated_cost(title, engine, backbone, weights, left, certified=usable))
+    return _soonest(
+        costs, inaccurate, len(entries), lambda engine: is_certified(engine, backbone, weights, entries, workers)
+    )
+
+
+def _estimated_cost(
+    title: str, engine: Engine, backbone: Backbone, weights: str, left: int, *, certified: bool
+) -> _Cost:
+    """Return the estimated cost of an engine that has ``left`` photos to compute."""
+    setup = setup_cost(engine, backbone, weights)
+    trial = 0.0 if certified else certify_seconds(engine, backbone)
+    seconds = setup.seconds + trial + left / photos_per_second(title, backbone)
+    at_risk = setup.seconds + trial if trial and title.endswith(_REDUCED_PRECISIONS) else 0.0
+    return _Cost(seconds, seconds - _FUTURE_COST_SHARE * (setup.reusable + trial), at_risk, title, engine)
+
+
+def _soonest(
+    costs: Sequence[_Cost], inaccurate: set[str], photos: int, certified: Callable[[Engine], bool]
+) -> EngineChoice:
+    """Return the cheapest engine that is certified, or becomes so now.
+
+    Args:
+        costs: estimated costs; those of the reference are among them.
+        inaccurate: precisions that failed for this network.
+        photos: number of photos.
+        certified: certifies an engine if it was not tried before, and returns whether it may be used.
+    """
+    inaccurate = set(inaccurate)
+    safe = min(cost.weighted for cost in costs if not cost.at_risk)
+    for cost in sorted(costs, key=lambda cost: cost.weighted):
+        too_little = safe - cost.weighted < _MIN_BENEFIT_RATIO * cost.at_risk
+        if cost.at_risk and (too_little or _precision(cost.title) in inaccurate):
             continue
-        if c.title == REFERENCE or is_certified(c.engine, backbone, weights, entries, workers):
-            return EngineChoice(
-                c.title, f"{len(entries):,} photos in about {c.seconds:.1f} s, set-up included", c.engine
-            )
-        failed.add(c.title.split()[-1])
+        if cost.title == REFERENCE or certified(cost.engine):
+            why = f"{photos:,} photos in about {cost.seconds:.1f} s, set-up included"
+            return EngineChoice(cost.title, why, cost.engine)
+        inaccurate.add(_precision(cost.title))
     return EngineChoice(REFERENCE, "no other engine is certified")
+
+
+def _precision(title: str) -> str:
+    """Return the precision in the name of an engine."""
+    return title.rpartition(" ")[2]
 
 
 def candidates(*, bf16: bool = True) -> list[str]:
