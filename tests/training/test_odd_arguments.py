@@ -101,3 +101,28 @@ def test_a_log_whose_last_line_was_cut_is_continued_on_a_line_of_its_own(tmp_pat
     trainer().fit(X, Y, verbose=0, callbacks=[CSVLogger(log, append=True)])
     lines = log.read_text().splitlines()
     assert [line.split(",")[0] for line in lines] == ["epoch", "0", "0"]
+
+
+@pytest.mark.parametrize(
+    ("method", "argument", "hint"),
+    [
+        ("fit", "workers", r"DataLoader\(dataset, batch_size=32, num_workers=4\)"),
+        ("fit", "nb_epoch", "use epochs"),
+        ("fit", "batchsize", "batch_size"),
+        ("evaluate", "use_multiprocessing", "num_workers"),
+        ("predict", "max_queue_size", "num_workers"),
+    ],
+)
+def test_unknown_arguments_name_their_replacement(method, argument, hint):
+    trainer = Trainer(nn.Linear(4, 2), "sgd", "cross_entropy")
+    with pytest.raises(TypeError, match=rf"{method} has no argument '{argument}'.*{hint}"):
+        getattr(trainer, method)(torch.zeros(4, 4), **{argument: 2})
+
+
+@pytest.mark.parametrize(("verbose", "lines"), [(0, 0), (1, 1), (2, 1), ("auto", 1)])
+def test_predict_prints_a_line_like_evaluate(verbose, lines, capsys):
+    trainer = Trainer(nn.Linear(4, 2), "sgd", "mse")
+    trainer.predict(torch.zeros(8, 4), batch_size=4, verbose=verbose)
+    printed = capsys.readouterr().out.splitlines()
+    assert len(printed) == lines
+    assert all("predict" in line and "2 batches" in line for line in printed)

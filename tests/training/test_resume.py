@@ -321,7 +321,7 @@ def test_a_state_that_cannot_be_kept_is_said_before_the_first_step(tmp_path: Pat
         def state_dict(self) -> dict[str, Any]:
             return {"it": object()}
 
-    with pytest.raises(TrainingError, match=r"cannot be kept: .* not a object"):
+    with pytest.raises(TrainingError, match=r"cannot be saved: .* not a object"):
         Trainer(network(), "sgd", "cross_entropy").fit(Points(), verbose=0, callbacks=[Odd()], resume=tmp_path)
 
 

@@ -60,7 +60,7 @@ class CallbackList(Callback):
         self.callbacks: list[Any] = [as_callback(c) for c in _flat(callbacks)]
         _check_unique(self.callbacks)
         self.running: tuple[Any, str] | None = None
-        self._taken_up: set[int] = set()
+        self._restored: set[int] = set()
         self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
         self._add_defaults(add_history, add_progbar)
         self.set_model(model)
@@ -140,12 +140,12 @@ class CallbackList(Callback):
         if unknown:
             raise TrainingError(f"the saved state is of other callbacks: it has {unknown}, and here are {list(own)}")
         known = {key: value for key, value in state.items() if key in own}
-        self._taken_up = {id(own[key]) for key, value in known.items() if load_state(own[key], value)}
+        self._restored = {id(own[key]) for key, value in known.items() if load_state(own[key], value)}
 
-    def on_epoch_taken_up(self, epoch: int) -> None:
-        """Go on inside an epoch: only callbacks whose state could not be put back whole are told that it begins."""
+    def on_epoch_resumed(self, epoch: int) -> None:
+        """Call ``on_epoch_begin`` of those callbacks only whose state could not be restored completely."""
         for callback, method in self._hooks["on_epoch_begin"]:
-            if id(callback) not in self._taken_up:
+            if id(callback) not in self._restored:
                 method(epoch, {})
 
     def _keyed(self) -> dict[str, Any]:

@@ -57,11 +57,11 @@ class CSVLogger(Callback):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Open the file."""
         self.close()
-        going_on = bool(getattr(self._model, "going_on", False))
-        self._header = not ((self.append or going_on) and _has_a_line(self.filename))
+        resuming = bool(getattr(self._model, "resuming", False))
+        self._header = not ((self.append or resuming) and _has_a_line(self.filename))
         if not self._header:
             self._columns()  # raises before the first step, if the file is not a CSV file of this class
-        self._open("a" if self.append or going_on else "w")
+        self._open("a" if self.append or resuming else "w")
         self._ended = False
         self.keys = None
 

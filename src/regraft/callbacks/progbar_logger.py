@@ -41,7 +41,7 @@ class ProgbarLogger(Callback):
         self.target: int | None = None
         self._stack = ExitStack()
         self._bar: Bar | None = None
-        self._seen = 0
+        self._seen = self._predicted = 0
         self._shown = 0.0
         self._begun = 0.0
         self._in_fit = False
@@ -70,6 +70,7 @@ class ProgbarLogger(Callback):
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Open the bar of ``predict``."""
+        self._predicted = 0
         self._open("predict")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
@@ -83,6 +84,7 @@ class ProgbarLogger(Callback):
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Update the bar of ``predict``."""
+        self._predicted = batch + 1
         self._move(batch, None)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -95,8 +97,11 @@ class ProgbarLogger(Callback):
             self._finish(logs)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Close the bar of ``predict``."""
+        """Close the bar of ``predict`` and print the number of batches."""
         self.close()
+        if self.verbose:
+            batches = "1 batch" if self._predicted == 1 else f"{self._predicted} batches"
+            self.screen.line(self._label, batches, clock(time.monotonic() - self._begun))
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Record that ``fit`` has ended."""

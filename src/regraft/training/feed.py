@@ -151,7 +151,7 @@ class Feed:
             self._taken = number + 1
             if number == LONG and self.num_batches is None:
                 text = f"{LONG} batches, and the data, whose length is not known, goes on: if it has no end, {_STEPS}"
-                warnings.warn(text, RuntimeWarning, stacklevel=4)
+                warnings.warn(text, RuntimeWarning, stacklevel=self._user_level)
             yield number, batch
         self._rest = None
 
@@ -166,12 +166,19 @@ class Feed:
                 if number == 0:
                     return
                 warnings.warn(
-                    f"the data ran out after {number} of the {steps} steps of the epoch", RuntimeWarning, stacklevel=4
+                    f"the data ran out after {number} of the {steps} steps of the epoch",
+                    RuntimeWarning,
+                    stacklevel=self._user_level,
                 )
                 break
             yield number, batch[0]
         if self._left == 0:
             self._end_pass()
+
+    @property
+    def _user_level(self) -> int:
+        """The ``stacklevel`` at which a warning names the line that called ``fit``, ``evaluate`` or ``predict``."""
+        return 5 if self.device is None else 6
 
     def _begin_pass(self) -> None:
         pending = self._pending

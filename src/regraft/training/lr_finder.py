@@ -6,15 +6,18 @@ import copy
 import math
 import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError
 from regraft.training.feed import Feed
+from regraft.training.fit_loop import prepare_modules
 from regraft.training.lr_plot import curve_as_svg
 from regraft.training.modes import modes_kept
 from regraft.training.nesting import one_training
-from regraft.training.setup import Setup
+
+if TYPE_CHECKING:
+    from regraft.training.trainer import Trainer
 
 SMOOTHING = 0.9  # share of the old value in the moving average of the loss
 TOO_HIGH = 4.0  # the search ends where the loss is so many times its lowest value
@@ -63,7 +66,7 @@ class LearningRateCurve:
         write_text(os.fspath(path), curve_as_svg(self.rates, self.losses, self.suggestion))
 
 
-def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, steps: int) -> LearningRateCurve:
+def find_learning_rate(trainer: Trainer, feed: Feed, start: float, end: float, steps: int) -> LearningRateCurve:
     """Train for some steps while the rate grows from ``start`` to ``end``, then put everything back as it was.
 
     The range test of Smith, *Cyclical Learning Rates* (https://arxiv.org/abs/1506.01186), section 3.3. It ends early
@@ -92,10 +95,10 @@ def find_learning_rate(trainer: Setup, feed: Feed, start: float, end: float, ste
     return LearningRateCurve(tuple(rates), tuple(losses))
 
 
-def _tried(trainer: Setup, feed: Feed, tried: list[float]) -> tuple[list[float], list[float]]:
+def _tried(trainer: Trainer, feed: Feed, tried: list[float]) -> tuple[list[float], list[float]]:
     """Train a step at each rate; return the rates and smoothed losses up to where the loss explodes."""
     trainer.train_modes.train()
-    trainer.prepare()
+    prepare_modules(trainer)
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer
     assert optimizer is not None  # train_step has checked it

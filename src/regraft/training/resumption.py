@@ -1,4 +1,4 @@
-"""When a ``fit`` takes a snapshot, when it goes on from one, and when it stops because somebody asked it to."""
+"""The snapshots of one ``fit``: when they are taken, resuming from the newest, and stopping on an interrupt."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ import contextlib
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from regraft.errors import TrainingError
 from regraft.interrupts import INTERRUPTS
 from regraft.training.snapshots import Snapshots
-from regraft.training.state import TrainingState
+
+if TYPE_CHECKING:
+    from regraft.training.trainer import Trainer
 
 
-class Resumption:
-    """The snapshots of one ``fit``; without a place for them it does nothing.
+class FitSnapshots:
+    """The snapshots of one ``fit``; without a folder for them its methods do nothing.
 
     Args:
-        training: what is trained.
+        trainer: the trainer.
         resume: a folder, `Snapshots`, or None.
     """
 
-    def __init__(self, training: TrainingState, resume: str | os.PathLike[str] | Snapshots | None) -> None:
-        self._training = training
+    def __init__(self, trainer: Trainer, resume: str | os.PathLike[str] | Snapshots | None) -> None:
+        self._trainer = trainer
         self._snapshots = resume if resume is None or isinstance(resume, Snapshots) else Snapshots(resume)
         self._stack = contextlib.ExitStack()
         self.after_batch: Callable[[], None] = self._after_batch if self._snapshots is not None else _nothing
@@ -37,76 +39,75 @@ class Resumption:
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
         self._stack.close()
 
-    def look(self) -> dict[str, Any] | None:
-        """Return the state to go on from, if there is one."""
+    def load(self) -> dict[str, Any] | None:
+        """Return the newest saved state, or None if there is none."""
         if self._snapshots is None:
             return None
-        self._snapshots.warn = self._training.screen.warn
+        self._snapshots.warn = self._trainer.screen.warn
         state = self._snapshots.newest()
-        self._training.going_on = self._training.going_on or state is not None
+        self._trainer.resuming = self._trainer.resuming or state is not None
         return state
 
-    def begin(self) -> None:
-        """Take the first snapshot: what is written from here on is known to be this training's.
+    def first(self) -> None:
+        """Take the first snapshot of a new training, so that later ones in this folder are known to belong to it.
 
         Raises:
             TrainingError: a callback keeps something that a snapshot cannot hold.
         """
-        training = self._training
-        if self._snapshots is None or training.going_on:
-            self._say()
+        if self._snapshots is None or self._trainer.resuming:
+            self._warn_of_generator()
             return
         try:
-            self._snapshots.save(training.state_dict())
+            self._snapshots.save(self._trainer.state_dict())
         except TypeError as error:
-            raise TrainingError(f"the state of this training cannot be kept: {error}") from error
+            raise TrainingError(f"the state of this training cannot be saved: {error}") from error
 
-    def _say(self) -> None:
-        epoch, _ = self._training.position
-        feed = self._training.feed
-        if self._training.going_on and feed is not None and not feed.seekable:
-            self._training.screen.warn(
+    def _warn_of_generator(self) -> None:
+        epoch, _ = self._trainer.position
+        if self._trainer.resuming and not self._seekable:
+            self._trainer.screen.warn(
                 f"the data is a generator, which cannot go back: epoch {epoch + 1} begins with whatever it yields next"
             )
 
-    def _after_batch(self) -> None:
-        """Take a snapshot inside the epoch, if it is time; stop, if somebody asked for it."""
-        assert self._snapshots is not None
-        if INTERRUPTS.pending is not None:
-            self._stop()
-        if self._snapshots.due and self._can_be_taken:
-            self._snapshots.save(self._training.state_dict())
+    @property
+    def _seekable(self) -> bool:
+        feed = self._trainer.feed
+        return feed is not None and feed.seekable
 
     @property
     def _can_be_taken(self) -> bool:
-        training = self._training
-        waiting = training.step is not None and training.step.waiting
-        return not waiting and training.feed is not None and training.feed.seekable
+        """Whether training can resume here: no gradients wait for an update, and the data can be read again."""
+        step = self._trainer.step
+        return not (step is not None and step.waiting) and self._seekable
 
-    def _stop(self) -> None:
+    def _after_batch(self) -> None:
+        """Take a snapshot inside the epoch if one is due; stop if an interrupt is pending."""
         assert self._snapshots is not None
-        if self._training.feed is not None and self._training.feed.seekable:
-            self._snapshots.save(self._training.state_dict(), wait=True)
-        INTERRUPTS.raise_pending()
+        if INTERRUPTS.pending is not None:
+            if self._seekable:
+                self._snapshots.save(self._trainer.state_dict(), wait=True)
+            INTERRUPTS.raise_pending()
+        if self._snapshots.due and self._can_be_taken:
+            self._snapshots.save(self._trainer.state_dict())
 
-    def after_test_batch(self) -> None:
-        """Stop inside a validation, if somebody asked for it; it is made again from its beginning."""
+    def after_validation_batch(self) -> None:
+        """Stop inside a validation if an interrupt is pending; a resumed training repeats the validation."""
         if self._snapshots is not None and INTERRUPTS.pending is not None:
             INTERRUPTS.raise_pending()
 
-    def before_test(self) -> None:
+    def before_validation(self) -> None:
         """Take a snapshot before a validation, if it costs little."""
         if self._snapshots is not None and self._snapshots.cheap and self._can_be_taken:
-            self._snapshots.save(self._training.state_dict())
+            self._snapshots.save(self._trainer.state_dict())
 
     def after_epoch(self, *, last: bool) -> None:
-        """Take a snapshot between two epochs, if it costs little or ``last`` says so; stop, if somebody asked."""
+        """Take a snapshot after an epoch if it is the last one or costs little; stop if an interrupt is pending."""
         if self._snapshots is None:
             return
-        stop = INTERRUPTS.pending is not None
-        if last or stop or self._snapshots.cheap:
-            self._snapshots.save(self._training.state_dict(), wait=last or stop)
-        if stop:
+        interrupted = INTERRUPTS.pending is not None
+        if last or interrupted or self._snapshots.cheap:
+            self._snapshots.save(self._trainer.state_dict(), wait=last or interrupted)
+        if interrupted:
             INTERRUPTS.raise_pending()
 
 

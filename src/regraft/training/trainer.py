@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from collections.abc import Collection, Mapping, Sequence
+from inspect import signature
 from typing import Any
 
+import torch
+from torch import nn
+
 from regraft.callbacks.history import History
+from regraft.screen import Screen
 from regraft.training.agreement import check_agreement
 from regraft.training.checks import validates
-from regraft.training.evaluation import Evaluation, listed
-from regraft.training.feed import feed_of, validation_feed, with_validation
+from regraft.training.components import Components, UpdateOptions, optimizer_builder
+from regraft.training.ema import EMA
+from regraft.training.evaluation import as_keras_result
+from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
+from regraft.training.fit_loop import FitLoop, prepare_modules
+from regraft.training.keras_api import KerasApi, Verbose
+from regraft.training.loop_state import LoopState, part
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
-from regraft.training.modes import modes_kept
+from regraft.training.meter import Meter
+from regraft.training.modes import TrainModes, modes_kept
 from regraft.training.monitors import check_callbacks
 from regraft.training.nesting import one_training
-from regraft.training.numerics import reproducible
-from regraft.training.resumption import Resumption
-from regraft.training.setup import Verbose
+from regraft.training.numerics import PrecisionName, resolve_device
+from regraft.training.optimizers import as_optimizer
+from regraft.training.saved_state import load_state, state_of
 from regraft.training.snapshots import Snapshots
+from regraft.training.state_format import read_state, write_state
+from regraft.training.steps import TrainStep
+from regraft.training.trainable import Trainables
+from regraft.training.unlike_keras import reject_unknown_arguments
 
 
-class Trainer(Evaluation):
+class Trainer(KerasApi):
     """Trains, evaluates and runs a torch module.
 
     Example:
@@ -68,6 +82,77 @@ class Trainer(Evaluation):
         TrainingError: an argument is none of the above; the message says what is expected.
     """
 
+    # The state of the running or last ``fit``, see `LoopState`.
+    epoch: int = part("loop_state.epoch")
+    initial_epoch: int = part("loop_state.initial_epoch")
+    position: tuple[int, int] = part("loop_state.position")
+    batch: Any = part("loop_state.batch")
+    logs: dict[str, Any] = part("loop_state.logs")
+    meter: Meter = part("loop_state.meter")
+    history: History | None = part("loop_state.history")
+    feed: Feed | None = part("loop_state.feed")
+    step: TrainStep | None = part("loop_state.step")
+    stop_reason: str | None = part("loop_state.stop.reason")
+    resuming: bool = part("loop_state.resuming.active")
+    going_on: bool = resuming  # the older name
+    _initial_epoch: int | None = part("loop_state.resuming.initial_epoch")  # set by Keras's own BackupAndRestore
+    # The parts that compute, see `Components`.
+    objective = part("components.objective")
+    precision = part("components.precision")
+    accumulate: int = part("components.update.accumulate")
+    clip_norm: float | None = part("components.update.clip_norm")
+    clip_value: float | None = part("components.update.clip_value")
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: Any = None,
+        loss: Any = None,
+        metrics: Any = None,
+        *,
+        weighted_metrics: Any = None,
+        loss_weights: Any = None,
+        learning_rate: float | None = None,
+        parameters: Any = None,
+        device: str | torch.device | None = None,
+        precision: PrecisionName = "fp32",
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        ema: float | None = None,
+        ema_overwrite_frequency: int | None = None,
+        compile: bool | Mapping[str, Any] = False,  # noqa: A002 (its name in Keras and torch)
+        seed: int = 0,
+        fixed: Collection[str] = (),
+        freeze_normalization: bool = True,
+        screen: Screen | None = None,
+    ) -> None:
+        self._screen = screen
+        update = UpdateOptions(accumulate, clip_norm, clip_value)
+        self.device = resolve_device(device, module)
+        self.module = module.to(self.device)
+        self.optimizer = None if optimizer is None else as_optimizer(optimizer, module, learning_rate, parameters)
+        self.loss, self.seed, self.fixed = loss, seed, frozenset(fixed)
+        self.components = Components(
+            self.module,
+            self.device,
+            loss=(loss, loss_weights),
+            metrics=(metrics, weighted_metrics),
+            precision=precision,
+            update=update,
+            compile_options=compile if isinstance(compile, Mapping) else {} if compile else None,
+            say=self.say,
+            warn=self.warn,
+        )
+        self.ema = None if ema is None else EMA(module, ema, ema_overwrite_frequency)
+        self.loop_state = LoopState(self.new_meter())
+        self.train_modes = TrainModes(self.module, freeze_normalization, self.say)
+        build = None if parameters is not None else optimizer_builder(optimizer, module, learning_rate)
+        self.trainables = Trainables(self.module, self.optimizer, self.ema, build, self.say, self.warn)
+        self.fitting = self.stop_evaluating = self.stop_predicting = False
+        self.has_validation: bool | None = None
+        self.epochs_trained = 0
+
     def fit(
         self,
         x: Any = None,
@@ -87,6 +172,7 @@ class Trainer(Evaluation):
         validation_batch_size: int | None = None,
         validation_freq: int | Sequence[int] = 1,
         resume: str | os.PathLike[str] | Snapshots | None = None,
+        **unknown: Any,
     ) -> History:
         """Train the module.
 
@@ -112,62 +198,34 @@ class Trainer(Evaluation):
             resume: a folder for snapshots of the whole state, or `Snapshots`. If it holds some, training goes on from
                 the newest, inside its epoch, and ends with the weights that it would have had. The first Ctrl-C or
                 SIGTERM finishes the step and writes one; see ``docs/resume.md``.
+            **unknown: refused, with a hint to what replaces an argument of older Keras.
 
         Returns:
             What each epoch gave, and why training stopped.
 
         Raises:
-            TrainingError: an argument is wrong, or a callback needs what is not there; before the first step.
+            TrainingError: an argument is invalid, or a callback needs something that is missing; before the first step.
+            TypeError: an unknown argument.
         """
+        reject_unknown_arguments("fit", unknown, signature(Trainer.fit).parameters)
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
         check_agreement(self.module, self.screen, x, held_out)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
         training.check_epochs(epochs - initial_epoch)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         validates(0, validation_freq)
-        with one_training(self), ExitStack() as stack:
-            hooks = self.hooks_of(callbacks, verbose, epochs, training.num_batches, history=True)
+        with one_training(self):
+            hooks = self.callback_list(callbacks, verbose, epochs, training.num_batches, history=True)
             check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
             step = self.train_step(class_weight, training.num_batches)
-            stack.enter_context(reproducible(self.device))
-            stack.enter_context(closing(hooks))
-            resumption = stack.enter_context(Resumption(self, resume))
-            self.begin(hooks, initial_epoch, training, step)
-            state = resumption.look()
-            hooks.on_train_begin()
-            self.take_up(state)
-            resumption.begin()
-            begins, ends = hooks.wants("on_train_batch_begin"), hooks.wants("on_train_batch_end")
-            for epoch in self.epochs(epochs):
-                for number, batch in training.epoch(epoch, self.begin_epoch(epoch, hooks)):
-                    self.batch = batch
-                    if begins:
-                        hooks.on_train_batch_begin(number)
-                        self.after_hook()
-                    step(batch, number, self.meter)
-                    self.position = (epoch, number + 1)
-                    if ends:
-                        hooks.on_train_batch_end(number, self.meter.logs())
-                        self.after_hook()
-                    if self.stop_training:
-                        break
-                    resumption.after_batch()
-                step.flush()
-                self.class_count.report()
-                self.logs = dict(self.meter.logs())
-                self.module.eval()
-                if validation is not None and validates(epoch, validation_freq):
-                    resumption.before_test()
-                    figures = self._test(validation, hooks, resumption)
-                    self.logs |= {f"val_{name}": value for name, value in figures.items()}
-                self.position = (epoch + 1, 0)
-                hooks.on_epoch_end(epoch, self.logs)
-                resumption.after_epoch(last=self.stop_training or epoch + 1 == epochs)
-                if self.stop_training:
-                    break
-            self.finish()
-            hooks.on_train_end(self.logs)
+            FitLoop(self, hooks, step, training, validation, validation_freq).run(initial_epoch, epochs, resume)
         return hooks.history or History()
+
+    def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
+        """Return the step that trains on a batch; ``steps`` is the number of batches of an epoch, if known."""
+        return self.components.train_step(
+            self.optimizer, self.ema, class_weight, steps, lambda: self.loop_state.meter.size > 1
+        )
 
     def train_on_batch(
         self,
@@ -180,12 +238,11 @@ class Trainer(Evaluation):
         """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""
         with one_training(self), modes_kept(self.module):
             self.train_modes.train()
-            self.prepare()
+            prepare_modules(self)
             self.meter.reset()
             step = self.train_step(class_weight, 1)
             step((x, y, sample_weight), 0, self.meter)
-            logs = dict(self.meter.logs())
-        return logs if return_dict else listed(logs)
+            return as_keras_result(self.meter.logs(), return_dict)
 
     def find_lr(
         self,
@@ -209,3 +266,35 @@ class Trainer(Evaluation):
         check_agreement(self.module, self.screen, x)
         feed = feed_of(x, y, None, batch_size, None, shuffle=True, seed=self.seed)
         return find_learning_rate(self, feed, start, end, steps)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned; inside ``on_train_begin``, as soon as all callbacks have begun."""
+        callbacks = self.loop_state.callbacks
+        if callbacks is not None and callbacks.running is not None:
+            self.loop_state.resuming.pending = state
+        else:
+            self.load_state_dict(state)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that an interrupted training needs to continue, see `state_of`."""
+        return state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned.
+
+        Raises:
+            TrainingError: it is the state of another module or of other callbacks.
+        """
+        load_state(self, state)
+
+    def write_state(self, path: str | os.PathLike[str], state: Mapping[str, Any] | None = None) -> None:
+        """Write `state_dict`, or ``state``, to a safetensors file, completely or not at all."""
+        write_state(path, self.state_dict() if state is None else state)
+
+    def read_state(self, path: str | os.PathLike[str]) -> dict[str, Any]:
+        """Return the state in a file that `write_state` wrote.
+
+        Raises:
+            ModelFileError: the file is missing, damaged or foreign.
+        """
+        return read_state(path)

@@ -1,6 +1,10 @@
-"""Attributes of Keras's models that a torch module does not have, and what to use in their place."""
+"""Attributes and arguments of Keras's models that `Trainer` does not have, and their replacements."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+
+from regraft.errors import did_you_mean
 
 _SYMBOLIC = (
     "a torch module has no symbolic tensors; call the model on a batch, or register a forward hook on model.module"
@@ -44,6 +48,37 @@ INSTEAD = {
 }  # fmt: skip
 
 
+_LOADING = "for parallel loading pass DataLoader(dataset, batch_size=32, num_workers=4) as x"
+
+#: Arguments of older Keras's ``fit``, ``evaluate`` and ``predict``.
+OLDER_ARGUMENTS = {
+    **dict.fromkeys(
+        ("workers", "use_multiprocessing", "max_queue_size", "nb_worker", "pickle_safe", "max_q_size"), _LOADING
+    ),
+    "nb_epoch": "use epochs",
+    "generator": "pass the generator as x",
+    "samples_per_epoch": "use steps_per_epoch, which counts batches",
+    "val_samples": "use steps or validation_steps, which count batches",
+    "nb_val_samples": "use validation_steps, which counts batches",
+    "show_accuracy": "pass metrics=['accuracy'] to the Trainer",
+    "optimizer": "pass it to the Trainer",
+    "loss": "pass it to the Trainer",
+    "metrics": "pass them to the Trainer",
+    "learning_rate": "pass it to the Trainer",
+}
+
+
+def reject_unknown_arguments(method: str, given: Iterable[str], known: Iterable[str]) -> None:
+    """Check that ``method`` was called with arguments that it has.
+
+    Raises:
+        TypeError: an unknown argument; the message says what to use instead, where that is known.
+    """
+    for name in given:
+        instead = f"; {OLDER_ARGUMENTS[name]}" if name in OLDER_ARGUMENTS else did_you_mean(name, list(known))
+        raise TypeError(f"{method} has no argument {name!r}{instead}")
+
+
 def explanation(name: str) -> str:
-    """Return what to use in place of ``name``, for the end of a message; empty where nothing is known."""
+    """Return the replacement of the attribute ``name`` as the end of a message; empty if there is none."""
     return f"; {INSTEAD[name]}" if name in INSTEAD else ""

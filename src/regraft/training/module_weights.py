@@ -1,4 +1,4 @@
-"""What callbacks written for Keras expect of a model, on a torch module."""
+"""The layers, weights and files of a `Trainer`, under the names of Keras's `Model`."""
 
 from __future__ import annotations
 
@@ -7,58 +7,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
+from regraft.training.components import Components
 from regraft.training.ema import EMA
-from regraft.training.input_types import InputTypes
 from regraft.training.layers import Layer, layer_of, layers_of, set_tensors
-from regraft.training.meter import Meter
-from regraft.training.metric_views import MetricView, views_of
-from regraft.training.modes import modes_kept
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.steps import moved
+from regraft.training.saved_state import load_training_state, training_state_of
 from regraft.training.structure import to_numpy
 from regraft.training.summary import print_summary
-from regraft.training.unlike_keras import explanation
+from regraft.training.trainable import Trainables
 from regraft.training.weights_file import file_metadata_of, read_weights, write_weights
 
 
-class KerasSurface:
-    """Calling the module, reading and setting weights, files, and the attributes that callbacks look at."""
+class ModuleWeights:
+    """Reads, sets, saves and loads the weights of a module, with the state of its training."""
 
     module: nn.Module
-    device: torch.device
     optimizer: OptimizerView | None
-    objective: Any
     ema: EMA | None
-    meter: Meter
-    input_types: InputTypes
+    components: Components
+    trainables: Trainables
     fixed: frozenset[str]
-    built = True
-    jit_compile = False
-
-    def __call__(self, x: Any, training: bool = False) -> Any:
-        """Return the module's output for a batch, with the gradient graph unless gradients are off.
-
-        Args:
-            x: a tensor or array; a tuple of them becomes the module's arguments, a dict its keyword arguments.
-            training: whether dropout and batch normalisation work as in training; afterwards each module is in the
-                mode that it was in.
-        """
-        self.input_types.refresh()
-        with modes_kept(self.module):
-            self.module.train(bool(training))
-            return self.input_types.call(self.module, moved(x, self.device))
-
-    def __getattr__(self, name: str) -> Any:
-        module = self.__dict__.get("module")
-        if module is None or name.startswith("__"):
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        hint = explanation(name)
-        if not hint and hasattr(module, name):
-            hint = f"; the torch module has one: model.module.{name}"
-        raise AttributeError(f"{type(self).__name__} has no {name!r}{hint}")
 
     @property
     def name(self) -> str:
@@ -90,24 +60,6 @@ class KerasSurface:
     def summary(self, line_length: int | None = None, positions: Any = None, print_fn: Any = None, **_: Any) -> None:
         """Print the layers, the shapes of their weights and the number of parameters, by ``print_fn`` if given."""
         print_summary(self.name, self.module, print_fn)
-
-    @property
-    def compiled(self) -> bool:
-        """True if there is a loss, so that ``fit`` and ``evaluate`` can be called."""
-        return self.objective is not None
-
-    @property
-    def metrics(self) -> list[MetricView]:
-        """The figures of a batch, ``loss`` first: objects with ``name``, ``result()`` and ``reset_state()``."""
-        return views_of(self.meter)
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Return the figures of the training epoch so far."""
-        return dict(self.meter.logs())
-
-    def reset_metrics(self) -> None:
-        """Forget the batches of the training epoch so far."""
-        self.meter.reset()
 
     @property
     def weights(self) -> list[Tensor]:
@@ -160,11 +112,16 @@ class KerasSurface:
             self.ema.about_to_replace()
 
     def training_state(self) -> dict[str, Any]:
-        """Return what `save` writes beside the weights."""
-        return {}
+        """Return the state of the optimizer, the moving average and the loss scaling; only of those in use."""
+        return training_state_of(self)
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
-        """Take back what `training_state` returned."""
+        """Restore what `training_state` returned.
+
+        Raises:
+            TrainingError: the state has a part that this trainer was made without.
+        """
+        load_training_state(self, state)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
         """Write weights, optimizer and moving average to one file; the suffix says how.
