@@ -190,5 +190,6 @@ def test_progress_is_said_by_verbose(make_trainer: Any, points: Any, said: Any) 
     assert "loss" in said.lines[0]
     assert "val_accuracy" in said.lines[0]
     trainer.evaluate(*points)
-    trainer.predict(points[0])
     assert len(said.lines) == 3
+    trainer.predict(points[0])
+    assert said.lines[3:] == ["4 batches"]

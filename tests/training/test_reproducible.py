@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from regraft.training import Trainer
-from regraft.training import trainer as module
+from regraft.training import fit_loop as module
 from regraft.training.numerics import reproducible
 
 CUDA = torch.device("cuda")
