@@ -229,8 +229,8 @@ def test_all_that_is_wrong_with_ones_own_callbacks_is_said_at_once(tmp_path):
         "there is no module 'mine_wrnog', neither installed nor in ",
         "did you mean 'mine_wrong'",
         "mine_wrong has no 'Alram'; did you mean 'Alarm'",
-        "mine_wrong:Other is no callback; expected a subclass of regraft.callbacks.Callback",
-        "mine_wrong:Needy cannot be made without arguments: TypeError",
+        "mine_wrong:Other is not a callback; expected a subclass of regraft.callbacks.Callback",
+        "mine_wrong:Needy cannot be created without arguments: TypeError",
         "importing mine_broken failed: ModuleNotFoundError: No module named 'no_such_module_at_all'",
     ):
         assert part in text

@@ -1,4 +1,4 @@
-"""The epoch that is kept: the latest of those that are as good as the best on the validation photos."""
+"""The callback of fine-tuning that restores the latest epoch as good as the best on the validation photos."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Any, ClassVar
 from regraft.callbacks import EarlyStopping
 
 SPREAD = 0.35
-"""Standard deviation, as a share of the loss, of what the losses of a photo in two neighbouring epochs differ by."""
+"""Standard deviation of the difference between a photo's losses in two successive epochs, as a share of the loss."""
 
 
 class LatestBest(EarlyStopping):
-    """Keeps the weights of the latest epoch whose val_loss is within about one standard error of the lowest.
+    """Restores the weights of the latest epoch whose val_loss is within about one standard error of the lowest.
 
-    The learning rate comes down towards the end, so that of epochs which cannot be told apart the last is the safest
-    choice. When training stops is not touched by it: that looks at the lowest loss alone.
+    The learning rate falls towards the end. So among epochs of equal quality, the last is the safest choice. The
+    decision to stop depends on the lowest loss only.
 
     Args:
-        photos: number of validation photos; the more there are, the smaller a difference counts.
+        photos: number of validation photos; with more photos, smaller differences count.
         patience: epochs without a lower val_loss after which training stops.
 
     Attributes:
-        kept_epoch: the epoch whose weights are kept, counted from 0; ``best_epoch`` has the lowest val_loss.
+        kept_epoch: epoch of the stored weights, counted from 0; ``best_epoch`` has the lowest val_loss.
     """
 
     saved: ClassVar[tuple[str, ...]] = (*EarlyStopping.saved, "kept_epoch")
@@ -32,16 +32,16 @@ class LatestBest(EarlyStopping):
         self.kept_epoch = 0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begin anew."""
+        """Reset, as `EarlyStopping` does."""
         super().on_train_begin(logs)
         self.kept_epoch = 0
 
     def stop(self, reason: str) -> None:
-        """Stop training, under the name that a person knows."""
+        """Stop training, and report the stop as EarlyStopping, the name that users know."""
         self.model.stop(f"EarlyStopping: {reason}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Compare the epoch with the best one, and keep its weights if it is as good."""
+        """Compare the epoch with the best one, and store its weights if it is as good."""
         super().on_epoch_end(epoch, logs)
         current, lowest = self.get_monitor_value(logs), self.best_epoch
         if lowest == epoch:

@@ -1,9 +1,7 @@
-"""A user's own callbacks, named as ``module:Class``.
+"""Callbacks of the user: classes named as ``module:Class``, and objects passed to `train`.
 
-Callback objects that a person hands to `train`: checked, described for the run folder, compared when it is resumed.
-
-An object cannot be made again from a file. Its description can be compared: its class and those of its arguments that
-are plain values, as they were when the training began.
+Objects are checked, described in the run folder, and compared when the run is resumed. An object cannot be created from
+a file, but its description can be compared: its class and its arguments that are plain values.
 """
 
 from __future__ import annotations
@@ -27,15 +25,16 @@ from regraft.errors import ConfigError, TrainingError, did_you_mean, several
 
 
 def own_callbacks(names: Sequence[str]) -> list[Any]:
-    """Return an object of each class in ``names``, made without arguments.
+    """Return an object of each class in ``names``, created without arguments.
 
-    Modules are found as Python finds them, and in the current folder, which is put at the end of the path.
+    Modules come from Python's path, to which the current folder is appended.
 
     Args:
-        names: such as ``"my_callbacks:Alarm"``; classes of regraft's or Keras's callbacks, or with their hooks.
+        names: names such as ``"my_callbacks:Alarm"``, of subclasses of regraft's or Keras's callbacks, or of classes
+            with their hooks.
 
     Raises:
-        ConfigError: a module or class is missing, is no callback, or cannot be made; all in one message.
+        ConfigError: a module or class is missing, is not a callback, or cannot be created; one message names all.
     """
     made: list[Any] = []
     problems: list[str] = []
@@ -53,23 +52,23 @@ def own_callbacks(names: Sequence[str]) -> list[Any]:
 
 def _made(name: str) -> Any:
     module_name, _, path = name.partition(":")
-    found: Any = _module(module_name)
+    target: Any = _module(module_name)
     where = module_name
     for part in path.split("."):
-        if not hasattr(found, part):
-            near = did_you_mean(part, [known for known in vars(found) if not known.startswith("_")])
+        if not hasattr(target, part):
+            near = did_you_mean(part, [public for public in vars(target) if not public.startswith("_")])
             raise ConfigError(f"{where} has no {part!r}{near}")
-        found, where = getattr(found, part), f"{where}:{part}"
-    if isinstance(found, type):
+        target, where = getattr(target, part), f"{where}:{part}"
+    if isinstance(target, type):
         try:
-            found = found()
+            target = target()
         except Exception as error:
-            raise ConfigError(f"{name} cannot be made without arguments: {_said(error)}") from error
+            raise ConfigError(f"{name} cannot be created without arguments: {_one_line(error)}") from error
     try:
-        return as_callback(found)
+        return as_callback(target)
     except TrainingError as error:
         raise ConfigError(
-            f"{name} is no callback; expected a subclass of regraft.callbacks.Callback or keras.callbacks.Callback"
+            f"{name} is not a callback; expected a subclass of regraft.callbacks.Callback or keras.callbacks.Callback"
         ) from error
 
 
@@ -82,32 +81,32 @@ def _module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-            raise ConfigError(f"importing {name} failed: {_said(error)}") from error
-        known = [path.stem for path in Path.cwd().iterdir() if path.suffix == ".py" or path.is_dir()]
-        near = did_you_mean(name, known)
+            raise ConfigError(f"importing {name} failed: {_one_line(error)}") from error
+        modules = [path.stem for path in Path.cwd().iterdir() if path.suffix == ".py" or path.is_dir()]
+        near = did_you_mean(name, modules)
         raise ConfigError(f"there is no module {error.name!r}, neither installed nor in {here}{near}") from error
     except Exception as error:
-        raise ConfigError(f"importing {name} failed: {_said(error)}") from error
+        raise ConfigError(f"importing {name} failed: {_one_line(error)}") from error
 
 
-def _said(error: BaseException) -> str:
+def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 SETS_RATE = ("LearningRateScheduler", "ReduceLROnPlateau", "StepSchedule")
-"""Classes of regraft and of Keras, by name, whose objects set the learning rate."""
+"""Names of the classes of regraft and Keras that set the learning rate."""
 
 _OWN_SNAPSHOTS = "BackupAndRestore"
 
 
 @dataclass(frozen=True)
 class Given:
-    """Callbacks as `train` takes them.
+    """The callbacks that the user passed to `train`.
 
     Attributes:
         objects: callback objects, in their order.
         names: classes as ``module:Class``, in their order.
-        descriptions: of the objects, see `described`.
+        descriptions: descriptions of the objects, see `described`.
     """
 
     objects: tuple[Any, ...] = ()
@@ -116,10 +115,10 @@ class Given:
 
 
 def given_callbacks(callbacks: Any) -> Given:
-    """Return the callbacks in ``callbacks``: one or several, also in nested lists; objects and ``module:Class``.
+    """Return the callbacks in ``callbacks``: objects and ``module:Class`` names, one or several, also in nested lists.
 
     Raises:
-        ConfigError: something is no callback, or of no use in a recipe; all of them are named in one message.
+        ConfigError: a value is not a callback, or has no effect in a recipe; one message names all.
     """
     objects: list[Any] = []
     names: list[str] = []
@@ -164,15 +163,15 @@ def _kinds(one: Any) -> set[str]:
 
 
 def sets_rate(callback: Any) -> bool:
-    """Return whether ``callback`` is of a class that is known to set the learning rate."""
+    """Return whether the class of ``callback`` sets the learning rate."""
     return not _kinds(callback).isdisjoint(SETS_RATE)
 
 
 def described(callback: Any) -> str:
     """Return a callback's class and its plain arguments, such as ``"my:Alarm(level=3, action=<function beep>)"``.
 
-    An argument counts if the object keeps it under its own name. Equal objects have equal descriptions, also in
-    another process.
+    The description includes an argument if the object has an attribute of the same name. Equal objects have equal
+    descriptions, also in another process.
     """
     kind = type(callback)
     arguments = []
@@ -210,32 +209,34 @@ def check_given(expected: Sequence[str], objects: Sequence[Any], *, optional: bo
 
     Args:
         expected: descriptions in the configuration.
-        objects: those that were given now.
-        optional: whether they need not be given, as for a run that is finished.
+        objects: the objects of this call.
+        optional: whether they may be missing, as for a finished run.
 
     Raises:
-        ConfigError: they are not those that the configuration describes.
+        ConfigError: the objects do not match the descriptions.
     """
-    found = [described(one) for one in objects]
-    if list(expected) == found or (optional and not found):
+    descriptions = [described(one) for one in objects]
+    if list(expected) == descriptions or (optional and not descriptions):
         return
-    if not found:
+    if not descriptions:
         raise ConfigError(
-            several("callbacks were given to this training as objects, which no file can hold", list(expected))
+            several(
+                "callbacks were given to this training as objects, which cannot be stored in a file", list(expected)
+            )
             + "\n  give objects like them in Python: regraft.train(PHOTOS, config=FILE, callbacks=[...]), or "
             "regraft.resume(RUN, callbacks=[...])"
             "\n  or, for a new training without them, remove callbacks from the file; classes by name go under callback"
         )
-    pairs = [f"then {text}" for text in expected] + [f"now  {text}" for text in found]
-    raise ConfigError(several("callbacks are not those that the training began with", pairs))
+    pairs = [f"then {text}" for text in expected] + [f"now  {text}" for text in descriptions]
+    raise ConfigError(several("callbacks differ from those that the training began with", pairs))
 
 
 def check_schedules(own: Sequence[Any], chosen: dict[str, Any]) -> None:
-    """Refuse own callbacks that set the learning rate beside options that set it too.
+    """Check that callbacks of the user and options do not both set the learning rate.
 
     Args:
-        own: the person's callbacks.
-        chosen: options by name, such as ``lr_schedule``; those that are None or False were not given.
+        own: the user's callbacks.
+        chosen: options by name, such as ``lr_schedule``; None and False mean that an option is not set.
 
     Raises:
         ConfigError: both would set the learning rate.
