@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regraft.training.structure import is_array
+from regraft.training.pytree import is_array
 
 MANY = 1.5
 """Least ratio of outputs to classes that is reported; some classes may be absent from these samples."""

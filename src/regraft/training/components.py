@@ -13,15 +13,14 @@ from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
 from regraft.training.ema import EMA
+from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
-from regraft.training.meter import Meter
-from regraft.training.modes import Say, modes_kept
+from regraft.training.modes import Say, modes_kept, undone
 from regraft.training.numerics import Precision, PrecisionName
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.optimizers import as_optimizer
-from regraft.training.rehearsal import undone
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
 from regraft.training.trainable import Build
 
@@ -86,9 +85,9 @@ class Components:
         self.auxiliary = Auxiliary(self._outputs_in_mode, by_output, describe, say)
         self.class_count = ClassCount(warn)
 
-    def new_meter(self) -> Meter:
+    def new_meter(self) -> EpochMetrics:
         """Return an empty meter for the loss and the metrics."""
-        return Meter(*self.metrics, self.objective.reading if self.objective else None)
+        return EpochMetrics(*self.metrics, self.objective.reading if self.objective else None)
 
     def forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
         """Return the step from a batch to its loss and figures.

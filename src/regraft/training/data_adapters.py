@@ -16,7 +16,7 @@ from regraft.errors import TrainingError
 from regraft.training.batches import ArrayBatches, DatasetBatches
 from regraft.training.indexed import IndexedBatches
 from regraft.training.loaders import IterableBatches, LoaderBatches, OneShotBatches
-from regraft.training.structure import as_tensor, is_array, leaves, size_of, tree_map
+from regraft.training.pytree import as_tensor, is_array, leaves, size_of, tree_map
 from regraft.training.third_party import is_keras
 
 

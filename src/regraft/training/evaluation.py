@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from regraft.callbacks.callback_list import CallbackList
-from regraft.training.feed import Feed
-from regraft.training.structure import to_numpy, tree_map
+from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.pytree import to_numpy, tree_map
 
 if TYPE_CHECKING:
     from regraft.training.keras_api import KerasApi
 
 
 def run_test(
-    trainer: KerasApi, feed: Feed, callbacks: CallbackList, after_batch: Callable[[], None] | None = None
+    trainer: KerasApi, feed: EpochIterator, callbacks: CallbackList, after_batch: Callable[[], None] | None = None
 ) -> dict[str, Any]:
     """Return the loss and the metrics of all batches of ``feed``; the module has to be in inference mode.
 
@@ -45,7 +45,7 @@ def run_test(
     return logs
 
 
-def run_prediction(trainer: KerasApi, feed: Feed, callbacks: CallbackList) -> list[Any]:
+def run_prediction(trainer: KerasApi, feed: EpochIterator, callbacks: CallbackList) -> list[Any]:
     """Return the outputs for each batch of ``feed`` as arrays; the module has to be in inference mode."""
     outputs: list[Any] = []
     with _own_stop_flag(trainer, "stop_predicting"):

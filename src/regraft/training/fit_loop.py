@@ -1,18 +1,21 @@
-"""The fit loop: the order of events in a training."""
+"""The fit loop: the order of events in a training, and trainings inside its callbacks."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from regraft.callbacks.callback_list import CallbackList
-from regraft.training.checks import validates
+from regraft.training.argument_checks import validates
+from regraft.training.epoch_iterator import EpochIterator
 from regraft.training.evaluation import run_test
-from regraft.training.feed import Feed
+from regraft.training.modes import modes_kept
 from regraft.training.numerics import reproducible
-from regraft.training.resumption import FitSnapshots
+from regraft.training.resume import FitSnapshots
 from regraft.training.snapshots import Snapshots
 from regraft.training.steps import TrainStep
 
@@ -37,8 +40,8 @@ class FitLoop:
         trainer: Trainer,
         callbacks: CallbackList,
         step: TrainStep,
-        training: Feed,
-        validation: Feed | None,
+        training: EpochIterator,
+        validation: EpochIterator | None,
         validation_freq: int | Sequence[int],
     ) -> None:
         self.trainer, self.callbacks, self.step = trainer, callbacks, step
@@ -99,7 +102,7 @@ class FitLoop:
         trainer.components.class_count.report()
         state.logs = dict(meter.logs())
 
-    def _validate(self, validation: Feed, snapshots: FitSnapshots) -> dict[str, Any]:
+    def _validate(self, validation: EpochIterator, snapshots: FitSnapshots) -> dict[str, Any]:
         """Return the figures of the validation data, by names that begin with ``val_``."""
         figures = run_test(self.trainer, validation, self.callbacks, snapshots.after_validation_batch)
         return {f"val_{name}": value for name, value in figures.items()}
@@ -147,3 +150,37 @@ def follow_hook(trainer: Trainer) -> None:
     if trainer.trainables.changed():
         trainer.trainables.follow()
         trainer.train_modes.settle()
+
+
+@contextmanager
+def one_training(trainer: Trainer) -> Iterator[None]:
+    """Train with gradients enabled; inside a running ``fit``, with a separate `LoopState`.
+
+    Weights, optimizer and moving average are shared with the running ``fit``. Its position, figures, accumulated
+    gradients and the modes of the submodules are restored at the end.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        if trainer.fitting:
+            stack.enter_context(_nested(trainer))
+        else:
+            trainer.fitting = True
+            stack.callback(setattr, trainer, "fitting", False)
+        yield
+
+
+@contextmanager
+def _nested(trainer: Trainer) -> Iterator[None]:
+    outer = trainer.loop_state
+    gradients = [(p, p.grad) for p in trainer.module.parameters()]
+    for parameter, _ in gradients:
+        parameter.grad = None
+    trainer.loop_state = outer.for_nested_training(trainer.new_meter())
+    try:
+        with modes_kept(trainer.module):
+            yield
+    finally:
+        trainer.loop_state = outer
+        for parameter, gradient in gradients:
+            parameter.grad = gradient

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regraft.training.modes import Say
-from regraft.training.rehearsal import undone_on_error
-from regraft.training.structure import call, leaves, tree_map
+from regraft.training.modes import Say, undone_on_error
+from regraft.training.pytree import call, leaves, tree_map
 
 _SMALL = (torch.uint8, torch.int8, torch.bool)  # pixels and masks, never row numbers of a table
 

@@ -11,17 +11,16 @@ import torch
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.screen import Screen, screen_for
-from regraft.training.agreement import check_agreement
+from regraft.training.argument_checks import check_agreement
 from regraft.training.components import Components
+from regraft.training.epoch_iterator import feed_of
+from regraft.training.epoch_metrics import EpochMetrics, MetricView, views_of
 from regraft.training.evaluation import as_keras_result, run_prediction, run_test
-from regraft.training.feed import feed_of
 from regraft.training.loop_state import LoopState, Stop
-from regraft.training.meter import Meter
-from regraft.training.metric_views import MetricView, views_of
 from regraft.training.modes import evaluating, modes_kept
 from regraft.training.module_weights import ModuleWeights
+from regraft.training.pytree import concatenate, to_numpy, tree_map
 from regraft.training.steps import moved, unpack
-from regraft.training.structure import concatenate, to_numpy, tree_map
 from regraft.training.unlike_keras import explanation, reject_unknown_arguments
 
 Verbose = int | str
@@ -31,7 +30,7 @@ class KerasApi(ModuleWeights):
     """Calls, evaluation, prediction, metrics and messages of a `Trainer`, under the names of Keras's `Model`."""
 
     device: torch.device
-    meter: Meter
+    meter: EpochMetrics
     loop_state: LoopState
     components: Components
     _screen: Screen | None
@@ -147,7 +146,7 @@ class KerasApi(ModuleWeights):
         """Print a warning on the screen."""
         self.screen.warn(text)
 
-    def new_meter(self) -> Meter:
+    def new_meter(self) -> EpochMetrics:
         """Return an empty meter for the loss and the metrics."""
         return self.components.new_meter()
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
 from regraft.errors import TrainingError
-from regraft.training.structure import tree_map
+from regraft.training.pytree import tree_map
 
 
 def with_number_lists(batch: Any) -> Any:

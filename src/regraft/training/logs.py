@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regraft.training.structure import to_numpy
+from regraft.training.pytree import to_numpy
 
 
 class BatchLogs(dict[str, Any]):

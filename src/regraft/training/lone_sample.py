@@ -13,9 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.modes import Say, in_inference, keeps_statistics
-from regraft.training.rehearsal import undone_on_error
-from regraft.training.structure import leaves
+from regraft.training.modes import Say, in_inference, keeps_statistics, undone_on_error
+from regraft.training.pytree import leaves
 
 TORCH_SAYS = "Expected more than 1 value per channel"
 

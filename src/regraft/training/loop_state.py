@@ -9,8 +9,8 @@ from typing import Any
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
-from regraft.training.feed import Feed
-from regraft.training.meter import Meter
+from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.steps import TrainStep
 
 
@@ -65,21 +65,26 @@ class LoopState:
         resuming: the interrupted training that this ``fit`` continues.
     """
 
-    meter: Meter
+    meter: EpochMetrics
     epoch: int = 0
     initial_epoch: int = 0
     position: tuple[int, int] = (0, 0)
     batch: Any = None
     logs: dict[str, Any] = field(default_factory=dict)
     history: History | None = None
-    feed: Feed | None = None
+    feed: EpochIterator | None = None
     step: TrainStep | None = None
     callbacks: CallbackList | None = None
     stop: Stop = field(default_factory=Stop)
     resuming: Resuming = field(default_factory=Resuming)
 
     def start_fit(
-        self, callbacks: CallbackList, initial_epoch: int, feed: Feed, step: TrainStep, trainable_names: list[str]
+        self,
+        callbacks: CallbackList,
+        initial_epoch: int,
+        feed: EpochIterator,
+        step: TrainStep,
+        trainable_names: list[str],
     ) -> None:
         """Start a ``fit`` at ``initial_epoch``."""
         self.callbacks, self.feed, self.step = callbacks, feed, step
@@ -108,7 +113,7 @@ class LoopState:
             by_callback = f"{type(running[0]).__name__} stopped it in {running[1]}" if running else "it was told to"
             self.stop.reason = by_callback if reason is None else reason
 
-    def for_nested_training(self, meter: Meter) -> LoopState:
+    def for_nested_training(self, meter: EpochMetrics) -> LoopState:
         """Return a copy with ``meter``, for a training inside a callback; this state stays as it is."""
         return replace(self, meter=meter, stop=replace(self.stop), resuming=replace(self.resuming))
 

@@ -1,23 +1,27 @@
-"""Which learning rate suits: the loss while the rate grows from too small to too large."""
+"""The learning-rate finder: the loss while the rate grows from too small to too large, and its plot."""
 
 from __future__ import annotations
 
 import copy
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError
-from regraft.training.feed import Feed
-from regraft.training.fit_loop import prepare_modules
-from regraft.training.lr_plot import curve_as_svg
+from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.fit_loop import one_training, prepare_modules
 from regraft.training.modes import modes_kept
-from regraft.training.nesting import one_training
 
 if TYPE_CHECKING:
     from regraft.training.trainer import Trainer
+
+
+WIDTH, HEIGHT = 640, 400  # of the plot, in pixels
+LEFT, RIGHT, TOP, BOTTOM = 60, 620, 20, 355  # of its axes
+
 
 SMOOTHING = 0.9  # share of the old value in the moving average of the loss
 TOO_HIGH = 4.0  # the search ends where the loss is so many times its lowest value
@@ -63,10 +67,12 @@ class LearningRateCurve:
         """
         if not os.fspath(path).endswith(".svg"):
             raise TrainingError(f"{os.fspath(path)}: the plot is an SVG picture; its name has to end with .svg")
-        write_text(os.fspath(path), curve_as_svg(self.rates, self.losses, self.suggestion))
+        write_text(os.fspath(path), _curve_as_svg(self.rates, self.losses, self.suggestion))
 
 
-def find_learning_rate(trainer: Trainer, feed: Feed, start: float, end: float, steps: int) -> LearningRateCurve:
+def find_learning_rate(
+    trainer: Trainer, feed: EpochIterator, start: float, end: float, steps: int
+) -> LearningRateCurve:
     """Train for some steps while the rate grows from ``start`` to ``end``, then put everything back as it was.
 
     The range test of Smith, *Cyclical Learning Rates* (https://arxiv.org/abs/1506.01186), section 3.3. It ends early
@@ -95,7 +101,7 @@ def find_learning_rate(trainer: Trainer, feed: Feed, start: float, end: float, s
     return LearningRateCurve(tuple(rates), tuple(losses))
 
 
-def _tried(trainer: Trainer, feed: Feed, tried: list[float]) -> tuple[list[float], list[float]]:
+def _tried(trainer: Trainer, feed: EpochIterator, tried: list[float]) -> tuple[list[float], list[float]]:
     """Train a step at each rate; return the rates and smoothed losses up to where the loss explodes."""
     trainer.train_modes.train()
     prepare_modules(trainer)
@@ -123,7 +129,7 @@ def _tried(trainer: Trainer, feed: Feed, tried: list[float]) -> tuple[list[float
     return rates, losses
 
 
-def _endless(feed: Feed, steps: int) -> Any:
+def _endless(feed: EpochIterator, steps: int) -> Any:
     done = epoch = 0
     while done < steps:
         for _, batch in feed.epoch(epoch):
@@ -132,3 +138,38 @@ def _endless(feed: Feed, steps: int) -> Any:
             yield batch
             done += 1
         epoch += 1
+
+
+def _curve_as_svg(rates: Sequence[float], losses: Sequence[float], marked: float) -> str:
+    """Return an SVG document with the losses over the logarithm of the rates; one rate is marked.
+
+    Losses far above the first one, where training explodes, are cut off at the top.
+    """
+    low = min(losses)
+    high = min(max(losses), losses[0] + 1.5 * (losses[0] - low)) if losses[0] > low else max(losses)
+    first, last = math.log10(rates[0]), math.log10(rates[-1])
+
+    def across(rate: float) -> float:
+        return round(LEFT + (math.log10(rate) - first) / max(last - first, 1e-9) * (RIGHT - LEFT), 1)
+
+    def down(loss: float) -> float:
+        return round(TOP + (high - min(loss, high)) / max(high - low, 1e-9) * (BOTTOM - TOP), 1)
+
+    def text(x: float, y: float, content: str, anchor: str = "middle") -> str:
+        return f'<text x="{x}" y="{y}" text-anchor="{anchor}">{content}</text>'
+
+    parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
+    for power in range(math.ceil(first), math.floor(last) + 1):
+        x = across(10.0**power)
+        parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{BOTTOM}" stroke="#ddd"/>')
+        parts.append(text(x, BOTTOM + 16, f"1e{power}"))
+    parts += [text(LEFT - 6, down(loss) + 4, f"{loss:.3g}", "end") for loss in (low, (low + high) / 2, high)]
+    points = " ".join(f"{across(rate)},{down(loss)}" for rate, loss in zip(rates, losses, strict=True))
+    parts.append(f'<polyline points="{points}" fill="none" stroke="#1f6feb" stroke-width="2"/>')
+    x, y = across(marked), down(losses[list(rates).index(marked)])
+    parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="#d1242f"/>')
+    parts.append(text(x + 8, y - 8, f"{marked:.2g}", "start"))
+    parts.append(text((LEFT + RIGHT) / 2, HEIGHT - 8, "learning rate"))
+    parts.append(f'<g transform="rotate(-90 14 {HEIGHT / 2})">{text(14, HEIGHT / 2, "loss")}</g>')
+    start = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return f'{start} font-family="sans-serif" font-size="12">{"".join(parts)}</svg>'

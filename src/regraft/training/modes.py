@@ -1,13 +1,15 @@
-"""Train and inference mode of a module: restored exactly after an evaluation, and held where a body is frozen."""
+"""Modes, buffers and random generators of a module: restored after a temporary change, and kept for frozen layers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from regraft.text import shorten
+from regraft.training.numerics import generator_states, restore_generators
 
 _STATISTICS = ("running_mean", "running_var")
 
@@ -137,3 +139,38 @@ class TrainModes:
             f"{layers} in inference mode, running statistics unchanged: {shorten(names)} "
             "(freeze_normalization=False trains the statistics)",
         )
+
+
+@contextmanager
+def undone(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put buffers, such as running statistics, and random generators back at the end of the block."""
+    put_back = _putting_back(module, device)
+    try:
+        yield
+    finally:
+        put_back()
+
+
+@contextmanager
+def undone_on_error(module: nn.Module, device: torch.device) -> Iterator[None]:
+    """Put buffers, such as running statistics, and random generators back if an exception ends the block."""
+    put_back = _putting_back(module, device)
+    try:
+        yield
+    except Exception:
+        put_back()
+        raise
+
+
+def _putting_back(module: nn.Module, device: torch.device) -> Callable[[], None]:
+    buffers = [(b, b.detach().clone()) for b in module.buffers() if not nn.parameter.is_lazy(b)]
+    states = generator_states(device)
+
+    def put_back() -> None:
+        with torch.no_grad():
+            for buffer, kept in buffers:
+                if not torch.equal(buffer, kept):  # writing to one that a gradient graph holds would spoil the graph
+                    buffer.copy_(kept)
+        restore_generators(states, device)
+
+    return put_back

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 
 from regraft.training.components import Components
 from regraft.training.ema import EMA
-from regraft.training.layers import Layer, layer_of, layers_of, set_tensors
+from regraft.training.layers import Layer, layer_of, layers_of, print_summary, set_tensors
 from regraft.training.optimizer_view import OptimizerView
+from regraft.training.pytree import to_numpy
 from regraft.training.saved_state import load_training_state, training_state_of
-from regraft.training.structure import to_numpy
-from regraft.training.summary import print_summary
 from regraft.training.trainable import Trainables
 from regraft.training.weights_file import file_metadata_of, read_weights, write_weights
 

@@ -13,12 +13,12 @@ from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, main_output
 from regraft.training.class_count import ClassCount
 from regraft.training.ema import EMA
+from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.input_types import InputTypes
-from regraft.training.meter import Meter
 from regraft.training.numerics import Precision
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
-from regraft.training.structure import as_tensor, size_of, tree_map
+from regraft.training.pytree import as_tensor, size_of, tree_map
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:
@@ -128,7 +128,7 @@ class Forward:
     training: bool = False
     classes: ClassCount | None = None
 
-    def __call__(self, batch: Any, meter: Meter) -> Tensor:
+    def __call__(self, batch: Any, meter: EpochMetrics) -> Tensor:
         """Return the loss of a batch, with its gradient graph, and take its figures into ``meter``."""
         x, targets, weight = unpack(batch)
         x, y = moved(x, self.device), moved(targets, self.device)
@@ -154,7 +154,7 @@ class TrainStep:
         self.forward, self.update, self.steps = forward, update, steps
         self._waiting = 0
 
-    def __call__(self, batch: Any, number: int, meter: Meter) -> None:
+    def __call__(self, batch: Any, number: int, meter: EpochMetrics) -> None:
         """Train on batch ``number`` of the epoch."""
         try:
             loss = self.forward(batch, meter)

@@ -12,20 +12,17 @@ from torch import nn
 
 from regraft.callbacks.history import History
 from regraft.screen import Screen
-from regraft.training.agreement import check_agreement
-from regraft.training.checks import validates
+from regraft.training.argument_checks import check_agreement, check_callbacks, validates
 from regraft.training.components import Components, UpdateOptions, optimizer_builder
 from regraft.training.ema import EMA
+from regraft.training.epoch_iterator import EpochIterator, feed_of, validation_feed, with_validation
+from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.evaluation import as_keras_result
-from regraft.training.feed import Feed, feed_of, validation_feed, with_validation
-from regraft.training.fit_loop import FitLoop, prepare_modules
+from regraft.training.fit_loop import FitLoop, one_training, prepare_modules
 from regraft.training.keras_api import KerasApi, Verbose
 from regraft.training.loop_state import LoopState, part
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
-from regraft.training.meter import Meter
 from regraft.training.modes import TrainModes, modes_kept
-from regraft.training.monitors import check_callbacks
-from regraft.training.nesting import one_training
 from regraft.training.numerics import PrecisionName, resolve_device
 from regraft.training.optimizers import as_optimizer
 from regraft.training.saved_state import load_state, state_of
@@ -88,9 +85,9 @@ class Trainer(KerasApi):
     position: tuple[int, int] = part("loop_state.position")
     batch: Any = part("loop_state.batch")
     logs: dict[str, Any] = part("loop_state.logs")
-    meter: Meter = part("loop_state.meter")
+    meter: EpochMetrics = part("loop_state.meter")
     history: History | None = part("loop_state.history")
-    feed: Feed | None = part("loop_state.feed")
+    feed: EpochIterator | None = part("loop_state.feed")
     step: TrainStep | None = part("loop_state.step")
     stop_reason: str | None = part("loop_state.stop.reason")
     resuming: bool = part("loop_state.resuming.active")

@@ -32,7 +32,7 @@ from regraft.disk.atomic import write_text
 from regraft.errors import ConfigError, several
 from regraft.recipes.steps.tensorboard_images import ValidationPictures
 from regraft.screen import Bar
-from regraft.training.checks import validation_needs
+from regraft.training.argument_checks import validation_needs
 
 FIGURES = ("loss", "accuracy")
 """What the recipes' trainers measure of a batch."""

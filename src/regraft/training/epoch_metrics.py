@@ -1,4 +1,4 @@
-"""The running figures of an epoch: the loss, the losses of the outputs, and the metrics."""
+"""The metrics of an epoch: running sums of the loss, the losses of the outputs and the metrics."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from regraft.training.objective import part_of, target_of
 from regraft.training.reading import Reading
 
 
-class Meter:
+class EpochMetrics:
     """Sums over the batches of an epoch. Nothing here waits for the device until a figure is looked at.
 
     ``loss`` is the mean of the batches' losses, each counted by its number of samples, as Keras's is.
@@ -186,3 +186,37 @@ def _make_unique(output: str | None, metrics: list[Metric]) -> None:
 
 def _unknown(output: str | None, position: int) -> Reading:
     return Reading()
+
+
+class MetricView:
+    """One figure: ``name``, ``result()``, ``reset_state()``.
+
+    Args:
+        name: its name in the logs.
+        meter: the sums that it comes from.
+        direction: ``"min"`` or ``"max"``, where it is known.
+    """
+
+    def __init__(self, name: str, meter: EpochMetrics, direction: str | None) -> None:
+        self.name = name
+        self._meter = meter
+        self._direction = {"min": "down", "max": "up"}.get(direction or "")
+
+    def result(self) -> Any:
+        """Return the figure of the epoch so far; 0.0 before the first batch."""
+        return dict(self._meter.logs()).get(self.name, 0.0)
+
+    def reset_state(self) -> None:
+        """Forget the batches so far, of all figures: they are counted together."""
+        self._meter.reset()
+
+    reset_states = reset_state
+
+    def __repr__(self) -> str:
+        return f"<metric name={self.name}>"
+
+
+def views_of(meter: EpochMetrics) -> list[MetricView]:
+    """Return a view of each figure, ``loss`` first."""
+    directions = meter.directions()
+    return [MetricView(name, meter, directions.get(name)) for name in meter.names()]

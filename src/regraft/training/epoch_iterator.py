@@ -13,14 +13,14 @@ from regraft.errors import TrainingError
 from regraft.training.data_adapters import as_batch_source, split_validation
 from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
 from regraft.training.numerics import generator_states, restore_generators
+from regraft.training.pytree import is_array
 from regraft.training.steps import unpack
-from regraft.training.structure import is_array
 
 #: Batches of an epoch of unknown length after which a warning mentions endless data.
 LONG = 1000
 
 
-class Feed:
+class EpochIterator:
     """The batches of ``fit``, ``evaluate`` or ``predict``, epoch by epoch.
 
     Args:
@@ -228,13 +228,13 @@ def feed_of(
     *,
     shuffle: bool | str = False,
     seed: int = 0,
-) -> Feed:
+) -> EpochIterator:
     """Return the batches of whatever ``fit``, ``evaluate`` or ``predict`` were given."""
     source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
-    return Feed(source, steps)
+    return EpochIterator(source, steps)
 
 
-def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Feed | None:
+def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> EpochIterator | None:
     """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or what ``x`` of ``fit`` may be.
 
     A generator is read once, and every validation gets the same batches.
@@ -246,7 +246,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Fee
     source = as_batch_source(x, y, weight, batch_size=batch_size, steps=steps)
     if isinstance(source, OneShotBatches):
         source = KeptBatches(source.iterator, steps)
-    return Feed(source, steps)
+    return EpochIterator(source, steps)
 
 
 def with_validation(x: Any, y: Any, sample_weight: Any, split: float, data: Any) -> tuple[tuple[Any, Any, Any], Any]:
