@@ -43,8 +43,9 @@ def test_class_names_that_are_one_to_a_person(names):
     assert found.level == "warning" and set(found.measure["classes"]) == set(names)
 
 
-def test_class_names_that_merely_begin_alike_are_fine():
-    assert not classes.find_similar_class_names(made_up({"rose": 3, "roses": 3}))
+@pytest.mark.parametrize("names", [("rose", "roses"), ("café", "cafe"), ("red oak", "redoak"), ("ash", "a sh", "oak")])
+def test_other_class_names_are_different_names(names):
+    assert not classes.find_similar_class_names(made_up(dict.fromkeys(names, 3)))
 
 
 def test_classes_that_are_small_or_uneven():

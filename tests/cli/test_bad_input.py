@@ -46,7 +46,7 @@ def test_an_empty_folder(refused, tmp_path):
 
 def test_one_class(refused, photos):
     shutil.rmtree(photos / "birch")
-    assert "holds one class only: ash (4 photos)" in refused("train", photos)
+    assert "has one class only: ash (4 photos)" in refused("train", photos)
 
 
 def test_photos_without_class_folders(refused, photos):

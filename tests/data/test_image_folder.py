@@ -47,7 +47,7 @@ def test_items(root: Path) -> None:
     assert (type(y), y) == (int, photos.labels[0])
     assert 0 <= x.min() <= x.max() <= 1
     assert len(list(photos)) == len(photos)
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="out of range"):
         photos[len(photos)]
 
 

@@ -132,7 +132,7 @@ def test_where_no_further_fork_can_be_made_none_is_left(monkeypatch):
 
     monkeypatch.setattr("regraft.data.prefetch.cores", lambda: 3)
     monkeypatch.setattr(os, "fork", few)
-    with pytest.raises(BlockingIOError):
+    with pytest.raises(BlockingIOError, match="temporarily unavailable"):
         Prefetcher([entry(i) for i in range(4)], row_of, WIDTH, workers=2)
     with pytest.raises(ChildProcessError):
         os.waitpid(made[0], os.WNOHANG)

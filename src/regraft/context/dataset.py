@@ -134,8 +134,7 @@ def divide(photos: Photos, config: TrainConfig) -> tuple[str, ...]:
         return notes
     keep = _earlier_sides(config.split_from) if config.split_from is not None else None
     split = split_by_content(usable, seed=config.split_seed, fractions=config.split, keep=keep, groups=photos.alike)
-    for entry in usable:
-        entry.side = split.sides[entry.content]
+    photos.manifest.assign_sides(split.sides)
     check_split(photos.manifest)
     return split.notes
 

@@ -120,8 +120,7 @@ def _apply(manifest: Manifest, entry: Entry, decision: Decision, file: Path) -> 
     if decision.action == "drop":
         manifest.set_aside(entry, f"dropped by {file.name}{reason}")
     elif decision.action == "relabel":
-        entry.why = f"relabelled from {entry.label} by {file.name}{reason}"
-        entry.label = decision.label
+        manifest.relabel(entry, decision.label, f"relabelled from {entry.label} by {file.name}{reason}")
 
 
 def _decision(row: Sequence[str]) -> Decision | str:

@@ -152,6 +152,5 @@ def _assign_sides(
     if user_split:
         return use_given_sides(manifest)
     split = split_by_content(manifest.usable, seed=seed, fractions=fractions)
-    for entry in manifest.usable:
-        entry.side = split.sides[entry.content]
+    manifest.assign_sides(split.sides)
     return split.notes

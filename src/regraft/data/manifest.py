@@ -6,7 +6,7 @@ import csv
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
@@ -75,6 +75,20 @@ class Manifest:
     def set_aside(self, entry: Entry, why: str) -> None:
         """Mark a photo as unusable; the reason is recorded in the manifest."""
         entry.status, entry.why, entry.side = "put aside", why, None
+
+    def relabel(self, entry: Entry, label: str, why: str) -> None:
+        """Set another label of a photo; the reason is recorded in the manifest."""
+        entry.label, entry.why = label, why
+
+    def assign_sides(self, sides: Mapping[str, Side]) -> None:
+        """Set the side of every usable photo, given content hash to side."""
+        for entry in self.usable:
+            entry.side = sides[entry.content]
+
+    def assign_given_sides(self) -> None:
+        """Set the side of every usable photo to its side in the folder or the CSV."""
+        for entry in self.usable:
+            entry.side = entry.given_side
 
     def write(self, path: Path | str) -> None:
         """Write the manifest as CSV: path, content, class, split, group, status, why.
@@ -171,15 +185,15 @@ def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
 
 def read_entry(photo: Photo) -> Entry:
     """Return the entry of one photo; it is marked as unusable if it cannot be read or is not a photo."""
-    entry = Entry(photo.name, photo.path, "", photo.label, group=photo.group, given_side=photo.split)
+    content, problem = "", ""
     try:
-        head, entry.content = _hashed(photo)
+        head, content = _hashed(photo)
+        if photo_format(head) is None:
+            problem = f"not a photo: {describe_non_photo(head)}"
     except OSError as error:
-        entry.status, entry.why = "put aside", why_unreadable(error, photo.path)
-        return entry
-    if photo_format(head) is None:
-        entry.status, entry.why = "put aside", f"not a photo: {describe_non_photo(head)}"
-    return entry
+        problem = why_unreadable(error, photo.path)
+    status: Status = "put aside" if problem else "ok"
+    return Entry(photo.name, photo.path, content, photo.label, None, photo.group, status, problem, photo.split)
 
 
 def _hashed(photo: Photo) -> tuple[bytes, str]:

@@ -108,8 +108,8 @@ def use_given_sides(manifest: Manifest) -> tuple[str, ...]:
         A note on exact duplicates on different sides, which make accuracy look too high.
     """
     sides: dict[str, set[Side | None]] = defaultdict(set)
+    manifest.assign_given_sides()
     for entry in manifest.usable:
-        entry.side = entry.given_side
         sides[entry.content].add(entry.given_side)
     leaked = sum(len(of_content) > 1 for of_content in sides.values())
     if not leaked:
