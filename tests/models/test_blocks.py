@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from models.families import smallest_of_each, without_memory
-from regraft.models.blocks import blocks_of_modules, split_blocks
+from regraft.models.blocks import blocks_of_modules, normalization_kind, split_blocks
 from regraft.models.catalogue import parameter_counts
 
 NECKS = {"efficientvim_m1"}  # normalises after each stage what its last block weighs together
@@ -132,3 +132,12 @@ def test_modules_without_tensors_go_with_what_is_around_or_before_them():
     assert spans["stages.0.1"] == {1}
     assert spans["stages"] == {1, 2}
     assert spans[""] == {0, 1, 2}
+
+
+def test_kinds_of_normalization_are_known_through_their_subclasses():
+    from timm.layers.norm_act import BatchNormAct2d, GroupNormAct
+
+    assert normalization_kind(BatchNormAct2d(4)) == "batch norm"
+    assert normalization_kind(GroupNormAct(4, 2)) == "group norm"
+    assert normalization_kind(nn.RMSNorm(4)) == "RMS norm"
+    assert normalization_kind(nn.Conv2d(3, 3, 1)) is None

@@ -6,12 +6,9 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 
 from regraft.errors import ConfigError
-from regraft.models.blocks import normalization_kind
 from regraft.models.classifier import Classifier
-from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.models.zoo import build_backbone
 
 
@@ -103,38 +100,3 @@ def test_position_tables_are_spared_weight_decay(backbone):
     table = classifier.backbone.network.pos_embed
     (group,) = [g for g in classifier.parameter_groups(1e-3, weight_decay=0.1) if any(p is table for p in g["params"])]
     assert group["weight_decay"] == 0.0
-
-
-def test_the_ledger_tells_what_moved():
-    classifier = Classifier(build_backbone("test_resnet", pretrained=False, size=64), ["a", "b"])
-    classifier.unfreeze("layer3", norm_statistics=True)
-    classifier.unfreeze("layer4")
-    before = block_checksums(classifier)
-    with torch.no_grad():
-        for group in classifier.parameter_groups(0.1):
-            for parameter in group["params"]:
-                parameter.add_(1)
-    rows = freeze_ledger(classifier, before, {"layer3": 1e-4, "layer4": 1e-3, "head": 1e-3})
-    assert [row["block"] for row in rows] == ["stem", "layer1", "layer2", "layer3", "layer4", "head"]
-    assert [row["trainable"] for row in rows] == [False, False, False, True, True, True]
-    assert [row["before"] != row["after"] for row in rows] == [False, False, False, True, True, True]
-    assert [row["learning_rate"] for row in rows] == [None, None, None, 1e-4, 1e-3, 1e-3]
-    modes = [row["normalisation"] for row in rows]
-    assert modes == [*["batch norm, inference"] * 3, "batch norm, batch statistics", "batch norm, inference", "none"]
-    assert sum(row["parameters"] for row in rows) == sum(p.numel() for p in classifier.parameters())
-    assert all(len(row["after"]) == 64 for row in rows)
-
-
-def test_the_ledger_without_a_before_says_that_nothing_moved(backbone):
-    rows = freeze_ledger(Classifier(backbone, ["a", "b"]), None, {})
-    assert all(row["before"] == row["after"] for row in rows)
-    assert {row["normalisation"] for row in rows} == {"none", "layer norm"}
-
-
-def test_kinds_of_normalisation_are_known_through_their_subclasses():
-    from timm.layers.norm_act import BatchNormAct2d, GroupNormAct
-
-    assert normalization_kind(BatchNormAct2d(4)) == "batch norm"
-    assert normalization_kind(GroupNormAct(4, 2)) == "group norm"
-    assert normalization_kind(nn.RMSNorm(4)) == "RMS norm"
-    assert normalization_kind(nn.Conv2d(3, 3, 1)) is None
