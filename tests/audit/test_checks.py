@@ -105,7 +105,7 @@ def test_files_turned_tiny_and_long(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_glance_comes_back_from_the_store_as_it_was(tmp_path):
+def test_unpacked_stats_equal_the_packed_ones(tmp_path):
     save(scene(1), tmp_path / "a" / "one.jpg")
     save(scene(2).convert("CMYK"), tmp_path / "b" / "two.jpg")
     for stats in subject_of(tmp_path).photo_stats:

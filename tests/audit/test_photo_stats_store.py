@@ -27,7 +27,7 @@ def photos(tmp_path):
     return tmp_path / "photos"
 
 
-def test_packed_glances_read_as_a_list_does(photos):
+def test_a_table_reads_like_a_list(photos):
     _, _, photo_stats = looked_at(photos)
     packed = PhotoStatsTable.from_sequence(photo_stats)
     assert PhotoStatsTable.from_sequence(packed) is packed and len(packed) == len(photo_stats) == 13
@@ -41,7 +41,7 @@ def test_packed_glances_read_as_a_list_does(photos):
     assert len(some) == 3 and np.array_equal(some[np.array([2])][0], photo_stats[1].gray)
 
 
-def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
+def test_missing_stats_are_missing_and_never_invented(photos):
     _, entries, photo_stats = looked_at(photos)
     packed = PhotoStatsTable(2)
     packed.put(1, photo_stats[0].pack())
@@ -53,7 +53,7 @@ def test_a_glance_that_is_not_there_is_missing_and_not_made_up(photos):
     assert PhotoStatsStore(P, MemoryStore()).get(entries, workers=0).missing == [3]
 
 
-def test_glances_are_kept_while_they_are_taken(photos, monkeypatch):
+def test_stats_are_written_in_batches_while_they_are_computed(photos, monkeypatch):
     from regraft.audit import photo_stats_store as module
 
     monkeypatch.setattr(module, "_WRITE_BATCH", 5)

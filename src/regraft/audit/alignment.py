@@ -185,8 +185,8 @@ def _compare(a: _Layer, b: _Layer, theta: Tensor, radius: int) -> tuple[Tensor, 
     whole = cells[0].sum(1) / (cells[1].sum(1) * cells[2].sum(1)).clamp_min(1e-9).sqrt()
     harm = cells[1] + cells[2] - 2 * cells[0]  # share of each block in the squared difference
     order = harm.argsort(dim=1)[:, : int(_KEPT_SHARE * harm.shape[1])]
-    kept = [x.gather(1, order).sum(1) for x in cells]
-    fit = kept[0] / (kept[1] * kept[2]).clamp_min(1e-9).sqrt()
+    sums = [x.gather(1, order).sum(1) for x in cells]
+    fit = sums[0] / (sums[1] * sums[2]).clamp_min(1e-9).sqrt()
     overlap = mask.sum(dim=(1, 2)) / a.mask.sum(dim=(1, 2)).clamp_min(1)
     poor = (overlap < _MIN_OVERLAP) | ~torch.isfinite(fit)
     return torch.where(poor, -1.0, fit), torch.where(poor, -1.0, whole), overlap

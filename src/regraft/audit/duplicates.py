@@ -90,15 +90,15 @@ def detect_duplicates(
     pixels = equal_positions([packed[int(i)].pixel_hash for i in rows])
     by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
     distinct = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
-    kept = rows[distinct]
-    key = _pairs_key([entries[i].content for i in kept])
+    representatives = rows[distinct]
+    key = _pairs_key([entries[i].content for i in representatives])
     near = _cached_pairs(store, key)
     if near is None:
-        near = _search_near_duplicates(entries, features, packed, kept, workers)
+        near = _search_near_duplicates(entries, features, packed, representatives, workers)
         if store is not None:
             table = np.column_stack([near.pairs.astype(np.float32), near.fit]).astype(np.float32)
             store.put(key, table, "near-copies found")
-    pairs = np.sort(kept[near.pairs], axis=1) if len(near.pairs) else near.pairs
+    pairs = np.sort(representatives[near.pairs], axis=1) if len(near.pairs) else near.pairs
     return Duplicates(entries, by_bytes, by_pixels, NearDuplicates(pairs, near.fit))
 
 
@@ -106,22 +106,22 @@ def _search_near_duplicates(
     entries: Sequence[Entry],
     features: NDArray[np.float32],
     photo_stats: PhotoStatsTable,
-    kept: NDArray[np.int64],
+    representatives: NDArray[np.int64],
     workers: int | None,
 ) -> NearDuplicates:
-    """Return the near-duplicates among the photos at the positions ``kept``, as indices into ``kept``."""
-    if len(kept) < 2:
+    """Return the near-duplicates among the photos at ``representatives``, as indices into it."""
+    if len(representatives) < 2:
         return NO_NEAR_DUPLICATES
     workers = workers_or_default(workers)
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack(
-            list(map_in_order(lambda i: _fine_gray(entries[kept[i]]), positions, workers=workers, ahead=64))
+            list(map_in_order(lambda i: _fine_gray(entries[representatives[i]]), positions, workers=workers, ahead=64))
         )
 
-    neighbours = nearest_neighbours(features, CANDIDATES, kept)
+    neighbours = nearest_neighbours(features, CANDIDATES, representatives)
     release_freed_memory()
-    return find_near_duplicates(neighbours, GraySubset(photo_stats, kept), fine, workers=workers)
+    return find_near_duplicates(neighbours, GraySubset(photo_stats, representatives), fine, workers=workers)
 
 
 def _fine_gray(entry: Entry) -> NDArray[np.uint8]:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.context.config import RecipeName, TrainConfig
 from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
-from regraft.data.photo import Side
+from regraft.data.photo import SIDES, Side
 from regraft.data.source import find_photos
 from regraft.data.split import carve_validation, check_split, split_by_content, use_given_sides
 from regraft.data.split_units import make_units
@@ -29,8 +28,6 @@ HELD_BACK = ((SMALL, 0.2), (2 * SMALL, 0.1), (10 * SMALL, 0.05), (float("inf"), 
 """Below so many photos to train on, such a share of them is held back to choose by: one or two hundred tell an epoch
 from another, and what more would add to that, training on them adds to the classifier. A few steps, lest every photo
 that is added move others from one part to the other."""
-
-SIDES: tuple[Side, ...] = get_args(Side)
 
 
 @dataclass

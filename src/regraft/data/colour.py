@@ -72,7 +72,7 @@ def _changes_nothing(transform: ImageCmsTransform, mode: str) -> bool:
     return bool(np.abs(after - grid).max() <= _MAX_INVISIBLE_SHIFT)
 
 
-_EXIF_ORIENTATION = 0x0112
+EXIF_ORIENTATION = 0x0112
 _STRIP = 1 << 22
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -88,7 +88,7 @@ _UPRIGHT = {
 def exif_orientation(image: Image.Image) -> int:
     """Return the Exif orientation, 1 (upright) to 8 (Exif 2.32, table 4); 1 if it is missing or invalid."""
     try:
-        value = image.getexif().get(_EXIF_ORIENTATION)
+        value = image.getexif().get(EXIF_ORIENTATION)
     except Exception:  # noqa: BLE001 - broken Exif raises various errors; the photo itself is fine
         return 1
     return value if isinstance(value, int) and value in _UPRIGHT else 1

@@ -17,7 +17,7 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile
 
-from regraft.data.colour import exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
+from regraft.data.colour import EXIF_ORIENTATION, exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
 from regraft.data.file_types import (
     HEADER_BYTES,
     describe_non_photo,
@@ -253,7 +253,6 @@ def _megapixels(size: Size) -> str:
     return f"{size[0] * size[1] / 1e6:,.0f} megapixels"
 
 
-_EXIF_ORIENTATION = 0x0112
 _TESTABLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
 
 
@@ -278,7 +277,7 @@ def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
     if image.mode not in _TESTABLE_MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
         raise ValueError("no share for this format")
-    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(_EXIF_ORIENTATION, 1) != 1:
+    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(EXIF_ORIENTATION, 1) != 1:
         raise ValueError("decoded in one piece, or rotated by the decoder")
     bands = len(image.getbands())
     palette = image.palette

@@ -95,8 +95,8 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
         raise PhotosError(f"{text} has {counted(len(loose), 'photo')} but no class folders.\n{_expected_layout(root)}")
     if skipped:
         name, why = min(skipped)
-        found = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
-        raise PhotosError(f"{text} has no photos.\n{_expected_layout(root)}\n{found}")
+        example = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
+        raise PhotosError(f"{text} has no photos.\n{_expected_layout(root)}\n{example}")
     raise PhotosError(f"{text} is empty: there are no photos in it.\n{_expected_layout(root)}")
 
 
