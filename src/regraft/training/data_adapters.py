@@ -32,34 +32,34 @@ def are_arrays(x: Any) -> bool:
     return bool(found) and all(is_array(leaf) for leaf in found)
 
 
-def with_arrays(given: Any, name: str) -> Any:
-    """Return ``given`` with (nested) lists of numbers as arrays; all other values are unchanged.
+def with_arrays(data: Any, name: str) -> Any:
+    """Return ``data`` with (nested) lists of numbers as arrays; all other values are unchanged.
 
     Args:
-        given: x, y or sample_weight.
+        data: x, y or sample_weight.
         name: its name, for messages.
 
     Raises:
-        TrainingError: ``given`` holds lists of different lengths, or text.
+        TrainingError: ``data`` holds lists of different lengths, or text.
     """
-    if isinstance(given, Mapping):
-        return {key: with_arrays(value, f"{name}[{key!r}]") for key, value in given.items()}
-    if isinstance(given, tuple):
-        return tuple(with_arrays(part, name) for part in given) if not _is_numbers(given) else _array(given, name)
-    if isinstance(given, list) and _is_numbers(given):
-        return _array(given, name)
-    if isinstance(given, list) and given and isinstance(given[0], str):
-        raise TrainingError(_text(name, given[0]))
-    return given
+    if isinstance(data, Mapping):
+        return {key: with_arrays(value, f"{name}[{key!r}]") for key, value in data.items()}
+    if isinstance(data, tuple):
+        return tuple(with_arrays(part, name) for part in data) if not _is_numbers(data) else _array(data, name)
+    if isinstance(data, list) and _is_numbers(data):
+        return _array(data, name)
+    if isinstance(data, list) and data and isinstance(data[0], str):
+        raise TrainingError(_text(name, data[0]))
+    return data
 
 
-def check_values(given: Any, name: str) -> None:
+def check_values(data: Any, name: str) -> None:
     """Check that arrays hold numbers.
 
     Raises:
         TrainingError: an array holds text, dates or objects.
     """
-    for leaf in leaves(given):
+    for leaf in leaves(data):
         if isinstance(leaf, Tensor) or not is_array(leaf):
             continue
         array = np.asarray(leaf)
@@ -79,22 +79,22 @@ def _text(name: str, example: Any) -> str:
     )
 
 
-def _is_numbers(given: Any) -> bool:
+def _is_numbers(data: Any) -> bool:
     """Return whether the first item of a (nested) list is a number or a tensor without dimensions."""
-    while isinstance(given, (list, tuple)):
-        if not given:
+    while isinstance(data, (list, tuple)):
+        if not data:
             return False
-        given = given[0]
-    if isinstance(given, (Tensor, np.ndarray)):
-        return given.ndim == 0
-    return isinstance(given, (bool, int, float, np.generic))
+        data = data[0]
+    if isinstance(data, (Tensor, np.ndarray)):
+        return data.ndim == 0
+    return isinstance(data, (bool, int, float, np.generic))
 
 
-def _array(given: Any, name: str) -> Any:
-    if isinstance(given[0], Tensor):
-        return torch.stack(list(given))
+def _array(data: Any, name: str) -> Any:
+    if isinstance(data[0], Tensor):
+        return torch.stack(list(data))
     try:
-        return np.asarray(given)
+        return np.asarray(data)
     except ValueError as error:
         raise TrainingError(
             f"{name} is a list of lists of different lengths; expected equal lengths\n  pad them to one length"
@@ -123,8 +123,8 @@ def as_batch_source(
     x, y, sample_weight = _in_arrays(x, y, sample_weight)
     if are_arrays(x):
         size = size_of(x)
-        given = batch_size or (max(1, math.ceil(size / steps)) if steps else 32)
-        return ArrayBatches((x, y, sample_weight), batch_size=given, shuffle=shuffle, seed=seed)
+        samples = batch_size or (max(1, math.ceil(size / steps)) if steps else 32)
+        return ArrayBatches((x, y, sample_weight), batch_size=samples, shuffle=shuffle, seed=seed)
     if y is not None or sample_weight is not None:
         name = "y" if y is not None else "sample_weight"
         raise TrainingError(f"{name} is given, but x is a {type(x).__name__}, which has its own targets and weights")

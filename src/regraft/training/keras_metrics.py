@@ -22,10 +22,10 @@ from regraft.training.state_format import load_plain_state, plain_state
 from regraft.training.third_party import for_keras, from_keras, is_keras, keras_backend, unwrapped
 
 
-def is_keras_metric(given: Any) -> bool:
-    """Return whether ``given`` works like Keras's metrics: ``update_state``, ``result`` and ``reset_state``."""
-    return all(callable(getattr(given, name, None)) for name in ("update_state", "result")) and any(
-        callable(getattr(given, name, None)) for name in ("reset_state", "reset_states")
+def is_keras_metric(user_metric: Any) -> bool:
+    """Return whether ``user_metric`` works like Keras's metrics: ``update_state``, ``result`` and ``reset_state``."""
+    return all(callable(getattr(user_metric, name, None)) for name in ("update_state", "result")) and any(
+        callable(getattr(user_metric, name, None)) for name in ("reset_state", "reset_states")
     )
 
 
@@ -172,18 +172,18 @@ def _reset(metric: Any) -> None:
     reset()
 
 
-def keras_metric_function(given: Any) -> Callable[..., Tensor] | None:
+def keras_metric_function(user_metric: Any) -> Callable[..., Tensor] | None:
     """Return a function of Keras, such as ``keras.losses.poisson``, as ``f(output, target)``; otherwise None."""
-    if not is_keras(given) or not inspect.isroutine(unwrapped(given)):
+    if not is_keras(user_metric) or not inspect.isroutine(unwrapped(user_metric)):
         return None
-    backend = keras_backend(given)
-    named = KERAS.get(keras_name(unwrapped(given).__name__) or "")
+    backend = keras_backend(user_metric)
+    named = KERAS.get(keras_name(unwrapped(user_metric).__name__) or "")
     by_class = named is not None and named.form in ("numbers", "hot")
 
     def each(output: Tensor, target: Tensor) -> Tensor:
         if not by_class:
             output, target = same_rank(output, target)
-        value = from_keras(given(for_keras(target, backend), for_keras(output.detach(), backend)))
+        value = from_keras(user_metric(for_keras(target, backend), for_keras(output.detach(), backend)))
         return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
     return each

@@ -153,19 +153,19 @@ _TORCH_MODULES: dict[type[nn.Module], NamedLoss] = {
 class KerasLoss(Loss):
     """A loss object of Keras on its torch backend, which applies weights and reduces by itself."""
 
-    def __init__(self, given: Any) -> None:
-        keras_loss_function(given)
-        self._given = given
-        full = keras_name(type(given).__name__)
+    def __init__(self, user_loss: Any) -> None:
+        keras_loss_function(user_loss)
+        self._keras_loss = user_loss
+        full = keras_name(type(user_loss).__name__)
         named = KERAS.get(full or "")
-        options = getattr(given, "_fn_kwargs", {})
+        options = getattr(user_loss, "_fn_kwargs", {})
         takes: Takes = named.takes if named else "any"
         if options.get("from_logits"):
             takes = "logits"
-        name = str(getattr(given, "name", type(given).__name__))
+        name = str(getattr(user_loss, "name", type(user_loss).__name__))
         super().__init__(
             name,
-            lambda output, target: given(target, output),
+            lambda output, target: user_loss(target, output),
             None,
             takes=takes,
             binary=named is not None and named.binary,
@@ -176,36 +176,38 @@ class KerasLoss(Loss):
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
         own = None if weight is None else weight.clone()  # Keras multiplies weights in place by its masks
-        value: Tensor = self._given(target, output, sample_weight=own)
+        value: Tensor = self._keras_loss(target, output, sample_weight=own)
         return value if value.ndim == 0 else value.mean()
 
 
-def as_loss(given: Any) -> Loss:
-    """Return ``given`` as a `Loss`.
+def as_loss(user_loss: Any) -> Loss:
+    """Return ``user_loss`` as a `Loss`.
 
     A name is one of `torch.nn.functional` (``"cross_entropy"``, on logits) or one of Keras
     (``"sparse_categorical_crossentropy"``, on probabilities). Torch's loss modules, losses of Keras and functions of
     (output, target) are used directly; a function of ``(y_true, y_pred)`` is called in that order.
 
     Raises:
-        TrainingError: ``given`` is not a loss.
+        TrainingError: ``user_loss`` is not a loss.
     """
-    if isinstance(given, Loss):
-        return given
-    if isinstance(given, str):
-        return _by_name(given)
-    if isinstance(given, type):
-        raise TrainingError(f"loss is the class {given.__name__}, not an object of it: write {given.__name__}()")
-    if not callable(given):
-        raise TrainingError(f"loss is a {type(given).__name__}; expected a name, a torch loss or a function")
-    refuse_whole_functions(given, "loss")
-    if is_keras(given) and not inspect.isroutine(unwrapped(given)):
-        return KerasLoss(given)
-    if takes_target_first(given):
-        return _target_first(given)
-    if isinstance(given, nn.Module):
-        return _module(given)
-    return _function(given)
+    if isinstance(user_loss, Loss):
+        return user_loss
+    if isinstance(user_loss, str):
+        return _by_name(user_loss)
+    if isinstance(user_loss, type):
+        raise TrainingError(
+            f"loss is the class {user_loss.__name__}, not an object of it: write {user_loss.__name__}()"
+        )
+    if not callable(user_loss):
+        raise TrainingError(f"loss is a {type(user_loss).__name__}; expected a name, a torch loss or a function")
+    refuse_whole_functions(user_loss, "loss")
+    if is_keras(user_loss) and not inspect.isroutine(unwrapped(user_loss)):
+        return KerasLoss(user_loss)
+    if takes_target_first(user_loss):
+        return _target_first(user_loss)
+    if isinstance(user_loss, nn.Module):
+        return _module(user_loss)
+    return _function(user_loss)
 
 
 def _by_name(name: str) -> Loss:
@@ -223,43 +225,43 @@ def _torch_loss(
     return Loss(name, mean, each, takes=named.takes, sums=sums, binary=named.binary, targets=targets)
 
 
-def _module(given: nn.Module) -> Loss:
-    name, reduction = type(given).__name__.lower(), getattr(given, "reduction", None)
+def _module(user_loss: nn.Module) -> Loss:
+    name, reduction = type(user_loss).__name__.lower(), getattr(user_loss, "reduction", None)
     if not isinstance(reduction, str):
-        return Loss(name, given, None, whole=True)
-    unreduced = copy.copy(given)
+        return Loss(name, user_loss, None, whole=True)
+    unreduced = copy.copy(user_loss)
     unreduced.reduction = "none"  # type: ignore[assignment]
     sums = reduction == "sum"
-    named = _TORCH_MODULES.get(type(given))
+    named = _TORCH_MODULES.get(type(user_loss))
     if named is not None:
-        ignored = getattr(given, "ignore_index", -100)
-        return _torch_loss(name, named, given, unreduced, sums=sums, ignored=ignored)
-    kind = next((named for kind, named in _TORCH_MODULES.items() if isinstance(given, kind)), None)
+        ignored = getattr(user_loss, "ignore_index", -100)
+        return _torch_loss(name, named, user_loss, unreduced, sums=sums, ignored=ignored)
+    kind = next((named for kind, named in _TORCH_MODULES.items() if isinstance(user_loss, kind)), None)
     takes: Takes = kind.takes if kind else "any"
-    return Loss(name, given, unreduced, takes=takes, sums=sums, binary=kind is not None and kind.binary)
+    return Loss(name, user_loss, unreduced, takes=takes, sums=sums, binary=kind is not None and kind.binary)
 
 
-def _function(given: Callable[..., Any]) -> Loss:
-    name = str(getattr(unwrapped(given), "__name__", type(given).__name__)).lower()
-    if not _has_reduction(given):
-        return Loss(name, given, None, whole=True)
-    named = _TORCH_FUNCTIONS.get(unwrapped(given))
-    each = partial(given, reduction="none")
+def _function(user_loss: Callable[..., Any]) -> Loss:
+    name = str(getattr(unwrapped(user_loss), "__name__", type(user_loss).__name__)).lower()
+    if not _has_reduction(user_loss):
+        return Loss(name, user_loss, None, whole=True)
+    named = _TORCH_FUNCTIONS.get(unwrapped(user_loss))
+    each = partial(user_loss, reduction="none")
     if named is None:
-        return Loss(name, given, each)
-    options = given.keywords if isinstance(given, partial) else {}
+        return Loss(name, user_loss, each)
+    options = user_loss.keywords if isinstance(user_loss, partial) else {}
     sums = options.get("reduction") == "sum"
-    return _torch_loss(name, named, given, each, sums=sums, ignored=options.get("ignore_index", -100))
+    return _torch_loss(name, named, user_loss, each, sums=sums, ignored=options.get("ignore_index", -100))
 
 
-def _target_first(given: Any) -> Loss:
+def _target_first(user_loss: Any) -> Loss:
     """Return a function of (target, output) as a loss; as in Keras, (n,) and (n, 1) get the same shape."""
-    function = unwrapped(given)
+    function = unwrapped(user_loss)
     name = str(getattr(function, "__name__", type(function).__name__))
-    options = given.keywords if isinstance(given, partial) else {}
+    options = user_loss.keywords if isinstance(user_loss, partial) else {}
     named = None
-    if is_keras(given):
-        keras_loss_function(given)
+    if is_keras(user_loss):
+        keras_loss_function(user_loss)
         named = KERAS.get(keras_name(name) or "")
     takes: Takes = named.takes if named else "any"
     takes = "logits" if options.get("from_logits") else takes
@@ -268,7 +270,7 @@ def _target_first(given: Any) -> Loss:
     def each(output: Any, target: Any) -> Tensor:
         if isinstance(output, Tensor) and isinstance(target, Tensor) and not _has_classes(targets):
             output, target = same_rank(output, target)
-        value: Tensor = given(target, output)
+        value: Tensor = user_loss(target, output)
         return value
 
     return Loss(name, each, each, takes=takes, binary=named is not None and named.binary, targets=targets, axis=-1)

@@ -123,69 +123,71 @@ def _load_values(part: Any, values: Mapping[str, Any]) -> None:
         setattr(part, name, copy.copy(value))
 
 
-def as_metric(given: Any, *, weighted: bool = False) -> Metric:
-    """Return ``given`` as a `Metric`.
+def as_metric(user_metric: Any, *, weighted: bool = False) -> Metric:
+    """Return ``user_metric`` as a `Metric`.
 
     Args:
-        given: a name; an object of torchmetrics or Keras; a function of (output, target), or of (y_true, y_pred) if
-            these are the names of its parameters; or a pair of a name and any of these.
+        user_metric: a name; an object of torchmetrics or Keras; a function of (output, target), or of (y_true, y_pred)
+            if these are the names of its parameters; or a pair of a name and any of these.
         weighted: whether samples count by their weight.
 
     Raises:
-        TrainingError: ``given`` is not a metric.
+        TrainingError: ``user_metric`` is not a metric.
     """
-    if isinstance(given, tuple) and len(given) == 2 and isinstance(given[0], str):
-        metric = as_metric(given[1], weighted=weighted)
-        metric.name = given[0]
+    if isinstance(user_metric, tuple) and len(user_metric) == 2 and isinstance(user_metric[0], str):
+        metric = as_metric(user_metric[1], weighted=weighted)
+        metric.name = user_metric[0]
         return metric
-    if isinstance(given, Metric):
-        return copy.deepcopy(given)
-    if isinstance(given, str):
-        return named_metric(given, weighted=weighted)
-    if isinstance(given, type):
-        raise TrainingError(f"metrics holds the class {given.__name__}, not an object of it: write {given.__name__}()")
-    if is_keras_metric(given):
-        return KerasMetric(given, weighted=weighted)
-    if all(callable(getattr(given, name, None)) for name in ("update", "compute", "reset")):
-        return TorchMetric(given)
-    if callable(given):
-        return _function(given, weighted)
+    if isinstance(user_metric, Metric):
+        return copy.deepcopy(user_metric)
+    if isinstance(user_metric, str):
+        return named_metric(user_metric, weighted=weighted)
+    if isinstance(user_metric, type):
+        raise TrainingError(
+            f"metrics holds the class {user_metric.__name__}, not an object of it: write {user_metric.__name__}()"
+        )
+    if is_keras_metric(user_metric):
+        return KerasMetric(user_metric, weighted=weighted)
+    if all(callable(getattr(user_metric, name, None)) for name in ("update", "compute", "reset")):
+        return TorchMetric(user_metric)
+    if callable(user_metric):
+        return _function(user_metric, weighted)
     raise TrainingError(
-        f"metrics holds {given!r}; expected a name, an object of torchmetrics or Keras, or a function of (output, "
-        "target)"
+        f"metrics holds {user_metric!r}; expected a name, an object of torchmetrics or Keras, or a function of "
+        "(output, target)"
     )
 
 
-def _function(given: Callable[..., Any], weighted: bool) -> Metric:
-    refuse_whole_functions(given, "metric")
-    function = unwrapped(given)
+def _function(user_metric: Callable[..., Any], weighted: bool) -> Metric:
+    refuse_whole_functions(user_metric, "metric")
+    function = unwrapped(user_metric)
     name = str(getattr(function, "__name__", _snake(type(function).__name__)))
-    keras = keras_metric_function(given)
+    keras = keras_metric_function(user_metric)
     if keras is not None:
         return Metric(name, keras, direction_of(name), weighted=weighted)
-    if not takes_target_first(given):
-        return _torch_function(name, given, weighted)
+    if not takes_target_first(user_metric):
+        return _torch_function(name, user_metric, weighted)
 
     @_as_tensor
     def each(output: Any, target: Any) -> Any:
         if isinstance(output, Tensor) and isinstance(target, Tensor):
             output, target = same_rank(output, target)
-        return given(target, output)
+        return user_metric(target, output)
 
     return Metric(name, each, weighted=weighted)
 
 
-def _torch_function(name: str, given: Callable[..., Any], weighted: bool) -> Metric:
+def _torch_function(name: str, user_metric: Callable[..., Any], weighted: bool) -> Metric:
     """Return a function of (output, target) as a metric; torch's losses get targets in their form."""
-    loss = as_loss(given)
+    loss = as_loss(user_metric)
     known = loss.targets.form != "any"
 
     @_as_tensor
     def each(output: Any, target: Any) -> Any:
         if known:
-            return given(output, loss.targets.suited(output, target))
+            return user_metric(output, loss.targets.suited(output, target))
         warn_of_table(f"the metric {name}", output, target)
-        return given(output, target)
+        return user_metric(output, target)
 
     return Metric(name, each, "min" if known else None, weighted=weighted)
 

@@ -47,51 +47,53 @@ _NO_LBFGS = (
 
 
 def as_optimizer(
-    given: Any,
+    user_optimizer: Any,
     module: nn.Module,
     learning_rate: float | None = None,
     parameters: Iterable[Any] | None = None,
 ) -> OptimizerView:
-    """Return ``given`` as an optimizer of the module's parameters.
+    """Return ``user_optimizer`` as an optimizer of the module's parameters.
 
     Args:
-        given: a name; a torch optimizer; or a function that builds one from the parameters, such as
+        user_optimizer: a name; a torch optimizer; or a function that builds one from the parameters, such as
             ``functools.partial(torch.optim.SGD, lr=0.1)`` or ``torch.optim.AdamW``.
         module: module whose trainable parameters are optimized.
         learning_rate: learning rate in place of the default of a name or a function.
         parameters: parameters, or groups of them with their own options, in place of the module's.
 
     Raises:
-        TrainingError: ``given`` is not an optimizer, or the arguments contradict each other.
+        TrainingError: ``user_optimizer`` is not an optimizer, or the arguments contradict each other.
     """
-    if isinstance(given, OptimizerView):
-        return given
-    if isinstance(given, torch.optim.LBFGS):
+    if isinstance(user_optimizer, OptimizerView):
+        return user_optimizer
+    if isinstance(user_optimizer, torch.optim.LBFGS):
         raise TrainingError(_NO_LBFGS)
-    if isinstance(given, torch.optim.Optimizer):
+    if isinstance(user_optimizer, torch.optim.Optimizer):
         if learning_rate is not None or parameters is not None:
             raise TrainingError("learning_rate and parameters belong to an optimizer given by name, not to an object")
-        return OptimizerView(given)
+        return OptimizerView(user_optimizer)
     _check_rate(learning_rate)
     chosen = list(parameters) if parameters is not None else _to_optimize(module)
     if not chosen:
         raise TrainingError("the module has no parameters to train")
-    if is_keras(given):
-        raise TrainingError(_instead_of_keras(given))
-    if isinstance(given, str):
-        kind, options = _by_name(given)
+    if is_keras(user_optimizer):
+        raise TrainingError(_instead_of_keras(user_optimizer))
+    if isinstance(user_optimizer, str):
+        kind, options = _by_name(user_optimizer)
         rate = {} if learning_rate is None else {"lr": learning_rate}
         return OptimizerView(kind(chosen, **(options | rate)))
-    if callable(given):
-        return OptimizerView(_built(given, chosen, learning_rate))
-    raise TrainingError(f"optimizer is a {type(given).__name__}; expected a name, a torch optimizer or a function")
+    if callable(user_optimizer):
+        return OptimizerView(_built(user_optimizer, chosen, learning_rate))
+    raise TrainingError(
+        f"optimizer is a {type(user_optimizer).__name__}; expected a name, a torch optimizer or a function"
+    )
 
 
-def _check_rate(given: Any) -> None:
-    if given is not None and not isinstance(given, (Real, torch.Tensor)):
+def _check_rate(learning_rate: Any) -> None:
+    if learning_rate is not None and not isinstance(learning_rate, (Real, torch.Tensor)):
         raise TrainingError(
-            f"learning_rate is a {type(given).__name__}; expected a number\n  for a schedule pass a callback, such as "
-            "LearningRateScheduler or WarmupCosine, or a scheduler of torch"
+            f"learning_rate is a {type(learning_rate).__name__}; expected a number\n  for a schedule pass a callback, "
+            "such as LearningRateScheduler or WarmupCosine, or a scheduler of torch"
         )
 
 
@@ -110,10 +112,10 @@ def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     return BY_NAME[short]
 
 
-def _instead_of_keras(given: Any) -> str:
-    name = given.__name__ if isinstance(given, type) else type(given).__name__
-    rate = None if isinstance(given, type) else getattr(given, "learning_rate", None)
-    schedule = getattr(given, "_learning_rate", None)
+def _instead_of_keras(user_optimizer: Any) -> str:
+    name = user_optimizer.__name__ if isinstance(user_optimizer, type) else type(user_optimizer).__name__
+    rate = None if isinstance(user_optimizer, type) else getattr(user_optimizer, "learning_rate", None)
+    schedule = getattr(user_optimizer, "_learning_rate", None)
     if rate is None:
         arguments = ""
     elif callable(getattr(schedule, "get_config", None)):

@@ -219,16 +219,16 @@ def tensor_of_bytes(dtype: str, shape: tuple[int, ...], data: memoryview | bytes
         raise ModelFileError(f"a tensor has the invalid shape {shape}") from error
 
 
-def plain_state(given: Any) -> dict[str, Any]:
+def plain_state(holder: Any) -> dict[str, Any]:
     """Return copies of those attributes of an object without ``state_dict`` that a snapshot can hold."""
-    return {name: copy.deepcopy(value) for name, value in vars(given).items() if _is_plain(value)}
+    return {name: copy.deepcopy(value) for name, value in vars(holder).items() if _is_plain(value)}
 
 
-def load_plain_state(given: Any, state: Mapping[str, Any]) -> None:
+def load_plain_state(holder: Any, state: Mapping[str, Any]) -> None:
     """Restore the attributes that `plain_state` returned."""
     for name, value in state.items():
-        own = getattr(given, name, None)
-        setattr(given, name, tuple(value) if isinstance(own, tuple) else copy.deepcopy(value))
+        own = getattr(holder, name, None)
+        setattr(holder, name, tuple(value) if isinstance(own, tuple) else copy.deepcopy(value))
 
 
 def _is_plain(value: Any) -> bool:

@@ -29,27 +29,27 @@ OUTPUT = {
 }  # fmt: skip
 
 
-def libraries_of(given: Any) -> set[str]:
+def libraries_of(value: Any) -> set[str]:
     """Return the top-level packages that a function, or the classes of an object, come from."""
-    given = unwrapped(given)
-    if isinstance(given, np.ufunc):
+    value = unwrapped(value)
+    if isinstance(value, np.ufunc):
         return {"numpy"}
-    own = getattr(given, "__module__", None) if inspect.isroutine(given) or isinstance(given, type) else None
+    own = getattr(value, "__module__", None) if inspect.isroutine(value) or isinstance(value, type) else None
     if isinstance(own, str):
         return {own.partition(".")[0]}
-    return {kind.__module__.partition(".")[0] for kind in type(given).__mro__ if kind is not object}
+    return {kind.__module__.partition(".")[0] for kind in type(value).__mro__ if kind is not object}
 
 
-def unwrapped(given: Any) -> Any:
+def unwrapped(value: Any) -> Any:
     """Return the function inside `functools.partial` objects and bound methods."""
-    while isinstance(given, functools.partial):
-        given = given.func
-    return getattr(given, "__func__", given) if inspect.ismethod(given) else given
+    while isinstance(value, functools.partial):
+        value = value.func
+    return getattr(value, "__func__", value) if inspect.ismethod(value) else value
 
 
-def is_keras(given: Any) -> bool:
-    """Return whether ``given`` comes from Keras, or is an object of a subclass of Keras's classes."""
-    return bool(libraries_of(given) & set(KERAS))
+def is_keras(value: Any) -> bool:
+    """Return whether ``value`` comes from Keras, or is an object of a subclass of Keras's classes."""
+    return bool(libraries_of(value) & set(KERAS))
 
 
 def takes_target_first(function: Any) -> bool:
@@ -80,20 +80,20 @@ def _first_parameters(function: Any) -> list[str]:
     return [p.name.lower() for p in parameters if p.kind in positional][:2]
 
 
-def refuse_whole_functions(given: Any, role: str) -> None:
-    """Check that ``given`` computes on the tensors of a batch.
+def refuse_whole_functions(value: Any, role: str) -> None:
+    """Check that ``value`` computes on the tensors of a batch.
 
     Args:
-        given: a function.
+        value: a function.
         role: ``"loss"`` or ``"metric"``.
 
     Raises:
         TrainingError: it comes from scikit-learn, SciPy, NumPy or pandas.
     """
-    library = next(iter(libraries_of(given) & set(WHOLE)), None)
+    library = next(iter(libraries_of(value) & set(WHOLE)), None)
     if library is None:
         return
-    name = f"{library}'s {getattr(unwrapped(given), '__name__', given)}"
+    name = f"{library}'s {getattr(unwrapped(value), '__name__', value)}"
     if role == "loss":
         raise TrainingError(
             f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors"
@@ -105,29 +105,29 @@ def refuse_whole_functions(given: Any, role: str) -> None:
     )
 
 
-def keras_backend(given: Any) -> str:
-    """Return the backend that Keras's ``given`` computes with, such as ``"torch"`` or ``"tensorflow"``."""
-    libraries = libraries_of(given)
+def keras_backend(value: Any) -> str:
+    """Return the backend that Keras's ``value`` computes with, such as ``"torch"`` or ``"tensorflow"``."""
+    libraries = libraries_of(value)
     if libraries & {"tf_keras", "tensorflow"}:
         return "tensorflow"
     keras: Any = sys.modules.get("keras") or sys.modules.get("keras_core")
     return str(keras.backend.backend()) if keras is not None else "torch"
 
 
-def keras_loss_function(given: Any) -> Callable[..., Any]:
-    """Return Keras's loss ``given``, after checking that Keras computes with torch, which the gradient needs.
+def keras_loss_function(value: Any) -> Callable[..., Any]:
+    """Return Keras's loss ``value``, after checking that Keras computes with torch, which the gradient needs.
 
     Raises:
         TrainingError: Keras has another backend.
     """
-    backend = keras_backend(given)
+    backend = keras_backend(value)
     if backend != "torch":
-        name = getattr(unwrapped(given), "__name__", type(given).__name__)
+        name = getattr(unwrapped(value), "__name__", type(value).__name__)
         raise TrainingError(
             f"the loss {name} of Keras computes with {backend}, so torch gets no gradient from it\n  set "
             "KERAS_BACKEND=torch before Keras is imported, or pass the name of the loss"
         )
-    return given  # type: ignore[no-any-return]
+    return value  # type: ignore[no-any-return]
 
 
 def for_keras(value: Any, backend: str) -> Any:
