@@ -45,7 +45,7 @@ def features_of(photo_stats: list[PhotoStats]) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
-def looked_at(root: Path) -> tuple[Manifest, list[Entry], list[PhotoStats]]:
+def with_stats(root: Path) -> tuple[Manifest, list[Entry], list[PhotoStats]]:
     manifest = scan(find_photos(root), workers=0)
     photo_stats = []
     for entry in list(manifest.usable):
@@ -57,7 +57,7 @@ def looked_at(root: Path) -> tuple[Manifest, list[Entry], list[PhotoStats]]:
 
 
 def subject_of(root: Path, probabilities: np.ndarray | None = None, **more) -> Subject:
-    manifest, entries, photo_stats = looked_at(root)
+    manifest, entries, photo_stats = with_stats(root)
     features = features_of(photo_stats)
     copies = detect_duplicates(entries, features, photo_stats, workers=0)
     names = sorted({entry.label for entry in manifest.entries if entry.label})

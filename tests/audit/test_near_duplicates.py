@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
-from audit.conftest import features_of, looked_at, save, scene
+from audit.conftest import features_of, save, scene, with_stats
 from regraft.audit.alignment import align
 from regraft.audit.duplicates import connected_sets, detect_duplicates
 from regraft.audit.near_duplicates import match_coarsely
@@ -39,7 +39,7 @@ def strangers_and_copies(tmp_path_factory):
 
 
 def test_every_near_copy_is_found_and_nothing_else(strangers_and_copies):
-    _, entries, photo_stats = looked_at(strangers_and_copies)
+    _, entries, photo_stats = with_stats(strangers_and_copies)
     found = detect_duplicates(entries, features_of(photo_stats), photo_stats, workers=0)
     names = [entry.name.split("/")[1] for entry in entries]
     pairs = {tuple(sorted((names[a][:2], names[b][:2]))) for a, b in found.near.pairs.tolist()}
@@ -56,7 +56,7 @@ def test_exact_copies_by_bytes_and_by_pixels(tmp_path):
         path.write_bytes(data.getvalue())
     save(scene(1), tmp_path / "a" / "three.bmp")
     save(scene(2), tmp_path / "b" / "four.png")
-    _, entries, photo_stats = looked_at(tmp_path)
+    _, entries, photo_stats = with_stats(tmp_path)
     found = detect_duplicates(entries, features_of(photo_stats), photo_stats, workers=0)
     names = [entry.name for entry in entries]
     assert [{names[i] for i in members} for members in found.by_bytes] == [{"a/one.png", "b/two.png"}]
@@ -69,7 +69,7 @@ def test_exact_copies_by_bytes_and_by_pixels(tmp_path):
 def test_what_was_found_is_kept_and_the_order_of_photos_does_not_matter(strangers_and_copies):
     from regraft.features.store import MemoryStore
 
-    _, entries, photo_stats = looked_at(strangers_and_copies)
+    _, entries, photo_stats = with_stats(strangers_and_copies)
     features, store = features_of(photo_stats), MemoryStore()
     first = detect_duplicates(entries, features, photo_stats, store=store, workers=0)
     assert len(store) == 1

@@ -1,4 +1,4 @@
-"""Many photo_stats are held in a table, and read as a list of them is."""
+"""The table of photo stats reads like a list of them; the store computes and caches them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from audit.conftest import features_of, looked_at, save, scene
+from audit.conftest import features_of, save, scene, with_stats
 from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.photo_stats_store import GraySubset, PhotoStatsStore, PhotoStatsTable
@@ -28,7 +28,7 @@ def photos(tmp_path):
 
 
 def test_a_table_reads_like_a_list(photos):
-    _, _, photo_stats = looked_at(photos)
+    _, _, photo_stats = with_stats(photos)
     packed = PhotoStatsTable.from_sequence(photo_stats)
     assert PhotoStatsTable.from_sequence(packed) is packed and len(packed) == len(photo_stats) == 13
     assert [g.pixel_hash for g in packed] == [g.pixel_hash for g in photo_stats] and packed[
@@ -42,7 +42,7 @@ def test_a_table_reads_like_a_list(photos):
 
 
 def test_missing_stats_are_missing_and_never_invented(photos):
-    _, entries, photo_stats = looked_at(photos)
+    _, entries, photo_stats = with_stats(photos)
     packed = PhotoStatsTable(2)
     packed.put(1, photo_stats[0].pack())
     packed.put(0, photo_stats[0].pack()[:-1])
@@ -57,7 +57,7 @@ def test_stats_are_written_in_batches_while_they_are_computed(photos, monkeypatc
     from regraft.audit import photo_stats_store as module
 
     monkeypatch.setattr(module, "_WRITE_BATCH", 5)
-    _, entries, _ = looked_at(photos)
+    _, entries, _ = with_stats(photos)
     store = MemoryStore()
     looks = PhotoStatsStore(P, store)
     for entry in entries:
@@ -67,7 +67,7 @@ def test_stats_are_written_in_batches_while_they_are_computed(photos, monkeypatc
 
 
 def test_copies_are_the_same_where_all_tables_are_files(photos, tmp_path, monkeypatch):
-    _, entries, photo_stats = looked_at(photos)
+    _, entries, photo_stats = with_stats(photos)
     features = features_of(photo_stats)
     found = detect_duplicates(entries, features, photo_stats, workers=0)
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))

@@ -98,7 +98,7 @@ def test_folds_of_a_cross_validation_keep_groups_whole(n):
     assert all(len(set(folds.fold_of_row[4 * g : 4 * g + 4].tolist())) == 1 for g in range(n // 4))
 
 
-def glanced(root):
+def usable_with_stats(root):
     entries = scan(find_photos(root), workers=0).usable
     return entries, [decode_with_stats(entry, P)[1] for entry in entries]
 
@@ -107,7 +107,7 @@ def test_groups_by_folder_and_by_expression(tmp_path):
     for house in ("h1", "h2"):
         for label in ("cat", "dog"):
             save(scene(hash_of(house + label)), tmp_path / label / house / f"{house}_1.png")
-    entries, photo_stats = glanced(tmp_path)
+    entries, photo_stats = usable_with_stats(tmp_path)
     assert user_groups("parent", entries, photo_stats)["cat/h1/h1_1.png"] == "cat/h1"
     by_house = user_groups(r"/(h\d)_", entries, photo_stats)
     assert by_house["cat/h1/h1_1.png"] == by_house["dog/h1/h1_1.png"] == "h1"
@@ -128,7 +128,7 @@ def test_groups_by_the_time_of_the_shot(tmp_path):
         exif.get_ifd(0x8769)[0x9003] = f"2024:05:01 10:00:{second:02}"
         save(image, tmp_path / label / f"{k}.jpg", exif=exif)
     save(scene(9), tmp_path / "dog" / "untimed.jpg")
-    entries, photo_stats = glanced(tmp_path)
+    entries, photo_stats = usable_with_stats(tmp_path)
     groups = user_groups("exif-burst", entries, photo_stats)
     assert groups["cat/0.jpg"] == groups["cat/1.jpg"] != groups["cat/2.jpg"]
     assert groups["dog/3.jpg"] != groups["cat/0.jpg"] and "dog/untimed.jpg" not in groups
@@ -137,7 +137,7 @@ def test_groups_by_the_time_of_the_shot(tmp_path):
 def test_groups_by_a_column(tmp_path):
     for k in range(2):
         save(scene(k), tmp_path / f"{'ab'[k]}" / f"{k}.png")
-    entries, photo_stats = glanced(tmp_path)
+    entries, photo_stats = usable_with_stats(tmp_path)
     table = tmp_path / "labels.csv"
     table.write_text("path,label,house\na/0.png,a,h1\nb/1.png,b,h1\n")
     assert set(user_groups("column:house", entries, photo_stats, table).values()) == {"h1"}
