@@ -1,1 +1,1 @@
-"""Files that cannot be trusted to be whole, and how to write them so that they are."""
+"""Files that survive crashes and damage: written as a whole or not at all, and checked when they are read."""

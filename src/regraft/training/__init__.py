@@ -1,4 +1,4 @@
-"""The fit loop on any torch module, and what it is made of. Knows nothing of images, backbones or the run folder."""
+"""Training of any torch module: the `Trainer` and its parts, without images, backbones or run folders."""
 
 from regraft.training.batches import BatchSource
 from regraft.training.ema import EMA

@@ -1,4 +1,4 @@
-"""Exponential moving average of the weights (Polyak averaging)."""
+"""The exponential moving average of the weights (Polyak averaging)."""
 
 from __future__ import annotations
 
