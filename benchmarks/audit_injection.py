@@ -118,7 +118,7 @@ def read_pairs(file: Path) -> set[Pair]:
 
 
 class Bench:
-    """Photos with their features and photo_stats."""
+    """Photos with their features and stats."""
 
     def __init__(self, root: Path) -> None:
         backbone, store = build_backbone(), MemoryStore()

@@ -178,7 +178,7 @@ class PhotoStatsTable(Sequence[PhotoStats]):
         return median_low(min(stats.width, stats.height) for stats in self)
 
     def put(self, position: int, row: NDArray[np.floating]) -> None:
-        """Take what `Glance.pack` returned for one photo; other rows are ignored."""
+        """Set the row that `PhotoStats.pack` returned for one photo; other rows are ignored."""
         if row.shape == (PACKED_LENGTH,) and row.dtype == np.float32:
             self._rows[position] = row
             self._present[position] = True
