@@ -203,7 +203,7 @@ def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any])
     killed(photos, options | {"out": "mine"})
     for path in Path("mine/resume/fine-tune").glob("*.safetensors"):
         path.write_bytes(path.read_bytes()[:500])
-    with pytest.raises(ModelFileError, match=r"(?s)no snapshot is whole.*--fresh"):
+    with pytest.raises(ModelFileError, match=r"(?s)no snapshot is intact.*--fresh"):
         train(photos, screen=Screen(), **options | {"out": "mine"})
     fresh = train(photos, screen=Screen(), fresh=True, **options | {"out": "mine"})
     assert fresh.folder.name == "mine-002"

@@ -534,7 +534,8 @@ def test_a_word_about_epochs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(feed, "LONG", 50)
     with pytest.warns(
-        RuntimeWarning, match="50 batches, and the data, whose length is not known, goes on: if it has no end, pass"
+        RuntimeWarning,
+        match="50 batches, and there are more; the length of the data is unknown. If it has no end, pass",
     ):
         linear(rate=0.0).fit(numbered(60), verbose=0)
     with pytest.warns(RuntimeWarning, match=r"goes on: if it has no end, pass .*for validation validation_steps"):

@@ -1,4 +1,4 @@
-"""A last batch of one sample before batch normalisation."""
+"""A last batch of one sample before batch normalization."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_sample_is_trained_on(points: Any, kind: str, options: dict[str, A
 
 
 def test_it_is_trained_on_with_the_running_statistics(points: Any) -> None:
-    """What a plain loop gives that puts the normalisation layers into inference mode for that batch."""
+    """What a plain loop gives that puts the normalization layers into inference mode for that batch."""
     x, y = data(points, "arrays")
     plain = network()
     optimizer = torch.optim.SGD(plain.parameters(), 0.1)
@@ -70,7 +70,7 @@ def test_it_is_trained_on_with_the_running_statistics(points: Any) -> None:
 
 
 def test_one_photo_of_several_pixels_is_a_batch_like_any_other(points: Any) -> None:
-    """Its normalisation has a value for each pixel: torch trains on it, and so does fit, to the same bits."""
+    """Its normalization has a value for each pixel: torch trains on it, and so does fit, to the same bits."""
     x, y = points[0][:33].reshape(33, 2, 2, 2), points[1][:33]
 
     def images() -> nn.Module:
@@ -92,7 +92,7 @@ def test_one_photo_of_several_pixels_is_a_batch_like_any_other(points: Any) -> N
 def test_batches_that_all_have_one_sample(points: Any) -> None:
     x, y = points
     message = (
-        r"training batch 1: a batch of 1 sample cannot train the normalisation layer 1 \(BatchNorm1d\).*batch_size"
+        r"training batch 1: a batch of 1 sample cannot train the normalization layer 1 \(BatchNorm1d\).*batch_size"
     )
     with pytest.raises(TrainingError, match=message):
         Trainer(network(), "sgd", "cross_entropy").fit(x, y, batch_size=1, verbose=0)

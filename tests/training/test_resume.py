@@ -296,10 +296,10 @@ def test_the_other_snapshot_is_used_where_one_is_damaged(tmp_path: Path, capsys:
     newest.write_bytes(raw)
     run = Run(folder, Points, None, seed=2)
     assert outcome(run, run.fit(batch_size=8), folder) == expected
-    assert "its content does not match its checksum; going on from the other snapshot" in "".join(capsys.readouterr())
+    assert "its content does not match its checksum; resuming from the other snapshot" in "".join(capsys.readouterr())
     for slot in slots:
         slot.write_bytes(slot.read_bytes()[:1000])
-    with pytest.raises(ModelFileError, match="no snapshot is whole"):
+    with pytest.raises(ModelFileError, match="no snapshot is intact"):
         Run(folder, Points, None, seed=2).fit(batch_size=8)
 
 
@@ -340,7 +340,7 @@ def test_a_full_disk_is_a_warning(
     assert run.fit(batch_size=8).history == expected
     said = "".join(capsys.readouterr())
     assert said.count("a snapshot could not be written") == 1
-    assert "No space left on device; training goes on without it" in said
+    assert "No space left on device; training continues without it" in said
 
 
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, BaseException)])

@@ -1,4 +1,4 @@
-"""A list of callbacks that is called as one."""
+"""A list of callbacks that is called like one callback."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ OLDER = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_bat
 
 
 class ValidationArrays(list[Any]):
-    """Arrays that ``fit`` handed to a callback, and may replace in the next call."""
+    """Arrays that ``fit`` gave to a callback and may replace in the next call."""
 
 
 class CallbackList(Callback):
-    """Call each hook of each callback, in order; a hook that no callback overrides costs nothing.
+    """Calls each hook of each callback in order; a hook that no callback overrides costs nothing.
 
     Example:
         >>> both = CallbackList([History(), LambdaCallback(on_train_begin=lambda logs: print('begin'))], model=model)
@@ -86,7 +86,7 @@ class CallbackList(Callback):
         self.refresh()
 
     def set_params(self, params: dict[str, Any]) -> None:
-        """Hand ``params`` to every callback."""
+        """Give ``params`` to every callback."""
         self.params = params = params if isinstance(params, Params) else Params(params)
         if params:
             for callback in self.callbacks:
@@ -104,7 +104,7 @@ class CallbackList(Callback):
             _tell_direction(callback, model)
 
     def set_validation_data(self, data: Sequence[Any] | None) -> None:
-        """Hand arrays of validation to every callback that has none of its own, as older Keras did."""
+        """Give validation arrays to every callback without its own, as older Keras did."""
         handed = None if data is None else ValidationArrays(data)
         for callback in self.callbacks:
             own = getattr(callback, "validation_data", None)
@@ -113,7 +113,7 @@ class CallbackList(Callback):
                     callback.validation_data = handed
 
     def refresh(self) -> None:
-        """Look again at which callback overrides which hook."""
+        """Find again the callbacks that override each hook."""
         self._hooks = {name: _overriding(self.callbacks, name) for name in HOOKS}
         average = getattr(self._model, "ema", None)
         if average is not None:
@@ -121,19 +121,19 @@ class CallbackList(Callback):
             self._hooks["on_epoch_end"] = [(c, partial(_on_measured_weights, average, c, hook)) for c, hook in own]
 
     def wants(self, hook: str) -> bool:
-        """Return whether some callback overrides ``hook``."""
+        """Return whether any callback overrides ``hook``."""
         return bool(self._hooks[hook])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every callback that has one, by its class name and which of that class it is."""
+        """Return the states of the callbacks that have one, by class name and a number within the class."""
         states = {key: state_of(callback) for key, callback in self._keyed().items()}
         return {key: state for key, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Give every callback its state back.
+        """Restore the state of every callback.
 
         Raises:
-            TrainingError: the callbacks are not those that the state is of.
+            TrainingError: the state is of other callbacks.
         """
         own = self._keyed()
         unknown = [key for key in state if key not in own and AUTOMATIC not in state[key]]
@@ -153,7 +153,7 @@ class CallbackList(Callback):
         return {f"{n}-{names[:i].count(n)}": c for i, (n, c) in enumerate(zip(names, self.callbacks, strict=True))}
 
     def close(self) -> None:
-        """Close every callback, each once, whatever the others do."""
+        """Close every callback once, even if another one raises."""
         with contextlib.ExitStack() as stack:
             for callback in reversed(self.callbacks):
                 close = getattr(callback, "close", None)
@@ -247,10 +247,10 @@ class CallbackList(Callback):
 
 
 def as_callback(given: Any) -> Any:
-    """Return ``given`` as a callback: torch schedulers are wrapped, whatever has Keras's hooks is taken as it is.
+    """Return ``given`` as a callback: torch schedulers are wrapped, objects with Keras's hooks are returned unchanged.
 
     Raises:
-        TrainingError: ``given`` is no callback.
+        TrainingError: ``given`` is not a callback.
     """
     if isinstance(given, (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)):
         return TorchScheduler(given)
@@ -295,7 +295,7 @@ def _check_foreign(callback: Any) -> None:
 
 
 def _tell_direction(callback: Any, model: Any) -> None:
-    """Let a callback of Keras with ``mode="auto"`` know whether less or more of its figure is better."""
+    """Tell a Keras callback with ``mode="auto"`` whether a lower or higher value of its metric is better."""
     if isinstance(callback, Callback) or getattr(callback, "mode", None) != "auto":
         return
     directions = getattr(model, "metric_directions", None)
@@ -306,7 +306,7 @@ def _tell_direction(callback: Any, model: Any) -> None:
 
 
 def _on_measured_weights(average: Any, callback: Any, hook: Callable[..., None], *args: Any) -> None:
-    """Call a hook; a callback that keeps the best weights by a validation finds those in the module that it measured.
+    """Call a hook. A callback that keeps the best weights finds the weights that the validation measured in the module.
 
     `SwapEMAWeights` lets a validation measure the moving average, while the module holds the weights before and after.
     """

@@ -1,4 +1,4 @@
-"""Remember what each epoch gave."""
+"""The record of the metrics of each epoch."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class History(Callback):
         return {"history": figures, "epoch": list(self.epoch), "stop_reason": self.stop_reason}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         super().load_state_dict(state)
         self.history = Figures({name: list(values) for name, values in self.history.items()})
         self.epoch = list(self.epoch)

@@ -12,7 +12,7 @@ class Params(dict[str, Any]):
     Args:
         given: the parameters.
         older: those of older Keras, such as ``samples``, ``batch_size`` and ``metrics``: ``params["samples"]`` finds
-            them, and they are no part of the dict otherwise.
+            them, but they are not items of the dict.
     """
 
     def __init__(self, given: Mapping[str, Any] | None = None, older: Mapping[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The state of any callback: its own, or, where it has none to give, whatever plain values it keeps."""
+"""The state of any callback: its ``state_dict``, or its attributes that are plain values."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOT_STATE = ("model", "params", "_model", "_params", "validation_data")
 
 
 def state_of(callback: Any) -> dict[str, Any]:
-    """Return what has to be kept of ``callback`` to go on later.
+    """Return the state of ``callback`` that a resumed training needs.
 
     A callback without a state of its own (Keras's, or a class that does not fill `Callback.saved`) gives its attributes
     that are figures, texts, arrays, or lists and dicts of such, and the names of the others.
@@ -31,7 +31,7 @@ def state_of(callback: Any) -> dict[str, Any]:
 
 
 def load_state(callback: Any, state: Mapping[str, Any]) -> bool:
-    """Give ``callback`` its state back; return whether all of it could be, so that no hook has to be called again."""
+    """Restore the state of ``callback``; return whether it is complete, so that no hook has to be called again."""
     if AUTOMATIC not in state:
         callback.load_state_dict(state)
         return True

@@ -80,7 +80,7 @@ def validates(epoch: int, frequency: int | Collection[int]) -> bool:
 
     Args:
         epoch: number of the epoch, counted from 0.
-        frequency: validate every so many epochs, or after those listed, counted from 1.
+        frequency: validate every this many epochs, or after those listed, counted from 1.
 
     Raises:
         TrainingError: ``frequency`` is neither.
@@ -216,7 +216,7 @@ def check_agreement(module: nn.Module, screen: Screen, *data: Any) -> None:
 
 
 def _check_class_names(data: list[str], module: list[str]) -> None:
-    """Compare names of classes; of other names in equal number nobody knows that they are wrong."""
+    """Compare class names. Different names in equal number may be correct, so they are accepted."""
     if data and module and (len(data) != len(module) or (sorted(data) == sorted(module) and data != module)):
         raise TrainingError(
             f"the classes of the data set are {', '.join(data[:10])}, those of the module {', '.join(module[:10])}: "
@@ -230,7 +230,7 @@ def _class_names(classes: Any) -> list[str]:
 
 
 def _datasets(data: Any, depth: int = 8) -> Iterator[Any]:
-    """Yield the data sets in ``data`` that have something to say."""
+    """Yield the data sets in ``data`` that name their classes or check the module."""
     if isinstance(data, tuple):
         for one in data:
             yield from _datasets(one, depth - 1)

@@ -34,19 +34,19 @@ def main_output(outputs: Any) -> Any:
 
 
 class Auxiliary:
-    """Finds out, at the first batch, whether the module has auxiliary outputs.
+    """Detects, at the first batch, whether the module has auxiliary outputs.
 
     It has if it gives several outputs in training, one in inference, and there is one target. The main output is then
     the first.
 
     Args:
-        outputs_in: returns the outputs for ``x`` in train mode (True) or inference mode (False), and leaves no trace.
+        outputs_in: returns outputs for ``x`` in train mode (True) or inference mode (False); has no lasting effect.
         by_output: losses or metrics are given by output, so that an evaluation has to know the names of outputs.
         hint: returns the part of the report that is about the losses of a number of outputs.
         say: takes a label and a text for the screen.
 
     Attributes:
-        found: whether there are auxiliary outputs; None: not known yet.
+        found: whether there are auxiliary outputs; None: unknown yet.
         names: the names of the outputs in training; of the main one alone, as long as they are not known.
     """
 

@@ -1,6 +1,6 @@
 """Class numbers that training sees, compared with the outputs of the module.
 
-A head that was never replaced has a thousand outputs for three classes. Nothing fails then; it only learns badly.
+A head that was never replaced has a thousand outputs for three classes. Nothing fails then, but it learns badly.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ MANY = 1.5
 """Least ratio of outputs to classes that is reported; some classes may be absent from these samples."""
 
 SMALL = 256
-"""Class numbers up to which a list of them is looked through."""
+"""Batch size up to which the class numbers are searched as a Python list."""
 
 
 class ClassCount:
     """Reports once, after the first epoch, that the module has outputs for which there is no class.
 
-    Only targets on the host are looked at: nothing waits for a device.
+    Only targets on the host are read, so that nothing waits for a device.
 
     Args:
         warn: takes a warning.
@@ -50,7 +50,7 @@ class ClassCount:
             self.watching = self._outputs >= MANY * (highest + 1)  # enough classes: there is nothing to report
 
     def report(self) -> None:
-        """Warn, if there are outputs without a class; later epochs are not looked at."""
+        """Warn if there are outputs without a class; later epochs are not examined."""
         classes = self._highest + 1
         if self.watching and classes and self._outputs >= MANY * classes and self._outputs > 2:
             self._warn(

@@ -1,4 +1,4 @@
-"""Cuts what a source yields into epochs, as ``steps_per_epoch`` says."""
+"""The batches of a source, divided into epochs by ``steps_per_epoch``."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ class EpochIterator:
 
     Args:
         source: a `BatchSource`; its ``__len__`` may raise `TypeError`.
-        steps: batches of an epoch; None: one pass over the source. With it, an epoch goes on where the last one ended.
+        steps: batches of an epoch; None: one pass over the source. With it, an epoch begins where the last one ended.
 
     Attributes:
         num_batches: batches of an epoch, None where it is not known yet.
-        device: where training runs, whose generators are noted when a pass begins; None: nobody will go on inside it.
+        device: device whose random state is recorded at the start of each pass, so that training can resume within it;
+            None if it never will.
 
     Raises:
         TrainingError: the source is known to have no end, and there is no number of steps.
@@ -51,16 +52,16 @@ class EpochIterator:
 
     @property
     def seekable(self) -> bool:
-        """Whether training can go on inside an epoch; a generator cannot go back."""
+        """Whether training can resume inside an epoch; a generator cannot go back."""
         return not isinstance(self.source, OneShotBatches)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return where the data is: the pass over the source, the batches taken from it, and how it began.
+        """Return the position in the data: the pass, the batches read from it, and the random state at its start.
 
-        ``begun`` holds the states of all generators from just before the pass, which an order may have been drawn from.
+        ``begun`` holds the states of all generators just before the pass; the order of samples may depend on them.
         """
         own = [generator.get_state() for generator in self._generators]
-        if self._pending is not None:  # not gone on with yet
+        if self._pending is not None:  # not resumed yet
             return {**self._pending, "own": own}
         inside = self._rest is not None and self._taken > 0
         loader = self.source.state() if inside and isinstance(self.source, LoaderBatches) else None
@@ -73,7 +74,7 @@ class EpochIterator:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from there at the next `epoch`. The global generators must be as they were at that moment."""
+        """Resume from that position at the next `epoch`. The global generators must have their state of that moment."""
         self._rest, self._pending = None, state
         for generator, own in zip(self._generators, state["own"], strict=False):
             generator.set_state(own)
@@ -87,7 +88,7 @@ class EpochIterator:
         pending, self._pending = self._pending, None
         self._pass, self._taken = number, start
         if pending is not None and start and not pending["taken"]:
-            return iter(())  # the pass had come to its end: training goes on with the validation after it
+            return iter(())  # the pass had ended: training resumes with the validation after it
         if pending is None or not start:
             self._begun = None if self.device is None else generator_states(self.device, self._generators)
             return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
@@ -119,7 +120,7 @@ class EpochIterator:
         self._tell("epoch_end")
 
     def _tell(self, hook: str) -> None:
-        """Call a hook of the source, if it has it."""
+        """Call a hook of the source, if it has that hook."""
         call = getattr(self.source, hook, None)
         if call is not None:
             call()
@@ -133,16 +134,16 @@ class EpochIterator:
         return f"the data had no batch for epoch {epoch + 1}: {_AGAIN}"
 
     def check_epochs(self, epochs: int) -> None:
-        """Check that the data lasts for several epochs, as far as it can be known.
+        """Check that the data suffices for several epochs, as far as this is known.
 
         Raises:
-            TrainingError: a generator should be read several times, and nothing says where an epoch ends.
+            TrainingError: several epochs of a generator without a number of steps.
         """
         if epochs > 1 and self.steps is None and not self.seekable:
             raise TrainingError(f"x is a generator, which is read once, but fit has {epochs} epochs: {_AGAIN}")
 
     def restart(self) -> None:
-        """Begin again at the first batch, where the source can."""
+        """Start again at the first batch, if the source can."""
         self._rest, self._pass = None, 0
 
     def _all(self, epoch: int, start: int) -> Iterator[tuple[int, Any]]:
@@ -150,14 +151,16 @@ class EpochIterator:
         for number, batch in enumerate(self._rest, start):
             self._taken = number + 1
             if number == LONG and self.num_batches is None:
-                text = f"{LONG} batches, and the data, whose length is not known, goes on: if it has no end, {_STEPS}"
+                text = (
+                    f"{LONG} batches, and there are more; the length of the data is unknown. If it has no end, {_STEPS}"
+                )
                 warnings.warn(text, RuntimeWarning, stacklevel=self._user_level)
             yield number, batch
         self._rest = None
 
     def _some(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
         if start >= steps or (start and self._pending is not None and not self._pending["taken"]):
-            return  # the epoch had come to its end: training goes on with the validation after it
+            return  # the epoch had ended: training resumes with the validation after it
         if self._rest is None:
             self._begin_pass()
         for number in range(start, steps):
@@ -229,7 +232,7 @@ def feed_of(
     shuffle: bool | str = False,
     seed: int = 0,
 ) -> EpochIterator:
-    """Return the batches of whatever ``fit``, ``evaluate`` or ``predict`` were given."""
+    """Return the batches of the data given to ``fit``, ``evaluate`` or ``predict``."""
     source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
     return EpochIterator(source, steps)
 

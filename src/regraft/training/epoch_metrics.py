@@ -18,14 +18,14 @@ from regraft.training.reading import Reading
 
 
 class EpochMetrics:
-    """Sums over the batches of an epoch. Nothing here waits for the device until a figure is looked at.
+    """Sums over the batches of an epoch. Nothing here waits for the device until a figure is read.
 
     ``loss`` is the mean of the batches' losses, each counted by its number of samples, as Keras's is.
 
     Args:
         metrics: names, torchmetrics objects, functions; a dict by output where there are several.
         weighted: metrics in which samples count by their weight.
-        reading: says how the loss reads an output, by its name (None: the only one) and position.
+        reading: returns how the loss interprets an output, given its name (None: the only one) and position.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class EpochMetrics:
         self.reset()
 
     def reset(self) -> None:
-        """Begin an epoch."""
+        """Start an epoch."""
         self._settle()
         self.loss: Tensor | None = None
         self.parts: dict[str, Tensor] = {}
@@ -116,7 +116,7 @@ class EpochMetrics:
         return logs
 
     def _settle(self) -> None:
-        """Let logs that someone still holds take their figures before the metrics move on."""
+        """Compute the figures of logs that are still in use, before the metrics change."""
         for reference in self._logs:
             logs = reference()
             if logs is not None:
@@ -128,7 +128,7 @@ class EpochMetrics:
         return ["loss", *(m.name for m in self._all)]
 
     def directions(self) -> dict[str, str]:
-        """Return for each figure whether less (``"min"``) or more (``"max"``) is better, where it is known."""
+        """Return for each figure whether a lower (``"min"``) or higher (``"max"``) value is better, where known."""
         return {"loss": "min"} | {m.name: m.direction for m in self._all if m.direction}
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,7 +137,7 @@ class EpochMetrics:
         return {"loss": self.loss, "parts": dict(self.parts), "size": self.size, "metrics": metrics}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the sums back."""
+        """Restore the sums."""
         self.loss, self.parts, self.size = state["loss"], dict(state["parts"]), state["size"]
         for metric in self._all:
             metric.load_state_dict(state["metrics"][metric.name])

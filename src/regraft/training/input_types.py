@@ -21,7 +21,7 @@ Convert = Callable[[Any], Any]
 
 
 class InputTypes:
-    """Calls a module with inputs of the number format that it takes.
+    """Calls a module with inputs of the number format that it accepts.
 
     Args:
         module: what is called, for the format of its parameters.
@@ -35,7 +35,7 @@ class InputTypes:
         self.refresh()
 
     def refresh(self) -> None:
-        """Look at the number format of the parameters again: None where there are several, or none."""
+        """Read the number format of the parameters again: None if there are several or none."""
         floats = {p.dtype for p in self._module.parameters() if p.dtype.is_floating_point}
         self.dtype = floats.pop() if len(floats) == 1 else None
         self._unchanged: torch.dtype | None = None  # tensors of this format are handed over as they are

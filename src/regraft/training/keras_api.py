@@ -45,7 +45,7 @@ class KerasApi(ModuleWeights):
 
         Args:
             x: a tensor or array; a tuple of them becomes the module's arguments, a dict its keyword arguments.
-            training: whether dropout and batch normalisation work as in training; afterwards each module is in the
+            training: whether dropout and batch normalization work as in training; afterwards each module is in the
                 mode that it was in.
         """
         inputs = self.components.input_types

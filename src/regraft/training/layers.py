@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the weights. False freezes them, and holds normalisation layers still."""
+        """Whether training changes the weights. False freezes them, and holds normalization layers still."""
         own = list(self.module.parameters(recurse=self._whole))
         return any(p.requires_grad for p in own) if own else self._trainable
 

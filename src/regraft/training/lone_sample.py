@@ -1,7 +1,7 @@
-"""Batches of one sample in front of batch normalisation, which needs more than one value per channel to train.
+"""Batches of one sample in front of batch normalization, which needs more than one value per channel to train.
 
 A data set of 33 samples in batches of 32 ends in such a batch. Keras trains on it; torch raises. Here the sample is
-trained on, with the running statistics of the normalisation layers in place of those of its batch.
+trained on, with the running statistics of the normalization layers in place of those of its batch.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class LoneSample:
         """Return the outputs of the module.
 
         Raises:
-            TrainingError: all batches so far had one sample, and a normalisation layer needs more.
+            TrainingError: all batches so far had one sample, and a normalization layer needs more.
         """
         if _size(args, kwargs) != 1:
             self._larger = True
@@ -64,7 +64,7 @@ class LoneSample:
                 raise TrainingError(_advice(layers)) from error
         if not self._reported:
             self._reported = True
-            self._say("batches", "a batch of 1 sample is trained on with the running statistics of normalisation")
+            self._say("batches", "a batch of 1 sample is trained on with the running statistics of normalization")
         with in_inference(layers.values()):
             return self._forward(*args, **kwargs)
 
@@ -80,7 +80,7 @@ def _size(args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
 def _advice(layers: dict[str, nn.Module]) -> str:
     name, layer = next(iter(layers.items()))
     return (
-        f"a batch of 1 sample cannot train the normalisation layer {name or 'module'} ({type(layer).__name__}), which "
+        f"a batch of 1 sample cannot train the normalization layer {name or 'module'} ({type(layer).__name__}), which "
         "needs more than one value per channel; expected batches of 2 samples or more: pass a larger batch_size, or "
         "freeze the layer with requires_grad_(False)"
     )

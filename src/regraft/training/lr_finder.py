@@ -24,7 +24,7 @@ LEFT, RIGHT, TOP, BOTTOM = 60, 620, 20, 355  # of its axes
 
 
 SMOOTHING = 0.9  # share of the old value in the moving average of the loss
-TOO_HIGH = 4.0  # the search ends where the loss is so many times its lowest value
+TOO_HIGH = 4.0  # the search ends if the loss exceeds its minimum by this factor
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,17 @@ class LearningRateCurve:
             TrainingError: another suffix.
         """
         if not os.fspath(path).endswith(".svg"):
-            raise TrainingError(f"{os.fspath(path)}: the plot is an SVG picture; its name has to end with .svg")
+            raise TrainingError(f"{os.fspath(path)}: the plot is an SVG picture; expected a name that ends with .svg")
         write_text(os.fspath(path), _curve_as_svg(self.rates, self.losses, self.suggestion))
 
 
 def find_learning_rate(
     trainer: Trainer, feed: EpochIterator, start: float, end: float, steps: int
 ) -> LearningRateCurve:
-    """Train for some steps while the rate grows from ``start`` to ``end``, then put everything back as it was.
+    """Train for some steps while the rate grows from ``start`` to ``end``, then restore the previous state.
 
     The range test of Smith, *Cyclical Learning Rates* (https://arxiv.org/abs/1506.01186), section 3.3. It ends early
-    where the loss explodes.
+    where the loss diverges.
 
     Args:
         trainer: what is trained; all its parameter groups keep their ratio.
@@ -86,7 +86,7 @@ def find_learning_rate(
         steps: number of rates, growing by equal factors.
 
     Raises:
-        TrainingError: the rates or steps cannot be, or the loss is no number from the first step on.
+        TrainingError: invalid rates or steps, or the loss is NaN from the first step on.
     """
     if not (0 < start < end and steps >= 2):
         raise TrainingError(
@@ -96,13 +96,13 @@ def find_learning_rate(
         rates, losses = _tried(trainer, feed, [start * (end / start) ** (i / (steps - 1)) for i in range(steps)])
     if len(rates) < 2:
         raise TrainingError(
-            f"find_lr: the loss is no number, or explodes, at the first rates already; give a start below {start}"
+            f"find_lr: the loss is NaN or diverges at the first learning rates; use a smaller start than {start}"
         )
     return LearningRateCurve(tuple(rates), tuple(losses))
 
 
 def _tried(trainer: Trainer, feed: EpochIterator, tried: list[float]) -> tuple[list[float], list[float]]:
-    """Train a step at each rate; return the rates and smoothed losses up to where the loss explodes."""
+    """Train a step at each rate; return the rates and smoothed losses up to where the loss diverges."""
     trainer.train_modes.train()
     prepare_modules(trainer)
     step = trainer.train_step(None, None)

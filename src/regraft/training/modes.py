@@ -56,12 +56,12 @@ def in_inference(layers: Iterable[nn.Module]) -> Iterator[None]:
 
 
 def keeps_statistics(module: nn.Module) -> bool:
-    """Return whether ``module`` itself normalises with running statistics, which change in train mode."""
+    """Return whether ``module`` itself normalizes with running statistics, which change in train mode."""
     return any(name in _STATISTICS for name, _ in module.named_buffers(recurse=False))
 
 
 def frozen_normalization(module: nn.Module) -> dict[str, nn.Module]:
-    """Return the normalisation layers with running statistics that are frozen, by name.
+    """Return the normalization layers with running statistics that are frozen, by name.
 
     A layer is frozen if it has parameters and none of them needs a gradient. A layer without parameters
     (``affine=False``) is frozen if the nearest module around it that has parameters has only frozen ones.
@@ -81,13 +81,13 @@ def _is_frozen(name: str, modules: Mapping[str, nn.Module]) -> bool:
 class TrainModes:
     """The modes of a module while it trains.
 
-    Frozen normalisation layers stay in inference mode, as in Keras
+    Frozen normalization layers stay in inference mode, as in Keras
     (https://keras.io/api/layers/normalization_layers/batch_normalization/): their running statistics are part of what
     was learned. Dropout of a frozen body stays active, as in Keras.
 
     Args:
         module: what is trained.
-        freeze_normalization: hold frozen normalisation layers; False: they are in train mode like all others.
+        freeze_normalization: hold frozen normalization layers; False: they are in train mode like all others.
         say: takes a label and a text for the screen.
     """
 
@@ -98,7 +98,7 @@ class TrainModes:
         self._modes: list[tuple[nn.Module, bool]] = []
 
     def train(self) -> None:
-        """Put the module into train mode, except for frozen normalisation layers."""
+        """Put the module into train mode, except for frozen normalization layers."""
         self._module.train()
         self._held.clear()
         self._modes = []
@@ -116,7 +116,7 @@ class TrainModes:
             self._module.train() if not self._modes else _restore(self._modes)
 
     def hold(self) -> None:
-        """Put normalisation layers that are frozen now into inference mode, and those that no longer are back."""
+        """Put normalization layers that are frozen now into inference mode, and those that no longer are back."""
         if not self._freeze:
             return
         frozen = frozen_normalization(self._module)
@@ -143,7 +143,7 @@ class TrainModes:
 
 @contextmanager
 def undone(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put buffers, such as running statistics, and random generators back at the end of the block."""
+    """Restore buffers, such as running statistics, and random generators at the end of the block."""
     put_back = _putting_back(module, device)
     try:
         yield
@@ -153,7 +153,7 @@ def undone(module: nn.Module, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def undone_on_error(module: nn.Module, device: torch.device) -> Iterator[None]:
-    """Put buffers, such as running statistics, and random generators back if an exception ends the block."""
+    """Restore buffers, such as running statistics, and random generators if an exception ends the block."""
     put_back = _putting_back(module, device)
     try:
         yield

@@ -34,7 +34,7 @@ def restore_optimizer(
         optimizer: what is restored.
         state: what its ``state_dict`` returned, with ``names`` of `named_groups`; without names it goes by position.
         parameters: the module's, by name.
-        grows: the groups follow the module: parameters that only one of the two has are no mistake.
+        grows: the groups follow the module: a parameter that only one of the two has is not an error.
 
     Raises:
         TrainingError: the saved groups are not those of the optimizer.

@@ -1,6 +1,6 @@
 """Snapshots of a training: two files written in turn, so that one of them is whole whatever happens.
 
-Each is written beside its place, flushed to the disk and renamed onto it, and has a checksum over all that it says. The
+Each is written to a temporary file, flushed to the disk and renamed, and has a checksum over its whole content. The
 newest whole one counts. The state is copied on the training thread and written on another.
 """
 
@@ -48,7 +48,7 @@ class Snapshots:
 
     Attributes:
         every: as given.
-        warn: is told what went wrong and does not end the training; `Trainer` sets it to its screen's.
+        warn: called with a message when a snapshot fails; training continues. `Trainer` sets it.
     """
 
     SLOTS = ("a.safetensors", "b.safetensors")
@@ -57,7 +57,7 @@ class Snapshots:
         self, folder: str | os.PathLike[str], every: float = EVERY, identity: Mapping[str, str] | None = None
     ) -> None:
         if not every > 0:
-            raise TrainingError(f"snapshots every {every} seconds cannot be; expected a number above 0")
+            raise TrainingError(f"every is {every}; expected a positive number of seconds between snapshots")
         self.folder = Path(folder)
         self.every = float(every)
         self.identity = dict(identity or {})
@@ -88,16 +88,18 @@ class Snapshots:
                 state, facts = read_with_facts(path)
                 sequence, identity = int(facts["sequence"]), dict(json.loads(facts["identity"]))
             except (ModelFileError, KeyError, ValueError, TypeError, RecursionError) as error:
-                damaged.append(str(error) if isinstance(error, ModelFileError) else f"{path} is no snapshot: {error!r}")
+                damaged.append(
+                    str(error) if isinstance(error, ModelFileError) else f"{path} is not a snapshot: {error!r}"
+                )
                 continue
             self._sequence, self._slot = sequence, 1 - slot
             for problem in damaged:
-                self.warn(f"{problem}; going on from the other snapshot")
+                self.warn(f"{problem}; resuming from the other snapshot")
             self._check(identity)
             return state
         if damaged:
             raise SnapshotError(
-                several(f"{self.folder}: no snapshot is whole", damaged) + "\n  delete the folder to start over"
+                several(f"{self.folder}: no snapshot is intact", damaged) + "\n  delete the folder to start over"
             )
         return None
 
@@ -164,7 +166,7 @@ class Snapshots:
         self._cost = time.monotonic() - begun
 
     def _settle(self) -> None:
-        """Wait for the one that is being written, and say if it failed."""
+        """Wait for the snapshot that is being written, and warn if it failed."""
         writing, self._writing = self._writing, None
         if writing is None:
             return
@@ -176,7 +178,7 @@ class Snapshots:
             why = error.strerror or str(error)
             if why != self._failed:
                 self._failed = why
-                self.warn(f"a snapshot could not be written to {self.folder}: {why}; training goes on without it")
+                self.warn(f"a snapshot could not be written to {self.folder}: {why}; training continues without it")
 
     def close(self) -> None:
         """Wait until everything is on the disk."""
@@ -213,4 +215,4 @@ def copied(tensors: Mapping[str, Tensor], buffer: Tensor | None = None) -> tuple
 
 
 def _say_nothing(text: str) -> None:
-    """Say nothing: no screen has been set."""
+    """Print nothing: no screen has been set."""

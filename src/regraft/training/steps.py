@@ -1,4 +1,4 @@
-"""What is done with one batch: to train, to test, to predict."""
+"""The steps for one batch: forward pass, loss, gradients and update."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class ClassWeights:
 
 @dataclass
 class Update:
-    """How gradients become an update of the weights.
+    """Updates the weights from the gradients.
 
     Attributes:
         accumulate: batches whose gradients are added up for one update.
@@ -108,14 +108,14 @@ class Update:
 
 @dataclass
 class Forward:
-    """From a batch to the outputs of a module, their loss and the figures.
+    """Computes the outputs of a module for a batch, their loss and the metrics.
 
     Attributes:
         module: is called with the inputs.
         inputs: converts them to the number format of the module.
         auxiliary: tells the main output from auxiliary ones.
         training: the module is in train mode.
-        classes: counts the classes of targets on the host; None: nobody asks.
+        classes: counts the classes of targets on the host; None: they are not counted.
     """
 
     module: Callable[..., Any]
@@ -148,7 +148,7 @@ class Forward:
 
 
 class TrainStep:
-    """One batch of training: forward, loss, backward, and the update when its turn has come."""
+    """Trains on one batch: forward, loss, backward, and the update after enough batches."""
 
     def __init__(self, forward: Forward, update: Update, steps: int | None = None) -> None:
         self.forward, self.update, self.steps = forward, update, steps
@@ -182,7 +182,7 @@ class TrainStep:
         return {"waiting": self._waiting, "gradients": [[p.grad for p in group["params"]] for group in groups]}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take them back."""
+        """Restore the gradients that `state_dict` returned."""
         self._waiting = int(state["waiting"])
         for group, gradients in zip(self.update.optimizer.param_groups, state["gradients"], strict=True):
             for parameter, gradient in zip(group["params"], gradients, strict=True):

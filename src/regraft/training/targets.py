@@ -12,7 +12,7 @@ from regraft.errors import TrainingError
 from regraft.training.reading import class_axis, same_rank
 
 #: ``"numbers"`` of classes; ``"hot"``: one-hot or probabilities, in the outputs' shape; ``"classes"``: either of them;
-#: ``"same"`` shape as the outputs; ``"any"``: the loss is somebody's own, and gets targets as they are.
+#: ``"same"`` shape as the outputs; ``"any"``: the user's own loss, which gets targets unchanged.
 Form = Literal["numbers", "hot", "classes", "same", "any"]
 
 

@@ -21,7 +21,7 @@ Build = Callable[[list[nn.Parameter]], OptimizerView]
 
 
 class Trainables:
-    """Keeps the optimizer and the moving average in step with the parameters that need a gradient.
+    """Updates the optimizer and the moving average when parameters are frozen, unfrozen, added or removed.
 
     A frozen parameter keeps its value: it stays in its group without a gradient, so that torch's optimizers skip it,
     and leaves the moving average. A parameter that is unfrozen, or new in the module, joins the group that the
@@ -71,7 +71,7 @@ class Trainables:
         return list(map(_requires_grad, self._parameters.values())) != self._flags
 
     def follow(self) -> None:
-        """Bring optimizer and moving average in step with what is trainable now."""
+        """Update optimizer and moving average for the parameters that are trainable now."""
         self._warn_of_attributes()
         before = {name for name, flag in zip(self._parameters, self._flags, strict=True) if flag}
         known = self._parameters

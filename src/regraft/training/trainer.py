@@ -63,10 +63,10 @@ class Trainer(KerasApi):
         ema: momentum of a moving average of the weights, such as 0.999; None: none. See `EMA`.
         ema_overwrite_frequency: updates after which the weights become their average.
         compile: run the module through ``torch.compile``; a dict holds its options.
-        seed: what the order of the samples depends on, beside the epoch.
+        seed: determines, with the epoch, the order of the samples.
         fixed: names in the module's ``state_dict`` that training never changes and that are there again when the same
             program runs, such as frozen pretrained weights: snapshots and kept best weights leave them out.
-        freeze_normalization: normalisation layers whose parameters are all frozen stay in inference mode while the
+        freeze_normalization: normalization layers whose parameters are all frozen stay in inference mode while the
             module is trained, as in Keras; False: their running statistics follow the batches. See `TrainModes`.
         screen: receives messages; None: standard output.
 
@@ -191,14 +191,14 @@ class Trainer(KerasApi):
             steps_per_epoch: batches of an epoch; None: all.
             validation_steps: batches of a validation; None: all.
             validation_batch_size: as ``batch_size``, for validation.
-            validation_freq: validate every so many epochs, or after those listed, counted from 1.
-            resume: a folder for snapshots of the whole state, or `Snapshots`. If it holds some, training goes on from
-                the newest, inside its epoch, and ends with the weights that it would have had. The first Ctrl-C or
-                SIGTERM finishes the step and writes one; see ``docs/resume.md``.
+            validation_freq: validate every this many epochs, or after those listed, counted from 1.
+            resume: a folder for snapshots of the whole state, or `Snapshots`. If it holds some, training resumes from
+                the newest, inside its epoch, and ends with the same weights as without interruption. The first Ctrl-C
+                or SIGTERM finishes the step and writes one; see ``docs/resume.md``.
             **unknown: refused, with a hint to what replaces an argument of older Keras.
 
         Returns:
-            What each epoch gave, and why training stopped.
+            The metrics of each epoch, and why training stopped.
 
         Raises:
             TrainingError: an argument is invalid, or a callback needs something that is missing; before the first step.
@@ -250,14 +250,14 @@ class Trainer(KerasApi):
         end: float = 10.0,
         steps: int = 100,
     ) -> LearningRateCurve:
-        """Return how the loss goes while the learning rate grows from ``start`` to ``end``; nothing is changed by it.
+        """Return the loss while the learning rate grows from ``start`` to ``end``; the trainer's state is restored.
 
         Args:
             x: as in `fit`.
             y: as in `fit`.
             batch_size: as in `fit`.
             start: first learning rate.
-            end: last learning rate, if the loss has not exploded before.
+            end: last learning rate, if the loss has not diverged before.
             steps: number of learning rates, each one batch.
         """
         check_agreement(self.module, self.screen, x)
