@@ -530,13 +530,13 @@ def test_a_generator_of_training_goes_on_from_epoch_to_epoch(keras: Any) -> None
 
 
 def test_a_word_about_epochs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regraft.training import feed
+    from regraft.training import epoch_iterator
 
-    monkeypatch.setattr(feed, "LONG", 50)
+    monkeypatch.setattr(epoch_iterator, "LONG", 50)
     with pytest.warns(
         RuntimeWarning,
         match="50 batches, and there are more; the length of the data is unknown. If it has no end, pass",
     ):
         linear(rate=0.0).fit(numbered(60), verbose=0)
-    with pytest.warns(RuntimeWarning, match=r"goes on: if it has no end, pass .*for validation validation_steps"):
+    with pytest.warns(RuntimeWarning, match=r"unknown\. If it has no end, pass .*for validation validation_steps"):
         linear(rate=0.0).fit(X, Y, validation_data=numbered(60), verbose=0)

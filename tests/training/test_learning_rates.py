@@ -60,7 +60,7 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     root = ET.fromstring((tmp_path / "lr.svg").read_text())
     texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
     assert {"learning rate", "loss", "1e-5", "1e0"} <= set(texts)
-    with pytest.raises(TrainingError, match=r"its name has to end with \.svg"):
+    with pytest.raises(TrainingError, match=r"expected a name that ends with \.svg"):
         curve.plot(tmp_path / "lr.png")
 
 
