@@ -69,7 +69,8 @@ def own(data: Path, steps: int, kind: str) -> float:
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
-    from regraft.recipes.fine_tune import BATCH_SIZE, LAYER_DECAY, VIEWS, WEIGHT_DECAY
+    from regraft.recipes.steps.trainers import LAYER_DECAY, WEIGHT_DECAY
+    from regraft.recipes.steps.tuning_plan import BATCH_SIZE, VIEWS
     from regraft.training import Trainer
 
     keep_freed_memory()

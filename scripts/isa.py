@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-TESTS = ("tests/features", "tests/inference", "tests/training", "tests/recipes")
+TESTS = ("tests/features", "tests/inference", "tests/training", "tests/recipes", "tests/workflows")
 SHORT_TESTS = (
     "tests/features/test_engine_choice.py",
     "tests/features/test_engine.py",

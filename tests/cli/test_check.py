@@ -119,7 +119,7 @@ def test_a_training_says_what_belongs_together_and_what_a_naive_split_would_clai
     said = regraft("train", photos, *words, "--recipe", "linear-probe", "-o", tmp_path / "run")
     assert said.code == 0, said.err
     assert "copies   1 set of exact copies · 1 group of near-copies kept on one side   → regraft check" in said.out
-    assert "1 picture carries two labels (ash/02.png and birch/copy.png)" in said.out
+    assert "1 picture has two different labels (ash/02.png and birch/copy.png)" in said.out
     claim = json.loads((tmp_path / "run" / "metrics.json").read_text())["naive_split"]
     assert claim["n"] == 26 and claim["beside_another"] == 2
     assert {"value", "n", "interval", "standard_error"} <= set(claim["difference"])
@@ -135,7 +135,10 @@ def test_leaks_across_a_given_split_are_said_and_left_out(regraft, words, tmp_pa
     assert kinds(found)["leak"]["photos"] == ["train/ash/leak.jpg", "val/ash/20.png"]
     command = ["train", root, *words, "--recipe", "linear-probe"]
     said = regraft(*command, "-o", tmp_path / "leaking")
-    assert "1 picture lies on two sides of the given split: figures will flatter; see --fix-leaks" in said.out
+    assert (
+        "1 picture appears in more than one part of your split, so accuracy will look too high (see --fix-leaks)"
+        in said.out
+    )
     said = regraft(*command, "-o", tmp_path / "mended", "--fix-leaks")
     assert said.code == 0 and "1 photo of train left out" in said.out
     manifest = (tmp_path / "mended" / "manifest.csv").read_text(encoding="utf-8")

@@ -20,9 +20,13 @@ from regraft.workflows.train import train
 
 @dataclass
 class Some:
-    photo_side: int | None
+    median_side: int | None
     size: int | None = None
     own: tuple[int, int] = (224, 224)
+
+    @property
+    def dataset(self) -> Any:
+        return SimpleNamespace(median_side=self.median_side)
 
     @property
     def config(self) -> Any:
@@ -50,7 +54,7 @@ class Some:
     ],
 )
 def test_photos_are_not_enlarged_and_the_network_is_not_halved(job: Any, size: int | None) -> None:
-    assert input_size.suitable(job) == size
+    assert input_size.suitable_size(job) == size
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import torch
 from making import make_photos
 from regraft.models.classifier import Classifier
 from regraft.models.zoo import build_backbone
-from regraft.recipes import fine_tune
-from regraft.recipes.steps import after_training
-from regraft.recipes.steps.after_training import move, trained_weights
+from regraft.recipes.steps import tuning_plan
+from regraft.recipes.steps.after_training import INTERPOLATION_STEPS, set_interpolated_weights, trained_weights
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
 
@@ -33,20 +32,20 @@ def test_a_move_goes_along_the_line_and_touches_nothing_else(classifier: Classif
         for parameter in classifier.parameters():
             parameter.add_(1.0 if parameter.requires_grad else 0.0)
     end = trained_weights(classifier)
-    move(classifier, start, end, 0.25)
+    set_interpolated_weights(classifier, start, end, 0.25)
     for name, parameter in classifier.named_parameters():
         if name in start:
             assert torch.allclose(parameter, start[name] + 0.25, atol=1e-5)
     assert all(torch.equal(classifier.state_dict()[name], tensor) for name, tensor in others.items())
-    move(classifier, start, end, 1.0)
+    set_interpolated_weights(classifier, start, end, 1.0)
     assert all(torch.equal(p, end[name]) for name, p in classifier.named_parameters() if name in end)
 
 
-@pytest.mark.parametrize("shares", [(1.0,), (0.0, 1.0), after_training.SHARES])
+@pytest.mark.parametrize("shares", [(1.0,), (0.0, 1.0), INTERPOLATION_STEPS])
 def test_a_point_that_is_as_good_as_the_best_is_kept_and_written_down(
     shares: tuple[float, ...], tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fine_tune, "SHARES", shares)
+    monkeypatch.setattr(tuning_plan, "INTERPOLATION_STEPS", shares)
     photos = make_photos(tmp_path / "photos", {"ant": 20, "bee": 20})
     options = {"recipe": "fine-tune", "epochs": 2, "batch_size": 8, "lr": 1e-2, "out": tmp_path / "run"}
     run = train(photos, screen=QuietScreen(), **{**tiny, **options})

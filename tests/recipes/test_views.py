@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from making import make_photos
-from regraft.recipes.feature_extraction import FeatureBatches
 from regraft.recipes.steps import solve_probe
+from regraft.recipes.steps.feature_batches import FeatureBatches
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
 
@@ -28,7 +28,7 @@ class Screen(QuietScreen):
         self.said.append(f"{label} {text} {note}")
 
 
-@pytest.mark.parametrize(("better", "kept"), [(True, "pooled"), (False, "the plain one alone")])
+@pytest.mark.parametrize(("better", "kept"), [(True, "pooling"), (False, "the original photo only")])
 def test_views_are_pooled_where_cross_validation_says_so(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, better: bool, kept: str
 ) -> None:

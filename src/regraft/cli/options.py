@@ -12,11 +12,11 @@ import cloup
 from cloup import HelpFormatter, HelpTheme, Style
 
 from regraft.cli.output import Session
+from regraft.context.option_values import DEVICES
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
-DEVICES = ("auto", "cpu", "cuda", "mps")
 
 SETTINGS = cloup.Context.settings(
     help_option_names=["-h", "--help"],

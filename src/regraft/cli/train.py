@@ -19,8 +19,7 @@ from regraft.cli.options import (
     workers_option,
 )
 from regraft.cli.output import Session, show_result
-
-RECIPES = ("auto", "linear-probe", "feature-extraction", "fine-tune")
+from regraft.context.option_values import RECIPES
 
 _EXAMPLES = """\b
 Examples:

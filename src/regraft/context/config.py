@@ -18,10 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from regraft.context.option_values import DeviceName, RecipeName
 from regraft.data.split import parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
+from regraft.models.catalogue import DEFAULT_BACKBONE
 
-RecipeName = Literal["auto", "linear-probe", "feature-extraction", "fine-tune"]
 Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, that many from the top, or those named."""
 
@@ -114,7 +115,7 @@ class TrainConfig(BaseModel):
     out: Path | None = None
     recipe: RecipeName = "auto"
     budget: Annotated[float | None, BeforeValidator(seconds)] = None
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: str = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
@@ -131,7 +132,7 @@ class TrainConfig(BaseModel):
     fix_leaks: bool = False
     decisions: Path | None = None
     class_weight: Literal["balanced"] | None = None
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    device: DeviceName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int | None, Field(ge=0, le=256)] = None
     early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None

@@ -1,206 +1,141 @@
-"""`auto`: the linear probe first, then rung after rung of the ladder while the budget allows and a gain is seen.
+"""`auto`: the linear probe first, then one fine-tuning after another, while the budget allows and there is a gain.
 
-The probe is a candidate like any other. Candidates are compared on a validation part that neither was fitted on, by
-log-loss, photo by photo, each at its best temperature: being surer of the same answers is no gain. A difference within
-a standard error goes to the cheaper one (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3),
-and within up to two where few photos decide. A rung without a gain ends the climb.
+The probe is a candidate like any other. Candidates are compared on validation photos that neither was fitted on, by
+log-loss, photo by photo, each at its best temperature, so that mere confidence is not a gain. A difference within a
+standard error goes to the cheaper one (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3), and
+within up to two where few photos decide. The first rung without a gain is the last.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
-from regraft.context.dataset import Parts, gradient_parts, linear_parts
-from regraft.context.run_context import Job
-from regraft.data.manifest import Entry
-from regraft.errors import PhotosError
-from regraft.inference.predictor import Predictor
-from regraft.measure.calibration import at_best_temperature
-from regraft.measure.paired import log_loss_difference
+from regraft.context.decisions import Report
+from regraft.context.parts import Parts
+from regraft.context.run_context import RunContext
 from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums
 from regraft.probe.linear_probe import Probe
-from regraft.recipes.fine_tune import Plan, Tuned, starting_point, tune
-from regraft.recipes.linear_probe import outcome_of
-from regraft.recipes.result import Outcome
-from regraft.recipes.steps.budget import Rung, after_seconds, fitted, pooled_views, rungs, said, training_seconds
-from regraft.recipes.steps.input_size import for_tuning
-from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
+from regraft.recipes.result import RecipeResult, probe_result
+from regraft.recipes.steps.budget import (
+    Rung,
+    affordable_plan,
+    after_seconds,
+    plan_lines,
+    pooled_views,
+    rungs,
+    training_seconds,
+)
+from regraft.recipes.steps.candidates import Candidate, compare_candidates, fine_tuned_candidate, probe_candidate
+from regraft.recipes.steps.fine_tuning import FineTuned, TimeLimits, fine_tune
+from regraft.recipes.steps.input_size import SizedContext, at_input_size
+from regraft.recipes.steps.solve_probe import probe_classifier, solve_pooled_probe, solve_probe
+from regraft.recipes.steps.trainers import pretrained_classifier
+from regraft.recipes.steps.tuning_plan import Plan
 
 MIN_TRAIN = 100
-"""Fewer photos to train on are not worth fine-tuning: the probe is better on them."""
+"""Minimum training photos for fine-tuning; on fewer the probe is better."""
 
-MIN_CHOOSE = 20
-"""With fewer validation photos a comparison of two candidates says nothing."""
+MIN_VALIDATION = 20
+"""Minimum validation photos for a comparison of two candidates."""
 
-FEW = 50
-"""Photos up to which a gain must exceed two standard errors; with more of them, it comes down to one. The epoch that is
-compared was chosen on the same photos, which flatters it the more, the fewer they are."""
-
-EXACT = 0.995
-"""Out-of-fold accuracy of the probe above which there is nothing left to gain."""
+GOOD_ENOUGH = 0.995
+"""Out-of-fold accuracy of the probe from which fine-tuning is not tried."""
 
 
-@dataclass
-class _Best:
-    """The best candidate so far.
-
-    Attributes:
-        title: in words.
-        probabilities: of the photos that choices look at, each candidate at its best temperature.
-        tuned: how it was trained; None for the probe.
-    """
-
-    title: str
-    probabilities: NDArray[np.float64]
-    tuned: Tuned | None = None
-
-
-def run(job: Job) -> Outcome:
-    """Solve the probe, climb the ladder as long as that pays, and return the best."""
-    linear, parts = linear_parts(job.photos), gradient_parts(job.photos, job.config)
-    probe = solve_probe(job, linear.refit, nested=True, views=pooled_views(job, linear, parts))
-    reason = _not_worth_it(probe, parts)
+def run(context: RunContext) -> RecipeResult:
+    """Solve the probe, fine-tune as long as that pays, and return the best candidate."""
+    linear, parts = context.parts.linear, context.parts.gradient
+    pooled = solve_pooled_probe(context, linear.refit, pooled_views(context, linear, parts))
+    context.report(*pooled.reports())
+    probe = pooled.probe
+    reason = _why_not_fine_tune(probe, parts)
     if reason:
-        job.screen.line("plan", f"linear probe only · {reason}")
-        return outcome_of(job, linear, probe, fine_tuning=reason)
-    tuning = for_tuning(job)
-    ladder = rungs(tuning, parts)
-    _say_plan(tuning, ladder, parts)
-    best, ended = _climb(job, tuning, ladder, parts)
+        context.screen.line("plan", f"linear probe only · {reason}")
+        return probe_result(context, probe, fine_tuning=reason)
+    sized = at_input_size(context)
+    context.report(sized)
+    ladder = rungs(sized.context, parts)
+    context.report(*(Report(None, line) for line in plan_lines(sized.context, ladder, parts)))
+    best, ended = _try_rungs(context, sized, ladder)
     if best.tuned is None:
-        return outcome_of(job, linear, probe, fine_tuning=ended)
-    return _with_tuned(job, parts, best.tuned, probe)
+        return probe_result(context, probe, fine_tuning=ended)
+    return _fine_tuned_result(context, best.tuned, probe)
 
 
-def _not_worth_it(probe: Probe, parts: Parts) -> str:
+def _why_not_fine_tune(probe: Probe, parts: Parts) -> str:
+    """Return why fine-tuning is not tried, or an empty string."""
     if len(parts.train) < MIN_TRAIN:
         return f"{len(parts.train)} training photos are too few to fine-tune on"
-    if len(parts.choose) < MIN_CHOOSE:
-        return f"{len(parts.choose)} validation photos are too few to choose by"
-    if probe.cv_accuracy >= EXACT:
+    if len(parts.validation) < MIN_VALIDATION:
+        return f"{len(parts.validation)} validation photos are too few to compare on"
+    if probe.cv_accuracy >= GOOD_ENOUGH:
         return f"the probe is right on {100 * probe.cv_accuracy:.1f} % already"
     return ""
 
 
-def _say_plan(job: Job, ladder: Sequence[Rung], parts: Parts) -> None:
-    """Say what may be trained, in which order, and how long each would take; nothing is decided yet."""
-    for number, rung in enumerate(ladder, start=2):
-        fits = fitted(job, rung, parts)
-        text = f"{number}. {rung.title if fits is None else said(fits)}"
-        note = "(only after a gain)" if number > 2 else "(after 1., the linear probe)"
-        job.screen.line("plan" if number == 2 else "", text, "(does not fit into the budget)" if fits is None else note)
-
-
-def _climb(job: Job, tuning: Job, ladder: Sequence[Rung], parts: Parts) -> tuple[_Best, str]:
-    """Train rung after rung; return the best candidate, and why the climb ended."""
-    start = compared = solve_probe(job, parts.train, nested=False, label="start")
-    if tuning is not job:
-        start = solve_probe(tuning, parts.train, nested=False, label="start of fine-tuning")
-    labels = job.photos.labels(parts.choose)
-    probe = Predictor(
-        probe_classifier(job, compared), device=job.device.type, workers=job.workers, engine=job.engine.title, own=True
-    )  # the engine whose features the store has
-    best = _Best("linear probe", _calibrated(job, probe, parts.choose))
-    pretrained = block_checksums(probe.classifier)
+def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung]) -> tuple[Candidate, str]:
+    """Train rung after rung; return the best candidate, and why no further rung was tried."""
+    parts = context.parts.gradient
+    compared = head = solve_probe(context, parts.train, nested=False, label="start")
+    context.report(compared)
+    if sized.size is not None:
+        head = solve_probe(sized.context, parts.train, nested=False, label="start of fine-tuning")
+        context.report(head)
+    classifier = probe_classifier(context, compared.probe)
+    best = probe_candidate(context, classifier)
+    pretrained = block_checksums(classifier)
     for rung in ladder:
-        plan = _affordable(tuning, replace(rung, plan=_after(rung.plan, best)), parts)
+        continued = replace(rung, plan=replace(rung.plan, continues=best.tuned is not None))
+        plan = affordable_plan(sized.context, continued, parts)
         if plan is None:
-            job.screen.line("budget", f"{rung.title} no longer fits", "")
+            context.screen.line("budget", f"{rung.title} no longer fits", "")
             return best, f"{rung.title} did not fit into the budget"
-        began = starting_point(tuning, plan, start) if best.tuned is None else _unfrozen(best.tuned.classifier, plan)
-        tuned = tune(
-            tuning,
-            plan,
-            began,
-            parts.train,
-            parts.choose,
-            reserve=after_seconds(job, parts),
-            training=0.0 if job.config.budget is None else training_seconds(tuning, plan, parts),
-            pretrained=pretrained,
-        )
-        predictor = Predictor(
-            tuned.classifier, device=job.device.type, workers=job.workers, views=tuned.views, own=True
-        )
-        found = _Best(
-            plan.title,
-            _calibrated(job, predictor, parts.choose),
-            tuned,
-        )
-        difference = log_loss_difference(best.probabilities, found.probabilities, labels)
-        gain, error = difference.value, difference.standard_error
-        better = gain > clearly(len(parts.choose)) * error
-        kept = found if better else best
-        verdict = (
-            f"validation log-loss {'falls' if gain > 0 else 'rises'} by {abs(gain):.3f} ± {error:.3f} "
-            f"on {len(parts.choose):,} photos"
-        )
-        job.note_once("compared", "rung", rung=plan.title, gain=gain, standard_error=error, kept=kept.title)
-        job.screen.line("kept", f"{kept.title} · {verdict} with {plan.title}")
-        if not better:
-            return best, f"no clear gain: {verdict}"
-        best = found
+        epochs = 0.0 if context.config.budget is None else training_seconds(sized.context, plan, parts)
+        limits = TimeLimits(reserve=after_seconds(context, parts), epochs=epochs)
+        start = _start(sized, plan, best, head.probe)
+        tuned = fine_tune(sized, plan, start, parts.train, parts.validation, limits=limits, pretrained=pretrained)
+        comparison = compare_candidates(context, best, fine_tuned_candidate(context, plan.title, tuned))
+        context.report(comparison)
+        if not comparison.is_gain:
+            return best, f"no clear gain: {comparison.verdict}"
+        best = comparison.winner
     return best, ""
 
 
-def _after(plan: Plan, best: _Best) -> Plan:
-    """Return the plan with which a rung goes on from the best candidate so far."""
-    return plan if best.tuned is None else replace(plan, goes_on=True)
+def _start(sized: SizedContext, plan: Plan, best: Candidate, head: Probe) -> Classifier:
+    """Return the classifier that a rung starts from: the best so far, or the pretrained network with the probe."""
+    if best.tuned is None:
+        classifier = pretrained_classifier(sized.context, head)
+    else:
+        classifier = copy.deepcopy(best.tuned.classifier)
+        classifier.freeze()
+    classifier.unfreeze(plan.unfreeze)
+    classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return classifier
 
 
-def clearly(photos: int) -> float:
-    """Return how many standard errors a gain on so many photos must exceed."""
-    return 1.0 + min(1.0, FEW / photos)
-
-
-def _affordable(job: Job, rung: Rung, parts: Parts) -> Plan | None:
-    """Return the plan of a rung as long as the budget still allows, or None; it is journaled."""
-    plan = rung.plan
-
-    def now() -> str:
-        fits = fitted(job, rung, parts)
-        return "0 0" if fits is None else f"{fits.plan.epochs} {fits.plan.views}"
-
-    chosen = job.choose(f"epochs and views, {plan.stage}", "as many as fit into the budget", now)
-    epochs, views = (int(part) for part in chosen.split())
-    return replace(plan, epochs=epochs, views=views) if epochs else None
-
-
-def _unfrozen(classifier: Classifier, plan: Plan) -> Classifier:
-    """Return a copy of a trained classifier with the blocks of ``plan`` unfrozen."""
-    copied = copy.deepcopy(classifier)
-    copied.freeze()
-    copied.unfreeze(plan.unfreeze)
-    copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return copied
-
-
-def _calibrated(job: Job, predictor: Predictor, entries: Sequence[Entry]) -> NDArray[np.float64]:
-    scores = predictor.scores(entries, store=job.store)
-    if scores.failed:
-        which, why = scores.failed[0]
-        raise PhotosError(f"{entries[which].name} could be read before, but not now: {why}")
-    return at_best_temperature(scores.values, job.photos.labels(entries))
-
-
-def _with_tuned(job: Job, parts: Parts, tuned: Tuned, probe: Probe) -> Outcome:
-    """Return the fine-tuned classifier beside a probe that has not seen the photos that are reported on."""
-    beside = solve_probe(job, parts.seen, nested=False, label="beside") if job.photos.small else probe
-    return Outcome(
+def _fine_tuned_result(context: RunContext, tuned: FineTuned, probe: Probe) -> RecipeResult:
+    """Return the fine-tuned classifier, to be compared with a probe that has not seen the test photos."""
+    parts = context.parts.gradient
+    compared = probe
+    if context.dataset.small:
+        solved = solve_probe(context, parts.train_and_validation, nested=False, label="beside")
+        context.report(solved)
+        compared = solved.probe
+    return RecipeResult(
         chosen="fine-tune",
         classifier=tuned.classifier,
         parts=parts,
-        probe=beside,
-        cross_validated=probe,
-        folded=linear_parts(job.photos).refit,
+        probe=compared,
+        cross_validated_probe=probe,
+        out_of_fold_photos=context.parts.linear.refit,
         headline_out_of_fold=False,
         freeze=tuned.freeze,
         views=tuned.views,
-        said=tuned.said,
+        facts=tuned.facts,
     )

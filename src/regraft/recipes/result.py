@@ -1,40 +1,60 @@
-"""What a recipe hands over to be saved, measured and reported."""
+"""The result of a recipe, as it is saved, measured and reported."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from regraft.context.dataset import Parts
+from regraft.context.parts import Parts
+from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
+from regraft.models.freeze_ledger import freeze_ledger
 from regraft.probe.linear_probe import Probe
+from regraft.recipes.steps.solve_probe import probe_classifier
 
 
-@dataclass
-class Outcome:
-    """A trained classifier and how it came about.
+@dataclass(frozen=True)
+class RecipeResult:
+    """A trained classifier, and how it was trained.
 
     Attributes:
-        chosen: the recipe whose classifier this is: ``linear-probe``, ``feature-extraction`` or ``fine-tune``.
-        classifier: the classifier to ship.
-        parts: which photos were fitted, chosen by, and are to be reported on.
-        probe: the linear probe that the classifier is compared with, fitted without looking at ``parts.report``.
-        cross_validated: the linear probe with out-of-fold probabilities over ``folded``, or None.
-        folded: photos of the out-of-fold probabilities.
-        headline_out_of_fold: whether the figure to show first is the out-of-fold one.
+        chosen: the recipe of the classifier: ``linear-probe``, ``feature-extraction`` or ``fine-tune``.
+        classifier: the classifier to save.
+        parts: which photos it was trained and validated on, and which it is to be tested on.
+        probe: the linear probe that it is compared with, fitted without the photos of ``parts.test``.
+        cross_validated_probe: the linear probe with out-of-fold probabilities of ``out_of_fold_photos``, or None.
+        out_of_fold_photos: photos of the out-of-fold probabilities.
+        headline_out_of_fold: whether the out-of-fold figure is the first to show.
         freeze: rows of the freeze ledger.
-        views: of each photo, whose probabilities predictions average.
-        said: facts about the training for `metrics.json`, such as the best epoch.
+        views: views of each photo whose probabilities predictions average.
+        facts: facts about the training for `metrics.json`, such as the best epoch.
     """
 
     chosen: str
     classifier: Classifier
     parts: Parts
     probe: Probe
-    cross_validated: Probe | None
-    folded: list[Entry]
+    cross_validated_probe: Probe | None
+    out_of_fold_photos: list[Entry]
     headline_out_of_fold: bool
     freeze: list[dict[str, Any]]
     views: int = 1
-    said: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+def probe_result(context: RunContext, probe: Probe, **facts: str) -> RecipeResult:
+    """Return the result that saves ``probe``, which was fitted on all photos of ``parts.linear.refit``."""
+    parts = context.parts.linear
+    classifier = probe_classifier(context, probe)
+    return RecipeResult(
+        chosen="linear-probe",
+        classifier=classifier,
+        parts=parts,
+        probe=probe,
+        cross_validated_probe=probe,
+        out_of_fold_photos=parts.refit,
+        headline_out_of_fold=parts.test_side is None,
+        freeze=freeze_ledger(classifier, None, {}),
+        facts=dict(facts),
+    )

@@ -1,4 +1,4 @@
-"""`check`: everything that is wrong with photos and labels, without touching one of them."""
+"""`check`: problems in photos and labels, found without changing any of them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from regraft.audit.duplicates import detect_duplicates
@@ -20,7 +21,7 @@ from regraft.audit.grouping import user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
-from regraft.context.dataset import Photos, decide
+from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.manifest import Manifest, scan
 from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default
@@ -31,42 +32,45 @@ from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
+from regraft.models.backbone import Backbone
+from regraft.models.catalogue import DEFAULT_BACKBONE
 from regraft.models.zoo import build_backbone
 from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
-from regraft.workflows.duplicate_groups import all_of, take_groups
-from regraft.workflows.label_review import Labelled, look_a_third_time
+from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
+from regraft.workflows.label_review import Labelled, fine_tuned_label_probabilities
+from regraft.workflows.run_directory import check_outside
 
 FORMAT = 1
 
-ENOUGH = 100
-"""Photos from which on fine-tuning may know more of labels than the probe."""
+MIN_FINE_TUNED = 100
+"""Minimum photos for a fine-tuned network to find wrong labels that the probe does not."""
 
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """What to check, and how.
+    """The options of a check.
 
     Attributes:
         photos: the folder.
         labels: a CSV of labels, or None for a folder per class.
         group_by: a rule of `regraft.audit.grouping.user_groups`, or None.
-        decisions: a file of decisions that are applied first, or None.
-        backbone: the network that photos are compared and labels doubted by.
+        decisions: a file of decisions to apply first, or None.
+        backbone: the network that compares photos and finds wrong labels.
         weights: a local file of its weights, or None.
-        size: the side that it sees, or None for its own.
+        size: its input size in pixels, or None for its own.
         device: where it runs.
         workers: threads that decode, or None for the default.
-        thorough: whether labels are doubted by fine-tuned networks too, which takes minutes.
+        thorough: whether fine-tuned networks look for wrong labels too, which takes minutes.
     """
 
     photos: Path
     labels: Path | None = None
     group_by: str | None = None
     decisions: Path | None = None
-    backbone: str = "tf_efficientnet_lite0"
+    backbone: str = DEFAULT_BACKBONE
     weights: Path | None = None
     size: int | None = None
     device: str = "auto"
@@ -75,21 +79,24 @@ class CheckOptions:
 
 
 def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
-    """Check photos and return what `check.json` holds; nothing is written.
+    """Check photos and return the content of `check.json`; nothing is written.
 
     Raises:
         PhotosError: there is no such folder, no photo in it, or the CSV or the decisions are wrong.
-        BackboneError, WeightsError: the network cannot be had.
+        BackboneError, WeightsError: the network is unavailable.
     """
     begun = time.monotonic()
     source = find_photos(options.photos, options.labels, one_class=True)
     workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    for note in (*source.notes, *(decide(manifest, options.decisions) if options.decisions is not None else ())):
+    for note in (
+        *source.notes,
+        *(apply_decisions_file(manifest, options.decisions) if options.decisions is not None else ()),
+    ):
         screen.warn(note)
     store = DiskStore(warn=screen.warn) if store is None else store
-    subject, accuracy = _look(options, manifest, class_order(p.label for p in source.photos), store, screen)
+    subject, accuracy = _subject(options, manifest, class_order(p.label for p in source.photos), store, screen)
     findings = run_checks(subject)
     return {
         "format": FORMAT,
@@ -105,13 +112,12 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
 
 
 def write_check(found: dict[str, Any], out: Path) -> None:
-    """Write ``check.json`` and ``check.csv`` into ``out``, which is made where it is not there.
+    """Write ``check.json`` and ``check.csv`` into ``out``, which is created if missing.
 
     Raises:
         RunFolderError: ``out`` lies inside the photos, or cannot be written.
     """
-    if out.resolve().is_relative_to(Path(found["photos"]).resolve()):
-        raise RunFolderError(f"{out} lies inside the photos; nothing is written there\n  name a place outside with -o")
+    check_outside(out, Path(found["photos"]))
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["finding", "level", "kind", "path", "class", "suggestion", "words"])
@@ -128,53 +134,63 @@ def write_check(found: dict[str, Any], out: Path) -> None:
         raise RunFolderError(f"cannot write to {out}: {error.strerror or error}") from error
 
 
-def _look(
+def _subject(
     options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
 ) -> tuple[Subject, float | None]:
-    """Decode every photo once; return all that the checks look at, and the accuracy of the probe that doubts labels."""
+    """Decode every photo once; return all that the checks need, and the accuracy of the probe that reviews labels."""
     backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
     device = pick_device(options.device)
-    looks = PhotoStatsStore(backbone.spec.preprocessing, store)
-    entries = manifest.usable
-    choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
-    engine = choice.engine_for(backbone.to(device), device)
-    with screen.progress("features", len(entries)) as bar:
-        found = extract(entries, backbone, engine, store, load=looks.load, workers=options.workers, bar=bar)
-    for position, why in found.failed:
-        manifest.set_aside(entries[position], why)
+    stats_store = PhotoStatsStore(backbone.spec.preprocessing, store)
+    features = _features(options, manifest, backbone.to(device), device, stats_store, store, screen)
     entries = manifest.usable
     workers = workers_or_default(options.workers)
-    photo_stats = all_of(looks, entries, workers)
+    photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
-        take_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
+        apply_user_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
     manifest.classes = class_order(entry.label for entry in entries)
-    copies = detect_duplicates(entries, found.values, photo_stats, store=store, workers=workers)
-    photos = Photos(manifest, frozenset(e.given_side for e in entries if e.given_side is not None), copies.groups)
-    doubt, accuracy = _doubt(photos, found.values, screen)
-    if options.thorough and (doubt is None or len(entries) < ENOUGH):
-        screen.warn("no third look at labels: there are too few photos to fine-tune on")
-    elif options.thorough and doubt is not None:
-        size = size_for(photo_stats.median_side, backbone.spec.preprocessing) if options.size is None else None
-        if size is not None:
-            backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
-        labelled = Labelled(entries, photos.labels(entries), photos.units(entries), doubt)
-        doubt = look_a_third_time(
-            labelled, backbone, store=store, device=device, workers=options.workers, screen=screen
-        )
-    return Subject(manifest, names, entries, photo_stats, found.values, copies, doubt, bool(photos.given)), accuracy
+    duplicates = detect_duplicates(entries, features, photo_stats, store=store, workers=workers)
+    given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
+    dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
+    probabilities, accuracy = _label_probabilities(dataset, features, screen)
+    if options.thorough:
+        probabilities = _fine_tuned(options, dataset, probabilities, backbone, device, store, screen)
+    subject = Subject(
+        manifest, names, entries, photo_stats, features, duplicates, probabilities, split_given=bool(given)
+    )
+    return subject, accuracy
 
 
-def _doubt(
-    photos: Photos, features: NDArray[np.float32], screen: Screen
+def _features(
+    options: CheckOptions,
+    manifest: Manifest,
+    backbone: Backbone,
+    device: torch.device,
+    stats_store: PhotoStatsStore,
+    store: FeatureStore,
+    screen: Screen,
+) -> NDArray[np.float32]:
+    """Return the features of every photo, shape (n, D); photos that cannot be decoded are left out."""
+    entries = manifest.usable
+    choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
+    engine = choice.engine_for(backbone, device)
+    with screen.progress("features", len(entries)) as bar:
+        result = extract(entries, backbone, engine, store, load=stats_store.load, workers=options.workers, bar=bar)
+    for position, why in result.failed:
+        manifest.set_aside(entries[position], why)
+    return result.values
+
+
+def _label_probabilities(
+    dataset: Dataset, features: NDArray[np.float32], screen: Screen
 ) -> tuple[NDArray[np.float64] | None, float | None]:
-    """Return the probabilities that labels are doubted by, and the accuracy of the probe that they come from.
+    """Return out-of-fold probabilities of each class for each photo, and the accuracy of the probe behind them.
 
-    The probe has not seen the photo, nor one like it. Both are None where no such probe can be had.
+    The probe has seen neither the photo nor a duplicate of it. Both are None where nothing can be cross-validated.
     """
-    entries = photos.usable
-    if len(photos.classes) < 2:
+    entries = dataset.usable
+    if len(dataset.classes) < 2:
         return None, None
-    labels, classes, groups = photos.labels(entries), len(photos.classes), photos.units(entries)
+    labels, classes, groups = dataset.labels(entries), len(dataset.classes), dataset.units(entries)
     keys = [entry.content for entry in entries]
     with screen.progress("labels", PROBE_STEPS + 1, unit="steps") as bar:
         probe = fit_probe(features, labels, classes=classes, groups=groups, keys=keys, bar=bar)
@@ -183,6 +199,30 @@ def _doubt(
         probabilities = reweighted_probabilities(features, labels, probe, classes=classes, groups=groups, keys=keys)
         bar.advance()
     return probabilities, probe.cv_accuracy
+
+
+def _fine_tuned(
+    options: CheckOptions,
+    dataset: Dataset,
+    probabilities: NDArray[np.float64] | None,
+    backbone: Backbone,
+    device: torch.device,
+    store: FeatureStore,
+    screen: Screen,
+) -> NDArray[np.float64] | None:
+    """Return ``probabilities`` averaged with those of fine-tuned networks, where there are enough photos."""
+    entries = dataset.usable
+    if probabilities is None or len(entries) < MIN_FINE_TUNED:
+        screen.warn("skipping the fine-tuned label check: there are too few photos to fine-tune on")
+        return probabilities
+    assert dataset.median_side is not None
+    size = size_for(dataset.median_side, backbone.spec.preprocessing) if options.size is None else None
+    if size is not None:
+        backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
+    labeled = Labelled(entries, dataset.labels(entries), dataset.units(entries), probabilities)
+    return fine_tuned_label_probabilities(
+        labeled, backbone, store=store, device=device, workers=options.workers, screen=screen
+    )
 
 
 def _labels(manifest: Manifest, findings: Sequence[Finding]) -> dict[str, str]:

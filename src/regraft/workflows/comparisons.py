@@ -1,77 +1,147 @@
-"""What decisions changed: the accuracy of the linear probe before and after, on the same untouched photos.
+"""Comparisons of the linear probe: before and after decisions, and with duplicates on both sides of the split.
 
-What a naive random split would have claimed: the probe cross-validated with copies torn apart.
-
-Both are nested out-of-fold accuracies of the same linear probe over the same photos; only the folds differ. The
-difference is measured photo by photo.
+All figures are nested out-of-fold accuracies of the same linear probe on the same photos; only the folds or the labels
+differ. The difference is measured photo by photo.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.context.run_context import Job
+from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.features.extract import extract
 from regraft.measure.intervals import proportion
 from regraft.measure.paired import accuracy_difference
 from regraft.probe.linear_probe import fit_probe
-from regraft.recipes.result import Outcome
-from regraft.recipes.steps.solve_probe import across_runs, key_of, solved
+from regraft.recipes.result import RecipeResult
+from regraft.recipes.steps.probe_cache import get_or_solve
+from regraft.recipes.steps.solve_probe import cross_run_key, probe_key
 
 
-def effect_of_decisions(job: Job) -> dict[str, Any] | None:
-    """Return the figures, or None where nothing was decided or nothing can be compared.
+@dataclass(frozen=True)
+class Comparisons:
+    """Figures for ``metrics.json``, each None where it does not apply.
 
-    Both probes are cross-validated (nested, copies together); they differ in the photos that were dropped and in the
-    labels that were changed. Only photos that no decision touched are counted.
+    Attributes:
+        decisions: what the user's decisions changed.
+        naive_split: what a random split would have reported.
     """
-    labels = job.photos.undecided
-    if not labels:
+
+    decisions: dict[str, Any] | None
+    naive_split: dict[str, Any] | None
+
+
+def compare(context: RunContext, result: RecipeResult) -> Comparisons:
+    """Return all comparisons of a run."""
+    return Comparisons(decision_effect(context), random_split_gap(context, result))
+
+
+def decision_effect(context: RunContext) -> dict[str, Any] | None:
+    """Return the accuracy before and after decisions, or None without decisions or comparable photos.
+
+    Both probes are cross-validated (nested, duplicates together); they differ in the photos that were dropped and in
+    the labels that were changed. Only photos that no decision touched are counted.
+    """
+    old_labels, after = context.dataset.labels_before_decisions, context.dataset.usable
+    if not old_labels:
         return None
-    after = job.photos.usable
-    dropped = [entry for entry in job.photos.manifest.entries if entry.name in labels and entry.status != "ok"]
-    found = extract(dropped, job.backbone, job.engine, job.store, weights=job.weights, workers=job.workers)
-    before = [*after, *(dropped[int(row)] for row in found.rows)]
-    features = np.concatenate([job.features(after), found.values])
-    classes = sorted({labels.get(entry.name, entry.label) for entry in before} | {entry.label for entry in after})
-    old = _held_out(job, features, before, [labels.get(entry.name, entry.label) for entry in before], classes)
-    new = _held_out(job, features[: len(after)], after, [entry.label for entry in after], classes)
-    same = np.array([entry.name not in labels for entry in after])
-    if old is None or new is None or not same.any():
+    entries = context.dataset.manifest.entries
+    dropped = [entry for entry in entries if entry.name in old_labels and entry.status != "ok"]
+    extracted = extract(
+        dropped,
+        context.backbone,
+        context.features.engine,
+        context.store,
+        weights=context.features.weights,
+        workers=context.workers,
+    )
+    before = [*after, *(dropped[int(row)] for row in extracted.rows)]
+    features = np.concatenate([context.features.of(after), extracted.values])
+    labels_before = [old_labels.get(entry.name, entry.label) for entry in before]
+    labels_after = [entry.label for entry in after]
+    classes = sorted({*labels_before, *labels_after})
+    old = _out_of_fold(context, features, before, labels_before, classes)
+    new = _out_of_fold(context, features[: len(after)], after, labels_after, classes)
+    untouched = np.array([entry.name not in old_labels for entry in after])
+    if old is None or new is None or not untouched.any():
         return None
-    y = np.array([classes.index(entry.label) for entry in after])[same]
-    old, new = old[: len(after)][same], new[same]
+    y = np.array([classes.index(label) for label in labels_after])[untouched]
+    old, new = old[: len(after)][untouched], new[untouched]
     return {
         "dropped": len(dropped),
-        "relabelled": len(labels) - len(dropped),
+        "relabelled": len(old_labels) - len(dropped),
         "n": len(y),
         "how": "nested out-of-fold accuracy of the linear probe on the photos that no decision touched",
-        "before": proportion(int((old.argmax(axis=1) == y).sum()), len(y)),
-        "after": proportion(int((new.argmax(axis=1) == y).sum()), len(y)),
+        "before": proportion(_correct(old, y), len(y)),
+        "after": proportion(_correct(new, y), len(y)),
         "difference": accuracy_difference(new, old, y).as_dict(),
     }
 
 
-def _held_out(
-    job: Job, features: NDArray[np.float32], entries: Sequence[Entry], labels: Sequence[str], classes: Sequence[str]
+def random_split_gap(context: RunContext, result: RecipeResult) -> dict[str, Any] | None:
+    """Return the accuracy that a random split would report, or None without duplicates: then it would be the same.
+
+    Nothing is computed once the budget is spent.
+    """
+    probe, entries = result.cross_validated_probe, result.out_of_fold_photos
+    if probe is None or probe.oof is None:
+        return None
+    units = context.dataset.units(entries)
+    duplicates = len(units) - len(set(units))
+    left = context.decisions.seconds_left()
+    if not duplicates or (left is not None and left <= 0):
+        return None
+    y = context.dataset.labels(entries)
+    names = [entry.name for entry in entries]
+
+    def solve() -> dict[str, Any]:
+        random_probe = fit_probe(
+            context.features.of(entries),
+            y,
+            classes=len(context.dataset.classes),
+            keys=names,
+            class_weight=context.config.class_weight,
+            seed=context.config.seed,
+        )
+        return {"oof": random_probe.oof}
+
+    key = probe_key(context, entries, names, nested=True)
+    random = get_or_solve(cross_run_key(context, key), solve)["oof"]
+    return {
+        "how": "nested out-of-fold accuracy of the linear probe, each file dealt to a fold by itself",
+        "n": len(entries),
+        "beside_another": duplicates,
+        "random": proportion(_correct(random, y), len(y)),
+        "grouped": proportion(_correct(probe.oof, y), len(y)),
+        "difference": accuracy_difference(random, probe.oof, y).as_dict(),
+    }
+
+
+def _out_of_fold(
+    context: RunContext,
+    features: NDArray[np.float32],
+    entries: Sequence[Entry],
+    labels: Sequence[str],
+    classes: Sequence[str],
 ) -> NDArray[np.float64] | None:
-    """Return out-of-fold probabilities over ``classes``, shape (n, k); None where there are fewer than two."""
+    """Return out-of-fold probabilities over ``classes``, shape (n, k); None with fewer than two labels."""
     present = sorted(set(labels))
     if len(present) < 2:
         return None
-    alike = job.photos.alike
+    duplicate_group = context.dataset.duplicate_group
     probe = fit_probe(
         features,
         [present.index(label) for label in labels],
         classes=len(present),
-        groups=[entry.group or alike.get(entry.content, entry.content) for entry in entries],
+        groups=[entry.group or duplicate_group.get(entry.content, entry.content) for entry in entries],
         keys=[entry.content for entry in entries],
-        seed=job.config.seed,
+        seed=context.config.seed,
     )
     if probe.oof is None:
         return None
@@ -80,40 +150,5 @@ def _held_out(
     return out
 
 
-def naive_claim(job: Job, outcome: Outcome) -> dict[str, Any] | None:
-    """Return the figures, or None where no photos belong together: then a random split claims the same.
-
-    Nothing is computed once the time budget is spent.
-    """
-    probe, entries = outcome.cross_validated, outcome.folded
-    if probe is None or probe.oof is None:
-        return None
-    units = job.photos.units(entries)
-    together = len(units) - len(set(units))
-    left = job.seconds_left()
-    if not together or (left is not None and left <= 0):
-        return None
-    y = job.photos.labels(entries)
-    names = [entry.name for entry in entries]
-
-    def solve() -> dict[str, Any]:
-        found = fit_probe(
-            job.features(entries),
-            y,
-            classes=len(job.photos.classes),
-            keys=names,
-            class_weight=job.config.class_weight,
-            seed=job.config.seed,
-        )
-        return {"oof": found.oof}
-
-    random = solved(across_runs(job, key_of(job, entries, names, nested=True)), solve)["oof"]
-    right = [int((p.argmax(axis=1) == y).sum()) for p in (random, probe.oof)]
-    return {
-        "how": "nested out-of-fold accuracy of the linear probe, each file dealt to a fold by itself",
-        "n": len(entries),
-        "beside_another": together,
-        "random": proportion(right[0], len(y)),
-        "grouped": proportion(right[1], len(y)),
-        "difference": accuracy_difference(random, probe.oof, y).as_dict(),
-    }
+def _correct(probabilities: NDArray[np.floating], labels: NDArray[np.int64]) -> int:
+    return int((probabilities.argmax(axis=1) == labels).sum())

@@ -1,104 +1,139 @@
-"""Photos that belong together stay together: copies, near-copies and the user's groups are never parted by a split."""
+"""The groups of photos that a split must not divide: duplicates, near-duplicates and the user's groups."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from regraft.audit.checks import duplicates
-from regraft.audit.duplicates import detect_duplicates
+from regraft.audit.duplicates import Duplicates, detect_duplicates
 from regraft.audit.grouping import user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.subject import Subject
-from regraft.context.dataset import divide
-from regraft.context.run_context import Job
-from regraft.data.manifest import Entry, Manifest, check_usable
-from regraft.errors import PhotosError
+from regraft.context.config import TrainConfig
+from regraft.context.dataset import Dataset
+from regraft.context.decisions import Event, Line
+from regraft.context.frozen_features import FrozenFeatures, no_longer_readable
+from regraft.data.manifest import Entry, Manifest
 from regraft.process import release_freed_memory
+from regraft.text import counted
 
 
-def keep_together(job: Job, looks: PhotoStatsStore) -> tuple[str, ...]:
-    """Find out which photos belong together, and divide again so that none of them are parted.
+@dataclass(frozen=True)
+class DuplicateGroups:
+    """Photos that belong together.
 
-    Returns:
-        What is worth saying of the split.
+    Attributes:
+        subject: the photos with their stats, features and duplicates, as the checks of `regraft.audit` take them.
+        photos: the folder.
+    """
+
+    subject: Subject
+    photos: str
+
+    @property
+    def copies(self) -> Duplicates:
+        """The duplicates and near-duplicates."""
+        return self.subject.duplicates
+
+    def event(self) -> Event:
+        """Return the event for the journal."""
+        copies = self.copies
+        facts = {
+            "files": len(copies.by_bytes),
+            "pixels": len(copies.by_pixels),
+            "near_copies": len(copies.near.pairs),
+            "groups": len(set(copies.groups.values())),
+        }
+        return Event("copies", facts)
+
+    def line(self) -> Line | None:
+        """Return the line for the screen: how many photos are duplicates."""
+        groups = len(set(self.copies.groups.values()))
+        parts = [f"{counted(len(self.copies.by_bytes), 'set')} of exact copies"] if self.copies.by_bytes else []
+        if groups:
+            parts.append(f"{counted(groups, 'group')} of near-copies")
+        if not parts:
+            return None
+        what = "as the given split has them" if self.subject.split_given else "kept on one side"
+        return Line("copies", f"{' · '.join(parts)} {what}", self._check_command)
+
+    def warnings(self, *, fix_leaks: bool) -> list[str]:
+        """Return warnings about duplicates that distort a result.
+
+        Args:
+            fix_leaks: whether duplicates of test and validation photos will be left out of training.
+        """
+        warnings = []
+        conflicting = duplicates.find_conflicting_labels(self.subject)
+        if conflicting:
+            pictures = counted(len(conflicting), "picture has", "pictures have")
+            first = " and ".join(conflicting[0].photos[:2])
+            warnings.append(f"{pictures} two different labels ({first})  {self._check_command}")
+        leaks = duplicates.find_leaks(self.subject)
+        if leaks and not fix_leaks:
+            pictures = counted(len(leaks), "picture appears", "pictures appear")
+            warnings.append(
+                f"{pictures} in more than one part of your split, so accuracy will look too high (see --fix-leaks)"
+            )
+        return warnings
+
+    @property
+    def _check_command(self) -> str:
+        return f"→ regraft check {self.photos}"
+
+
+def group_duplicates(
+    dataset: Dataset, config: TrainConfig, features: FrozenFeatures, stats: PhotoStatsTable
+) -> DuplicateGroups:
+    """Return which photos belong together; the user's groups are written into the entries.
+
+    Args:
+        dataset: the photos, all of which can be decoded.
+        config: the configuration, for ``group_by``.
+        features: of the frozen backbone.
+        stats: photo stats of all usable photos.
 
     Raises:
-        ConfigError: the rule of ``group_by`` cannot be, or reaches no photo.
-        PhotosError: too little is left.
+        ConfigError: the rule of ``group_by`` is invalid, or matches no photo.
     """
-    release_freed_memory()  # what the first pass needed
-    entries = job.photos.usable
-    photo_stats = all_of(looks, entries, job.workers)
-    job.photo_side = photo_stats.median_side
-    if job.config.group_by is not None:
-        take_groups(user_groups(job.config.group_by, entries, photo_stats, job.config.labels), entries)
-    features = job.features(entries)
-    copies = detect_duplicates(entries, features, photo_stats, store=job.store, workers=job.workers)
+    entries = dataset.usable
+    if config.group_by is not None:
+        apply_user_groups(user_groups(config.group_by, entries, stats, config.labels), entries)
+    values = features.of(entries)
+    copies = detect_duplicates(entries, values, stats, store=features.store, workers=features.workers)
     release_freed_memory()
-    job.photos.alike = copies.groups
-    given, manifest = bool(job.photos.given), job.photos.manifest
-    subject = Subject(manifest, job.photos.classes, entries, photo_stats, features, copies, split_given=given)
-    found = {"near_copies": len(copies.near.pairs), "groups": len(set(copies.groups.values()))}
-    job.note_once("copies", files=len(copies.by_bytes), pixels=len(copies.by_pixels), **found)
-    _say(job, subject)
-    notes: tuple[str, ...] = ()
-    if given and job.config.fix_leaks:
-        notes = leave_out_leaks(manifest, subject)
-        check_usable(manifest)
-    return (*notes, *divide(job.photos, job.config))
+    subject = Subject(
+        dataset.manifest, dataset.classes, entries, stats, values, copies, split_given=bool(dataset.given)
+    )
+    return DuplicateGroups(subject, str(config.photos))
 
 
-def all_of(looks: PhotoStatsStore, entries: Sequence[Entry], workers: int) -> PhotoStatsTable:
+def photo_stats_of(stats: PhotoStatsStore, entries: Sequence[Entry], workers: int) -> PhotoStatsTable:
     """Return the stats of each photo, all of which have been decoded before.
 
     Raises:
-        PhotosError: a photo has changed or gone since.
+        PhotosError: a photo has changed or disappeared.
     """
-    found = looks.get(entries, workers)
-    for i in found.missing:
-        raise PhotosError(f"{entries[i].name} could be read before, but not now: do not change photos during a run")
-    return found
+    table = stats.get(entries, workers)
+    for i in table.missing:
+        raise no_longer_readable(entries[i])
+    return table
 
 
-def take_groups(groups: dict[str, str], entries: Sequence[Entry]) -> None:
-    """Give the photos their groups by name; one that a CSV gave stays."""
+def apply_user_groups(groups: dict[str, str], entries: Sequence[Entry]) -> None:
+    """Write the user's groups, by name of the photo, into the entries; a group from a CSV stays."""
     for entry in entries:
         if entry.group is None:
             entry.group = groups.get(entry.name)
 
 
 def leave_out_leaks(manifest: Manifest, subject: Subject) -> tuple[str, ...]:
-    """Put the train-side copies of photos on another side aside, and return what is worth saying."""
+    """Leave out training photos that are duplicates of photos on another side, and return notes for the screen."""
     names = set(duplicates.leaked_train_photos(subject))
     for entry in subject.entries:
         if entry.name in names:
             manifest.set_aside(entry, "left out: a copy of it is on another side (--fix-leaks)")
     if not names:
         return ()
-    return (f"{_counted(len(names), 'photo')} of train left out: copies of photos on another side",)
-
-
-def _say(job: Job, subject: Subject) -> None:
-    """Say in a line how many photos are copies, and warn of what flatters a figure."""
-    check = f"→ regraft check {job.config.photos}"
-    copies = subject.duplicates
-    groups = len(set(copies.groups.values()))
-    parts = [f"{_counted(len(copies.by_bytes), 'set')} of exact copies"] if copies.by_bytes else []
-    if groups:
-        parts.append(f"{_counted(groups, 'group')} of near-copies")
-    if parts:
-        what = "as the given split has them" if subject.split_given else "kept on one side"
-        job.screen.line("copies", f"{' · '.join(parts)} {what}", check)
-    twice = duplicates.find_conflicting_labels(subject)
-    if twice:
-        carry = "picture carries" if len(twice) == 1 else "pictures carry"
-        first = " and ".join(twice[0].photos[:2])
-        job.screen.warn(f"{len(twice):,} {carry} two labels ({first})  {check}")
-    torn = duplicates.find_leaks(subject)
-    if torn and not job.config.fix_leaks:
-        lie = "picture lies" if len(torn) == 1 else "pictures lie"
-        job.screen.warn(f"{len(torn):,} {lie} on two sides of the given split: figures will flatter; see --fix-leaks")
-
-
-def _counted(n: int, one: str) -> str:
-    return f"{n:,} {one}{'' if n == 1 else 's'}"
+    return (f"{counted(len(names), 'photo')} of train left out: copies of photos on another side",)

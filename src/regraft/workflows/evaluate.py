@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from regraft.context.dataset import say_aside
+from regraft.context.dataset import leave_out
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
@@ -90,9 +90,7 @@ def _measure(
     index = _index(predictor.classes, entries)
     with screen.progress("predict", len(entries) * predictor.views) as bar:
         scores = predictor.scores(entries, bar=bar)
-    for position, why in scores.failed:
-        manifest.set_aside(entries[position], why)
-    say_aside([entries[position] for position, _ in scores.failed], screen)
+    leave_out(manifest, [(entries[row], why) for row, why in scores.failed], screen)
     seen = [entries[int(row)] for row in scores.rows]
     y = np.array([index[entry.label] for entry in seen], dtype=np.int64)
     return {

@@ -1,4 +1,4 @@
-"""The learning-rate finder, on what the recipe `fine-tune` would train and in the way that it would."""
+"""The learning-rate finder, with the classifier and the training of the recipe `fine-tune`."""
 
 from __future__ import annotations
 
@@ -12,35 +12,37 @@ from pathlib import Path
 import torch
 
 from regraft.context.config import TrainConfig
-from regraft.context.dataset import gradient_parts
-from regraft.context.run_context import Job
+from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import PhotoBatches
 from regraft.disk.atomic import write_text
-from regraft.recipes.fine_tune import plan_of, starting_point, trainer_of
-from regraft.recipes.steps.input_size import for_tuning
+from regraft.recipes.steps.input_size import at_input_size
 from regraft.recipes.steps.solve_probe import solve_probe
+from regraft.recipes.steps.step_precision import training_precision
+from regraft.recipes.steps.trainers import fine_tuning_trainer, pretrained_classifier
 from regraft.recipes.steps.training_batches import photo_batches
+from regraft.recipes.steps.tuning_plan import plan_from_options
 from regraft.screen import Bar, Screen
 from regraft.training.lr_finder import LearningRateCurve
-from regraft.workflows.prepare import look, start
-from regraft.workflows.prepared_photos import Early
+from regraft.workflows.features_and_split import compute_features_and_split
+from regraft.workflows.prepare import prepare_run
+from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.run_directory import clear
 
 FIRST, LAST = 1e-6, 1.0
 STEPS = 100
 CLEAR_FALL = 0.03
-"""Share of the loss by which it has to fall; less may be the noise of the batches."""
+"""Minimum fall of the loss, as a share of it; less may be noise of the batches."""
 
 
 @dataclass(frozen=True)
 class FoundRate:
-    """What the finder found.
+    """The result of the finder.
 
     Attributes:
         folder: the run folder; it holds no classifier.
         curve: the loss at each learning rate.
-        default: the learning rate that the recipe takes where none is given.
+        default: the peak learning rate of the recipe without ``lr``.
         plot: the curve as an SVG picture.
         table: the curve as a CSV of ``learning_rate,loss``.
     """
@@ -53,7 +55,7 @@ class FoundRate:
 
     @property
     def suggestion(self) -> float | None:
-        """The rate at which the loss falls fastest; None where it did not fall clearly."""
+        """The rate at which the loss falls fastest; None if it did not fall clearly."""
         losses = self.curve.losses
         fell = losses[0] - min(losses) >= CLEAR_FALL * losses[0]
         return self.curve.suggestion if fell and self.curve.at_minimum > self.curve.rates[1] else None
@@ -62,47 +64,57 @@ class FoundRate:
 def find_learning_rate(
     config: TrainConfig, screen: Screen, *, steps: int = STEPS, started: float | None = None
 ) -> FoundRate:
-    """Train a copy of the fine-tuning's classifier while the learning rate grows, and write down how its loss goes.
+    """Train the classifier of the recipe `fine-tune` while the learning rate rises, and write its loss to a run folder.
 
     As in the recipe, the head starts at the solved linear probe, photos are augmented, and rates fall from block to
-    block; the rate is that of the head and the topmost block, which ``lr`` of `TrainConfig` sets.
+    block; the rate is that of the head and the top block, which ``lr`` of `TrainConfig` sets.
 
     Args:
-        config: what would be trained; its recipe must be ``fine-tune``.
-        screen: where progress is said.
+        config: the configuration; its recipe must be ``fine-tune``.
+        screen: where progress and warnings go.
         steps: training steps, each with its own rate.
         started: when the process began (seconds since 1970); None for now.
 
     Raises:
-        UserError: as `regraft.workflows.train.train`; TrainingError where no rate can be found.
+        UserError: as `regraft.workflows.train.train`; TrainingError if the loss diverges at the first rates.
     """
     started = time.time() if started is None else started
-    with Early(config, screen) as early:
-        job = start(config, screen, early, started, name="lr")
-        assert isinstance(job, Job)  # a named run is always a new one
-        look(job, early)
-    tuning = for_tuning(job)
-    train = gradient_parts(job.photos, config).train
-    plan = plan_of(job)
-    classifier = starting_point(tuning, plan, solve_probe(tuning, train, nested=False, label="start"))
-    default = plan.rate(len(train))
-    trainer, _ = trainer_of(tuning, plan, classifier, default, len(train))
-    torch.manual_seed(config.seed)
-    with screen.progress("lr", steps, unit="steps") as bar:
-        batches = _Counted(photo_batches(tuning, train, plan.batch_size, Augmentation()), bar)
-        curve = trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps)
-    plot, table = job.folder.path / "learning_rate.svg", job.folder.path / "learning_rate.csv"
-    curve.plot(plot)
-    write_text(table, _csv(curve))
-    found = FoundRate(job.folder.path, curve, default, plot, table)
-    job.close()
-    clear(job.folder)
-    job.folder.journal.add("learning rate", suggestion=found.suggestion, at_minimum=curve.at_minimum, default=default)
+    with PreparedPhotos(config, screen) as prepared, prepare_run(config, screen, prepared, started, "lr") as run:
+        context = compute_features_and_split(run, prepared)
+        curve, default = _train_on_a_rising_rate(context, steps)
+        folder = context.folder
+        plot, table = folder.path / "learning_rate.svg", folder.path / "learning_rate.csv"
+        curve.plot(plot)
+        write_text(table, _csv(curve))
+        found = FoundRate(folder.path, curve, default, plot, table)
+        facts = {"suggestion": found.suggestion, "at_minimum": curve.at_minimum, "default": default}
+        folder.journal.add("learning rate", **facts)
+    clear(folder)
     return found
 
 
+def _train_on_a_rising_rate(context: RunContext, steps: int) -> tuple[LearningRateCurve, float]:
+    """Return the loss at each learning rate, and the peak learning rate that the recipe would use."""
+    train = context.parts.gradient.train
+    plan = plan_from_options(context.config)
+    sized = at_input_size(context)
+    context.report(sized)
+    head = solve_probe(sized.context, train, nested=False, label="start")
+    context.report(head)
+    classifier = pretrained_classifier(sized.context, head.probe)
+    classifier.unfreeze(plan.unfreeze)
+    default = plan.learning_rate(len(train))
+    precision = training_precision(sized.context, classifier, plan.batch_size, len(train) * plan.epochs)
+    context.report(precision)
+    trainer = fine_tuning_trainer(classifier, default, precision=precision.precision, device=context.device)
+    torch.manual_seed(context.config.seed)
+    with context.screen.progress("lr", steps, unit="steps") as bar:
+        batches = _Counted(photo_batches(sized.context, train, plan.batch_size, Augmentation()), bar)
+        return trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps), default
+
+
 class _Counted:
-    """Batches that move a bar."""
+    """Batches that move a progress bar."""
 
     def __init__(self, batches: PhotoBatches, bar: Bar) -> None:
         self._batches, self._bar = batches, bar

@@ -28,16 +28,16 @@ from regraft.probe.folds import make_folds
 from regraft.probe.label_noise import geometric_mean, label_weights
 from regraft.probe.linear_probe import fit_probe
 from regraft.probe.logistic_problems import softmax
-from regraft.recipes.fine_tune import BATCH_SIZE, LABEL_SMOOTHING, WARM_UP, Plan, optimizer_of, upper_half
-from regraft.recipes.steps.step_precision import CLEAR_GAIN, Precision, bf16_gain
+from regraft.recipes.steps.step_precision import Precision, bf16_gain, precision_for
+from regraft.recipes.steps.trainers import WARM_UP, fine_tuning_trainer
+from regraft.recipes.steps.tuning_plan import BATCH_SIZE, Plan, upper_half
 from regraft.screen import Screen
-from regraft.training import Trainer
 
 FOLDS, EPOCHS, VIEWS = 5, 4, 4
 SEED = 2
 """Deals other folds than the first two looks, so that the mean is over other neighbours too."""
 
-LOOKED_AT = range(FIRST_CROP)
+REVIEWED_VIEWS = range(FIRST_CROP)
 """Views that a label is doubted by: the plain photo and its mirror image. Training sees the crops after them."""
 
 CHUNK = 64
@@ -52,16 +52,16 @@ class Labelled:
         entries: the photos.
         labels: the class of each, shape (n,), int64; every class occurs.
         units: what belongs together, and stays in one fold.
-        doubts: what earlier looks, which had not seen a photo's label, say of it, shape (n, k), float64.
+        probabilities: what earlier looks, which had not seen a photo's label, say of it, shape (n, k), float64.
     """
 
     entries: Sequence[Entry]
     labels: NDArray[np.int64]
     units: Sequence[str]
-    doubts: NDArray[np.float64]
+    probabilities: NDArray[np.float64]
 
 
-def look_a_third_time(
+def fine_tuned_label_probabilities(
     photos: Labelled,
     backbone: Backbone,
     *,
@@ -82,30 +82,30 @@ def look_a_third_time(
         workers: threads that decode, or None for the default.
         screen: where progress is said.
     """
-    entries, labels, doubts = photos.entries, photos.labels, photos.doubts
+    entries, labels, earlier = photos.entries, photos.labels, photos.probabilities
     plan = Plan(upper_half(backbone), EPOCHS, None, BATCH_SIZE, VIEWS)
     keys = [entry.content for entry in entries]
     folds = make_folds(labels, keys, photos.units, count=FOLDS, seed=SEED)
-    missing = [k for k in range(folds.count) if len(np.unique(labels[folds.fold_of_row != k])) < doubts.shape[1]]
+    missing = [k for k in range(folds.count) if len(np.unique(labels[folds.fold_of_row != k])) < earlier.shape[1]]
     if folds.count < 2 or missing:
-        screen.warn("no third look at labels: some class is too small to be learned without a fifth of the photos")
-        return doubts
+        screen.warn("skipping the fine-tuned label check: a class is too small to hold out a fifth of its photos")
+        return earlier
     try:
-        tuned = _Tuned(photos, plan, backbone, store=store, device=device, workers=workers, screen=screen)
+        tuned = _FoldFineTuner(photos, plan, backbone, store=store, device=device, workers=workers, screen=screen)
     except NoCutError as error:
-        screen.warn(f"no third look at labels: {error}")
-        return doubts
-    found = np.zeros_like(doubts)
+        screen.warn(f"skipping the fine-tuned label check: {error}")
+        return earlier
+    probabilities = np.zeros_like(earlier)
     with screen.progress("labels", folds.count * EPOCHS * len(entries)) as bar:
         for fold in range(folds.count):
             held = np.flatnonzero(folds.fold_of_row == fold)
             train = np.flatnonzero(folds.fold_of_row != fold)
-            found[held] = tuned.without(held, train, partial(bar.advance, len(train)))
+            probabilities[held] = tuned.without(held, train, partial(bar.advance, len(train)))
             bar.advance(EPOCHS * len(held))
-    return geometric_mean(found, doubts)
+    return geometric_mean(probabilities, earlier)
 
 
-class _Tuned:
+class _FoldFineTuner:
     """Trains the upper blocks on some of the photos, and looks at others."""
 
     def __init__(
@@ -128,7 +128,7 @@ class _Tuned:
         views = range(FIRST_CROP + plan.views)
         with screen.progress("features", len(views) * len(entries)) as bar:
             self._activations.fill(entries, views, bar)
-        self._weight = label_weights(photos.doubts, photos.labels).astype(np.float32)
+        self._weight = label_weights(photos.probabilities, photos.labels).astype(np.float32)
         self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
 
     def without(
@@ -138,7 +138,7 @@ class _Tuned:
         torch.manual_seed(SEED)
         photos, plan = self._photos, self._plan
         classifier = self._start(train)
-        lr = plan.rate(len(train))
+        lr = plan.learning_rate(len(train))
         batches = ActivationBatches(
             self._activations,
             [photos.entries[i] for i in train],
@@ -151,32 +151,25 @@ class _Tuned:
             shuffle=True,
         )
         with classifier.backbone.entered_at(classifier.backbone.halves(self._at)):
-            trainer = Trainer(
-                classifier,
-                optimizer=optimizer_of(classifier, lr),
-                loss=torch.nn.CrossEntropyLoss(label_smoothing=LABEL_SMOOTHING),
-                precision=self._precision(classifier),
-                device=self._device,
-            )
+            trainer = fine_tuning_trainer(classifier, lr, precision=self._precision(classifier), device=self._device)
             trainer.fit(
                 batches,
                 epochs=plan.epochs,
                 verbose=0,
                 callbacks=[WarmupCosine(warmup=WARM_UP), LambdaCallback(on_epoch_end=lambda *_: epoch_done())],
             )
-        found = [self._run(classifier.eval(), held, view, features=False) for view in LOOKED_AT]
+        found = [self._run(classifier.eval(), held, view, features=False) for view in REVIEWED_VIEWS]
         return np.asarray(np.mean([softmax(logits.astype(np.float64)) for logits in found], axis=0))
 
     def _precision(self, classifier: Classifier) -> Precision:
         """Return the precision of training steps; call it at the cut."""
         if self._device.type != "cpu" or not has_bf16():
             return "fp32"
-        gain = bf16_gain(self._backbone.spec.name, classifier, self._plan.batch_size)
-        return "bf16" if gain >= CLEAR_GAIN else "fp32"
+        return precision_for(bf16_gain(self._backbone.spec.name, classifier, self._plan.batch_size))
 
     @property
     def _names(self) -> tuple[str, ...]:
-        return tuple(str(k) for k in range(self._photos.doubts.shape[1]))
+        return tuple(str(k) for k in range(self._photos.probabilities.shape[1]))
 
     def _start(self, train: NDArray[np.int64]) -> Classifier:
         """Return the pretrained network, to be trained, with the probe of the photos ``train`` as its head."""

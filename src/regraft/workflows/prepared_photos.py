@@ -1,4 +1,4 @@
-"""What a training can begin with before torch is there: its import takes seconds, and photos are decoded meanwhile."""
+"""The photos of a run, found and being decoded while torch is imported, which takes seconds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.context.config import TrainConfig
-from regraft.context.dataset import divide, gather
+from regraft.context.dataset import load_dataset
 from regraft.data.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import workers_or_default
@@ -17,75 +17,73 @@ from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen
 
-MOST = 512
-"""Photos that are decoded ahead; of the default network each takes 150 kilobytes."""
+MAX_PREFETCHED = 512
+"""Photos that are decoded ahead; each takes 150 kilobytes with the default network."""
 
-_LOOKED_UP = 4 * MOST
+_LOOKED_UP = 4 * MAX_PREFETCHED
 
 
-class Early:
-    """The photos of a training, found and divided; those that the store does not know are being decoded.
+class PreparedPhotos:
+    """The photos of a run; those that are not in the feature store are being decoded.
 
     Attributes:
-        photos: each on its side.
-        store: where features are kept.
-        own_callbacks: the user's own; they may bring torch, and then nothing is decoded ahead.
+        dataset: the photos, not split yet.
+        store: the cache of features.
+        user_callbacks: callbacks of the user. They may import torch, and then nothing is decoded ahead.
 
     Args:
-        config: what to do.
-        screen: where it is said what was found.
-        objects: callbacks that the user made; they come before those that ``config`` names.
+        config: the configuration.
+        screen: where progress goes.
+        objects: callback objects of the user; they come before those that ``config`` names.
 
     Raises:
-        ConfigError: a callback is missing or is none; said before any photo is read.
-        PhotosError: the folder or the CSV is not what is needed.
+        ConfigError: a callback is missing or is not one; raised before any photo is read.
+        PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
     """
 
     def __init__(self, config: TrainConfig, screen: Screen, objects: Sequence[Any] = ()) -> None:
         keep_freed_memory()
-        self.own_callbacks = [*objects, *_own_callbacks(config.callback)]
-        _check_schedules(config, self.own_callbacks)
-        self.store = DiskStore()
-        self.store.warn = screen.warn
-        self.photos = gather(config, screen)
-        divide(self.photos, config)
-        self._looks: PhotoStatsStore | None = None
+        self.user_callbacks = [*objects, *_callbacks_by_name(config.callback)]
+        _check_schedules(config, self.user_callbacks)
+        self.store = DiskStore(warn=screen.warn)
+        self.dataset = load_dataset(config, screen)
+        self._prefetched: PhotoStatsStore | None = None
         workers = workers_or_default(config.workers)
         preprocessing = expected_preprocessing(config.backbone, config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_prefetch():
-            self._looks = PhotoStatsStore(preprocessing, self.store)
-            self._looks.prefetch(self._looks.missing(self.photos.usable[:_LOOKED_UP])[:MOST], workers)
+            stats = self._prefetched = PhotoStatsStore(preprocessing, self.store)
+            stats.prefetch(stats.missing(self.dataset.usable[:_LOOKED_UP])[:MAX_PREFETCHED], workers)
 
     def __enter__(self) -> Self:
-        """Return it."""
+        """Return these photos."""
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Let go of what was decoded and is not needed."""
-        if self._looks is not None:
-            self._looks.close()
+        """Stop decoding, and free what was decoded and not used."""
+        if self._prefetched is not None:
+            self._prefetched.close()
 
-    def looks(self, preprocessing: Preprocessing) -> PhotoStatsStore:
-        """Return what decodes photos as ``preprocessing`` says, with what was decoded ahead where it is the same."""
-        if self._looks is not None and self._looks.preprocessing != preprocessing:
-            self._looks.close()
-            self._looks = None
-        if self._looks is None:
-            return PhotoStatsStore(preprocessing, self.store)
-        return self._looks
+    def photo_stats(self, preprocessing: Preprocessing) -> PhotoStatsStore:
+        """Return the decoder for ``preprocessing``, with the photos decoded ahead where they were decoded for it."""
+        prefetched = self._prefetched
+        if prefetched is not None and prefetched.preprocessing == preprocessing:
+            return prefetched
+        if prefetched is not None:
+            prefetched.close()
+        return PhotoStatsStore(preprocessing, self.store)
 
 
-def _own_callbacks(names: Sequence[str]) -> list[Any]:
+def _callbacks_by_name(names: Sequence[str]) -> list[Any]:
     if not names:
         return []
-    from regraft.callbacks.user_callbacks import own_callbacks  # brings torch
+    from regraft.callbacks.user_callbacks import own_callbacks  # imports torch
 
     return own_callbacks(names)
 
 
-def _check_schedules(config: TrainConfig, own: Sequence[Any]) -> None:
-    if own:
-        from regraft.callbacks.user_callbacks import check_schedules  # brings torch, as the callbacks have
+def _check_schedules(config: TrainConfig, user_callbacks: Sequence[Any]) -> None:
+    if user_callbacks:
+        from regraft.callbacks.user_callbacks import check_schedules  # imports torch, as the callbacks did
 
         chosen = {name: getattr(config, name) for name in ("lr_schedule", "reduce_lr_on_plateau")}
-        check_schedules(own, chosen)
+        check_schedules(user_callbacks, chosen)

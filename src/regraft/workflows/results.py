@@ -1,7 +1,4 @@
-"""The end of a training: save the classifier, read it back, and measure it with the code that users predict with.
-
-A finished model that cannot be written where it should be goes somewhere else, and is not lost.
-"""
+"""The results of a run: the model is saved, read back, and measured by the code that users predict with."""
 
 from __future__ import annotations
 
@@ -9,190 +6,208 @@ import csv
 import io
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.context.dataset import say_aside
-from regraft.context.run_context import Job
-from regraft.data.manifest import Entry
+from regraft.context.dataset import leave_out
+from regraft.context.run_context import RunContext
+from regraft.data.manifest import Entry, Manifest
 from regraft.disk.atomic import write_json, write_text
 from regraft.errors import StorageError
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.models.model_file import save_classifier
-from regraft.recipes.result import Outcome
+from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.solve_probe import probe_classifier
 from regraft.run.folder import FORMAT
-from regraft.workflows.comparisons import effect_of_decisions, naive_claim
+from regraft.workflows.comparisons import Comparisons
 
 OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"
-FROZEN = ("linear-probe", "feature-extraction")
-"""What may be chosen that leaves the backbone as it was."""
-
 RELOADED = "model.safetensors read back and run by predict's own code"
 
+FROZEN = ("linear-probe", "feature-extraction")
+"""Recipes that leave the backbone as it was pretrained."""
 
-def finish(job: Job, outcome: Outcome) -> dict[str, Any]:
-    """Write the model, `freeze.json`, `manifest.csv`, `predictions.csv` and `metrics.json`; return the last."""
-    save_classifier(job.folder.model, outcome.classifier, facts_of(job, outcome))
-    write_json(job.folder.freeze, {"format": FORMAT, "blocks": outcome.freeze})
+
+@dataclass(frozen=True)
+class _Predictions:
+    """Probabilities of some photos.
+
+    Attributes:
+        entries: the photos.
+        probabilities: of each, shape (n, k), float64.
+    """
+
+    entries: Sequence[Entry]
+    probabilities: NDArray[np.float64]
+
+
+def save_model(context: RunContext, result: RecipeResult) -> None:
+    """Write the model and ``freeze.json``."""
+    save_classifier(context.folder.model, result.classifier, model_facts(context, result))
+    write_json(context.folder.freeze, {"format": FORMAT, "blocks": result.freeze})
+
+
+def write_results(context: RunContext, result: RecipeResult, comparisons: Comparisons) -> dict[str, Any]:
+    """Measure the saved model, write ``manifest.csv``, ``predictions.csv`` and ``metrics.json``; return the last.
+
+    Args:
+        context: the run; `save_model` has saved its model.
+        result: the result of the recipe.
+        comparisons: more figures for ``metrics.json``.
+    """
     measured: dict[str, Any] = {}
-    rows: list[list[Any]] = []
-    if outcome.parts.report_side is not None:
-        measured, rows = _on_report(job, outcome)
-    measured |= _out_of_fold(job, outcome)
-    if outcome.headline_out_of_fold:  # fitted on every photo: none of them is a test photo, whatever was planned
-        for entry in outcome.folded:
-            entry.side = "train"
-        rows = _rows(job, outcome.folded, _folded_probabilities(outcome))
+    predictions = _Predictions((), np.empty((0, 0)))
+    if result.parts.test_side is not None:
+        measured, predictions = _measure_held_out(context, result)
+    measured |= _measure_out_of_fold(context, result)
+    manifest = context.dataset.manifest
+    if result.headline_out_of_fold:  # fitted on every photo: none is a test photo, whatever the split was
+        manifest = _all_in_train(manifest, result.out_of_fold_photos)
+        photos = {entry.name: entry for entry in manifest.entries}
+        entries = [photos[entry.name] for entry in result.out_of_fold_photos]
+        predictions = _Predictions(entries, _out_of_fold_probabilities(result))
+    trained_on = result.parts.refit if result.chosen == "linear-probe" else result.parts.train
     metrics = {
         "format": FORMAT,
-        "recipe": job.config.recipe,
-        "chosen": outcome.chosen,
-        "classes": list(job.photos.classes),
-        "headline": f"final/{'out-of-fold' if outcome.headline_out_of_fold else outcome.parts.report_side}",
-        "training": {
-            "photos": len(outcome.parts.refit if outcome.chosen == "linear-probe" else outcome.parts.train),
-            **outcome.said,
-        },
+        "recipe": context.config.recipe,
+        "chosen": result.chosen,
+        "classes": list(context.dataset.classes),
+        "headline": f"final/{'out-of-fold' if result.headline_out_of_fold else result.parts.test_side}",
+        "training": {"photos": len(trained_on), **result.facts},
         "measured": measured,
     }
-    effect = effect_of_decisions(job)
-    if effect is not None:
-        metrics["decisions"] = effect
-    claim = naive_claim(job, outcome)
-    if claim is not None:
-        metrics["naive_split"] = claim
-    job.photos.manifest.write(job.folder.manifest)
-    write_text(job.folder.predictions, _csv(rows))
-    write_json(job.folder.metrics, metrics)
+    if comparisons.decisions is not None:
+        metrics["decisions"] = comparisons.decisions
+    if comparisons.naive_split is not None:
+        metrics["naive_split"] = comparisons.naive_split
+    manifest.write(context.folder.manifest)
+    write_text(context.folder.predictions, _predictions_csv(context, predictions))
+    write_json(context.folder.metrics, metrics)
     return metrics
 
 
-def facts_of(job: Job, outcome: Outcome) -> dict[str, str]:
-    """Return what a model file says of how the classifier came about, and of how it predicts."""
-    said = {"recipe": job.config.recipe, "chosen": outcome.chosen}
-    if outcome.views > 1:
-        said["views"] = str(outcome.views)
-    if outcome.chosen in FROZEN:  # so that whoever uses it computes the features that the head was made for
-        said["engine"] = job.engine.title
-    return said
+def model_facts(context: RunContext, result: RecipeResult) -> dict[str, str]:
+    """Return the facts in the model file: how the classifier was trained, and how it predicts."""
+    facts = {"recipe": context.config.recipe, "chosen": result.chosen}
+    if result.views > 1:
+        facts["views"] = str(result.views)
+    if result.chosen in FROZEN:  # so that predictions use the features that the head was fitted on
+        facts["engine"] = context.features.engine.title
+    return facts
 
 
-def _on_report(job: Job, outcome: Outcome) -> tuple[dict[str, Any], list[list[Any]]]:
+def _all_in_train(manifest: Manifest, entries: Sequence[Entry]) -> Manifest:
+    """Return a copy of the manifest in which ``entries`` are training photos."""
+    names = {entry.name for entry in entries}
+    copies = [replace(entry, side="train") if entry.name in names else entry for entry in manifest.entries]
+    return replace(manifest, entries=copies)
+
+
+def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[str, Any], _Predictions]:
     """Measure the saved file and the linear probe on the photos that were held back."""
-    side, entries = outcome.parts.report_side, outcome.parts.report
-    predictor = Predictor.load(job.folder.model, device=job.device.type, workers=job.workers)
-    with job.screen.progress("measure", predictor.views * len(entries)) as bar:
-        scores = predictor.scores(entries, store=job.store, bar=bar)
-    if scores.failed:
-        for position, why in scores.failed:
-            job.photos.manifest.set_aside(entries[position], why)
-        say_aside([entries[position] for position, _ in scores.failed], job.screen)
-    seen = [entries[int(row)] for row in scores.rows]
-    beside, how = scores.values, RELOADED
-    if outcome.chosen != "linear-probe":
-        frozen = probe_classifier(job, outcome.probe)
-        probe = Predictor(frozen, device=job.device.type, workers=job.workers, engine=job.engine.title, own=True)
-        beside, how = probe.scores(seen, store=job.store).values, "frozen features"
-    chosen_on = outcome.parts.report_is_chosen_on
+    side, entries, device = result.parts.test_side, result.parts.test, context.device.type
+    predictor = Predictor.load(context.folder.model, device=device, workers=context.workers)
+    with context.screen.progress("measure", predictor.views * len(entries)) as bar:
+        scores = predictor.scores(entries, store=context.store, bar=bar)
+    leave_out(context.dataset.manifest, [(entries[row], why) for row, why in scores.failed], context.screen)
+    measured_photos = [entries[int(row)] for row in scores.rows]
+    final = _Predictions(measured_photos, scores.values)
+    probe, how = final, RELOADED
+    if result.chosen != "linear-probe":
+        engine = context.features.engine.title
+        frozen = Predictor(
+            probe_classifier(context, result.probe), device=device, workers=context.workers, engine=engine, own=True
+        )
+        probe, how = (
+            replace(final, probabilities=frozen.scores(measured_photos, store=context.store).values),
+            ("frozen features"),
+        )
+    flattering = result.parts.test_is_validation
     measured = {
-        f"final/{side}": _entry(job, "final", str(side), seen, scores.values, RELOADED, chosen_on),
-        f"linear-probe/{side}": _entry(job, "linear-probe", str(side), seen, beside, how, False),
+        f"final/{side}": _measurement(context, "final", str(side), final, RELOADED, flattering),
+        f"linear-probe/{side}": _measurement(context, "linear-probe", str(side), probe, how, False),
     }
-    return measured, _rows(job, seen, scores.values)
+    return measured, final
 
 
-def _out_of_fold(job: Job, outcome: Outcome) -> dict[str, Any]:
-    if outcome.cross_validated is None or outcome.cross_validated.oof is None:
+def _measure_out_of_fold(context: RunContext, result: RecipeResult) -> dict[str, Any]:
+    """Return the figures of the cross-validated linear probe, if there is one."""
+    probe = result.cross_validated_probe
+    if probe is None or probe.oof is None:
         return {}
-    values = _folded_probabilities(outcome)
-    looked = "views_compared" in outcome.cross_validated.choice  # whether to pool views was decided by these figures
-    entry = _entry(job, "linear-probe", "out-of-fold", outcome.folded, values, OUT_OF_FOLD, looked)
+    predictions = _Predictions(result.out_of_fold_photos, _out_of_fold_probabilities(result))
+    used = "views_compared" in probe.choice  # these figures decided whether to pool views
+    entry = _measurement(context, "linear-probe", "out-of-fold", predictions, OUT_OF_FOLD, used)
     measured = {"linear-probe/out-of-fold": entry}
-    if outcome.headline_out_of_fold:
+    if result.headline_out_of_fold:
         measured["final/out-of-fold"] = {**entry, "model": "final"}
     return measured
 
 
-def _folded_probabilities(outcome: Outcome) -> NDArray[np.float64]:
-    assert outcome.cross_validated is not None
-    assert outcome.cross_validated.oof is not None
-    return np.asarray(outcome.cross_validated.oof, dtype=np.float64)
+def _out_of_fold_probabilities(result: RecipeResult) -> NDArray[np.float64]:
+    assert result.cross_validated_probe is not None
+    assert result.cross_validated_probe.oof is not None
+    return np.asarray(result.cross_validated_probe.oof, dtype=np.float64)
 
 
-def _entry(
-    job: Job,
-    model: str,
-    photos: str,
-    entries: Sequence[Entry],
-    values: NDArray[np.float64],
-    how: str,
-    chosen_on: bool,
+def _measurement(
+    context: RunContext, model: str, photos: str, predictions: _Predictions, how: str, used_for_choosing: bool
 ) -> dict[str, Any]:
+    """Return one entry of ``measured`` in ``metrics.json``."""
+    labels = context.dataset.labels(predictions.entries)
     return {
         "model": model,
         "photos": photos,
-        "n": len(entries),
-        "used_for_choosing": chosen_on,
+        "n": len(predictions.entries),
+        "used_for_choosing": used_for_choosing,
         "how": how,
-        "figures": classification_report(values, job.photos.labels(entries), job.photos.classes),
+        "figures": classification_report(predictions.probabilities, labels, context.dataset.classes),
     }
 
 
-def _rows(job: Job, entries: Sequence[Entry], values: NDArray[np.float64]) -> list[list[Any]]:
-    rows: list[list[Any]] = []
-    for entry, label, row in zip(entries, job.photos.labels(entries), values, strict=True):
-        best = int(np.argmax(row))
-        rows.append(
-            [
-                entry.name,
-                entry.side or "",
-                entry.label,
-                job.photos.classes[best],
-                f"{row[best]:.6f}",
-                f"{row[label]:.6f}",
-            ]
-        )
-    return rows
-
-
-def _csv(rows: Sequence[Sequence[Any]]) -> str:
+def _predictions_csv(context: RunContext, predictions: _Predictions) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["path", "split", "class", "predicted", "probability", "probability_of_class"])
-    writer.writerows(rows)
+    labels = context.dataset.labels(predictions.entries)
+    for entry, label, row in zip(predictions.entries, labels, predictions.probabilities, strict=True):
+        best = int(np.argmax(row))
+        predicted = context.dataset.classes[best]
+        writer.writerow([entry.name, entry.side or "", entry.label, predicted, f"{row[best]:.6f}", f"{row[label]:.6f}"])
     return out.getvalue()
 
 
-def rescued(job: Job, outcome: Outcome, error: OSError) -> StorageError:
+def save_elsewhere(context: RunContext, result: RecipeResult, error: OSError) -> StorageError:
     """Write the model into ``--rescue-dir``, or else the system's folder for temporary files.
 
     Args:
-        job: the training, which has come to its end.
-        outcome: what it gave.
-        error: why it could not be written into the run folder.
+        context: the run.
+        result: its result.
+        error: why the model could not be written into the run folder.
 
     Returns:
-        The error to raise; its message says where the model is now.
+        The error to raise; its message names the place of the model.
     """
     why = error.strerror or str(error)
-    tried = [f"{job.folder.path}: {why}"]
-    for base in (job.config.rescue_dir, Path(tempfile.gettempdir())):
+    run = context.folder.path
+    tried = [f"{run}: {why}"]
+    for base in (context.config.rescue_dir, Path(tempfile.gettempdir())):
         if base is None:
             continue
         try:
             base.mkdir(parents=True, exist_ok=True)
-            path = Path(tempfile.mkdtemp(prefix=f"{job.folder.path.name}-", dir=base)) / "model.safetensors"
-            save_classifier(path, outcome.classifier, facts_of(job, outcome))
+            path = Path(tempfile.mkdtemp(prefix=f"{run.name}-", dir=base)) / "model.safetensors"
+            save_classifier(path, result.classifier, model_facts(context, result))
         except OSError as other:
             tried.append(f"{base}: {other.strerror or other}")
             continue
         return StorageError(
-            f"the result could not be written to {job.folder.path}: {why}\n  the trained model is in {path} instead"
+            f"the result could not be written to {run}: {why}\n  the trained model is in {path} instead"
             f"\n  with room on the disk, the same command writes the rest in a moment"
         )
     return StorageError("the trained model could not be written anywhere\n  " + "\n  ".join(tried))

@@ -13,7 +13,7 @@ from regraft.inference.predictor import Predictor
 
 @dataclass(frozen=True)
 class Run:
-    """What `train` returns.
+    """The result of `train`.
 
     Attributes:
         folder: the run folder, laid out as ``docs/run-folder.md`` says.

@@ -1,9 +1,11 @@
-"""Where a run goes: into a new folder, or into that of the same run, which was interrupted."""
+"""The folder of a run: a new one, or that of the same run if it was interrupted."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,51 +19,95 @@ from regraft.run.lock import RunLock
 from regraft.screen import Screen
 
 VERSION = 2
-"""Of what lies in `resume/`; another version is not gone on with."""
+"""Version of the files in `resume/`. Runs with another version cannot be resumed."""
 
 A_FEW = 3
 
 
 @dataclass(frozen=True)
-class Place:
+class RunDirectory:
     """The folder of a run.
 
     Attributes:
-        folder: where it is.
-        state: what is known of an interrupted run: new, going on, or finished.
-        lock: keeps other processes out.
+        folder: the folder.
+        resumed: whether an interrupted run is continued.
+        lock: keeps other processes out; it has been taken.
     """
 
     folder: RunFolder
-    state: str
+    resumed: bool
     lock: RunLock
 
 
-def find_place(
-    config: TrainConfig, manifest: Manifest, weights: str, name: str, screen: Screen, *, again: bool = True
-) -> Place:
-    """Return where the run goes, with its lock taken.
+@contextmanager
+def open_or_create_run_directory(
+    config: TrainConfig, manifest: Manifest, weights: str, name: str, screen: Screen, *, resume: bool = True
+) -> Iterator[RunDirectory]:
+    """Yield the folder of the run, locked until the block ends.
 
     Args:
-        config: what is trained.
+        config: the configuration.
         manifest: the photos as they are now.
         weights: hash of the backbone's weights.
-        name: what a numbered folder is named after, beside the photos.
-        screen: where it is said that an interrupted run is of other photos.
-        again: whether an interrupted run may be gone on with.
+        name: middle part of the name of a numbered folder.
+        screen: where a warning goes about an interrupted run that cannot be resumed.
+        resume: whether an interrupted run may be resumed.
 
     Raises:
-        RunFolderError: the folder is of another run (everything that differs is named), another process trains into
-            it, or it cannot be written.
+        RunFolderError: the folder holds another run (every difference is named), another process trains into it, or it
+            cannot be written.
     """
+    directory = _find(config, manifest, weights, name, screen, resume=resume)
+    try:
+        yield directory
+    finally:
+        directory.lock.release()
+
+
+def finished_folder(config: TrainConfig, manifest: Manifest) -> RunFolder | None:
+    """Return the folder of ``config`` if it holds this very run, finished; what only resuming needs is removed.
+
+    Raises:
+        RunFolderError: another process is about to finish it.
+    """
+    if config.out is None or config.fresh:
+        return None
+    folder = RunFolder(config.out)
+    if not folder.config.exists() or not folder.finished:
+        return None
+    if _changed_arguments(config, folder) or _changed_content(folder, manifest, {}):
+        return None
+    _locked(folder).release()
+    clear(folder)
+    return folder
+
+
+def check_outside(out: Path, photos: Path) -> None:
+    """Refuse a folder inside the photos: the next run would take its files for photos.
+
+    Raises:
+        RunFolderError: ``out`` lies inside ``photos``.
+    """
+    if out.resolve().is_relative_to(photos.resolve()):
+        raise RunFolderError(f"{out} lies inside the photos; nothing is written there\n  name a place outside with -o")
+
+
+def clear(folder: RunFolder) -> None:
+    """Remove the files that only an interrupted run needs."""
+    shutil.rmtree(folder.resume, ignore_errors=True)
+
+
+def _find(
+    config: TrainConfig, manifest: Manifest, weights: str, name: str, screen: Screen, *, resume: bool
+) -> RunDirectory:
     identity = {"version": VERSION, "weights": weights}
-    if config.out is not None and not config.fresh and RunFolder(config.out).config.exists() and again:
-        return _explicit(config, RunFolder(config.out), manifest, identity)
-    if config.out is None and not config.fresh and again:
+    if config.out is not None and not config.fresh and RunFolder(config.out).config.exists() and resume:
+        return _named(config, RunFolder(config.out), manifest, identity)
+    if config.out is None and not config.fresh and resume:
         for folder in numbered_runs(config.photos, name):
-            found = _unfinished(config, folder, manifest, identity, screen)
-            if found is not None:
-                return found
+            interrupted = _interrupted(config, folder, manifest, identity, screen)
+            if interrupted is not None:
+                return interrupted
     out = next_free_folder(config.out) if config.out is not None and config.fresh else config.out
     folder = create_run_folder(out, config.photos, name)
     lock = _locked(folder)
@@ -71,96 +117,98 @@ def find_place(
     except OSError as error:
         lock.release()
         clear(folder)
-        raise _refused(folder, error) from error
-    return Place(folder, "new", lock)
+        raise _not_writable(folder, error) from error
+    return RunDirectory(folder, False, lock)
 
 
-def clear(folder: RunFolder) -> None:
-    """Remove what only an interrupted run needs."""
-    shutil.rmtree(folder.resume, ignore_errors=True)
-
-
-def _explicit(config: TrainConfig, folder: RunFolder, manifest: Manifest, identity: dict[str, Any]) -> Place:
-    found = _other_arguments(config, folder) or _other_content(folder, manifest, identity)
-    if found:
+def _named(config: TrainConfig, folder: RunFolder, manifest: Manifest, identity: dict[str, Any]) -> RunDirectory:
+    """Return the directory that ``-o`` names, which holds a run."""
+    changes = _changed_arguments(config, folder) or _changed_content(folder, manifest, identity)
+    if changes:
         raise RunFolderError(
-            several(f"{folder.path} holds another run, and nothing there is overwritten", found)
-            + "\n  name another folder with -o, or add --fresh to begin anew beside it"
+            several(f"{folder.path} holds another run, and nothing there is overwritten", changes)
+            + "\n  name another folder with -o, or add --fresh to start a new run next to it"
         )
-    state = "finished" if folder.finished else "going on" if folder.events.exists() else "new"
-    return Place(folder, state, _locked(folder))
+    lock = _locked(folder)
+    if folder.finished:
+        lock.release()
+        raise RunFolderError(
+            f"{folder.path} has just been finished by another process\n  run the same command again to see it"
+        )
+    return RunDirectory(folder, folder.events.exists(), lock)
 
 
-def _unfinished(
+def _interrupted(
     config: TrainConfig, folder: RunFolder, manifest: Manifest, identity: dict[str, Any], screen: Screen
-) -> Place | None:
-    if folder.finished or not folder.events.exists() or _other_arguments(config, folder):
+) -> RunDirectory | None:
+    """Return the directory of a numbered folder if it holds this run, interrupted."""
+    if folder.finished or not folder.events.exists() or _changed_arguments(config, folder):
         return None
     try:
         lock = _locked(folder)
-    except RunFolderError:  # the same command runs at the same time
+    except RunFolderError:  # the same command is running
         return None
-    found = _other_content(folder, manifest, identity)
-    if found:
+    changes = _changed_content(folder, manifest, identity)
+    if changes:
         lock.release()
-        screen.warn(f"{folder.path} was interrupted, and is left as it is: {'; '.join(found)}")
+        screen.warn(f"not resuming {folder.path}: {'; '.join(changes)}")
         return None
-    return Place(folder, "going on", lock)
+    return RunDirectory(folder, True, lock)
 
 
 def _locked(folder: RunFolder) -> RunLock:
     try:
         return RunLock(folder.resume, folder.path).take()
     except OSError as error:
-        raise _refused(folder, error) from error
+        raise _not_writable(folder, error) from error
 
 
-def _refused(folder: RunFolder, error: OSError) -> RunFolderError:
+def _not_writable(folder: RunFolder, error: OSError) -> RunFolderError:
     return RunFolderError(
         f"cannot write to the run folder {folder.path}: {error.strerror or error}"
         "\n  make room there, or name another place with -o"
     )
 
 
-def _other_arguments(config: TrainConfig, folder: RunFolder) -> list[str]:
-    """Return which options of the run in ``folder`` are not those of ``config``."""
+def _changed_arguments(config: TrainConfig, folder: RunFolder) -> list[str]:
+    """Return which options differ between the run in ``folder`` and ``config``."""
     try:
         then = json.loads(folder.config.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         return [f"config.json cannot be read: {error}"]
     if not isinstance(then, dict):
-        return ["config.json is not a run's"]
+        return ["config.json does not belong to a run"]
     now = config.arguments()
     return [
-        f"--{name.replace('_', '-')}: {_said(then.get(name))} then, {_said(value)} now"
+        f"--{name.replace('_', '-')}: {_as_text(then.get(name))} then, {_as_text(value)} now"
         for name, value in now.items()
         if then.get(name) != value
     ]
 
 
-def _said(value: Any) -> str:
+def _as_text(value: Any) -> str:
     return "not given" if value is None else value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _other_content(folder: RunFolder, manifest: Manifest, identity: dict[str, Any]) -> list[str]:
-    """Return in what the photos and the weights differ from those that the run in ``folder`` began with."""
-    found = []
+def _changed_content(folder: RunFolder, manifest: Manifest, identity: dict[str, Any]) -> list[str]:
+    """Return how the photos and the weights have changed since the run in ``folder`` was started."""
+    changes = []
     source = folder.manifest if folder.finished else _photos_of(folder)
     if source.exists():
-        found += _other_photos(Manifest.read(source), manifest, labels=not folder.finished)
+        changes += _changed_photos(Manifest.read(source), manifest, labels=not folder.finished)
     if _identity_of(folder).exists() and not folder.finished:
         try:
             then = json.loads(_identity_of(folder).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return [*found, f"{_identity_of(folder).name} cannot be read"]
+            return [*changes, f"{_identity_of(folder).name} cannot be read"]
         if then.get("version") != identity["version"]:
-            found.append(f"another version of regraft began it (state version {then.get('version')})")
+            changes.append(f"another version of regraft started it (state version {then.get('version')})")
         if then.get("weights") != identity["weights"]:
-            found.append("the weights of the backbone are others now")
-    return found
+            changes.append("the backbone weights have changed since it was interrupted")
+    return changes
 
 
-def _other_photos(then: Manifest, now: Manifest, *, labels: bool) -> list[str]:
+def _changed_photos(then: Manifest, now: Manifest, *, labels: bool) -> list[str]:
     old = {entry.name: (entry.content, entry.label) for entry in then.entries if entry.content}
     new = {entry.name: (entry.content, entry.label) for entry in now.entries if entry.content}
     shared = [name for name in old if name in new]

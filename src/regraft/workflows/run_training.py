@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from regraft.context.config import RecipeName, TrainConfig
-from regraft.context.run_context import Job
+from regraft.context.config import CALLBACK_OPTIONS, TrainConfig
+from regraft.context.option_values import RecipeName
+from regraft.context.run_context import RunContext
 from regraft.disk.atomic import make_folder, write_json
 from regraft.errors import SnapshotError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
-from regraft.recipes.result import Outcome
-from regraft.recipes.steps.epoch_callbacks import say_uncalled
+from regraft.recipes.result import RecipeResult
 from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
-from regraft.workflows.prepare import look, start
-from regraft.workflows.prepared_photos import Early
-from regraft.workflows.results import finish, rescued
+from regraft.workflows.comparisons import compare
+from regraft.workflows.features_and_split import compute_features_and_split
+from regraft.workflows.prepare import PreparedRun, prepare_run
+from regraft.workflows.prepared_photos import PreparedPhotos
+from regraft.workflows.results import save_elsewhere, save_model, write_results
 from regraft.workflows.run import Run
 from regraft.workflows.run_directory import clear
 
-RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
+RUN_RECIPE: dict[RecipeName, Callable[[RunContext], RecipeResult]] = {
     "auto": auto.run,
     "linear-probe": linear_probe.run,
     "feature-extraction": feature_extraction.run,
@@ -31,45 +35,63 @@ RECIPES: dict[RecipeName, Callable[[Job], Outcome]] = {
 }
 
 
-def carry_out(config: TrainConfig, screen: Screen, early: Early, started: float) -> Run:
-    """Train as the resolved ``config`` says; see `regraft.workflows.train.train_config`.
+def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, started: float) -> Run:
+    """Train by the resolved ``config``, and return the run; see `regraft.workflows.train.train_config`.
 
     Args:
-        config: what to do.
-        screen: where progress is said.
-        early: the photos.
-        started: when the process began (seconds since 1970).
+        config: the configuration.
+        screen: where progress and warnings go.
+        prepared: the photos.
+        started: start of the process, in seconds since 1970.
     """
-    job = start(config, screen, early, started)
-    if isinstance(job, Run):
-        return job
+    with prepare_run(config, screen, prepared, started) as run, _interruptions_explained(run):
+        context = compute_features_and_split(run, prepared)
+        result = RUN_RECIPE[config.recipe](context)
+        _warn_uncalled_callbacks(context)
+        metrics = _save_and_measure(context, result)
+        seconds = run.decisions.spent + time.time() - started
+        run.decisions.note("end", chosen=result.chosen, seconds=round(seconds, 2))
+    clear(run.folder)
+    return Run(run.folder.path, config, metrics)
+
+
+def _save_and_measure(context: RunContext, result: RecipeResult) -> dict[str, Any]:
+    """Save the model, compare it, write all results, and return the content of ``metrics.json``."""
     try:
-        return _trained(job, early)
+        _restore_folder(context)
+        save_model(context, result)
+        return write_results(context, result, compare(context, result))
+    except OSError as error:
+        raise save_elsewhere(context, result, error) from error
+
+
+def _restore_folder(context: RunContext) -> None:
+    """Make the run folder again if it was deleted while the run was in progress."""
+    folder = context.folder
+    make_folder(folder.path)
+    if not folder.config.exists():
+        write_json(folder.environment, {"format": FORMAT, **describe_environment()})
+        choices = context.decisions.choices
+        write_json(folder.config, {"format": FORMAT, **context.config.as_dict(), "choices": choices})
+
+
+@contextmanager
+def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
+    """Journal an interruption of this block, and say how to continue."""
+    try:
+        yield
     except (KeyboardInterrupt, Terminated, TimeUp) as stop:
-        job.note("stopped", by=type(stop).__name__)
-        stop.add_note(f"what was done is kept; go on with: regraft resume {shlex.quote(str(job.folder.path))}")
+        run.decisions.note("stopped", by=type(stop).__name__)
+        stop.add_note(f"progress is saved; continue with: regraft resume {shlex.quote(str(run.folder.path))}")
         raise
     except SnapshotError as error:
-        error.add_note("or leave it, and add --fresh to begin anew beside it")
+        error.add_note("or leave it, and add --fresh to start a new run next to it")
         raise
-    finally:
-        job.close()
 
 
-def _trained(job: Job, early: Early) -> Run:
-    look(job, early)
-    outcome = RECIPES[job.config.recipe](job)
-    say_uncalled(job)
-    try:
-        make_folder(job.folder.path)  # whoever removed it cannot have meant the result
-        if not job.folder.config.exists():
-            write_json(job.folder.environment, {"format": FORMAT, **describe_environment()})
-            write_json(job.folder.config, {"format": FORMAT, **job.config.as_dict(), "choices": job.choices})
-        metrics = finish(job, outcome)
-    except OSError as error:
-        raise rescued(job, outcome, error) from error
-    spent = job.spent + time.time() - job.started
-    job.note("end", chosen=outcome.chosen, seconds=round(spent, 2))
-    job.close()
-    clear(job.folder)
-    return Run(job.folder.path, job.config, metrics)
+def _warn_uncalled_callbacks(context: RunContext) -> None:
+    """Warn where callbacks were given and no training in epochs called them, as where `auto` chooses the probe."""
+    names = [type(callback).__name__ for callback in context.user_callbacks]
+    names += [name for name in CALLBACK_OPTIONS[:-2] if getattr(context.config, name) not in (None, False)]
+    if names and not any(event.get("event") == "epoch" for event in context.folder.journal.events()):
+        context.screen.warn(f"{', '.join(names)}: not called, because nothing was trained in epochs")

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
+from regraft.data.manifest import Manifest
 from regraft.interrupts import INTERRUPTS
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
-from regraft.workflows.prepared_photos import Early
+from regraft.workflows.prepared_photos import PreparedPhotos
+from regraft.workflows.run_directory import finished_folder
 
 if TYPE_CHECKING:
     from regraft.workflows.run import Run
@@ -30,7 +32,7 @@ def train(
 
     Args:
         photos: a folder with one folder per class, or with ``train/`` and ``val/`` [and ``test/``] that hold them.
-        screen: where progress is said; None for the terminal. ``regraft.screen.QuietScreen()`` says nothing.
+        screen: where progress and warnings go; None for the terminal. ``regraft.screen.QuietScreen()`` prints nothing.
         config: a YAML or JSON file of options, such as the ``config.json`` of an earlier run.
         callbacks: callbacks of regraft or Keras, in a list: objects, or classes as ``"module:Class"``. Each training in
             epochs of the recipe calls the same objects, one training after the other, before the recipe's own.
@@ -42,7 +44,7 @@ def train(
         PhotosError: the folder is not what is needed.
         BackboneError, WeightsError: the network is unavailable.
         RunFolderError: the run folder holds something else, or cannot be written.
-        StorageError: the disk refused the finished model; the message says where it is instead.
+        StorageError: the disk refused the finished model; the message names the place where it is instead.
 
     An interrupted run of the same arguments and photos is resumed, and ends with the weights that it would have had.
     """
@@ -54,24 +56,24 @@ def train(
         given = given_callbacks(callbacks)
         objects = given.objects
         options["callbacks"] = given.descriptions or None
-        options["callback"] = (*_names(options.get("callback")), *given.names) or None
+        options["callback"] = (*_as_tuple(options.get("callback")), *given.names) or None
     resolved = resolve(file, photos=photos, **options)
     return train_config(resolved, screen_for() if screen is None else screen, callbacks=objects)
 
 
-def _names(given: Any) -> tuple[Any, ...]:
-    return () if given is None else tuple(given) if isinstance(given, (list, tuple)) else (given,)
+def _as_tuple(value: Any) -> tuple[Any, ...]:
+    return () if value is None else tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 def train_config(
     config: TrainConfig, screen: Screen, started: float | None = None, callbacks: Sequence[Any] = ()
 ) -> Run:
-    """Train as the resolved ``config`` says.
+    """Train by the resolved ``config``, and return the finished run.
 
     Args:
-        config: what to do.
-        screen: where progress is said.
-        started: when the process began (seconds since 1970), which is when the budget begins to run; None for now.
+        config: the configuration.
+        screen: where progress and warnings go.
+        started: start of the process, in seconds since 1970, from which the budget runs; None for now.
         callbacks: the callback objects that ``config`` describes.
 
     Raises:
@@ -83,10 +85,26 @@ def train_config(
 
         finished = config.out is not None and not config.fresh and RunFolder(config.out).finished
         check_given(config.callbacks or (), callbacks, optional=finished)
-    with INTERRUPTS.handled(), INTERRUPTS.after(config.stop_after), Early(config, screen, callbacks) as early:
+    with (
+        INTERRUPTS.handled(),
+        INTERRUPTS.after(config.stop_after),
+        PreparedPhotos(config, screen, callbacks) as prepared,
+    ):
         with importing():
-            from regraft.workflows.run_training import carry_out  # brings torch, while photos are decoded
-        return carry_out(config, screen, early, started)
+            from regraft.workflows.run_training import run_training  # imports torch, while photos are decoded
+        finished_run = _finished_run(config, prepared.dataset.manifest, screen)
+        return run_training(config, screen, prepared, started) if finished_run is None else finished_run
+
+
+def _finished_run(config: TrainConfig, manifest: Manifest, screen: Screen) -> Run | None:
+    """Return the run in ``config.out`` if it is this very run, finished."""
+    from regraft.workflows.run import Run
+
+    folder = finished_folder(config, manifest)
+    if folder is None:
+        return None
+    screen.line("finished", f"{folder.path} is already finished", "(--fresh starts a new run)")
+    return Run(folder.path, config, folder.read_metrics())
 
 
 def resume(
@@ -97,18 +115,18 @@ def resume(
     callbacks: Any = None,
     **options: Any,
 ) -> Run:
-    """Resume an interrupted run, and return it when it is finished; a finished one is returned as it is.
+    """Resume an interrupted run, and return it when it is finished; return a finished run unchanged.
 
     Args:
         folder: the run folder.
-        screen: where progress is said; None for the terminal.
+        screen: where progress and warnings go; None for the terminal.
         started: when the process began (seconds since 1970); None for now.
-        callbacks: objects like those that the run was given; those by name it finds itself.
+        callbacks: objects like those that the run was given; callbacks given by name are made again.
         **options: options that do not change what is trained, such as ``stop_after="20m"`` or ``workers=2``.
 
     Raises:
-        RunFolderError: this is no run folder, another process trains into it, or photos, weights or the version of
-            regraft differ now; everything that differs is named.
+        RunFolderError: this is not a run folder, another process trains into it, or photos, weights or the version of
+            regraft have changed; every change is named.
         ConfigError: the run was given callback objects, and ``callbacks`` are not like them.
     """
     place = open_run_folder(Path(folder))

@@ -1,62 +1,66 @@
-"""The rungs that `auto` may climb after the linear probe, each with the time that it will take on this machine.
+"""The rungs that `auto` may try after the linear probe, each with the time that it will take on this machine.
 
-The upper blocks from the cut point; all blocks. How many views the probe pools is found here too. What a training step
-takes is measured, once on each machine; what a pass takes was measured by the first pass of this very run.
+The first rung trains the upper blocks from the cut point, the second all blocks. The number of views that the probe
+pools is decided here too. The time of a training step is measured once on each machine; that of a pass was measured
+when the features of this run were computed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from regraft.context.dataset import SMALL, Parts
-from regraft.context.run_context import Job
+from regraft.context.dataset import SMALL
+from regraft.context.decisions import Line
+from regraft.context.parts import Parts
+from regraft.context.run_context import RunContext
 from regraft.features.engine_costs import PassCost, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.recipes.fine_tune import EPOCHS, FEW_BLOCKS, Plan, plan_of, upper_half, upper_plan
 from regraft.recipes.steps.step_precision import measured_step_seconds
+from regraft.recipes.steps.tuning_plan import EPOCHS, FEW_BLOCKS, Plan, plan_from_options, upper_half, upper_plan
 from regraft.screen import clock
 
 RESERVE = 1.1
-"""How much longer than measured things may take before they break the budget."""
+"""Safety factor on predicted times."""
 
 SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0.25))
-"""Views, and shares of the epochs, that are tried in turn until a rung fits into the budget."""
+"""Views, and shares of the epochs, to try in this order until a rung fits into the budget."""
 
 LONGER = ((8, 1.25),)
-"""Likewise, before those, where nothing comes after the rung: more epochs gain a little, one or two of all blocks
+"""The same, to try first for the last rung: more epochs gain a little there, and one or two epochs of all blocks
 nothing."""
 
-ENOUGH = 0.75
-"""Share of its epochs with which training more blocks is still worth it."""
+MIN_EPOCHS_SHARE = 0.75
+"""Minimum share of its epochs for a rung of more blocks to be worth it."""
 
-BELOW = 0.85
-"""Share of a photo's first pass that a further view takes: it stops at the cut, and nothing else is looked at."""
+VIEW_COST = 0.85
+"""Cost of a further view, as a share of a photo's first pass: it ends at the cut, and takes no photo stats."""
 
-VIEWS_SHARE = 0.1
-"""Share of the budget that may go into pooling views: it seldom gains more than half a point."""
+POOLING_SHARE = 0.1
+"""Share of the budget that may go into pooling views, which seldom gains more than half a point."""
 
-NEW_SHAPES = 10.0
-"""Seconds in which a graphics processor's kernels for the shapes of a training are found, once in each process: 5 in
-single precision and 14 in bfloat16 on an H100."""
+KERNEL_SEARCH_SECONDS = 10.0
+"""Seconds in which a GPU's kernels for the shapes of a training are found, once in each process: 5 in single precision
+and 14 in bfloat16 on an H100."""
 
-AT_LEAST = 4.0
-"""How many times a photo's pass a training step of all blocks takes at least: a rung that does not fit even so need
-not be measured."""
+MIN_STEP_COST = 4.0
+"""Minimum cost of a training step of all blocks, in passes of a photo: a rung that does not fit even so need not be
+measured."""
 
-A_SAMPLE = 16
-"""Photos of a feature pass from which on its speed says something; the others were in the store."""
+MIN_TIMED_PHOTOS = 16
+"""Minimum photos in a pass for its speed to be used; the others were in the store."""
 
 
 @dataclass(frozen=True)
 class Rung:
-    """One thing to try, and what it takes.
+    """One fine-tuning to try, and its time.
 
     Attributes:
         title: in words.
-        seconds: that it will take, or None where that was not worth measuring.
+        seconds: that it will take, or None if that was not predicted.
         plan: the fine-tuning.
-        last: whether it may take what the budget leaves, for nothing comes after it.
+        last: whether it may use all of the budget left, because no other rung follows.
     """
 
     title: str
@@ -65,65 +69,67 @@ class Rung:
     last: bool = False
 
 
-def rungs(job: Job, parts: Parts) -> list[Rung]:
+def rungs(context: RunContext, parts: Parts) -> list[Rung]:
     """Return the trainings that may follow the linear probe, the cheapest first.
 
     With ``--unfreeze`` a person has said what to train, and that is the only one.
 
     Args:
-        job: the training in progress, as it is for fine-tuning (`regraft.recipes.steps.input_size`).
-        parts: what is trained on, and what choices look at.
+        context: the run, at the size of the fine-tuning (`regraft.recipes.steps.input_size`).
+        parts: training and validation photos.
     """
-    config = job.config
+    config = context.config
     if config.unfreeze is not None:
-        plan = plan_of(job)
+        plan = plan_from_options(context.config)
         return [Rung(plan.title, None, plan)]
-    upper = _upper(job, parts)
-    whole = replace(plan_of(job), unfreeze="all", epochs=config.epochs or EPOCHS)
-    if not _cuttable(job, upper) or config.views == 0:
+    upper = _upper(context, parts)
+    whole = replace(plan_from_options(context.config), unfreeze="all", epochs=config.epochs or EPOCHS)
+    if not _cuttable(context, upper) or config.views == 0:
         return [Rung(whole.title, None, whole)]
     first, then = Rung(upper.title, None, upper), Rung(whole.title, None, whole)
-    both = job.choose(
-        f"{whole.title} after {upper.title}", "fits into the budget", lambda: _room(job, first, then, parts)
+    both = context.decisions.choose(
+        f"{whole.title} after {upper.title}", "fits into the budget", lambda: _both_fit(context, first, then, parts)
     )
     return [first, then] if both else [replace(first, last=config.epochs is None)]
 
 
-def _room(job: Job, first: Rung, then: Rung, parts: Parts) -> bool:
+def _both_fit(context: RunContext, first: Rung, then: Rung, parts: Parts) -> bool:
     """Return whether enough epochs of ``then`` fit into what ``first`` leaves of the budget."""
-    left, fits = _left(job, parts), fitted(job, first, parts)
+    left, fits = _budget_left(context, parts), fit_to_budget(context, first, parts)
     if left is None:
         return True
     if fits is None or fits.seconds is None:
         return False
-    plan = replace(then.plan, epochs=max(1, round(ENOUGH * then.plan.epochs)))
-    per_pass = photo_seconds(job)
+    plan = replace(then.plan, epochs=max(1, round(MIN_EPOCHS_SHARE * then.plan.epochs)))
+    per_pass = photo_seconds(context)
     rest = left - RESERVE * fits.seconds
-    if AT_LEAST * per_pass * len(parts.train) * plan.epochs > rest:
+    if MIN_STEP_COST * per_pass * len(parts.train) * plan.epochs > rest:
         return False
-    return RESERVE * (_set_up(job) + predicted(plan, parts, _step_seconds(job, plan), per_pass)) <= rest
+    return RESERVE * (_set_up(context) + predicted_seconds(plan, parts, _step_seconds(context, plan), per_pass)) <= rest
 
 
-def _upper(job: Job, parts: Parts) -> Plan:
-    """Return the plan of the upper half of the blocks, or of the upper few where the budget would cut its epochs."""
+def _upper(context: RunContext, parts: Parts) -> Plan:
+    """Return the plan of the upper half of the blocks, or of `FEW_BLOCKS` where the budget would cut its epochs."""
     photos = len(parts.train)
-    half = upper_plan(job, photos, upper_half(job.backbone))
+    half = upper_plan(context.config, photos, upper_half(context.backbone))
 
     def in_time() -> bool:
-        fits = fitted(job, Rung(half.title, None, half), parts) if _cuttable(job, half) else None
-        return fits is not None and fits.plan.epochs >= ENOUGH * half.epochs
+        fits = fit_to_budget(context, Rung(half.title, None, half), parts) if _cuttable(context, half) else None
+        return fits is not None and fits.plan.epochs >= MIN_EPOCHS_SHARE * half.epochs
 
-    return half if job.choose(half.title, "fits into the budget", in_time) else upper_plan(job, photos, FEW_BLOCKS)
+    if context.decisions.choose(half.title, "fits into the budget", in_time):
+        return half
+    return upper_plan(context.config, photos, FEW_BLOCKS)
 
 
-def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
-    """Return the rung as long as the budget allows, with the time that it will take; None where it does not fit."""
+def fit_to_budget(context: RunContext, rung: Rung, parts: Parts) -> Rung | None:
+    """Return the rung, shortened to the budget, with its time; None where it does not fit."""
     plan = rung.plan
-    left = _left(job, parts)
-    per_pass = photo_seconds(job)
-    if left is not None and plan.unfreeze == "all" and AT_LEAST * per_pass * len(parts.train) > left:
+    left = _budget_left(context, parts)
+    per_pass = photo_seconds(context)
+    if left is not None and plan.unfreeze == "all" and MIN_STEP_COST * per_pass * len(parts.train) > left:
         return None
-    step = _step_seconds(job, plan)
+    step = _step_seconds(context, plan)
     shares = (*(LONGER if rung.last else ()), *SHORTER)
     for views, share in shares if left is not None else SHORTER[:1]:
         shorter = replace(
@@ -131,121 +137,153 @@ def fitted(job: Job, rung: Rung, parts: Parts) -> Rung | None:
             epochs=max(1, round(share * plan.epochs)),
             views=min(views, plan.views) if plan.unfreeze != "all" else plan.views,
         )
-        seconds = _set_up(job) + predicted(shorter, parts, step, per_pass)
+        seconds = _set_up(context) + predicted_seconds(shorter, parts, step, per_pass)
         if left is None or RESERVE * seconds <= left:
             return replace(rung, plan=shorter, seconds=seconds)
     return None
 
 
-def predicted(plan: Plan, parts: Parts, step: float, per_pass: float) -> float:
+def predicted_seconds(plan: Plan, parts: Parts, step: float, per_pass: float) -> float:
     """Return the seconds that a fine-tuning takes.
 
     Args:
-        plan: what is trained.
-        parts: on which photos.
-        step: seconds of training on one photo, above the cut point where there is one.
+        plan: the plan.
+        parts: the photos.
+        step: seconds of training on one photo, above the cut point if there is one.
         per_pass: seconds of one photo's pass through the frozen network.
     """
     cut = plan.unfreeze != "all" and plan.views
-    below = BELOW * per_pass * (plan.shown * len(parts.train) + len(parts.choose)) if cut else 0.0
+    below = VIEW_COST * per_pass * (plan.cached_views * len(parts.train) + len(parts.validation)) if cut else 0.0
     return below + _epochs_seconds(plan, parts, step)
 
 
-def training_seconds(job: Job, plan: Plan, parts: Parts) -> float:
-    """Return the seconds that the epochs of a fine-tuning take, its activations aside."""
-    return RESERVE * (_set_up(job) + _epochs_seconds(plan, parts, _step_seconds(job, plan)))
+def training_seconds(context: RunContext, plan: Plan, parts: Parts) -> float:
+    """Return the seconds that the epochs of a fine-tuning take, without its activations."""
+    return RESERVE * (_set_up(context) + _epochs_seconds(plan, parts, _step_seconds(context, plan)))
 
 
-def _set_up(job: Job) -> float:
-    return 0.0 if job.device.type == "cpu" else NEW_SHAPES
+def _set_up(context: RunContext) -> float:
+    return 0.0 if context.device.type == "cpu" else KERNEL_SEARCH_SECONDS
 
 
 def _epochs_seconds(plan: Plan, parts: Parts, step: float) -> float:
-    forward = step / 3 * len(parts.choose)  # validation goes forward only
-    return plan.epochs * (step * len(parts.train) + forward) + len(plan.shares) * forward
+    forward = step / 3 * len(parts.validation)  # validation goes forward only
+    return plan.epochs * (step * len(parts.train) + forward) + len(plan.interpolation_steps) * forward
 
 
-def after_seconds(job: Job, parts: Parts) -> float:
-    """Return the seconds to keep for what comes after a training: comparing, saving, measuring."""
-    whole = 4 * photo_seconds(job)  # by torch, which is slower than the engine of the first pass
-    return 2.0 + RESERVE * whole * (len(parts.report) + len(parts.choose))
+def after_seconds(context: RunContext, parts: Parts) -> float:
+    """Return the seconds to reserve for the work after a training: comparing, saving, measuring."""
+    whole = 4 * photo_seconds(context)  # by torch, which is slower than the engine of the first pass
+    return 2.0 + RESERVE * whole * (len(parts.test) + len(parts.validation))
 
 
-def photo_seconds(job: Job) -> float:
-    """Return the seconds that a photo took in the first pass, decoding included, scaled to the size of ``job``.
+def photo_seconds(context: RunContext) -> float:
+    """Return the seconds that a photo took in the first pass with decoding, scaled to the input size of ``context``.
 
-    Where the store had all features, it is what the last long pass of the network on this machine took.
+    Where the store had all features, it is the time of the last long pass of the network on this machine.
     """
-    passes = [e for e in job.folder.journal.events() if e.get("event") == "features" and e["photos"] >= A_SAMPLE]
-    p = job.backbone.spec.preprocessing
+    events = context.folder.journal.events()
+    passes = [e for e in events if e.get("event") == "features" and e["photos"] >= MIN_TIMED_PHOTOS]
+    p = context.backbone.spec.preprocessing
     pixels = p.height * p.width
-    known = last_pass(job.backbone.spec.name, str(job.device))
+    cost = last_pass(context.backbone.spec.name, str(context.device))
     if passes:
         last = passes[-1]
         seconds = float(last.get("with_decoding", last["seconds"]))
-        known = PassCost(seconds / int(last["photos"]), int(last.get("pixels", pixels)))
-    return 1 / max(photos_per_second(job.engine.title, job.backbone), 1e-3) if known is None else known.at(pixels)
+        cost = PassCost(seconds / int(last["photos"]), int(last.get("pixels", pixels)))
+    if cost is None:
+        return 1 / max(photos_per_second(context.features.engine.title, context.backbone), 1e-3)
+    return cost.at(pixels)
 
 
-def said(rung: Rung) -> str:
+def affordable_plan(context: RunContext, rung: Rung, parts: Parts) -> Plan | None:
+    """Return the plan of a rung, shortened to the budget left, or None; the choice is journaled."""
+    plan = rung.plan
+
+    def shortened() -> str:
+        fits = fit_to_budget(context, rung, parts)
+        return "0 0" if fits is None else f"{fits.plan.epochs} {fits.plan.views}"
+
+    chosen = context.decisions.choose(f"epochs and views, {plan.stage}", "as many as fit into the budget", shortened)
+    epochs, views = (int(part) for part in chosen.split())
+    return replace(plan, epochs=epochs, views=views) if epochs else None
+
+
+def plan_lines(context: RunContext, ladder: Sequence[Rung], parts: Parts) -> list[Line]:
+    """Return lines for the screen: what may be trained, in which order, and how long each rung would take."""
+    lines = []
+    for number, rung in enumerate(ladder, start=2):
+        fits = fit_to_budget(context, rung, parts)
+        text = f"{number}. {rung.title if fits is None else describe_rung(fits)}"
+        when = "(only after a gain)" if number > 2 else "(after 1., the linear probe)"
+        note = "(does not fit into the budget)" if fits is None else when
+        lines.append(Line("plan" if number == 2 else "", text, note))
+    return lines
+
+
+def describe_rung(rung: Rung) -> str:
     """Return a rung in words, with its time."""
     plan = rung.plan
     about = "" if rung.seconds is None else f" · about {clock(rung.seconds)}"
     epochs = f"{plan.epochs} epoch{'s' if plan.epochs != 1 else ''}"
-    views = f" on {plan.shown} views" if plan.unfreeze != "all" and plan.views else ""
+    views = f" on {plan.cached_views} views" if plan.unfreeze != "all" and plan.views else ""
     return f"{rung.title}, {epochs}{views}{about}"
 
 
-def pooled_views(job: Job, linear: Parts, parts: Parts) -> int:
-    """Return how many views to pool in the probe: several where asked for, or cheap, with photos to report on."""
-    return job.choose("views pooled", "cheap, and likely to help", lambda: _pooled_views(job, linear, parts))
+def pooled_views(context: RunContext, linear: Parts, parts: Parts) -> int:
+    """Return how many views the probe should pool: several if the options say so, or if cheap and there is a test."""
+    return context.decisions.choose(
+        "views pooled", "cheap, and likely to help", lambda: _pooled_views(context, linear, parts)
+    )
 
 
-def _pooled_views(job: Job, linear: Parts, parts: Parts) -> int:
-    number = 4 if job.config.views is None else job.config.views
-    seconds = photo_seconds(job) * (number - 1) * len(linear.refit)
-    left = _left(job, parts)
-    worth_it = linear.report_side is not None and len(linear.refit) < SMALL
-    if number < 2 or (job.config.views is None and not worth_it):
+def _pooled_views(context: RunContext, linear: Parts, parts: Parts) -> int:
+    number = 4 if context.config.views is None else context.config.views
+    seconds = photo_seconds(context) * (number - 1) * len(linear.refit)
+    left = _budget_left(context, parts)
+    worth_it = linear.test_side is not None and len(linear.refit) < SMALL
+    if number < 2 or (context.config.views is None and not worth_it):
         return 1
-    if left is not None and seconds > VIEWS_SHARE * left:
+    if left is not None and seconds > POOLING_SHARE * left:
         return 1
     return number
 
 
-def _left(job: Job, parts: Parts) -> float | None:
-    left = job.seconds_left()
-    return None if left is None else left - after_seconds(job, parts)
+def _budget_left(context: RunContext, parts: Parts) -> float | None:
+    left = context.decisions.seconds_left()
+    return None if left is None else left - after_seconds(context, parts)
 
 
-def _cuttable(job: Job, plan: Plan) -> bool:
+def _cuttable(context: RunContext, plan: Plan) -> bool:
     assert isinstance(plan.unfreeze, int)
-    at = len(job.backbone.blocks) - plan.unfreeze
+    at = len(context.backbone.blocks) - plan.unfreeze
     if at < 1:
         return False
     try:
-        job.backbone.halves(at)
+        context.backbone.halves(at)
     except NoCutError:
         return False
     return True
 
 
-def _step_seconds(job: Job, plan: Plan) -> float:
+def _step_seconds(context: RunContext, plan: Plan) -> float:
     """Return the seconds of training on one photo, timed once and journaled."""
-    return job.choose(
+    return context.decisions.choose(
         f"seconds per photo, {plan.stage}",
         "timed training steps",
-        lambda: round(_photo_step_seconds(job, plan), 5),
+        lambda: round(_photo_step_seconds(context, plan), 5),
     )
 
 
-def _photo_step_seconds(job: Job, plan: Plan) -> float:
-    classifier = Classifier(job.backbone, job.photos.classes)
-    classifier.to(job.device)
+def _photo_step_seconds(context: RunContext, plan: Plan) -> float:
+    classifier = Classifier(context.backbone, context.dataset.classes)
+    classifier.to(context.device)
     classifier.unfreeze(plan.unfreeze)
     backbone = classifier.backbone
     at = backbone.lowest_trained
-    key = f"{job.backbone.spec.name} {job.backbone.spec.preprocessing.id} {plan.batch_size} {job.device.type}"
+    key = (
+        f"{context.backbone.spec.name} {context.backbone.spec.preprocessing.id} {plan.batch_size} {context.device.type}"
+    )
     if at == 0 or not plan.views:
         return measured_step_seconds(f"{key} whole", classifier, plan.batch_size) / plan.batch_size
     what = f"{key} from {backbone.blocks[at].name}"

@@ -1,9 +1,4 @@
-"""The callbacks of a training by gradient: what its recipe needs, and what the options add to it.
-
-Callbacks that a recipe attaches: they write what happens into the run folder and onto the screen.
-
-A watch for callbacks that change the learning rate while the recipe's schedule sets it at every step.
-"""
+"""The callbacks of a training in epochs: the recipe's own, those of the options, and the user's."""
 
 from __future__ import annotations
 
@@ -12,6 +7,7 @@ import io
 import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from regraft.callbacks import (
@@ -25,8 +21,9 @@ from regraft.callbacks import (
 )
 from regraft.callbacks.keep_latest_best import LatestBest
 from regraft.callbacks.user_callbacks import sets_rate
-from regraft.context.config import CALLBACK_OPTIONS, TrainConfig
-from regraft.context.run_context import Job
+from regraft.context.config import TrainConfig
+from regraft.context.decisions import Decisions, Event, Line, Report, StepResult
+from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.disk.atomic import write_text
 from regraft.errors import ConfigError, several
@@ -35,62 +32,119 @@ from regraft.screen import Bar
 from regraft.training.argument_checks import validation_needs
 
 FIGURES = ("loss", "accuracy")
-"""What the recipes' trainers measure of a batch."""
+"""Metrics of the recipes' trainers."""
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 2
 """After 2 epochs without a better val_loss the learning rate becomes a tenth. Keras waits for 10 epochs, and would not
 act at all in the few that a fine-tuning has."""
 
 
-def callbacks_of(
-    job: Job, choose: Sequence[Entry], *, epochs: int, warmup: float, recipes: Sequence[Callback]
-) -> list[Any]:
+@dataclass(frozen=True)
+class EpochCallbacks:
+    """All callbacks of one ``fit``, in their order.
+
+    Attributes:
+        callbacks: the callbacks.
+        lines: lines for the screen about them.
+    """
+
+    callbacks: list[Any]
+    lines: tuple[Line, ...]
+
+    def reports(self) -> list[StepResult]:
+        """Return what to print."""
+        return [Report(None, line) for line in self.lines]
+
+
+@dataclass(frozen=True)
+class TrainingEnd:
+    """The end of a training in epochs.
+
+    Attributes:
+        stage: name of the training.
+        epochs: epochs that were trained.
+        planned: epochs of the plan.
+        best_epoch: the epoch whose weights are kept, counted from 1.
+        stop_reason: why it ended early; None where it did not.
+    """
+
+    stage: str
+    epochs: int
+    planned: int
+    best_epoch: int
+    stop_reason: str | None
+
+    @classmethod
+    def of(cls, stage: str, history: History, callbacks: Sequence[Any], planned: int) -> TrainingEnd:
+        """Return how a ``fit`` with these callbacks ended."""
+        epochs = len(history.epoch)
+        best = next((c for c in reversed(callbacks) if isinstance(c, LatestBest)), None)
+        return cls(stage, epochs, planned, epochs if best is None else best.kept_epoch + 1, history.stop_reason)
+
+    def event(self) -> Event:
+        """Return the event for the journal."""
+        facts = {"stage": self.stage, "epoch": self.best_epoch, "of": self.epochs, "stop_reason": self.stop_reason}
+        return Event("best epoch", facts, ("stage",))
+
+    def line(self) -> Line | None:
+        """Return the line for the screen."""
+        if self.stop_reason is None or self.epochs >= self.planned:
+            return None
+        return Line("stopped", f"after epoch {self.epochs} of {self.planned}", f"({self.stop_reason})")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts for ``metrics.json``."""
+        return {"epochs": self.epochs, "best_epoch": self.best_epoch, "stop_reason": self.stop_reason}
+
+
+def epoch_callbacks(
+    context: RunContext,
+    validation: Sequence[Entry],
+    *,
+    epochs: int,
+    warmup: float,
+    recipe_callbacks: Sequence[Callback],
+) -> EpochCallbacks:
     """Return all callbacks of one ``fit``, in their order.
 
-    The schedule of the learning rate comes first, unless a callback of the user's sets the rate; then the user's and
-    what the options add, so that the recipe's own see the figures that those put into the logs. `LatestBest` is the
-    last: it puts the weights of the epoch back that is kept.
+    The schedule of the learning rate comes first, unless a callback of the user sets the rate; then the user's and
+    those of the options, so that the recipe's own see the figures that these put into the logs. `LatestBest` is the
+    last: it restores the weights of the best epoch.
 
     Args:
-        job: the training in progress.
-        choose: the validation photos, in the order in which ``fit`` sees them; may be empty.
+        context: the run.
+        validation: the validation photos, in the order in which ``fit`` sees them; may be empty.
         epochs: planned passes over the photos.
         warmup: share of the steps in which the learning rate rises.
-        recipes: callbacks that the recipe needs.
+        recipe_callbacks: callbacks that the recipe needs.
+    """
+    config = context.config
+    schedules, line = _schedules(context, warmup)
+    lines = [] if line is None else [line]
+    callbacks: list[Any] = [*schedules, *context.user_callbacks]
+    if config.tensorboard:
+        board = TensorBoard(log_dir=context.folder.tensorboard)
+        callbacks += [*([ValidationPictures(board, context, validation)] if validation else []), board]
+        lines.append(Line("logs", f"tensorboard --logdir {shlex.quote(str(context.folder.tensorboard))}"))
+    if config.remote_monitor is not None:
+        callbacks.append(RemoteMonitor(root=config.remote_monitor))
+    callbacks += recipe_callbacks
+    if validation:
+        patience = epochs if config.early_stop is None else config.early_stop
+        callbacks.append(LatestBest(len(validation), patience))
+    return EpochCallbacks(callbacks, tuple(lines))
+
+
+def check_validation_photos(config: TrainConfig, user_callbacks: Sequence[Any], *, validated: bool) -> None:
+    """Check that callbacks that need validation photos will have some.
 
     Raises:
-        ConfigError: a callback needs validation photos, and there are none.
+        ConfigError: there will be none.
     """
-    config = job.config
-    check_validation_photos(config, job.own_callbacks, validated=bool(choose))
-    found: list[Any] = [*_schedules(job, warmup), *job.own_callbacks]
-    if config.tensorboard:
-        board = TensorBoard(log_dir=job.folder.tensorboard)
-        found += [*([ValidationPictures(board, job, choose)] if choose else []), board]
-        job.screen.line("logs", f"tensorboard --logdir {shlex.quote(str(job.folder.tensorboard))}")
-    if config.remote_monitor is not None:
-        found.append(RemoteMonitor(root=config.remote_monitor))
-    found += recipes
-    if choose:
-        patience = epochs if config.early_stop is None else config.early_stop
-        found.append(LatestBest(len(choose), patience))
-    return found
-
-
-def say_uncalled(job: Job) -> None:
-    """Warn where callbacks were asked for and no training in epochs called them, as where `auto` keeps the probe."""
-    asked = [type(one).__name__ for one in job.own_callbacks]
-    asked += [name for name in CALLBACK_OPTIONS[:-2] if getattr(job.config, name) not in (None, False)]
-    if asked and not any(event.get("event") == "epoch" for event in job.folder.journal.events()):
-        job.screen.warn(f"{', '.join(asked)}: not called, because nothing was trained in epochs")
-
-
-def check_validation_photos(config: TrainConfig, own: Sequence[Any], *, validated: bool) -> None:
-    """Raise `ConfigError` where a callback needs validation photos and there are none."""
     if validated:
         return
     watching = [name for name in ("early_stop", "reduce_lr_on_plateau") if getattr(config, name) not in (None, False)]
-    problems = [f"{name} monitors 'val_loss'" for name in watching] + validation_needs(own, FIGURES)
+    problems = [f"{name} monitors 'val_loss'" for name in watching] + validation_needs(user_callbacks, FIGURES)
     if problems:
         raise ConfigError(
             several("there are no validation photos, and a callback needs them", problems)
@@ -98,45 +152,28 @@ def check_validation_photos(config: TrainConfig, own: Sequence[Any], *, validate
         )
 
 
-def ended(job: Job, stage: str, history: History, callbacks: Sequence[Any], planned: int) -> dict[str, Any]:
-    """Journal and say how a training ended, and return the facts for `metrics.json`.
-
-    Returns:
-        ``epochs`` that were made, ``best_epoch`` (from 1; the one that is kept) and ``stop_reason`` (None where
-        nothing stopped it).
-    """
-    epochs = len(history.epoch)
-    best = next((c for c in reversed(callbacks) if isinstance(c, LatestBest)), None)
-    kept = epochs if best is None else best.kept_epoch + 1
-    reason = history.stop_reason
-    job.note_once("best epoch", "stage", stage=stage, epoch=kept, of=epochs, stop_reason=reason)
-    if reason is not None and epochs < planned:
-        job.screen.line("stopped", f"after epoch {epochs} of {planned}", f"({reason})")
-    return {"epochs": epochs, "best_epoch": kept, "stop_reason": reason}
+def _schedules(context: RunContext, warmup: float) -> tuple[list[Callback], Line | None]:
+    """Return the callbacks that set the learning rate, none where one of the user does, and a line for the screen."""
+    names = [type(callback).__name__ for callback in context.user_callbacks if sets_rate(callback)]
+    if names:
+        return [], Line("schedule", f"{' and '.join(names)} of your own", "(in place of the half cosine)")
+    schedule, line = _schedule(context.config, warmup)
+    if context.user_callbacks and isinstance(schedule, StepSchedule):
+        return [RateWatch(schedule), schedule], line
+    return [schedule], line
 
 
-def _schedules(job: Job, warmup: float) -> list[Callback]:
-    """Return what sets the learning rate: nothing where a callback of the user's does."""
-    own = [type(one).__name__ for one in job.own_callbacks if sets_rate(one)]
-    if own:
-        job.screen.line("schedule", f"{' and '.join(own)} of your own", "(in place of the half cosine)")
-        return []
-    schedule = _schedule(job, warmup)
-    if job.own_callbacks and isinstance(schedule, StepSchedule):
-        return [RateWatch(schedule), schedule]
-    return [schedule]
-
-
-def _schedule(job: Job, warmup: float) -> Callback:
-    """Return what sets the learning rate: half a cosine unless the options say otherwise."""
-    if job.config.reduce_lr_on_plateau:
-        job.screen.line("schedule", "lower the learning rate at a plateau of val_loss", "(in place of the half cosine)")
-        return ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
-    if job.config.lr_schedule == "constant":
-        return StepSchedule(_after_warmup(warmup, falls=False))
-    if job.config.lr_schedule == "linear":
-        return StepSchedule(_after_warmup(warmup, falls=True))
-    return WarmupCosine(warmup=warmup)
+def _schedule(config: TrainConfig, warmup: float) -> tuple[Callback, Line | None]:
+    """Return the schedule of the learning rate: half a cosine unless the options say otherwise."""
+    if config.reduce_lr_on_plateau:
+        text = "lower the learning rate at a plateau of val_loss"
+        plateau = ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+        return plateau, Line("schedule", text, "(in place of the half cosine)")
+    if config.lr_schedule == "constant":
+        return StepSchedule(_after_warmup(warmup, falls=False)), None
+    if config.lr_schedule == "linear":
+        return StepSchedule(_after_warmup(warmup, falls=True)), None
+    return WarmupCosine(warmup=warmup), None
 
 
 def _after_warmup(warmup: float, *, falls: bool) -> Callable[[int, int], float]:
@@ -154,12 +191,14 @@ def _after_warmup(warmup: float, *, falls: bool) -> Callable[[int, int], float]:
 class Recorder(Callback):
     """Writes `history.csv` after each epoch, journals it, and moves the progress bar.
 
-    After an interruption each epoch is there once: the file is written whole each time, and an epoch that the journal
-    has already is the same one.
+    After an interruption each epoch is there once: the file is written whole each time, and an epoch that is in the
+    journal is not written to it again.
+
+    The class name is a key in snapshots: it must not change.
 
     Args:
-        job: the training in progress.
-        stage: what is trained, such as ``"all blocks"``.
+        decisions: the record of the run.
+        stage: name of the training, such as ``"all blocks"``.
         bar: moves by the photos of each batch.
         batch_size: photos in a batch.
         photos: photos in an epoch; the last batch may be smaller.
@@ -167,16 +206,16 @@ class Recorder(Callback):
 
     saved: ClassVar[tuple[str, ...]] = ("_rows",)
 
-    def __init__(self, job: Job, stage: str, bar: Bar, batch_size: int, photos: int) -> None:
+    def __init__(self, decisions: Decisions, stage: str, bar: Bar, batch_size: int, photos: int) -> None:
         super().__init__()
-        self._job, self._stage, self._bar = job, stage, bar
+        self._decisions, self._stage, self._bar = decisions, stage, bar
         self._batch_size, self._photos = batch_size, photos
-        self._rows: list[dict[str, Any]] = list(job.epochs)
+        self._rows: list[dict[str, Any]] = list(decisions.epochs)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take the rows back, and move the bar to where training goes on."""
+        """Restore the rows, and move the bar to where training resumes."""
         super().load_state_dict(state)
-        self._job.epochs = list(self._rows)
+        self._decisions.epochs[:] = self._rows
         epoch, batch = self.model.position
         self._bar.advance(epoch * self._photos + min(batch * self._batch_size, self._photos))
 
@@ -185,12 +224,12 @@ class Recorder(Callback):
         self._bar.advance(min(self._batch_size, self._photos - batch * self._batch_size))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Write the epoch down."""
+        """Write the epoch to the history and the journal."""
         figures = {name: _number(value) for name, value in (logs or {}).items()}
         self._rows.append({"stage": self._stage, "epoch": epoch + 1, **figures})
-        self._job.note_once("epoch", "stage", "epoch", **self._rows[-1])
-        self._job.epochs = list(self._rows)
-        self._job.keep(write_text, self._job.folder.history, _csv(self._rows))
+        self._decisions.note_once("epoch", "stage", "epoch", **self._rows[-1])
+        self._decisions.epochs[:] = self._rows
+        self._decisions.write_or_warn(write_text, self._decisions.folder.history, _csv(self._rows))
         shown = [
             f"{name} {figures[name]:.3f}" for name in ("val_accuracy", "val_loss") if figures.get(name) is not None
         ]
@@ -198,36 +237,37 @@ class Recorder(Callback):
 
 
 class BudgetEnd(Callback):
-    """Ends a training after the epoch behind which no further one fits into the time budget.
+    """Ends a training after the last epoch that fits into the time budget.
 
-    Where it ended is a choice that a clock made, so it is journaled, and replayed when the run is repeated.
+    The epoch is a choice that depends on a clock, so it is journaled, and replayed when the run is repeated. The class
+    name is a key in snapshots: it must not change.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("_begun",)
 
-    def __init__(self, job: Job, stage: str, epochs: int, reserve: float) -> None:
+    def __init__(self, decisions: Decisions, stage: str, epochs: int, reserve: float) -> None:
         super().__init__()
-        self._job, self._epochs, self._reserve = job, epochs, reserve
+        self._decisions, self._epochs, self._reserve = decisions, epochs, reserve
         self._done = f"epochs done, {stage}"
         self._begun = 0.0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Note when the first epoch begins."""
-        self._begun = self._job.seconds_left() or math.inf
+        """Record when the first epoch begins."""
+        self._begun = self._decisions.seconds_left() or math.inf
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        """Stop where the next epoch would not fit."""
+        """Stop if the next epoch would not fit."""
         done = epoch + 1
         if done >= self._epochs:
             return
-        replayed = self._job.replay.get(self._done)
+        replayed = self._decisions.replay.get(self._done)
         if replayed is not None:
             ends = done >= int(replayed)
         else:
-            left = self._job.seconds_left()
+            left = self._decisions.seconds_left()
             ends = left is not None and left - self._reserve < 1.05 * (self._begun - left) / done
         if ends:
-            self._job.choose(self._done, "no further epoch fits into the budget", lambda: done)
+            self._decisions.choose(self._done, "no further epoch fits into the budget", lambda: done)
             self.stop("no further epoch fits into the budget")
 
 
@@ -270,6 +310,6 @@ class RateWatch(Callback):
         if not all(math.isclose(rate, base * factor) for rate, base in zip(rates, schedule.base, strict=True)):
             self._warned = True
             self.warn(
-                "a callback changes the learning rate, and the recipe's schedule sets it anew at every step: the "
+                "a callback changes the learning rate, and the recipe's schedule sets it again at every step: the "
                 "change is lost. LearningRateScheduler and ReduceLROnPlateau replace the schedule"
             )

@@ -1,65 +1,78 @@
-"""The input size of a fine-tuning: that of the photos, where they are smaller than what the network was made for.
+"""The input size of a fine-tuning: that of the photos, where they are smaller than the network's own.
 
-Enlarging a photo adds no detail, but time: a step on 128 pixels takes less than a third of one on 224. A network that
-is trained anyway gets used to the other size; a frozen one does not, so that its features stay those of its own size.
+Enlarging a photo adds time but no detail: a step on 128 pixels takes less than a third of one on 224. A network that is
+fine-tuned adapts to the other size; a frozen one does not, so its features stay those of its own size.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass
 
-from regraft.context.run_context import Job
+from regraft.context.decisions import Event, Line
+from regraft.context.run_context import RunContext
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import BackboneError, WeightsError
 from regraft.models.zoo import build_backbone
 
 GRID = 32
-"""Sizes are multiples of this many pixels: what most networks reduce their input by."""
+"""Sizes are multiples of this many pixels, the factor by which most networks reduce their input."""
 
 SMALLEST = 0.5
-"""Share of its own size below which a network is not taken: it would hardly know what it sees."""
+"""Minimum size, as a share of the network's own: a smaller one would change too much of what it was trained on."""
 
 
-def for_tuning(job: Job) -> Job:
-    """Return the job with the network at the size that suits a fine-tuning: itself, or one that shares all else.
+@dataclass(frozen=True)
+class SizedContext:
+    """The context of a fine-tuning.
 
-    What ``--size`` says is done.
+    Attributes:
+        context: the run, with the network at the size that suits its photos.
+        size: that size in pixels, or None for the network's own.
+        saving: pixels of the network's own size, for each pixel of this one.
     """
-    size = suitable(job)
-    return job if size is None else _resized(job, size)
+
+    context: RunContext
+    size: int | None = None
+    saving: float = 1.0
+
+    def event(self) -> Event | None:
+        """Return the event for the journal."""
+        if self.size is None:
+            return None
+        return Event("input", {"size": self.size, "photo_side": self.context.dataset.median_side})
+
+    def line(self) -> Line | None:
+        """Return the line for the screen."""
+        if self.size is None:
+            return None
+        note = f"(half of the photos are {self.context.dataset.median_side} px or less)"
+        return Line("input", f"{self.size} px for fine-tuning", note)
 
 
-def suitable(job: Job) -> int | None:
-    """Return the side in pixels at which no photo need be enlarged much, or None for the network's own."""
-    if job.config.size is not None or job.photo_side is None:
+def at_input_size(context: RunContext) -> SizedContext:
+    """Return the context with the network at the size that suits a fine-tuning; ``--size`` is obeyed."""
+    size = suitable_size(context)
+    if size is None:
+        return SizedContext(context)
+    try:
+        backbone = build_backbone(context.config.backbone, weights=context.config.weights, size=size)
+    except (BackboneError, WeightsError):  # it takes no other size
+        return SizedContext(context)
+    p = context.backbone.spec.preprocessing
+    return SizedContext(context.with_backbone(backbone, f"engine at {size} px"), size, p.height * p.width / size**2)
+
+
+def suitable_size(context: RunContext) -> int | None:
+    """Return the side in pixels at which half of the photos are not enlarged, or None for the network's own."""
+    if context.config.size is not None or context.dataset.median_side is None:
         return None
-    return size_for(job.photo_side, job.backbone.spec.preprocessing)
+    return size_for(context.dataset.median_side, context.backbone.spec.preprocessing)
 
 
 def size_for(side: int, p: Preprocessing) -> int | None:
-    """Return the input size that suits photos with such a shorter side, in pixels, or None for the network's own."""
+    """Return the input size that suits photos of this shorter side, in pixels, or None for the network's own."""
     if p.height != p.width:
         return None
-    least = -(-round(SMALLEST * p.height) // GRID) * GRID
-    size = max(least, -(-side // GRID) * GRID)
+    minimum = -(-round(SMALLEST * p.height) // GRID) * GRID
+    size = max(minimum, -(-side // GRID) * GRID)
     return size if size < p.height else None
-
-
-def _resized(job: Job, size: int) -> Job:
-    try:
-        backbone = build_backbone(job.config.backbone, weights=job.config.weights, size=size)
-    except (BackboneError, WeightsError):  # it takes no size but its own
-        return job
-    job.screen.line("input", f"{size} px for fine-tuning", f"(half of the photos are {job.photo_side} px or less)")
-    p = job.backbone.spec.preprocessing
-    job.note_once("input", size=size, photo_side=job.photo_side)
-    return replace(
-        job,
-        backbone=backbone.to(job.device),
-        own_pixels=p.height * p.width,
-        engine_choice=f"engine at {size} px",
-        known_weights="",
-        _engine=None,
-        _table=None,
-        _rows={},
-    )

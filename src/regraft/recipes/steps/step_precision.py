@@ -1,62 +1,88 @@
-"""Whether training steps run in bfloat16 or in single precision: measured where the processor could gain from it."""
+"""The precision of training steps, bfloat16 or single: measured where the processor could gain from bfloat16."""
 
 from __future__ import annotations
 
 import copy
-import json
 import statistics
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 
-from regraft.cache_dir import cache_folder
-from regraft.context.run_context import Job
-from regraft.disk.atomic import write_json
+from regraft.context.decisions import Event, Line
+from regraft.context.run_context import RunContext
 from regraft.features.activations import channels_last
+from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.processor import has_bf16
 from regraft.models.classifier import Classifier
-from regraft.process import cores
-from regraft.run.environment import processor_name
 
 Precision = Literal["fp32", "bf16"]
 
 WORTH_MEASURING = 3000
-"""Photos through training steps below which a measurement would cost more than it could save."""
+"""Minimum photos through training steps for a measurement to pay off."""
 
 LARGE = 20_000_000
-"""Parameters from which on bfloat16 is worth its set-up on CUDA."""
+"""Minimum parameters for bfloat16 to be worth its set-up on CUDA."""
 
 CLEAR_GAIN = 1.2
-"""How much faster bfloat16 must be; below that its rounding buys nothing, and noise could decide."""
+"""Minimum speed-up for bfloat16 to be chosen; below it, its rounding is not worth it, and noise could decide."""
 
 
-def training_precision(job: Job, classifier: Classifier, batch_size: int, photo_steps: int) -> Precision:
-    """Return the precision of training steps: as asked for, by rule, or measured once on this machine.
+@dataclass(frozen=True)
+class StepPrecision:
+    """The precision of training steps.
+
+    Attributes:
+        precision: ``"fp32"``, or ``"bf16"`` by autocast: weights, their updates and normalization stay in fp32.
+        gain: how many times as fast a step is in bf16, where that was measured for this choice.
+    """
+
+    precision: Precision
+    gain: float | None = None
+
+    def event(self) -> Event | None:
+        """Return nothing: the measurement is journaled as a choice."""
+        return None
+
+    def line(self) -> Line | None:
+        """Return the line for the screen."""
+        if self.gain is None:
+            return None
+        text = f"{self.precision} · bf16 runs a training step {self.gain:.2f} times as fast as fp32 here"
+        return Line("steps", text)
+
+
+def training_precision(context: RunContext, classifier: Classifier, batch_size: int, photo_steps: int) -> StepPrecision:
+    """Return the precision of training steps: as ``--precision`` says, by rule, or measured once on this machine.
 
     On CUDA it is bfloat16 where the device has it and the network is large: steps of a small one wait for their kernels
     to be launched, and finding those takes three times as long. (An H100 took 16.6 ms in single precision and 15.3 in
-    bfloat16 for 16 photos, 16.0 and 16.8 for 32; the first step 4.8 s and 14.1 s.) On a processor both are timed on
-    real steps, unless the processor has no bfloat16 arithmetic or there is little to train. Weights, their updates and
-    the normalisation stay in single precision either way (autocast).
+    bfloat16 for 16 photos, 16.0 and 16.8 for 32; the first step 4.8 s and 14.1 s.) On a CPU both are timed on real
+    steps, unless it has no bfloat16 arithmetic or there is little to train.
     """
-    if job.config.precision != "auto":
-        return "bf16" if job.config.precision == "bf16" else "fp32"
-    if job.device.type == "cuda":
-        large = job.backbone.spec.parameters >= LARGE
-        return "bf16" if large and torch.cuda.is_bf16_supported() else "fp32"
-    if job.device.type != "cpu" or not has_bf16() or photo_steps < WORTH_MEASURING:
-        return "fp32"
-    gain = job.choose(
-        "bf16 gain", "timed training steps", lambda: bf16_gain(job.backbone.spec.name, classifier, batch_size)
+    if context.config.precision != "auto":
+        return StepPrecision("bf16" if context.config.precision == "bf16" else "fp32")
+    if context.device.type == "cuda":
+        large = context.backbone.spec.parameters >= LARGE
+        return StepPrecision("bf16" if large and torch.cuda.is_bf16_supported() else "fp32")
+    if context.device.type != "cpu" or not has_bf16() or photo_steps < WORTH_MEASURING:
+        return StepPrecision("fp32")
+    name = context.backbone.spec.name
+    gain = context.decisions.choose(
+        "bf16 gain", "timed training steps", lambda: bf16_gain(name, classifier, batch_size)
     )
-    chosen: Precision = "bf16" if gain >= CLEAR_GAIN else "fp32"
-    job.screen.line("steps", f"{chosen} · bf16 runs a training step {gain:.2f} times as fast as fp32 here")
-    return chosen
+    return StepPrecision(precision_for(gain), gain)
+
+
+def precision_for(gain: float) -> Precision:
+    """Return the precision of steps that are ``gain`` times as fast in bfloat16."""
+    return "bf16" if gain >= CLEAR_GAIN else "fp32"
 
 
 def step_seconds(classifier: Classifier, batch_size: int, precision: Precision = "fp32", steps: int = 3) -> float:
-    """Return the median time in seconds of a training step on a copy of ``classifier``, after one that warms up."""
+    """Return the median time in seconds of a training step on a copy of ``classifier``, after one warm-up step."""
     timer = _Steps(classifier, batch_size)
     timer.step(precision)
     return statistics.median(timer.step(precision) for _ in range(steps))
@@ -66,16 +92,11 @@ def measured_step_seconds(what: str, classifier: Classifier, batch_size: int) ->
     """Return `step_seconds` in single precision, measured once on each machine.
 
     Args:
-        what: names the network, its size, what of it is trained, and the batch size.
-        classifier: what would be trained.
+        what: the network, its size, which of its blocks are trained, and the batch size, in words.
+        classifier: the classifier to train.
         batch_size: photos in a step.
     """
-    known = _Measured(f"step {what}")
-    seconds = known.get()
-    if seconds is None:
-        seconds = round(step_seconds(classifier, batch_size), 4)
-        known.put(seconds)
-    return seconds
+    return _measured_once(f"step seconds / {what}", lambda: round(step_seconds(classifier, batch_size), 4))
 
 
 def bf16_gain(name: str, classifier: Classifier, batch_size: int) -> float:
@@ -83,22 +104,31 @@ def bf16_gain(name: str, classifier: Classifier, batch_size: int) -> float:
 
     Args:
         name: of the network.
-        classifier: what is trained.
+        classifier: the classifier to train.
         batch_size: photos in a step.
     """
-    known = _Measured(f"{name} {batch_size} {classifier.trainable_blocks}")
-    gain = known.get()
-    if gain is None:
+
+    def measure() -> float:
         timer = _Steps(classifier, batch_size)
         timer.step("fp32"), timer.step("bf16")
-        pairs = [timer.step("fp32") / timer.step("bf16") for _ in range(3)]
-        gain = round(statistics.median(pairs), 2)
-        known.put(gain)
-    return gain
+        return round(statistics.median(timer.step("fp32") / timer.step("bf16") for _ in range(3)), 2)
+
+    return _measured_once(f"bf16 gain / {name} {batch_size} {classifier.trainable_blocks}", measure)
+
+
+def _measured_once(what: str, measure: Callable[[], float]) -> float:
+    """Return a measurement of this machine, cached so that the same command makes the same choice again."""
+    key = f"{what} / torch {torch.__version__} / {machine_id()}"
+    stored = read_fact(key)
+    if isinstance(stored, (int, float)):
+        return float(stored)
+    value = measure()
+    write_fact(key, value)
+    return value
 
 
 class _Steps:
-    """Training steps on a copy of a classifier with invented photos; the classifier itself is not touched."""
+    """Training steps on a copy of a classifier with random photos; the classifier itself is not changed."""
 
     def __init__(self, classifier: Classifier, batch_size: int) -> None:
         self._copy = copy.deepcopy(classifier).train()
@@ -117,29 +147,3 @@ class _Steps:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter() - begun
-
-
-class _Measured:
-    """A measurement of this machine, kept between runs so that the same command makes the same choice again."""
-
-    def __init__(self, what: str) -> None:
-        self._key = f"{what} {processor_name()} {cores()} {torch.get_num_threads()} {torch.__version__}"
-        self._file = cache_folder() / "measured.json"
-
-    def get(self) -> float | None:
-        try:
-            value = json.loads(self._file.read_text(encoding="utf-8")).get(self._key)
-        except (OSError, ValueError, AttributeError):
-            return None
-        return float(value) if isinstance(value, (int, float)) else None
-
-    def put(self, value: float) -> None:
-        try:
-            known = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            known = {}
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self._file, {**known, self._key: value})
-        except OSError:  # a read-only home: it is measured again next time
-            return

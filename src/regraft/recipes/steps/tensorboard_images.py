@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from regraft.callbacks import Callback, TensorBoard
 from regraft.callbacks.projector import Projector
-from regraft.context.run_context import Job
+from regraft.context.run_context import RunContext
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import LoadPhoto
@@ -110,17 +110,17 @@ class ValidationPictures(Callback):
 
     Args:
         board: whose files are written to; it has to come after this callback, because it flushes and closes them.
-        job: the training in progress.
-        choose: the validation photos, in the order of the validation.
+        context: the run.
+        validation: the validation photos, in the order of the validation.
     """
 
     display: ClassVar[bool] = True  # what it shows, the validation gives it anew
 
-    def __init__(self, board: TensorBoard, job: Job, choose: Sequence[Entry]) -> None:
+    def __init__(self, board: TensorBoard, context: RunContext, validation: Sequence[Entry]) -> None:
         super().__init__()
-        self._board, self._job, self._choose = board, job, list(choose)
-        self._labels = job.photos.labels(choose)
-        self._few = _spread(len(self._choose), A_FEW)
+        self._board, self._context, self._validation = board, context, list(validation)
+        self._labels = context.dataset.labels(validation)
+        self._few = _spread(len(self._validation), A_FEW)
         self._pixels: list[NDArray[np.uint8]] = []
         self._outputs: list[torch.Tensor] = []
         self._listening: Any = None
@@ -156,7 +156,7 @@ class ValidationPictures(Callback):
         """Write the photos with their predictions, and the confusion matrix."""
         probabilities = torch.softmax(torch.cat(self._outputs), dim=1).cpu().numpy()
         predicted = probabilities.argmax(axis=1)
-        classes = self._job.photos.classes
+        classes = self._context.dataset.classes
         confusion = np.zeros((len(classes), len(classes)), dtype=np.int64)
         np.add.at(confusion, (self._labels, predicted), 1)
         file = self._board.file("validation")
@@ -165,22 +165,22 @@ class ValidationPictures(Callback):
         for i, pixels in zip(self._few, self._pixels, strict=True):
             guess, right = int(predicted[i]), bool(predicted[i] == self._labels[i])
             text = f"{classes[guess]} {100 * probabilities[i, guess]:.0f} %"
-            shown.append(captioned(pixels, text if right else f"{text}, not {self._choose[i].label}", right=right))
+            shown.append(captioned(pixels, text if right else f"{text}, not {self._validation[i].label}", right=right))
         file.images("photos", np.stack(shown), epoch)
 
     def _load(self, positions: Sequence[int]) -> list[NDArray[np.uint8]]:
-        preprocessing = self._job.backbone.spec.preprocessing
-        entries = [self._choose[i] for i in positions]
-        batches = decode_in_order(entries, LoadPhoto(preprocessing), batch_size=32, workers=self._job.workers)
+        preprocessing = self._context.backbone.spec.preprocessing
+        entries = [self._validation[i] for i in positions]
+        batches = decode_in_order(entries, LoadPhoto(preprocessing), batch_size=32, workers=self._context.workers)
         loaded = {int(i): pixels for batch in batches for i, pixels in zip(batch.index, batch.pixels, strict=True)}
         nothing = np.full((preprocessing.height, preprocessing.width, 3), 128, dtype=np.uint8)
         return [loaded.get(i, nothing) for i in range(len(entries))]
 
     def _write_projector(self) -> None:
-        folder = self._job.folder.tensorboard
-        positions = _spread(len(self._choose), MOST_SPRITES)
-        entries = [self._choose[i] for i in positions]
-        values = {VECTORS: self._job.features(entries)}
+        folder = self._context.folder.tensorboard
+        positions = _spread(len(self._validation), MOST_SPRITES)
+        entries = [self._validation[i] for i in positions]
+        values = {VECTORS: self._context.features.of(entries)}
         (folder / "projector").mkdir(parents=True, exist_ok=True)
         rows = ["class\tphoto", *(f"{_cell(entry.label)}\t{_cell(entry.name)}" for entry in entries)]
         write_text(folder / "projector" / "labels.tsv", "\n".join(rows) + "\n")

@@ -1,4 +1,4 @@
-"""What a fine-tuning reads: photos in ever new views, or activations at the cut point where lower blocks are frozen."""
+"""The batches of a fine-tuning: photos in ever new views, or cached activations where lower blocks are frozen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.context.run_context import Job
+from regraft.context.decisions import Event, Line
+from regraft.context.frozen_features import recorded_engine
+from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
 from regraft.data.fixed_views import FIRST_CROP
 from regraft.data.loader import PhotoBatches
@@ -26,15 +28,14 @@ from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError
 from regraft.screen import Bar
 
-HARMLESS = 0.9999
-"""Cosine between the features of rounded activations and of exact ones above which they are kept in half precision."""
+MIN_COSINE = 0.9999
+"""Minimum cosine between the features of rounded and of exact activations for them to be cached in half precision."""
 
-ROOM = 0.5
-"""Share of the store that the activations of one training may take: others' entries should not all have to go."""
+STORE_SHARE = 0.5
+"""Share of the store that the activations of one training may take, so that other entries stay."""
 
-
-FEWEST = 2
-"""Views of each photo that are made though the budget is short."""
+MIN_VIEWS = 2
+"""Views of each photo that are computed even where the budget is short."""
 
 
 class Batches(Protocol):
@@ -48,25 +49,52 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Feed:
-    """Where a classifier in training gets its batches from.
+class ActivationCache:
+    """The cached activations of a training, at the cut below its lowest trained block.
+
+    Attributes:
+        below: name of the block.
+        views: views of each training photo.
+        photos: training and validation photos.
+        computed: activations that were not in the store.
+    """
+
+    below: str
+    views: int
+    photos: int
+    computed: int
+
+
+@dataclass(frozen=True)
+class BatchFactory:
+    """The batches of a fine-tuning.
 
     Attributes:
         training: makes the shuffled, augmented batches of some photos.
-        plain: makes the batches of some photos as they are evaluated, in order.
-        cut: name of the block at the cut point, or None where whole photos go through the whole network.
-        views: of each training photo that there are activations of; None without a cut.
+        plain: makes the batches of some photos for evaluation, in order.
+        cache: the activations that the batches consist of, or None where they are photos.
+        no_cache: why there is none, if the user should know.
     """
 
     training: Callable[[Sequence[Entry]], Batches]
     plain: Callable[[Sequence[Entry]], Batches]
-    cut: str | None = None
-    views: int | None = None
+    cache: ActivationCache | None = None
+    no_cache: str = ""
+
+    def event(self) -> Event | None:
+        """Return the event for the journal."""
+        return None if self.cache is None else Event("activations", vars(self.cache), each_process=True)
+
+    def line(self) -> Line | None:
+        """Return the line for the screen."""
+        if not self.no_cache:
+            return None
+        return Line("cut", "none: every epoch runs the whole network", f"({self.no_cache})")
 
 
 @dataclass(frozen=True)
 class CutPoint:
-    """A frozen lower part, ready to be run.
+    """A frozen lower part, ready to run.
 
     Attributes:
         halves: of the classifier's own network.
@@ -80,116 +108,114 @@ class CutPoint:
 
 
 @contextmanager
-def feed(
-    job: Job,
+def training_batches(
+    context: RunContext,
     classifier: Classifier,
     train: Sequence[Entry],
-    choose: Sequence[Entry],
+    validation: Sequence[Entry],
     *,
     batch_size: int,
     views: int,
     reserve: float = 0.0,
-) -> Iterator[Feed]:
-    """Yield what ``classifier`` is to be trained with; until the block is left, it takes just that.
+) -> Iterator[BatchFactory]:
+    """Yield the batches to train on; inside the block, ``classifier`` takes exactly these.
 
     Args:
-        job: the training in progress.
+        context: the run.
         classifier: with the blocks unfrozen that are to be trained.
-        train: photos that gradient steps look at.
-        choose: photos of the validation.
+        train: training photos.
+        validation: validation photos.
         batch_size: photos in a batch.
-        views: for each training photo, where the lower blocks are frozen and their activations can be kept; 0 for
+        views: of each training photo, where the lower blocks are frozen and their activations can be cached; 0 for
             photos in ever new views, through the whole network.
         reserve: seconds of the budget to leave for the training itself and what comes after it.
     """
-    point = cut_point(job, classifier, train, choose, views) if views else None
+    point, reason = _find_cut_point(context, classifier, train, validation, views) if views else (None, "")
     if point is None:
-        yield Feed(
-            lambda entries: photo_batches(job, entries, batch_size, Augmentation()),
-            lambda entries: photo_batches(job, entries, batch_size, None),
+        yield BatchFactory(
+            lambda entries: photo_batches(context, entries, batch_size, Augmentation()),
+            lambda entries: photo_batches(context, entries, batch_size, None),
+            no_cache=reason,
         )
         return
-    with job.screen.progress("features", views * len(train) + len(choose)) as bar:
-        computed = point.activations.fill(choose, [0], bar)
-        filled = _fill(job, point, train, views, reserve, bar)
-        computed, views = computed + filled[0], filled[1]
-    job.note("activations", below=point.name, views=views, photos=len(train) + len(choose), computed=computed)
+    with context.screen.progress("features", views * len(train) + len(validation)) as bar:
+        computed = point.activations.fill(validation, [0], bar)
+        more, views = _fill_views(context, point, train, views, reserve, bar)
+    cache = ActivationCache(point.name, views, len(train) + len(validation), computed + more)
 
     def batches(entries: Sequence[Entry], views: int, first: int, *, shuffle: bool) -> ActivationBatches:
         return ActivationBatches(
             point.activations,
             entries,
-            job.photos.labels(entries),
+            context.dataset.labels(entries),
             views=views,
             first=first,
-            seed=job.config.seed,
+            seed=context.config.seed,
             batch_size=batch_size,
             shuffle=shuffle,
         )
 
     with classifier.backbone.entered_at(point.halves):
-        yield Feed(
+        yield BatchFactory(
             lambda entries: batches(entries, views, FIRST_CROP, shuffle=True),
             lambda entries: batches(entries, 1, 0, shuffle=False),
-            point.name,
-            views,
+            cache,
         )
 
 
-def _fill(job: Job, point: CutPoint, train: Sequence[Entry], views: int, reserve: float, bar: Bar) -> tuple[int, int]:
+def _fill_views(
+    context: RunContext, point: CutPoint, train: Sequence[Entry], views: int, reserve: float, bar: Bar
+) -> tuple[int, int]:
     """Compute view after view while the budget allows; return how many activations that were, and of how many views.
 
-    A machine may become slower than it was when the time was predicted. Two views are made in any case, and what an
-    interrupted run has made already is taken.
+    The machine may be slower than it was when the time was predicted. `MIN_VIEWS` are computed in any case, and views
+    that an interrupted run has computed are used.
     """
-    what = f"views below {point.name}"
-    planned, computed, done = int(job.replay.get(what, views)), 0, 0
-    takes = 0.0
+    decisions = context.decisions
+    name = f"views below {point.name}"
+    planned, computed, done = int(decisions.replay.get(name, views)), 0, 0
+    last = 0.0
     for view in _crops(planned):
-        left = job.seconds_left()
-        short = left is not None and left - takes < reserve and point.activations.missing(train, [view]) > 0
-        if short and done >= FEWEST and what not in job.replay:
-            job.screen.warn(f"the budget allows {done} views of the {planned} planned: this machine is slower now")
+        left = decisions.seconds_left()
+        short = left is not None and left - last < reserve and point.activations.missing(train, [view]) > 0
+        if short and done >= MIN_VIEWS and name not in decisions.replay:
+            context.screen.warn(f"the budget allows {done} views of the {planned} planned: this machine is slower now")
             break
         computed += point.activations.fill(train, [view], bar)
         done += 1
-        takes = 0.0 if left is None else left - (job.seconds_left() or 0.0)
-    if job.config.budget is None:
+        last = 0.0 if left is None else left - (decisions.seconds_left() or 0.0)
+    if context.config.budget is None:
         return computed, done
-    return computed, job.choose(what, "as many as the budget allows", lambda: done)
+    return computed, decisions.choose(name, "as many as the budget allows", lambda: done)
 
 
-def cut_point(
-    job: Job, classifier: Classifier, train: Sequence[Entry], choose: Sequence[Entry], views: int
-) -> CutPoint | None:
-    """Return the cut point below the lowest trained block, or None where there is none or the store has no room."""
+def _find_cut_point(
+    context: RunContext, classifier: Classifier, train: Sequence[Entry], validation: Sequence[Entry], views: int
+) -> tuple[CutPoint | None, str]:
+    """Return the cut point below the lowest trained block, or None and the reason if the user should know it."""
     backbone = classifier.backbone
     at = backbone.lowest_trained
     if not 0 < at < len(backbone.blocks):
-        return None
+        return None, ""
     name = backbone.blocks[at].name
     try:
         halves, lower = backbone.halves(at), backbone.lower(at)
     except NoCutError as error:
-        job.screen.line("cut", "none: every epoch runs the whole network", f"({error})")
-        return None
-    photos = views * len(train) + len(choose)
+        return None, str(error)
+    photos = views * len(train) + len(validation)
     needed = photos * 2 * int(np.prod(halves.shape))
-    room = int(ROOM * getattr(job.store, "bound", 2**62))
-    if not job.choose(f"cut below {name}", "room for the activations", lambda: needed <= room):
-        kept = (
-            f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB, and there is room for {room / 1e9:.1f}"
-        )
-        job.screen.line("cut", "none: every epoch runs the whole network", f"({kept})")
-        return None
-    engine = _engine(job, lower, train, choose, views, name)
-    half = job.choose(
+    room = int(STORE_SHARE * getattr(context.store, "bound", 2**62))
+    if not context.decisions.choose(f"cut below {name}", "room for the activations", lambda: needed <= room):
+        takes = f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB"
+        return None, f"{takes}, and there is room for {room / 1e9:.1f}"
+    engine = _engine(context, lower, train, validation, views, name)
+    rounding = context.decisions.choose(
         f"rounding below {name}",
         "tried on photos",
-        lambda: "half" if _harmless(job, engine, lower, halves, train) else "single",
+        lambda: "half" if _rounding_is_harmless(context, engine, lower, halves, train) else "single",
     )
-    activations = Activations(lower, engine, job.store, half=half == "half", workers=job.workers)
-    return CutPoint(halves, activations, name)
+    activations = Activations(lower, engine, context.store, half=rounding == "half", workers=context.workers)
+    return CutPoint(halves, activations, name), ""
 
 
 def _crops(views: int) -> range:
@@ -198,52 +224,54 @@ def _crops(views: int) -> range:
 
 
 def photo_batches(
-    job: Job, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
+    context: RunContext, entries: Sequence[Entry], batch_size: int, augmentation: Augmentation | None
 ) -> PhotoBatches:
     """Return the batches of ``entries``: shuffled views where there is an augmentation, else as they are, in order."""
     return PhotoBatches(
         entries,
-        job.photos.labels(entries).tolist(),
-        job.backbone.spec.preprocessing,
+        context.dataset.labels(entries).tolist(),
+        context.backbone.spec.preprocessing,
         augmentation=augmentation,
-        seed=job.config.seed,
+        seed=context.config.seed,
         batch_size=batch_size,
         shuffle=augmentation is not None,
-        workers=job.workers,
+        workers=context.workers,
     )
 
 
 def _engine(
-    job: Job, lower: Backbone, train: Sequence[Entry], choose: Sequence[Entry], views: int, name: str
+    context: RunContext, lower: Backbone, train: Sequence[Entry], validation: Sequence[Entry], views: int, name: str
 ) -> Engine:
     def missing(engine: Engine) -> int:
-        kept = Activations(lower, engine, job.store)
-        return kept.missing(train, _crops(views)) + kept.missing(choose, [0])
+        cached = Activations(lower, engine, context.store)
+        return cached.missing(train, _crops(views)) + cached.missing(validation, [0])
 
-    def soonest() -> EngineChoice:
-        entries, bf16 = [*train, *choose], job.config.precision != "fp32"
+    def fastest() -> EngineChoice:
+        entries, bf16 = [*train, *validation], context.config.precision != "fp32"
         return choose_engine(
-            lower, entries, job.store, device=job.device, workers=job.workers, bf16=bf16, missing=missing
+            lower, entries, context.store, device=context.device, workers=context.workers, bf16=bf16, missing=missing
         )
 
-    return job.chosen_engine(f"engine below {name}", lower, soonest)
+    return recorded_engine(f"engine below {name}", lower, context.decisions, context.device, fastest)
 
 
-def _harmless(job: Job, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]) -> bool:
-    """Return whether rounding the activations of real photos changes what the upper part makes of them."""
-    key = f"rounding / {engine.numerics} / {lower.spec.name} / {job.weights}"
-    known = read_fact(key)
-    if isinstance(known, (int, float)):
-        return known >= HARMLESS
+def _rounding_is_harmless(
+    context: RunContext, engine: Engine, lower: Backbone, halves: Halves, entries: Sequence[Entry]
+) -> bool:
+    """Return whether rounding the activations of real photos hardly changes the features of the upper part."""
+    key = f"rounding / {engine.numerics} / {lower.spec.name} / {context.features.weights}"
+    stored = read_fact(key)
+    if isinstance(stored, (int, float)):
+        return stored >= MIN_COSINE
     exact = run_all(engine, real_photos(entries, lower))
     cosine = 0.0
     if np.abs(exact).max() <= np.finfo(np.float16).max:
-        found, expected = (
-            _features(halves, x, job.device) for x in (exact.astype(np.float16).astype(np.float32), exact)
+        rounded, expected = (
+            _features(halves, x, context.device) for x in (exact.astype(np.float16).astype(np.float32), exact)
         )
-        cosine = float(torch.nn.functional.cosine_similarity(found, expected, dim=1).min())
+        cosine = float(torch.nn.functional.cosine_similarity(rounded, expected, dim=1).min())
     write_fact(key, round(cosine, 7))
-    return cosine >= HARMLESS
+    return cosine >= MIN_COSINE
 
 
 @torch.inference_mode()

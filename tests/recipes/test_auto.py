@@ -12,10 +12,10 @@ import safetensors.torch
 import torch
 
 from making import make_photos
-from regraft.context.dataset import Parts
+from regraft.context.parts import Parts
 from regraft.recipes import auto
-from regraft.recipes.fine_tune import Plan
-from regraft.recipes.steps import budget
+from regraft.recipes.steps import budget, candidates
+from regraft.recipes.steps.tuning_plan import Plan
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
 
@@ -48,7 +48,7 @@ def climb(
         assert first.shape == second.shape == (len(labels), 3)
         return type("Difference", (), {"value": next(left) * 0.01, "standard_error": 0.01})
 
-    monkeypatch.setattr(auto, "log_loss_difference", difference)
+    monkeypatch.setattr(candidates, "log_loss_difference", difference)
     screen = Screen()
     more = {"recipe": "auto", "split": "60/20/20", "epochs": 1, **tiny, **options}
     run = train(photos, out=out, screen=screen, **more)
@@ -83,7 +83,13 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
 
 
 def test_the_fewer_photos_decide_the_clearer_a_gain_must_be() -> None:
-    assert [round(auto.clearly(n), 2) for n in (20, 50, 100, 500, 50_000)] == [2.0, 2.0, 1.5, 1.1, 1.0]
+    assert [round(candidates.required_standard_errors(n), 2) for n in (20, 50, 100, 500, 50_000)] == [
+        2.0,
+        2.0,
+        1.5,
+        1.1,
+        1.0,
+    ]
 
 
 def test_all_blocks_go_on_from_the_upper_ones(
@@ -91,12 +97,12 @@ def test_all_blocks_go_on_from_the_upper_ones(
 ) -> None:
     """With a learning rate that moves nothing, the second rung ends where the first did."""
     first, _, _ = climb(photos, tiny, tmp_path / "first", [3, 0], monkeypatch)
-    tune = auto.tune
+    tune = auto.fine_tune
 
-    def still(job: Any, plan: Plan, *more: Any, **named: Any) -> Any:
-        return tune(job, plan if plan.unfreeze != "all" else auto.replace(plan, lr=1e-30), *more, **named)
+    def still(sized: Any, plan: Plan, *more: Any, **named: Any) -> Any:
+        return tune(sized, plan if plan.unfreeze != "all" else auto.replace(plan, lr=1e-30), *more, **named)
 
-    monkeypatch.setattr(auto, "tune", still)
+    monkeypatch.setattr(auto, "fine_tune", still)
     second, _, _ = climb(photos, tiny, tmp_path / "second", [3, 3], monkeypatch)
     a, b = (safetensors.torch.load_file(run.folder / "model.safetensors") for run in (first, second))
     assert second.metrics["training"]["trained"] == "all blocks"
@@ -117,6 +123,11 @@ def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkey
     class Job:
         left: float | None = None
         device = torch.device("cpu")
+        config = None
+
+        @property
+        def decisions(self) -> Any:
+            return self
 
         def choose(self, what: str, why: str, make: Any) -> Any:
             return make()
@@ -129,8 +140,8 @@ def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkey
     monkeypatch.setattr(budget, "_photo_step_seconds", step)
     monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
     monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
-    monkeypatch.setattr(budget, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
     job, found = Job(), []
     job.backbone = backbone  # type: ignore[attr-defined]
     for job.left in (10.0, 100.0, 180.0, 250.0, None):
@@ -146,21 +157,26 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
     class Job:
         left: float | None = None
         device = torch.device("cpu")
+        config = None
+
+        @property
+        def decisions(self) -> Any:
+            return self
 
         def choose(self, what: str, why: str, make: Any) -> float:
             return 0.01
 
     plan = Plan(2, 8, None, 32)
     rung, parts, job = budget.Rung("upper", None, plan), parts_of(1000, 100), Job()
-    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
     monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
-    whole = budget.fitted(job, rung, parts)  # type: ignore[arg-type]
+    whole = budget.fit_to_budget(job, rung, parts)  # type: ignore[arg-type]
     assert whole is not None and whole.plan == plan
     expected = 0.85 * 0.004 * 8100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
     assert whole.seconds == pytest.approx(expected)
     found = {}
     for job.left in np.linspace(1, 200, 2000).tolist():
-        fits = budget.fitted(job, rung, parts)  # type: ignore[arg-type]
+        fits = budget.fit_to_budget(job, rung, parts)  # type: ignore[arg-type]
         if fits is not None:
             assert fits.seconds is not None
             assert fits.seconds * budget.RESERVE <= job.left
@@ -168,7 +184,7 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
     assert list(found.values()) == sorted(found.values())  # more time never gives less
     assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (8, 6), (8, 7), (8, 8)}
     job.left = 15.0
-    assert budget.fitted(job, rung, parts) is None  # type: ignore[arg-type]
+    assert budget.fit_to_budget(job, rung, parts) is None  # type: ignore[arg-type]
 
 
 def test_nothing_is_timed_where_the_probe_is_all_that_comes(
@@ -186,13 +202,17 @@ def test_nothing_is_timed_where_the_probe_is_all_that_comes(
 
 def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     class Job:
+        @property
+        def decisions(self) -> Any:
+            return self
+
         def choose(self, what: str, why: str, make: Any) -> float:
             raise AssertionError("measured")
 
-    monkeypatch.setattr(budget, "_left", lambda job, parts: 15.0)
+    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: 15.0)
     monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
     rung = budget.Rung("all blocks", None, Plan("all", 4, None, 32))
-    assert budget.fitted(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
+    assert budget.fit_to_budget(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
 
 
 def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,19 +222,23 @@ def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.M
         config = type("Config", (), {"unfreeze": None, "epochs": None, "views": None})
         backbone = type("Backbone", (), {"blocks": range(4)})
 
+        @property
+        def decisions(self) -> Any:
+            return self
+
         def choose(self, what: str, why: str, make: Any) -> Any:
             return make()
 
     monkeypatch.setattr(budget, "_photo_step_seconds", lambda job, plan: 0.04 if plan.unfreeze == "all" else 0.01)
     monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
     monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
-    monkeypatch.setattr(budget, "plan_of", lambda job: Plan("all", 4, None, 32))
-    monkeypatch.setattr(budget, "upper_plan", lambda job, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_left", lambda job, parts: job.left)
+    monkeypatch.setattr(budget, "plan_from_options", lambda config: Plan("all", 4, None, 32))
+    monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
+    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
     job, parts, found = Job(), parts_of(1000, 100), {}
     for job.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
         climb = budget.rungs(job, parts)  # type: ignore[arg-type]
-        fits = budget.fitted(job, climb[0], parts)  # type: ignore[arg-type]
+        fits = budget.fit_to_budget(job, climb[0], parts)  # type: ignore[arg-type]
         assert fits is not None and fits.seconds is not None
         assert job.left is None or fits.seconds * budget.RESERVE <= job.left
         found[job.left] = ([rung.title for rung in climb], fits.plan.epochs)

@@ -128,11 +128,12 @@ def test_auto_says_that_nothing_called_them(photos, tiny, tmp_path):
 
 def test_every_training_of_auto_calls_the_same_object(tmp_path, tiny, monkeypatch):
     from regraft.recipes import auto
+    from regraft.recipes.steps import candidates
 
-    monkeypatch.setattr(auto, "clearly", lambda photos: -1e9)  # every rung counts as a gain
+    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)  # every rung counts as a gain
     monkeypatch.setattr(auto, "MIN_TRAIN", 10)
-    monkeypatch.setattr(auto, "MIN_CHOOSE", 2)
-    monkeypatch.setattr(auto, "EXACT", 2.0)
+    monkeypatch.setattr(auto, "MIN_VALIDATION", 2)
+    monkeypatch.setattr(auto, "GOOD_ENOUGH", 2.0)
     root = make_photos(tmp_path / "photos", {"ash": 40, "birch": 40}, noise=150.0)
 
     class Count(Callback):
@@ -225,7 +226,9 @@ def test_a_change_of_the_rate_that_the_schedule_undoes_is_a_warning(photos, tiny
     options = {"recipe": "feature-extraction", "epochs": 3, "screen": screen, **tiny}
     go(photos, tmp_path / "run", callbacks=[Halve()], **options)
     (warning,) = [text for text in screen.warnings if "learning rate" in text]
-    assert warning.startswith("RateWatch: a callback changes the learning rate, and the recipe's schedule sets it anew")
+    assert warning.startswith(
+        "RateWatch: a callback changes the learning rate, and the recipe's schedule sets it again"
+    )
     quiet = Screen()
     go(photos, tmp_path / "other", callbacks=[EarlyStopping(patience=9)], **options | {"screen": quiet})
     assert not [text for text in quiet.warnings if "learning rate" in text]
@@ -275,7 +278,7 @@ def test_an_interrupted_run_is_resumed_with_equal_objects_alone(photos, tiny, tm
         rg.resume(tmp_path / "run", screen=QuietScreen())
     text = str(caught.value)
     assert "callbacks were given to this training as objects" in text
-    assert "test_given_callbacks:Interrupt(name='x')" in text
+    assert "test_callbacks_of_the_user:Interrupt(name='x')" in text
     assert "regraft.resume(RUN, callbacks=[...])" in text
     with pytest.raises(
         ConfigError, match=r"differ from those that the training began with(.|\n)*name='x'(.|\n)*name='y'"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from regraft.recipes.steps import solve_probe as module
-from regraft.recipes.steps.solve_probe import solved
+from regraft.recipes.steps import probe_cache
+from regraft.recipes.steps.probe_cache import get_or_solve
 
 
 @pytest.fixture(autouse=True)
@@ -30,46 +30,46 @@ class Counted:
 
 def test_it_is_solved_once_for_each_key() -> None:
     solve = Counted()
-    first, again = solved("ab", solve), solved("ab", solve)
+    first, again = get_or_solve("ab", solve), get_or_solve("ab", solve)
     assert solve.times == 1
     assert again["C"] == first["C"]
     assert again["path"] == first["path"]
     assert again["oof"].tobytes() == first["oof"].tobytes()
     assert again["oof"].dtype == np.float64
-    solved("cd", solve)
+    get_or_solve("cd", solve)
     assert solve.times == 2
 
 
 def test_a_damaged_file_is_solved_again(own_cache: Path) -> None:
     solve = Counted()
-    solved("ab", solve)
+    get_or_solve("ab", solve)
     (file,) = own_cache.iterdir()
     whole = file.read_bytes()
     for place in (10, len(whole) // 2, len(whole) - 1):
         file.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
         before = solve.times
-        assert solved("ab", solve)["oof"].tolist() == (np.arange(3) / 7).tolist()
+        assert get_or_solve("ab", solve)["oof"].tolist() == (np.arange(3) / 7).tolist()
         assert solve.times == before + 1
 
 
 def test_those_used_least_recently_make_room(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr(probe_cache, "MAX_FILES", 2)
     solve = Counted()
     for number, key in enumerate(("a1", "b2", "c3")):
-        solved(key, solve)
+        get_or_solve(key, solve)
         os.utime(own_cache / f"{key}.safetensors", (number, number))
-    solved("d4", solve)
+    get_or_solve("d4", solve)
     assert sorted(file.stem for file in own_cache.iterdir()) == ["c3", "d4"]
 
 
 def test_what_is_large_is_not_kept(own_cache: Path) -> None:
     solve = Counted(1 << 20)
-    solved("ab", solve)
-    solved("ab", solve)
+    get_or_solve("ab", solve)
+    get_or_solve("ab", solve)
     assert solve.times == 2
     assert not own_cache.exists()
 
 
 def test_a_disk_that_refuses_is_no_error(own_cache: Path) -> None:
     own_cache.write_text("a file is in the way", encoding="utf-8")
-    assert solved("ab", Counted())["C"] == 0.1
+    assert get_or_solve("ab", Counted())["C"] == 0.1

@@ -13,11 +13,11 @@ import torch
 from making import entries_of, make_photos
 from regraft.features.store import MemoryStore
 from regraft.models.zoo import build_backbone
-from regraft.recipes.fine_tune import Plan
+from regraft.recipes.steps.tuning_plan import Plan
 from regraft.screen import QuietScreen
 from regraft.workflows import label_review
 from regraft.workflows.check import CheckOptions, check_photos
-from regraft.workflows.label_review import Labelled, look_a_third_time
+from regraft.workflows.label_review import Labelled, fine_tuned_label_probabilities
 
 
 class Screen(QuietScreen):
@@ -42,7 +42,7 @@ def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, A
 
 def test_it_is_out_of_fold(labelled: Labelled, tiny: dict[str, Any]) -> None:
     """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
-    tuned = label_review._Tuned(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
+    tuned = label_review._FoldFineTuner(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
     held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
     first = tuned.without(held, train, lambda: None)
     labelled.labels[held] = 1 - labelled.labels[held]
@@ -56,12 +56,12 @@ def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: Labelled, tiny:
     labelled.labels[7] = 1
     store, network = MemoryStore(), asked(tiny)
     before = {name: tensor.clone() for name, tensor in network["backbone"].state_dict().items()}
-    found = look_a_third_time(labelled, **{**network, "store": store})
+    found = fine_tuned_label_probabilities(labelled, **{**network, "store": store})
     assert found.shape == (60, 2) and np.allclose(found.sum(axis=1), 1)
     right = found[np.arange(60), labelled.labels]
     assert right.argmin() == 7 and np.delete(right, 7).min() > 0.5
     assert all(torch.equal(tensor, before[name]) for name, tensor in network["backbone"].state_dict().items())
-    assert np.array_equal(look_a_third_time(labelled, **{**network, "store": store}), found)
+    assert np.array_equal(fine_tuned_label_probabilities(labelled, **{**network, "store": store}), found)
 
 
 def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: Labelled, tiny: dict[str, Any]) -> None:
@@ -69,9 +69,9 @@ def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: Labelled,
     labels[:2] = 2
     units = ["together" if i < 2 else unit for i, unit in enumerate(labelled.units)]
     doubts, network = np.full((60, 3), 1 / 3), asked(tiny)
-    found = look_a_third_time(Labelled(labelled.entries, labels, units, doubts), **network)
+    found = fine_tuned_label_probabilities(Labelled(labelled.entries, labels, units, doubts), **network)
     assert found is doubts
-    assert "some class is too small" in network["screen"].warned[0]
+    assert "a class is too small" in network["screen"].warned[0]
 
 
 def test_the_check_takes_it_where_it_is_asked_for(
@@ -83,9 +83,9 @@ def test_the_check_takes_it_where_it_is_asked_for(
 
     def look(found: Labelled, backbone: Any, **more: Any) -> Any:
         taken.append((len(found.entries), backbone.spec.preprocessing.height))
-        return look_a_third_time(found, backbone, **more)
+        return fine_tuned_label_probabilities(found, backbone, **more)
 
-    monkeypatch.setattr("regraft.workflows.check.look_a_third_time", look)
+    monkeypatch.setattr("regraft.workflows.check.fine_tuned_label_probabilities", look)
     own = {"backbone": tiny["backbone"], "weights": tiny.get("weights")}
     for thorough in (False, True):
         options = CheckOptions(photos, thorough=thorough, **own)

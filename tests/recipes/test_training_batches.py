@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from regraft.data.fixed_views import FIRST_CROP
-from regraft.recipes.steps.training_batches import FEWEST, _fill
+from regraft.recipes.steps.training_batches import MIN_VIEWS, _fill_views
 from regraft.screen import QuietScreen
 
 
 class Slow:
-    """A job whose every view takes ``takes`` seconds of its budget."""
+    """A run whose every view takes ``takes`` seconds of its budget."""
 
     def __init__(self, budget: float | None, takes: float, replay: dict[str, Any] | None = None) -> None:
         self.config, self.screen = SimpleNamespace(budget=budget), SimpleNamespace(warn=lambda text: None)
@@ -40,11 +40,14 @@ class Slow:
 
 def filled(job: Slow, reserve: float) -> tuple[int, int]:
     point = SimpleNamespace(name="blocks.4", activations=job)
-    return _fill(job, point, [None] * 10, 8, reserve, QuietScreen().progress("activations", 80).__enter__())  # type: ignore[arg-type]
+    context: Any = SimpleNamespace(decisions=job, config=job.config, screen=job.screen)
+    with QuietScreen().progress("features", 80) as bar:
+        return _fill_views(context, point, [None] * 10, 8, reserve, bar)  # type: ignore[arg-type, list-item]
 
 
 @pytest.mark.parametrize(
-    ("budget", "takes", "views"), [(100.0, 5.0, 8), (100.0, 10.0, 4), (100.0, 20.0, FEWEST), (100.0, 90.0, FEWEST)]
+    ("budget", "takes", "views"),
+    [(100.0, 5.0, 8), (100.0, 10.0, 4), (100.0, 20.0, MIN_VIEWS), (100.0, 90.0, MIN_VIEWS)],
 )
 def test_views_end_where_the_next_would_take_the_time_of_the_training(budget: float, takes: float, views: int) -> None:
     job = Slow(budget, takes)

@@ -25,7 +25,7 @@ from regraft.callbacks.user_callbacks import own_callbacks
 from regraft.context.config import resolve
 from regraft.data.manifest import Manifest
 from regraft.errors import ConfigError
-from regraft.recipes.steps.epoch_callbacks import _after_warmup, callbacks_of
+from regraft.recipes.steps.epoch_callbacks import _after_warmup, epoch_callbacks
 from regraft.recipes.steps.tensorboard_images import CAPTION, captioned, confusion_picture, sprite_sheet
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -56,9 +56,10 @@ def history(run) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def job(**options):
-    """What `callbacks_of` looks at of a job."""
-    return SimpleNamespace(config=resolve(None, photos="x", **options), own_callbacks=(), screen=QuietScreen())
+def callbacks(validation, **options):
+    """Return the callbacks of a training of seven epochs, and the lines about them."""
+    context = SimpleNamespace(config=resolve(None, photos="x", **options), user_callbacks=())
+    return epoch_callbacks(context, validation, epochs=7, warmup=0.1, recipe_callbacks=[]).callbacks
 
 
 @pytest.mark.parametrize("recipe", GRADIENT)
@@ -84,16 +85,16 @@ def test_without_early_stopping_all_epochs_run_and_nothing_stopped_it(photos, ti
 
 def test_the_best_epoch_is_kept_by_one_callback_whatever_its_patience():
     for options, patience in (({}, 7), ({"early_stop": 0}, 0), ({"early_stop": 3}, 3)):
-        found = callbacks_of(job(**options), [object()], epochs=7, warmup=0.1, recipes=[])
+        found = callbacks([object()], **options)
         stopping = [c for c in found if isinstance(c, EarlyStopping)]
         assert [(c.patience, c.restore_best_weights, c.monitor) for c in stopping] == [(patience, True, "val_loss")]
         assert found[-1] is stopping[0]
-    assert not callbacks_of(job(), [], epochs=7, warmup=0.1, recipes=[])[1:]
+    assert not callbacks([])[1:]
 
 
 def test_what_sets_the_learning_rate_is_one_callback():
     def first(**options):
-        return callbacks_of(job(**options), [object()], epochs=7, warmup=0.1, recipes=[])[0]
+        return callbacks([object()], **options)[0]
 
     assert type(first()) is type(first(lr_schedule="cosine")) is WarmupCosine
     assert type(first(lr_schedule="linear")) is type(first(lr_schedule="constant")) is StepSchedule

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from regraft.context.config import TrainConfig
-from regraft.context.dataset import carve_out
+from regraft.context.parts import split_off_validation
 from regraft.data.manifest import Entry
 
 
@@ -25,7 +25,7 @@ def entries(number: int) -> list[Entry]:
 )
 def test_a_smaller_share_of_more_photos_is_held_back(number: int, share: float, tmp_path: Path) -> None:
     photos = entries(number)
-    inner, chosen = carve_out(photos, TrainConfig(photos=tmp_path), {})
+    inner, chosen = split_off_validation(photos, TrainConfig(photos=tmp_path), {})
     assert sorted(e.name for e in (*inner, *chosen)) == sorted(e.name for e in photos)
     assert len(chosen) == pytest.approx(share * number, rel=0.25)
     assert {e.label for e in chosen} == {"a", "b"}
@@ -33,7 +33,7 @@ def test_a_smaller_share_of_more_photos_is_held_back(number: int, share: float, 
 
 def test_photos_that_are_added_leave_the_others_where_they_are(tmp_path: Path) -> None:
     config = TrainConfig(photos=tmp_path)
-    before = {e.name for e in carve_out(entries(2500), config, {})[1]}
-    after = {e.name for e in carve_out(entries(2600), config, {})[1]}
+    before = {e.name for e in split_off_validation(entries(2500), config, {})[1]}
+    after = {e.name for e in split_off_validation(entries(2600), config, {})[1]}
     moved = before - after | {name for name in after - before if int(name.removesuffix(".jpg")) < 2500}
     assert len(moved) <= 2

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,8 @@ def test_the_budget_runs_from_before_the_photos_are_looked_at(tmp_path, monkeypa
     told = []
 
     class Slow:
+        dataset = SimpleNamespace(manifest=None)
+
         def __init__(self, *_):
             told.append(time.time())
 
@@ -76,11 +79,11 @@ def test_the_budget_runs_from_before_the_photos_are_looked_at(tmp_path, monkeypa
         def __exit__(self, *_):
             return None
 
-    def carry_out(config, screen, early, started):
+    def run_training(config, screen, prepared, started):
         told.append(started)
 
-    monkeypatch.setattr("regraft.workflows.train.Early", Slow)
-    monkeypatch.setattr("regraft.workflows.run_training.carry_out", carry_out)
+    monkeypatch.setattr("regraft.workflows.train.PreparedPhotos", Slow)
+    monkeypatch.setattr("regraft.workflows.run_training.run_training", run_training)
     train(tmp_path, screen=QuietScreen())
     looked, started = told
     assert looked - 5 < started <= looked

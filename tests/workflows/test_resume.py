@@ -84,7 +84,7 @@ def test_the_same_command_goes_on_and_ends_with_the_same_weights(photos: Path, o
     screen = Screen()
     run = train(photos, screen=screen, **options)
     assert run.folder == folder
-    assert any("was interrupted, and goes on" in line for line in screen.said)
+    assert any("continuing " in line for line in screen.said)
     assert bytes_of(run.folder) == bytes_of(whole.folder)
     assert not (folder / "resume").exists()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
@@ -109,25 +109,27 @@ def test_a_climb_that_is_killed_on_its_second_rung_goes_on_there(
     photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from regraft.recipes import auto
+    from regraft.recipes.steps import candidates
 
-    for name, value in (("EXACT", 2.0), ("MIN_TRAIN", 4), ("MIN_CHOOSE", 1), ("clearly", lambda photos: -1e9)):
-        monkeypatch.setattr(auto, name, value)  # whatever the photos: every rung is climbed
+    for name, value in (("GOOD_ENOUGH", 2.0), ("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
+        monkeypatch.setattr(auto, name, value)  # whatever the photos: every rung is tried
+    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)
     options |= {"recipe": "auto", "epochs": 2, "split": "60/20/20"}
     whole = train(photos, screen=Screen(), out="whole", **options)
-    rung = auto.tune
+    rung = auto.fine_tune
 
-    def second(job: Any, plan: Any, *more: Any, **named: Any) -> Any:
+    def second(sized: Any, plan: Any, *more: Any, **named: Any) -> Any:
         KillAt.batch = 3 if plan.unfreeze == "all" else None
-        return rung(job, plan, *more, **named)
+        return rung(sized, plan, *more, **named)
 
-    monkeypatch.setattr(auto, "tune", second)
+    monkeypatch.setattr(auto, "fine_tune", second)
     with pytest.raises(Killed):
         train(photos, screen=Screen(), **options)
     KillAt.batch = None
-    monkeypatch.setattr(auto, "tune", rung)
+    monkeypatch.setattr(auto, "fine_tune", rung)
     screen = Screen()
     run = train(photos, screen=screen, **options)
-    assert any("was interrupted, and goes on" in line for line in screen.said)
+    assert any("continuing " in line for line in screen.said)
     assert run.metrics["training"]["trained"] == "all blocks"
     assert bytes_of(run.folder) == bytes_of(whole.folder)
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
@@ -153,7 +155,7 @@ def test_resume_takes_the_folder(photos: Path, options: dict[str, Any]) -> None:
     assert bytes_of(run.folder) == bytes_of(whole.folder)
     screen = Screen()
     assert resume("mine", screen=screen).metrics == run.metrics
-    assert any("has come to its end already" in line for line in screen.said)
+    assert any("is already finished" in line for line in screen.said)
     with pytest.raises(RunFolderError, match="no such run folder"):
         resume("nowhere")
 
@@ -186,14 +188,14 @@ def test_other_photos_are_named(photos: Path, options: dict[str, Any]) -> None:
         assert f"1 photos have changed: ant/{ant[2].name}" in str(error.value)
     screen = Screen()
     assert train(photos, screen=screen, **options).folder.name == "photos-fine-tune-002"
-    assert any("photos-fine-tune-001 was interrupted, and is left as it is" in line for line in screen.said)
+    assert any("not resuming runs/photos-fine-tune-001" in line for line in screen.said)
 
 
 def test_another_version_is_refused(photos: Path, options: dict[str, Any]) -> None:
     killed(photos, options | {"out": "mine"})
     identity = Path("mine/resume/identity.json")
     identity.write_text(json.dumps({**json.loads(identity.read_text()), "version": 99, "weights": "0"}))
-    with pytest.raises(RunFolderError, match=r"(?s)state version 99.*weights of the backbone are others"):
+    with pytest.raises(RunFolderError, match=r"(?s)state version 99.*backbone weights have changed"):
         resume("mine")
 
 
@@ -212,7 +214,11 @@ def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any])
 def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     from regraft.recipes import auto
 
-    for name, value in (("EXACT", 2.0), ("MIN_TRAIN", 4), ("MIN_CHOOSE", 1)):  # whatever the photos: fine-tune
+    for name, value in (
+        ("GOOD_ENOUGH", 2.0),
+        ("MIN_TRAIN", 4),
+        ("MIN_VALIDATION", 1),
+    ):  # whatever the photos: fine-tune
         monkeypatch.setattr(auto, name, value)
     options |= {"recipe": "auto", "budget": "1h", "out": "mine"}
     killed(photos, options)
@@ -269,7 +275,7 @@ def test_the_clock_and_a_signal_stop_it_and_say_how_to_go_on(
     where = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True, "timeout": 120}
     clock = subprocess.run([*long, "--stop-after", "9s"], check=False, **where)
     assert clock.returncode == 124, clock.stderr
-    assert "what was done is kept; go on with: regraft resume mine" in clock.stderr
+    assert "progress is saved; continue with: regraft resume mine" in clock.stderr
     begun = subprocess.Popen(long, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
     assert begun.stderr is not None
     try:
@@ -286,4 +292,4 @@ def test_the_clock_and_a_signal_stop_it_and_say_how_to_go_on(
     finally:
         begun.kill()
     assert begun.returncode == 143, said
-    assert "go on with: regraft resume mine" in said
+    assert "continue with: regraft resume mine" in said

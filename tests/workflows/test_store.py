@@ -174,10 +174,10 @@ def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives
 
 
 def test_without_room_for_activations_whole_photos_are_trained_on(photos, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_batches, "ROOM", 0.0)
+    monkeypatch.setattr(training_batches, "STORE_SHARE", 0.0)
     more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 1, **tiny}
     run = train(photos, out=tmp_path / "run", screen=QuietScreen(), **more)
     assert run.metrics["training"]["cut_point"] is None
-    monkeypatch.setattr(training_batches, "ROOM", 0.5)
+    monkeypatch.setattr(training_batches, "STORE_SHARE", 0.5)
     same = train(photos, out=tmp_path / "same", screen=QuietScreen(), views=0, **more)
     assert (same.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()

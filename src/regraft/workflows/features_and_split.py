@@ -1,0 +1,127 @@
+"""The features of every photo, and the split, which keeps photos together that show the same picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from regraft.audit.photo_stats_store import PhotoStatsStore
+from regraft.context.dataset import assign_sides, leave_out, print_sides
+from regraft.context.frozen_features import FrozenFeatures
+from regraft.context.parts import parts_of
+from regraft.context.run_context import RunContext
+from regraft.data.manifest import Entry, Manifest, check_usable
+from regraft.features.engine_costs import PassCost, record_pass
+from regraft.features.extract import extract
+from regraft.process import release_freed_memory
+from regraft.screen import Screen
+from regraft.workflows.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
+from regraft.workflows.prepare import PreparedRun
+from regraft.workflows.prepared_photos import PreparedPhotos
+
+DECODING = 0.15
+"""Share of a photo's pass that reading and decoding take."""
+
+_MIN_TIMED = 200
+"""Minimum photos in a pass for its speed to be recorded; shorter passes are dominated by set-up."""
+
+
+def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> RunContext:
+    """Return the context of the run: every photo decoded once, its features in memory, and its side assigned.
+
+    Raises:
+        PhotosError: too few photos are left, or a class has no training photo.
+        ConfigError: the rule of ``group_by`` is invalid, or matches no photo.
+    """
+    config, screen, manifest = run.config, run.screen, run.dataset.manifest
+    stats = prepared.photo_stats(run.backbone.spec.preprocessing)
+    try:
+        features = _compute_features(run, stats)
+        release_freed_memory()
+        table = photo_stats_of(stats, run.dataset.usable, run.workers)
+        groups = group_duplicates(run.dataset, config, features, table)
+    finally:
+        stats.close()
+    run.decisions.report(groups)
+    for warning in groups.warnings(fix_leaks=config.fix_leaks):
+        screen.warn(warning)
+    notes: tuple[str, ...] = ()
+    if run.dataset.given and config.fix_leaks:
+        notes = leave_out_leaks(manifest, groups.subject)
+        check_usable(manifest)
+    dataset = replace(run.dataset, duplicate_group=groups.copies.groups, median_side=table.median_side)
+    notes += assign_sides(dataset, config)
+    print_sides(dataset, notes, config.recipe, screen)
+    return RunContext(
+        config=config,
+        folder=run.folder,
+        screen=screen,
+        dataset=dataset,
+        parts=parts_of(dataset, config),
+        backbone=run.backbone,
+        device=run.device,
+        store=run.store,
+        workers=run.workers,
+        user_callbacks=run.user_callbacks,
+        decisions=run.decisions,
+        features=features,
+    )
+
+
+def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeatures:
+    """Return the features with those of every photo in memory; photos that cannot be decoded are left out.
+
+    Args:
+        run: the run.
+        stats: decodes the photos; some of them are decoded already.
+
+    Raises:
+        PhotosError: too few photos are left.
+    """
+    entries = run.dataset.usable
+    engine, preprocessing = run.features.engine, run.backbone.spec.preprocessing
+    begun = time.monotonic()
+    with run.screen.progress("features", len(entries)) as bar:
+        result = extract(
+            entries,
+            run.backbone,
+            engine,
+            run.store,
+            load=stats.load,
+            weights=run.features.weights,
+            workers=run.workers,
+            bar=bar,
+        )
+    spent = time.monotonic() - begun
+    with_decoding = spent / (1 - DECODING * min(1.0, stats.prefetched / max(1, result.computed)))
+    pixels = preprocessing.height * preprocessing.width
+    if result.computed >= _MIN_TIMED:
+        record_pass(run.backbone.spec.name, str(run.device), PassCost(with_decoding / result.computed, pixels))
+    run.decisions.note(
+        "features",
+        photos=result.computed,
+        from_store=result.from_store,
+        seconds=round(spent, 2),
+        with_decoding=round(with_decoding, 2),
+        pixels=pixels,
+        engine=engine.numerics,
+    )
+    if result.failed:
+        _leave_out_damaged(run.dataset.manifest, [(entries[row], why) for row, why in result.failed], run.screen)
+    run.screen.line(
+        "features",
+        f"{result.computed:,} photos · {result.computed / max(spent, 1e-9):,.0f} photos/s · "
+        f"{result.from_store:,} from the store",
+        f"({engine.title})",
+    )
+    return run.features.with_table([entries[row] for row in result.rows], result.values)
+
+
+def _leave_out_damaged(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: Screen) -> None:
+    """Leave out photos that cannot be decoded, and warn of classes that this makes too small."""
+    printed = check_usable(manifest)
+    leave_out(manifest, failed, screen)
+    for note in check_usable(manifest):
+        if note not in printed:
+            screen.warn(note)
