@@ -144,8 +144,7 @@ def assign_sides(dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
         keep=dataset.kept_sides,
         groups=dataset.duplicate_group,
     )
-    for entry in usable:
-        entry.side = split.sides[entry.content]
+    dataset.manifest.assign_sides(split.sides)
     check_split(dataset.manifest)
     return split.notes
 
