@@ -41,7 +41,7 @@ from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import QuietScreen
-from regraft.workflows.label_review import Labelled, fine_tuned_label_probabilities
+from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
 
 EXACT, NEAR, WRONG = 100, 300, 150
 INJECTIONS = 10
@@ -221,7 +221,7 @@ class Bench:
         }
         if thorough:
             third = fine_tuned_label_probabilities(
-                Labelled(self.entries, noisy, groups, twice),
+                LabeledPhotos(self.entries, noisy, groups, twice),
                 self._small,
                 store=self._store,
                 device=pick_device(),

@@ -105,7 +105,7 @@ def test_reviewing_in_the_terminal_makes_decisions_that_check_and_train_take(reg
     again = json.loads(regraft("check", photos, *words, "--decisions", "decisions.csv", "--json").out)
     assert "two labels" not in kinds(again) and again["classes"] == {"ash": 13, "birch": 13}
     run = regraft("train", photos, *words, "--recipe", "linear-probe", "--decisions", "decisions.csv", "-o", "run")
-    assert run.code == 0 and "decisions.csv: 0 dropped, 1 relabelled, 0 kept" in run.out
+    assert run.code == 0 and "decisions.csv: 0 dropped, 1 relabeled, 0 kept" in run.out
     with open("run/manifest.csv", encoding="utf-8") as file:
         rows = {row["path"]: row for row in csv.DictReader(file)}
     with open("run/metrics.json", encoding="utf-8") as file:

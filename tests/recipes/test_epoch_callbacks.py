@@ -25,7 +25,8 @@ from regraft.callbacks.user_callbacks import own_callbacks
 from regraft.context.config import resolve
 from regraft.data.manifest import Manifest
 from regraft.errors import ConfigError
-from regraft.recipes.steps.epoch_callbacks import _after_warmup, epoch_callbacks
+from regraft.recipes.steps.epoch_callbacks import epoch_callbacks
+from regraft.recipes.steps.rate_schedule import rate_after_warmup
 from regraft.recipes.steps.tensorboard_images import CAPTION, captioned, confusion_picture, sprite_sheet
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -102,10 +103,10 @@ def test_what_sets_the_learning_rate_is_one_callback():
 
 
 def test_schedules_rise_and_then_fall_or_stay():
-    linear, constant = _after_warmup(0.2, falls=True), _after_warmup(0.2, falls=False)
+    linear, constant = rate_after_warmup(0.2, falls=True), rate_after_warmup(0.2, falls=False)
     assert [linear(step, 10) for step in range(10)] == [0.5, *np.linspace(1, 1, 1), *np.linspace(1, 0.125, 8)]
     assert [constant(step, 10) for step in range(10)] == [0.5] + [1] * 9
-    assert _after_warmup(0.0, falls=True)(0, 5) == 1
+    assert rate_after_warmup(0.0, falls=True)(0, 5) == 1
 
 
 def test_the_learning_rate_follows_the_schedule_that_was_asked_for(photos, tiny, tmp_path):

@@ -17,7 +17,7 @@ from regraft.recipes.steps.tuning_plan import Plan
 from regraft.screen import QuietScreen
 from regraft.workflows import label_review
 from regraft.workflows.check import CheckOptions, check_photos
-from regraft.workflows.label_review import Labelled, fine_tuned_label_probabilities
+from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
 
 
 class Screen(QuietScreen):
@@ -29,10 +29,10 @@ class Screen(QuietScreen):
 
 
 @pytest.fixture
-def labelled(tmp_path: Path) -> Labelled:
+def labelled(tmp_path: Path) -> LabeledPhotos:
     entries = entries_of(sorted(make_photos(tmp_path / "photos", {"ash": 30, "box": 30}).rglob("*.png")))
     labels = np.repeat([0, 1], 30).astype(np.int64)
-    return Labelled(entries, labels, [e.content for e in entries], np.full((60, 2), 0.5))
+    return LabeledPhotos(entries, labels, [e.content for e in entries], np.full((60, 2), 0.5))
 
 
 def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, Any]:
@@ -40,7 +40,7 @@ def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, A
     return {"backbone": build_backbone(tiny["backbone"], weights=tiny.get("weights"), size=64), **more}
 
 
-def test_it_is_out_of_fold(labelled: Labelled, tiny: dict[str, Any]) -> None:
+def test_it_is_out_of_fold(labelled: LabeledPhotos, tiny: dict[str, Any]) -> None:
     """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
     tuned = label_review._FoldFineTuner(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
     held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
@@ -52,7 +52,7 @@ def test_it_is_out_of_fold(labelled: Labelled, tiny: dict[str, Any]) -> None:
     assert not np.allclose(tuned.without(held, train, lambda: None), first)
 
 
-def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: Labelled, tiny: dict[str, Any]) -> None:
+def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: LabeledPhotos, tiny: dict[str, Any]) -> None:
     labelled.labels[7] = 1
     store, network = MemoryStore(), asked(tiny)
     before = {name: tensor.clone() for name, tensor in network["backbone"].state_dict().items()}
@@ -64,12 +64,12 @@ def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: Labelled, tiny:
     assert np.array_equal(fine_tuned_label_probabilities(labelled, **{**network, "store": store}), found)
 
 
-def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: Labelled, tiny: dict[str, Any]) -> None:
+def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: LabeledPhotos, tiny: dict[str, Any]) -> None:
     labels = labelled.labels.copy()
     labels[:2] = 2
     units = ["together" if i < 2 else unit for i, unit in enumerate(labelled.units)]
     doubts, network = np.full((60, 3), 1 / 3), asked(tiny)
-    found = fine_tuned_label_probabilities(Labelled(labelled.entries, labels, units, doubts), **network)
+    found = fine_tuned_label_probabilities(LabeledPhotos(labelled.entries, labels, units, doubts), **network)
     assert found is doubts
     assert "a class is too small" in network["screen"].warned[0]
 
@@ -81,7 +81,7 @@ def test_the_check_takes_it_where_it_is_asked_for(
     shutil.move(photos / "ash" / "photo 003.png", photos / "box" / "moved.png")
     taken = []
 
-    def look(found: Labelled, backbone: Any, **more: Any) -> Any:
+    def look(found: LabeledPhotos, backbone: Any, **more: Any) -> Any:
         taken.append((len(found.entries), backbone.spec.preprocessing.height))
         return fine_tuned_label_probabilities(found, backbone, **more)
 

@@ -52,7 +52,7 @@ def test_notes_of_damaged_photos_and_of_the_split_are_printed_once(
     run = train(damaged, out=tmp_path / "run", screen=screen, **options)
     assert len(splits) == 1
     counts = Counter(screen.texts)
-    notes = ["1 put aside (cedar/photo 000.png", "class cedar has a single photo", "had no photo of birch"]
+    notes = ["1 unusable (cedar/photo 000.png", "class cedar has a single photo", "had no photo of birch"]
     for note in notes:
         assert {counts[text] for text in counts if note in text} == {1}, note
     with (run.folder / "manifest.csv").open(encoding="utf-8", newline="") as file:

@@ -1,4 +1,4 @@
-"""What a training is asked to do: every option with its default, checked all at once."""
+"""The configuration of a training: every option with its default, checked all at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE
 
 Unfreeze = Literal["all"] | int | tuple[str, ...]
-"""All blocks, that many from the top, or those named."""
+"""All blocks, a number of blocks from the top, or blocks by name."""
 
 CALLBACK_OPTIONS = (
     "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback", "callbacks",
@@ -39,7 +39,7 @@ def seconds(text: Any) -> float | None:
     """Return a duration in seconds from a number of them, or from text such as ``30s``, ``10m``, ``1.5h``, ``1h30m``.
 
     Raises:
-        ValueError: the text is no duration, or it is not above zero.
+        ValueError: the text is not a duration, or not above zero.
     """
     if text is None:
         return None
@@ -142,13 +142,13 @@ class TrainConfig(BaseModel):
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
     callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
-    """Descriptions of the callback objects that `train` was given: nothing can be made of them, but compared."""
+    """Descriptions of the callback objects that `train` was given: they can only be compared."""
     stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
     fresh: Annotated[bool, Field(exclude=True)] = False
     rescue_dir: Path | None = None
     choices: dict[str, Any] = Field(default_factory=dict)
-    """What an earlier run chose by a clock or a measurement; it is replayed, not chosen again."""
+    """Choices of an earlier run that depended on a clock or a measurement; they are replayed."""
 
     @model_validator(mode="after")
     def _callbacks_have_epochs(self) -> TrainConfig:
@@ -160,7 +160,9 @@ class TrainConfig(BaseModel):
                 "linear-probe is solved at once: choose feature-extraction, fine-tune or auto"
             )
         if self.views == 0 and self.recipe in ("linear-probe", "feature-extraction"):
-            raise ValueError(f"views 0 means ever new views, and {self.recipe} sees each once; expected 1 or more")
+            raise ValueError(
+                f"views=0 (new random crops every epoch) does not apply to {self.recipe}; expected 1 or more"
+            )
         if self.reduce_lr_on_plateau and self.lr_schedule not in (None, "constant"):
             raise ValueError(
                 f"reduce_lr_on_plateau and lr_schedule {self.lr_schedule!r} would both set the learning rate; "
@@ -173,7 +175,7 @@ class TrainConfig(BaseModel):
         return None if value is None else value.absolute().as_posix()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able values; what is meant for this one call is not in it."""
+        """Return the configuration as JSON-able values, without the options that apply to one call only."""
         return self.model_dump(mode="json")
 
     def arguments(self) -> dict[str, Any]:
@@ -218,7 +220,7 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}"
         )
-    return {str(k): v for k, v in values.items() if k not in ("format", "out")}  # a run's own place is not taken again
+    return {str(k): v for k, v in values.items() if k not in ("format", "out")}  # a new run gets its own folder
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -115,7 +115,7 @@ def apply_decisions_file(manifest: Manifest, file: Path) -> tuple[str, ...]:
     decisions = read_decisions(file)
     notes = apply_decisions(manifest, decisions, file)
     verbs = Counter(decision.action for decision in decisions)
-    done = f"{verbs['drop']:,} dropped, {verbs['relabel']:,} relabelled, {verbs['keep']:,} kept"
+    done = f"{verbs['drop']:,} dropped, {verbs['relabel']:,} relabeled, {verbs['keep']:,} kept"
     return (f"{file.name}: {done}", *notes)
 
 
@@ -170,19 +170,19 @@ def print_sides(dataset: Dataset, notes: Sequence[str], recipe: RecipeName, scre
 
 def _print_photos(dataset: Dataset, root: Path, screen: Screen) -> None:
     entries = dataset.manifest.entries
-    aside = [entry for entry in entries if entry.status == "put aside"]
+    unusable = [entry for entry in entries if entry.status == "put aside"]
     skipped = sum(entry.status == "skipped" for entry in entries)
     parts = [f"{len(dataset.usable):,} photos", f"{len(dataset.classes):,} classes"]
-    if aside:
-        parts.append(f"{len(aside):,} put aside ({_first(aside)})")
+    if unusable:
+        parts.append(f"{len(unusable):,} unusable ({_first(unusable)})")
     if skipped:
         parts.append(f"{skipped:,} other files skipped")
     screen.line("photos", " · ".join(parts), str(root))
 
 
-def _first(aside: Sequence[Entry]) -> str:
-    more = f"; and {len(aside) - 1:,} more, see manifest.csv" if len(aside) > 1 else ""
-    return f"{aside[0].name}: {aside[0].why}{more}"
+def _first(entries: Sequence[Entry]) -> str:
+    more = f"; and {len(entries) - 1:,} more, see manifest.csv" if len(entries) > 1 else ""
+    return f"{entries[0].name}: {entries[0].why}{more}"
 
 
 def leave_out(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: Screen) -> None:
@@ -196,7 +196,7 @@ def leave_out(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: S
     for entry, why in failed:
         manifest.set_aside(entry, why)
     if failed:
-        screen.warn(f"{len(failed):,} put aside ({_first([entry for entry, _ in failed])})")
+        screen.warn(f"{len(failed):,} unusable ({_first([entry for entry, _ in failed])})")
 
 
 def _earlier_sides(run: Path) -> dict[str, Side]:

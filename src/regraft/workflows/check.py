@@ -40,7 +40,7 @@ from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
 from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
-from regraft.workflows.label_review import Labelled, fine_tuned_label_probabilities
+from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
 from regraft.workflows.run_directory import check_outside
 
 FORMAT = 1
@@ -219,7 +219,7 @@ def _fine_tuned(
     size = size_for(dataset.median_side, backbone.spec.preprocessing) if options.size is None else None
     if size is not None:
         backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
-    labeled = Labelled(entries, dataset.labels(entries), dataset.units(entries), probabilities)
+    labeled = LabeledPhotos(entries, dataset.labels(entries), dataset.units(entries), probabilities)
     return fine_tuned_label_probabilities(
         labeled, backbone, store=store, device=device, workers=options.workers, screen=screen
     )

@@ -89,7 +89,7 @@ def group_duplicates(
     """Return which photos belong together; the user's groups are written into the entries.
 
     Args:
-        dataset: the photos, all of which can be decoded.
+        dataset: the photos; all of them can be decoded.
         config: the configuration, for ``group_by``.
         features: of the frozen backbone.
         stats: photo stats of all usable photos.
@@ -110,7 +110,7 @@ def group_duplicates(
 
 
 def photo_stats_of(stats: PhotoStatsStore, entries: Sequence[Entry], workers: int) -> PhotoStatsTable:
-    """Return the stats of each photo, all of which have been decoded before.
+    """Return the stats of each photo; all of them have been decoded before.
 
     Raises:
         PhotosError: a photo has changed or disappeared.

@@ -1,4 +1,4 @@
-"""Measure a classifier on labelled photos: a folder of them, or a side of the run that made it."""
+"""Evaluation of a classifier on labeled photos: a folder of them, or a side of the run that made it."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def evaluate_folder(
     *,
     top: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Measure ``predictor`` on a folder of labelled photos, or on those that a CSV lists.
+    """Measure ``predictor`` on a folder of labeled photos, or on those that a CSV lists.
 
     Args:
         predictor: the classifier.
         photos: the folder.
         labels: the CSV, or None where folders are the classes.
-        screen: where progress is said.
+        screen: where progress and warnings go.
         top: more k for the rank-k accuracies ``top_k``.
 
     Returns:
@@ -61,7 +61,7 @@ def evaluate_run(
 
     Raises:
         RunFolderError: ``run`` is not a finished run.
-        PhotosError: the run has no photos on that side, or they are not where they were.
+        PhotosError: the run has no photos on that side, or they have moved.
     """
     folder = open_run_folder(Path(run))
     manifest = Manifest.read(folder.manifest, folder.read_config()["photos"])
@@ -74,7 +74,7 @@ def evaluate_run(
 
 
 def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
-    """Find the photos of a manifest again, by their names, where the run found them."""
+    """Set the paths of the photos of a manifest, by their names in the folder of the run."""
     source = find_photos(config["photos"], config["labels"], one_class=True)
     places = {photo.name: photo.path for photo in source.photos}
     gone = [entry.name for entry in entries if entry.name not in places]

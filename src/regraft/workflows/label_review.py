@@ -1,7 +1,7 @@
-"""A third look at labels: by networks that were fine-tuned, each on other photos than those that it looks at.
+"""The label review: out-of-fold probabilities by fine-tuned networks, to find wrong labels.
 
-Fine-tuning tells photos of a hard folder apart that the frozen network cannot, and so knows better which label is
-wrong. It takes minutes, so it is done where it is asked for. What lies below the cut point is computed once for all.
+A fine-tuned network separates the classes of a hard folder better than the frozen one, and so finds wrong labels
+better. It takes minutes, so it is an option. Activations below the cut point are computed once for all folds.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ from regraft.screen import Screen
 
 FOLDS, EPOCHS, VIEWS = 5, 4, 4
 SEED = 2
-"""Deals other folds than the first two looks, so that the mean is over other neighbours too."""
+"""Seed of the folds: other folds than those of the probes, so that the mean is over other neighbors too."""
 
 REVIEWED_VIEWS = range(FIRST_CROP)
-"""Views that a label is doubted by: the plain photo and its mirror image. Training sees the crops after them."""
+"""Views to predict on: the plain photo and its mirror image. Training sees the crops after them."""
 
 CHUNK = 64
-"""Photos that are looked at at once."""
+"""Photos in a batch of predictions."""
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Photos with labels that are to be doubted.
+class LabeledPhotos:
+    """Photos whose labels are reviewed.
 
     Attributes:
         entries: the photos.
         labels: the class of each, shape (n,), int64; every class occurs.
-        units: what belongs together, and stays in one fold.
-        probabilities: what earlier looks, which had not seen a photo's label, say of it, shape (n, k), float64.
+        units: for each photo, the id of the photos that share its fold.
+        probabilities: of each class, by models that had not seen the photo's label, shape (n, k), float64.
     """
 
     entries: Sequence[Entry]
@@ -62,7 +62,7 @@ class Labelled:
 
 
 def fine_tuned_label_probabilities(
-    photos: Labelled,
+    photos: LabeledPhotos,
     backbone: Backbone,
     *,
     store: FeatureStore,
@@ -70,17 +70,17 @@ def fine_tuned_label_probabilities(
     workers: int | None,
     screen: Screen,
 ) -> NDArray[np.float64]:
-    """Return probabilities to doubt labels by, shape (n, k), float64: the geometric mean of this look and the others.
+    """Return the geometric mean of ``photos.probabilities`` and those of fine-tuned networks, shape (n, k), float64.
 
-    Those of the others alone, and a warning, where the network has no cut point, or a class is in one fold alone.
+    Where the network has no cut point, or a class is in one fold alone, it is ``photos.probabilities``, with a warning.
 
     Args:
-        photos: with what earlier looks say of them. In training a label counts as likely as it is right.
-        backbone: the pretrained network, at the size that suits the photos; it is left as it is.
-        store: where activations are kept.
+        photos: the photos; in training, each label has the weight of its probability to be right.
+        backbone: the pretrained network, at the size that suits the photos; it is not changed.
+        store: cache of activations.
         device: where to train.
         workers: threads that decode, or None for the default.
-        screen: where progress is said.
+        screen: where progress and warnings go.
     """
     entries, labels, earlier = photos.entries, photos.labels, photos.probabilities
     plan = Plan(upper_half(backbone), EPOCHS, None, BATCH_SIZE, VIEWS)
@@ -106,11 +106,11 @@ def fine_tuned_label_probabilities(
 
 
 class _FoldFineTuner:
-    """Trains the upper blocks on some of the photos, and looks at others."""
+    """Trains the upper blocks on some of the photos, and predicts others."""
 
     def __init__(
         self,
-        photos: Labelled,
+        photos: LabeledPhotos,
         plan: Plan,
         backbone: Backbone,
         *,

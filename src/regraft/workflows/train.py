@@ -28,7 +28,7 @@ def train(
     callbacks: Any = None,
     **options: Any,
 ) -> Run:
-    """Train a classifier on a folder of labelled photos and return the finished run.
+    """Train a classifier on a folder of labeled photos and return the finished run.
 
     Args:
         photos: a folder with one folder per class, or with ``train/`` and ``val/`` [and ``test/``] that hold them.

@@ -104,8 +104,7 @@ def fine_tune(
         "trained": plan.title,
         "learning_rate": lr,
         "share_of_the_way": point.share,
-        "cut_point": None if batches.cache is None else batches.cache.below,
-        "views": None if batches.cache is None else batches.cache.views,
+        **batches.facts(),
         "views_at_prediction": mirror.views,
         **end.facts(),
     }

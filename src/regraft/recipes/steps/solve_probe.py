@@ -116,7 +116,7 @@ def solve_probe(
         entries: photos to fit and cross-validate on; duplicates and groups share a fold.
         nested: whether to compute nested out-of-fold probabilities, which no choice has looked at.
         label: its name in the journal and on the screen.
-        views: views of each photo, all of which it is fitted on.
+        views: views of each photo; it is fitted on all of them.
     """
     units = context.dataset.units(entries)
     key = probe_key(context, entries, units, nested=nested, views=views)

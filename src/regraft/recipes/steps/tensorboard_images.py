@@ -1,7 +1,4 @@
-"""Small pictures for TensorBoard, drawn with Pillow: photos with a caption, a confusion matrix, a sheet of sprites.
-
-What TensorBoard shows of the validation photos: some with their predictions, a confusion matrix, the projector.
-"""
+"""Pictures of the validation photos for TensorBoard: predictions, a confusion matrix, sprites for the projector."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def captioned(pixels: NDArray[np.uint8], text: str, *, right: bool) -> NDArray[n
 
 
 def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Return a confusion matrix (k, k; rows: the right class) as a picture (H, W, 3), uint8.
+    """Return a confusion matrix (k, k; rows: the true class) as a picture (H, W, 3), uint8.
 
     A cell is the darker the larger its share of the row; its count is written into it where there is room.
     """
@@ -75,7 +72,7 @@ def sprite_sheet(photos: Sequence[NDArray[np.uint8]], size: int) -> Image.Image:
 
 
 def _names(picture: Image.Image, classes: Sequence[str], edge: int, cell: int) -> None:
-    """Write the right classes beside the rows and the predicted ones, turned, above the columns."""
+    """Write the true classes next to the rows and the predicted ones, turned, above the columns."""
     draw = ImageDraw.Draw(picture)
     for i, name in enumerate(classes):
         text = printable(name)[:18]
@@ -105,16 +102,16 @@ VECTORS = "frozen features of validation photos"
 class ValidationPictures(Callback):
     """Writes pictures of the validation photos into TensorBoard's files after every epoch.
 
-    They cost no further pass: the outputs of the validation that `fit` makes anyway are listened to. The projector is
-    written once, from the features of the frozen backbone, which the run has already.
+    They cost no further pass: a hook collects the outputs of the validation that `fit` runs anyway. The projector is
+    written once, from the features of the frozen backbone, which are computed already.
 
     Args:
-        board: whose files are written to; it has to come after this callback, because it flushes and closes them.
+        board: owner of the files; it must come after this callback, because it flushes and closes them.
         context: the run.
         validation: the validation photos, in the order of the validation.
     """
 
-    display: ClassVar[bool] = True  # what it shows, the validation gives it anew
+    display: ClassVar[bool] = True  # its content is computed again by the next validation
 
     def __init__(self, board: TensorBoard, context: RunContext, validation: Sequence[Entry]) -> None:
         super().__init__()
@@ -130,21 +127,21 @@ class ValidationPictures(Callback):
         return "shows validation photos"
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Read the photos that are shown, and write the projector."""
+        """Read the photos to show, and write the projector."""
         self._pixels = self._load(self._few)
         self._write_projector()
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Begin to listen to the module."""
+        """Start to collect the outputs of the module."""
         self._outputs = []
         self._listening = self.model.module.register_forward_hook(self._listen)
 
     def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
-        """Stop listening."""
+        """Stop collecting outputs."""
         self.close()
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop collecting outputs."""
         if self._listening is not None:
             self._listening.remove()
             self._listening = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -90,6 +90,11 @@ class BatchFactory:
         if not self.no_cache:
             return None
         return Line("cut", "none: every epoch runs the whole network", f"({self.no_cache})")
+
+    def facts(self) -> dict[str, Any]:
+        """Return the facts for ``metrics.json``; None where there is no cut."""
+        cache = self.cache
+        return {"cut_point": None if cache is None else cache.below, "views": None if cache is None else cache.views}
 
 
 @dataclass(frozen=True)
