@@ -39,7 +39,7 @@ class Some:
 
 
 @pytest.mark.parametrize(
-    ("job", "size"),
+    ("context", "size"),
     [
         (Some(128), 128),
         (Some(129), 160),
@@ -53,8 +53,8 @@ class Some:
         (Some(128, own=(224, 192)), None),
     ],
 )
-def test_photos_are_not_enlarged_and_the_network_is_not_halved(job: Any, size: int | None) -> None:
-    assert input_size.suitable_size(job) == size
+def test_photos_are_not_enlarged_and_the_network_is_not_halved(context: Any, size: int | None) -> None:
+    assert input_size.suitable_size(context) == size
 
 
 @pytest.fixture

@@ -38,9 +38,9 @@ class Slow:
         return len(entries) * len(views)
 
 
-def filled(job: Slow, reserve: float) -> tuple[int, int]:
-    point = SimpleNamespace(name="blocks.4", activations=job)
-    context: Any = SimpleNamespace(decisions=job, config=job.config, screen=job.screen)
+def filled(run: Slow, reserve: float) -> tuple[int, int]:
+    point = SimpleNamespace(name="blocks.4", activations=run)
+    context: Any = SimpleNamespace(decisions=run, config=run.config, screen=run.screen)
     with QuietScreen().progress("features", 80) as bar:
         return _fill_views(context, point, [None] * 10, 8, reserve, bar)  # type: ignore[arg-type, list-item]
 
@@ -50,20 +50,20 @@ def filled(job: Slow, reserve: float) -> tuple[int, int]:
     [(100.0, 5.0, 8), (100.0, 10.0, 4), (100.0, 20.0, MIN_VIEWS), (100.0, 90.0, MIN_VIEWS)],
 )
 def test_views_end_where_the_next_would_take_the_time_of_the_training(budget: float, takes: float, views: int) -> None:
-    job = Slow(budget, takes)
-    assert filled(job, reserve=55.0) == (10 * views, views)
-    assert len(job.filled) == len(set(job.filled)) == views
-    again = Slow(budget, 2 * takes, replay=job.chosen)  # a repeated run has the views of the first, whatever it takes
+    run = Slow(budget, takes)
+    assert filled(run, reserve=55.0) == (10 * views, views)
+    assert len(run.filled) == len(set(run.filled)) == views
+    again = Slow(budget, 2 * takes, replay=run.chosen)  # a repeated run has the views of the first, whatever it takes
     assert filled(again, reserve=55.0) == (10 * views, views)
 
 
 def test_views_that_an_interrupted_run_has_made_are_taken_whatever_the_clock_says() -> None:
-    job = Slow(100.0, 90.0)
-    job.kept = [*range(FIRST_CROP, FIRST_CROP + 6)]
-    assert filled(job, reserve=55.0)[1] == 6
+    run = Slow(100.0, 90.0)
+    run.kept = [*range(FIRST_CROP, FIRST_CROP + 6)]
+    assert filled(run, reserve=55.0)[1] == 6
 
 
 def test_without_a_budget_all_are_made_and_nothing_is_chosen() -> None:
-    job = Slow(None, 1e9)
-    assert filled(job, reserve=0.0) == (80, 8)
-    assert not job.chosen
+    run = Slow(None, 1e9)
+    assert filled(run, reserve=0.0) == (80, 8)
+    assert not run.chosen

@@ -77,7 +77,7 @@ def check(
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
-    from regraft.workflows.check import CheckOptions, check_photos, demand, write_check
+    from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
 
     set_options = {name: value for name, value in options.items() if value is not None}
     earlier = decisions if decisions is not None and (decisions.exists() or not review) else None
@@ -95,7 +95,7 @@ def check(
     elif not session.json:
         _show_next(screen, photos, out, result)
     if strict is not None:
-        demand(result, strict)
+        fail_on(result, strict)
 
 
 def _review(result: dict[str, Any], file: Path, earlier: list[Any]) -> None:

@@ -240,7 +240,7 @@ def _problem(error: dict[str, Any]) -> str:
 
 
 def _literals(annotation: Any) -> list[str]:
-    found: list[str] = []
+    literals: list[str] = []
     for part in get_args(annotation):
-        found += [part] if isinstance(part, str) else _literals(part)
-    return found
+        literals += [part] if isinstance(part, str) else _literals(part)
+    return literals

@@ -112,9 +112,16 @@ class Decisions:
         self.choices[name] = value
         if not self._has_event("choice", what=name):
             self.write_or_warn(self.folder.journal.choice, name, value, "replayed" if replayed else why)
-        written = {"format": FORMAT, **self.config.as_dict(), "choices": self.choices}
-        self.write_or_warn(write_json, self.folder.config, written)
+        self.write_or_warn(self.write_config)
         return value
+
+    def write_config(self) -> None:
+        """Write the configuration and the choices to ``config.json``.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        write_json(self.folder.config, {"format": FORMAT, **self.config.as_dict(), "choices": self.choices})
 
     def note(self, event: str, **facts: Any) -> None:
         """Write an event to the journal. If the disk refuses, warn once and continue."""

@@ -111,24 +111,24 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     }
 
 
-def write_check(found: dict[str, Any], out: Path) -> None:
+def write_check(check: dict[str, Any], out: Path) -> None:
     """Write ``check.json`` and ``check.csv`` into ``out``, which is created if missing.
 
     Raises:
         RunFolderError: ``out`` lies inside the photos, or cannot be written.
     """
-    check_outside(out, Path(found["photos"]))
+    check_outside(out, Path(check["photos"]))
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["finding", "level", "kind", "path", "class", "suggestion", "words"])
-    for number, finding in enumerate(found["findings"], start=1):
+    for number, finding in enumerate(check["findings"], start=1):
         about = [finding["level"], finding["kind"]]
         for name in finding["photos"] or [""]:
-            label = found["labels"].get(name, "")
+            label = check["labels"].get(name, "")
             writer.writerow([number, *about, name, label, finding["suggestion"], finding["words"]])
     try:
         out.mkdir(parents=True, exist_ok=True)
-        write_json(out / "check.json", found)
+        write_json(out / "check.json", check)
         write_text(out / "check.csv", rows.getvalue())
     except OSError as error:
         raise RunFolderError(f"cannot write to {out}: {error.strerror or error}") from error
@@ -231,18 +231,18 @@ def _labels(manifest: Manifest, findings: Sequence[Finding]) -> dict[str, str]:
     return {entry.name: entry.label for entry in manifest.entries if entry.name in named}
 
 
-def demand(found: dict[str, Any], level: str) -> None:
-    """Raise where a finding is as serious as ``level`` or more.
+def fail_on(check: dict[str, Any], level: str) -> None:
+    """Raise if a finding is as serious as ``level`` or more.
 
     Raises:
-        PhotosError: says how many there are, and the first.
+        PhotosError: there is one; the message has their number and the first.
     """
     serious = LEVELS[LEVELS.index(level) :]
-    bad = [finding for finding in found["findings"] if finding["level"] in serious]
+    bad = [finding for finding in check["findings"] if finding["level"] in serious]
     if bad:
         first = " and ".join(bad[0]["photos"][:2])
         findings = "1 finding" if len(bad) == 1 else f"{len(bad):,} findings"
         about = f": {first}" if first else ""
         raise PhotosError(
-            f"{found['photos']}: {findings} of level {level} or above\n  {bad[0]['kind']}{about}: {bad[0]['words']}"
+            f"{check['photos']}: {findings} of level {level} or above\n  {bad[0]['kind']}{about}: {bad[0]['words']}"
         )

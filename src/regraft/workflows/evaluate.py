@@ -103,13 +103,13 @@ def _measure(
 def _index(classes: Sequence[str], entries: Sequence[Entry]) -> dict[str, int]:
     import unicodedata
 
-    known = {unicodedata.normalize("NFC", name): i for i, name in enumerate(classes)}
+    index = {unicodedata.normalize("NFC", name): i for i, name in enumerate(classes)}
     labels = sorted({entry.label for entry in entries})
-    unknown = [name for name in labels if unicodedata.normalize("NFC", name) not in known]
+    unknown = [name for name in labels if unicodedata.normalize("NFC", name) not in index]
     if unknown:
         raise PhotosError(
             f"the classifier does not know the class{'es' if len(unknown) > 1 else ''} "
             f"{', '.join(repr(name) for name in unknown[:5])}{did_you_mean(unknown[0], classes)}\n"
             f"  it knows {', '.join(classes[:20])}{' …' if len(classes) > 20 else ''}"
         )
-    return {name: known[unicodedata.normalize("NFC", name)] for name in labels}
+    return {name: index[unicodedata.normalize("NFC", name)] for name in labels}

@@ -86,11 +86,11 @@ def find_learning_rate(
         plot, table = folder.path / "learning_rate.svg", folder.path / "learning_rate.csv"
         curve.plot(plot)
         write_text(table, _csv(curve))
-        found = FoundRate(folder.path, curve, default, plot, table)
-        facts = {"suggestion": found.suggestion, "at_minimum": curve.at_minimum, "default": default}
+        result = FoundRate(folder.path, curve, default, plot, table)
+        facts = {"suggestion": result.suggestion, "at_minimum": curve.at_minimum, "default": default}
         folder.journal.add("learning rate", **facts)
     clear(folder)
-    return found
+    return result
 
 
 def _train_on_a_rising_rate(context: RunContext, steps: int) -> tuple[LearningRateCurve, float]:

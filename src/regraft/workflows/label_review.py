@@ -158,8 +158,8 @@ class _FoldFineTuner:
                 verbose=0,
                 callbacks=[WarmupCosine(warmup=WARM_UP), LambdaCallback(on_epoch_end=lambda *_: epoch_done())],
             )
-        found = [self._run(classifier.eval(), held, view, features=False) for view in REVIEWED_VIEWS]
-        return np.asarray(np.mean([softmax(logits.astype(np.float64)) for logits in found], axis=0))
+        logits = [self._run(classifier.eval(), held, view, features=False) for view in REVIEWED_VIEWS]
+        return np.asarray(np.mean([softmax(rows.astype(np.float64)) for rows in logits], axis=0))
 
     def _precision(self, classifier: Classifier) -> Precision:
         """Return the precision of training steps; call it at the cut."""
@@ -204,5 +204,5 @@ class _FoldFineTuner:
         )
         module = classifier.backbone if features else classifier
         with classifier.backbone.entered_at(halves):
-            found = [module(x.to(self._device)).float().flatten(1).cpu().numpy() for x, *_ in batches.epoch(0)]
-        return np.concatenate(found)
+            outputs = [module(x.to(self._device)).float().flatten(1).cpu().numpy() for x, *_ in batches.epoch(0)]
+        return np.concatenate(outputs)

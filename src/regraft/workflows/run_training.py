@@ -71,8 +71,7 @@ def _restore_folder(context: RunContext) -> None:
     make_folder(folder.path)
     if not folder.config.exists():
         write_json(folder.environment, {"format": FORMAT, **describe_environment()})
-        choices = context.decisions.choices
-        write_json(folder.config, {"format": FORMAT, **context.config.as_dict(), "choices": choices})
+        context.decisions.write_config()
 
 
 @contextmanager

@@ -130,8 +130,8 @@ def resume(
         ConfigError: the run was given callback objects, and ``callbacks`` are not like them.
     """
     place = open_run_folder(Path(folder))
-    kept = {name: value for name, value in place.read_config().items() if name != "format"}
-    config = resolve(None, **{**kept, **options, "out": place.path})
+    stored = {name: value for name, value in place.read_config().items() if name != "format"}
+    config = resolve(None, **{**stored, **options, "out": place.path})
     objects: tuple[Any, ...] = ()
     if callbacks is not None:
         from regraft.callbacks.user_callbacks import given_callbacks

@@ -72,7 +72,7 @@ class Rung:
 def rungs(context: RunContext, parts: Parts) -> list[Rung]:
     """Return the trainings that may follow the linear probe, the cheapest first.
 
-    With ``--unfreeze`` a person has said what to train, and that is the only one.
+    With ``--unfreeze``, the only one trains the blocks that it names.
 
     Args:
         context: the run, at the size of the fine-tuning (`regraft.recipes.steps.input_size`).
