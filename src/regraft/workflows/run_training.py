@@ -6,7 +6,6 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from regraft.context.config import CALLBACK_OPTIONS, TrainConfig
 from regraft.context.option_values import RecipeName
@@ -48,19 +47,22 @@ def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, 
         context = compute_features_and_split(run, prepared)
         result = RUN_RECIPE[config.recipe](context)
         _warn_uncalled_callbacks(context)
-        metrics = _save_and_measure(context, result)
+        with _model_rescued(context, result):
+            _restore_folder(context)
+            save_model(context, result)
+            comparisons = compare(context, result)
+            metrics = write_results(context, result, comparisons)
         seconds = run.decisions.spent + time.time() - started
         run.decisions.note("end", chosen=result.chosen, seconds=round(seconds, 2))
     clear(run.folder)
     return Run(run.folder.path, config, metrics)
 
 
-def _save_and_measure(context: RunContext, result: RecipeResult) -> dict[str, Any]:
-    """Save the model, compare it, write all results, and return the content of ``metrics.json``."""
+@contextmanager
+def _model_rescued(context: RunContext, result: RecipeResult) -> Iterator[None]:
+    """Save the model elsewhere if this block cannot write to the run folder."""
     try:
-        _restore_folder(context)
-        save_model(context, result)
-        return write_results(context, result, compare(context, result))
+        yield
     except OSError as error:
         raise save_elsewhere(context, result, error) from error
 
