@@ -101,9 +101,21 @@ def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
     _print_photos(dataset, config.photos, screen)
     for note in (*source.notes, *notes):
         screen.warn(note)
-    if dataset.given:
-        check_split(replace(manifest, entries=[replace(entry, side=entry.given_side) for entry in manifest.usable]))
+    _check_can_be_split(dataset)
     return dataset
+
+
+def _check_can_be_split(dataset: Dataset) -> None:
+    """Check that each class can have a training photo; photos whose side is not fixed yet may become one.
+
+    Raises:
+        PhotosError: a class has fixed sides only, none of them train.
+    """
+    kept, usable = dataset.kept_sides, dataset.usable
+    if dataset.given or kept:
+        sides = [entry.given_side if dataset.given else kept.get(entry.content, "train") for entry in usable]
+        entries = [replace(entry, side=side) for entry, side in zip(usable, sides, strict=True)]
+        check_split(replace(dataset.manifest, entries=entries))
 
 
 def apply_decisions_file(manifest: Manifest, file: Path) -> tuple[str, ...]:
