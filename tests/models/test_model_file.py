@@ -123,7 +123,7 @@ def test_saving_leaves_nothing_behind_when_it_fails(tmp_path, classifier, monkey
         (b"abc", "3 bytes are too few"),
         (b"PK\x03\x04" + bytes(60), "a zip archive, as torch.save writes it"),
         (b"\x80\x02}" + bytes(60), "a pickle"),
-        (b"\x89HDF\r\n\x1a\n" + bytes(60), "damaged or no HDF5 file of weights"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(60), "damaged, or not an HDF5 file of weights"),
         (b"\x89PNG\r\n\x1a\n" + bytes(60), "a PNG image"),
         (b"just some text, long enough", "not a safetensors file"),
         ((1 << 40).to_bytes(8, "little") + b"{}", "not a safetensors file"),
