@@ -44,12 +44,12 @@ def test_it_is_out_of_fold(labelled: LabeledPhotos, tiny: dict[str, Any]) -> Non
     """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
     tuned = label_review._FoldFineTuner(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
     held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
-    first = tuned.without(held, train, lambda: None)
+    first = tuned.held_out_probabilities(held, train, lambda: None)
     labelled.labels[held] = 1 - labelled.labels[held]
-    again = tuned.without(held, train, lambda: None)
+    again = tuned.held_out_probabilities(held, train, lambda: None)
     assert np.array_equal(first, again)
     labelled.labels[train] = 1 - labelled.labels[train]
-    assert not np.allclose(tuned.without(held, train, lambda: None), first)
+    assert not np.allclose(tuned.held_out_probabilities(held, train, lambda: None), first)
 
 
 def test_it_sees_a_wrong_label_that_the_others_did_not(labelled: LabeledPhotos, tiny: dict[str, Any]) -> None:

@@ -1,1 +1,1 @@
-"""Everything a run has to hand: configuration, photos and their split, backbone, features, decisions."""
+"""The context of a run: configuration, photos and their split, backbone, features, decisions."""

@@ -1,1 +1,1 @@
-"""One module for each request of a person: train, evaluate, check, review labels, find a learning rate."""
+"""The user's requests, one module each: train, evaluate, check, review labels, find a learning rate."""

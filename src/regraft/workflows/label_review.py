@@ -91,7 +91,7 @@ def fine_tuned_label_probabilities(
         screen.warn("skipping the fine-tuned label check: a class is too small to hold out a fifth of its photos")
         return earlier
     try:
-        tuned = _FoldFineTuner(photos, plan, backbone, store=store, device=device, workers=workers, screen=screen)
+        tuner = _FoldFineTuner(photos, plan, backbone, store=store, device=device, workers=workers, screen=screen)
     except NoCutError as error:
         screen.warn(f"skipping the fine-tuned label check: {error}")
         return earlier
@@ -100,7 +100,7 @@ def fine_tuned_label_probabilities(
         for fold in range(folds.count):
             held = np.flatnonzero(folds.fold_of_row == fold)
             train = np.flatnonzero(folds.fold_of_row != fold)
-            probabilities[held] = tuned.without(held, train, partial(bar.advance, len(train)))
+            probabilities[held] = tuner.held_out_probabilities(held, train, partial(bar.advance, len(train)))
             bar.advance(EPOCHS * len(held))
     return geometric_mean(probabilities, earlier)
 
@@ -131,7 +131,7 @@ class _FoldFineTuner:
         self._weight = label_weights(photos.probabilities, photos.labels).astype(np.float32)
         self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
 
-    def without(
+    def held_out_probabilities(
         self, held: NDArray[np.int64], train: NDArray[np.int64], epoch_done: Callable[[], None]
     ) -> NDArray[np.float64]:
         """Return the probabilities of the photos ``held``, by a network that was trained on the photos ``train``."""
