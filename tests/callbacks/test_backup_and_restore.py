@@ -103,7 +103,7 @@ def test_a_state_of_other_callbacks_is_refused(make_trainer: Any, points: Any, t
     with pytest.raises(Interrupted):
         given = [BackupAndRestore(tmp_path), EarlyStopping("loss"), at(2)]
         make_trainer().fit(*points, epochs=3, verbose=0, callbacks=given)
-    with pytest.raises(TrainingError, match=r"is of other callbacks: it has \['EarlyStopping-0'\]"):
+    with pytest.raises(TrainingError, match=r"belongs to other callbacks: it has \['EarlyStopping-0'\]"):
         make_trainer().fit(*points, epochs=3, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
 
 

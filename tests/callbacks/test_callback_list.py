@@ -54,7 +54,7 @@ def test_all_are_closed_whatever_happens(make_trainer: Any, points: Any) -> None
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (EarlyStopping, r"the class EarlyStopping, not an object of it: write EarlyStopping\(\)"),
+        (EarlyStopping, r"the class EarlyStopping; expected an instance: EarlyStopping\(\)"),
         ("early", "holds a str; expected regraft or Keras callbacks, or torch lr_scheduler"),
         ([[3]], "holds a int"),
     ],

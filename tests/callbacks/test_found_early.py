@@ -298,7 +298,7 @@ def test_the_same_object_twice(make_trainer: Any, points: Any) -> None:
     scheduler = torch.optim.lr_scheduler.StepLR(trainer.optimizer.torch, 1)
     with pytest.raises(TrainingError, match="holds the same StepLR twice"):
         trainer.fit(*points, verbose=0, callbacks=[scheduler, scheduler])
-    with pytest.raises(TrainingError, match="holds the class EarlyStopping, not an object"):
+    with pytest.raises(TrainingError, match="contains the class EarlyStopping; expected an instance"):
         trainer.fit(*points, verbose=0, callbacks=EarlyStopping)
 
 

@@ -458,7 +458,7 @@ def test_a_module_with_weights_beside_its_modules_does_not_take_them_along() -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "takes a name or an index; it was given name=None, index=None"),
+        ({}, "takes a name or an index; found name=None, index=None"),
         ({"name": "0", "index": 0}, "takes a name or an index"),
         ({"index": 2}, "there is no layer 2; the module has 2 layers"),
         ({"name": "dense"}, "there is no layer 'dense'; the module's layers are: 0, 1"),

@@ -149,7 +149,7 @@ def test_wrong_decisions_are_all_named(regraft, photos, words, tmp_path):
     file = tmp_path / "wrong.csv"
     file.write_text("path,decision,why\nash/00.png,remove,\nash/02.png,relabel,\n")
     message = regraft("check", photos, *words, "--decisions", file).one_message()
-    assert "2 problems" in message and "'remove' is none of keep, drop, relabel:CLASS" in message
+    assert "2 problems" in message and "unknown decision 'remove'; expected keep, drop, relabel:CLASS" in message
     file.write_text("path,decision\nash/00.png,relabel:birsh\n")
     message = regraft("check", photos, *words, "--decisions", file).one_message()
     assert "no class 'birsh'; did you mean 'birch'" in message

@@ -180,7 +180,7 @@ def test_who_says_nothing_of_photos() -> None:
         ({"size": (224, 224)}, r"found \(224, 224\); for other shapes give preprocessing=Preprocessing"),
         ({"size": 0}, "found 0"),
         ({"size": True}, "found True"),
-        ({"mean": 0.5}, r"mean: expected three numbers in \[0, 1\], one a channel, found 0.5"),
+        ({"mean": 0.5}, r"mean: expected three numbers in \[0, 1\], one per channel, found 0.5"),
         ({"mean": (123.7, 116.3, 103.5)}, "mean: expected three numbers in"),
         ({"std": (0.2, 0.0, 0.2)}, "std: expected three numbers"),
         ({"split": "train"}, "split: expected train/validation/test such as 80/10/10, found 'train'; the sides"),
@@ -192,12 +192,12 @@ def test_who_says_nothing_of_photos() -> None:
         ({"workers": -1}, "workers: expected a number of threads from 0, or None, found -1"),
         ({"check": 1}, "check: expected True or False, found 1"),
         ({"preprocessing": "resnet18"}, "preprocessing: expected a Preprocessing, found 'resnet18'"),
-        ({"preprocessing": Preprocessing(), "size": 64}, "preprocessing determines size; remove one of them"),
+        ({"preprocessing": Preprocessing(), "size": 64}, "preprocessing sets size; remove one of them"),
         ({"network": "resnet18"}, "network: expected a Backbone, a Classifier or a network of timm, found 'resnet18'"),
         ({"labels": 3}, "labels: expected the path of a CSV file, or None, found 3"),
         ({"classes": "ant"}, "classes: expected the names of the classes in the order of the outputs"),
         ({"classes": {"ant": 0, "bee": 1, "fly": 2}}, r"found a dict; of \{name: index\}, sorted\(d, key=d.get\)"),
-        ({"classes": ["ant", "bee", "bee"]}, "two or more different classes, not .*; 'bee' is there twice"),
+        ({"classes": ["ant", "bee", "bee"]}, "two or more different classes, not .*; 'bee' appears twice"),
         ({"classes": ["ant", "bee", "flie"]}, "'fly' has photos but is not one of those in classes; did you mean"),
         ({"classes": ["ant", "bee", "flie"]}, r"'flie' has no photos; did you mean 'fly'"),
         ({"classes": ["ant", "bee"]}, "'fly' has photos but is not one of those in classes"),
@@ -219,7 +219,7 @@ def test_all_wrong_arguments_are_named_at_once_before_any_photo_is_read() -> Non
 def test_a_network_in_the_place_of_the_labels_is_understood(root: Path, backbone: rg.Backbone) -> None:
     with pytest.raises(ConfigError, match=r"labels: expected the path .*; pass a network as network="):
         rg.ImageFolder(root, backbone)  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="network determines the preprocessing; remove size, mean"):
+    with pytest.raises(ConfigError, match="network sets the preprocessing; remove size, mean"):
         rg.ImageFolder(root, network=backbone, size=64, mean=(0.5, 0.5, 0.5))
 
 

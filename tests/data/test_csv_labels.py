@@ -136,7 +136,7 @@ def test_wrong_columns(root: Path) -> None:
     assert line.endswith("labels.csv: line 1: no column 'path'; its columns are 'file', 'label'")
     assert len(complaint(root, "pth,lable\na/1.jpg,x\n")) == 3
     assert "did you mean 'lable'" in complaint(root, "path,lable\na/1.jpg,x\n")[0]
-    assert "column 'label' is there 2 times" in complaint(root, "path,label,label\na/1.jpg,x,y\n")[0]
+    assert "column 'label' appears 2 times" in complaint(root, "path,label,label\na/1.jpg,x,y\n")[0]
     assert "no column 'path'" in complaint(root, "a/1.jpg,rose\nb/1.jpg,tulip\n")[1]
     assert "columns are none" in complaint(root, "")[1]
 
@@ -160,8 +160,8 @@ def test_wrong_rows_are_named_all_at_once(root: Path) -> None:
         "  line 3: 2 fields instead of 3",
         "  line 5: no such file: gone.jpg",
         "  line 6: no path",
-        "  line 7: no label; split 'tain' is none of train, val, valid, validation, test; did you mean 'train'?",
-        "  line 8: a/1.jpg is also in line 2, with other values",
+        "  line 7: no label; unknown split 'tain'; expected  train, val, valid, validation, test; did you mean 'train'?",
+        "  line 8: a/1.jpg is also in line 2, with different values",
         "  line 9: a is a folder",
         "  line 10: no split, though other rows have one",
     ]

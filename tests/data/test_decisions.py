@@ -43,7 +43,7 @@ def test_all_invalid_rows_are_listed(tmp_path: Path) -> None:
     with pytest.raises(PhotosError, match=r"decisions\.csv: 4 problems\n") as caught:
         read_decisions(written(tmp_path, text))
     assert str(caught.value).splitlines()[1:] == [
-        "  row 2: decision 'remove' is none of keep, drop, relabel:CLASS",
+        "  row 2: unknown decision 'remove'; expected keep, drop, relabel:CLASS",
         "  row 3: decision 'relabel': relabel needs a class, as in relabel:tulip",
         "  row 4: expected path,decision,why",
         "  row 5: decision 'keep:ash': keep takes no class",

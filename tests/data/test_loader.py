@@ -300,7 +300,7 @@ def test_a_photo_that_fails_in_training_is_named(photos: list[Entry]) -> None:
 
 
 def test_what_cannot_be(photos: list[Entry]) -> None:
-    with pytest.raises(ValueError, match="20 photos need as many labels, not 3"):
+    with pytest.raises(ValueError, match="20 photos, but 3 labels"):
         PhotoBatches(photos, [0, 1, 2], P)
     with pytest.raises(ValueError, match="batch_size must be positive, not 0"):
         PhotoBatches(photos, [0] * 20, P, batch_size=0)

@@ -141,7 +141,7 @@ def test_it_is_a_plain_csv(root: Path, tmp_path: Path) -> None:
         (",".join(COLUMNS) + "\na,b\n", "row 2: 2 fields instead of 7"),
         (
             ",".join(COLUMNS) + "\na,,x,,,fine,\nb,,x,tain,,ok,\n",
-            r"2 problems\n  row 2: status 'fine'.*\n  row 3: split 'tain'",
+            r"2 problems\n  row 2: unknown status 'fine'.*\n  row 3: unknown split 'tain'",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from torch import nn
 
 import regraft as rg
 from making import make_photos
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, WeightsError
 from regraft.models.freeze_ledger import block_checksums
 from regraft.training import Trainer, discriminative_groups
 
@@ -165,7 +165,7 @@ def test_a_head_of_ones_own_is_trained(classifier):
         ({"a": 1, "b": 0}, r"found a dict; of \{name: index\}, sorted\(d, key=d.get\)"),
         ({"a", "b"}, "found {"),
         (["a"], r"two or more different classes, not \['a'\]"),
-        (["a", "b", "a"], r"two or more different classes, .*; 'a' is there twice"),
+        (["a", "b", "a"], r"two or more different classes, .*; 'a' appears twice"),
         (None, "found None"),
     ],
 )
@@ -179,6 +179,15 @@ def test_names_may_come_as_an_array(backbone, tmp_path):
     assert [type(name) for name in classifier.classes] == [str, str]
     classifier.save(tmp_path / "m.safetensors")
     assert rg.Classifier.load(tmp_path / "m.safetensors").classes == ("b", "a")
+
+
+def test_load_weights_of_a_model_file_names_only_the_way_to_read_it(classifier, tmp_path):
+    classifier.save(tmp_path / "m.safetensors")
+    with pytest.raises(WeightsError) as raised:
+        Trainer(nn.Linear(4, 2)).load_weights(tmp_path / "m.safetensors")
+    first, hint = str(raised.value).splitlines()
+    assert first.endswith("does not fit the module: it is a model file")
+    assert hint == "  Classifier.load(FILE) reads it"
 
 
 def test_what_is_no_backbone(backbone):

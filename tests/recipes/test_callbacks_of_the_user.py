@@ -168,7 +168,7 @@ def test_all_that_is_no_callback_is_named_at_once():
     for line, part in zip(
         lines[1:],
         [
-            "the class EarlyStopping, not an object of it: write EarlyStopping()",
+            "the class EarlyStopping; expected an instance: EarlyStopping()",
             "the function after; write LambdaCallback(on_epoch_end=after)",
             "a int; expected regraft or Keras callbacks",
             "a StepLR belongs to an optimizer, and a recipe makes its own",
@@ -181,7 +181,7 @@ def test_all_that_is_no_callback_is_named_at_once():
 
 
 def test_wrong_callbacks_are_found_before_any_photo_is_read(tmp_path):
-    with pytest.raises(ConfigError, match="callbacks: the class EarlyStopping, not an object"):
+    with pytest.raises(ConfigError, match="callbacks: the class EarlyStopping; expected an instance"):
         rg.train(tmp_path / "no photos", callbacks=EarlyStopping, screen=QuietScreen())
     with pytest.raises(ConfigError, match="LearningRateScheduler and lr_schedule='linear' would both set"):
         rg.train(

@@ -142,7 +142,7 @@ def test_the_classes_of_a_map_are_where_the_loss_has_them(size: int) -> None:
 
 
 def test_class_numbers_are_no_yes_or_no_answers() -> None:
-    with pytest.raises(TrainingError, match=r"yes-or-no answers need a target each; found outputs of shape \(16, 4\)"):
+    with pytest.raises(TrainingError, match=r"binary predictions need a target each; found outputs of shape \(16, 4\)"):
         accuracy(FOUR, NUMBERS, "sparse_categorical_crossentropy", "binary_accuracy")
 
 

@@ -110,7 +110,7 @@ def test_training_equals_a_plain_loop(points: Any, kind: str, loss: Any, loss_we
     assert history["val_loss"] == pytest.approx(tests)
     hits = (expected(x[150:]).argmax(1) == y[150:]).float().mean()
     assert history["val_accuracy"][-1] == pytest.approx(float(hits))
-    assert out.getvalue().count("2 in training, 1 in inference, the first is the main one") == 1
+    assert out.getvalue().count("2 in training, 1 in inference; the first is the main one") == 1
     assert trainer.predict(x, verbose=0).shape == (200, 3)
 
 

@@ -72,7 +72,7 @@ def test_photos_as_bytes_equal_the_same_photos_as_floats(layer: str, options: di
 
 
 class Both(nn.Module):
-    """Takes row numbers of a table and a photo."""
+    """Takes indices of an embedding and a photo."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -397,7 +397,7 @@ def test_another_backend_of_keras_has_no_gradient(keras: Any, monkeypatch: pytes
     metric, loss = keras.metrics.MeanSquaredError(), keras.losses.MeanSquaredError()
     monkeypatch.setattr(keras.backend, "backend", lambda: "tensorflow")
     with pytest.raises(
-        TrainingError, match="computes with tensorflow, so torch gets no gradient from it\n  set KERAS_BACKEND=torch"
+        TrainingError, match="computes with tensorflow, so torch has no gradient of it\n  set KERAS_BACKEND=torch"
     ):
         as_loss(loss)
     with pytest.raises(TrainingError, match="the loss mean_squared_error of Keras computes with tensorflow"):
@@ -420,7 +420,7 @@ def test_what_cannot_be_used_shows_the_way(keras: Any) -> None:
             r"sklearn's f1_score, which takes arrays of a whole data set, labels first.*\n  use a name such as",
         ),
         (np.mean, "numpy's mean, which takes arrays"),
-        (keras.metrics.AUC, r"the class AUC, not an object of it: write AUC\(\)"),
+        (keras.metrics.AUC, r"the class AUC; expected an instance: AUC\(\)"),
     ):
         with pytest.raises(TrainingError, match=message):
             as_metric(given)

@@ -153,12 +153,10 @@ def test_py_dataset_without_end(keras: Any) -> None:
     for fit in ({"steps_per_epoch": 5},):
         expected = linear().fit(X, Y, batch_size=4, **FIT).history
         assert_same(history(linear(), py_dataset(keras, Endless), **fit), expected)
-    with pytest.raises(
-        TrainingError, match="the data has no end, so an epoch would not end either\n  pass steps_per_epoch"
-    ):
+    with pytest.raises(TrainingError, match="the data is infinite, so an epoch would not end\n  pass steps_per_epoch"):
         history(linear(), py_dataset(keras, Endless))
     for call in (linear().evaluate, linear().predict):
-        with pytest.raises(TrainingError, match="the data has no end"):
+        with pytest.raises(TrainingError, match="the data is infinite"):
             call(py_dataset(keras, Endless), verbose=0)
 
 
@@ -311,8 +309,8 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
         (X, NAMES.astype(object), "y holds text"),
         (X, NAMES.tolist(), "y holds text"),
         (list(zip(X, NAMES.tolist(), strict=True)), None, "found text, such as '(cat|dog)'\n  number the classes"),
-        (X, np.array([[1], [1, 2]], dtype=object), "y holds values of type object; expected numbers"),
-        (X, np.array(["2020-01-01"] * 20, "datetime64[D]"), "y holds values of type datetime64"),
+        (X, np.array([[1], [1, 2]], dtype=object), "y has values of type object; expected numbers"),
+        (X, np.array(["2020-01-01"] * 20, "datetime64[D]"), "y has values of type datetime64"),
         ([[1.0, 2.0], [1.0]], [0, 1], "x is a list of lists of different lengths"),
         (X, Y[:19], "different lengths: x has 20, y has 19$"),
         (list(X), CLASSES, r"different lengths: x has 3, y has 20\n  x is a list of 20 arrays, .*np.stack\(x\)"),
@@ -321,10 +319,10 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
         (TensorDataset(torch.zeros(0, 3)), None, r"the data set \(TensorDataset\) has 0 samples"),
         ({"a": [1], "b": TensorDataset(torch.zeros(2))}, None, r"x is a dict of \{'a': .*\}; expected .*\n  pass one"),
         (lambda: iter([]), None, r"x is the function <lambda>, not what it returns; write <lambda>\(\)"),
-        (TensorDataset, None, r"x is the class TensorDataset, not an object of it"),
-        (iter([]), None, "the data gave no batch: it is empty, or a generator that was used up"),
+        (TensorDataset, None, r"x is the class TensorDataset; expected an instance"),
+        (iter([]), None, "the data gave no batch: it is empty, or an exhausted generator"),
         (DataLoader(TensorDataset(torch.zeros(3, 3), torch.zeros(3)), batch_size=8, drop_last=True), None, "drop_last"),
-        (itertools.cycle([(X, Y)]), None, "the data has no end, so an epoch would not end either"),
+        (itertools.cycle([(X, Y)]), None, "the data is infinite, so an epoch would not end"),
     ],
 )  # fmt: skip
 def test_data_that_cannot_be_used_is_named_before_the_first_step(x: Any, y: Any, message: str) -> None:
@@ -535,8 +533,8 @@ def test_a_word_about_epochs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(epoch_iterator, "LONG", 50)
     with pytest.warns(
         RuntimeWarning,
-        match="50 batches, and there are more; the length of the data is unknown. If it has no end, pass",
+        match="50 batches so far, and the length of the data is unknown. If it is infinite, pass",
     ):
         linear(rate=0.0).fit(numbered(60), verbose=0)
-    with pytest.warns(RuntimeWarning, match=r"unknown\. If it has no end, pass .*for validation validation_steps"):
+    with pytest.warns(RuntimeWarning, match=r"unknown\. If it is infinite, pass .*for validation validation_steps"):
         linear(rate=0.0).fit(X, Y, validation_data=numbered(60), verbose=0)

@@ -41,7 +41,7 @@ def test_every_sample_is_trained_on(points: Any, kind: str, options: dict[str, A
     history = trainer.fit(*data(points, kind), epochs=2, shuffle=False, verbose=0, callbacks=[look])
     assert seen == [32, 64, 65] * 2
     assert history.params["steps"] == 3
-    assert out.getvalue().count("a batch of 1 sample is trained on with the running statistics") == 1
+    assert out.getvalue().count("in a batch of 1 sample, normalization uses its running statistics") == 1
     assert trainer.train_modes is not None
     curve = trainer.find_lr(*data(points, kind), batch_size=None, steps=9)
     assert len(curve.rates) > 3

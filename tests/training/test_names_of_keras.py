@@ -196,7 +196,7 @@ def test_more_classes_with_class_numbers() -> None:
     )
     np.testing.assert_allclose(logs["f1_score"], metrics.f1_score(target, output.argmax(1), average=None), rtol=1e-6)
     for name in ("AUC", "Precision", "recall", "true_positives"):
-        with pytest.raises(TrainingError, match=rf"{name} is a metric of yes-or-no.*6 outputs\n  pass torchmetrics"):
+        with pytest.raises(TrainingError, match=rf"{name} is a metric of binary.*6 outputs\n  pass torchmetrics"):
             Trainer(nn.Identity(), None, "sparse_categorical_crossentropy", [name]).evaluate(output, target, verbose=0)
 
 

@@ -174,7 +174,7 @@ def test_torchmetrics_direction_is_known(points: Any, torchmetrics: Any) -> None
         ({"loss": "x"}, r"no loss is called 'x'\. There are: cross_entropy, "),
         ({"metrics": "x"}, r"no metric is called 'x'\. There are: accuracy, "),
         ({"optimizer": "x"}, r"no optimizer is called 'x'\. There are: sgd, "),
-        ({"loss": nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss, not an object of it: write Cross"),
+        ({"loss": nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss; expected an instance: Cross"),
         ({"loss": 3}, "loss is a int"),
         ({"metrics": ["acuracy"]}, "no metric is called 'acuracy'; did you mean 'accuracy'"),
         ({"metrics": [3]}, "metrics holds 3"),

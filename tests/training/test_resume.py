@@ -257,7 +257,7 @@ def test_a_generator_restarts_the_epoch_and_it_is_said(tmp_path: Path, capsys: p
     history = run.fit(steps_per_epoch=5)
     assert history.epoch == [0, 1, 2, 3]
     assert run.counting.begun == [0, 1, 2, 3]
-    assert "cannot go back: epoch 2 begins with whatever it yields next" in "".join(capsys.readouterr())
+    assert "cannot be rewound: epoch 2 begins with the batch that it yields next" in "".join(capsys.readouterr())
 
 
 def test_a_finished_training_ends_at_once_with_the_same_weights(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_the_two_stages_of_a_lesson(points: Any, name: str) -> None:
     trainer.fit(x, y, epochs=2, verbose=0, shuffle=False)
     trainer.fit(x, y, epochs=1, verbose=0, shuffle=False)
     assert moved(net, start) == BODY + HEAD
-    assert out.getvalue().count("2 parameters are trained from here on: 0.weight, 0.bias") == 1
+    assert out.getvalue().count("2 parameters are trained from now on: 0.weight, 0.bias") == 1
 
     plain = frozen_body()
     options = {k: v for k, v in trainer.optimizer.torch.defaults.items() if k != "decoupled_weight_decay"}
@@ -99,7 +99,7 @@ def test_frozen_later_keeps_still(points: Any, name: str, ema: float | None, ins
     callbacks = [LambdaCallback(on_train_batch_end=freeze)] if inside else []
     trainer.fit(*points, epochs=2, verbose=0, callbacks=callbacks)
     assert moved(net, kept) == HEAD
-    assert out.getvalue().count("2 parameters are not trained from here on: 0.weight, 0.bias") == 1
+    assert out.getvalue().count("2 parameters are no longer trained: 0.weight, 0.bias") == 1
     trainer.train_on_batch(*points)
     trainer.find_lr(*points, steps=3)
     assert [name for name in BODY if name in moved(net, kept)] == []
@@ -355,12 +355,12 @@ def test_a_state_of_other_groups_is_refused(points: Any, tmp_path: Path) -> None
     with pytest.raises(TrainingError, match=r"(?s)2 groups were saved; this optimizer has 1.*load the weights alone"):
         one.load(tmp_path / "two.pt")
     groups = [{"params": list(net[2].parameters())}, {"params": list(net[0].parameters())}]
-    with pytest.raises(TrainingError, match=r"0.weight was in group 0, and is in group 1"):
+    with pytest.raises(TrainingError, match=r"0.weight was in group 0, but is now in group 1"):
         Trainer(net, "adam", "cross_entropy", parameters=groups).load(tmp_path / "two.pt")
     one.save(tmp_path / "one.pt")
     head = Trainer(net, torch.optim.Adam(net[2].parameters()), "cross_entropy")
-    with pytest.raises(TrainingError, match=r"saved, and in no group of this optimizer: 0.bias, 0.weight"):
+    with pytest.raises(TrainingError, match=r"saved, but in no group of this optimizer: 0.bias, 0.weight"):
         head.load(tmp_path / "one.pt")
     head.save(tmp_path / "head.pt")
-    with pytest.raises(TrainingError, match=r"in this optimizer, and not saved: 0.weight, 0.bias"):
+    with pytest.raises(TrainingError, match=r"in this optimizer, but not saved: 0.weight, 0.bias"):
         Trainer(net, torch.optim.Adam(net.parameters()), "cross_entropy").load(tmp_path / "head.pt")

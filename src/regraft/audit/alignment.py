@@ -107,7 +107,7 @@ def _align_batch(a: Tensor, b: Tensor, result: Alignment, at: slice, stages: tup
 
 @dataclass(frozen=True)
 class _Layer:
-    """Images, and 1 where they show the picture rather than a border; both (m, side, side)."""
+    """Images, and a mask that is 1 inside the picture and 0 in a border; both (m, side, side)."""
 
     image: Tensor
     mask: Tensor

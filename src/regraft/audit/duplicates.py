@@ -51,7 +51,7 @@ class Duplicates:
 
     @cached_property
     def sets(self) -> list[list[int]]:
-        """All sets of positions that show the same picture, by bytes, by pixels or nearly; ascending."""
+        """All sets of positions that show the same picture, by bytes, by pixels or as near-duplicates; ascending."""
         return connected_sets(len(self.entries), [*self.by_bytes, *self.by_pixels, *self.near.pairs.tolist()])
 
     @cached_property

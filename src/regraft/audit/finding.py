@@ -47,7 +47,7 @@ class Finding:
     suggestion: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the finding as `check.json` holds it."""
+        """Return the finding as JSON values for ``check.json``."""
         return {
             "kind": self.kind,
             "level": self.level,

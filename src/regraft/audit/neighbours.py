@@ -14,7 +14,7 @@ PROJECTED_DIMENSIONS = 256
 """Number of principal directions onto which features are projected; the other directions add only noise."""
 
 MIN_PHOTOS_TO_PROJECT = 4096
-"""Number of photos up to which the projection takes longer than it saves."""
+"""Maximum number of photos for which the projection takes longer than it saves."""
 
 _PCA_SAMPLE, _SUM_BATCH = 20_000, 2048
 _BLOCK, _COLUMNS = 1024, 4096

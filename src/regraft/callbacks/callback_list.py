@@ -39,7 +39,7 @@ class CallbackList(Callback):
 
     Args:
         callbacks: `Callback` objects, Keras's own, torch schedulers, or lists of them.
-        add_history: add a `History` where there is none.
+        add_history: add a `History` if there is none.
         add_progbar: add a `ProgbarLogger` where there is none.
         model: the trainer that they are attached to.
         **params: what `Callback.params` holds.
@@ -113,7 +113,7 @@ class CallbackList(Callback):
                     callback.validation_data = handed
 
     def refresh(self) -> None:
-        """Find again the callbacks that override each hook."""
+        """Update the lists of callbacks that override each hook."""
         self._hooks = {name: _overriding(self.callbacks, name) for name in HOOKS}
         average = getattr(self._model, "ema", None)
         if average is not None:
@@ -133,17 +133,17 @@ class CallbackList(Callback):
         """Restore the state of every callback.
 
         Raises:
-            TrainingError: the state is of other callbacks.
+            TrainingError: the state belongs to other callbacks.
         """
         own = self._keyed()
         unknown = [key for key in state if key not in own and AUTOMATIC not in state[key]]
         if unknown:
-            raise TrainingError(f"the saved state is of other callbacks: it has {unknown}, and here are {list(own)}")
+            raise TrainingError(f"the saved state belongs to other callbacks: it has {unknown}; fit has {list(own)}")
         known = {key: value for key, value in state.items() if key in own}
         self._restored = {id(own[key]) for key, value in known.items() if load_state(own[key], value)}
 
     def on_epoch_resumed(self, epoch: int) -> None:
-        """Call ``on_epoch_begin`` of those callbacks only whose state could not be restored completely."""
+        """Call ``on_epoch_begin`` only of callbacks whose state could not be restored completely."""
         for callback, method in self._hooks["on_epoch_begin"]:
             if id(callback) not in self._restored:
                 method(epoch, {})
@@ -255,9 +255,7 @@ def as_callback(given: Any) -> Any:
     if isinstance(given, (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)):
         return TorchScheduler(given)
     if isinstance(given, type):
-        raise TrainingError(
-            f"callbacks holds the class {given.__name__}, not an object of it: write {given.__name__}()"
-        )
+        raise TrainingError(f"callbacks holds the class {given.__name__}; expected an instance: {given.__name__}()")
     if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
         _check_foreign(given)
         return given
@@ -281,8 +279,8 @@ def _check_unique(callbacks: Sequence[Any]) -> None:
     for i, one in enumerate(objects):
         if any(one is other for other in objects[:i]):
             raise TrainingError(
-                f"callbacks holds the same {type(one).__name__} twice: each of its hooks would be called twice; "
-                "make a second object, or leave it out"
+                f"callbacks holds the same {type(one).__name__} twice: each hook would be called twice; "
+                "create a second instance, or leave it out"
             )
 
 

@@ -119,7 +119,7 @@ class CSVLogger(Callback):
             self._end(error, getattr(self._model, "epoch", 0))
             return
         self._open("a")
-        self.warn(f"{self.filename} had no column for {', '.join(added)}: added, with NA in its earlier lines")
+        self.warn(f"{self.filename} had no column for {', '.join(added)}; it was added, with NA in earlier lines")
 
     def _end(self, error: OSError, epoch: int) -> None:
         """Stop writing, and leave only whole lines in the file."""

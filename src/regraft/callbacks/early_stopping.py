@@ -104,7 +104,7 @@ class EarlyStopping(MonitorCallback):
             getattr(self.model, "set_changing_weights", self.model.set_weights)(self.best_weights)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take back what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         super().load_state_dict(state)
         self.best_weights = _read_only(self.best_weights)
 

@@ -153,7 +153,7 @@ def _first_sample(batch: Any, device: torch.device) -> Any:
 
 @contextlib.contextmanager
 def _undisturbed(module: nn.Module) -> Iterator[None]:
-    """Restore the mode of every part of ``module``, and the generators, at the end of the block."""
+    """Restore the mode of every submodule of ``module``, and the generators, at the end of the block."""
     modes = [(part, part.training) for part in module.modules()]
     cuda = [p.device for p in module.parameters() if p.device.type == "cuda"][:1]
     with torch.random.fork_rng(devices=cuda):

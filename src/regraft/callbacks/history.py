@@ -9,7 +9,7 @@ from regraft.callbacks.callback import Callback, Logs
 
 
 class Figures(dict[str, list[Any]]):
-    """Lists of figures by name; ``lr``, the name of older lessons, finds ``learning_rate``."""
+    """Lists of figures by name; ``lr``, the older name, returns ``learning_rate``."""
 
     def __missing__(self, name: str) -> list[Any]:
         if name == "lr" and "learning_rate" in self:
@@ -18,7 +18,7 @@ class Figures(dict[str, list[Any]]):
 
 
 class History(Callback):
-    """Remember the logs of each epoch. Every ``fit`` has one and returns it.
+    """Record the logs of each epoch. Every ``fit`` has one and returns it.
 
     Example:
         >>> history = model.fit(x, y, epochs=2, verbose=0)
@@ -55,7 +55,7 @@ class History(Callback):
             self.model.history = self
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the figures, the epochs and the reason of a stop."""
+        """Return the figures, the epochs and the stop reason."""
         figures = {name: list(values) for name, values in self.history.items()}
         return {"history": figures, "epoch": list(self.epoch), "stop_reason": self.stop_reason}
 

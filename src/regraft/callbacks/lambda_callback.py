@@ -15,7 +15,7 @@ HOOKS = (
 
 
 class LambdaCallback(Callback):
-    """Call a function at an event.
+    """Call functions at the events of training.
 
     Example:
         >>> show = LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"epoch {epoch + 1} is done"))

@@ -15,10 +15,10 @@ from regraft.disk.weight_suffixes import advice, suffix_of
 from regraft.errors import TrainingError, did_you_mean
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
-"""Errors of the disk, in contrast to errors of the path."""
+"""Errors of the disk; all others are errors of the path."""
 OLDER = {
     "period": "is the number of epochs between two files; in Keras 3, save_freq counts batches",
-    "options": "has no effect: it held settings of TensorFlow",
+    "options": "has no effect: it had settings of TensorFlow",
     "save_format": "has no effect: the suffix of filepath is the format",
 }
 

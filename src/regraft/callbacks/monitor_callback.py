@@ -73,7 +73,7 @@ class MonitorCallback(Callback):
             self._set_monitor_op()
 
     def needs_validation(self) -> str | None:
-        """Return that the monitored metric is one of validation, if it is."""
+        """Return ``"monitors 'val_...'"`` if the monitored metric is one of validation; otherwise None."""
         return f"monitors {self.monitor!r}" if self.monitor.startswith("val_") else None
 
     def set_model(self, model: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Params(dict[str, Any]):
-    """``verbose``, ``epochs`` and ``steps``, as in Keras 3; the names of older Keras can be asked for too.
+    """``verbose``, ``epochs`` and ``steps``, as in Keras 3; the names of older Keras also work.
 
     Args:
         given: the parameters.
@@ -25,7 +25,7 @@ class Params(dict[str, Any]):
         return self.older[name]
 
     def get(self, name: str, default: Any = None) -> Any:
-        """Return a parameter, of older Keras too, or ``default``."""
+        """Return a parameter, also one of older Keras, or ``default``."""
         try:
             return self[name]
         except KeyError:

@@ -67,5 +67,5 @@ def _range(given: Any) -> tuple[int, int]:
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) not in (1, 2) or numbers[0] < 0 or numbers[-1] < numbers[0] or (numbers[0] == 0 != numbers[-1]):
-        raise TrainingError(f"profile_batch is {given!r}; expected 0, the number of a batch, or a pair of them")
+        raise TrainingError(f"profile_batch is {given!r}; expected 0, a batch number, or a pair of them")
     return numbers[0], numbers[-1]

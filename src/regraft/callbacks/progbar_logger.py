@@ -20,7 +20,7 @@ class ProgbarLogger(Callback):
     """Show a progress bar for each epoch and a line with its loss and metrics.
 
     ``verbose`` of ``fit``, ``evaluate`` and ``predict`` sets the output: 0 nothing, 1 or ``"auto"`` a bar and a line, 2
-    only the line. Every ``fit`` has one. The values of a running epoch are read ten times a second at most.
+    only the line. Every ``fit`` has one. The values of a running epoch are read at most ten times a second.
 
     Example:
         >>> loss, accuracy = model.evaluate(x, y, callbacks=[ProgbarLogger()])  # doctest: +ELLIPSIS

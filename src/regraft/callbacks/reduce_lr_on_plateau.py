@@ -48,7 +48,7 @@ class ReduceLROnPlateau(MonitorCallback):
         min_lr: float = 0.0,
         **kwargs: Any,
     ) -> None:
-        accept_older("ReduceLROnPlateau", kwargs, {"epsilon": "is taken as min_delta"})
+        accept_older("ReduceLROnPlateau", kwargs, {"epsilon": "is used as min_delta"})
         super().__init__(monitor, mode, min_delta=kwargs.get("epsilon", min_delta))
         if factor >= 1.0:
             raise TrainingError(f"ReduceLROnPlateau does not support a factor >= 1.0; factor is {factor}")
@@ -65,7 +65,7 @@ class ReduceLROnPlateau(MonitorCallback):
         self._reset()
 
     def _reset(self) -> None:
-        """Forget the best value, the wait and the cooldown."""
+        """Reset the best value, the wait and the cooldown."""
         self.best = None
         self.cooldown_counter = self.wait = 0
 

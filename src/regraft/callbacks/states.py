@@ -17,8 +17,8 @@ _NOT_STATE = ("model", "params", "_model", "_params", "validation_data")
 def state_of(callback: Any) -> dict[str, Any]:
     """Return the state of ``callback`` that a resumed training needs.
 
-    A callback without a state of its own (Keras's, or a class that does not fill `Callback.saved`) gives its attributes
-    that are figures, texts, arrays, or lists and dicts of such, and the names of the others.
+    A callback without a state of its own (Keras's, or a class that does not fill `Callback.saved`) returns its
+    attributes that are numbers, texts, arrays, or lists and dicts of these, and the names of the others.
     """
     if getattr(callback, "display", False):
         return {}

@@ -32,7 +32,7 @@ class SwapEMAWeights(Callback):
     def __init__(self, swap_on_epoch: bool = False) -> None:
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
-        self._before: bool | None = None  # whether the module held the average before the running evaluation
+        self._average_was_shown: bool | None = None  # before the current evaluation; None outside of one
 
     def set_model(self, model: Any) -> None:
         """Check that there is a moving average."""
@@ -57,7 +57,7 @@ class SwapEMAWeights(Callback):
         self._swap_in()
 
     def on_test_end(self, logs: Logs | None = None) -> None:
-        """Restore the weights or the average that the module held before."""
+        """Restore the weights or the average of before the evaluation."""
         self.model.ema.measured = True
         self._swap_back()
 
@@ -66,7 +66,7 @@ class SwapEMAWeights(Callback):
         self._swap_in()
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
-        """Restore the weights or the average that the module held before."""
+        """Restore the weights or the average of before the evaluation."""
         self._swap_back()
 
     def close(self) -> None:
@@ -74,10 +74,10 @@ class SwapEMAWeights(Callback):
         self._swap_back()
 
     def _swap_in(self) -> None:
-        self._before = self.model.ema.shown
+        self._average_was_shown = self.model.ema.shown
         self.model.ema.show(True)
 
     def _swap_back(self) -> None:
-        before, self._before = self._before, None
+        before, self._average_was_shown = self._average_was_shown, None
         if before is not None:
             self.model.ema.show(before)

@@ -38,7 +38,7 @@ Examples:
 @output_options(quiet="Print only names.")
 @pass_session
 def backbones(session: Session, pattern: str | None) -> None:
-    """List the networks whose name matches PATTERN, with parameters, input size, license, and where the weights are.
+    """List the networks whose name matches PATTERN, with parameters, input size, license and location of the weights.
 
     Without PATTERN: networks whose weights are on this machine, and a few good starting points.
     """

@@ -40,7 +40,7 @@ Examples:
         "--max",
         "most",
         metavar="SIZE",
-        help="Size to keep, such as 500MB or 2GB; least recently used entries go.",
+        help="Size to keep, such as 500MB or 2GB; least recently used entries are removed.",
     ),
     cloup.option(
         "--older-than",

@@ -18,7 +18,7 @@ PREDICTIONS = 6
 """Photos that are classified at the end."""
 
 
-@cloup.command(name="demo", short_help="Try it: train on an embedded sample, or on your photos.")
+@cloup.command(name="demo", short_help="Try regraft: train on an embedded sample, or on your photos.")
 @cloup.argument(
     "photos", type=PATH, required=False, help="Your own folder, one folder per class; the sample if not given."
 )

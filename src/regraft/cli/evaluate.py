@@ -31,7 +31,7 @@ Examples:
     cloup.option(
         "--split",
         type=click.Choice(["train", "validation", "test"]),
-        help="Instead of PHOTOS, a part of the run's own split; test gives the figures of its metrics.json.",
+        help="Instead of PHOTOS, a part of the run's own split; test gives the values of its metrics.json.",
     ),
 )
 @cloup.option_group(
@@ -43,7 +43,7 @@ Examples:
     views_option(),
 )  # fmt: skip
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print only the figures.")
+@output_options(quiet="Print only the measured values.")
 @pass_session
 def evaluate(
     session: Session,
@@ -56,7 +56,7 @@ def evaluate(
     device: str,
     workers: int | None,
 ) -> None:
-    """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and figures by class."""
+    """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class."""
     if (photos is None) == (split is None):
         raise click.UsageError(
             "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split",

@@ -31,7 +31,7 @@ DONE, FAILED, USER_ERROR, TIME_UP, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 
 
 
 def exit_now(kind: type[BaseException]) -> None:
-    """End this process immediately; files that are being written are temporary ones, and finished ones are whole."""
+    """End this process immediately; incomplete files have temporary names, so finished files are intact."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h")  # a live progress bar has hidden the cursor
     sys.stderr.write("\nregraft: stopped immediately\n")
@@ -40,7 +40,7 @@ def exit_now(kind: type[BaseException]) -> None:
 
 
 def exit_cleanly(code: int) -> NoReturn:
-    """End this process as Python does, but skip the teardown of modules: with torch's it takes most of a second.
+    """End this process as Python does, but skip the teardown of modules: with torch this takes most of a second.
 
     Threads are joined and functions registered with `atexit` are called.
     """

@@ -67,7 +67,7 @@ def output_options(*, json: bool = True, quiet: str = "Print only the result.") 
 def device_option(default: str | None = "auto") -> Callable[[F], F]:
     """Return the decorator that adds ``--device``; with ``default`` None, a configuration file may set it."""
     decorator: Callable[[F], F] = cloup.option(
-        "--device", type=click.Choice(DEVICES), default=default, help="Device of the network; auto takes the fastest."
+        "--device", type=click.Choice(DEVICES), default=default, help="Device of the network; auto uses the fastest."
     )
     return decorator
 
@@ -78,7 +78,7 @@ def workers_option() -> Callable[[F], F]:
         "--workers",
         type=int,
         metavar="N",
-        help="Decoding threads (with a GPU, processes if more than 4). Default: as many as help.",
+        help="Decoding threads (with a GPU, processes if more than 4). Default: one per core, fewer for small photos.",
     )
     return decorator
 
@@ -90,7 +90,7 @@ def network_options() -> Callable[[F], F]:
         cloup.option(
             "--backbone",
             metavar="NAME",
-            help="Any network of timm (see regraft backbones). tf_efficientnet_lite0 needs no download.",
+            help="Any timm network (see regraft backbones). tf_efficientnet_lite0 needs no download.",
         ),
         cloup.option(
             "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
@@ -170,7 +170,9 @@ def resume_options() -> list[Any]:
     """Return the options that `regraft train` and `regraft resume` share; they do not change the result."""
     return [
         cloup.option("--stop-after", metavar="TIME", help="Stop after 20m or 8h, as Ctrl-C does, to resume later."),
-        cloup.option("--snapshot-every", metavar="TIME", help="Work that an interruption may lose; 30s if not given."),
+        cloup.option(
+            "--snapshot-every", metavar="TIME", help="Maximum work that an interruption loses; 30s if not given."
+        ),
         cloup.option(
             "--rescue-dir", type=PATH, metavar="DIR", help="Folder for the model if writing to the run folder fails."
         ),

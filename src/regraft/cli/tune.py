@@ -92,7 +92,7 @@ def _facts(measured: EngineSpeed) -> dict[str, Any]:
 def _show(session: Session, engines: list[EngineSpeed]) -> None:
     from regraft.text import columns
 
-    status = {None: "certified at its first use", True: "certified", False: "not used: its features differ"}
+    status = {None: "certified at first use", True: "certified", False: "not used: its features differ"}
     rows = [
         (
             measured.title,

@@ -57,9 +57,9 @@ class Augmentation:
     def __post_init__(self) -> None:
         problems = []
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            problems.append(f"scale must hold 0 < smaller <= larger <= 1, not {self.scale}")
+            problems.append(f"scale must satisfy 0 < smaller <= larger <= 1, not {self.scale}")
         if not 0 < self.ratio[0] <= self.ratio[1]:
-            problems.append(f"ratio must hold 0 < smaller <= larger, not {self.ratio}")
+            problems.append(f"ratio must satisfy 0 < smaller <= larger, not {self.ratio}")
         problems += [
             f"{name} must be in [0, 1], not {getattr(self, name)}"
             for name in ("brightness", "contrast", "saturation")
@@ -137,7 +137,7 @@ def _draw(size: Size, a: Augmentation, key: tuple[Part, ...]) -> _Draw:
 
 
 def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the crop's (width, height) as shares of the photo's: the first draw that fits, or the largest crop."""
+    """Return the crop's (width, height) as shares of the photo's: the first random one that fits, or the largest."""
     form = size[0] / size[1]
     low, high = math.log(a.ratio[0]), math.log(a.ratio[1])
     for i in range(_TRIES):

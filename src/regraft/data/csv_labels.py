@@ -55,7 +55,9 @@ def read_csv_labels(file: Path, root: Path) -> CsvLabels:
     if reader.problems:
         raise PhotosError(_message(file, reader.problems))
     if not reader.photos:
-        raise PhotosError(f"{file}: lists no photos\n  expected   path,label in its first line, then one photo a line")
+        raise PhotosError(
+            f"{file}: lists no photos\n  expected   path,label in its first line, then one photo per line"
+        )
     if reader.repeated:
         notes.append(f"{file.name}: {reader.repeated:,} rows repeat an earlier one and are left out")
     return CsvLabels(tuple(reader.photos), tuple(notes))
@@ -119,7 +121,7 @@ def _columns(file: Path, line: int, header: Sequence[str]) -> tuple[dict[str, in
         for need in REQUIRED_COLUMNS
         if need not in names
     ]
-    problems += [f"column {name!r} is there {names.count(name)} times" for name in COLUMNS if names.count(name) > 1]
+    problems += [f"column {name!r} appears {names.count(name)} times" for name in COLUMNS if names.count(name) > 1]
     if problems:
         raise PhotosError(_message(file, [f"line {line}: {p}" for p in problems]))
     unused = [name for name in names if name and name not in COLUMNS]
@@ -149,7 +151,7 @@ class _RowParser:
         wrong = [] if label else ["no label"]
         if split.strip() and side is None:
             names = ", ".join(SIDE_NAMES)
-            wrong.append(f"split {split.strip()!r} is none of {names}{did_you_mean(_column(split), SIDE_NAMES)}")
+            wrong.append(f"unknown split {split.strip()!r}; expected {names}{did_you_mean(_column(split), SIDE_NAMES)}")
         path = self._locate(written)
         if isinstance(path, str):
             wrong.append(path)
@@ -184,7 +186,7 @@ class _RowParser:
             if (same_file.label, same_file.split, same_file.group) == (label, side, group):
                 self.repeated += 1
             else:
-                self.problems.append(f"line {line}: {same_file.name} is also in line {earlier}, with other values")
+                self.problems.append(f"line {line}: {same_file.name} is also in line {earlier}, with different values")
             return
         name = self._unique(_relative_name(where, (self.root, self.base)))
         photo = Photo(path, name, label, side, group)

@@ -40,7 +40,7 @@ class Decision:
 
     @property
     def text(self) -> str:
-        """The decision as the file holds it, such as ``"relabel:tulip"``."""
+        """The decision as text for the file, such as ``"relabel:tulip"``."""
         return f"relabel:{self.label}" if self.action == "relabel" else self.action
 
 
@@ -129,7 +129,7 @@ def _decision(row: Sequence[str]) -> Decision | str:
     word, _, label = row[1].strip().partition(":")
     action = next((a for a in get_args(Action) if a == word.strip().casefold()), None)
     if action is None:
-        return f"decision {row[1]!r} is none of keep, drop, relabel:CLASS"
+        return f"unknown decision {row[1]!r}; expected keep, drop, relabel:CLASS"
     if (action == "relabel") != bool(label):
         problem = "relabel needs a class, as in relabel:tulip" if action == "relabel" else f"{action} takes no class"
         return f"decision {row[1]!r}: {problem}"

@@ -276,7 +276,7 @@ def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
 
 def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
     if image.mode not in _TESTABLE_MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
-        raise ValueError("no share for this format")
+        raise ValueError("this format has no scaled decoding")
     if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(EXIF_ORIENTATION, 1) != 1:
         raise ValueError("decoded in one piece, or rotated by the decoder")
     bands = len(image.getbands())

@@ -23,7 +23,7 @@ _DEFAULT_SIZE = 224
 
 @dataclass(frozen=True)
 class ImageFolderArguments:
-    """The unchecked arguments; `ImageFolder` describes them."""
+    """The unchecked arguments of `ImageFolder`, which describes them."""
 
     root: Any
     labels: Any
@@ -69,13 +69,22 @@ def check_arguments(wanted: ImageFolderArguments) -> ImageFolderArguments:
     Raises:
         ConfigError: arguments are invalid; all of them are listed, with expected and actual values.
     """
-    problems = [text for text in (*_paths(wanted), *_network(wanted), *_pixels(wanted), *_others(wanted)) if text]
+    problems = [
+        text
+        for text in (
+            *_path_problems(wanted),
+            *_network_problems(wanted),
+            *_pixel_problems(wanted),
+            *_other_problems(wanted),
+        )
+        if text
+    ]
     if problems:
         raise ConfigError(several("ImageFolder", problems))
     return wanted
 
 
-def _paths(wanted: ImageFolderArguments) -> list[str]:
+def _path_problems(wanted: ImageFolderArguments) -> list[str]:
     problems = []
     if not isinstance(wanted.root, (str, os.PathLike)):
         problems.append(f"root: expected the path of a folder of photos, found {_short_repr(wanted.root)}")
@@ -85,7 +94,7 @@ def _paths(wanted: ImageFolderArguments) -> list[str]:
     return problems
 
 
-def _network(wanted: ImageFolderArguments) -> list[str]:
+def _network_problems(wanted: ImageFolderArguments) -> list[str]:
     if wanted.network is None:
         return []
     if wanted.needs is None:
@@ -96,11 +105,11 @@ def _network(wanted: ImageFolderArguments) -> list[str]:
     extra = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
     extra += ["preprocessing"] if wanted.user_preprocessing is not None else []
     if extra:
-        return [f"network determines the preprocessing; remove {', '.join(extra)}"]
+        return [f"network sets the preprocessing; remove {', '.join(extra)}"]
     return []
 
 
-def _pixels(wanted: ImageFolderArguments) -> list[str]:
+def _pixel_problems(wanted: ImageFolderArguments) -> list[str]:
     problems = []
     if wanted.size is not None and not _is_whole(wanted.size, 1):
         problems.append(
@@ -110,19 +119,19 @@ def _pixels(wanted: ImageFolderArguments) -> list[str]:
     for name, low in (("mean", 0.0), ("std", 1e-6)):
         value = getattr(wanted, name)
         if value is not None and not _is_channel_triple(value, low):
-            problems.append(f"{name}: expected three numbers in [0, 1], one a channel, found {_short_repr(value)}")
+            problems.append(f"{name}: expected three numbers in [0, 1], one per channel, found {_short_repr(value)}")
     if wanted.user_preprocessing is not None and not isinstance(wanted.user_preprocessing, Preprocessing):
         problems.append(f"preprocessing: expected a Preprocessing, found {_short_repr(wanted.user_preprocessing)}")
     elif wanted.user_preprocessing is not None:
         extra = [name for name in ("size", "mean", "std") if getattr(wanted, name) is not None]
-        problems += [f"preprocessing determines {', '.join(extra)}; remove one of them"] if extra else []
+        problems += [f"preprocessing sets {', '.join(extra)}; remove one of them"] if extra else []
     if wanted.augmentation is not None and not isinstance(wanted.augmentation, Augmentation):
         expected = "expected None or an Augmentation, such as Augmentation()"
         problems.append(f"augmentation: {expected}, found {_short_repr(wanted.augmentation)}")
     return problems
 
 
-def _others(wanted: ImageFolderArguments) -> list[str]:
+def _other_problems(wanted: ImageFolderArguments) -> list[str]:
     problems = [
         f"{name}: expected a whole number from 0, found {_short_repr(getattr(wanted, name))}"
         for name in ("split_seed", "seed")

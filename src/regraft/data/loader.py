@@ -126,7 +126,7 @@ class PhotoBatches:
         dataset: Any = None,
     ) -> None:
         if len(entries) != len(labels):
-            raise ValueError(f"{len(entries)} photos need as many labels, not {len(labels)}")
+            raise ValueError(f"{len(entries)} photos, but {len(labels)} labels; expected one label per photo")
         number: Any = batch_size
         if type(number) is bool or not isinstance(number, (int, np.integer)) or number < 1:
             raise ConfigError(f"batch_size must be positive, not {batch_size!r}: expected a whole number such as 32")

@@ -157,9 +157,9 @@ def _entry(row: list[str], base: Path) -> Entry | str:
     side = next((s for s in get_args(Side) if s == split), None)
     valid_status = next((s for s in get_args(Status) if s == status), None)
     if valid_status is None:
-        return f"status {status!r} is none of {', '.join(get_args(Status))}"
+        return f"unknown status {status!r}; expected {', '.join(get_args(Status))}"
     if split and side is None:
-        return f"split {split!r} is none of {', '.join(get_args(Side))}"
+        return f"unknown split {split!r}; expected {', '.join(get_args(Side))}"
     return Entry(name, base / name, content, label, side, group or None, valid_status, why)
 
 

@@ -49,7 +49,7 @@ def _similar_folders(root: Path) -> str:
 def _suggestion(root: Path) -> str:
     suffix = root.suffix.lower()
     if suffix in {".csv", ".tsv", ".txt"}:
-        return f"  expected   the folder that the photos are in, and --labels {root}"
+        return f"  expected   the folder with the photos, and --labels {root}"
     if suffix in {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}:
         return "  expected   the folder that you get by unpacking it"
     if suffix in PHOTO_SUFFIXES:

@@ -252,6 +252,6 @@ def parse_class_names(names: Any) -> tuple[str, ...]:
     texts = tuple(str(value) for value in values)
     repeated = sorted({text for text in texts if texts.count(text) > 1}) if len(set(texts)) < len(texts) else []
     if len(texts) < 2 or repeated:
-        twice = f"; {', '.join(map(repr, repeated[:5]))} is there twice" if repeated else ""
+        twice = f"; {', '.join(map(repr, repeated[:5]))} appears twice" if repeated else ""
         raise ConfigError(f"a classifier needs two or more different classes, not {list(texts)}{twice}")
     return texts

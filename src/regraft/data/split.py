@@ -226,7 +226,7 @@ class _SideAssignment:
         return next(side for side in reversed(SIDES) if self.shares[side] > 0)
 
     def _fill(self, label: str, members: Sequence[int]) -> None:
-        """Move units so that the class has one on each side it needs; ``members``: its units, lowest draw first."""
+        """Move units so that the class has one on each required side; ``members``: its units, lowest draw first."""
         wanted = _FILL_ORDER if len(members) > 2 else _FILL_ORDER[:1]
         for side in wanted:
             counts = Counter(self._side[i] for i in members)

@@ -49,12 +49,12 @@ def make_units(entries: Iterable[Entry], groups: Mapping[str, str], key: tuple[P
     for content in sorted(labels):
         members[sets.root(("content", content))].append(content)
     return [
-        Unit(tuple(contents), frozenset().union(*(labels[c] for c in contents)), _draw(contents, names, key))
+        Unit(tuple(contents), frozenset().union(*(labels[c] for c in contents)), _random_fraction(contents, names, key))
         for contents in members.values()
     ]
 
 
-def _draw(contents: list[str], names: Mapping[str, set[str]], key: tuple[Part, ...]) -> float:
+def _random_fraction(contents: list[str], names: Mapping[str, set[str]], key: tuple[Part, ...]) -> float:
     groups = sorted(name for content in contents if content in names for name in names[content])
     return fraction(*key, "group", groups[0]) if groups else fraction(*key, contents[0])
 
@@ -71,7 +71,7 @@ class DisjointSets(Generic[T]):
         self._parent: dict[T, T] = {}
 
     def add(self, node: T) -> None:
-        """Add an item as a set of its own, unless it is there."""
+        """Add an item as its own set, if it is missing."""
         self._parent.setdefault(node, node)
 
     def root(self, node: T) -> T:

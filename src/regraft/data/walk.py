@@ -20,10 +20,10 @@ from regraft.data.file_types import (
 )
 
 NamedPath: TypeAlias = tuple[str, Path]
-"""(name relative to the root, where to open it)"""
+"""(name relative to the root, path to open)"""
 
 Skipped: TypeAlias = list[tuple[str, str]]
-"""(name relative to the root, why it is left out)"""
+"""(name relative to the root, reason why it is skipped)"""
 
 _SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
 

@@ -57,7 +57,7 @@ class MoreThanTensorsError(TorchFileError):
 
 
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model_state_dict", "model", "net", "network", "weights")
-"""Keys under which training scripts save the weights among other things; the averaged weights come first."""
+"""Keys under which training scripts save the weights next to other values; the averaged weights come first."""
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,9 @@ class InvarianceObserver(TorchDispatchMode):  # type: ignore[no-untyped-call]
             self.at_any_size = True
             return f"unknown operation {name!r}"
         if not all(self._rows_agree(result) for result in results if result.numel()):
-            return f"{name} gives other bits at other places"
+            return f"{name} gives different bits at different places"
         if not self._repetitions_agree(function, args, options, results):
-            return f"{name} gives other bits at other places for other photos"
+            return f"{name} gives different bits at different places for different photos"
         return None
 
     def _rows_agree(self, result: torch.Tensor) -> bool:

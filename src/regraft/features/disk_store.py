@@ -250,9 +250,9 @@ def _evict(file: StoreFile, target: int) -> int:
     """
     removed, before = 0, None
     while (size := file.size()) > target and size != before:
-        removed += _remove(file, file.keys(oldest=size - target))
+        removed += _remove(file, file.keys(min_bytes=size - target))
         before = size
-    if size > max(target, _MAX_EMPTY_BYTES) and not file.keys(oldest=1):
+    if size > max(target, _MAX_EMPTY_BYTES) and not file.keys(min_bytes=1):
         raise sqlite3.DatabaseError(f"{size:,} bytes without an entry")
     return removed
 

@@ -100,7 +100,7 @@ class PaddedEngine(ABC):
         return self._weights_hash or self.refresh()
 
     def set_weights_hash(self, weights_hash: str) -> str:
-        """Set the hash of the current weights, if the caller has computed it, in place of `refresh`; return it."""
+        """Set the hash of the current weights, if the caller computed it, instead of calling `refresh`; return it."""
         if weights_hash != self._weights_hash:
             self._weights_hash, self._ready_network = weights_hash, None
         return self._weights_hash
@@ -166,7 +166,7 @@ class Engine(Protocol):
         """Use weights that changed since the last batch, and return their hash."""
 
     def set_weights_hash(self, weights_hash: str) -> str:
-        """Set the hash of the current weights, if the caller has computed it, in place of `refresh`; return it."""
+        """Set the hash of the current weights, if the caller computed it, instead of calling `refresh`; return it."""
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of ``pixels``, (b, H, W, 3), uint8, with shape (b, D), float32."""

@@ -91,7 +91,7 @@ class EngineChoice:
     engine: Engine | None = None
 
     def engine_for(self, backbone: Backbone, device: torch.device | str = "cpu") -> Engine:
-        """Return the engine for ``backbone``, which must be the one it was chosen for."""
+        """Return the chosen engine for ``backbone``, which must be the network of the choice."""
         return make_engine(self.title, backbone, device) if self.engine is None else self.engine
 
 
@@ -184,7 +184,7 @@ def _estimated_cost(
 def _soonest(
     costs: Sequence[_Cost], inaccurate: set[str], photos: int, certified: Callable[[Engine], bool]
 ) -> EngineChoice:
-    """Return the cheapest engine that is certified, or becomes so now.
+    """Return the cheapest engine that is certified or passes certification now.
 
     Args:
         costs: estimated costs; those of the reference are among them.

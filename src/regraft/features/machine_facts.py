@@ -22,10 +22,10 @@ from regraft.run.environment import processor_name
 _MAX_FACTS = 2000  # maximum number of facts per file; the oldest are dropped
 
 ENGINES = "engines.json"
-"""File of facts about engines and networks."""
+"""Name of the file of facts about engines and networks."""
 
 MEASURED = "measured.json"
-"""File of measured training steps."""
+"""Name of the file of measured training steps."""
 
 
 def read_fact(key: str, file: str = ENGINES) -> Any:

@@ -142,7 +142,7 @@ class ElementwiseLayout:
     outermost: bool
 
     def is_position_independent(self, batch_size: int, threads: int) -> bool:
-        """Return whether every photo of a batch has its remainders at the same numbers, or none has any."""
+        """Return whether the remainders of vector loops are at the same numbers in every photo, or there are none."""
         total = self.photo * batch_size
         run = total if self.run is None else self.run
         share = -(-total // _threads(total, threads))

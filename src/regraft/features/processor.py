@@ -58,7 +58,7 @@ def require_bf16() -> None:
     """
     if not computes_bf16():
         raise ConfigError(
-            f"precision: bfloat16 needs AVX512 or newer instructions; this machine may only use {instruction_set()}; "
+            f"precision: bfloat16 needs AVX512 or newer instructions; this machine supports only {instruction_set()}; "
             "choose fp32"
         )
 
@@ -82,7 +82,7 @@ def has_avx2() -> bool:
 
 
 def _processor(name: str) -> bool:
-    """Return whether the processor has an instruction set; True if torch does not tell."""
+    """Return whether the processor has an instruction set; True if torch cannot tell."""
     return bool(getattr(torch.cpu, f"_is_{name}_supported", lambda: True)())
 
 

@@ -70,7 +70,7 @@ class StoreFile:
     def __init__(self, path: Path, *, timeout: float) -> None:
         self.path = path
         if has_write_ahead_log(path):  # SQLite would map the log's index into memory
-            raise sqlite3.DatabaseError(f"{path.name} is damaged: its header asks for a write-ahead log")
+            raise sqlite3.DatabaseError(f"{path.name} is damaged: its header requires a write-ahead log")
         self._db = sqlite3.connect(path, timeout=timeout, isolation_level=None, check_same_thread=False)
         self._db.text_factory = lambda data: data.decode("utf-8", "replace")
         try:
@@ -134,8 +134,8 @@ class StoreFile:
             self._db.executemany("DELETE FROM packed WHERE place = (SELECT place FROM entries WHERE key = ?)", rows)
             self._db.executemany("DELETE FROM entries WHERE key = ?", rows)
 
-    def keys(self, *, oldest: int | None = None, used_before: int | None = None) -> list[bytes]:
-        """Return keys, least recently used first: the first ``oldest`` bytes, or those last used before an hour."""
+    def keys(self, *, min_bytes: int | None = None, used_before: int | None = None) -> list[bytes]:
+        """Return keys, least recently used first: entries of ``min_bytes`` in total, or those used before an hour."""
         rows = self._db.execute(
             "SELECT CAST(key AS BLOB), CAST(size AS INTEGER), CAST(used AS INTEGER) FROM entries ORDER BY used, place"
         )
@@ -143,7 +143,7 @@ class StoreFile:
         total = 0
         with closing(rows) as cursor:
             for key, size, used in cursor:
-                if (oldest is not None and total >= oldest) or (used_before is not None and used >= used_before):
+                if (min_bytes is not None and total >= min_bytes) or (used_before is not None and used >= used_before):
                     break
                 found.append(key)
                 total += size
@@ -252,7 +252,7 @@ def error_cause(error: Exception, path: Path, *, folder_is_writable: bool) -> tu
 
 
 def has_write_ahead_log(path: Path) -> bool:
-    """Return whether the file's header asks for a write-ahead log, or another process has opened such a log.
+    """Return whether the file's header requires a write-ahead log, or another process has opened such a log.
 
     Two damaged bytes are enough for that. A process that has opened the log blocks all processes that use none. SQLite
     reads the header here: closing a file opened by Python would release the locks of all connections of this process

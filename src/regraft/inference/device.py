@@ -23,5 +23,5 @@ def pick_device(wanted: str | torch.device = "auto") -> torch.device:
     if wanted == "auto":
         return torch.device(there[0])
     if str(wanted).partition(":")[0] not in there:
-        raise ConfigError(f"device {wanted}: not available here; found {', '.join(there)}")
+        raise ConfigError(f"device {wanted} is not available on this machine; found {', '.join(there)}")
     return torch.device(wanted)

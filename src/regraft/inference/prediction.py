@@ -46,7 +46,7 @@ class Scores:
 
     Attributes:
         values: shape (n, C), float64; rows sum to 1.
-        rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of those asked for.
+        rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of the request.
         failed: photos that could not be read, as (index, reason).
     """
 

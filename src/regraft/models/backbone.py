@@ -132,7 +132,7 @@ class Backbone(nn.Module):
         self.train(self.training)
 
     def unfreeze(self, what: BlockSelection, *, norm_statistics: bool = False) -> None:
-        """Unfreeze the selected blocks; blocks that are already trainable stay so.
+        """Unfreeze the selected blocks; blocks that are already trainable remain trainable.
 
         Args:
             what: ``"all"``, the number of blocks from the top, or names of blocks; patterns such as ``"blocks.*"`` are

@@ -15,7 +15,7 @@ R = TypeVar("R")
 
 
 class class_only(Generic[P, R]):  # noqa: N801 (used as a decorator, such as classmethod)
-    """Decorate a function of (class, ...) as a method of the class; on an object it raises TypeError."""
+    """Decorate a function of (class, ...) as a method of the class; on an instance it raises TypeError."""
 
     def __init__(self, function: Callable[Concatenate[Any, P], R]) -> None:
         self._function = function

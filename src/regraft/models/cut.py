@@ -214,7 +214,7 @@ def _checked_shape(
         activations = lower(x)
         same = torch.equal(network(x), upper(activations))
     if not same:
-        raise NoCutError("the two halves compute something else than the whole network")
+        raise NoCutError("the two halves do not compute what the whole network computes")
     if activations.shape[0] != len(x):
         raise NoCutError("the activations have no batch axis")
     return tuple(activations.shape[1:])

@@ -16,7 +16,7 @@ BlockSelection: TypeAlias = Literal["all"] | int | Sequence[str]
 
 
 class Freezer:
-    """Keeps the frozen blocks of a network frozen, through every change of mode.
+    """Keeps the frozen blocks of a network in inference mode when the network's mode changes.
 
     A block is trainable if one of its parameters requires gradients. `freeze` and `unfreeze` set this; users may also
     set ``requires_grad``, which `follow` then detects.
@@ -49,7 +49,7 @@ class Freezer:
         self.apply()
 
     def unfreeze(self, what: BlockSelection, *, norm_statistics: bool) -> None:
-        """Unfreeze the selected blocks; blocks that are already trainable stay so.
+        """Unfreeze the selected blocks; blocks that are already trainable remain trainable.
 
         Raises:
             ConfigError: the network has fewer blocks, or none of this name.

@@ -207,7 +207,7 @@ def _with_description(
     if classes is None or backbone is None:
         raise ModelFileError(
             f"{path} holds the weights of a Classifier, but not its classes and its preprocessing\n"
-            "  give them once, as in the training, and write a model file:\n"
+            "  pass them once, as in training, and write a model file:\n"
             "  Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')"
         )
     names = parse_class_names(classes)
@@ -225,7 +225,7 @@ def _not_a_classifier(path: Path, found: FileContent) -> str:
         )
     few = ", ".join(list(found.tensors)[:3])
     return (
-        f"{path} holds the weights of another module than a Classifier ({few} …), so that classes and preprocessing "
+        f"{path} holds the weights of a module that is not a Classifier ({few} …), so that classes and preprocessing "
         "are unknown\n"
         "  load it into such a module with Trainer(module).load(FILE), and predict with Trainer.predict"
     )
@@ -247,7 +247,7 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
         raise ModelFileError(
             f"{path} is not a usable model file: its head is not one linear layer "
             f"(it has {', '.join(sorted(own)) or 'none'})\n"
-            "  make the module as in the training, load it with Trainer(module).load(FILE), and predict with "
+            "  create the module as in training, load it with Trainer(module).load(FILE), and predict with "
             "Trainer.predict"
         )
     weight = tensors.get(f"{_HEAD}weight")

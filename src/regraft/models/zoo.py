@@ -112,7 +112,7 @@ def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
     except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         reason = error
     if reason is not None or size > MAX_SIZE:
-        made = f"it was made for {cfg.input_size[1]}"
+        made = f"its input size is {cfg.input_size[1]}"
         raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
 
 

@@ -26,13 +26,13 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 BLOCK_ROWS = 1024
-"""Rows of one product, where features are converted to another precision in the product."""
+"""Number of rows in one product if features are converted to another precision in the product."""
 
 BLOCK_FEATURES = 128
-"""Features of one product, where a transposed copy lies in a file."""
+"""Number of features in one product if a transposed copy is in a file."""
 
 MAX_CONVERTED_BYTES = 64 << 20
-"""Size up to which a converted copy is kept. Larger features are converted again in each product."""
+"""Maximum size of a converted copy that is cached. Larger features are converted again in each product."""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ CURVATURE = 0.9
 """The constant c2 of the Wolfe conditions."""
 
 MAX_STEPS = 30
-"""Further lengths tried after the first; the bracket is then narrower than rounding."""
+"""Maximum number of lengths tried after the first; then the bracket is narrower than rounding."""
 
 MAX_LENGTH = 1e3
 """A length beyond this is accepted as it is, because the next direction will be longer."""

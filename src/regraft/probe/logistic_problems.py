@@ -91,7 +91,7 @@ def prior_point(problems: LogisticProblems) -> Point:
 
 
 def bias_scale(problems: LogisticProblems, C: float) -> NDArray[np.float64]:
-    """Return the factor s for which the objective curves alike in ``s * bias`` and in the weights, shape (p, k).
+    """Return the factor s for which the curvature along ``s * bias`` and along the weights is similar, shape (p, k).
 
     A bias is the weight of a feature that is always 1, but it is not penalized. With strong regularization the
     objective therefore curves far less along a bias than along a weight, which would slow the solver down.

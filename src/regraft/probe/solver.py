@@ -22,7 +22,7 @@ from regraft.probe.logistic_problems import LogisticProblems, Point, prior_point
 from regraft.process import cores
 
 MAX_PAIRS = 20
-"""Pairs in the history of L-BFGS."""
+"""Number of pairs in the history of L-BFGS."""
 
 
 class NotConvergedError(RegraftError):

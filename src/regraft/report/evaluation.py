@@ -20,7 +20,7 @@ MAX_ROWS = 40
 
 
 def show_accuracy(figures: dict[str, Any], photos: str, screen: Screen) -> None:
-    """Show the accuracy with its interval and the photos it was measured on, and warn where they prove little."""
+    """Show the accuracy with its interval and the photos it was measured on, and warn if they are too few."""
     accuracy = figures["accuracy"]
     bounds = f"   ({interval(accuracy)}, 95 % interval)" if interval(accuracy) else ""
     screen.line("accuracy", f"{percent(accuracy['value'])}{bounds}", photos, strong=True)

@@ -71,7 +71,7 @@ def _decision_effect(effect: dict[str, Any]) -> tuple[str, str]:
 
 
 def _random_split(metrics: dict[str, Any]) -> list[str]:
-    """Return the accuracy that a random split would report for the linear probe, if duplicates make it another one."""
+    """Return the linear probe's accuracy by a random split, if it differs because of duplicates."""
     split = metrics.get("naive_split")
     if not split:
         return []

@@ -1,4 +1,4 @@
-"""Accuracies: the share of correct answers, for class numbers, one-hot targets and yes-or-no answers."""
+"""Accuracies: the share of correct answers, for class numbers, one-hot targets and binary predictions."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def top_k_categorical_accuracy(output: Tensor, target: Tensor, k: int = 5) -> Te
 
 
 def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor]:
-    """Return yes-or-no answers and targets in one shape, as booleans.
+    """Return binary predictions and targets in one shape, as booleans.
 
-    An answer is yes if the probability is above 0.5; for logits of a binary loss, if the logit is above 0.
+    A prediction is True if the probability is above 0.5; for logits of a binary loss, if the logit is above 0.
     """
     if reading.logits and not reading.binary and output.ndim > 1 and output.shape[1] > 1:
         output, target = classes_last(output, target, reading.axis)
@@ -48,14 +48,14 @@ def decided(output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, T
         yes = output > (0.0 if reading.logits else 0.5)
     if yes.shape != target.shape:
         raise TrainingError(
-            f"yes-or-no answers need a target each; found outputs of shape {tuple(output.shape)} and targets of shape "
+            f"binary predictions need a target each; found outputs of shape {tuple(output.shape)} and targets of shape "
             f"{tuple(target.shape)}\n  for class numbers use 'accuracy' or 'sparse_categorical_accuracy'"
         )
     return yes, target > 0.5
 
 
 def binary_hits(output: Tensor, target: Tensor, reading: Reading) -> Tensor:
-    """Return the share of correct yes-or-no answers of each sample, (n,) or (n, ...) without the last dimension."""
+    """Return the share of correct binary predictions of each sample, (n,) or (n, ...) without the last dimension."""
     yes, target = decided(output, target, reading)
     hits = yes == target
     return hits.float().mean(-1) if hits.ndim > 1 else hits
@@ -140,7 +140,7 @@ class AutoAccuracy(Metric):
 
 
 def _is_binary(output: Tensor, target: Tensor, reading: Reading) -> bool:
-    """Return whether each output is a yes-or-no answer."""
+    """Return whether each output is a binary prediction."""
     if output.ndim == 1 or output.shape[-1] == 1:
         return True
     if output.ndim == 2:

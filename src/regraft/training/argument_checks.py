@@ -25,7 +25,7 @@ def check_validation(callbacks: Iterable[Any], names: Sequence[str], has_validat
     """Check that there is validation data where a callback needs it.
 
     A callback needs it if its ``needs_validation()`` says so, or, as Keras's own have no such method, if its
-    ``monitor`` begins with ``val_``. A figure that the trainer does not make itself (another callback may) is let pass.
+    ``monitor`` begins with ``val_``. A figure that the trainer does not make itself (another callback may) is accepted.
 
     Args:
         callbacks: all callbacks of ``fit``.
@@ -33,14 +33,14 @@ def check_validation(callbacks: Iterable[Any], names: Sequence[str], has_validat
         has_validation: whether ``fit`` has validation data.
 
     Raises:
-        TrainingError: it is needed and missing.
+        TrainingError: validation data is needed, but missing.
     """
     problems = [] if has_validation else validation_needs(callbacks, names)
     if problems:
         raise TrainingError(
             several("fit has no validation data, and a callback needs it", problems)
             + "\n  add validation_data=(x, y) or validation_split=0.2 to fit, or let the data set bring a .validation; "
-            "or monitor a figure of training, such as monitor='loss'"
+            "or monitor a training metric, such as monitor='loss'"
         )
 
 
@@ -67,7 +67,7 @@ def check_directions(callbacks: Iterable[Any]) -> None:
     """Check that each callback that compares a figure knows which direction is better.
 
     Raises:
-        TrainingError: ``mode="auto"``, and nothing says which it is.
+        TrainingError: ``mode="auto"``, and the better direction is unknown.
     """
     for callback in callbacks:
         check = getattr(callback, "check_direction", None)
@@ -105,7 +105,7 @@ class Trained(Protocol):
         """The figures of a batch."""
 
     def names_are_certain(self) -> bool:
-        """Return whether no other figures than `metrics_names` can come up."""
+        """Return whether no other figures than `metrics_names` can appear."""
 
 
 def check_callbacks(
@@ -116,7 +116,7 @@ def check_callbacks(
     epochs: range,
     frequency: int | Sequence[int],
 ) -> None:
-    """Check what is known before the first step, and hand the callbacks the validation data.
+    """Check the callbacks before the first step, and give them the validation data.
 
     Args:
         trainer: the trainer.
@@ -127,7 +127,7 @@ def check_callbacks(
         frequency: ``validation_freq``.
 
     Raises:
-        TrainingError: a callback needs what there is not.
+        TrainingError: a callback needs data or a metric that does not exist.
     """
     if validation is not None and epochs and not any(validates(epoch, frequency) for epoch in epochs):
         raise TrainingError(
@@ -166,9 +166,9 @@ def _check_monitored(callbacks: Sequence[Any], names: Sequence[str], certain: bo
             )
     if problems:
         hint = (
-            "" if has_validation else "\n  figures with val_ need validation data: validation_data or validation_split"
+            "" if has_validation else "\n  metrics with val_ need validation data: validation_data or validation_split"
         )
-        raise TrainingError(several("a callback monitors a figure that there will not be", problems) + hint)
+        raise TrainingError(several("a callback monitors a metric that will not exist", problems) + hint)
 
 
 def _monitored(callback: Any) -> str | None:
@@ -195,11 +195,11 @@ def _overrides(callback: Any, hook: str) -> bool:
 
 
 def check_agreement(module: nn.Module, screen: Screen, *data: Any) -> None:
-    """Let every data set in ``data`` compare itself with ``module``; warnings go to ``screen``.
+    """Compare every data set in ``data`` with ``module``; warnings go to ``screen``.
 
     Raises:
         UserError: a data set was made for another module; see its ``check_module``.
-        TrainingError: a data set has the classes of the module in another order, or another number of them.
+        TrainingError: a data set has the classes of the module in another order, or a different number of classes.
     """
     check = getattr(module, "check_outputs", None)
     if callable(check):
@@ -230,7 +230,7 @@ def _class_names(classes: Any) -> list[str]:
 
 
 def _datasets(data: Any, depth: int = 8) -> Iterator[Any]:
-    """Yield the data sets in ``data`` that name their classes or check the module."""
+    """Yield the data sets in ``data`` that can be checked: those with class names or ``check_module``."""
     if isinstance(data, tuple):
         for one in data:
             yield from _datasets(one, depth - 1)

@@ -15,7 +15,7 @@ from regraft.training.modes import Say
 
 
 def is_single(outputs: Any) -> bool:
-    """Return whether a module gave one tensor, not a tuple or dict of several."""
+    """Return whether a module returned one tensor, not a tuple or dict of several."""
     return isinstance(outputs, Tensor) or not isinstance(outputs, (Mapping, tuple, list))
 
 
@@ -36,11 +36,11 @@ def main_output(outputs: Any) -> Any:
 class Auxiliary:
     """Detects, at the first batch, whether the module has auxiliary outputs.
 
-    It has if it gives several outputs in training, one in inference, and there is one target. The main output is then
+    It has if it returns several outputs in training, one in inference, and there is one target. The main output is then
     the first.
 
     Args:
-        outputs_in: returns outputs for ``x`` in train mode (True) or inference mode (False); has no lasting effect.
+        outputs_in: returns outputs for ``x`` in train (True) or inference mode (False), without changing the module.
         by_output: losses or metrics are given by output, so that an evaluation has to know the names of outputs.
         hint: returns the part of the report that is about the losses of a number of outputs.
         say: takes a label and a text for the screen.
@@ -58,7 +58,7 @@ class Auxiliary:
         self.names = ["output_0"]
 
     def look(self, x: Any, outputs: Any, targets: Any, *, training: bool) -> None:
-        """Look at a batch, on its device: what the module gave for ``x``, in train mode or not."""
+        """Inspect a batch on its device: the module's outputs for ``x``, in train mode or not."""
         if self.found is not None or not is_single(targets):
             return
         if training:
@@ -69,4 +69,4 @@ class Auxiliary:
         if self.found:
             self.names = [name for name, _ in named_outputs(outputs)]
             count = len(self.names)
-            self._say("outputs", f"{count} in training, 1 in inference, the first is the main one; {self._hint(count)}")
+            self._say("outputs", f"{count} in training, 1 in inference; the first is the main one; {self._hint(count)}")

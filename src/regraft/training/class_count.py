@@ -15,7 +15,7 @@ from torch import Tensor
 from regraft.training.pytree import is_array
 
 MANY = 1.5
-"""Least ratio of outputs to classes that is reported; some classes may be absent from these samples."""
+"""Minimum ratio of outputs to classes that is reported; some classes may be absent from these samples."""
 
 SMALL = 256
 """Batch size up to which the class numbers are searched as a Python list."""
@@ -24,7 +24,7 @@ SMALL = 256
 class ClassCount:
     """Reports once, after the first epoch, that the module has outputs for which there is no class.
 
-    Only targets on the host are read, so that nothing waits for a device.
+    Only targets on the host are read, so that nothing synchronizes with a device.
 
     Args:
         warn: takes a warning.
@@ -37,7 +37,7 @@ class ClassCount:
         self.watching = True
 
     def see(self, outputs: Any, targets: Any) -> None:
-        """Look at a batch: outputs (n, classes) and class numbers (n,) or (n, 1)."""
+        """Count the classes of a batch: outputs (n, classes) and class numbers (n,) or (n, 1)."""
         if not isinstance(outputs, Tensor) or outputs.ndim != 2:
             self.watching = False
             return
@@ -61,7 +61,7 @@ class ClassCount:
 
 
 def _highest(targets: Any, count: int) -> int | None:
-    """Return the highest of ``count`` class numbers (n,) or (n, 1); None if they are something else, or not here."""
+    """Return the highest of ``count`` class numbers (n,) or (n, 1) on the host; None for other targets."""
     if isinstance(targets, Tensor):
         if not targets.is_cpu or targets.numel() != count or targets.dtype is torch.bfloat16:
             return None

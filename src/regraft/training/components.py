@@ -27,7 +27,7 @@ from regraft.training.trainable import Build
 
 @dataclass
 class UpdateOptions:
-    """The arguments of `Trainer` that say how gradients become an update.
+    """The arguments of `Trainer` that control how gradients become an update.
 
     Attributes:
         accumulate: batches per update.
@@ -136,7 +136,7 @@ class Components:
         return TrainStep(forward, update, steps)
 
     def _outputs_in_mode(self, x: Any, training: bool) -> Any:
-        """Return the module's outputs for ``x`` in train or inference mode, without any lasting effect."""
+        """Return the module's outputs for ``x`` in train or inference mode, without changing the module."""
         with modes_kept(self.module), undone(self.module, self.device), torch.no_grad(), self.precision.autocast():
             self.module.train(training)
             return self.input_types.call(self.module, x)

@@ -1,4 +1,4 @@
-"""Metrics of yes-or-no answers by Keras's formulas: counts, precision, recall, area under the curve, F1."""
+"""Metrics of binary predictions by Keras's formulas: counts, precision, recall, area under the curve, F1."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from regraft.training.reading import Reading, classes_last, inside_unit, one_hot
 
 
 def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Reading]:
-    """Return outputs and targets of yes-or-no questions.
+    """Return outputs and targets of binary classification.
 
-    Class numbers of two classes are one question: is it class 1? Class numbers of more classes are refused, as in Keras
-    and scikit-learn, because there are several ways to average over classes. One-hot targets are counted label by
-    label, as in Keras.
+    Of two class numbers, 1 is the positive class. Class numbers of more classes are refused, as in Keras
+    and scikit-learn, because there are several ways to average over classes. One-hot targets are counted
+    separately for each label, as in Keras.
 
     Raises:
         TrainingError: class numbers of more than two classes.
@@ -30,9 +30,9 @@ def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) 
         return output, target, reading
     if scores.shape[-1] > 2:
         raise TrainingError(
-            f"{name} is a metric of yes-or-no answers; found class numbers and {scores.shape[-1]} outputs\n  pass "
+            f"{name} is a metric of binary predictions; found class numbers and {scores.shape[-1]} outputs\n  pass "
             f"torchmetrics.classification.Multiclass...(num_classes={scores.shape[-1]}, average='macro'), or one-hot "
-            "targets to count label by label as Keras does"
+            "targets to count each label separately, as Keras does"
         )
     if reading.logits:
         return scores[..., 1] - scores[..., 0], wanted, Reading(logits=True, binary=True)
@@ -50,7 +50,7 @@ class Confusion(SumMetric):
 
 
 class TruePositives(Confusion):
-    """The number of correct yes-answers."""
+    """The number of correct positive predictions."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the count."""
@@ -58,7 +58,7 @@ class TruePositives(Confusion):
 
 
 class FalsePositives(Confusion):
-    """The number of wrong yes-answers."""
+    """The number of wrong positive predictions."""
 
     better = "min"
 
@@ -68,7 +68,7 @@ class FalsePositives(Confusion):
 
 
 class TrueNegatives(Confusion):
-    """The number of correct no-answers."""
+    """The number of correct negative predictions."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the count."""
@@ -76,7 +76,7 @@ class TrueNegatives(Confusion):
 
 
 class FalseNegatives(Confusion):
-    """The number of wrong no-answers."""
+    """The number of wrong negative predictions."""
 
     better = "min"
 
@@ -86,15 +86,15 @@ class FalseNegatives(Confusion):
 
 
 class Precision(Confusion):
-    """The share of yes-answers that are correct."""
+    """The share of positive predictions that are correct."""
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return the share, or 0 without yes-answers."""
+        """Return the share, or 0 without positive predictions."""
         return ratio(sums[0], sums[0] + sums[1])
 
 
 class Recall(Confusion):
-    """The share of positive targets whose answer is yes."""
+    """The share of positive targets that are predicted positive."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the share, or 0 without positive targets."""
@@ -102,7 +102,7 @@ class Recall(Confusion):
 
 
 class BinaryIoU(Confusion):
-    """The mean over yes and no of intersection over union."""
+    """The mean of intersection over union of the positive and the negative class."""
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the mean."""
@@ -155,9 +155,9 @@ class AUC(SumMetric):
 
 
 class F1Score(SumMetric):
-    """F1 of each class: an array (classes,), or a number for a single yes-or-no answer.
+    """F1 of each class: an array (classes,), or a number for a single binary output.
 
-    The answer is the class with the largest output; of a single output it is yes above probability 0.5.
+    The prediction is the class with the largest output; a single output is positive above probability 0.5.
     """
 
     def sums(self, output: Tensor, target: Tensor, weight: Tensor | None, reading: Reading) -> Sums:
@@ -177,7 +177,7 @@ class F1Score(SumMetric):
         return tuple(summed(pair, weight, 0) for pair in pairs)
 
     def figure(self, *sums: Tensor) -> Tensor:
-        """Return F1, with 0 for a class without targets and answers."""
+        """Return F1, with 0 for a class without targets and predictions."""
         tp, fp, fn = sums
         f1 = ratio(2 * tp, 2 * tp + fp + fn)
         return f1[0] if len(f1) == 1 else f1

@@ -67,7 +67,7 @@ def check_values(data: Any, name: str) -> None:
             raise TrainingError(_text(name, array.flat[0]))
         if array.dtype.kind in "USOMmV":
             raise TrainingError(
-                f"{name} holds values of type {array.dtype}; expected numbers\n  for a table with text, dates or gaps, "
+                f"{name} has values of type {array.dtype}; expected numbers\n  for a table with text, dates or gaps, "
                 "choose and convert its columns; give arrays of different shapes one shape"
             )
 
@@ -165,7 +165,7 @@ def _unknown(x: Any) -> str:
     if inspect.isfunction(x) or inspect.ismethod(x):
         return f"x is the function {x.__name__}, not what it returns; write {x.__name__}()"
     if isinstance(x, type):
-        return f"x is the class {x.__name__}, not an object of it; write {x.__name__}(...)"
+        return f"x is the class {x.__name__}; expected an instance: {x.__name__}(...)"
     if isinstance(x, Mapping):
         parts = ", ".join(f"{key!r}: {type(value).__name__}" for key, value in list(x.items())[:5])
         return (
@@ -236,7 +236,7 @@ def _is_list_of_samples(x: list[Any]) -> bool:
 
 
 def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[tuple[Any, Any, Any], Any]:
-    """Split the last ``share`` of the samples, before any shuffling, off as validation data.
+    """Use the last ``share`` of the samples, before any shuffling, as validation data.
 
     Returns:
         ``(x, y, sample_weight)`` of the remaining samples, and the validation data as ``validation_data`` of ``fit``.

@@ -53,7 +53,7 @@ class EMA:
         self.follow({name: p for name, p in module.named_parameters() if p.requires_grad})
 
     def follow(self, trainable: Mapping[str, nn.Parameter]) -> None:
-        """Average exactly these parameters from now on; the average of a new parameter begins at its weight.
+        """Set the parameters to average; the average of a new parameter begins at its weight.
 
         A parameter that is not in ``trainable``, because it was frozen, keeps its weight.
         """

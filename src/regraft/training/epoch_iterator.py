@@ -38,7 +38,7 @@ class EpochIterator:
 
     def __init__(self, source: Any, steps: int | None = None) -> None:
         if steps is None and getattr(source, "endless", False):
-            raise TrainingError(f"the data has no end, so an epoch would not end either\n  {_STEPS}")
+            raise TrainingError(f"the data is infinite, so an epoch would not end\n  {_STEPS}")
         self.source = source
         self.steps = steps
         self.num_batches = steps or _length(source)
@@ -52,7 +52,7 @@ class EpochIterator:
 
     @property
     def seekable(self) -> bool:
-        """Whether training can resume inside an epoch; a generator cannot go back."""
+        """Whether training can resume inside an epoch; a generator cannot be rewound."""
         return not isinstance(self.source, OneShotBatches)
 
     def state_dict(self) -> dict[str, Any]:
@@ -106,7 +106,7 @@ class EpochIterator:
         """Yield ``(number, batch)`` of an epoch, from number ``start`` on.
 
         Raises:
-            TrainingError: there is nothing left for this epoch, as after the end of a generator.
+            TrainingError: there are no batches left for this epoch, as after the end of a generator.
         """
         number = start - 1
         if not start:
@@ -128,8 +128,8 @@ class EpochIterator:
     def _nothing(self, epoch: int) -> str:
         if epoch == 0 and self._pass == 0:
             return (
-                "the data gave no batch: it is empty, or a generator that was used up before (a DataLoader with "
-                "drop_last=True gives none where there are fewer samples than in a batch)"
+                "the data gave no batch: it is empty, or an exhausted generator (a DataLoader with "
+                "drop_last=True has no batch if there are fewer samples than batch_size)"
             )
         return f"the data had no batch for epoch {epoch + 1}: {_AGAIN}"
 
@@ -137,7 +137,7 @@ class EpochIterator:
         """Check that the data suffices for several epochs, as far as this is known.
 
         Raises:
-            TrainingError: several epochs of a generator without a number of steps.
+            TrainingError: a generator has several epochs, but no number of steps.
         """
         if epochs > 1 and self.steps is None and not self.seekable:
             raise TrainingError(f"x is a generator, which is read once, but fit has {epochs} epochs: {_AGAIN}")
@@ -151,9 +151,7 @@ class EpochIterator:
         for number, batch in enumerate(self._rest, start):
             self._taken = number + 1
             if number == LONG and self.num_batches is None:
-                text = (
-                    f"{LONG} batches, and there are more; the length of the data is unknown. If it has no end, {_STEPS}"
-                )
+                text = f"{LONG} batches so far, and the length of the data is unknown. If it is infinite, {_STEPS}"
                 warnings.warn(text, RuntimeWarning, stacklevel=self._user_level)
             yield number, batch
         self._rest = None
@@ -238,7 +236,7 @@ def feed_of(
 
 
 def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> EpochIterator | None:
-    """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or what ``x`` of ``fit`` may be.
+    """Return the batches of ``validation_data``: ``(x, y)``, ``(x, y, weight)``, or any ``x`` of ``fit``.
 
     A generator is read once, and every validation gets the same batches.
     """
@@ -253,7 +251,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Epo
 
 
 def with_validation(x: Any, y: Any, sample_weight: Any, split: float, data: Any) -> tuple[tuple[Any, Any, Any], Any]:
-    """Return ``(x, y, sample_weight)`` to train on, and the validation data: given, split off, or brought by ``x``."""
+    """Return ``(x, y, sample_weight)`` to train on, and validation data: ``data``, part of ``x``, or its own."""
     if data is not None:
         return (x, y, sample_weight), data
     if split:

@@ -18,7 +18,7 @@ from regraft.training.reading import Reading
 
 
 class EpochMetrics:
-    """Sums over the batches of an epoch. Nothing here waits for the device until a figure is read.
+    """Sums over the batches of an epoch. The sums stay on the device until a figure is read.
 
     ``loss`` is the mean of the batches' losses, each counted by its number of samples, as Keras's is.
 
@@ -67,7 +67,7 @@ class EpochMetrics:
         weight: Any = None,
         auxiliary: Auxiliary | None = None,
     ) -> None:
-        """Add a batch of ``size`` samples. Gradients have to be off, or every batch would stay in memory."""
+        """Add a batch of ``size`` samples. Call it with gradients off; otherwise every batch stays in memory."""
         if self._stateful:
             self._settle()
         self.size += size
@@ -101,7 +101,7 @@ class EpochMetrics:
             metric.update(output, target, weight, reading)
 
     def logs(self) -> BatchLogs:
-        """Return the figures so far, computed when they are looked at and as they are now."""
+        """Return the present figures; they are computed when they are read."""
         figures: dict[str, Any] = {}
         if self.loss is not None:
             figures["loss"] = (self.loss, self.size)
@@ -173,7 +173,7 @@ def _list(some: Any) -> list[Any]:
 
 
 def _make_unique(output: str | None, metrics: list[Metric]) -> None:
-    """Give metrics the names of Keras: with the output in front, and a number behind where a name comes again."""
+    """Give metrics the names of Keras: prefixed with the output, and numbered if a name is repeated."""
     seen: dict[str, int] = {}
     for metric in metrics:
         name = f"{output}_{metric.name}" if output else metric.name
@@ -207,7 +207,7 @@ class MetricView:
         return dict(self._meter.logs()).get(self.name, 0.0)
 
     def reset_state(self) -> None:
-        """Forget the batches so far, of all figures: they are counted together."""
+        """Reset all figures, because they share their sums."""
         self._meter.reset()
 
     reset_states = reset_state

@@ -73,7 +73,7 @@ def _own_stop_flag(trainer: KerasApi, flag: Literal["stop_evaluating", "stop_pre
 
 
 def as_keras_result(logs: Mapping[str, Any], return_dict: bool) -> Any:
-    """Return figures as Keras does: a dict if asked for; else a list, or the loss alone if there is nothing else."""
+    """Return figures as Keras does: a dict if asked for; else a list, or the loss alone if there are no metrics."""
     if return_dict:
         return dict(logs)
     values = list(logs.values())

@@ -49,7 +49,7 @@ class FitLoop:
         self.state = trainer.loop_state
 
     def run(self, initial_epoch: int, epochs: int, resume: str | os.PathLike[str] | Snapshots | None) -> None:
-        """Train from ``initial_epoch`` up to ``epochs``; the order of all events is in this method."""
+        """Train from ``initial_epoch`` up to ``epochs``; this method defines the order of all events."""
         trainer, callbacks, state = self.trainer, self.callbacks, self.state
         with reproducible(trainer.device), closing(callbacks), FitSnapshots(trainer, resume) as snapshots:
             self._start_fit(initial_epoch)
@@ -145,7 +145,7 @@ def prepare_modules(trainer: Trainer) -> None:
 
 
 def follow_hook(trainer: Trainer) -> None:
-    """Do the same inside an epoch, if a hook changed something."""
+    """Do the same as `prepare_modules` inside an epoch, if a hook changed a parameter or a mode."""
     trainer.train_modes.resume()
     if trainer.trainables.changed():
         trainer.trainables.follow()

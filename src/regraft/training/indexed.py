@@ -39,14 +39,14 @@ class IndexedBatches:
 
     @property
     def endless(self) -> bool:
-        """Whether the data is known to be endless."""
+        """Whether the data is known to be infinite."""
         return _number_of_batches(self.dataset) is None
 
     def __len__(self) -> int:
-        """Return the number of batches, which may change each epoch; raise `TypeError` if there is no end."""
+        """Return the number of batches, which may change each epoch; raise `TypeError` if it is infinite."""
         number = _number_of_batches(self.dataset)
         if number is None:
-            raise TypeError("the data set has no end")
+            raise TypeError("the data set is infinite")
         return number
 
     def epoch_begin(self) -> None:
@@ -128,7 +128,7 @@ def _batch(dataset: Any, number: int) -> Any:
 
 
 def _number_of_batches(dataset: Any) -> int | None:
-    """Return the number of batches; None if there is no end."""
+    """Return the number of batches; None if it is infinite."""
     if hasattr(dataset, "num_batches"):
         number = dataset.num_batches
         return None if number is None else int(number)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regraft.training.modes import Say, undone_on_error
 from regraft.training.pytree import call, leaves, tree_map
 
-_SMALL = (torch.uint8, torch.int8, torch.bool)  # pixels and masks, never row numbers of a table
+_SMALL = (torch.uint8, torch.int8, torch.bool)  # pixels and masks, never an embedding's indices
 
 Convert = Callable[[Any], Any]
 
@@ -55,14 +55,14 @@ class InputTypes:
         return call(forward, convert(x))
 
     def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
-        """Return the outputs by the first way of converting that the module takes."""
+        """Return the outputs, converting inputs by the first conversion that the module accepts."""
         assert self.dtype is not None
         has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
         if not has_table and all(kind is self.dtype for kind in kinds):
             self._decided[kinds] = _as_given
             return call(forward, x)
         refusals: list[Exception] = []
-        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_rows):
+        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_indices):
             try:
                 with undone_on_error(self._module, self._device):
                     outputs = call(forward, convert(x))
@@ -71,7 +71,7 @@ class InputTypes:
                 continue
             self._decided[kinds] = convert
             if refusals:
-                self._report(kinds, "int64" if convert is _to_rows else _name(self.dtype))
+                self._report(kinds, "int64" if convert is _to_indices else _name(self.dtype))
             return outputs
         raise refusals[-1 if has_table else -2]  # the number format is right there, so it names another cause
 
@@ -85,7 +85,7 @@ def _as_given(x: Any) -> Any:
 
 
 def _converting(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Convert:
-    """Return what converts floats, and whole numbers of the kinds ``whole`` (None: all), to ``dtype``."""
+    """Return a function that converts floats, and integers of the types ``whole`` (None: all), to ``dtype``."""
 
     def one(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
@@ -95,8 +95,8 @@ def _converting(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Co
     return lambda x: tree_map(one, x)
 
 
-def _to_rows(x: Any) -> Any:
-    """Return whole numbers, also those in floats, as int64, which row numbers of a table have to be."""
+def _to_indices(x: Any) -> Any:
+    """Return integral values, also of float type, as int64, the type of an embedding's indices."""
 
     def one(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:

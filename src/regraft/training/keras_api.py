@@ -45,8 +45,8 @@ class KerasApi(ModuleWeights):
 
         Args:
             x: a tensor or array; a tuple of them becomes the module's arguments, a dict its keyword arguments.
-            training: whether dropout and batch normalization work as in training; afterwards each module is in the
-                mode that it was in.
+            training: whether dropout and batch normalization work as in training; afterwards the mode of
+                each submodule is restored.
         """
         inputs = self.components.input_types
         inputs.refresh()
@@ -92,7 +92,7 @@ class KerasApi(ModuleWeights):
         callbacks: Any = None,
         **unknown: Any,
     ) -> Any:
-        """Return the outputs of the module for all of ``x``, as arrays in the structure that the module gives."""
+        """Return the outputs of the module for all of ``x``, as arrays in the structure that the module returns."""
         reject_unknown_arguments("predict", unknown, signature(KerasApi.predict).parameters)
         check_agreement(self.module, self.screen, x)
         feed = feed_of(x, None, None, batch_size, steps)
@@ -131,7 +131,7 @@ class KerasApi(ModuleWeights):
 
     @property
     def screen(self) -> Screen:
-        """The screen that was given; else one for the present standard output."""
+        """The screen of the constructor, or else one for the present standard output."""
         return self._screen or screen_for()
 
     @screen.setter
@@ -163,7 +163,7 @@ class KerasApi(ModuleWeights):
             self.loop_state.stop = Stop()
 
     def stop(self, reason: str) -> None:
-        """End ``fit`` after this batch for a reason in words."""
+        """End ``fit`` after this batch; ``reason`` is a text for people."""
         self.loop_state.request_stop(reason)
 
     @property
@@ -195,5 +195,5 @@ class KerasApi(ModuleWeights):
         return dict(self.meter.logs())
 
     def reset_metrics(self) -> None:
-        """Forget the batches of the training epoch so far."""
+        """Reset the figures of the current training epoch."""
         self.meter.reset()

@@ -74,7 +74,7 @@ def kl_divergence(output: Tensor, target: Tensor) -> Tensor:
 
 
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
-    """Return the negative cosine between output and target, so that less is better."""
+    """Return the negative cosine between output and target, so that lower is better."""
     output, target = _same_rank(output, target)
     return -functional.cosine_similarity(output, target, dim=-1)
 

@@ -124,7 +124,7 @@ class KerasMetric(Metric):
         if is_keras(self.metric) and not of_logits and (of_half or "crossentropy" in self.kind.lower()):
             warnings.warn(
                 f"the metric {self.name} takes probabilities, but the module returns logits: pass from_logits=True if "
-                f"{self.kind} has it, threshold 0, or the metric by name, which reads outputs as the loss does",
+                f"{self.kind} has it, threshold 0, or the metric by name, which converts outputs as the loss does",
                 RuntimeWarning,
                 stacklevel=2,
             )

@@ -33,7 +33,7 @@ class Layer:
     Args:
         name: the name in the network.
         module: the torch module.
-        whole: whether the modules inside belong to it; otherwise it has only the weights of its own.
+        whole: whether the modules inside belong to it; otherwise only its direct weights are included.
     """
 
     def __init__(self, name: str, module: nn.Module, whole: bool = True) -> None:
@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the weights. False freezes them, and holds normalization layers still."""
+        """Whether training changes the weights; False freezes them: normalization layers stay in inference mode."""
         own = list(self.module.parameters(recurse=self._whole))
         return any(p.requires_grad for p in own) if own else self._trainable
 
@@ -138,13 +138,13 @@ def layers_of(module: nn.Module) -> list[Layer]:
 
 
 def layer_of(module: nn.Module, name: str | None, index: int | None) -> Layer:
-    """Return the layer of that name or place, as Keras's ``get_layer``.
+    """Return the layer of that name or index, as Keras's ``get_layer``.
 
     Raises:
         TrainingError: neither or both are given, or there is no such layer.
     """
     if (name is None) == (index is None):
-        raise TrainingError(f"get_layer takes a name or an index; it was given name={name!r}, index={index!r}")
+        raise TrainingError(f"get_layer takes a name or an index; found name={name!r}, index={index!r}")
     if index is not None:
         layers = layers_of(module)
         if not -len(layers) <= index < len(layers):
@@ -165,7 +165,7 @@ def set_tensors(subject: str, own: dict[str, Tensor], given: Sequence[Any]) -> N
     """Copy ``given`` into the tensors ``own``, in their order.
 
     Raises:
-        TrainingError: the number or a shape differs; nothing has been changed then.
+        TrainingError: the number or a shape differs; then no tensor was changed.
     """
     if len(given) != len(own):
         raise TrainingError(f"{subject}: set_weights was given {len(given)} arrays; the module has {len(own)}")

@@ -25,7 +25,7 @@ def with_number_lists(batch: Any) -> Any:
 
 
 class IterableBatches:
-    """Batches of something that can be iterated again and again, such as a ``DataLoader`` or a list of batches."""
+    """Batches of an iterable that can be iterated several times, such as a ``DataLoader`` or a list of batches."""
 
     def __init__(self, batches: Iterable[Any]) -> None:
         self.batches = batches
@@ -56,7 +56,7 @@ class LoaderBatches(IterableBatches):
         self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
 
     def state(self) -> Any:
-        """Return the position of a loader that has one, such as torchdata's stateful loader; otherwise None."""
+        """Return the loader's state if it can save one, as torchdata's stateful loader; otherwise None."""
         return self.batches.state_dict() if hasattr(self.batches, "state_dict") else None
 
     def restored(self, state: Any) -> Iterator[Any]:
@@ -91,7 +91,7 @@ class OneShotBatches:
 
     @property
     def endless(self) -> bool:
-        """True if the data is known to be endless."""
+        """True if the data is known to be infinite."""
         return isinstance(self.iterator, (itertools.cycle, itertools.count))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
@@ -115,7 +115,7 @@ class KeptBatches:
 
     @property
     def endless(self) -> bool:
-        """True if the data is known to be endless."""
+        """True if the data is known to be infinite."""
         return self.steps is None and isinstance(self.iterator, (itertools.cycle, itertools.count))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Any]:
@@ -139,7 +139,7 @@ def _copied(leaf: Any) -> Any:
 
 
 def explained(batches: Iterator[Any]) -> Iterator[Any]:
-    """Yield the batches of a `DataLoader`, and explain torch's errors about samples that make no batch.
+    """Yield the batches of a `DataLoader`, and explain torch's errors about samples that cannot be collated.
 
     Raises:
         TrainingError: samples hold values that cannot be collated, such as photos, or have different shapes.

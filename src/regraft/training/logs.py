@@ -73,7 +73,7 @@ def _computed(figures: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fetch(values: list[Any]) -> list[float]:
-    """Return numbers and tensors without dimensions as numbers; those of a device come in one transfer."""
+    """Return numbers and tensors without dimensions as numbers; those on a device are fetched in one transfer."""
     away = [v for v in values if isinstance(v, Tensor) and not v.is_cpu]
     if not away:
         return [v.item() if isinstance(v, Tensor) else v for v in values]

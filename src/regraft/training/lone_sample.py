@@ -20,7 +20,7 @@ TORCH_SAYS = "Expected more than 1 value per channel"
 
 
 class LoneSample:
-    """Calls the module in training, also with a batch of one sample.
+    """Calls the module in training; a batch of one sample also works.
 
     Args:
         forward: the module, or its compiled form.
@@ -64,7 +64,7 @@ class LoneSample:
                 raise TrainingError(_advice(layers)) from error
         if not self._reported:
             self._reported = True
-            self._say("batches", "a batch of 1 sample is trained on with the running statistics of normalization")
+            self._say("batches", "in a batch of 1 sample, normalization uses its running statistics")
         with in_inference(layers.values()):
             return self._forward(*args, **kwargs)
 

@@ -20,7 +20,7 @@ class Stop:
 
     Attributes:
         requested: whether ``fit`` ends.
-        reason: why, in words; None if nothing asked for it.
+        reason: a text for people; None if no stop was requested.
     """
 
     requested: bool = False
@@ -106,11 +106,13 @@ class LoopState:
         return range(end if self.resuming.finished else self.initial_epoch, end)
 
     def request_stop(self, reason: str | None = None) -> None:
-        """End ``fit`` after the current batch. The first reason counts; the running callback is the default one."""
+        """End ``fit`` after the current batch. The first reason counts; by default it names the running callback."""
         self.stop.requested = True
         if self.stop.reason is None:
             running = self.callbacks.running if self.callbacks is not None else None
-            by_callback = f"{type(running[0]).__name__} stopped it in {running[1]}" if running else "it was told to"
+            by_callback = (
+                f"{type(running[0]).__name__} stopped it in {running[1]}" if running else "stop_training was set"
+            )
             self.stop.reason = by_callback if reason is None else reason
 
     def for_nested_training(self, meter: EpochMetrics) -> LoopState:

@@ -25,7 +25,7 @@ class NamedLoss:
         torch: whether it is one of `torch.nn.functional`.
         takes: the outputs that it takes.
         form: the targets that it takes.
-        binary: whether each output is a yes-or-no answer, with targets between 0 and 1.
+        binary: whether each output is a binary prediction, with targets between 0 and 1.
     """
 
     function: Callable[..., Tensor]

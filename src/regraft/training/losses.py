@@ -44,7 +44,7 @@ class Loss:
         takes: expected outputs; ``"probabilities"`` is checked at the first batch.
         sums: whether the loss of a batch is the sum, not the mean.
         whole: whether it gets all outputs and targets of the module at once, unchanged.
-        binary: whether each output is a yes-or-no answer, as with binary cross-entropy.
+        binary: whether each output is a binary prediction, as with binary cross-entropy.
         targets: the targets that it takes; None: any.
         axis: dimension of the classes: 1 as in torch, -1 as in Keras.
     """
@@ -195,9 +195,7 @@ def as_loss(user_loss: Any) -> Loss:
     if isinstance(user_loss, str):
         return _by_name(user_loss)
     if isinstance(user_loss, type):
-        raise TrainingError(
-            f"loss is the class {user_loss.__name__}, not an object of it: write {user_loss.__name__}()"
-        )
+        raise TrainingError(f"loss is the class {user_loss.__name__}; expected an instance: {user_loss.__name__}()")
     if not callable(user_loss):
         raise TrainingError(f"loss is a {type(user_loss).__name__}; expected a name, a torch loss or a function")
     refuse_whole_functions(user_loss, "loss")

@@ -76,11 +76,11 @@ def find_learning_rate(
     """Train for some steps while the rate grows from ``start`` to ``end``, then restore the previous state.
 
     The range test of Smith, *Cyclical Learning Rates* (https://arxiv.org/abs/1506.01186), section 3.3. It ends early
-    where the loss diverges.
+    if the loss diverges.
 
     Args:
         trainer: what is trained; all its parameter groups keep their ratio.
-        feed: the batches; as many passes over them are made as are needed.
+        feed: the batches; they are repeated as often as needed.
         start: first rate of the leading parameter group.
         end: last rate.
         steps: number of rates, growing by equal factors.

@@ -119,7 +119,7 @@ class Metric:
 
 
 def no_sample_values(output: Tensor, target: Tensor) -> Tensor:
-    """Stand for the function of samples in a metric that overrides `Metric.update`."""
+    """Raise an error: a placeholder for the function of a metric that overrides `Metric.update`."""
     raise NotImplementedError
 
 

@@ -43,15 +43,15 @@ _ALIASES = {"logcosherror": "log_cosh", "rmse": "root_mean_squared_error", "r2":
 MISSING = {
     **dict.fromkeys(
         ("precisionatrecall", "recallatprecision", "sensitivityatspecificity", "specificityatsensitivity"),
-        "it needs an argument: pass keras.metrics' object, or one of torchmetrics, such as "
+        "it needs an argument: pass an instance of keras.metrics, or one of torchmetrics, such as "
         "torchmetrics.classification.BinaryRecallAtFixedPrecision(min_precision=0.9)",
     ),
     **dict.fromkeys(
         ("meaniou", "iou", "onehotiou", "onehotmeaniou"),
-        "it needs the number of classes: pass keras.metrics' object, or torchmetrics.JaccardIndex('multiclass', "
+        "it needs the number of classes: pass an instance of keras.metrics, or torchmetrics.JaccardIndex('multiclass', "
         "num_classes=...)",
     ),
-    "fbetascore": "it needs beta: pass keras.metrics.FBetaScore(beta=...), or torchmetrics' object; 'F1Score' has "
+    "fbetascore": "it needs beta: pass keras.metrics.FBetaScore(beta=...), or one of torchmetrics; 'F1Score' has "
     "beta=1",
     **dict.fromkeys(
         ("mean", "sum", "metric", "meanmetricwrapper"),

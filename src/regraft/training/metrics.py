@@ -144,7 +144,7 @@ def as_metric(user_metric: Any, *, weighted: bool = False) -> Metric:
         return named_metric(user_metric, weighted=weighted)
     if isinstance(user_metric, type):
         raise TrainingError(
-            f"metrics holds the class {user_metric.__name__}, not an object of it: write {user_metric.__name__}()"
+            f"metrics holds the class {user_metric.__name__}; expected an instance: {user_metric.__name__}()"
         )
     if is_keras_metric(user_metric):
         return KerasMetric(user_metric, weighted=weighted)

@@ -28,7 +28,7 @@ def _restore(modes: Iterable[tuple[nn.Module, bool]]) -> None:
 
 @contextmanager
 def modes_kept(module: nn.Module) -> Iterator[None]:
-    """Leave every submodule in the mode that it had, also after an exception."""
+    """Restore the mode of every submodule at the end of the block, also after an exception."""
     modes = _record(module)
     try:
         yield
@@ -38,7 +38,7 @@ def modes_kept(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Run the module in inference mode, then leave every submodule in the mode that it had."""
+    """Run the module in inference mode, then restore the mode of every submodule."""
     with modes_kept(module):
         module.eval()
         yield
@@ -46,7 +46,7 @@ def evaluating(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def in_inference(layers: Iterable[nn.Module]) -> Iterator[None]:
-    """Put only these layers, not what they contain, into inference mode for a while."""
+    """Put only these layers, not what they contain, into inference mode inside the block."""
     modes = [(layer, layer.training) for layer in layers]
     try:
         _restore((layer, False) for layer, _ in modes)
@@ -87,7 +87,7 @@ class TrainModes:
 
     Args:
         module: what is trained.
-        freeze_normalization: hold frozen normalization layers; False: they are in train mode like all others.
+        freeze_normalization: whether frozen normalization layers stay in inference mode.
         say: takes a label and a text for the screen.
     """
 
@@ -116,7 +116,7 @@ class TrainModes:
             self._module.train() if not self._modes else _restore(self._modes)
 
     def hold(self) -> None:
-        """Put normalization layers that are frozen now into inference mode, and those that no longer are back."""
+        """Put frozen normalization layers into inference mode, and unfrozen ones back into train mode."""
         if not self._freeze:
             return
         frozen = frozen_normalization(self._module)

@@ -49,7 +49,7 @@ class ModuleWeights:
         return layers_of(self.module)
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """Return the layer of that name, such as ``"layer1.0.conv1"``, or of that place in `layers`.
+        """Return the layer of that name, such as ``"layer1.0.conv1"``, or at that index in `layers`.
 
         Raises:
             TrainingError: neither or both are given, or there is no such layer.
@@ -100,13 +100,13 @@ class ModuleWeights:
         """Set all parameters and buffers, in the order of `get_weights`.
 
         Raises:
-            TrainingError: their number or a shape is not the module's.
+            TrainingError: their number or a shape differs from the module's.
         """
         self._about_to_replace()
         set_tensors("the module", self.module.state_dict(), weights)
 
     def _about_to_replace(self) -> None:
-        """Let the moving average know that weights come from elsewhere than from training."""
+        """Tell the moving average that the weights are set from outside of training."""
         if self.ema is not None:
             self.ema.about_to_replace()
 
@@ -123,10 +123,10 @@ class ModuleWeights:
         load_training_state(self, state)
 
     def save(self, filepath: str | os.PathLike[str], overwrite: bool = True, **kwargs: Any) -> None:
-        """Write weights, optimizer and moving average to one file; the suffix says how.
+        """Write weights, optimizer and moving average to one file; the suffix determines the format.
 
         ``.safetensors`` (also ``.keras``), ``.h5`` (also ``.hdf5``, ``.weights.h5``) or ``.pt`` (also ``.pth``,
-        ``.ckpt``, ``.bin``). The file is whole or as it was.
+        ``.ckpt``, ``.bin``). If writing fails, an existing file is unchanged.
 
         Raises:
             TrainingError: another suffix, or the file exists and ``overwrite`` is False.
@@ -143,7 +143,7 @@ class ModuleWeights:
 
         Raises:
             ModelFileError: the file is damaged or foreign.
-            WeightsError: its tensors do not fit the module; all that do not are named.
+            WeightsError: some tensors do not fit the module; all of them are named.
         """
         weights, _ = read_weights(filepath, self.module.state_dict(), self.module)
         self._about_to_replace()
@@ -154,7 +154,7 @@ class ModuleWeights:
 
         Raises:
             ModelFileError: the file is damaged or foreign.
-            WeightsError: its tensors do not fit the module; all that do not are named.
+            WeightsError: some tensors do not fit the module; all of them are named.
         """
         weights, state = read_weights(filepath, self.module.state_dict(), self.module)
         self._about_to_replace()

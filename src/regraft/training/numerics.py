@@ -62,7 +62,7 @@ class Precision:
         device: device of the step.
 
     Raises:
-        TrainingError: an unknown precision, or one that the device does not have.
+        TrainingError: the precision is unknown, or the device does not support it.
     """
 
     def __init__(self, name: PrecisionName, device: torch.device) -> None:

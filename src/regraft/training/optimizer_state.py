@@ -17,7 +17,7 @@ from regraft.training.optimizer_view import OptimizerView
 
 
 def named_groups(optimizer: OptimizerView, parameters: Mapping[str, nn.Parameter]) -> list[list[str]]:
-    """Return the names of the parameters of each group; one that is not in the module gets a name by its place."""
+    """Return the names of the parameters of each group; one that is not in the module is named by its position."""
     names = {id(parameter): name for name, parameter in parameters.items()}
     return [
         [names.get(id(p), f"parameter {i} of group {g}, not in the module") for i, p in enumerate(group["params"])]
@@ -71,7 +71,7 @@ def _differences(
     place = {name: g for g, names in enumerate(own) for name in names}
     known = {name for names in saved for name in names}
     problems = [
-        f"{name} was in group {g}, and is in group {place[name]}"
+        f"{name} was in group {g}, but is now in group {place[name]}"
         for g, names in enumerate(saved)
         for name in names
         if place.get(name, g) != g
@@ -79,9 +79,9 @@ def _differences(
     extra = [name for name in known if name not in place and not (grows and name in parameters)]
     missing = [name for name in place if name not in known] if not grows else []
     if extra:
-        problems.append(f"saved, and in no group of this optimizer: {shorten(sorted(extra))}")
+        problems.append(f"saved, but in no group of this optimizer: {shorten(sorted(extra))}")
     if missing:
-        problems.append(f"in this optimizer, and not saved: {shorten(missing)}")
+        problems.append(f"in this optimizer, but not saved: {shorten(missing)}")
     return problems
 
 
@@ -92,7 +92,7 @@ def _arranged(
     own: Sequence[Sequence[str]],
     parameters: Mapping[str, nn.Parameter],
 ) -> dict[str, Any]:
-    """Put the groups of ``optimizer`` in the saved order, and return the saved state with a place for what it lacks."""
+    """Put the groups of ``optimizer`` in the saved order, and return the saved state with empty states for new ones."""
     groups = []
     free = 1 + max((i for group in saved_state["param_groups"] for i in group["params"]), default=-1)
     for group, saved_group, names, own_names in zip(

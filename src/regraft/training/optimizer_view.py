@@ -221,7 +221,7 @@ def _read(group: Mapping[str, Any], key: str, position: int | None = None) -> An
 
 
 def _set(group: dict[str, Any], key: str, *rest: Any) -> None:
-    """Set ``group[key]`` to the last argument; with a position before it, only that item of the tuple."""
+    """Set ``group[key]`` to the last argument; if a position comes before it, only that item of the tuple."""
     *position, value = rest
     plain = value.item() if callable(getattr(value, "item", None)) else value
     if position and position[0] is not None:

@@ -98,7 +98,7 @@ def _check_rate(learning_rate: Any) -> None:
 
 
 def _to_optimize(module: nn.Module) -> list[nn.Parameter]:
-    """Return the trainable parameters; if there are none yet, all: an optimizer needs some, and skips frozen ones."""
+    """Return the trainable parameters; all if none is trainable yet, because an optimizer needs some."""
     parameters = list(module.parameters())
     return [p for p in parameters if p.requires_grad] or parameters
 

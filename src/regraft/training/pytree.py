@@ -59,7 +59,7 @@ def is_array(value: Any) -> bool:
 
 
 def as_tensor(value: Any) -> Any:
-    """Return an array as a tensor without copying where possible; float64 becomes float32, other things stay."""
+    """Return an array as a tensor without copying where possible; float64 becomes float32."""
     if isinstance(value, Tensor):
         return value
     if not (hasattr(value, "__array__") or isinstance(value, (int, float, bool))):
@@ -70,7 +70,7 @@ def as_tensor(value: Any) -> Any:
     if array.dtype == object or array.dtype.kind in "USMm":
         return value
     if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))  # as files of other machines hold it
+        array = array.astype(array.dtype.newbyteorder("="))  # the byte order of another machine
     if not array.flags.writeable or any(step < 0 for step in array.strides):
         array = array.copy()
     return torch.from_numpy(array) if array.ndim else torch.tensor(array.item())
@@ -87,7 +87,7 @@ def concatenate(parts: list[Any]) -> Any:
 
 
 def to_numpy(value: Any) -> Any:
-    """Return a tensor as an array on the host; bfloat16, which NumPy has not, as float32."""
+    """Return a tensor as an array on the host; bfloat16, which NumPy lacks, as float32."""
     if not isinstance(value, Tensor):
         return value
     value = value.detach()

@@ -16,7 +16,7 @@ class Reading(NamedTuple):
 
     Attributes:
         logits: whether the loss applies the sigmoid or softmax itself.
-        binary: whether each output is a yes-or-no answer, as with binary cross-entropy.
+        binary: whether each output is a binary prediction, as with binary cross-entropy.
         axis: dimension of the classes: 1 for torch's losses, -1 for Keras's.
         guessed: whether the loss is a function of the user, so that ``logits`` was guessed from outputs outside 0 to 1.
     """
@@ -81,7 +81,7 @@ def classes_last(output: Tensor, target: Tensor, axis: int = 1) -> tuple[Tensor,
 
 
 def _last(tensor: Tensor, dimension: int) -> Tensor:
-    """Return ``tensor`` with ``dimension`` as the last one; itself where it is the last already."""
+    """Return ``tensor`` with ``dimension`` as the last one; unchanged if it is already the last."""
     return tensor if dimension == tensor.ndim - 1 else tensor.movedim(dimension, -1)
 
 
@@ -95,7 +95,7 @@ def probabilities(output: Tensor, reading: Reading) -> Tensor:
         raise TrainingError(
             "the loss is a function of your own and the outputs are logits of several classes: metrics of "
             "probabilities cannot tell whether to apply a sigmoid or a softmax\n  pass loss='bce_with_logits' or "
-            "'cross_entropy' (or torch's object), or let the module give probabilities"
+            "'cross_entropy' (or a loss module of torch), or let the module return probabilities"
         )
     return output.float().softmax(-1)
 

@@ -13,7 +13,7 @@ from regraft.training.reading import Reading, same_rank
 
 
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:
-    """Return the cosine between output and target. For this metric more is better; the loss has the opposite sign."""
+    """Return the cosine between output and target. For this metric higher is better; the loss has the opposite sign."""
     output, target = same_rank(output, target.to(output.dtype))
     return functional.cosine_similarity(output, target, dim=-1)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class FitSnapshots:
-    """The snapshots of one ``fit``; without a folder for them its methods do nothing.
+    """The snapshots of one ``fit``; without a folder the methods do nothing.
 
     Args:
         trainer: the trainer.
@@ -52,7 +52,7 @@ class FitSnapshots:
         """Take the first snapshot of a new training, so that later ones in this folder are known to belong to it.
 
         Raises:
-            TrainingError: a callback keeps something that a snapshot cannot hold.
+            TrainingError: a callback has state that a snapshot cannot hold.
         """
         if self._snapshots is None or self._trainer.resuming:
             self._warn_of_generator()
@@ -66,7 +66,7 @@ class FitSnapshots:
         epoch, _ = self._trainer.position
         if self._trainer.resuming and not self._seekable:
             self._trainer.screen.warn(
-                f"the data is a generator, which cannot go back: epoch {epoch + 1} begins with whatever it yields next"
+                f"a generator cannot be rewound: epoch {epoch + 1} begins with the batch that it yields next"
             )
 
     @property

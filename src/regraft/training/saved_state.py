@@ -47,7 +47,7 @@ def load_training_state(trainer: ModuleWeights, state: Mapping[str, Any]) -> Non
 def state_of(trainer: Trainer) -> dict[str, Any]:
     """Return the whole state, made of numbers, texts, lists, dicts and tensors only.
 
-    ``epoch`` and ``batch`` are what comes next: inside ``on_epoch_end`` that is the epoch after it.
+    ``epoch`` and ``batch`` are the next ones to train on: inside ``on_epoch_end`` the following epoch.
     """
     loop = trainer.loop_state
     epoch, batch = loop.position
@@ -72,13 +72,13 @@ def load_state(trainer: Trainer, state: Mapping[str, Any]) -> None:
     """Restore what `state_of` returned.
 
     Raises:
-        TrainingError: it is the state of another module or of other callbacks.
+        TrainingError: the state belongs to another module or to other callbacks.
     """
     loop = trainer.loop_state
     changing = {name: value for name, value in trainer.module.state_dict().items() if name not in trainer.fixed}
     problems = state_dict_mismatches(changing, state["module"])
     if problems:
-        raise TrainingError(several("the saved state is of another module", problems))
+        raise TrainingError(several("the saved state belongs to another module", problems))
     loop.position, loop.logs = (int(state["epoch"]), int(state["batch"])), dict(state["logs"])
     trainer.module.load_state_dict(state["module"], strict=False)
     _load_trainable(trainer, state.get("trainable"))

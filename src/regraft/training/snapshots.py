@@ -26,11 +26,11 @@ EVERY = 30.0
 """Seconds between two snapshots inside an epoch."""
 
 SHARE = 50
-"""A snapshot that may be left out is written only if this many times its own duration has passed since the last one, so
+"""An optional snapshot is written only if this many times its own duration has passed since the last one, so
 that short epochs spend no more than a fiftieth of their time on it."""
 
 ALIGNED = 64
-"""Bytes that the place of a tensor in memory is a multiple of."""
+"""Alignment of tensors in memory, in bytes."""
 
 
 class Snapshots:
@@ -41,9 +41,9 @@ class Snapshots:
         >>> history = model.fit(x, y, epochs=2, resume=snapshots, verbose=0)
 
     Args:
-        folder: where they are; made when the first is written.
+        folder: their folder; it is created with the first snapshot.
         every: seconds between two snapshots inside an epoch.
-        identity: what the training is of, by name, such as photos and arguments; a snapshot of something else is
+        identity: properties of the training by name, such as photos and arguments; a snapshot of something else is
             refused.
 
     Attributes:
@@ -61,7 +61,7 @@ class Snapshots:
         self.folder = Path(folder)
         self.every = float(every)
         self.identity = dict(identity or {})
-        self.warn: Callable[[str], None] = _say_nothing
+        self.warn: Callable[[str], None] = _ignore
         self._sequence = 0
         self._slot = 0
         self._last = time.monotonic()
@@ -72,11 +72,11 @@ class Snapshots:
         self._writing: Future[None] | None = None
 
     def newest(self) -> dict[str, Any] | None:
-        """Return the state in the newest whole snapshot, or None where there is no snapshot at all.
+        """Return the state in the newest intact snapshot, or None if there is no snapshot.
 
         Raises:
-            SnapshotError: there are snapshots, but none of them is whole.
-            TrainingError: the snapshot is of another training; everything that differs is named.
+            SnapshotError: there are snapshots, but none of them is intact.
+            TrainingError: the snapshot belongs to another training; all differences are named.
         """
         sweep(self.folder)
         damaged: list[str] = []
@@ -104,7 +104,7 @@ class Snapshots:
         return None
 
     def _claimed(self, slot: int) -> int:
-        """Return which number a snapshot claims to have, without reading all of it; -1 if it has none."""
+        """Return the sequence number in a snapshot's header, without reading its tensors; -1 if it has none."""
         try:
             return int(read_header(self.folder / self.SLOTS[slot]).metadata["sequence"])
         except (HeaderError, OSError, KeyError, ValueError):
@@ -125,16 +125,16 @@ class Snapshots:
 
     @property
     def due(self) -> bool:
-        """Whether it is time for the next one."""
+        """Whether the next snapshot is due."""
         return time.monotonic() - self._last >= self.every
 
     @property
     def cheap(self) -> bool:
-        """Whether one more would take a small share of the time since the last one, or is due."""
+        """Whether a snapshot is due, or would take only a small share of the time since the last one."""
         return self.due or time.monotonic() - self._last >= SHARE * self._cost
 
     def save(self, state: Mapping[str, Any], *, wait: bool = False) -> None:
-        """Copy ``state`` and write it, on another thread; a failure is a warning, and the snapshot before it stays.
+        """Copy ``state`` and write it, on another thread; on failure it warns, and the previous snapshot remains.
 
         Args:
             state: what `flatten` takes.
@@ -195,11 +195,11 @@ class Snapshots:
 
 
 def copied(tensors: Mapping[str, Tensor], buffer: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return copies of ``tensors`` in row-major order, all in one piece of memory on the processor.
+    """Return copies of ``tensors`` in row-major order, in one buffer in main memory.
 
     Args:
         tensors: what is copied.
-        buffer: a piece from an earlier call, which is used again where it suffices.
+        buffer: a buffer from an earlier call, which is reused if it is large enough.
     """
     sizes = {name: -(-tensor.numel() * tensor.element_size() // ALIGNED) * ALIGNED for name, tensor in tensors.items()}
     total = sum(sizes.values())
@@ -214,5 +214,5 @@ def copied(tensors: Mapping[str, Tensor], buffer: Tensor | None = None) -> tuple
     return buffer, copies
 
 
-def _say_nothing(text: str) -> None:
-    """Print nothing: no screen has been set."""
+def _ignore(text: str) -> None:
+    """Print nothing, because no screen is set."""

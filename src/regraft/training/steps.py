@@ -22,7 +22,7 @@ from regraft.training.pytree import as_tensor, size_of, tree_map
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:
-    """Return a batch, which is x, (x,), (x, y) or (x, y, weight), as ``(x, y, weight)``; what it lacks is None."""
+    """Return a batch, which is x, (x,), (x, y) or (x, y, weight), as ``(x, y, weight)``; missing parts are None."""
     if isinstance(batch, (tuple, list)):
         x, y, weight = (*batch, None, None)[:3]
         return x, y, weight
@@ -59,7 +59,7 @@ class ClassWeights:
         self._table = table.to(device)  # its last entry, 1, is for all classes beyond
 
     def __call__(self, targets: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the weights (samples,) of a batch, times those that it has."""
+        """Return the weights (samples,) of a batch: class weights times its sample weights."""
         classes = targets
         if targets.ndim > 1:
             classes = targets.argmax(-1) if targets.shape[-1] != 1 else targets.squeeze(-1)
@@ -73,8 +73,8 @@ class Update:
 
     Attributes:
         accumulate: batches whose gradients are added up for one update.
-        clip_norm: largest norm of all gradients together; None: any.
-        clip_value: largest absolute value of each; None: any.
+        clip_norm: maximum norm of all gradients together; None: no limit.
+        clip_value: maximum absolute value of each gradient; None: no limit.
     """
 
     optimizer: OptimizerView
@@ -129,7 +129,7 @@ class Forward:
     classes: ClassCount | None = None
 
     def __call__(self, batch: Any, meter: EpochMetrics) -> Tensor:
-        """Return the loss of a batch, with its gradient graph, and take its figures into ``meter``."""
+        """Return the loss of a batch, with its gradient graph, and add its figures to ``meter``."""
         x, targets, weight = unpack(batch)
         x, y = moved(x, self.device), moved(targets, self.device)
         if weight is not None:
@@ -175,7 +175,7 @@ class TrainStep:
             self.flush()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the gradients that wait for the rest of their update, by parameter group; nothing if none do."""
+        """Return the gradients of an incomplete update, by parameter group; empty if there are none."""
         if not self._waiting:
             return {}
         groups = self.update.optimizer.param_groups
@@ -190,18 +190,18 @@ class TrainStep:
 
     @property
     def waiting(self) -> bool:
-        """Whether gradients wait for the rest of their update."""
+        """Whether there are gradients of an incomplete update."""
         return self._waiting > 0
 
     def _group(self, number: int) -> int:
-        """Return how many batches the update is made of that batch ``number`` belongs to; the last may have fewer."""
+        """Return the number of batches in the update that includes batch ``number``; the last update may have fewer."""
         accumulate = self.update.accumulate
         if accumulate == 1 or self.steps is None:
             return accumulate
         return min(accumulate, self.steps - number // accumulate * accumulate)
 
     def flush(self) -> None:
-        """Update the weights with the gradients that wait, if any do."""
+        """Update the weights with the gradients of an incomplete update, if there are any."""
         if self._waiting:
             self._waiting = 0
             self.update()

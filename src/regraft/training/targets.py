@@ -35,7 +35,7 @@ class Targets:
     ignored: int | None = None
 
     def suited(self, output: Any, target: Any) -> Any:
-        """Return the targets of a batch in the shape and type that the loss needs. It never waits for the device.
+        """Return the targets of a batch in the shape and type that the loss needs, without reading their values.
 
         Raises:
             TrainingError: the shapes do not fit.
@@ -95,10 +95,10 @@ class Targets:
             )
 
     def check(self, output: Any, target: Any) -> None:
-        """Check the values of targets, as the data gave them. It waits for the device.
+        """Check the values of targets, as the data gave them. The check synchronizes with the device.
 
         Raises:
-            TrainingError: class numbers without an output, numbers that are not whole, NaN, or targets beyond 0 and 1.
+            TrainingError: class numbers have no output or are not whole, or targets are NaN or outside 0 to 1.
         """
         if self.form == "any" or not isinstance(output, Tensor) or not isinstance(target, Tensor) or not target.numel():
             return

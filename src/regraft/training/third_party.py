@@ -124,14 +124,14 @@ def keras_loss_function(value: Any) -> Callable[..., Any]:
     if backend != "torch":
         name = getattr(unwrapped(value), "__name__", type(value).__name__)
         raise TrainingError(
-            f"the loss {name} of Keras computes with {backend}, so torch gets no gradient from it\n  set "
+            f"the loss {name} of Keras computes with {backend}, so torch has no gradient of it\n  set "
             "KERAS_BACKEND=torch before Keras is imported, or pass the name of the loss"
         )
     return value  # type: ignore[no-any-return]
 
 
 def for_keras(value: Any, backend: str) -> Any:
-    """Return a tensor as Keras's backend takes it: unchanged for torch, otherwise as an array on the host."""
+    """Return a tensor in the form for Keras's backend: unchanged for torch, otherwise as an array on the host."""
     if backend == "torch" or not isinstance(value, Tensor):
         return value
     value = value.detach()

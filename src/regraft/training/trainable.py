@@ -67,7 +67,7 @@ class Trainables:
             parameter.requires_grad_(name in chosen)
 
     def changed(self) -> bool:
-        """Return whether a parameter was frozen or unfrozen since `follow`; new parameters are not looked for."""
+        """Return whether a parameter was frozen or unfrozen since `follow`; new parameters are not detected."""
         return list(map(_requires_grad, self._parameters.values())) != self._flags
 
     def follow(self) -> None:
@@ -94,7 +94,7 @@ class Trainables:
         """Check that there is something to train.
 
         Raises:
-            TrainingError: every parameter is frozen, or the optimizer holds none that is not.
+            TrainingError: every parameter is frozen, or the optimizer holds only frozen ones.
         """
         if self._optimizer is None:
             return
@@ -120,19 +120,19 @@ class Trainables:
         """Restore what `optimizer_state` returned, by name.
 
         Raises:
-            TrainingError: the groups of the saved optimizer are not those of this one.
+            TrainingError: the groups of the saved optimizer differ from those of this one.
         """
         assert self._optimizer is not None
         restore_optimizer(self._optimizer, state, self._parameters, grows=self._build is not None)
 
     def _report(self, thawed: Sequence[str], frozen: Sequence[str]) -> None:
         if thawed:
-            self._say("training", f"{_tensors(thawed)} trained from here on: {shorten(thawed)}")
+            self._say("training", f"{_tensors(thawed)} are trained from now on: {shorten(thawed)}")
         if frozen:
-            self._say("frozen", f"{_tensors(frozen)} not trained from here on: {shorten(frozen)}")
+            self._say("frozen", f"{_tensors(frozen)} are no longer trained: {shorten(frozen)}")
 
     def _warn_of_attributes(self) -> None:
-        """Warn once of ``module.trainable = False``, Keras's way to freeze, which means nothing to torch."""
+        """Warn once of ``module.trainable = False``, Keras's way to freeze, which has no effect in torch."""
         named = self._module.named_modules()
         marked = [(name or "the module", part) for name, part in named if vars(part).get("trainable") is False]
         ignored = [name for name, part in marked if any(p.requires_grad for p in part.parameters())]
@@ -167,7 +167,7 @@ class Trainables:
             self._optimizer.torch.state.pop(parameter, None)
 
     def _join(self, trainable: Mapping[str, nn.Parameter]) -> list[str]:
-        """Add trainable parameters that are in no group to the optimizer; return and report those that stay out."""
+        """Add trainable parameters that are in no group to the optimizer; return and report all others."""
         assert self._optimizer is not None
         held = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         missing = {name: p for name, p in trainable.items() if id(p) not in held}
@@ -197,7 +197,7 @@ class Trainables:
         optimizer.torch.state.update({p: s for p, s in fresh.torch.state.items() if id(p) in missing})
 
     def _group_like(self, group: Mapping[str, Any]) -> dict[str, Any] | None:
-        """Return the group of the optimizer that was built with the same options; the only one, if there is one."""
+        """Return the group of the optimizer that was built with the same options; or the only group."""
         assert self._optimizer is not None
         groups = self._optimizer.param_groups
         if len(groups) == 1:

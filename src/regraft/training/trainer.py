@@ -280,7 +280,7 @@ class Trainer(KerasApi):
         """Restore what `state_dict` returned.
 
         Raises:
-            TrainingError: it is the state of another module or of other callbacks.
+            TrainingError: the state belongs to another module or to other callbacks.
         """
         load_state(self, state)
 

@@ -11,7 +11,7 @@ _SYMBOLIC = (
 )
 _SHAPE = "a torch module does not fix the shapes of its inputs and outputs"
 _CONFIG = "a torch module has no configuration; save weights with model.save and build the module by its own code"
-_LOOP = "the loop is the Trainer's; use callbacks, or train_on_batch in a loop of your own"
+_LOOP = "the loop is the Trainer's; use callbacks, or train_on_batch in your own loop"
 
 INSTEAD = {
     **dict.fromkeys(("input", "inputs", "output", "outputs"), _SYMBOLIC),
@@ -69,10 +69,10 @@ OLDER_ARGUMENTS = {
 
 
 def reject_unknown_arguments(method: str, given: Iterable[str], known: Iterable[str]) -> None:
-    """Check that ``method`` was called with arguments that it has.
+    """Raise an error if ``method`` was called with arguments that it does not have.
 
     Raises:
-        TypeError: an unknown argument; the message says what to use instead, where that is known.
+        TypeError: an unknown argument; the message names the replacement, if it is known.
     """
     for name in given:
         instead = f"; {OLDER_ARGUMENTS[name]}" if name in OLDER_ARGUMENTS else did_you_mean(name, list(known))

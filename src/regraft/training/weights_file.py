@@ -122,8 +122,10 @@ def read_weights(
     weights = _without_common_prefix(weights, own)
     problems = state_dict_mismatches(own, weights)
     if problems:
-        hint = "\n  it is a model file: Classifier.load(FILE) reads it" if MODEL_FILE in metadata else ""
-        raise WeightsError(several(f"{os.fspath(path)} does not fit the module", problems) + hint)
+        subject = f"{os.fspath(path)} does not fit the module"
+        if MODEL_FILE in metadata:  # its tensors have other names than any module's
+            raise WeightsError(f"{subject}: it is a model file\n  Classifier.load(FILE) reads it")
+        raise WeightsError(several(subject, problems))
     check = getattr(module, "check_file_metadata", None)
     if callable(check):
         check(os.fspath(path), metadata)

@@ -45,7 +45,7 @@ def find_shortcuts(subject: Subject) -> list[Finding]:
             share = float((predicted.argmax(axis=1) == y).mean())
             words = (
                 f"{name} alone predicts the class of {100 * share:.0f} % of the photos "
-                f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn only that"
+                f"({100 * low:.0f} – {100 * high:.0f} points above chance): a network may learn only this shortcut"
             )
             measure = {"property": name, "accuracy": round(share, 4), **gain.as_dict()}
             findings.append(Finding("shortcut", "warning" if low > MIN_ACCURACY_GAIN else "info", (), words, measure))

@@ -46,7 +46,7 @@ def find_leaks(subject: Subject) -> list[Finding]:
         sides = sorted({str(subject.entries[i].given_side) for i in members if subject.entries[i].given_side})
         if len(sides) > 1:
             where = " and in ".join(sides)
-            words = f"the same picture, or nearly, in {where}: accuracy will look too high (see --fix-leaks)"
+            words = f"the same or nearly the same picture in {where}: accuracy will look too high (see --fix-leaks)"
             ordered = sorted(members, key=lambda i: subject.entries[i].given_side != "train")
             findings.append(Finding("leak", "error", subject.names(ordered), words, {"sides": sides}))
     return findings

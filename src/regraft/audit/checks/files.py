@@ -96,7 +96,7 @@ _MODES = {
     "CMYK": "is stored in CMYK, for printing",
     "YCbCr": "is stored as YCbCr",
     "LAB": "is stored as L*a*b*",
-    "1": "is pure black and white, 1 bit a pixel",
+    "1": "is pure black and white, 1 bit per pixel",
     "L": "is gray",
     "LA": "is gray with transparency",
     "PA": "has a palette with transparency",
@@ -120,7 +120,7 @@ def find_mixed_modes(subject: Subject) -> list[Finding]:
 def _describe_mode(stats: PhotoStats) -> str:
     parts = []
     if stats.mode.startswith("I"):
-        parts.append("has more than 8 bits a pixel, in gray")
+        parts.append("has more than 8 bits per pixel, in gray")
     elif stats.mode != "RGB":
         parts.append(_MODES.get(stats.mode, f"has the color mode {stats.mode}"))
     if stats.animated:
@@ -168,7 +168,7 @@ def find_blank(subject: Subject) -> list[Finding]:
         if spread < BLANK_SPREAD:
             level = float(stats.gray.mean())
             color = "black" if level < 16 else "white" if level > 239 else "one color"
-            words = f"is {color} everywhere: it shows nothing"
+            words = f"is {color} everywhere: it has no content"
             findings.append(Finding("blank", "warning", (entry.name,), words, {"spread": round(spread, 2)}))
     return findings
 
@@ -186,7 +186,7 @@ def find_placeholders(subject: Subject) -> list[Finding]:
         share = dominant_gray_share(stats.gray)
         named = _PLACEHOLDER_NAMES.search(PurePosixPath(entry.name).name) is not None
         if named or (share >= PLACEHOLDER_SHARE and stats.gray.std() >= BLANK_SPREAD):
-            why = f"{100 * share:.0f} % of it is one color" if share >= PLACEHOLDER_SHARE else "by its name"
+            why = f"{100 * share:.0f} % of it is one color" if share >= PLACEHOLDER_SHARE else "its name suggests it"
             words = f"may be a placeholder or a drawing: {why}"
             findings.append(Finding("placeholder", "warning", (entry.name,), words, {"one_colour": round(share, 3)}))
     return findings
