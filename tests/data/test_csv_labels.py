@@ -160,7 +160,7 @@ def test_wrong_rows_are_named_all_at_once(root: Path) -> None:
         "  line 3: 2 fields instead of 3",
         "  line 5: no such file: gone.jpg",
         "  line 6: no path",
-        "  line 7: no label; unknown split 'tain'; expected  train, val, valid, validation, test; did you mean 'train'?",
+        "  line 7: no label; unknown split 'tain'; expected train, val, valid, validation, test; did you mean 'train'?",
         "  line 8: a/1.jpg is also in line 2, with different values",
         "  line 9: a is a folder",
         "  line 10: no split, though other rows have one",
