@@ -19,7 +19,7 @@ def photos_root() -> Path:
     root = Path(os.environ.get("REGRAFT_TEST_PHOTOS", REPOSITORY.parent / "shared" / "photos"))
     if not root.is_dir():
         pytest.skip(
-            f"no real photos at {root}; set REGRAFT_TEST_PHOTOS to a folder that holds hymenoptera and flowers5"
+            f"no real photos at {root}; set REGRAFT_TEST_PHOTOS to a folder that contains hymenoptera and flowers5"
         )
     return root
 

@@ -55,8 +55,8 @@ def test_all_are_closed_whatever_happens(make_trainer: Any, points: Any) -> None
     ("given", "message"),
     [
         (EarlyStopping, r"the class EarlyStopping; expected an instance: EarlyStopping\(\)"),
-        ("early", "holds a str; expected regraft or Keras callbacks, or torch lr_scheduler"),
-        ([[3]], "holds a int"),
+        ("early", "contains a str; expected regraft or Keras callbacks, or torch schedulers"),
+        ([[3]], "contains a int"),
     ],
 )
 def test_what_is_no_callback(given: Any, message: str, make_trainer: Any, points: Any) -> None:

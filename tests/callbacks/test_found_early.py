@@ -293,10 +293,10 @@ def test_callbacks_that_need_a_keras_model_name_ours(
 
 def test_the_same_object_twice(make_trainer: Any, points: Any) -> None:
     stop, trainer = EarlyStopping("loss"), make_trainer()
-    with pytest.raises(TrainingError, match="holds the same EarlyStopping twice"):
+    with pytest.raises(TrainingError, match="contains the same EarlyStopping twice"):
         trainer.fit(*points, verbose=0, callbacks=[stop, [stop]])
     scheduler = torch.optim.lr_scheduler.StepLR(trainer.optimizer.torch, 1)
-    with pytest.raises(TrainingError, match="holds the same StepLR twice"):
+    with pytest.raises(TrainingError, match="contains the same StepLR twice"):
         trainer.fit(*points, verbose=0, callbacks=[scheduler, scheduler])
     with pytest.raises(TrainingError, match="contains the class EarlyStopping; expected an instance"):
         trainer.fit(*points, verbose=0, callbacks=EarlyStopping)

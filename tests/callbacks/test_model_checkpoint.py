@@ -92,7 +92,7 @@ def test_formats_are_what_their_names_say(make_trainer: Any, tmp_path: Path) -> 
 
 def test_a_keras_file_is_said_to_be_ours_once(make_trainer: Any, tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr("regraft.training.weights_file._warned", set())
-    with pytest.warns(UserWarning, match="hold weights as safetensors, not a Keras archive"):
+    with pytest.warns(UserWarning, match="contain weights as safetensors, not a Keras archive"):
         make_trainer().save(tmp_path / "a.keras")
     with warnings.catch_warnings():
         warnings.simplefilter("error")

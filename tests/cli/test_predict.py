@@ -212,10 +212,10 @@ def test_weights_without_classes_are_one_message_that_says_how_to_add_them(regra
     said = regraft("predict", tmp_path / "state.pt", folder / "trees")
     assert said.code == 2
     message = said.one_message()
-    assert "holds the weights of a Classifier, but not its classes and its preprocessing" in message
+    assert "contains the weights of a Classifier, but not its classes and its preprocessing" in message
     assert "Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')" in message
     torch.save(trainer.module, tmp_path / "whole.pt")
-    assert "holds a whole Python object" in regraft("predict", tmp_path / "whole.pt", folder / "trees").one_message()
+    assert "contains a whole Python object" in regraft("predict", tmp_path / "whole.pt", folder / "trees").one_message()
 
 
 def test_a_run_with_callback_objects_is_refused_on_the_command_line(regraft, tiny, tmp_path):

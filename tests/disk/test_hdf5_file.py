@@ -80,7 +80,7 @@ def test_what_is_no_weights_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=match):
             read_hdf5(tmp_path / "m.h5")
 
-    refused(lambda file: file.create_dataset("names", data=["a", "b"]), "data set names holds object; expected")
+    refused(lambda file: file.create_dataset("names", data=["a", "b"]), "data set names contains object; expected")
     refused(
         lambda file: file.create_dataset("x", (3,), "f4", external=[("/etc/hosts", 0, 12)]), "refers to other files"
     )

@@ -64,7 +64,9 @@ def test_averaged_weights_come_first(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_is_no_weights_says_what_to_save(tmp_path: Path) -> None:
     torch.save({"epoch": 3, "loss": 0.5}, tmp_path / "m.pt")
-    with pytest.raises(ModelFileError, match=r"holds no weights by name; found \['epoch', 'loss'\]\n.*torch.save\(mod"):
+    with pytest.raises(
+        ModelFileError, match=r"contains no weights by name; found \['epoch', 'loss'\]\n.*torch.save\(mod"
+    ):
         trainer().load_weights(tmp_path / "m.pt")
     torch.save({"state_dict": trainer().module.state_dict(), "hyper": nn.Linear(1, 1)}, tmp_path / "m.ckpt")
     with pytest.raises(ModelFileError, match=r"more than tensors(.|\n)*weights_only=False\), then torch.save\(content"):

@@ -281,7 +281,9 @@ def test_files_of_other_modules_are_called_what_they_are(trained, tmp_path):
     trained.write_state(tmp_path / "a.safetensors")
     with pytest.raises(ModelFileError, match="a snapshot of an interrupted training, not a model"):
         Predictor.load(tmp_path / "a.safetensors")
-    with pytest.raises(ModelFileError, match=r"holds no model.safetensors(.|\n)*it holds a.safetensors, other.saf"):
+    with pytest.raises(
+        ModelFileError, match=r"contains no model.safetensors(.|\n)*it contains a.safetensors, other.saf"
+    ):
         Predictor.load(tmp_path)
 
 
@@ -301,7 +303,7 @@ def test_a_damaged_file_of_the_trainer_is_refused(trained, tmp_path, suffix, pla
     content = bytearray(file.read_bytes())
     content[place] ^= 0x10
     file.write_bytes(content)
-    with pytest.raises(ModelFileError, match=r"damaged|usable|cannot be read|holds"):
+    with pytest.raises(ModelFileError, match=r"damaged|usable|cannot be read|contains"):
         Predictor.load(file)
 
 

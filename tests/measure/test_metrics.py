@@ -140,7 +140,7 @@ def test_a_certain_mistake_costs_a_finite_loss():
     ("p", "y", "message"),
     [
         ([[0.5, 0.5]], [0, 1], r"y must be integer and of shape \(1,\)"),
-        ([[0.5, 0.5]], [2], "y must be in 0 to 1, but holds 2 to 2"),
+        ([[0.5, 0.5]], [2], "y must be in 0 to 1, but contains 2 to 2"),
         ([[0.5, 0.5]], [0.0], "y must be integer"),
         ([[0.5, 0.4]], [0], "sum to 1, but row 0"),
         ([[np.nan, 1.0]], [0], "finite"),

@@ -143,7 +143,7 @@ def test_foreign_files_are_called_what_they_are(tmp_path, content, says):
 
 def test_weights_of_others_are_called_so(tmp_path):
     save_file({"conv.weight": torch.zeros(2, 2)}, tmp_path / "m.safetensors", {"format": "pt"})
-    with pytest.raises(ModelFileError, match="holds tensors, but was not written by regraft"):
+    with pytest.raises(ModelFileError, match="contains tensors, but was not written by regraft"):
         load_classifier(tmp_path / "m.safetensors")
 
 

@@ -121,7 +121,7 @@ class Bomb:
 def test_a_pickle_that_runs_code_is_refused_in_one_line(tmp_path, legacy):
     path = tmp_path / "bomb.pt"
     torch.save({"state_dict": Bomb()}, path, _use_new_zipfile_serialization=not legacy)
-    with pytest.raises(WeightsError, match=r"holds more than tensors, or is damaged; .* could run code") as caught:
+    with pytest.raises(WeightsError, match=r"contains more than tensors, or is damaged; .* could run code") as caught:
         read_weights(path)
     assert "torch.save(model.state_dict(), FILE)" in str(caught.value)
 

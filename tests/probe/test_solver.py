@@ -176,7 +176,7 @@ def test_the_iteration_limit_is_an_error_with_the_gradient_norm():
         ({"X": np.array([[0.0], [np.nan], [1.0]])}, "X must be finite, but row 1 is not"),
         ({"y": np.array([0, 1])}, r"y must be integer and of shape \(3,\)"),
         ({"y": np.array([0.0, 1.0, 1.0])}, "y must be integer"),
-        ({"y": np.array([0, -1, 1])}, "y must be in 0 to 1, but holds -1 to 1"),
+        ({"y": np.array([0, -1, 1])}, "y must be in 0 to 1, but contains -1 to 1"),
         ({"classes": 3}, r"each class needs a row .*, but classes \[2\] have none"),
         ({"sample_weight": np.array([0.0, 1.0, 1.0])}, r"each class needs a row .*, but classes \[0\] have none"),
         ({"sample_weight": np.array([-1.0, 1.0, 1.0])}, "sample_weight must be finite, not negative"),

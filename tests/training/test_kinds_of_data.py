@@ -197,13 +197,13 @@ def test_items_of_unknown_objects_are_samples_or_refused() -> None:
     before = own.get_weights()
     batches = Plain([X[:4], X[4:8]], [Y[:4], Y[4:8]])
     with pytest.raises(
-        TrainingError, match=r"Plain\[0\] holds arrays of shapes \(4, 3\), \(4, 1\), which may be one sample or"
+        TrainingError, match=r"Plain\[0\] contains arrays of shapes \(4, 3\), \(4, 1\), which may be one sample or"
     ):
         history(own, batches)
     assert all(np.array_equal(a, b) for a, b in zip(before, own.get_weights(), strict=True))
     for first in ((X[:4],), X[:4], ((X[:4], X[:4]), Y[:4]), [X[:4], Y[:4, 0]]):  # x alone, several inputs, a list
         made = type("Made", (Plain,), {"__getitem__": lambda self, number, first=first: first})(X, Y)
-        with pytest.raises(TrainingError, match=r"Made\[0\] holds arrays of shapes \(4, 3\)"):
+        with pytest.raises(TrainingError, match=r"Made\[0\] contains arrays of shapes \(4, 3\)"):
             linear().predict(made, verbose=0)
     alone = type("Alone", (Plain,), {"__getitem__": lambda self, number: self.x[number]})(X, Y)
     assert linear().predict(alone, verbose=0).shape == (20, 1)
@@ -305,9 +305,9 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
-        (X, NAMES, "y holds text, such as '(cat|dog)'; expected numbers\n  number the classes: names, y = np.unique"),
-        (X, NAMES.astype(object), "y holds text"),
-        (X, NAMES.tolist(), "y holds text"),
+        (X, NAMES, "y contains text, such as '(cat|dog)'; expected numbers\n  number the classes: names, y = np.uni"),
+        (X, NAMES.astype(object), "y contains text"),
+        (X, NAMES.tolist(), "y contains text"),
         (list(zip(X, NAMES.tolist(), strict=True)), None, "found text, such as '(cat|dog)'\n  number the classes"),
         (X, np.array([[1], [1, 2]], dtype=object), "y has values of type object; expected numbers"),
         (X, np.array(["2020-01-01"] * 20, "datetime64[D]"), "y has values of type datetime64"),
@@ -344,8 +344,8 @@ def test_nan_in_targets_is_said() -> None:
     y = Y.copy()
     y[[3, 17]] = np.nan
     with (
-        pytest.warns(RuntimeWarning, match="y holds NaN in 2 of 20 samples"),
-        pytest.raises(TrainingError, match=r"the targets of the loss mse hold NaN \(1 of 4 in this batch\)"),
+        pytest.warns(RuntimeWarning, match="y contains NaN in 2 of 20 samples"),
+        pytest.raises(TrainingError, match=r"the targets of the loss mse contain NaN \(1 of 4 in this batch\)"),
     ):
         linear().fit(X, y, batch_size=4, **FIT)
 
@@ -418,7 +418,7 @@ def test_photos_and_other_objects_in_data_sets() -> None:
     different = Photos(lambda number: torch.zeros(3, 4, 4 + number))
     for wrap in (lambda data: data, lambda data: DataLoader(data, batch_size=3)):
         with pytest.raises(
-            TrainingError, match=r"cannot be collated into batches: they hold <class 'PIL.Image.Image'>\n  let"
+            TrainingError, match=r"cannot be collated into batches: they contain <class 'PIL.Image.Image'>\n  let"
         ):
             Trainer(nn.Flatten(), None, "cross_entropy").evaluate(wrap(photos), verbose=0)
         with pytest.raises(TrainingError, match="have different shapes, so they cannot be collated: got"):

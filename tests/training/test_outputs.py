@@ -177,7 +177,7 @@ def test_torchmetrics_direction_is_known(points: Any, torchmetrics: Any) -> None
         ({"loss": nn.CrossEntropyLoss}, r"loss is the class CrossEntropyLoss; expected an instance: Cross"),
         ({"loss": 3}, "loss is a int"),
         ({"metrics": ["acuracy"]}, "no metric is called 'acuracy'; did you mean 'accuracy'"),
-        ({"metrics": [3]}, "metrics holds 3"),
+        ({"metrics": [3]}, "metrics contains 3"),
         ({"precision": "fp8"}, "precision is 'fp8'; expected"),
         ({"precision": "fp16"}, "'fp16' needs CUDA, and the module is on cpu"),
         ({"accumulate": 0}, "accumulate is 0"),

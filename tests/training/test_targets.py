@@ -45,7 +45,7 @@ SPARSE = "sparse_categorical_crossentropy"
         (3, SPARSE, late(7), "found targets from 7 to 7"),
         (3, nn.NLLLoss(), NUMBERS + 3, "found targets from 3 to 5"),
         (3, "cross_entropy", NUMBERS + 0.5, "class numbers; found 0.5, which is not a whole number\n  for values use"),
-        (3, "cross_entropy", torch.where(NUMBERS == 1, torch.nan, NUMBERS), "hold NaN"),
+        (3, "cross_entropy", torch.where(NUMBERS == 1, torch.nan, NUMBERS), "contain NaN"),
         (1, "cross_entropy", NUMBERS > 0, "outputs of several classes, and the module has 1 output\n  use loss='bce"),
         (1, SPARSE, NUMBERS > 0, "the module has 1 output"),
         (3, "bce_with_logits", NUMBERS, r"shape \(32, 3\) and targets of shape \(32,\)\n  for class numbers use"),

@@ -15,9 +15,9 @@ from regraft.errors import ModelFileError, TrainingError
 class BackupAndRestore(Callback):
     """Save the whole state of training in a folder, and resume from it when ``fit`` is called again.
 
-    The state holds weights, optimizer, moving average, the state of every callback, the history, the running means of
-    the epoch, and the random generators that dropout and the order of the data depend on. Training continues with the
-    next batch, and ends with the same weights as without the interruption. ``fit(resume=...)`` does the same by the
+    The state contains weights, optimizer, moving average, the state of every callback, the history, the running means
+    of the epoch, and the random generators that dropout and the order of the data depend on. Training continues with
+    the next batch, and ends with the same weights as without the interruption. ``fit(resume=...)`` does the same by the
     clock, on another thread, and handles Ctrl-C.
 
     Example:
@@ -108,7 +108,7 @@ class BackupAndRestore(Callback):
             return
         for name in (self.LATEST, self.PREVIOUS):
             (self.backup_dir / name).unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # the folder holds other files
+        with contextlib.suppress(OSError):  # the folder contains other files
             self.backup_dir.rmdir()
 
     def _save(self) -> None:

@@ -26,8 +26,8 @@ def default(hook: Hook) -> Hook:
 class Callback:
     """The base class of all callbacks: override the hooks that you need.
 
-    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` holds values by name.
-    In the hooks of a batch these are the running means of the epoch, computed only if a callback reads them.
+    The hooks, their arguments and their order are those of ``keras.callbacks.Callback``. ``logs`` contains values by
+    name. In the hooks of a batch these are the running means of the epoch, computed only if a callback reads them.
 
     Example:
         >>> class PrintLoss(Callback):
@@ -80,7 +80,7 @@ class Callback:
         """Restore the state that `state_dict` returned.
 
         Raises:
-            TrainingError: ``state`` holds a name that this callback does not have.
+            TrainingError: ``state`` contains a name that this callback does not have.
         """
         for name in state:
             if name not in self.saved:
@@ -140,7 +140,7 @@ class Callback:
 
     @default
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after training batch ``batch``; ``logs`` holds the running means of the epoch."""
+        """Run after training batch ``batch``; ``logs`` contains the running means of the epoch."""
         self.on_batch_end(batch, logs=logs)
 
     @default
@@ -157,7 +157,7 @@ class Callback:
 
     @default
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Run after a batch of ``predict``; ``logs["outputs"]`` holds what the module returned."""
+        """Run after a batch of ``predict``; ``logs["outputs"]`` contains what the module returned."""
 
     @default
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -185,7 +185,7 @@ class Callback:
 
 
 def reject_unknown(callback: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    """Raise `TrainingError` if ``given`` holds a keyword argument that ``callback`` does not take."""
+    """Raise `TrainingError` if ``given`` contains a keyword argument that ``callback`` does not take."""
     for name in given:
         if name not in known:
             raise TrainingError(f"{callback} takes no argument {name!r}{did_you_mean(name, known)}")

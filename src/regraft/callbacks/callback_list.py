@@ -42,10 +42,10 @@ class CallbackList(Callback):
         add_history: add a `History` if there is none.
         add_progbar: add a `ProgbarLogger` where there is none.
         model: the trainer that they are attached to.
-        **params: what `Callback.params` holds.
+        **params: what `Callback.params` contains.
 
     Raises:
-        TrainingError: something in ``callbacks`` is not a callback, or it holds the same object twice.
+        TrainingError: something in ``callbacks`` is not a callback, or it contains the same object twice.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class CallbackList(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of the callbacks that have one, by class name and a number within the class."""
-        states = {key: state_of(callback) for key, callback in self._keyed().items()}
+        states = {key: state_of(callback) for key, callback in self._with_keys().items()}
         return {key: state for key, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -135,7 +135,7 @@ class CallbackList(Callback):
         Raises:
             TrainingError: the state belongs to other callbacks.
         """
-        own = self._keyed()
+        own = self._with_keys()
         unknown = [key for key in state if key not in own and AUTOMATIC not in state[key]]
         if unknown:
             raise TrainingError(f"the saved state belongs to other callbacks: it has {unknown}; fit has {list(own)}")
@@ -148,7 +148,7 @@ class CallbackList(Callback):
             if id(callback) not in self._restored:
                 method(epoch, {})
 
-    def _keyed(self) -> dict[str, Any]:
+    def _with_keys(self) -> dict[str, Any]:
         names = [type(callback).__name__ for callback in self.callbacks]
         return {f"{n}-{names[:i].count(n)}": c for i, (n, c) in enumerate(zip(names, self.callbacks, strict=True))}
 
@@ -175,47 +175,47 @@ class CallbackList(Callback):
 
     def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_batch_begin", batch, batch, logs=_given(logs))
+        self._call("on_batch_begin", batch, batch, logs=_or_empty(logs))
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_batch_end", batch, batch, logs=_given(logs))
+        self._call("on_batch_end", batch, batch, logs=_or_empty(logs))
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_epoch_begin", epoch, epoch, _given(logs))
+        self._call("on_epoch_begin", epoch, epoch, _or_empty(logs))
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
         if self._model is not None:  # a later TensorBoard continues this count
             self._model.epochs_trained = max(getattr(self._model, "epochs_trained", 0) + 1, epoch + 1)
-        self._call("on_epoch_end", epoch, epoch, _given(logs))
+        self._call("on_epoch_end", epoch, epoch, _or_empty(logs))
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
         if self._hooks["on_train_batch_begin"]:
-            self._call("on_train_batch_begin", batch, batch, logs=_given(logs))
+            self._call("on_train_batch_begin", batch, batch, logs=_or_empty(logs))
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
         if self._hooks["on_train_batch_end"]:
-            self._call("on_train_batch_end", batch, batch, logs=_given(logs))
+            self._call("on_train_batch_end", batch, batch, logs=_or_empty(logs))
 
     def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_test_batch_begin", batch, batch, logs=_given(logs))
+        self._call("on_test_batch_begin", batch, batch, logs=_or_empty(logs))
 
     def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_test_batch_end", batch, batch, logs=_given(logs))
+        self._call("on_test_batch_end", batch, batch, logs=_or_empty(logs))
 
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_predict_batch_begin", batch, batch, logs=_given(logs))
+        self._call("on_predict_batch_begin", batch, batch, logs=_or_empty(logs))
 
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_predict_batch_end", batch, batch, logs=_given(logs))
+        self._call("on_predict_batch_end", batch, batch, logs=_or_empty(logs))
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
@@ -223,7 +223,7 @@ class CallbackList(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_train_end", None, _given(logs))
+        self._call("on_train_end", None, _or_empty(logs))
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
@@ -231,7 +231,7 @@ class CallbackList(Callback):
 
     def on_test_end(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_test_end", None, _given(logs))
+        self._call("on_test_end", None, _or_empty(logs))
 
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
@@ -239,10 +239,10 @@ class CallbackList(Callback):
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         """Call the hook of the same name of every callback."""
-        self._call("on_predict_end", None, _given(logs))
+        self._call("on_predict_end", None, _or_empty(logs))
 
     def _begin(self, hook: str, logs: Logs | None) -> None:
-        self._call(hook, None, _given(logs))
+        self._call(hook, None, _or_empty(logs))
         self.refresh()  # a callback may have put functions in place of its hooks
 
 
@@ -255,12 +255,12 @@ def as_callback(given: Any) -> Any:
     if isinstance(given, (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)):
         return TorchScheduler(given)
     if isinstance(given, type):
-        raise TrainingError(f"callbacks holds the class {given.__name__}; expected an instance: {given.__name__}()")
+        raise TrainingError(f"callbacks contains the class {given.__name__}; expected an instance: {given.__name__}()")
     if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
         _check_foreign(given)
         return given
     raise TrainingError(
-        f"callbacks holds a {type(given).__name__}; expected regraft or Keras callbacks, or torch lr_scheduler objects"
+        f"callbacks contains a {type(given).__name__}; expected regraft or Keras callbacks, or torch schedulers"
     )
 
 
@@ -279,7 +279,7 @@ def _check_unique(callbacks: Sequence[Any]) -> None:
     for i, one in enumerate(objects):
         if any(one is other for other in objects[:i]):
             raise TrainingError(
-                f"callbacks holds the same {type(one).__name__} twice: each hook would be called twice; "
+                f"callbacks contains the same {type(one).__name__} twice: each hook would be called twice; "
                 "create a second instance, or leave it out"
             )
 
@@ -306,7 +306,7 @@ def _tell_direction(callback: Any, model: Any) -> None:
 def _on_measured_weights(average: Any, callback: Any, hook: Callable[..., None], *args: Any) -> None:
     """Call a hook. A callback that keeps the best weights finds the weights that the validation measured in the module.
 
-    `SwapEMAWeights` lets a validation measure the moving average, while the module holds the weights before and after.
+    `SwapEMAWeights` lets a validation measure the moving average, while the module has the weights before and after.
     """
     keeps = getattr(callback, "restore_best_weights", False) or getattr(callback, "save_best_only", False)
     if keeps and average.measured and str(getattr(callback, "monitor", "")).startswith("val_"):
@@ -316,7 +316,7 @@ def _on_measured_weights(average: Any, callback: Any, hook: Callable[..., None],
         hook(*args)
 
 
-def _given(logs: Logs | None) -> Logs:
+def _or_empty(logs: Logs | None) -> Logs:
     return {} if logs is None else logs
 
 

@@ -194,7 +194,7 @@ def read_header(path: str, separator: str) -> list[str]:
 
 
 def widen(path: str, separator: str, added: Sequence[str]) -> None:
-    """Write the file again with more columns at the end, and ``NA`` in its earlier lines; as a whole or not at all.
+    """Write the file again with more columns at the end, and ``NA`` in its earlier lines; completely or not at all.
 
     Raises:
         TrainingError: a line has more fields than the header.

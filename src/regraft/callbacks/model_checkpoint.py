@@ -251,6 +251,6 @@ def _fields_of(template: str) -> tuple[str, ...]:
 
 
 def _has_validation(fields: tuple[str, ...], logs: Logs) -> bool:
-    """Return whether ``logs`` hold metrics of validation, if ``fields`` name any."""
+    """Return whether ``logs`` contain metrics of validation, if ``fields`` name any."""
     needed = any(name.startswith("val_") for name in fields)
     return not needed or any(name.startswith("val_") for name in logs)

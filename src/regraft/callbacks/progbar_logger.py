@@ -13,7 +13,7 @@ OLDER = {
     "count_mode": "has no effect: the bar counts batches",
     "stateful_metrics": "has no effect: all values are means of the epoch so far",
 }
-EVERY = 0.1  # seconds between two updates of the bar; each waits for the device
+EVERY = 0.1  # seconds between two updates of the bar; each synchronizes with the device
 
 
 class ProgbarLogger(Callback):

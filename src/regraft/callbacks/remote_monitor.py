@@ -22,8 +22,8 @@ from regraft.errors import TrainingError
 class RemoteMonitor(Callback):
     """Post the logs of each epoch to a server, as Keras does, but without waiting for the server.
 
-    A separate thread makes the requests, from a queue that holds `queue_size` of them. A slow, unreachable or failing
-    server causes one warning; the end of training reports how many epochs did not arrive.
+    A separate thread makes the requests, from a queue that contains `queue_size` of them. A slow, unreachable or
+    failing server causes one warning; the end of training reports how many epochs did not arrive.
 
     Example:
         >>> monitor = RemoteMonitor(root='http://localhost:9000')
@@ -34,7 +34,7 @@ class RemoteMonitor(Callback):
     Args:
         root: address of the server, beginning with ``http://`` or ``https://``.
         path: path of the address, appended to ``root``.
-        field: name of the form field that holds the logs as JSON.
+        field: name of the form field that contains the logs as JSON.
         headers: additional headers.
         send_as_json: send the logs as the body, with type ``application/json``, instead of a form. NaN and infinite
             values, which JSON does not have, are then null.

@@ -10,7 +10,7 @@ from regraft.callbacks.callback import Callback, Logs
 class TerminateOnNaN(Callback):
     """Stop training when the loss is NaN or infinite.
 
-    It reads the loss after every batch, so that on a GPU each batch waits for the device.
+    It reads the loss after every batch, so that on a GPU each batch synchronizes with the device.
 
     Example:
         >>> history = model.fit(x, y, epochs=2, callbacks=[TerminateOnNaN()], verbose=0)

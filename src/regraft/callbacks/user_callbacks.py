@@ -41,7 +41,7 @@ def own_callbacks(names: Sequence[str]) -> list[Any]:
     causes: list[BaseException] = []
     for name in names:
         try:
-            made.append(_made(name))
+            made.append(_create(name))
         except ConfigError as error:
             problems.append(str(error))
             causes.append(error.__cause__ or error)
@@ -50,7 +50,7 @@ def own_callbacks(names: Sequence[str]) -> list[Any]:
     return made
 
 
-def _made(name: str) -> Any:
+def _create(name: str) -> Any:
     module_name, _, path = name.partition(":")
     target: Any = _module(module_name)
     where = module_name
@@ -130,7 +130,7 @@ def given_callbacks(callbacks: Any) -> Given:
         try:
             objects.append(_usable(one))
         except (ConfigError, TrainingError) as error:
-            problems.append(str(error).removeprefix("callbacks holds "))
+            problems.append(str(error).removeprefix("callbacks contains "))
     if problems:
         raise ConfigError(several("callbacks", problems))
     return Given(tuple(objects), tuple(names), tuple(described(one) for one in objects))

@@ -200,7 +200,7 @@ def _spare_factor(size: Size, need: Size) -> int:
 def _shrink(image: ImageFile.ImageFile, kind: str, need: Size | None) -> None:
     """Set the scale at which a JPEG is decoded, and refuse photos that are too large."""
     width, height = image.size
-    # a progressive JPEG holds the coefficients of the whole image in memory, whatever the scale
+    # a progressive JPEG contains the coefficients of the whole image in memory, whatever the scale
     if kind == "JPEG" and (width * height <= MAX_PIXELS or not image.info.get("progressive")):
         scale = _spare_factor(image.size, need) if need else 1
         while _pixels_at(image.size, scale) > MAX_PIXELS and scale < 8:

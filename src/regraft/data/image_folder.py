@@ -115,16 +115,18 @@ class ImageFolder(PhotoSet):
             (screen or screen_for()).warn(note)
         common: dict[str, Any] = {"seed": seed, "workers": workers}
         prepared = wanted.preprocessing
-        super().__init__(self._on("train"), self.manifest.classes, prepared, augmentation=augmentation, **common)
+        super().__init__(
+            self._entries_on("train"), self.manifest.classes, prepared, augmentation=augmentation, **common
+        )
         self.train: PhotoSet = self
-        self.validation = self._side("validation", prepared, common)
-        self.test = self._side("test", prepared, common)
+        self.validation = self._photo_set("validation", prepared, common)
+        self.test = self._photo_set("test", prepared, common)
 
-    def _on(self, side: Side) -> list[Entry]:
+    def _entries_on(self, side: Side) -> list[Entry]:
         return [entry for entry in self.manifest.usable if entry.side == side]
 
-    def _side(self, side: Side, preprocessing: Preprocessing, common: dict[str, Any]) -> PhotoSet | None:
-        entries = self._on(side)
+    def _photo_set(self, side: Side, preprocessing: Preprocessing, common: dict[str, Any]) -> PhotoSet | None:
+        entries = self._entries_on(side)
         return PhotoSet(entries, self.manifest.classes, preprocessing, **common) if entries else None
 
 

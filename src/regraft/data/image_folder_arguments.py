@@ -204,8 +204,8 @@ def _missing_from(names: Sequence[str], others: Sequence[str]) -> list[str]:
     return [name for name in names if composed(name) not in present]
 
 
-def _is_whole(value: Any, least: int) -> bool:
-    return type(value) is not bool and isinstance(value, Integral) and int(value) >= least
+def _is_whole(value: Any, minimum: int) -> bool:
+    return type(value) is not bool and isinstance(value, Integral) and int(value) >= minimum
 
 
 def _is_channel_triple(value: Any, low: float) -> bool:

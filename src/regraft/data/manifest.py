@@ -224,7 +224,7 @@ def check_usable(manifest: Manifest) -> tuple[str, ...]:
     left = tuple(name for name in manifest.classes if counts[name])
     aside = [entry for entry in manifest.entries if entry.status == "put aside"]
     if len(left) < 2:
-        raise PhotosError(_too_little(manifest, left, aside))
+        raise PhotosError(_too_few_classes(manifest, left, aside))
     manifest.classes = left
     notes = [f"class {name} is left out: none of its photos can be read" for name in lost]
     single = [name for name in left if counts[name] == 1]
@@ -234,7 +234,7 @@ def check_usable(manifest: Manifest) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _too_little(manifest: Manifest, left: tuple[str, ...], aside: list[Entry]) -> str:
+def _too_few_classes(manifest: Manifest, left: tuple[str, ...], aside: list[Entry]) -> str:
     whole = len(aside) + len(manifest.usable)
     reasons = "".join(f"\n  {e.name}: {e.why}" for e in aside[:5])
     more = f"\n  … and {len(aside) - 5:,} more" if len(aside) > 5 else ""

@@ -71,13 +71,13 @@ def sweep(folder: Path, *, below: bool = False) -> None:
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:
-    """Write ``data`` to ``path``, whole or not at all."""
+    """Write ``data`` to ``path``, completely or not at all."""
     with atomic(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` as UTF-8, line ends as they are, whole or not at all.
+    """Write ``text`` to ``path`` as UTF-8, line ends as they are, completely or not at all.
 
     File names that are not valid UTF-8 on disk (lone surrogates in Python) are written as their original bytes.
     """
@@ -85,7 +85,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write ``value`` to ``path`` as readable JSON, whole or not at all.
+    """Write ``value`` to ``path`` as readable JSON, completely or not at all.
 
     Raises:
         ValueError: a number is NaN or infinite; pass None in its place.

@@ -24,7 +24,7 @@ from regraft.disk.sealed import NotSealedError, SealError, read_sealed, seal
 from regraft.errors import ModelFileError
 
 METADATA = "regraft_metadata"
-"""Group of the texts, one data set each; an attribute can hold only 64 KB."""
+"""Group of the texts, one data set each; an attribute can contain only 64 KB."""
 
 NAME = "name"
 """Attribute of a data set: the name of the tensor."""
@@ -76,8 +76,8 @@ def read_hdf5(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
     ``conv1.weight``.
 
     Raises:
-        ModelFileError: the file is damaged, was changed after regraft wrote it, holds more than numbers, or Keras wrote
-            it.
+        ModelFileError: the file is damaged, was changed after regraft wrote it, contains more than numbers, or Keras
+            wrote it.
     """
     sealed = True
     try:
@@ -96,7 +96,7 @@ def read_hdf5(path: Path) -> tuple[dict[str, Block], dict[str, str]]:
 
 
 def _convert_in_child(path: Path, copy: Path) -> None:
-    # the child imports the same modules, whatever the working directory holds
+    # the child imports the same modules, whatever the working directory contains
     places = [str(place) for place in sys.path]
     code = (
         f"import sys; sys.path[:] = {places!r}\n"
@@ -149,7 +149,7 @@ def _exit(code: int, reason: str) -> NoReturn:
 
 
 class _UnusableError(ValueError):
-    """The file is HDF5, but does not hold weights of a torch module; the message says what it holds."""
+    """The file is HDF5, but does not contain weights of a torch module; the message says what it contains."""
 
 
 def _limit(size: int) -> None:
@@ -188,7 +188,7 @@ def _content(h5py: Any, file: Any, size: int) -> tuple[dict[str, Block], dict[st
 
 def _block(path: str, dataset: Any) -> tuple[str, Block]:
     if dataset.shape is None or dataset.dtype.name not in _TYPES:
-        raise _UnusableError(f"its data set {path} holds {dataset.dtype}; expected real or whole numbers")
+        raise _UnusableError(f"its data set {path} contains {dataset.dtype}; expected real or whole numbers")
     if dataset.external or dataset.is_virtual:
         raise _UnusableError(f"its data set {path} refers to other files")
     values = np.ascontiguousarray(dataset[()]).astype(dataset.dtype.newbyteorder("<"), copy=False)

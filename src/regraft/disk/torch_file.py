@@ -1,9 +1,9 @@
 """A reader of ``torch.save`` files that does not need torch: it returns tensors, numbers and texts, and runs no code.
 
-Such a file is a zip archive. Its pickle describes the objects, and further records hold the bytes of the tensors. This
-reader accepts pickles of tensors and plain containers only, and checks every size against the file and every record
-against its CRC-32. ``torch.load(weights_only=True)`` runs no code either, but is not enough. Measured with torch 2.13
-by `benchmarks/torch_load.py`:
+Such a file is a zip archive. Its pickle describes the objects, and further records contain the bytes of the tensors.
+This reader accepts pickles of tensors and plain containers only, and checks every size against the file and every
+record against its CRC-32. ``torch.load(weights_only=True)`` runs no code either, but is not enough. Measured with torch
+2.13 by `benchmarks/torch_load.py`:
 
 - a bit that flipped in the weights is not noticed, because CRC-32 is not checked;
 - with ``mmap=True`` a tensor may reach beyond its record, into the bytes behind it;
@@ -186,13 +186,13 @@ class _Reader(_Unpickler):  # type: ignore[misc]
             return _MAKERS[full]
         if module in ("torch", "torch.storage") and (name in _STORAGES or name in ITEM_SIZES):
             return _Named(full)
-        raise MoreThanTensorsError(f"it holds more than tensors, such as {full}, which is not loaded or run")
+        raise MoreThanTensorsError(f"it contains more than tensors, such as {full}, which is not loaded or run")
 
     def count(self) -> None:
         """Count a container: one byte of a pickle makes a container of many bytes in memory."""
         self._containers_left -= 1
         if self._containers_left < 0:
-            raise TorchFileError("its pickle holds more containers than its tensors need")
+            raise TorchFileError("its pickle contains more containers than its tensors need")
 
     def set_items(self) -> None:
         items = self.pop_mark()
@@ -246,12 +246,12 @@ def _first(value: Any, *more: Any) -> Any:
     return value
 
 
-def _nothing() -> dict[str, Any]:
+def _empty_dict() -> dict[str, Any]:
     return {}
 
 
 _MAKERS: dict[str, Callable[..., Any]] = {
-    "collections.OrderedDict": _nothing,
+    "collections.OrderedDict": _empty_dict,
     "torch._utils._rebuild_tensor_v2": _tensor,
     "torch._utils._rebuild_tensor_v3": _tensor,
     "torch._utils._rebuild_parameter": _first,

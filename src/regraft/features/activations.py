@@ -1,8 +1,8 @@
 """Activations at a cut point: computed once per view of a photo, cached, and read batch by batch.
 
 The layers below the cut do not change during training, so that each epoch runs only the upper part of the network.
-Training uses exactly the values that the store holds, rounded to half precision where that is safe. So freshly computed
-and cached activations are equal to the bit.
+Training uses exactly the values that the store contains, rounded to half precision where that is safe. So freshly
+computed and cached activations are equal to the bit.
 """
 
 from __future__ import annotations

@@ -196,8 +196,8 @@ def repetitions_agree(
 class _ReplacedContents:
     """New contents for the arguments of an operation, in the memory layout of the old ones.
 
-    Even numbers give contents that cancel out: the last argument that depends on photos holds pairs of a number and its
-    negative, and all other arguments hold ones. Odd numbers give the photo itself, shifted.
+    Even numbers give contents that cancel out: the last argument that depends on photos contains pairs of a number and
+    its negative, and all other arguments contain ones. Odd numbers give the photo itself, shifted.
     """
 
     def __init__(

@@ -44,12 +44,12 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
     weights = backbone.weights_hash()
     with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as executor:  # an export leaves cores idle
         reference = executor.submit(_reference_features, backbone, pixels)
-        cosine = _least_cosine(engine, pixels, reference)
+        cosine = _minimum_cosine(engine, pixels, reference)
     write_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
     return cosine
 
 
-def _least_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
+def _minimum_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
     try:
         features = run_all(engine, pixels)
     except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)

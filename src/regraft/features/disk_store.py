@@ -1,6 +1,6 @@
 """Feature store on disk: shared by all runs and processes of a user, bounded in size, and verified on every read.
 
-Each entry holds a digest of its key and its bits. A read returns exactly the bits that were written or nothing, even
+Each entry has a digest of its key and its bits. A read returns exactly the bits that were written or nothing, even
 from a damaged disk. A damaged file is replaced by a new one with the next number; other processes that use the old file
 notice and switch. If the disk is full or failing, the store warns once and stops writing. No error of the store stops a
 run.

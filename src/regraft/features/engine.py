@@ -123,7 +123,7 @@ class PaddedEngine(ABC):
         """
         count, (size, run) = len(pixels), self._prepare()
         if count > size:
-            raise ValueError(f"a batch holds at most {size} photos, not {count}")
+            raise ValueError(f"a batch contains at most {size} photos, not {count}")
         full = np.ascontiguousarray(pixels)
         if count < size:
             full = np.zeros((size, *pixels.shape[1:]), dtype=np.uint8)

@@ -227,7 +227,7 @@ class Predictor:
 
 
 def _views_in_file(extra: Mapping[str, str]) -> int:
-    """Return the number of views in a model file, within bounds, because files of other programs may hold anything."""
+    """Return the number of views in a model file, within bounds, because other programs may write any number."""
     text = str(extra.get("views", "1"))
     return min(max(int(text), 1), MAX_VIEWS) if text.isdecimal() else 1
 

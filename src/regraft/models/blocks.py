@@ -109,7 +109,7 @@ def _child_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[st
 
 
 def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]:
-    """Merge a last group that holds only vectors into the group below."""
+    """Merge a last group that contains only vectors into the group below."""
     shapes = {name: parameter.ndim for name, parameter in network.named_parameters()}
     while len(groups) > 1 and all(shapes[name] <= 1 for name in groups[-1]):
         groups = [*groups[:-2], groups[-2] + groups[-1]]
@@ -132,7 +132,7 @@ def _owning_group(buffer: str, lowest: Mapping[str, int]) -> int:
 
 
 def _ancestors(name: str) -> Iterable[str]:
-    """Yield the name of the module that holds ``name``, of its parent, and so on, up to ``""`` for the network."""
+    """Yield the name of the module that contains ``name``, of its parent, and so on, up to ``""`` for the network."""
     while name:
         name = name.rpartition(".")[0]
         yield name
@@ -152,7 +152,7 @@ def _block_names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> 
 
 
 def _widest_module(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
-    """Return the widest module that holds the parameter ``name`` and lies within its group, or ``name`` itself."""
+    """Return the widest module that contains the parameter ``name`` and lies within its group, or ``name`` itself."""
     found = name
     for module in _ancestors(name):
         if not module or inside[module] != everything[module]:

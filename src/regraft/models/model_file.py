@@ -132,8 +132,8 @@ def find_model_file(path: Path) -> Path:
         return inside
     why = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
     others = sorted(one.name for one in path.iterdir() if one.suffix in _WEIGHT_SUFFIXES)
-    more = f"\n  it holds {', '.join(others[:5])}: name that file" if others else ""
-    raise ModelFileError(f"{path} holds no {inside.name}: {why}{more}")
+    more = f"\n  it contains {', '.join(others[:5])}: name that file" if others else ""
+    raise ModelFileError(f"{path} contains no {inside.name}: {why}{more}")
 
 
 def _read_model_file(path: Path) -> FileContent | None:
@@ -206,7 +206,7 @@ def _with_description(
         raise ModelFileError(_not_a_classifier(path, found))
     if classes is None or backbone is None:
         raise ModelFileError(
-            f"{path} holds the weights of a Classifier, but not its classes and its preprocessing\n"
+            f"{path} contains the weights of a Classifier, but not its classes and its preprocessing\n"
             "  pass them once, as in training, and write a model file:\n"
             "  Classifier.load(FILE, backbone=build_backbone(NAME), classes=[...]).save('model.safetensors')"
         )
@@ -220,13 +220,13 @@ def _with_description(
 def _not_a_classifier(path: Path, found: FileContent) -> str:
     if not found.trainer:
         return (
-            f"{path} is not a usable model file: it holds tensors, but was not written by regraft; it may be usable "
+            f"{path} is not a usable model file: it contains tensors, but was not written by regraft; it may be usable "
             "as weights: --weights FILE"
         )
     few = ", ".join(list(found.tensors)[:3])
     return (
-        f"{path} holds the weights of a module that is not a Classifier ({few} …), so that classes and preprocessing "
-        "are unknown\n"
+        f"{path} contains the weights of a module that is not a Classifier ({few} …), so that classes and "
+        "preprocessing are unknown\n"
         "  load it into such a module with Trainer(module).load(FILE), and predict with Trainer.predict"
     )
 
@@ -240,7 +240,7 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
     others = [name for name in tensors if not name.startswith((_BACKBONE, _HEAD))]
     if others:
         raise ModelFileError(
-            f"{path} is not a usable model file: it holds {', '.join(others[:5])}, which a Classifier does not have"
+            f"{path} is not a usable model file: it contains {', '.join(others[:5])}, which a Classifier does not have"
         )
     own = {name for name in tensors if name.startswith(_HEAD)}
     if own - {f"{_HEAD}weight", f"{_HEAD}bias"} or not own:

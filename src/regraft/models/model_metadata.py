@@ -88,7 +88,7 @@ def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
 def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
     if key not in metadata:
         raise FormatError(
-            "it holds tensors, but was not written by regraft; it may be usable as weights: --weights FILE"
+            "it contains tensors, but was not written by regraft; it may be usable as weights: --weights FILE"
         )
     try:
         values = json.loads(metadata[key])

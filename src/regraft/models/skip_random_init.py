@@ -31,7 +31,7 @@ class _SkipRandomFills(TorchFunctionMode):
 def skip_random_init(*, active: bool = True) -> Iterator[None]:
     """Skip random initialization inside the block, which takes nine tenths of the time to build a transformer.
 
-    Parameters then hold arbitrary memory: load all of them before using the network.
+    Parameters then contain arbitrary memory: load all of them before using the network.
     """
     with _SkipRandomFills() if active else contextlib.nullcontext():
         yield

@@ -44,7 +44,7 @@ class FileContent:
     Attributes:
         tensors: tensors by name; those of a classifier have the names of a model file.
         classifier: whether the tensors are a classifier's.
-        metadata: classes and backbone; None if the file does not hold them.
+        metadata: classes and backbone; None if the file does not contain them.
         trainer: whether a `Trainer` wrote the file.
     """
 
@@ -93,9 +93,9 @@ def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         content = read_torch_file(path)
     except MoreThanTensorsError as error:
         raise ModelFileError(
-            f"{path} holds a whole Python object, as torch.save writes it; reading that runs code, so it is not read\n"
+            f"{path} contains a whole Python object, written by torch.save; reading it runs code, so it is not read\n"
             "  if you trust the file: torch.load(FILE, weights_only=False), then save('model.safetensors') of the "
-            "classifier that it gives"
+            "loaded classifier"
         ) from error
     except TorchFileError as error:
         raise ModelFileError(
@@ -106,7 +106,7 @@ def _read_archive(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         content, facts = content["tensors"], dict(content["metadata"])
     content = unwrap_state_dict(content)
     if not isinstance(content, dict):
-        raise ModelFileError(f"{path} holds no tensors by name")
+        raise ModelFileError(f"{path} contains no tensors by name")
     tensors = {str(name): strided_tensor(one) for name, one in content.items() if isinstance(one, StridedTensor)}
     if facts and facts.pop(CHECKSUM, None) != checksum(_blocks(tensors), facts):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum")

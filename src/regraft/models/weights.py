@@ -43,7 +43,7 @@ def read_weights(path: Path) -> WeightsFile:
     """Read a file of weights: ``.safetensors``, or ``.pt``, ``.pth``, ``.bin`` with tensors only.
 
     Raises:
-        WeightsError: the file is missing, damaged, holds no tensors, or would have to run code.
+        WeightsError: the file is missing, damaged, contains no tensors, or would have to run code.
     """
     if not path.is_file():
         raise WeightsError(f"no such weights file: {path}")
@@ -118,7 +118,7 @@ def _read_pickled(path: Path) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except (MoreThanTensorsError, pickle.UnpicklingError) as error:
         raise WeightsError(
-            f"{path} holds more than tensors, or is damaged; loading it could run code, so it is not loaded\n"
+            f"{path} contains more than tensors, or is damaged; loading it could run code, so it is not loaded\n"
             "  save the tensors alone: torch.save(model.state_dict(), FILE), or as .safetensors"
         ) from error
     except Exception as error:  # a damaged file can raise almost anything
@@ -140,7 +140,7 @@ def _tensors(value: Any, path: Path) -> State:
     if isinstance(value, Mapping):
         tensors = {str(name): tensor for name, tensor in value.items() if isinstance(tensor, torch.Tensor)}
     if not tensors:
-        raise WeightsError(f"{path} holds no tensors by name; found {type(value).__name__}")
+        raise WeightsError(f"{path} contains no tensors by name; found {type(value).__name__}")
     return tensors
 
 

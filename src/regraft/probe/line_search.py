@@ -100,7 +100,7 @@ class LineSearch:
 
 
 class _Bracket:
-    """An interval for each problem that holds the minimum: the slope is negative at its low end, positive at its high.
+    """An interval for each problem that has the minimum: the slope is negative at its low end, positive at its high.
 
     The root of the slope is found by the Illinois method (Dowell and Jarratt 1971, https://doi.org/10.1007/BF01934364):
     regula falsi that halves the slope of an end which stays twice.

@@ -144,7 +144,7 @@ def check_inputs(
     if weight.shape != labels.shape or not np.all(np.isfinite(weight)) or bool((weight < 0).any()):
         raise ValueError(f"sample_weight must be finite, not negative, and of shape {labels.shape}")
     if labels.min() < 0 or labels.max() >= k:
-        raise ValueError(f"y must be in 0 to {k - 1}, but holds {labels.min()} to {labels.max()}")
+        raise ValueError(f"y must be in 0 to {k - 1}, but contains {labels.min()} to {labels.max()}")
     empty = np.flatnonzero(np.bincount(labels, weight, k) <= 0)
     if len(empty):
         raise ValueError(f"each class needs a row with a positive weight, but classes {empty.tolist()} have none")

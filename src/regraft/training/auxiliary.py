@@ -43,7 +43,7 @@ class Auxiliary:
         outputs_in: returns outputs for ``x`` in train (True) or inference mode (False), without changing the module.
         by_output: losses or metrics are given by output, so that an evaluation has to know the names of outputs.
         hint: returns the part of the report that is about the losses of a number of outputs.
-        say: takes a label and a text for the screen.
+        say: prints a label and a text on the screen.
 
     Attributes:
         found: whether there are auxiliary outputs; None: unknown yet.
@@ -57,7 +57,7 @@ class Auxiliary:
         self.found: bool | None = None
         self.names = ["output_0"]
 
-    def look(self, x: Any, outputs: Any, targets: Any, *, training: bool) -> None:
+    def inspect(self, x: Any, outputs: Any, targets: Any, *, training: bool) -> None:
         """Inspect a batch on its device: the module's outputs for ``x``, in train mode or not."""
         if self.found is not None or not is_single(targets):
             return

@@ -136,7 +136,7 @@ def _warn_of_nan(data: Any) -> None:
         if isinstance(leaf, Tensor) and leaf.is_floating_point():
             count = int(leaf.isnan().flatten(1).any(1).sum() if leaf.ndim > 1 else leaf.isnan().sum())
             if count:
-                warnings.warn(f"y holds NaN in {count} of {len(leaf)} samples", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"y contains NaN in {count} of {len(leaf)} samples", RuntimeWarning, stacklevel=2)
 
 
 class DatasetBatches:

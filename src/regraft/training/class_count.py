@@ -27,7 +27,7 @@ class ClassCount:
     Only targets on the host are read, so that nothing synchronizes with a device.
 
     Args:
-        warn: takes a warning.
+        warn: prints a warning.
     """
 
     def __init__(self, warn: Callable[[str], None]) -> None:

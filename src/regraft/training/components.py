@@ -58,8 +58,8 @@ class Components:
         precision: name of the precision.
         update: how gradients become an update.
         compile_options: options of ``torch.compile``; None: the module is not compiled.
-        say: takes a label and a text for the screen.
-        warn: takes a warning.
+        say: prints a label and a text on the screen.
+        warn: prints a warning.
     """
 
     def __init__(

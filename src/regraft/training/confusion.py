@@ -137,7 +137,7 @@ class AUC(SumMetric):
         return empty.index_add(0, bucket, positive), empty.index_add(0, bucket, negative)
 
     def _check(self, scores: Tensor) -> None:
-        """Warn if the scores of the first batch are not probabilities; this waits for the device once."""
+        """Warn if the scores of the first batch are not probabilities; this synchronizes with the device once."""
         if not self._checked and not inside_unit(scores):
             warnings.warn(
                 f"{self.name} takes probabilities; values outside 0 to 1 count as 0 or 1, as in Keras. For a module "

@@ -40,7 +40,7 @@ def with_arrays(data: Any, name: str) -> Any:
         name: its name, for messages.
 
     Raises:
-        TrainingError: ``data`` holds lists of different lengths, or text.
+        TrainingError: ``data`` contains lists of different lengths, or text.
     """
     if isinstance(data, Mapping):
         return {key: with_arrays(value, f"{name}[{key!r}]") for key, value in data.items()}
@@ -54,10 +54,10 @@ def with_arrays(data: Any, name: str) -> Any:
 
 
 def check_values(data: Any, name: str) -> None:
-    """Check that arrays hold numbers.
+    """Check that arrays contain numbers.
 
     Raises:
-        TrainingError: an array holds text, dates or objects.
+        TrainingError: an array contains text, dates or objects.
     """
     for leaf in leaves(data):
         if isinstance(leaf, Tensor) or not is_array(leaf):
@@ -74,7 +74,7 @@ def check_values(data: Any, name: str) -> None:
 
 def _text(name: str, example: Any) -> str:
     return (
-        f"{name} holds text, such as {str(example)!r}; expected numbers\n  number the classes: "
+        f"{name} contains text, such as {str(example)!r}; expected numbers\n  number the classes: "
         "names, y = np.unique(labels, return_inverse=True)"
     )
 
@@ -119,8 +119,8 @@ def as_batch_source(
         TrainingError: ``x`` has an unknown type, or ``y`` is given although ``x`` has its own targets.
     """
     if isinstance(x, (type, str, bytes)) or hasattr(x, "toarray"):
-        raise TrainingError(_unknown(x))
-    x, y, sample_weight = _in_arrays(x, y, sample_weight)
+        raise TrainingError(_unknown_data_message(x))
+    x, y, sample_weight = _lists_as_arrays(x, y, sample_weight)
     if are_arrays(x):
         size = size_of(x)
         samples = batch_size or (max(1, math.ceil(size / steps)) if steps else 32)
@@ -144,10 +144,10 @@ def as_batch_source(
         return OneShotBatches(x)
     if isinstance(x, Iterable) and not isinstance(x, (Mapping, set)):
         return IterableBatches(x)
-    raise TrainingError(_unknown(x))
+    raise TrainingError(_unknown_data_message(x))
 
 
-def _in_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
+def _lists_as_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     x = with_arrays(x, "x") if isinstance(x, (list, Mapping)) else x
     if not are_arrays(x):
         return x, y, sample_weight
@@ -157,7 +157,7 @@ def _in_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
     return x, y, sample_weight
 
 
-def _unknown(x: Any) -> str:
+def _unknown_data_message(x: Any) -> str:
     kinds = (
         "expected tensors, arrays, a Dataset, a DataLoader, an iterable of batches, or an object with __len__() and "
         "epoch(epoch, start)"
@@ -202,7 +202,7 @@ def gives_batches(x: Any) -> bool:
     shapes = ", ".join(str(tuple(part.shape)) for part in leaves(item))
     name = type(x).__name__
     raise TrainingError(
-        f"{name}[0] holds arrays of shapes {shapes}, which may be one sample or a whole batch\n  for samples derive "
+        f"{name}[0] contains arrays of shapes {shapes}, which may be one sample or a whole batch\n  for samples derive "
         f"{name} from torch.utils.data.Dataset; for batches derive it from keras.utils.PyDataset, give it a method "
         "on_epoch_end, or pass a DataLoader(..., batch_size=None)"
     )
@@ -228,7 +228,7 @@ def is_map_style(x: Any) -> bool:
 
 
 def _is_list_of_samples(x: list[Any]) -> bool:
-    """Return whether a list holds samples (x, y), not batches: its first target is a number or a text."""
+    """Return whether a list contains samples (x, y), not batches: its first target is a number or a text."""
     if not x or not isinstance(x[0], (tuple, list)) or len(x[0]) < 2:
         return False
     target = x[0][1]
@@ -246,7 +246,7 @@ def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[
     """
     if not 0 < share < 1:
         raise TrainingError(f"validation_split is {share}; expected a share between 0 and 1")
-    x, y, sample_weight = _in_arrays(x, y, sample_weight)
+    x, y, sample_weight = _lists_as_arrays(x, y, sample_weight)
     arrays = are_arrays(x)
     if not arrays and (not is_map_style(x) or gives_batches(x)):
         raise TrainingError(
@@ -261,7 +261,7 @@ def split_validation(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[
         return (Subset(x, range(cut)), y, sample_weight), Subset(x, range(cut, size))
     ArrayBatches((x, y, sample_weight), batch_size=1)  # checks that the lengths are equal
     data = tree_map(_sliceable, (x, y, sample_weight))
-    first, last = (tree_map(_cutting(part), data) for part in (slice(0, cut), slice(cut, size)))
+    first, last = (tree_map(_select(part), data) for part in (slice(0, cut), slice(cut, size)))
     return first, last
 
 
@@ -269,5 +269,5 @@ def _sliceable(leaf: Any) -> Any:
     return leaf if isinstance(leaf, np.memmap) else as_tensor(leaf)
 
 
-def _cutting(part: slice) -> Callable[[Any], Any]:
+def _select(part: slice) -> Callable[[Any], Any]:
     return lambda leaf: None if leaf is None else leaf[part]

@@ -32,7 +32,7 @@ class EMA:
 
     Attributes:
         average: the average of each trainable parameter, in order; while ``shown``, the weights.
-        shown: whether the module holds the average instead of its weights, for an evaluation.
+        shown: whether the module contains the average instead of its weights, for an evaluation.
         measured: whether the last validation of this epoch evaluated the average.
 
     Raises:

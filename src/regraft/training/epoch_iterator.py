@@ -58,7 +58,7 @@ class EpochIterator:
     def state_dict(self) -> dict[str, Any]:
         """Return the position in the data: the pass, the batches read from it, and the random state at its start.
 
-        ``begun`` holds the states of all generators just before the pass; the order of samples may depend on them.
+        ``begun`` contains the states of all generators just before the pass; the order of samples may depend on them.
         """
         own = [generator.get_state() for generator in self._generators]
         if self._pending is not None:  # not resumed yet
@@ -110,22 +110,24 @@ class EpochIterator:
         """
         number = start - 1
         if not start:
-            self._tell("epoch_begin")
-        for number, batch in self._all(epoch, start) if self.steps is None else self._some(self.steps, start):
+            self._call_hook("epoch_begin")
+        for number, batch in (
+            self._one_pass(epoch, start) if self.steps is None else self._next_steps(self.steps, start)
+        ):
             yield number, batch
         if number < 0:
-            raise TrainingError(self._nothing(epoch))
+            raise TrainingError(self._no_batch_message(epoch))
         if self.steps is None:
             self.num_batches = number + 1
-        self._tell("epoch_end")
+        self._call_hook("epoch_end")
 
-    def _tell(self, hook: str) -> None:
+    def _call_hook(self, hook: str) -> None:
         """Call a hook of the source, if it has that hook."""
         call = getattr(self.source, hook, None)
         if call is not None:
             call()
 
-    def _nothing(self, epoch: int) -> str:
+    def _no_batch_message(self, epoch: int) -> str:
         if epoch == 0 and self._pass == 0:
             return (
                 "the data gave no batch: it is empty, or an exhausted generator (a DataLoader with "
@@ -146,7 +148,7 @@ class EpochIterator:
         """Start again at the first batch, if the source can."""
         self._rest, self._pass = None, 0
 
-    def _all(self, epoch: int, start: int) -> Iterator[tuple[int, Any]]:
+    def _one_pass(self, epoch: int, start: int) -> Iterator[tuple[int, Any]]:
         self._rest = self._open(epoch, start)
         for number, batch in enumerate(self._rest, start):
             self._taken = number + 1
@@ -156,7 +158,7 @@ class EpochIterator:
             yield number, batch
         self._rest = None
 
-    def _some(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
+    def _next_steps(self, steps: int, start: int) -> Iterator[tuple[int, Any]]:
         if start >= steps or (start and self._pending is not None and not self._pending["taken"]):
             return  # the epoch had ended: training resumes with the validation after it
         if self._rest is None:

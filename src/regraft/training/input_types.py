@@ -26,7 +26,7 @@ class InputTypes:
     Args:
         module: what is called, for the format of its parameters.
         device: where it runs.
-        say: takes a label and a text for the screen.
+        say: prints a label and a text on the screen.
     """
 
     def __init__(self, module: nn.Module, device: torch.device, say: Say) -> None:
@@ -49,12 +49,12 @@ class InputTypes:
         kinds = (x.dtype,) if isinstance(x, Tensor) else tuple(i.dtype for i in leaves(x) if isinstance(i, Tensor))
         convert = self._decided.get(kinds)
         if convert is None:
-            return self._first(forward, x, kinds)
+            return self._decide(forward, x, kinds)
         if convert is _as_given and isinstance(x, Tensor):
             self._unchanged = x.dtype
         return call(forward, convert(x))
 
-    def _first(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
+    def _decide(self, forward: Callable[..., Any], x: Any, kinds: tuple[torch.dtype, ...]) -> Any:
         """Return the outputs, converting inputs by the first conversion that the module accepts."""
         assert self.dtype is not None
         has_table = any(isinstance(part, nn.Embedding) for part in self._module.modules())
@@ -62,7 +62,7 @@ class InputTypes:
             self._decided[kinds] = _as_given
             return call(forward, x)
         refusals: list[Exception] = []
-        for convert in (_as_given, _converting(self.dtype, _SMALL), _converting(self.dtype, None), _to_indices):
+        for convert in (_as_given, _conversion_to(self.dtype, _SMALL), _conversion_to(self.dtype, None), _to_indices):
             try:
                 with undone_on_error(self._module, self._device):
                     outputs = call(forward, convert(x))
@@ -84,7 +84,7 @@ def _as_given(x: Any) -> Any:
     return x
 
 
-def _converting(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Convert:
+def _conversion_to(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Convert:
     """Return a function that converts floats, and integers of the types ``whole`` (None: all), to ``dtype``."""
 
     def one(leaf: Any) -> Any:

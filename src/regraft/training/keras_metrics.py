@@ -48,8 +48,8 @@ class KerasMetric(Metric):
         self.kind = type(metric).__name__
         if _takes_values(metric):
             raise TrainingError(
-                f"metrics holds Keras's {self.kind}, which takes values, not targets and outputs: pass a function of "
-                "(output, target), whose mean is taken"
+                f"metrics contains Keras's {self.kind}, which takes values, not targets and outputs: pass a function "
+                "of (output, target), whose mean is taken"
             )
         name = name if isinstance(name, str) else self.kind
         super().__init__(name, no_sample_values, _direction(metric), weighted=weighted)

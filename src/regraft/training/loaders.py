@@ -142,7 +142,7 @@ def explained(batches: Iterator[Any]) -> Iterator[Any]:
     """Yield the batches of a `DataLoader`, and explain torch's errors about samples that cannot be collated.
 
     Raises:
-        TrainingError: samples hold values that cannot be collated, such as photos, or have different shapes.
+        TrainingError: samples contain values that cannot be collated, such as photos, or have different shapes.
     """
     try:
         yield from batches
@@ -151,9 +151,9 @@ def explained(batches: Iterator[Any]) -> Iterator[Any]:
             raise
         type_name = str(error).rsplit("found ", 1)[-1].strip()
         raise TrainingError(
-            f"the samples of the data set cannot be collated into batches: they hold {type_name}\n  let the data set "
-            "return tensors, arrays and numbers (photos: torchvision.transforms.v2.functional.to_dtype and to_image, "
-            "or np.asarray), or pass a DataLoader with a collate_fn"
+            f"the samples of the data set cannot be collated into batches: they contain {type_name}\n  let the data "
+            "set return tensors, arrays and numbers (photos: torchvision.transforms.v2.functional.to_dtype and "
+            "to_image, or np.asarray), or pass a DataLoader with a collate_fn"
         ) from error
     except RuntimeError as error:
         if "stack expects each tensor to be equal size" not in str(error):

@@ -14,7 +14,7 @@ from regraft.training.pytree import to_numpy
 class BatchLogs(dict[str, Any]):
     """A dict of values that are computed, all at once, when the dict is first read.
 
-    On a GPU, this is when the processor waits for the device: once, and only if a callback reads the dict.
+    On a GPU, this is when the processor synchronizes with the device: once, and only if a callback reads the dict.
 
     Args:
         figures: by name, either ``(total, count)``, whose ratio is the value, or a function that computes the value.
@@ -38,7 +38,7 @@ class BatchLogs(dict[str, Any]):
         return dict, (dict(self),)
 
 
-def _computing(name: str) -> Callable[..., Any]:
+def _compute_first(name: str) -> Callable[..., Any]:
     own = getattr(dict, name)
 
     def method(self: BatchLogs, *args: Any, **kwargs: Any) -> Any:
@@ -56,7 +56,7 @@ for _name in (
     "__or__", "__ror__", "__ior__", "__reversed__", "get", "keys", "values", "items", "pop", "popitem", "setdefault",
     "update", "copy", "clear",
 ):  # fmt: skip
-    setattr(BatchLogs, _name, _computing(_name))
+    setattr(BatchLogs, _name, _compute_first(_name))
 
 
 def _computed(figures: Mapping[str, Any]) -> dict[str, Any]:

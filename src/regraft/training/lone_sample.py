@@ -27,7 +27,7 @@ class LoneSample:
         module: the module itself.
         device: where it runs.
         larger_before: returns whether this epoch already had other samples.
-        say: takes a label and a text for the screen.
+        say: prints a label and a text on the screen.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ from regraft.training.targets import Targets
 from regraft.training.third_party import (
     is_keras,
     keras_loss_function,
-    refuse_whole_functions,
+    refuse_array_functions,
     takes_target_first,
     unwrapped,
 )
@@ -120,7 +120,7 @@ class Loss:
         return weighted.sum() if self.sums else weighted.sum() / values.numel()
 
     def _check(self, output: Any, target: Any) -> None:
-        """Check the first batch; this waits for the device once."""
+        """Check the first batch; this synchronizes with the device once."""
         self._checked = True
         if self.takes == "probabilities" and isinstance(output, Tensor) and not inside_unit(output):
             raise TrainingError(
@@ -198,7 +198,7 @@ def as_loss(user_loss: Any) -> Loss:
         raise TrainingError(f"loss is the class {user_loss.__name__}; expected an instance: {user_loss.__name__}()")
     if not callable(user_loss):
         raise TrainingError(f"loss is a {type(user_loss).__name__}; expected a name, a torch loss or a function")
-    refuse_whole_functions(user_loss, "loss")
+    refuse_array_functions(user_loss, "loss")
     if is_keras(user_loss) and not inspect.isroutine(unwrapped(user_loss)):
         return KerasLoss(user_loss)
     if takes_target_first(user_loss):

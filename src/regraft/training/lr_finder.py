@@ -149,10 +149,10 @@ def _curve_as_svg(rates: Sequence[float], losses: Sequence[float], marked: float
     high = min(max(losses), losses[0] + 1.5 * (losses[0] - low)) if losses[0] > low else max(losses)
     first, last = math.log10(rates[0]), math.log10(rates[-1])
 
-    def across(rate: float) -> float:
+    def x_of(rate: float) -> float:
         return round(LEFT + (math.log10(rate) - first) / max(last - first, 1e-9) * (RIGHT - LEFT), 1)
 
-    def down(loss: float) -> float:
+    def y_of(loss: float) -> float:
         return round(TOP + (high - min(loss, high)) / max(high - low, 1e-9) * (BOTTOM - TOP), 1)
 
     def text(x: float, y: float, content: str, anchor: str = "middle") -> str:
@@ -160,13 +160,13 @@ def _curve_as_svg(rates: Sequence[float], losses: Sequence[float], marked: float
 
     parts = [f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>']
     for power in range(math.ceil(first), math.floor(last) + 1):
-        x = across(10.0**power)
+        x = x_of(10.0**power)
         parts.append(f'<line x1="{x}" x2="{x}" y1="{TOP}" y2="{BOTTOM}" stroke="#ddd"/>')
         parts.append(text(x, BOTTOM + 16, f"1e{power}"))
-    parts += [text(LEFT - 6, down(loss) + 4, f"{loss:.3g}", "end") for loss in (low, (low + high) / 2, high)]
-    points = " ".join(f"{across(rate)},{down(loss)}" for rate, loss in zip(rates, losses, strict=True))
+    parts += [text(LEFT - 6, y_of(loss) + 4, f"{loss:.3g}", "end") for loss in (low, (low + high) / 2, high)]
+    points = " ".join(f"{x_of(rate)},{y_of(loss)}" for rate, loss in zip(rates, losses, strict=True))
     parts.append(f'<polyline points="{points}" fill="none" stroke="#1f6feb" stroke-width="2"/>')
-    x, y = across(marked), down(losses[list(rates).index(marked)])
+    x, y = x_of(marked), y_of(losses[list(rates).index(marked)])
     parts.append(f'<circle cx="{x}" cy="{y}" r="5" fill="#d1242f"/>')
     parts.append(text(x + 8, y - 8, f"{marked:.2g}", "start"))
     parts.append(text((LEFT + RIGHT) / 2, HEIGHT - 8, "learning rate"))

@@ -18,7 +18,7 @@ from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metric_names import direction_of, named_metric
 from regraft.training.reading import Reading, same_rank, warn_of_table
 from regraft.training.state_format import load_plain_state, plain_state
-from regraft.training.third_party import refuse_whole_functions, takes_target_first, unwrapped
+from regraft.training.third_party import refuse_array_functions, takes_target_first, unwrapped
 
 __all__ = ["Direction", "Metric", "TorchMetric", "as_metric"]
 
@@ -144,7 +144,7 @@ def as_metric(user_metric: Any, *, weighted: bool = False) -> Metric:
         return named_metric(user_metric, weighted=weighted)
     if isinstance(user_metric, type):
         raise TrainingError(
-            f"metrics holds the class {user_metric.__name__}; expected an instance: {user_metric.__name__}()"
+            f"metrics contains the class {user_metric.__name__}; expected an instance: {user_metric.__name__}()"
         )
     if is_keras_metric(user_metric):
         return KerasMetric(user_metric, weighted=weighted)
@@ -153,13 +153,13 @@ def as_metric(user_metric: Any, *, weighted: bool = False) -> Metric:
     if callable(user_metric):
         return _function(user_metric, weighted)
     raise TrainingError(
-        f"metrics holds {user_metric!r}; expected a name, an object of torchmetrics or Keras, or a function of "
+        f"metrics contains {user_metric!r}; expected a name, an object of torchmetrics or Keras, or a function of "
         "(output, target)"
     )
 
 
 def _function(user_metric: Callable[..., Any], weighted: bool) -> Metric:
-    refuse_whole_functions(user_metric, "metric")
+    refuse_array_functions(user_metric, "metric")
     function = unwrapped(user_metric)
     name = str(getattr(function, "__name__", _snake(type(function).__name__)))
     keras = keras_metric_function(user_metric)

@@ -88,7 +88,7 @@ class TrainModes:
     Args:
         module: what is trained.
         freeze_normalization: whether frozen normalization layers stay in inference mode.
-        say: takes a label and a text for the screen.
+        say: prints a label and a text on the screen.
     """
 
     def __init__(self, module: nn.Module, freeze_normalization: bool, say: Say) -> None:
@@ -144,33 +144,33 @@ class TrainModes:
 @contextmanager
 def undone(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Restore buffers, such as running statistics, and random generators at the end of the block."""
-    put_back = _putting_back(module, device)
+    restore = _restorer(module, device)
     try:
         yield
     finally:
-        put_back()
+        restore()
 
 
 @contextmanager
 def undone_on_error(module: nn.Module, device: torch.device) -> Iterator[None]:
     """Restore buffers, such as running statistics, and random generators if an exception ends the block."""
-    put_back = _putting_back(module, device)
+    restore = _restorer(module, device)
     try:
         yield
     except Exception:
-        put_back()
+        restore()
         raise
 
 
-def _putting_back(module: nn.Module, device: torch.device) -> Callable[[], None]:
+def _restorer(module: nn.Module, device: torch.device) -> Callable[[], None]:
     buffers = [(b, b.detach().clone()) for b in module.buffers() if not nn.parameter.is_lazy(b)]
     states = generator_states(device)
 
-    def put_back() -> None:
+    def restore() -> None:
         with torch.no_grad():
             for buffer, kept in buffers:
                 if not torch.equal(buffer, kept):  # writing to one that a gradient graph holds would spoil the graph
                     buffer.copy_(kept)
         restore_generators(states, device)
 
-    return put_back
+    return restore

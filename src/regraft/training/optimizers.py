@@ -83,7 +83,7 @@ def as_optimizer(
         rate = {} if learning_rate is None else {"lr": learning_rate}
         return OptimizerView(kind(chosen, **(options | rate)))
     if callable(user_optimizer):
-        return OptimizerView(_built(user_optimizer, chosen, learning_rate))
+        return OptimizerView(_call_user_function(user_optimizer, chosen, learning_rate))
     raise TrainingError(
         f"optimizer is a {type(user_optimizer).__name__}; expected a name, a torch optimizer or a function"
     )
@@ -128,7 +128,9 @@ def _instead_of_keras(user_optimizer: Any) -> str:
     )
 
 
-def _built(function: Callable[..., Any], parameters: list[Any], learning_rate: float | None) -> torch.optim.Optimizer:
+def _call_user_function(
+    function: Callable[..., Any], parameters: list[Any], learning_rate: float | None
+) -> torch.optim.Optimizer:
     rate = {} if learning_rate is None else {"lr": learning_rate}
     built = function(parameters, **rate)
     if not isinstance(built, torch.optim.Optimizer):

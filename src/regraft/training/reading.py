@@ -101,7 +101,7 @@ def probabilities(output: Tensor, reading: Reading) -> Tensor:
 
 
 def inside_unit(values: Tensor) -> bool:
-    """Return whether all values can be probabilities; this waits for the device."""
+    """Return whether all values can be probabilities; this synchronizes with the device."""
     return bool(((values >= -1e-4) & (values <= 1 + 1e-4)).all())
 
 

@@ -28,7 +28,7 @@ class FitSnapshots:
         self._trainer = trainer
         self._snapshots = resume if resume is None or isinstance(resume, Snapshots) else Snapshots(resume)
         self._stack = contextlib.ExitStack()
-        self.after_batch: Callable[[], None] = self._after_batch if self._snapshots is not None else _nothing
+        self.after_batch: Callable[[], None] = self._after_batch if self._snapshots is not None else _do_nothing
 
     def __enter__(self) -> Self:
         if self._snapshots is not None:
@@ -52,7 +52,7 @@ class FitSnapshots:
         """Take the first snapshot of a new training, so that later ones in this folder are known to belong to it.
 
         Raises:
-            TrainingError: a callback has state that a snapshot cannot hold.
+            TrainingError: a callback has state that a snapshot cannot contain.
         """
         if self._snapshots is None or self._trainer.resuming:
             self._warn_of_generator()
@@ -111,5 +111,5 @@ class FitSnapshots:
             INTERRUPTS.raise_pending()
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     return

@@ -119,7 +119,7 @@ class Snapshots:
         ]
         if differences:
             raise TrainingError(
-                several(f"{self.folder} holds the snapshots of another training", differences)
+                several(f"{self.folder} contains the snapshots of another training", differences)
                 + "\n  name another folder, or delete this one to start over"
             )
 
@@ -141,7 +141,7 @@ class Snapshots:
             wait: return when it is on the disk.
 
         Raises:
-            TypeError: ``state`` holds something that a snapshot cannot.
+            TypeError: ``state`` contains something that a snapshot cannot.
         """
         self._settle()
         begun = time.monotonic()

@@ -37,7 +37,7 @@ def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tupl
         unchanging: a set to which the names of read-only arrays are added.
 
     Raises:
-        TypeError: ``state`` holds a value of another type.
+        TypeError: ``state`` contains a value of another type.
     """
     tensors: dict[str, Tensor] = {}
 
@@ -64,7 +64,7 @@ def flatten(state: Any, prefix: str, unchanging: set[str] | None = None) -> tupl
             return {MARK: ["float", str(value)]}
         if value is None or isinstance(value, (str, int, float)):
             return value
-        raise TypeError(f"a state holds numbers, texts, lists, dicts and tensors, not a {type(value).__name__}")
+        raise TypeError(f"a state contains numbers, texts, lists, dicts and tensors, not a {type(value).__name__}")
 
     return json.dumps(put(state), ensure_ascii=False, allow_nan=False), tensors
 
@@ -121,7 +121,7 @@ def _laid_out(tensor: Tensor, more: list[Any]) -> Tensor:
 
 
 def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: Mapping[str, str] | None = None) -> None:
-    """Write a state to ``path`` as safetensors with a checksum, whole or not at all.
+    """Write a state to ``path`` as safetensors with a checksum, completely or not at all.
 
     Args:
         path: the file.
@@ -136,7 +136,7 @@ def write_state(path: str | os.PathLike[str], state: Mapping[str, Any], facts: M
 
 
 def write_flat(path: Path, text: str, tensors: Mapping[str, Tensor], facts: Mapping[str, str]) -> None:
-    """Write the result of `flatten`, as a whole or not at all; contiguous tensors on the processor are not copied."""
+    """Write the result of `flatten`, completely or not at all; contiguous tensors on the processor are not copied."""
     blocks = {name: block_of(tensor) for name, tensor in tensors.items()}
     with atomic(path) as temporary:
         write_blocks(temporary, blocks, {**facts, "format": FORMAT, "version": str(VERSION), "state": text})
@@ -182,7 +182,7 @@ def block_of(tensor: Tensor) -> Block:
         TypeError: safetensors does not have its data type.
     """
     if tensor.dtype not in _CODES:
-        raise TypeError(f"a state holds tensors of real and whole numbers, not of {tensor.dtype}")
+        raise TypeError(f"a state contains tensors of real and whole numbers, not of {tensor.dtype}")
     flat = tensor.cpu().contiguous().reshape(-1)
     return Block(_CODES[tensor.dtype], tuple(tensor.shape), flat.view(torch.uint8).numpy().data)
 
@@ -191,11 +191,11 @@ def tensor_of(block: Block) -> Tensor:
     """Return a block as a tensor with its own memory.
 
     Raises:
-        ModelFileError: a state cannot hold its data type.
+        ModelFileError: a state cannot contain its data type.
     """
     dtype = DTYPES.get(block.dtype)
     if dtype is None:
-        raise ModelFileError(f"a saved state holds no tensors of type {block.dtype}")
+        raise ModelFileError(f"a saved state contains no tensors of type {block.dtype}")
     return tensor_of_bytes(str(dtype).removeprefix("torch."), block.shape, block.data)
 
 
@@ -220,7 +220,7 @@ def tensor_of_bytes(dtype: str, shape: tuple[int, ...], data: memoryview | bytes
 
 
 def plain_state(holder: Any) -> dict[str, Any]:
-    """Return copies of those attributes of an object without ``state_dict`` that a snapshot can hold."""
+    """Return copies of those attributes of an object without ``state_dict`` that a snapshot can contain."""
     return {name: copy.deepcopy(value) for name, value in vars(holder).items() if _is_plain(value)}
 
 

@@ -138,7 +138,7 @@ class Forward:
             weight = self.class_weights(y, weight)
         with self.precision.autocast():
             outputs = self.inputs.call(self.module, x)
-            self.auxiliary.look(x, outputs, y, training=self.training)
+            self.auxiliary.inspect(x, outputs, y, training=self.training)
             loss, parts = self.objective(outputs, y, weight, self.auxiliary)  # finds targets that do not fit
         if self.classes is not None and self.classes.watching:
             self.classes.see(main_output(outputs), targets)

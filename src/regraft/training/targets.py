@@ -105,8 +105,8 @@ class Targets:
         if target.is_floating_point() and bool(target.isnan().any()):
             count = int(target.isnan().sum())
             raise TrainingError(
-                f"the targets of the loss {self.loss} hold NaN ({count} of {target.numel()} in this batch); remove or "
-                "fill these samples"
+                f"the targets of the loss {self.loss} contain NaN ({count} of {target.numel()} in this batch); remove "
+                "or fill these samples"
             )
         axis = class_axis(output, target, self.axis)
         flat = target.squeeze(axis) if target.ndim == output.ndim and target.shape[axis] == 1 else target

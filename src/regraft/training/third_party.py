@@ -16,7 +16,7 @@ from regraft.errors import TrainingError
 
 KERAS = ("keras", "tf_keras", "tensorflow", "keras_core")
 #: Libraries whose functions compute on arrays of a whole data set, not on the tensors of a batch.
-WHOLE = ("sklearn", "scipy", "numpy", "pandas")
+ARRAY_LIBRARIES = ("sklearn", "scipy", "numpy", "pandas")
 
 TARGET = {
     "y_true", "true", "y_gt", "target", "targets", "label", "labels", "truth", "ground_truth", "gt", "actual",
@@ -80,7 +80,7 @@ def _first_parameters(function: Any) -> list[str]:
     return [p.name.lower() for p in parameters if p.kind in positional][:2]
 
 
-def refuse_whole_functions(value: Any, role: str) -> None:
+def refuse_array_functions(value: Any, role: str) -> None:
     """Check that ``value`` computes on the tensors of a batch.
 
     Args:
@@ -90,7 +90,7 @@ def refuse_whole_functions(value: Any, role: str) -> None:
     Raises:
         TrainingError: it comes from scikit-learn, SciPy, NumPy or pandas.
     """
-    library = next(iter(libraries_of(value) & set(WHOLE)), None)
+    library = next(iter(libraries_of(value) & set(ARRAY_LIBRARIES)), None)
     if library is None:
         return
     name = f"{library}'s {getattr(unwrapped(value), '__name__', value)}"
@@ -99,8 +99,8 @@ def refuse_whole_functions(value: Any, role: str) -> None:
             f"loss is {name}, which has no gradient; expected a name, a torch loss or a function of tensors"
         )
     raise TrainingError(
-        f"metrics holds {name}, which takes arrays of a whole data set, labels first; its mean over batches would have "
-        "another value\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
+        f"metrics contains {name}, which takes arrays of a whole data set, labels first; its mean over batches would "
+        "have another value\n  use a name such as 'F1Score' or 'AUC', an object of torchmetrics, or call it on "
         "model.predict(x) after fit"
     )
 

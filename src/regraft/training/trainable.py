@@ -33,8 +33,8 @@ class Trainables:
         ema: the moving average; None if there is none.
         build: builds an optimizer of the same kind for other parameters. None: the user chose the parameters, and a
             trainable one that is in no group is reported.
-        say: takes a label and a text for the screen.
-        warn: takes a warning.
+        say: prints a label and a text on the screen.
+        warn: prints a warning.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Trainables:
         self._flags: list[bool] = []
         self._warned: list[str] = []
         self._ignored: list[str] = []
-        self._remember()
+        self._record_flags()
 
     @property
     def names(self) -> list[str]:
@@ -75,15 +75,15 @@ class Trainables:
         self._warn_of_attributes()
         before = {name for name, flag in zip(self._parameters, self._flags, strict=True) if flag}
         known = self._parameters
-        self._remember()
+        self._record_flags()
         trainable = {name: p for name, p in self._parameters.items() if p.requires_grad}
         if self._ema is not None:
             self._ema.follow(trainable)
         if self._optimizer is None:
             return
-        self._still()
-        self._leave(known)
-        left = self._join(trainable)
+        self._clear_frozen_gradients()
+        self._remove_missing(known)
+        left = self._add_trainable(trainable)
         thawed = [name for name, p in trainable.items() if name not in before or known.get(name) is not p]
         self._report(
             [name for name in thawed if name not in left],
@@ -94,7 +94,7 @@ class Trainables:
         """Check that there is something to train.
 
         Raises:
-            TrainingError: every parameter is frozen, or the optimizer holds only frozen ones.
+            TrainingError: every parameter is frozen, or the optimizer contains only frozen ones.
         """
         if self._optimizer is None:
             return
@@ -103,8 +103,8 @@ class Trainables:
         names = self.names
         if names:
             raise TrainingError(
-                f"there is nothing to train: the optimizer holds none of the trainable parameters ({shorten(names)}); "
-                "give their parameters to the optimizer, or unfreeze those that it holds with requires_grad_(True)"
+                "there is nothing to train: the optimizer contains none of the trainable parameters "
+                f"({shorten(names)}); pass them to the optimizer, or unfreeze its parameters with requires_grad_(True)"
             )
         raise TrainingError(
             f"there is nothing to train: all {len(self._parameters)} parameters of the module are frozen "
@@ -143,17 +143,17 @@ class Trainables:
                 "or trainer.get_layer(name).trainable = False"
             )
 
-    def _remember(self) -> None:
+    def _record_flags(self) -> None:
         self._parameters = dict(self._module.named_parameters())
         self._flags = [p.requires_grad for p in self._parameters.values()]
 
-    def _still(self) -> None:
+    def _clear_frozen_gradients(self) -> None:
         """Drop gradients of frozen parameters: momentum and weight decay would move a parameter that has one."""
         for parameter in self._parameters.values():
             if not parameter.requires_grad and parameter.grad is not None:
                 parameter.grad = None
 
-    def _leave(self, known: Mapping[str, nn.Parameter]) -> None:
+    def _remove_missing(self, known: Mapping[str, nn.Parameter]) -> None:
         """Remove parameters that are no longer in the module, such as those of a replaced head."""
         if self._build is None or self._optimizer is None:
             return
@@ -166,24 +166,24 @@ class Trainables:
         for parameter in gone.values():
             self._optimizer.torch.state.pop(parameter, None)
 
-    def _join(self, trainable: Mapping[str, nn.Parameter]) -> list[str]:
+    def _add_trainable(self, trainable: Mapping[str, nn.Parameter]) -> list[str]:
         """Add trainable parameters that are in no group to the optimizer; return and report all others."""
         assert self._optimizer is not None
         held = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         missing = {name: p for name, p in trainable.items() if id(p) not in held}
         if missing and self._build is not None:
-            self._grow({id(p): p for p in missing.values()}, self._build(list(missing.values())))
+            self._add_to_groups({id(p): p for p in missing.values()}, self._build(list(missing.values())))
             held = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
         left = [name for name, p in missing.items() if id(p) not in held]
         if left and left != self._warned:
             self._warned = left
             self._warn(
                 f"{_tensors(left)} trainable, but in no group of the optimizer, and will not change: "
-                f"{shorten(left)}; freeze them with requires_grad_(False), or make a Trainer whose optimizer holds them"
+                f"{shorten(left)}; freeze them with requires_grad_(False), or make a Trainer whose optimizer has them"
             )
         return left
 
-    def _grow(self, missing: Mapping[int, nn.Parameter], fresh: OptimizerView) -> None:
+    def _add_to_groups(self, missing: Mapping[int, nn.Parameter], fresh: OptimizerView) -> None:
         optimizer = self._optimizer
         assert optimizer is not None
         for group in fresh.param_groups:

@@ -62,7 +62,7 @@ class Trainer(KerasApi):
         clip_value: largest absolute value of a gradient.
         ema: momentum of a moving average of the weights, such as 0.999; None: none. See `EMA`.
         ema_overwrite_frequency: updates after which the weights become their average.
-        compile: run the module through ``torch.compile``; a dict holds its options.
+        compile: run the module through ``torch.compile``; a dict contains its options.
         seed: determines, with the epoch, the order of the samples.
         fixed: names in the module's ``state_dict`` that training never changes and that are there again when the same
             program runs, such as frozen pretrained weights: snapshots and kept best weights leave them out.
@@ -192,9 +192,9 @@ class Trainer(KerasApi):
             validation_steps: batches of a validation; None: all.
             validation_batch_size: as ``batch_size``, for validation.
             validation_freq: validate every this many epochs, or after those listed, counted from 1.
-            resume: a folder for snapshots of the whole state, or `Snapshots`. If it holds some, training resumes from
-                the newest, inside its epoch, and ends with the same weights as without interruption. The first Ctrl-C
-                or SIGTERM finishes the step and writes one; see ``docs/resume.md``.
+            resume: a folder for snapshots of the whole state, or `Snapshots`. If it contains some, training resumes
+                from the newest, inside its epoch, and ends with the same weights as without interruption. The first
+                Ctrl-C or SIGTERM finishes the step and writes one; see ``docs/resume.md``.
             **unknown: refused, with a hint to what replaces an argument of older Keras.
 
         Returns:

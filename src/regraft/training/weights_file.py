@@ -61,7 +61,7 @@ def write_weights(
     overwrite: bool = True,
     facts: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights, a training state if it is not empty, and ``facts`` to ``path``, as a whole or not at all.
+    """Write weights, a training state if it is not empty, and ``facts`` to ``path``, completely or not at all.
 
     Raises:
         TrainingError: the suffix is unknown, ``path`` is a folder, or the file exists and ``overwrite`` is False.
@@ -75,7 +75,7 @@ def write_weights(
     if suffix == ".keras" and ".keras" not in _warned:
         _warned.add(".keras")
         warnings.warn(
-            f"{target}: regraft's .keras files hold weights as safetensors, not a Keras archive",
+            f"{target}: regraft's .keras files contain weights as safetensors, not a Keras archive",
             UserWarning,
             stacklevel=4,
         )
@@ -186,7 +186,7 @@ def _read_torch(path: Path) -> Content:
     if not isinstance(tensors, dict) or not all(isinstance(one, StridedTensor) for one in tensors.values()):
         held = list(tensors)[:5] if isinstance(tensors, dict) else type(tensors).__name__
         raise ModelFileError(
-            f"{path} is a file of torch.save, but holds no weights by name; found {held}\n  save the weights alone: "
+            f"{path} is a file of torch.save, but contains no weights by name; found {held}\n  save the weights alone: "
             "torch.save(module.state_dict(), FILE)"
         )
     found = {str(name): strided_tensor(one) for name, one in tensors.items()}
