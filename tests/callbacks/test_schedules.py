@@ -106,7 +106,7 @@ def test_wrong_arguments(make_trainer: Any, points: Any) -> None:
         WarmupCosine(-1)
     with pytest.raises(TrainingError, match="floor is 2"):
         WarmupCosine(floor=2)
-    with pytest.raises(TrainingError, match="the function gave 1 at epoch 0; it must return a float"):
+    with pytest.raises(TrainingError, match="the function returned 1 at epoch 0; it must return a float"):
         make_trainer().fit(*points, verbose=0, callbacks=[LearningRateScheduler(lambda epoch: 1)])
 
 

@@ -41,7 +41,7 @@ def test_what_is_alive_is_left_alone() -> None:
 
 
 @pytest.mark.parametrize(
-    "contain",
+    "hold",
     [
         lambda x: x[0],
         lambda x: x.permute(0, 3, 1, 2),

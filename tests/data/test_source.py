@@ -127,7 +127,7 @@ def test_spellings_that_look_alike_are_one_class(tmp_path: Path) -> None:
     composed, decomposed = "caf\u00e9", "cafe\u0301"
     make(tmp_path, f"{composed}/1.jpg", f"{decomposed}/2.jpg", "tea/1.jpg")
     if len(list(tmp_path.iterdir())) < 3:
-        pytest.skip("this file system contains both spellings for one")
+        pytest.skip("this file system holds both spellings for one")
     source = find_photos(tmp_path)
     assert len(source.classes) == 2
     assert {unicodedata.normalize("NFC", name) for name in source.classes} == {composed, "tea"}

@@ -315,12 +315,12 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
         (X, Y[:19], "different lengths: x has 20, y has 19$"),
         (list(X), CLASSES, r"different lengths: x has 3, y has 20\n  x is a list of 20 arrays, .*np.stack\(x\)"),
         (X[:0], Y[:0], "the data has 0 samples"),
-        ([], [], "the data gave no batch|x is a list"),
+        ([], [], "the data yielded no batch|x is a list"),
         (TensorDataset(torch.zeros(0, 3)), None, r"the data set \(TensorDataset\) has 0 samples"),
         ({"a": [1], "b": TensorDataset(torch.zeros(2))}, None, r"x is a dict of \{'a': .*\}; expected .*\n  pass one"),
         (lambda: iter([]), None, r"x is the function <lambda>, not what it returns; write <lambda>\(\)"),
         (TensorDataset, None, r"x is the class TensorDataset; expected an instance"),
-        (iter([]), None, "the data gave no batch: it is empty, or an exhausted generator"),
+        (iter([]), None, "the data yielded no batch: it is empty, or an exhausted generator"),
         (DataLoader(TensorDataset(torch.zeros(3, 3), torch.zeros(3)), batch_size=8, drop_last=True), None, "drop_last"),
         (itertools.cycle([(X, Y)]), None, "the data is infinite, so an epoch would not end"),
     ],
@@ -372,7 +372,7 @@ def test_data_sets_of_samples_with_weights_and_loaders_without_batch_size() -> N
 def test_single_samples_in_place_of_batches_are_refused() -> None:
     samples = DataLoader(TensorDataset(torch.from_numpy(X), torch.from_numpy(CLASSES)), batch_size=None)
     with pytest.raises(
-        TrainingError, match=r"targets of shape \(\) for outputs of shape \(2,\): the data gives single samples"
+        TrainingError, match=r"targets of shape \(\) for outputs of shape \(2,\): the data yields single samples"
     ):
         linear(2, loss="cross_entropy").fit(samples, **FIT)
 
@@ -395,7 +395,7 @@ def test_dicts_of_samples_need_a_function() -> None:
 
     for data in (Dicts(), DataLoader(Dicts(), batch_size=4)):
         with pytest.raises(
-            TrainingError, match=r"the loss cross_entropy needs targets, and the data gives none: let it give \(x, y\)"
+            TrainingError, match=r"the loss cross_entropy needs targets, but the data has none: let it yield \(x, y\)"
         ):
             Trainer(Takes(), "sgd", "cross_entropy").fit(data, verbose=0)
         assert Trainer(Takes()).predict(data, verbose=0).shape == (20, 2)
@@ -501,7 +501,7 @@ def test_a_generator_that_fills_one_array_again_is_copied() -> None:
 
 
 def test_an_empty_validation_is_an_error() -> None:
-    with pytest.raises(TrainingError, match="the data gave no batch"):
+    with pytest.raises(TrainingError, match="the data yielded no batch"):
         linear().fit(X, Y, validation_data=numbered(0), **FIT)
     with pytest.raises(TrainingError, match="the data has 0 samples"):
         linear().fit(X, Y, validation_data=(X[:0], Y[:0]), **FIT)

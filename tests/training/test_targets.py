@@ -55,7 +55,7 @@ SPARSE = "sparse_categorical_crossentropy"
         (3, "mse", NUMBERS, r"the loss mse compares outputs and targets one by one; found outputs of shape \(32, 3\)"),
         (40, "mse", NUMBERS, "compares outputs and targets one by one"),
         (3, "mse_loss", torch.zeros(40, 2), r"outputs of shape \(32, 3\) and targets of shape \(32, 2\)$"),
-        (3, "mse", None, "the loss mse needs targets, and the data gives none"),
+        (3, "mse", None, "the loss mse needs targets, but the data has none"),
         (3, "cross_entropy", torch.zeros(40, 2), r"outputs of shape \(32, 3\) and targets of shape \(32, 2\)"),
     ],
 )  # fmt: skip

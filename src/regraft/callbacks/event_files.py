@@ -52,7 +52,7 @@ class EventFile:
             act(*arguments, **more)
         except OSError as error:
             self._ended = True
-            self._warn(f"{self._folder} ends here: {error.strerror or error}; training continues")
+            self._warn(f"no more events are written to {self._folder}: {error.strerror or error}; training continues")
 
     def scalar(self, name: str, value: Any, step: int) -> None:
         """Write a number; arrays and texts are skipped."""

@@ -46,7 +46,7 @@ class LearningRateScheduler(Callback):
         if not isinstance(rate, (float, np.floating)):
             hint = f"float({rate})" if _is_one_number(rate) else "a float"
             raise TrainingError(
-                f"LearningRateScheduler: the function gave {rate!r} at epoch {epoch}; it must return a float: "
+                f"LearningRateScheduler: the function returned {rate!r} at epoch {epoch}; it must return a float: "
                 f"return {hint}"
             )
         optimizer.learning_rate = rate

@@ -90,7 +90,7 @@ def check_probabilities(
     if labels.shape != (len(p),) or not (np.issubdtype(labels.dtype, np.integer) or not len(labels)):
         raise ValueError(f"y must be integer and of shape ({len(p)},), not {labels.dtype} of shape {labels.shape}")
     if len(labels) and not (labels.min() >= 0 and labels.max() < p.shape[1]):
-        raise ValueError(f"y must be in 0 to {p.shape[1] - 1}, but holds {labels.min()} to {labels.max()}")
+        raise ValueError(f"y must be in 0 to {p.shape[1] - 1}, but contains {labels.min()} to {labels.max()}")
     bad = np.flatnonzero(~np.isfinite(p).all(axis=1) | (np.abs(p.sum(axis=1) - 1) > 1e-3) | (p < 0).any(axis=1))
     if len(bad):
         raise ValueError(f"probabilities must be finite, not negative and sum to 1, but row {bad[0]} is {p[bad[0]]}")

@@ -102,7 +102,7 @@ class Trained(Protocol):
 
     @property
     def metrics_names(self) -> list[str]:
-        """The figures of a batch."""
+        """The names of the figures of a batch."""
 
     def names_are_certain(self) -> bool:
         """Return whether no other figures than `metrics_names` can appear."""

@@ -130,7 +130,7 @@ class EpochIterator:
     def _no_batch_message(self, epoch: int) -> str:
         if epoch == 0 and self._pass == 0:
             return (
-                "the data gave no batch: it is empty, or an exhausted generator (a DataLoader with "
+                "the data yielded no batch: it is empty, or an exhausted generator (a DataLoader with "
                 "drop_last=True has no batch if there are fewer samples than batch_size)"
             )
         return f"the data had no batch for epoch {epoch + 1}: {_AGAIN}"

@@ -49,7 +49,7 @@ class EpochMetrics:
 
     def reset(self) -> None:
         """Start an epoch."""
-        self._settle()
+        self._compute_open_logs()
         self.loss: Tensor | None = None
         self.parts: dict[str, Tensor] = {}
         self.size = 0
@@ -69,7 +69,7 @@ class EpochMetrics:
     ) -> None:
         """Add a batch of ``size`` samples. Call it with gradients off; otherwise every batch stays in memory."""
         if self._stateful:
-            self._settle()
+            self._compute_open_logs()
         self.size += size
         self.loss = _add(self.loss, loss, size)
         for name, value in parts:
@@ -115,7 +115,7 @@ class EpochMetrics:
             self._logs.append(weakref.ref(logs))
         return logs
 
-    def _settle(self) -> None:
+    def _compute_open_logs(self) -> None:
         """Compute the figures of logs that are still in use, before the metrics change."""
         for reference in self._logs:
             logs = reference()

@@ -141,7 +141,7 @@ def prepare_modules(trainer: Trainer) -> None:
     """
     trainer.trainables.follow()
     trainer.trainables.require()
-    trainer.train_modes.settle()
+    trainer.train_modes.update()
 
 
 def follow_hook(trainer: Trainer) -> None:
@@ -149,7 +149,7 @@ def follow_hook(trainer: Trainer) -> None:
     trainer.train_modes.resume()
     if trainer.trainables.changed():
         trainer.trainables.follow()
-        trainer.train_modes.settle()
+        trainer.train_modes.update()
 
 
 @contextmanager

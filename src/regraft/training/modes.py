@@ -104,7 +104,7 @@ class TrainModes:
         self._modes = []
         self.hold()
 
-    def settle(self) -> None:
+    def update(self) -> None:
         """Bring the modes up to date after hooks ran, and record them for the rest of the epoch."""
         self.resume()
         self.hold()

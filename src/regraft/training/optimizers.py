@@ -77,7 +77,7 @@ def as_optimizer(
     if not chosen:
         raise TrainingError("the module has no parameters to train")
     if is_keras(user_optimizer):
-        raise TrainingError(_instead_of_keras(user_optimizer))
+        raise TrainingError(_keras_optimizer_message(user_optimizer))
     if isinstance(user_optimizer, str):
         kind, options = _by_name(user_optimizer)
         rate = {} if learning_rate is None else {"lr": learning_rate}
@@ -112,7 +112,7 @@ def _by_name(name: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
     return BY_NAME[short]
 
 
-def _instead_of_keras(user_optimizer: Any) -> str:
+def _keras_optimizer_message(user_optimizer: Any) -> str:
     name = user_optimizer.__name__ if isinstance(user_optimizer, type) else type(user_optimizer).__name__
     rate = None if isinstance(user_optimizer, type) else getattr(user_optimizer, "learning_rate", None)
     schedule = getattr(user_optimizer, "_learning_rate", None)

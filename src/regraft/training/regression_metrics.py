@@ -59,8 +59,8 @@ class R2Score(SumMetric):
         output, target = _paired(self.name, output, target)
         output, target = (one.to(exact_dtype(one)).reshape(len(one), -1) for one in (output, target))
         columns = (target, target.square(), (target - output).square(), torch.ones_like(target))
-        heavy = 1.0 if weight is None else weight.to(target.dtype).reshape(-1, 1)
-        return tuple((column * heavy).sum(0) for column in columns)
+        factor = 1.0 if weight is None else weight.to(target.dtype).reshape(-1, 1)
+        return tuple((column * factor).sum(0) for column in columns)
 
     def figure(self, *sums: Tensor) -> Tensor:
         """Return the mean of ``1 - residual / total``; a column with a constant target counts as 0."""

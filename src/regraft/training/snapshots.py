@@ -143,7 +143,7 @@ class Snapshots:
         Raises:
             TypeError: ``state`` contains something that a snapshot cannot.
         """
-        self._settle()
+        self._wait_for_write()
         begun = time.monotonic()
         unchanging: set[str] = set()
         text, tensors = flatten(state, "", unchanging)
@@ -158,14 +158,14 @@ class Snapshots:
         self._writing = self._pool.submit(self._write, path, text, tensors, facts, begun)
         self._last = begun
         if wait:
-            self._settle()
+            self._wait_for_write()
 
     def _write(self, path: Path, text: str, tensors: dict[str, Tensor], facts: dict[str, str], begun: float) -> None:
         make_folder(self.folder)
         write_flat(path, text, tensors, facts)
         self._cost = time.monotonic() - begun
 
-    def _settle(self) -> None:
+    def _wait_for_write(self) -> None:
         """Wait for the snapshot that is being written, and warn if it failed."""
         writing, self._writing = self._writing, None
         if writing is None:
@@ -174,7 +174,7 @@ class Snapshots:
             writing.result()
             self._failed = ""
         except OSError as error:
-            self._slot = 1 - self._slot  # the other one is the last that is whole
+            self._slot = 1 - self._slot  # the other snapshot is the last intact one
             why = error.strerror or str(error)
             if why != self._failed:
                 self._failed = why
@@ -182,7 +182,7 @@ class Snapshots:
 
     def close(self) -> None:
         """Wait until everything is on the disk."""
-        self._settle()
+        self._wait_for_write()
         if self._pool is not None:
             self._pool.shutdown()
             self._pool = None

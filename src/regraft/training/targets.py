@@ -47,7 +47,7 @@ class Targets:
         if target.ndim == 0 or output.ndim == 0:
             raise TrainingError(
                 f"the loss {self.loss} got targets of shape {_shape(target)} for outputs of shape {_shape(output)}: "
-                "the data gives single samples, not batches\n  let a DataLoader put them together (batch_size=32)"
+                "the data yields single samples, not batches\n  let a DataLoader put them together (batch_size=32)"
             )
         if self.form == "same":
             return self._same(output, target)
@@ -151,8 +151,8 @@ class Targets:
 def _no_targets(target: Any) -> str:
     if target is None:
         return (
-            "needs targets, and the data gives none: let it give (x, y), or pass y; a dict is taken as inputs by name, "
-            "so data of dicts needs a function that makes (x, y) of them"
+            "needs targets, but the data has none: let it yield (x, y), or pass y; a dict contains inputs by name, "
+            "so convert each dict to (x, y)"
         )
     first = target[0] if isinstance(target, (tuple, list)) and target else target
     if isinstance(first, str):
