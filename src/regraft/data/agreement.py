@@ -89,7 +89,7 @@ def check_agreement(preprocessing: Preprocessing, classes: Sequence[str], networ
     if problems:
         raise ConfigError(
             several(f"the photos are not prepared as the {needs.name} needs them", problems)
-            + "\n  let the data set take both from the network: ImageFolder(folder, network=classifier)"
+            + "\n  create the data set for the network: ImageFolder(folder, network=classifier)"
         )
     return ""
 

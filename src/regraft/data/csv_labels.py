@@ -48,7 +48,7 @@ def read_csv_labels(file: Path, root: Path) -> CsvLabels:
     reader = _RowParser(root, file.parent, columns, len(header))
     try:
         for number, row in rows:
-            reader.take(number, row)
+            reader.add_row(number, row)
     except csv.Error as error:
         reader.problems.append(f"{error}")
     reader.check_splits()
@@ -141,7 +141,7 @@ class _RowParser:
         self._names: set[str] = set()
         self._no_split: list[int] = []
 
-    def take(self, line: int, row: Sequence[str]) -> None:
+    def add_row(self, line: int, row: Sequence[str]) -> None:
         """Add the photo of one row, or the problems of the row."""
         if len(row) != self.width:
             self.problems.append(f"line {line}: {len(row)} fields instead of {self.width}")

@@ -153,7 +153,7 @@ def _names(wanted: ImageFolderArguments) -> tuple[str, ...] | None:
     names = None if wanted.classes is None else parse_class_names(wanted.classes)
     outputs = wanted.needs.classes if wanted.needs is not None else ()
     if names is not None and outputs and names != outputs:
-        raise ConfigError(f"expected those of the network, {', '.join(outputs)}, or none, found {', '.join(names)}")
+        raise ConfigError(f"expected the network's classes, {', '.join(outputs)}, or None, found {', '.join(names)}")
     return names
 
 

@@ -39,7 +39,7 @@ def check_validation(callbacks: Iterable[Any], names: Sequence[str], has_validat
     if problems:
         raise TrainingError(
             several("fit has no validation data, and a callback needs it", problems)
-            + "\n  add validation_data=(x, y) or validation_split=0.2 to fit, or let the data set bring a .validation; "
+            + "\n  add validation_data=(x, y) or validation_split=0.2 to fit, or use a data set with .validation;  "
             "or monitor a training metric, such as monitor='loss'"
         )
 

@@ -144,7 +144,7 @@ class EpochMetrics:
 
 
 def _add(total: Tensor | None, value: Tensor, size: int) -> Tensor:
-    """Return ``total + size * value`` as a new tensor: logs that contain the old one keep their figure."""
+    """Return ``total + size * value`` as a new tensor, because earlier logs may still use the old one."""
     if total is None:
         precise = torch.float32 if value.device.type == "mps" else torch.float64
         return value.to(precise) * size

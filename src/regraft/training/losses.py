@@ -84,12 +84,12 @@ class Loss:
         if not self._checked:
             self._check(output, target)
         try:
-            return self._trainable(self.value(output, suited, weight), output)
+            return self._checked_gradient(self.value(output, suited, weight), output)
         except (IndexError, RuntimeError, ValueError):
             self.targets.check(output, target)  # explains the error, if the targets are the reason
             raise
 
-    def _trainable(self, value: Any, output: Any) -> Tensor:
+    def _checked_gradient(self, value: Any, output: Any) -> Tensor:
         """Return the value of the loss, after checking that it has a gradient if the outputs have one.
 
         Raises:

@@ -47,7 +47,7 @@ class Targets:
         if target.ndim == 0 or output.ndim == 0:
             raise TrainingError(
                 f"the loss {self.loss} got targets of shape {_shape(target)} for outputs of shape {_shape(output)}: "
-                "the data yields single samples, not batches\n  let a DataLoader put them together (batch_size=32)"
+                "the data yields single samples, not batches\n  pass a DataLoader with a batch_size"
             )
         if self.form == "same":
             return self._same(output, target)

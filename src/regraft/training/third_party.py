@@ -55,8 +55,8 @@ def is_keras(value: Any) -> bool:
 def takes_target_first(function: Any) -> bool:
     """Return whether a loss or metric takes the target before the output, as Keras's do.
 
-    Keras's own do. For others, the names of their first two parameters decide, such as ``(y_true, y_pred)``; with other
-    names the order is torch's, ``(output, target)``.
+    Keras's functions take the target first. For others, the names of the first two parameters decide, such as
+    ``(y_true, y_pred)``; with other names the order is torch's, ``(output, target)``.
     """
     if is_keras(function):
         return True

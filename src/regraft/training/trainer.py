@@ -176,7 +176,7 @@ class Trainer(KerasApi):
         Args:
             x: tensors or arrays (in tuples or dicts where there are several), a ``Dataset``, a ``DataLoader``, an
                 iterable or generator of batches ``(x, y)`` or ``(x, y, weight)``, or a `BatchSource`. A data set with
-                an attribute ``validation`` brings its own validation data.
+                an attribute ``validation`` has its own validation data.
             y: targets, where ``x`` is tensors or arrays.
             batch_size: 32 if None, where ``x`` is not batches already.
             epochs: the number of the last epoch, counted from 1.
