@@ -24,6 +24,9 @@ KERAS = [
     "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger", "ReduceLROnPlateau", "RemoteMonitor", "SwapEMAWeights",
     "TensorBoard", "TerminateOnNaN",
 ]  # fmt: skip
+STATELESS = {
+    "LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor", "SwapEMAWeights", "TerminateOnNaN",
+}  # fmt: skip
 ALL = sorted(set(callbacks.__all__) - BASES)
 
 
@@ -51,7 +54,7 @@ def test_all_of_keras_is_here_and_each_in_its_file() -> None:
     files = [module.name for module in pkgutil.iter_modules(regraft.callbacks.__path__)]
     homes = {getattr(callbacks, name).__module__.rpartition(".")[2] for name in callbacks.__all__}
     assert homes <= set(files)
-    assert len(homes) == len(callbacks.__all__) - 1  # WarmupCosine is beside StepSchedule
+    assert len(homes) == len(callbacks.__all__) - 1  # WarmupCosine and StepSchedule share a file
 
 
 @pytest.mark.parametrize("name", KERAS)
@@ -113,9 +116,7 @@ def test_state_comes_back(name: str, tmp_path: Path, make_trainer: Any, points: 
     assert flatten(other.state_dict(), "")[0] == text
     for tensor, expected in zip(flatten(other.state_dict(), "")[1].values(), tensors.values(), strict=True):
         assert torch.equal(tensor, expected)
-    stateful = {"LambdaCallback", "LearningRateScheduler", "ProgbarLogger", "RemoteMonitor",
-                "SwapEMAWeights", "TerminateOnNaN"}  # fmt: skip
-    assert bool(state) == (name not in stateful)
+    assert bool(state) == (name not in STATELESS)
     if name != "TorchScheduler":
         with pytest.raises(ValueError, match="has no state named 'foreign'"):
             other.load_state_dict({"foreign": 1})

@@ -12,6 +12,7 @@ import pytest
 from cli.conftest import in_shell
 from regraft.cli.main import regraft as program
 from regraft.context.config import TrainConfig
+from regraft.data.split import DEFAULT_SHARES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
@@ -105,3 +106,9 @@ def test_completing_a_command_and_an_option():
     assert "train" in done.stdout
     done = in_shell(_REGRAFT_COMPLETE="bash_complete", COMP_WORDS="regraft train --recipe lin", COMP_CWORD="3")
     assert "linear-probe" in done.stdout
+
+
+def test_train_names_the_default_of_split():
+    (option,) = [parameter for parameter in program.commands["train"].params if parameter.name == "split"]
+    shares = "/".join(f"{100 * share:.0f}" for share in DEFAULT_SHARES)
+    assert f"{shares} if not given" in option.help

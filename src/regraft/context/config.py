@@ -19,16 +19,20 @@ from pydantic import (
 )
 
 from regraft.context.option_values import DeviceName, RecipeName
-from regraft.data.split import parse_shares
+from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE
 
 Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, a number of blocks from the top, or blocks by name."""
 
-CALLBACK_OPTIONS = (
-    "early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule", "callback", "callbacks",
-)  # fmt: skip
+BUILT_IN_CALLBACK_OPTIONS = ("early_stop", "tensorboard", "remote_monitor", "reduce_lr_on_plateau", "lr_schedule")
+"""Options that add a callback of regraft to a training in epochs."""
+
+USER_CALLBACK_OPTIONS = ("callback", "callbacks")
+"""Options that add callbacks of the user."""
+
+CALLBACK_OPTIONS = (*BUILT_IN_CALLBACK_OPTIONS, *USER_CALLBACK_OPTIONS)
 HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
 """Options that do not change what is trained."""
 
@@ -125,7 +129,7 @@ class TrainConfig(BaseModel):
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    split: Annotated[tuple[float, float, float], BeforeValidator(parse_shares)] = (0.8, 0.1, 0.1)
+    split: Annotated[tuple[float, float, float], BeforeValidator(parse_shares)] = DEFAULT_SHARES
     split_from: Path | None = None
     choose_on_val: bool = False
     group_by: str | None = None

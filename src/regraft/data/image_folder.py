@@ -15,7 +15,7 @@ from regraft.data.photo_set import PhotoSet
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import find_photos
-from regraft.data.split import check_split, split_by_content, use_given_sides
+from regraft.data.split import DEFAULT_SHARES, check_split, split_by_content, use_given_sides
 from regraft.data.threads import workers_or_default
 from regraft.screen import Screen, screen_for
 from regraft.text import counted
@@ -87,7 +87,7 @@ class ImageFolder(PhotoSet):
         std: tuple[float, float, float] | None = None,
         augmentation: Augmentation | None = None,
         split_seed: int = 0,
-        split: tuple[float, float, float] | str = (0.8, 0.1, 0.1),
+        split: tuple[float, float, float] | str = DEFAULT_SHARES,
         seed: int = 0,
         preprocessing: Preprocessing | None = None,
         workers: int | None = None,

@@ -30,6 +30,9 @@ from regraft.data.split_units import Unit, make_units
 from regraft.errors import ConfigError, PhotosError, did_you_mean
 from regraft.text import counted
 
+DEFAULT_SHARES = (0.8, 0.1, 0.1)
+"""Shares of train, validation and test if the user gives none."""
+
 _HELD_OUT_FIRST: tuple[Side, ...] = ("test", "validation", "train")
 _FILL_ORDER: tuple[Side, ...] = ("train", "test", "validation")
 
@@ -51,7 +54,7 @@ def split_by_content(
     entries: Sequence[Entry],
     *,
     seed: int,
-    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    fractions: tuple[float, float, float] = DEFAULT_SHARES,
     keep: Mapping[str, Side] | None = None,
     groups: Mapping[str, str] | None = None,
 ) -> Split:

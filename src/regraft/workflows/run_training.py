@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from regraft.context.config import CALLBACK_OPTIONS, TrainConfig
+from regraft.context.config import BUILT_IN_CALLBACK_OPTIONS, TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.context.run_context import RunContext
 from regraft.disk.atomic import make_folder, write_json
@@ -93,6 +93,6 @@ def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
 def _warn_uncalled_callbacks(context: RunContext) -> None:
     """Warn where callbacks were given and no training in epochs called them, as where `auto` chooses the probe."""
     names = [type(callback).__name__ for callback in context.user_callbacks]
-    names += [name for name in CALLBACK_OPTIONS[:-2] if getattr(context.config, name) not in (None, False)]
+    names += [name for name in BUILT_IN_CALLBACK_OPTIONS if getattr(context.config, name) not in (None, False)]
     if names and not any(event.get("event") == "epoch" for event in context.folder.journal.events()):
         context.screen.warn(f"{', '.join(names)}: not called, because nothing was trained in epochs")
