@@ -56,7 +56,7 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
 
 
 MAX_WIDTH = 100
-"""Maximum width of a column of predictions, in terminal columns; longer names stick out."""
+"""Maximum width of a column of predictions, in terminal columns; longer names are not cut."""
 
 
 class PredictionWriter(Protocol):

@@ -122,7 +122,7 @@ def _text(text: str) -> str:
 
 
 def _json(text: str) -> str:
-    """Return ``text`` as an attribute of JSON, from which the script reads the exact text."""
+    """Return ``text`` as JSON, escaped for an HTML attribute that the script reads."""
     return escape(json.dumps(text), quote=True)
 
 
