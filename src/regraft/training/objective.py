@@ -168,7 +168,7 @@ class Objective:
         if self.single is None:
             return "loss is given by output"
         if self.single.whole:
-            return "the loss gets all outputs"
+            return "the loss receives all outputs"
         name = self.single.name
         if self.names_outputs:
             return f"{name} is computed for each output, with loss_weights"

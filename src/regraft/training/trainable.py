@@ -127,9 +127,9 @@ class Trainables:
 
     def _report(self, thawed: Sequence[str], frozen: Sequence[str]) -> None:
         if thawed:
-            self._say("training", f"{_counted_parameters(thawed)} are trained from now on: {shorten(thawed)}")
+            self._say("training", f"{_parameters_are(thawed)} trained from now on: {shorten(thawed)}")
         if frozen:
-            self._say("frozen", f"{_counted_parameters(frozen)} are no longer trained: {shorten(frozen)}")
+            self._say("frozen", f"{_parameters_are(frozen)} no longer trained: {shorten(frozen)}")
 
     def _warn_of_attributes(self) -> None:
         """Warn once of ``module.trainable = False``, Keras's way to freeze, which has no effect in torch."""
@@ -178,7 +178,7 @@ class Trainables:
         if left and left != self._warned:
             self._warned = left
             self._warn(
-                f"{_counted_parameters(left)} trainable, but in no group of the optimizer, and will not change: "
+                f"{_parameters_are(left)} trainable, but in no group of the optimizer, and will not change: "
                 f"{shorten(left)}; freeze them with requires_grad_(False), or make a Trainer whose optimizer has them"
             )
         return left
@@ -218,5 +218,5 @@ def _same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return one.keys() == other.keys() and all(bool(one[name] == other[name]) for name in one)
 
 
-def _counted_parameters(names: Sequence[str]) -> str:
+def _parameters_are(names: Sequence[str]) -> str:
     return "1 parameter is" if len(names) == 1 else f"{len(names)} parameters are"
