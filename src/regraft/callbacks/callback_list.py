@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import torch
-
+from regraft.callbacks.as_callback import as_callback, check_unique, flat_callbacks
 from regraft.callbacks.callback import Callback, Logs
 from regraft.callbacks.history import History
 from regraft.callbacks.params import Params
 from regraft.callbacks.progbar_logger import ProgbarLogger
 from regraft.callbacks.states import AUTOMATIC, load_state, state_of
-from regraft.callbacks.torch_scheduler import TorchScheduler
 from regraft.errors import TrainingError
 
 HOOKS = (
@@ -57,8 +55,8 @@ class CallbackList(Callback):
         **params: Any,
     ) -> None:
         super().__init__()
-        self.callbacks: list[Any] = [as_callback(c) for c in _flat(callbacks)]
-        _check_unique(self.callbacks)
+        self.callbacks: list[Any] = [as_callback(c) for c in flat_callbacks(callbacks)]
+        check_unique(self.callbacks)
         self.running: tuple[Any, str] | None = None
         self._restored: set[int] = set()
         self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
@@ -244,52 +242,6 @@ class CallbackList(Callback):
     def _begin(self, hook: str, logs: Logs | None) -> None:
         self._call(hook, None, _or_empty(logs))
         self.refresh()  # a callback may have put functions in place of its hooks
-
-
-def as_callback(given: Any) -> Any:
-    """Return ``given`` as a callback: torch schedulers are wrapped, objects with Keras's hooks are returned unchanged.
-
-    Raises:
-        TrainingError: ``given`` is not a callback.
-    """
-    if isinstance(given, (torch.optim.lr_scheduler.LRScheduler, torch.optim.lr_scheduler.ReduceLROnPlateau)):
-        return TorchScheduler(given)
-    if isinstance(given, type):
-        raise TrainingError(f"callbacks contains the class {given.__name__}; expected an instance: {given.__name__}()")
-    if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
-        _check_foreign(given)
-        return given
-    raise TrainingError(
-        f"callbacks contains a {type(given).__name__}; expected regraft or Keras callbacks, or torch schedulers"
-    )
-
-
-def _flat(callbacks: Any) -> list[Any]:
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, Mapping):
-        callbacks = list(callbacks.values())
-    if isinstance(callbacks, Iterable) and not isinstance(callbacks, (str, bytes)) and not isinstance(callbacks, type):
-        return [one for some in callbacks for one in _flat(some)]
-    return [callbacks]
-
-
-def _check_unique(callbacks: Sequence[Any]) -> None:
-    objects = [callback.scheduler if isinstance(callback, TorchScheduler) else callback for callback in callbacks]
-    for i, one in enumerate(objects):
-        if any(one is other for other in objects[:i]):
-            raise TrainingError(
-                f"callbacks contains the same {type(one).__name__} twice: each hook would be called twice; "
-                "create a second instance, or leave it out"
-            )
-
-
-def _check_foreign(callback: Any) -> None:
-    """Raise `TrainingError` for callbacks of Keras that need Keras's own model or optimizer."""
-    home, name = type(callback).__module__, type(callback).__name__
-    if home.startswith("keras.") and name in ("TensorBoard", "SwapEMAWeights", "BackupAndRestore", "OrbaxCheckpoint"):
-        instead = "BackupAndRestore or ModelCheckpoint" if name == "OrbaxCheckpoint" else name
-        raise TrainingError(f"keras.callbacks.{name} needs a model of Keras; use {instead} of regraft.callbacks")
 
 
 def _tell_direction(callback: Any, model: Any) -> None:

@@ -20,7 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.lr_scheduler import ReduceLROnPlateau as PlateauScheduler
 
 from regraft.callbacks import TorchScheduler
-from regraft.callbacks.callback_list import as_callback
+from regraft.callbacks.as_callback import as_callback
 from regraft.errors import ConfigError, TrainingError, did_you_mean, several
 
 
