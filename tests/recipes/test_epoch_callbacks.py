@@ -268,7 +268,7 @@ def test_a_callback_that_needs_validation_photos_is_refused_where_there_are_none
         ({"lr_schedule": "cosin"}, "expected cosine, linear, constant, found 'cosin'; did you mean 'cosine'"),
         ({"callback": "Alarm"}, "callback: expected module:Class such as my_callbacks:Alarm, found 'Alarm'"),
         ({"callback": ["a:B", "a b:C"]}, "found 'a b:C'"),
-        ({"callback": 3}, "expected module:Class, or a list of such, found 3"),
+        ({"callback": 3}, "expected module:Class, or a list of them, found 3"),
         ({"recipe": "linear-probe", "early_stop": 1, "tensorboard": True},
          "early_stop and tensorboard need a recipe that trains in epochs"),
         ({"reduce_lr_on_plateau": True, "lr_schedule": "linear"}, "would both set the learning rate"),

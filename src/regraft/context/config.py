@@ -1,4 +1,4 @@
-"""The configuration of a training: every option with its default, checked all at once."""
+"""The configuration of a training: every option with its default, all checked at once."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _callbacks(value: Any) -> Any:
     """Read one ``module:Class``, or several."""
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple)):
-        raise ValueError(f"expected module:Class, or a list of such, found {value!r}")  # noqa: TRY004 (pydantic's way)
+        raise ValueError(f"expected module:Class, or a list of them, found {value!r}")  # noqa: TRY004 (pydantic's way)
     for name in names:
         parts = name.split(":") if isinstance(name, str) else []
         if len(parts) != 2 or not all(word.isidentifier() for part in parts for word in part.split(".")):
@@ -110,7 +110,7 @@ def _described(value: Any) -> Any:
 
 
 class TrainConfig(BaseModel):
-    """The resolved configuration of a training; `config.json` holds it, and it can be given again."""
+    """The resolved configuration of a training; it is written to `config.json`, which later runs can read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
@@ -146,7 +146,7 @@ class TrainConfig(BaseModel):
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
     callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
-    """Descriptions of the callback objects that `train` was given: they can only be compared."""
+    """Descriptions of the callback objects that were passed to `train`, to compare them when a run is resumed."""
     stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
     fresh: Annotated[bool, Field(exclude=True)] = False
@@ -156,7 +156,7 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _callbacks_have_epochs(self) -> TrainConfig:
-        """Refuse callbacks where there are no epochs, and two of them that would set the same learning rate."""
+        """Refuse options that the recipe cannot use, and two options that would both set the learning rate."""
         asked = [name for name in CALLBACK_OPTIONS if getattr(self, name) not in (None, False, ())]
         if asked and self.recipe == "linear-probe":
             raise ValueError(
@@ -196,7 +196,8 @@ def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
         **given: options by name; those that are None count as not given.
 
     Raises:
-        ConfigError: everything that is wrong, in one message, with the nearest names for unknown keys.
+        ConfigError: the file or an option is invalid; one message names every problem, and the nearest name for each
+                unknown key.
     """
     values = dict(_read(file)) if file is not None else {}
     values.update({name: value for name, value in given.items() if value is not None})

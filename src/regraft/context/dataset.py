@@ -1,4 +1,4 @@
-"""The photos of a run: found, checked, and each put on its side of the split."""
+"""The photos of a run: found, checked, and each assigned to a side of the split."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Dataset:
 
     Attributes:
         manifest: every file and its status.
-        given: sides that the folder or the CSV gives; empty where regraft splits.
-        kept_sides: content hash to side in the run of ``split_from``.
+        given: sides that the folder or the CSV assigns; empty if regraft makes the split.
+        kept_sides: content hash to the photo's side in the run that ``split_from`` names.
         labels_before_decisions: name to the label on disk, for photos that a decision has dropped or relabeled.
         duplicate_group: content hash to the id of its group, for photos that show the same picture.
         median_side: median of the photos' shorter sides in pixels; None until they have been decoded.
@@ -66,7 +66,7 @@ class Dataset:
         return [entry for entry in self.usable if entry.side in sides]
 
     def units(self, entries: Sequence[Entry]) -> list[str]:
-        """Return for each entry the id of the photos that share its side: duplicates, and the user's group."""
+        """Return for each entry the id of its unit: photos that share a side (duplicates, the user's group)."""
         unit_of = {
             content: unit.contents[0]
             for unit in make_units(self.usable, self.duplicate_group, ("unit",))
@@ -106,10 +106,10 @@ def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
 
 
 def _check_can_be_split(dataset: Dataset) -> None:
-    """Check that each class can have a training photo; photos whose side is not fixed yet may become one.
+    """Check that each class can have a training photo; a photo without a fixed side counts as one.
 
     Raises:
-        PhotosError: a class has fixed sides only, none of them train.
+        PhotosError: all photos of a class have fixed sides, and none of these is train.
     """
     kept, usable = dataset.kept_sides, dataset.usable
     if dataset.given or kept:
@@ -122,7 +122,7 @@ def apply_decisions_file(manifest: Manifest, file: Path) -> tuple[str, ...]:
     """Apply the user's decisions to the photos, and return notes for the screen.
 
     Raises:
-        PhotosError: the file of decisions is wrong.
+        PhotosError: the file of decisions is invalid.
     """
     decisions = read_decisions(file)
     notes = apply_decisions(manifest, decisions, file)
@@ -132,14 +132,14 @@ def apply_decisions_file(manifest: Manifest, file: Path) -> tuple[str, ...]:
 
 
 def expects_validation_photos(dataset: Dataset, config: TrainConfig) -> bool:
-    """Return whether the split will give validation photos to a training by gradient."""
+    """Return whether the split will give validation photos to a training in epochs."""
     return bool(dataset.given) or config.split[1] > 0 or "validation" in dataset.kept_sides.values()
 
 
 def assign_sides(dataset: Dataset, config: TrainConfig) -> tuple[str, ...]:
-    """Put every usable photo on its side of the split, and return notes for the screen.
+    """Assign every usable photo to its side of the split, and return notes for the screen.
 
-    It is called once, when duplicates are known and damaged photos are left out.
+    Call it once, after duplicates have been detected and damaged photos left out.
 
     Raises:
         PhotosError: a class has no training photo.
@@ -201,7 +201,7 @@ def leave_out(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: S
     """Leave out photos that could not be decoded, and warn of them once.
 
     Args:
-        manifest: it gets their status.
+        manifest: the manifest; their status in it is changed.
         failed: photos, each with the reason.
         screen: where the warning goes.
     """

@@ -25,7 +25,7 @@ class Event:
     Attributes:
         name: of the event.
         facts: its content.
-        keys: names of the facts that tell two events of this name apart; the run has each once.
+        keys: names of the facts that distinguish events of this name; each is written once per run.
         each_process: whether every process of an interrupted run writes it.
     """
 
@@ -56,7 +56,7 @@ class StepResult(Protocol):
 
 @dataclass(frozen=True)
 class Report:
-    """An event and a line that belong to no other result."""
+    """An event and a line for the screen that are not part of another result."""
 
     _event: Event | None
     _line: Line | None = None
@@ -103,7 +103,7 @@ class Decisions:
         Args:
             name: of the choice; it is looked up in ``replay`` first.
             why: the reason, for the journal.
-            make: makes the choice where there is none to replay.
+            make: returns the choice; called only if there is none to replay.
         """
         replayed = name in self.replay
         value: T = self.replay[name] if replayed else make()
@@ -124,15 +124,15 @@ class Decisions:
         write_json(self.folder.config, {"format": FORMAT, **self.config.as_dict(), "choices": self.choices})
 
     def note(self, event: str, **facts: Any) -> None:
-        """Write an event to the journal. If the disk refuses, warn once and continue."""
+        """Write an event to the journal. If writing fails, warn once and continue."""
         self.write_or_warn(self.folder.journal.add, event, **facts)
 
     def note_once(self, event: str, *keys: str, **facts: Any) -> None:
-        """Write an event to the journal unless it is there from before an interruption.
+        """Write an event to the journal unless it was written before an interruption.
 
         Args:
             event: its name.
-            *keys: names of the facts that tell two events of this name apart.
+            *keys: names of the facts that distinguish events of this name.
             **facts: its content.
         """
         if not self._has_event(event, **{key: facts[key] for key in keys}):
@@ -150,7 +150,7 @@ class Decisions:
                 self.screen.line(line.label, line.text, line.note)
 
     def write_or_warn(self, write: Callable[..., None], *arguments: Any, **more: Any) -> None:
-        """Write something optional. If the disk refuses, warn once and continue."""
+        """Write something optional. If writing fails, warn once and continue."""
         try:
             write(*arguments, **more)
         except OSError as error:

@@ -1,4 +1,4 @@
-"""The features of the frozen backbone: computed by one engine, cached on disk, held in memory once per run."""
+"""The features of the frozen backbone: computed by one engine, cached on disk, and loaded into memory once per run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FrozenFeatures:
         workers: threads that decode photos.
         screen: where progress goes.
         engine_source: returns the engine that runs the network, always the same one.
-        table: features of the plain photos, after `compute_features` has computed them.
+        table: features of the plain photos; None until they have been computed.
     """
 
     backbone: Backbone
@@ -70,7 +70,7 @@ class FrozenFeatures:
         return self.engine_source()
 
     def with_table(self, entries: Sequence[Entry], values: NDArray[np.float32]) -> Self:
-        """Return these features with those of ``entries``, shape (n, D), held in memory."""
+        """Return these features with a table in memory: ``values``, shape (n, D), of ``entries``."""
         return replace(self, table=FeatureTable(values, {entry.content: row for row, entry in enumerate(entries)}))
 
     def of(self, entries: Sequence[Entry], view: int = 0) -> NDArray[np.float32]:
@@ -83,9 +83,9 @@ class FrozenFeatures:
         Raises:
             PhotosError: a photo has changed or disappeared during the run.
         """
-        held = self.table.get(entries) if view == 0 and self.table is not None else None
-        if held is not None:
-            return held
+        in_memory = self.table.get(entries) if view == 0 and self.table is not None else None
+        if in_memory is not None:
+            return in_memory
         preprocessing = self.backbone.spec.preprocessing
         with self.screen.progress(f"view {view}", len(entries)) as bar:
             result = extract(
@@ -124,12 +124,12 @@ def frozen_features(
 
     Args:
         backbone: the network, on ``device``.
-        entries: photos that the engine has to run, for the prediction of its time.
-        decisions: the record of the run; the engine is one of them.
+        entries: photos that the engine has to run, to predict how long it takes.
+        decisions: the record of the run; it records the choice of the engine.
         device: where the network runs.
         store: cache of features.
         workers: threads that decode photos.
-        weights: hash of the weights if it is known.
+        weights: hash of the weights; None to compute it.
         choice: name of the choice of the engine.
     """
     sha = backbone.weights_hash() if weights is None else weights
@@ -145,9 +145,9 @@ def frozen_features(
 def recorded_engine(
     name: str, backbone: Backbone, decisions: Decisions, device: torch.device, choose: Callable[[], EngineChoice]
 ) -> Engine:
-    """Return the engine for ``backbone`` that ``choose`` returns, or that the replayed run had.
+    """Return the engine for ``backbone`` that ``choose`` returns, or that the replayed run used.
 
-    Where the engine of a replayed run is missing on this machine, the reference runs the network, after a warning.
+    If the engine of a replayed run is unavailable on this machine, warn and return the reference engine.
     """
     ready: list[Engine | None] = []
 

@@ -1,4 +1,4 @@
-"""The parts of a run's photos: which train a model, which validate it, and which test the result."""
+"""The parts of a run's photos: those for training, those for validation, and those to test the result."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from regraft.data.photo import Side
 from regraft.data.split import carve_validation
 
 VALIDATION_SHARE = ((SMALL, 0.2), (2 * SMALL, 0.1), (10 * SMALL, 0.05), (float("inf"), 0.02))
-"""Training photos (upper bound), and the share of them that becomes validation photos where none are given. One to two
-hundred are enough to tell epochs apart. A step function, so that adding a photo rarely moves others."""
+"""Upper bound of the number of training photos, and the share of them that becomes validation photos if none are given.
+One to two hundred are enough to tell epochs apart. It is a step function, so that a new photo rarely moves others."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Parts:
     """Photos by their use.
 
     Attributes:
-        train: photos that gradient steps, or a candidate's solver, see.
-        validation: photos that choices look at (best epoch, which candidate).
-        test: photos that the result is measured on; no choice looks at them unless ``test_is_validation``.
-        test_side: their side, or None where nothing is held back and the figure is out of fold.
-        refit: photos that a linear probe is fitted on before it is saved.
+        train: photos that gradient steps, or a candidate's solver, use.
+        validation: photos on which choices are made (best epoch, best candidate).
+        test: photos on which the result is measured; no choice uses them unless ``test_is_validation``.
+        test_side: side of ``test``, or None if no photos are held back and the reported figure is out of fold.
+        refit: photos on which a linear probe is fitted before it is saved.
         test_is_validation: whether ``--choose-on-val`` was given.
     """
 
@@ -38,7 +38,7 @@ class Parts:
 
     @property
     def train_and_validation(self) -> list[Entry]:
-        """Photos that a probe may be fitted on to be compared on ``test``, in name order."""
+        """Photos on which a probe may be fitted if it is compared on ``test``, in name order."""
         more = [] if self.test_is_validation else self.validation
         return sorted([*self.train, *more], key=lambda entry: entry.name)
 
@@ -57,7 +57,7 @@ class RunParts:
 
 
 def parts_of(dataset: Dataset, config: TrainConfig) -> RunParts:
-    """Return the parts of ``dataset``, whose photos are each on their side."""
+    """Return the parts of ``dataset``, whose photos have been assigned to their sides."""
     return RunParts(linear_parts(dataset), gradient_parts(dataset, config))
 
 
@@ -74,7 +74,7 @@ def linear_parts(dataset: Dataset) -> Parts:
 
 
 def gradient_parts(dataset: Dataset, config: TrainConfig) -> Parts:
-    """Return the parts for a training by gradient that keeps its best epoch."""
+    """Return the parts for a training in epochs that keeps its best epoch."""
     train, validation, test = dataset.on("train"), dataset.on("validation"), dataset.on("test")
     if not dataset.given:
         refit = dataset.usable if dataset.small else dataset.on("train", "validation")
@@ -90,7 +90,7 @@ def gradient_parts(dataset: Dataset, config: TrainConfig) -> Parts:
 def split_off_validation(
     train: Sequence[Entry], config: TrainConfig, duplicate_group: Mapping[str, str]
 ) -> tuple[list[Entry], list[Entry]]:
-    """Return ``train`` in two parts, the second for validation, by content: its share is `VALIDATION_SHARE`."""
+    """Return the training and the validation part of ``train``, divided by content; see `VALIDATION_SHARE`."""
     fraction = next(share for below, share in VALIDATION_SHARE if len(train) < below)
     contents = carve_validation(train, seed=config.split_seed, fraction=fraction, groups=duplicate_group)
     inner = [entry for entry in train if entry.content not in contents]

@@ -1,9 +1,10 @@
 """`auto`: the linear probe first, then one fine-tuning after another, while the budget allows and there is a gain.
 
-The probe is a candidate like any other. Candidates are compared on validation photos that neither was fitted on, by
-log-loss, photo by photo, each at its best temperature, so that mere confidence is not a gain. A difference within a
-standard error goes to the cheaper one (Breiman et al. 1984, "Classification and Regression Trees", section 3.4.3), and
-within up to two where few photos decide. The first rung without a gain is the last.
+The probe is a candidate like any other. Two candidates are compared by their log-loss on each validation photo; neither
+was fitted on these photos. Each has its best temperature, so that more confidence alone is not a gain. If the
+difference is within one standard error, or up to two if there are few photos, the cheaper candidate wins (Breiman et
+al. 1984, "Classification and Regression Trees", section 3.4.3). Each fine-tuning is a rung of a ladder; the first rung
+without a gain is the last.
 """
 
 from __future__ import annotations
@@ -44,11 +45,11 @@ MIN_VALIDATION = 20
 """Minimum validation photos for a comparison of two candidates."""
 
 GOOD_ENOUGH = 0.995
-"""Out-of-fold accuracy of the probe from which fine-tuning is not tried."""
+"""Minimum out-of-fold accuracy of the probe for fine-tuning to be left out."""
 
 
 def run(context: RunContext) -> RecipeResult:
-    """Solve the probe, fine-tune as long as that pays, and return the best candidate."""
+    """Solve the probe, fine-tune while that brings a gain, and return the best candidate."""
     linear, parts = context.parts.linear, context.parts.gradient
     pooled = solve_pooled_probe(context, linear.refit, pooled_views(context, linear, parts))
     context.report(*pooled.reports())
@@ -120,7 +121,7 @@ def _start(sized: SizedContext, plan: Plan, best: Candidate, head: Probe) -> Cla
 
 
 def _fine_tuned_result(context: RunContext, tuned: FineTuned, probe: Probe) -> RecipeResult:
-    """Return the fine-tuned classifier, to be compared with a probe that has not seen the test photos."""
+    """Return the fine-tuned classifier, and to compare it, a probe that was not fitted on the test photos."""
     parts = context.parts.gradient
     compared = probe
     if context.dataset.small:

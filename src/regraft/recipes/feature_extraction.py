@@ -1,8 +1,8 @@
-"""Feature extraction: the backbone frozen, a new head trained in epochs by gradient, as a lecture shows it.
+"""Feature extraction: the backbone frozen, a new head trained in epochs by gradient, as courses teach it.
 
-The frozen network gives the same features in every epoch, so they are computed once, of several views of each photo,
-and the epochs run on them: each view costs one pass. The features are standardized for the training of the head, and
-the standardization is folded into it afterwards.
+The frozen network gives the same features in every epoch. So they are computed once, for several views of each photo,
+and the epochs run on them; each view costs one pass through the network. The features are standardized
+for the training of the head, and the standardization is folded into the head afterwards.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LEARNING_RATE = 1e-3
 WEIGHT_DECAY = 0.01
 BATCH_SIZE = 32
 VIEWS = 4
-"""Views of each photo that the head is trained on, each computed once."""
+"""Number of views of each photo for the training of the head; each is computed once."""
 
 
 def run(context: RunContext) -> RecipeResult:
@@ -78,7 +78,7 @@ def _train_head(
     views: Sequence[NDArray[np.float32]],
     scaling: Scaling,
 ) -> TrainingEnd:
-    """Train ``head`` on the features of all ``views`` of the training photos; return how that ended."""
+    """Train ``head`` on the features of all ``views`` of the training photos; return how the training ended."""
     parts, config = context.parts.gradient, context.config
     epochs, batch_size = config.epochs or EPOCHS, config.batch_size or BATCH_SIZE
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)

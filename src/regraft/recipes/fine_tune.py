@@ -1,11 +1,12 @@
 """Fine-tuning from the solved linear probe (LP-FT): some or all blocks trained with small, layer-wise learning rates.
 
-The head starts at the optimum of the frozen features, so that its first gradients do not tear up the backbone (Kumar et
-al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
+The head starts at the optimum for the frozen features, so that its first gradients do not distort the backbone (Kumar
+et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform Out-of-Distribution",
 https://arxiv.org/abs/2202.10054). Learning rates decay from block to block towards the bottom (Clark et al. 2020,
 https://arxiv.org/abs/2003.10555; Bao et al. 2021, https://arxiv.org/abs/2106.08254), warm up and follow a half cosine.
-Normalization statistics stay those of the pretraining. The latest epoch that is as good as the best is kept, and of
-the way from the probe to it the point that is best on the same photos (`after_training`).
+Normalization statistics stay those of the pretraining. The latest epoch that is as good as the best is kept.
+On the straight line from the starting weights to those of this epoch, the point that is best on the same validation
+photos becomes the result (`after_training`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from regraft.recipes.steps.tuning_plan import plan_from_options
 
 
 def run(context: RunContext) -> RecipeResult:
-    """Fine-tune as the options ask, however good the probe is; the figures of both are reported."""
+    """Fine-tune as the options say, even if the probe is better; the figures of both are reported."""
     parts = context.parts.gradient
     probe = solve_probe(context, parts.train_and_validation, nested=True)
     context.report(probe)

@@ -21,13 +21,13 @@ class RecipeResult:
     Attributes:
         chosen: the recipe of the classifier: ``linear-probe``, ``feature-extraction`` or ``fine-tune``.
         classifier: the classifier to save.
-        parts: which photos it was trained and validated on, and which it is to be tested on.
+        parts: the photos for its training, its validation and its test.
         probe: the linear probe that it is compared with, fitted without the photos of ``parts.test``.
         cross_validated_probe: the linear probe with out-of-fold probabilities of ``out_of_fold_photos``, or None.
-        out_of_fold_photos: photos of the out-of-fold probabilities.
-        headline_out_of_fold: whether the out-of-fold figure is the first to show.
+        out_of_fold_photos: the photos that these probabilities belong to, in the same order.
+        headline_out_of_fold: whether the out-of-fold figure is the headline.
         freeze: rows of the freeze ledger.
-        views: views of each photo whose probabilities predictions average.
+        views: number of views of a photo; a prediction averages their probabilities.
         facts: facts about the training for `metrics.json`, such as the best epoch.
     """
 

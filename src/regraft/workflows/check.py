@@ -1,4 +1,4 @@
-"""`check`: problems in photos and labels, found without changing any of them."""
+"""`check`: a search for problems in photos and labels, which changes none of them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CheckOptions:
         decisions: a file of decisions to apply first, or None.
         backbone: the network that compares photos and finds wrong labels.
         weights: a local file of its weights, or None.
-        size: its input size in pixels, or None for its own.
+        size: its input size in pixels, or None for the default of the network.
         device: where it runs.
         workers: threads that decode, or None for the default.
         thorough: whether fine-tuned networks look for wrong labels too, which takes minutes.
@@ -82,7 +82,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     """Check photos and return the content of `check.json`; nothing is written.
 
     Raises:
-        PhotosError: there is no such folder, no photo in it, or the CSV or the decisions are wrong.
+        PhotosError: the folder is missing or has no photo, or the CSV or the decisions are invalid.
         BackboneError, WeightsError: the network is unavailable.
     """
     begun = time.monotonic()
@@ -185,7 +185,7 @@ def _label_probabilities(
 ) -> tuple[NDArray[np.float64] | None, float | None]:
     """Return out-of-fold probabilities of each class for each photo, and the accuracy of the probe behind them.
 
-    The probe has seen neither the photo nor a duplicate of it. Both are None where nothing can be cross-validated.
+    The probe has seen neither the photo nor a duplicate of it. Both are None if cross-validation is not possible.
     """
     entries = dataset.usable
     if len(dataset.classes) < 2:
@@ -210,7 +210,7 @@ def _fine_tuned(
     store: FeatureStore,
     screen: Screen,
 ) -> NDArray[np.float64] | None:
-    """Return ``probabilities`` averaged with those of fine-tuned networks, where there are enough photos."""
+    """Return ``probabilities`` averaged with those of fine-tuned networks, if there are enough photos."""
     entries = dataset.usable
     if probabilities is None or len(entries) < MIN_FINE_TUNED:
         screen.warn("skipping the fine-tuned label check: there are too few photos to fine-tune on")
@@ -235,7 +235,7 @@ def fail_on(check: dict[str, Any], level: str) -> None:
     """Raise if a finding is as serious as ``level`` or more.
 
     Raises:
-        PhotosError: there is one; the message has their number and the first.
+        PhotosError: there is such a finding; the message gives their number and the first one.
     """
     serious = LEVELS[LEVELS.index(level) :]
     bad = [finding for finding in check["findings"] if finding["level"] in serious]

@@ -29,8 +29,8 @@ class Comparisons:
     """Figures for ``metrics.json``, each None where it does not apply.
 
     Attributes:
-        decisions: what the user's decisions changed.
-        naive_split: what a random split would have reported.
+        decisions: the accuracy before and after the user's decisions.
+        naive_split: the accuracy that a random split would have reported.
     """
 
     decisions: dict[str, Any] | None
@@ -85,9 +85,9 @@ def decision_effect(context: RunContext) -> dict[str, Any] | None:
 
 
 def random_split_gap(context: RunContext, result: RecipeResult) -> dict[str, Any] | None:
-    """Return the accuracy that a random split would report, or None without duplicates: then it would be the same.
+    """Return the accuracy that a random split would report, or None without duplicates.
 
-    Nothing is computed once the budget is spent.
+    Without duplicates it would be the same. The result is None, too, if the budget is spent.
     """
     probe, entries = result.cross_validated_probe, result.out_of_fold_photos
     if probe is None or probe.oof is None:

@@ -21,7 +21,7 @@ from regraft.text import counted
 
 @dataclass(frozen=True)
 class DuplicateGroups:
-    """Photos that belong together.
+    """Photos that a split must not divide.
 
     Attributes:
         subject: the photos with their stats, features and duplicates, as the checks of `regraft.audit` take them.
@@ -86,7 +86,7 @@ class DuplicateGroups:
 def group_duplicates(
     dataset: Dataset, config: TrainConfig, features: FrozenFeatures, stats: PhotoStatsTable
 ) -> DuplicateGroups:
-    """Return which photos belong together; the user's groups are written into the entries.
+    """Return the groups of photos that belong together; write the user's groups into the entries.
 
     Args:
         dataset: the photos; all of them can be decoded.
@@ -110,7 +110,7 @@ def group_duplicates(
 
 
 def photo_stats_of(stats: PhotoStatsStore, entries: Sequence[Entry], workers: int) -> PhotoStatsTable:
-    """Return the stats of each photo; all of them have been decoded before.
+    """Return the stats of each photo; every photo must have been decoded before.
 
     Raises:
         PhotosError: a photo has changed or disappeared.
@@ -122,7 +122,7 @@ def photo_stats_of(stats: PhotoStatsStore, entries: Sequence[Entry], workers: in
 
 
 def apply_user_groups(groups: dict[str, str], entries: Sequence[Entry]) -> None:
-    """Write the user's groups, by name of the photo, into the entries; a group from a CSV stays."""
+    """Write the user's groups, by name of the photo, into the entries; a group from a CSV is not replaced."""
     for entry in entries:
         if entry.group is None:
             entry.group = groups.get(entry.name)

@@ -1,4 +1,4 @@
-"""Evaluation of a classifier on labeled photos: a folder of them, or a side of the run that made it."""
+"""Evaluation of a classifier on labeled photos: a folder of them, or one side of the split of its run."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def evaluate_folder(
         photos: the folder.
         labels: the CSV, or None where folders are the classes.
         screen: where progress and warnings go.
-        top: more k for the rank-k accuracies ``top_k``.
+        top: further values of k for the rank-k accuracies ``top_k``.
 
     Returns:
         ``{"n": photos measured, "put_aside": [{"path", "why"}], "figures": as in metrics.json}``
 
     Raises:
-        PhotosError: the folder is not what is needed, or holds a class that the classifier does not know.
+        PhotosError: the folder or the CSV is invalid, or has a class that the classifier does not know.
     """
     screen = screen or QuietScreen()
     source = find_photos(photos, labels, one_class=True)
@@ -67,14 +67,18 @@ def evaluate_run(
     manifest = Manifest.read(folder.manifest, folder.read_config()["photos"])
     entries = [entry for entry in manifest.usable if entry.side == side]
     if not entries:
-        there = sorted({entry.side for entry in manifest.usable if entry.side})
-        raise PhotosError(f"{run} has no {side} photos; all its photos are {', '.join(there)}")
+        sides = sorted({entry.side for entry in manifest.usable if entry.side})
+        raise PhotosError(f"{run} has no {side} photos; all its photos are {', '.join(sides)}")
     _locate(entries, folder.read_config())
     return _measure(predictor, entries, manifest, screen or QuietScreen(), top)
 
 
 def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
-    """Set the paths of the photos of a manifest, by their names in the folder of the run."""
+    """Set the paths of the photos of a manifest, by their names in the photo folder of the run.
+
+    Raises:
+        PhotosError: a photo is missing.
+    """
     source = find_photos(config["photos"], config["labels"], one_class=True)
     places = {photo.name: photo.path for photo in source.photos}
     gone = [entry.name for entry in entries if entry.name not in places]

@@ -1,4 +1,4 @@
-"""The features of every photo, and the split, which keeps photos together that show the same picture."""
+"""The features of every photo, and the split, which keeps photos of the same picture together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from regraft.workflows.prepare import PreparedRun
 from regraft.workflows.prepared_photos import PreparedPhotos
 
 DECODING = 0.15
-"""Share of a photo's pass that reading and decoding take."""
+"""Share of the time of a pass that reading and decoding take."""
 
 _MIN_TIMED = 200
 """Minimum photos in a pass for its speed to be recorded; shorter passes are dominated by set-up."""
@@ -70,7 +70,7 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
 
 
 def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeatures:
-    """Return the features with those of every photo in memory; photos that cannot be decoded are left out.
+    """Return the frozen features with a table of every photo in memory; photos that cannot be decoded are left out.
 
     Args:
         run: the run.
@@ -119,7 +119,7 @@ def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeature
 
 
 def _leave_out_damaged(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: Screen) -> None:
-    """Leave out photos that cannot be decoded, and warn of classes that this makes too small."""
+    """Leave out photos that cannot be decoded, and warn of classes that become too small."""
     printed = check_usable(manifest)
     leave_out(manifest, failed, screen)
     for note in check_usable(manifest):

@@ -32,7 +32,7 @@ from regraft.workflows.run_directory import clear
 FIRST, LAST = 1e-6, 1.0
 STEPS = 100
 CLEAR_FALL = 0.03
-"""Minimum fall of the loss, as a share of it; less may be noise of the batches."""
+"""Minimum fall of the loss, as a share of the first loss; a smaller fall may be noise of the batches."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class FoundRate:
     """The result of the finder.
 
     Attributes:
-        folder: the run folder; it holds no classifier.
+        folder: the run folder, which has no classifier.
         curve: the loss at each learning rate.
         default: the peak learning rate of the recipe without ``lr``.
         plot: the curve as an SVG picture.
@@ -114,7 +114,7 @@ def _train_on_a_rising_rate(context: RunContext, steps: int) -> tuple[LearningRa
 
 
 class _Counted:
-    """Batches that move a progress bar."""
+    """Batches that advance a progress bar."""
 
     def __init__(self, batches: PhotoBatches, bar: Bar) -> None:
         self._batches, self._bar = batches, bar

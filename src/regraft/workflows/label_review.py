@@ -35,10 +35,10 @@ from regraft.screen import Screen
 
 FOLDS, EPOCHS, VIEWS = 5, 4, 4
 SEED = 2
-"""Seed of the folds: other folds than those of the probes, so that the mean is over other neighbors too."""
+"""Seed of the folds. It differs from that of the probes, so that a photo is left out together with other photos."""
 
 REVIEWED_VIEWS = range(FIRST_CROP)
-"""Views to predict on: the plain photo and its mirror image. Training sees the crops after them."""
+"""Views to predict on: the plain photo and its mirror image. Training uses the crops, which come after them."""
 
 CHUNK = 64
 """Photos in a batch of predictions."""
@@ -51,8 +51,8 @@ class LabeledPhotos:
     Attributes:
         entries: the photos.
         labels: the class of each, shape (n,), int64; every class occurs.
-        units: for each photo, the id of the photos that share its fold.
-        probabilities: of each class, by models that had not seen the photo's label, shape (n, k), float64.
+        units: for each photo, the id of its unit; the photos of a unit share a fold.
+        probabilities: probabilities of each class, by models that were fitted without the photo, shape (n, k), float64.
     """
 
     entries: Sequence[Entry]
@@ -72,10 +72,10 @@ def fine_tuned_label_probabilities(
 ) -> NDArray[np.float64]:
     """Return the geometric mean of ``photos.probabilities`` and those of fine-tuned networks, shape (n, k), float64.
 
-    Where the network has no cut point, or a class is in one fold alone, it is ``photos.probabilities``, with a warning.
+    If the network has no cut point, or all photos of a class are in one fold, warn and return ``photos.probabilities``.
 
     Args:
-        photos: the photos; in training, each label has the weight of its probability to be right.
+        photos: the photos; in training, the weight of a photo is the probability that its label is right.
         backbone: the pretrained network, at the size that suits the photos; it is not changed.
         store: cache of activations.
         device: where to train.
@@ -98,10 +98,10 @@ def fine_tuned_label_probabilities(
     probabilities = np.zeros_like(earlier)
     with screen.progress("labels", folds.count * EPOCHS * len(entries)) as bar:
         for fold in range(folds.count):
-            held = np.flatnonzero(folds.fold_of_row == fold)
+            held_out = np.flatnonzero(folds.fold_of_row == fold)
             train = np.flatnonzero(folds.fold_of_row != fold)
-            probabilities[held] = tuner.held_out_probabilities(held, train, partial(bar.advance, len(train)))
-            bar.advance(EPOCHS * len(held))
+            probabilities[held_out] = tuner.held_out_probabilities(held_out, train, partial(bar.advance, len(train)))
+            bar.advance(EPOCHS * len(held_out))
     return geometric_mean(probabilities, earlier)
 
 
@@ -132,9 +132,9 @@ class _FoldFineTuner:
         self._features = self._run(Classifier(backbone, self._names), np.arange(len(entries)), 0, features=True)
 
     def held_out_probabilities(
-        self, held: NDArray[np.int64], train: NDArray[np.int64], epoch_done: Callable[[], None]
+        self, held_out: NDArray[np.int64], train: NDArray[np.int64], epoch_done: Callable[[], None]
     ) -> NDArray[np.float64]:
-        """Return the probabilities of the photos ``held``, by a network that was trained on the photos ``train``."""
+        """Return the probabilities of the photos ``held_out``, by a network trained on the photos ``train``."""
         torch.manual_seed(SEED)
         photos, plan = self._photos, self._plan
         classifier = self._start(train)
@@ -158,11 +158,11 @@ class _FoldFineTuner:
                 verbose=0,
                 callbacks=[WarmupCosine(warmup=WARM_UP), LambdaCallback(on_epoch_end=lambda *_: epoch_done())],
             )
-        logits = [self._run(classifier.eval(), held, view, features=False) for view in REVIEWED_VIEWS]
+        logits = [self._run(classifier.eval(), held_out, view, features=False) for view in REVIEWED_VIEWS]
         return np.asarray(np.mean([softmax(rows.astype(np.float64)) for rows in logits], axis=0))
 
     def _precision(self, classifier: Classifier) -> Precision:
-        """Return the precision of training steps; call it at the cut."""
+        """Return the precision of training steps; call it while the network is entered at the cut point."""
         if self._device.type != "cpu" or not has_bf16():
             return "fp32"
         return precision_for(bf16_gain(self._backbone.spec.name, classifier, self._plan.batch_size))

@@ -1,4 +1,4 @@
-"""The start of a run: its network, its folder, and the record of what it decides."""
+"""The start of a run: its network, its folder, and the record of its decisions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
 
 SMALL_FILES = 8 << 20
-"""Bytes for tables, logs and figures of a run."""
+"""Bytes reserved for the tables, logs and figures of a run."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def prepare_run(
 
     Raises:
         UserError: a callback needs validation photos and there are none; the network is unavailable; the run folder
-            lies inside the photos, holds another run or cannot be written.
+            lies inside the photos, belongs to another run or cannot be written.
     """
     device = pick_device(config.device)
     if config.recipe in ("feature-extraction", "fine-tune"):
@@ -128,7 +128,7 @@ def prepare_run(
 
 @contextmanager
 def _decoding_processes(config: TrainConfig, device: torch.device) -> Iterator[None]:
-    """Decode photos in processes within this block, where threads are too slow for the device."""
+    """Decode photos in processes within this block, if threads are too slow for the device."""
     number = workers_or_default(config.workers)
     processes = start_processes(number) if device.type != "cpu" and number > MIN_DECODING_THREADS else None
     try:
@@ -177,7 +177,7 @@ def _start_or_resume(
 
 
 def _warn_changed_environment(folder: RunFolder, screen: Screen) -> None:
-    """Warn where other software or hardware may change the last bits of the weights."""
+    """Warn if other software or hardware may change the last bits of the weights."""
     try:
         then = json.loads(folder.environment.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -196,11 +196,11 @@ def _warn_changed_environment(folder: RunFolder, screen: Screen) -> None:
 def check_space(folder: RunFolder, config: TrainConfig, backbone: Backbone) -> None:
     """Check that the disk can hold the files of a run.
 
-    Two snapshots of everything that fine-tuning changes (weights, two moments, the best weights) and the model are
-    counted.
+    The estimate is the model and two snapshots of everything that fine-tuning changes: weights, two moments, the best
+    weights.
 
     Raises:
-        RunFolderError: there is too little room.
+        RunFolderError: there is too little space.
     """
     weights = 4 * backbone.spec.parameters
     fine_tuned = config.recipe in ("fine-tune", "auto")

@@ -1,4 +1,4 @@
-"""The photos of a run, found and being decoded while torch is imported, which takes seconds."""
+"""The photos of a run, found and decoded while torch is imported; the import takes seconds."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from regraft.process import keep_freed_memory
 from regraft.screen import Screen
 
 MAX_PREFETCHED = 512
-"""Photos that are decoded ahead; each takes 150 kilobytes with the default network."""
+"""Maximum photos that are decoded ahead; each takes 150 kilobytes of memory with the default network."""
 
 _LOOKED_UP = 4 * MAX_PREFETCHED
 
 
 class PreparedPhotos:
-    """The photos of a run; those that are not in the feature store are being decoded.
+    """The photos of a run; those that are not in the feature store are decoded in the background.
 
     Attributes:
         dataset: the photos, not split yet.
@@ -37,7 +37,7 @@ class PreparedPhotos:
         objects: callback objects of the user; they come before those that ``config`` names.
 
     Raises:
-        ConfigError: a callback is missing or is not one; raised before any photo is read.
+        ConfigError: a callback is missing, or is not a callback; raised before any photo is read.
         PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
     """
 
@@ -64,7 +64,7 @@ class PreparedPhotos:
             self._prefetched.close()
 
     def photo_stats(self, preprocessing: Preprocessing) -> PhotoStatsStore:
-        """Return the decoder for ``preprocessing``, with the photos decoded ahead where they were decoded for it."""
+        """Return the decoder for ``preprocessing``, with the photos decoded ahead if they were decoded for it."""
         prefetched = self._prefetched
         if prefetched is not None and prefetched.preprocessing == preprocessing:
             return prefetched

@@ -1,4 +1,4 @@
-"""The results of a run: the model is saved, read back, and measured by the code that users predict with."""
+"""The results of a run: the model is saved, read back, and measured with the code of `predict`."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _Predictions:
 
     Attributes:
         entries: the photos.
-        probabilities: of each, shape (n, k), float64.
+        probabilities: those of each photo, shape (n, k), float64.
     """
 
     entries: Sequence[Entry]
@@ -53,7 +53,7 @@ def save_model(context: RunContext, result: RecipeResult) -> None:
 
 
 def write_results(context: RunContext, result: RecipeResult, comparisons: Comparisons) -> dict[str, Any]:
-    """Measure the saved model, write ``manifest.csv``, ``predictions.csv`` and ``metrics.json``; return the last.
+    """Measure the saved model, write ``manifest.csv``, ``predictions.csv`` and ``metrics.json``; return its content.
 
     Args:
         context: the run; `save_model` has saved its model.
@@ -109,7 +109,7 @@ def _all_in_train(manifest: Manifest, entries: Sequence[Entry]) -> Manifest:
 
 
 def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[str, Any], _Predictions]:
-    """Measure the saved file and the linear probe on the photos that were held back."""
+    """Return the figures of the saved file and of the linear probe on the test photos, and its predictions."""
     side, entries, device = result.parts.test_side, result.parts.test, context.device.type
     predictor = Predictor.load(context.folder.model, device=device, workers=context.workers)
     with context.screen.progress("measure", predictor.views * len(entries)) as bar:
@@ -127,9 +127,9 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
             replace(final, probabilities=frozen.scores(measured_photos, store=context.store).values),
             ("frozen features"),
         )
-    flattering = result.parts.test_is_validation
+    used = result.parts.test_is_validation
     measured = {
-        f"final/{side}": _measurement(context, "final", str(side), final, RELOADED, flattering),
+        f"final/{side}": _measurement(context, "final", str(side), final, RELOADED, used),
         f"linear-probe/{side}": _measurement(context, "linear-probe", str(side), probe, how, False),
     }
     return measured, final
@@ -183,7 +183,7 @@ def _predictions_csv(context: RunContext, predictions: _Predictions) -> str:
 
 
 def save_elsewhere(context: RunContext, result: RecipeResult, error: OSError) -> StorageError:
-    """Write the model into ``--rescue-dir``, or else the system's folder for temporary files.
+    """Write the model into ``--rescue-dir``, or if that fails into the system's folder for temporary files.
 
     Args:
         context: the run.

@@ -16,7 +16,7 @@ class Run:
     """The result of `train`.
 
     Attributes:
-        folder: the run folder, laid out as ``docs/run-folder.md`` says.
+        folder: the run folder, which ``docs/run-folder.md`` describes.
         config: the resolved configuration.
         metrics: the content of ``metrics.json``.
     """

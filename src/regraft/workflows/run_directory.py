@@ -31,7 +31,7 @@ class RunDirectory:
     Attributes:
         folder: the folder.
         resumed: whether an interrupted run is continued.
-        lock: keeps other processes out; it has been taken.
+        lock: the lock that keeps other processes out; this process has acquired it.
     """
 
     folder: RunFolder
@@ -54,7 +54,7 @@ def open_or_create_run_directory(
         resume: whether an interrupted run may be resumed.
 
     Raises:
-        RunFolderError: the folder holds another run (every difference is named), another process trains into it, or it
+        RunFolderError: the folder belongs to another run (every difference is named), another process trains into it, or it
             cannot be written.
     """
     directory = _find(config, manifest, weights, name, screen, resume=resume)
@@ -65,7 +65,9 @@ def open_or_create_run_directory(
 
 
 def finished_folder(config: TrainConfig, manifest: Manifest) -> RunFolder | None:
-    """Return the folder of ``config`` if it holds this very run, finished; what only resuming needs is removed.
+    """Return the folder of ``config`` if it contains the same run, finished; otherwise None.
+
+    Files that only resuming needs are removed.
 
     Raises:
         RunFolderError: another process is about to finish it.
@@ -122,7 +124,7 @@ def _find(
 
 
 def _named(config: TrainConfig, folder: RunFolder, manifest: Manifest, identity: dict[str, Any]) -> RunDirectory:
-    """Return the directory that ``-o`` names, which holds a run."""
+    """Return the directory of the run in the folder that ``-o`` names."""
     changes = _changed_arguments(config, folder) or _changed_content(folder, manifest, identity)
     if changes:
         raise RunFolderError(
@@ -141,7 +143,7 @@ def _named(config: TrainConfig, folder: RunFolder, manifest: Manifest, identity:
 def _interrupted(
     config: TrainConfig, folder: RunFolder, manifest: Manifest, identity: dict[str, Any], screen: Screen
 ) -> RunDirectory | None:
-    """Return the directory of a numbered folder if it holds this run, interrupted."""
+    """Return the directory of a numbered folder if it contains the same run, interrupted; otherwise None."""
     if folder.finished or not folder.events.exists() or _changed_arguments(config, folder):
         return None
     try:

@@ -35,7 +35,7 @@ RUN_RECIPE: dict[RecipeName, Callable[[RunContext], RecipeResult]] = {
 
 
 def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, started: float) -> Run:
-    """Train by the resolved ``config``, and return the run; see `regraft.workflows.train.train_config`.
+    """Train as the resolved ``config`` says, and return the run; see `regraft.workflows.train.train_config`.
 
     Args:
         config: the configuration.
@@ -68,7 +68,7 @@ def _model_rescued(context: RunContext, result: RecipeResult) -> Iterator[None]:
 
 
 def _restore_folder(context: RunContext) -> None:
-    """Make the run folder again if it was deleted while the run was in progress."""
+    """Create the run folder again if it was deleted while the run was in progress."""
     folder = context.folder
     make_folder(folder.path)
     if not folder.config.exists():
@@ -78,7 +78,7 @@ def _restore_folder(context: RunContext) -> None:
 
 @contextmanager
 def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
-    """Journal an interruption of this block, and say how to continue."""
+    """Write an interruption of this block to the journal, and add to its message how to continue."""
     try:
         yield
     except (KeyboardInterrupt, Terminated, TimeUp) as stop:
@@ -91,7 +91,7 @@ def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
 
 
 def _warn_uncalled_callbacks(context: RunContext) -> None:
-    """Warn where callbacks were given and no training in epochs called them, as where `auto` chooses the probe."""
+    """Warn if callbacks were given but never called, for example because `auto` chose the probe."""
     names = [type(callback).__name__ for callback in context.user_callbacks]
     names += [name for name in BUILT_IN_CALLBACK_OPTIONS if getattr(context.config, name) not in (None, False)]
     if names and not any(event.get("event") == "epoch" for event in context.folder.journal.events()):

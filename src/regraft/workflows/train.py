@@ -31,27 +31,27 @@ def train(
     """Train a classifier on a folder of labeled photos and return the finished run.
 
     Args:
-        photos: a folder with one folder per class, or with ``train/`` and ``val/`` [and ``test/``] that hold them.
+        photos: a folder with one folder per class, or with ``train/``, ``val/`` and maybe ``test/`` that contain such.
         screen: where progress and warnings go; None for the terminal. ``regraft.screen.QuietScreen()`` prints nothing.
         config: a YAML or JSON file of options, such as the ``config.json`` of an earlier run.
-        callbacks: callbacks of regraft or Keras, in a list: objects, or classes as ``"module:Class"``. Each training in
-            epochs of the recipe calls the same objects, one training after the other, before the recipe's own.
+        callbacks: callbacks of regraft or Keras, in a list: objects, or classes as ``"module:Class"``. If the
+            recipe has several trainings in epochs, each calls the same objects, before the recipe's own callbacks.
         **options: the options of ``regraft train`` by name, such as ``recipe="fine-tune"`` or ``budget="10m"``; see
             `regraft.context.config.TrainConfig`.
 
     Raises:
-        ConfigError: wrong options, all in one message.
-        PhotosError: the folder is not what is needed.
+        ConfigError: options are invalid; one message names all of them.
+        PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
         BackboneError, WeightsError: the network is unavailable.
-        RunFolderError: the run folder holds something else, or cannot be written.
-        StorageError: the disk refused the finished model; the message names the place where it is instead.
+        RunFolderError: the run folder contains something else, or cannot be written.
+        StorageError: the model could not be written to the run folder; the message names where it was saved instead.
 
     An interrupted run of the same arguments and photos is resumed, and ends with the weights that it would have had.
     """
     file = Path(config) if config is not None else None
     objects: tuple[Any, ...] = ()
     if callbacks is not None:
-        from regraft.callbacks.user_callbacks import given_callbacks  # brings torch
+        from regraft.callbacks.user_callbacks import given_callbacks  # imports torch
 
         given = given_callbacks(callbacks)
         objects = given.objects
@@ -68,12 +68,12 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 def train_config(
     config: TrainConfig, screen: Screen, started: float | None = None, callbacks: Sequence[Any] = ()
 ) -> Run:
-    """Train by the resolved ``config``, and return the finished run.
+    """Train as the resolved ``config`` says, and return the finished run.
 
     Args:
         config: the configuration.
         screen: where progress and warnings go.
-        started: start of the process, in seconds since 1970, from which the budget runs; None for now.
+        started: start of the process, in seconds since 1970; the budget runs from then. None for now.
         callbacks: the callback objects that ``config`` describes.
 
     Raises:
@@ -97,7 +97,7 @@ def train_config(
 
 
 def _finished_run(config: TrainConfig, manifest: Manifest, screen: Screen) -> Run | None:
-    """Return the run in ``config.out`` if it is this very run, finished."""
+    """Return the run in ``config.out`` if it is the same run, finished; otherwise None."""
     from regraft.workflows.run import Run
 
     folder = finished_folder(config, manifest)
@@ -121,13 +121,13 @@ def resume(
         folder: the run folder.
         screen: where progress and warnings go; None for the terminal.
         started: when the process began (seconds since 1970); None for now.
-        callbacks: objects like those that the run was given; callbacks given by name are made again.
+        callbacks: objects like those that the run was given; callbacks given by name are created from their names.
         **options: options that do not change what is trained, such as ``stop_after="20m"`` or ``workers=2``.
 
     Raises:
         RunFolderError: this is not a run folder, another process trains into it, or photos, weights or the version of
             regraft have changed; every change is named.
-        ConfigError: the run was given callback objects, and ``callbacks`` are not like them.
+        ConfigError: the run was given callback objects, and ``callbacks`` do not match them.
     """
     place = open_run_folder(Path(folder))
     stored = {name: value for name, value in place.read_config().items() if name != "format"}
