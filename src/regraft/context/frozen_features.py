@@ -162,5 +162,5 @@ def recorded_engine(
     try:
         return make_engine(chosen, backbone, device)
     except (ConfigError, MissingExtraError) as error:
-        decisions.screen.warn(f"{error}; {REFERENCE} runs the network instead, and last bits may differ")
+        decisions.screen.warn(f"{error}; {REFERENCE} runs the network instead, and the last bits of results may differ")
         return make_engine(REFERENCE, backbone, device)

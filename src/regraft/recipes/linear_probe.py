@@ -3,7 +3,8 @@
 Features are standardized, and the standardization is folded into the head afterwards. Cross-validation on the
 photos of the fit chooses the regularization. The figure reported for these photos comes from nested cross-validation,
 so that no photo takes part in a choice that it measures (Varma and Simon 2006,
-https://doi.org/10.1186/1471-2105-7-91). See Alain and Bengio 2016, https://arxiv.org/abs/1610.01644, and Kornblith et al. 2019, https://arxiv.org/abs/1805.08974.
+https://doi.org/10.1186/1471-2105-7-91). See Alain and Bengio 2016,
+https://arxiv.org/abs/1610.01644, and Kornblith et al. 2019, https://arxiv.org/abs/1805.08974.
 """
 
 from __future__ import annotations

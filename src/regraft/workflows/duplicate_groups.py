@@ -55,7 +55,7 @@ class DuplicateGroups:
             parts.append(f"{counted(groups, 'group')} of near-copies")
         if not parts:
             return None
-        what = "as the given split has them" if self.subject.split_given else "kept on one side"
+        what = "on the sides of the given split" if self.subject.split_given else "kept on one side"
         return Line("copies", f"{' · '.join(parts)} {what}", self._check_command)
 
     def warnings(self, *, fix_leaks: bool) -> list[str]:

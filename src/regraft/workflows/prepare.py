@@ -210,7 +210,7 @@ def check_space(folder: RunFolder, config: TrainConfig, backbone: Backbone) -> N
         clear(folder)
         raise RunFolderError(
             f"{folder.path}: the disk has {free / 1e6:,.0f} MB left, and this run needs about {need / 1e6:,.0f} MB"
-            "\n  make room, or name a place on another disk with -o"
+            "\n  free some space, or name a folder on another disk with -o"
         )
 
 

@@ -208,6 +208,6 @@ def save_elsewhere(context: RunContext, result: RecipeResult, error: OSError) ->
             continue
         return StorageError(
             f"the result could not be written to {run}: {why}\n  the trained model is in {path} instead"
-            f"\n  with room on the disk, the same command writes the rest in a moment"
+            f"\n  free some space and run the same command again: it resumes and writes the rest"
         )
     return StorageError("the trained model could not be written anywhere\n  " + "\n  ".join(tried))

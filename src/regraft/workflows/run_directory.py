@@ -54,8 +54,8 @@ def open_or_create_run_directory(
         resume: whether an interrupted run may be resumed.
 
     Raises:
-        RunFolderError: the folder belongs to another run (every difference is named), another process trains into it, or it
-            cannot be written.
+        RunFolderError: the folder belongs to another run (every difference is named), another process trains into it,
+            or it cannot be written.
     """
     directory = _find(config, manifest, weights, name, screen, resume=resume)
     try:
@@ -168,7 +168,7 @@ def _locked(folder: RunFolder) -> RunLock:
 def _not_writable(folder: RunFolder, error: OSError) -> RunFolderError:
     return RunFolderError(
         f"cannot write to the run folder {folder.path}: {error.strerror or error}"
-        "\n  make room there, or name another place with -o"
+        "\n  free some space there, or name another folder with -o"
     )
 
 

@@ -86,7 +86,7 @@ def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
         stop.add_note(f"progress is saved; continue with: regraft resume {shlex.quote(str(run.folder.path))}")
         raise
     except SnapshotError as error:
-        error.add_note("or leave it, and add --fresh to start a new run next to it")
+        error.add_note("or leave the folder unchanged, and add --fresh to start a new run next to it")
         raise
 
 
