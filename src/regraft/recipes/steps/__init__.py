@@ -1,1 +1,1 @@
-"""The steps that recipes are made of."""
+"""The steps of the recipes."""

@@ -5,8 +5,8 @@ generalize better (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models
 Trying them costs a few passes over the validation photos, and no training.
 
 Averaging the predictions for a photo and its mirror image (Simonyan and Zisserman 2015,
-https://arxiv.org/abs/1409.1556, section 3.2) doubles the work of a prediction. It is affordable where fine-tuning made
-the input so much smaller that two passes cost no more than one at the network's own size.
+https://arxiv.org/abs/1409.1556, section 3.2) doubles the work of a prediction. It is affordable if fine-tuning uses a
+smaller input, so that two passes cost no more than one at the network's default size.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ INTERPOLATION_STEPS = (0.85, 0.7, 1.0)
 probe, which `auto` compares with."""
 
 INTERPOLATION_STEPS_UPPER = (1.0, 0.85, 0.7)
-"""The same where only upper blocks were trained: with more epochs, the end is best more often."""
+"""The same if only upper blocks were trained: with more epochs, the end is best more often."""
 
 PLAIN, MIRRORED = 1, 2
 """Views of each photo that a prediction averages."""
@@ -46,7 +46,7 @@ class Interpolation:
 
     Attributes:
         stage: name of the training.
-        share: of the way from start to end.
+        share: share of the way from start to end.
         log_loss: validation log-loss at each share that was tried; empty without validation photos.
     """
 
@@ -73,7 +73,7 @@ class MirrorAveraging:
     Attributes:
         stage: name of the training.
         views: views of each photo that predictions average.
-        gain: fall of the validation log-loss with both, or None if it was not tried.
+        gain: fall of the validation log-loss with both pictures, or None if it was not tried.
     """
 
     stage: str
@@ -116,8 +116,9 @@ def choose_interpolation(
 ) -> Interpolation:
     """Return the best point between ``start`` and the weights of ``classifier``, which gets its weights.
 
-    A point within one standard error of the best counts as equally good, and the first of ``shares`` that is so is
-    chosen: the end is a little overfitted to the training photos, which few validation photos do not show.
+    A point within one standard error of the best counts as equally good, and the first such one in
+    ``shares`` is chosen. The end is slightly overfitted to the training photos, and few validation photos do not show
+    this.
 
     Args:
         stage: name of the training.
@@ -125,7 +126,7 @@ def choose_interpolation(
         start: its trainable parameters before.
         batches: makes the batches of the validation photos, in the form that ``classifier`` takes now.
         labels: class of each validation photo, shape (n,), int64; without any, the end is chosen.
-        shares: of the way, to try; each is compared by its log-loss at its best temperature.
+        shares: shares of the way to try; each is compared by its log-loss at its best temperature.
         screen: where progress goes.
     """
     if not len(labels):
@@ -185,7 +186,7 @@ def choose_mirror_averaging(
         context: the run, with the network at the size of the fine-tuning.
         stage: name of the training.
         classifier: the classifier after fine-tuning.
-        validation: photos whose log-loss, at the best temperature of either, must fall by more than a standard error.
+        validation: photos whose log-loss, each at its best temperature, must fall by more than a standard error.
         saving: how much cheaper a pass is than at the network's own size; below 2, nothing is tried.
     """
     if not validation or saving < MIRRORED:

@@ -1,4 +1,4 @@
-"""The rungs that `auto` may try after the linear probe, each with the time that it will take on this machine.
+"""The rungs that `auto` may try after the linear probe, each with its predicted time on this machine.
 
 The first rung trains the upper blocks from the cut point, the second all blocks. The number of views that the probe
 pools is decided here too. The time of a training step is measured once on each machine; that of a pass was measured
@@ -28,7 +28,7 @@ SHORTER = ((8, 1.0), (8, 0.875), (8, 0.75), (4, 0.75), (4, 0.5), (2, 0.5), (2, 0
 """Views, and shares of the epochs, to try in this order until a rung fits into the budget."""
 
 LONGER = ((8, 1.25),)
-"""The same, to try first for the last rung: more epochs gain a little there, and one or two epochs of all blocks
+"""The same, to try first for the last rung. There more epochs gain a little, and one or two epochs of all blocks gain
 nothing."""
 
 MIN_EPOCHS_SHARE = 0.75
@@ -41,15 +41,15 @@ POOLING_SHARE = 0.1
 """Share of the budget that may go into pooling views, which seldom gains more than half a point."""
 
 KERNEL_SEARCH_SECONDS = 10.0
-"""Seconds in which a GPU's kernels for the shapes of a training are found, once in each process: 5 in single precision
+"""Seconds to find a GPU's kernels for the shapes of a training, once in each process: 5 in single precision
 and 14 in bfloat16 on an H100."""
 
 MIN_STEP_COST = 4.0
-"""Minimum cost of a training step of all blocks, in passes of a photo: a rung that does not fit even so need not be
-measured."""
+"""Minimum cost of a training step of all blocks, in passes of a photo: a rung that does not fit even at this
+cost is not measured."""
 
 MIN_TIMED_PHOTOS = 16
-"""Minimum photos in a pass for its speed to be used; the others were in the store."""
+"""Minimum photos in a pass for its speed to be used; shorter passes found most features in the store."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Rung:
     """One fine-tuning to try, and its time.
 
     Attributes:
-        title: in words.
-        seconds: that it will take, or None if that was not predicted.
+        title: its name in words.
+        seconds: its predicted time, or None if that was not predicted.
         plan: the fine-tuning.
         last: whether it may use all of the budget left, because no other rung follows.
     """
@@ -109,7 +109,7 @@ def _both_fit(context: RunContext, first: Rung, then: Rung, parts: Parts) -> boo
 
 
 def _upper(context: RunContext, parts: Parts) -> Plan:
-    """Return the plan of the upper half of the blocks, or of `FEW_BLOCKS` where the budget would cut its epochs."""
+    """Return the plan of the upper half of the blocks, or of `FEW_BLOCKS` if the budget would cut its epochs."""
     photos = len(parts.train)
     half = upper_plan(context.config, photos, upper_half(context.backbone))
 
@@ -123,7 +123,7 @@ def _upper(context: RunContext, parts: Parts) -> Plan:
 
 
 def fit_to_budget(context: RunContext, rung: Rung, parts: Parts) -> Rung | None:
-    """Return the rung, shortened to the budget, with its time; None where it does not fit."""
+    """Return the rung, shortened to the budget, with its time; None if it does not fit."""
     plan = rung.plan
     left = _budget_left(context, parts)
     per_pass = photo_seconds(context)
@@ -180,7 +180,7 @@ def after_seconds(context: RunContext, parts: Parts) -> float:
 def photo_seconds(context: RunContext) -> float:
     """Return the seconds that a photo took in the first pass with decoding, scaled to the input size of ``context``.
 
-    Where the store had all features, it is the time of the last long pass of the network on this machine.
+    If the store had all features, it is the time of the last long pass of the network on this machine.
     """
     events = context.folder.journal.events()
     passes = [e for e in events if e.get("event") == "features" and e["photos"] >= MIN_TIMED_PHOTOS]

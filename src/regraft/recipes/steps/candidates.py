@@ -20,7 +20,7 @@ from regraft.recipes.steps.fine_tuning import FineTuned
 
 FEW_PHOTOS = 50
 """Validation photos up to which a gain must exceed two standard errors; with more of them, the factor falls to one. The
-compared epoch was chosen on the same photos, and the fewer they are, the more this flatters it."""
+compared epoch was chosen on the same photos, and the fewer there are, the more this favors it."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Candidate:
     """A trained classifier to compare.
 
     Attributes:
-        title: in words.
-        probabilities: of the validation photos, at the best temperature.
+        title: its name in words.
+        probabilities: those of the validation photos, at the best temperature.
         tuned: the fine-tuning; None for the probe.
     """
 
@@ -46,7 +46,7 @@ class Comparison:
         best: the best candidate before.
         rung: the candidate of the rung.
         gain: fall of the validation log-loss.
-        photos: validation photos.
+        photos: number of validation photos.
     """
 
     best: Candidate

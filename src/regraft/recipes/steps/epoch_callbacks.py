@@ -53,7 +53,7 @@ class TrainingEnd:
         epochs: epochs that were trained.
         planned: epochs of the plan.
         best_epoch: the epoch whose weights are kept, counted from 1.
-        stop_reason: why it ended early; None where it did not.
+        stop_reason: why it ended early; None if it did not.
     """
 
     stage: str
@@ -96,7 +96,7 @@ def epoch_callbacks(
     """Return all callbacks of one ``fit``, in their order.
 
     The schedule of the learning rate comes first, unless a callback of the user sets the rate; then the user's and
-    those of the options, so that the recipe's own see the figures that these put into the logs. `LatestBest` is the
+    those of the options, so that the recipe's own see the figures that these write to the logs. `LatestBest` is the
     last: it restores the weights of the best epoch.
 
     Args:
@@ -127,7 +127,7 @@ def check_validation_photos(config: TrainConfig, user_callbacks: Sequence[Any], 
     """Check that callbacks that need validation photos will have some.
 
     Raises:
-        ConfigError: there will be none.
+        ConfigError: there will be no validation photos.
     """
     if validated:
         return
@@ -143,15 +143,15 @@ def check_validation_photos(config: TrainConfig, user_callbacks: Sequence[Any], 
 class Recorder(Callback):
     """Writes `history.csv` after each epoch, journals it, and moves the progress bar.
 
-    After an interruption each epoch is there once: the file is written whole each time, and an epoch that is in the
-    journal is not written to it again.
+    Each epoch is recorded once, also after an interruption: the whole file is written each time, and an epoch that the
+    journal has is not added to it again.
 
     The class name is a key in snapshots: it must not change.
 
     Args:
         decisions: the record of the run.
         stage: name of the training, such as ``"all blocks"``.
-        bar: moves by the photos of each batch.
+        bar: advances by the photos of each batch.
         batch_size: photos in a batch.
         photos: photos in an epoch; the last batch may be smaller.
     """

@@ -27,7 +27,7 @@ class FeatureBatches:
         contents: content hash of each photo, which decides its first view.
         scaling: mean and standard deviation of each feature, shape (D,).
         batch_size: photos in a batch.
-        seed: of the order; None for the order of ``labels``.
+        seed: seed of the order; None for the order of ``labels``.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Fine-tuning as a step: train the unfrozen blocks gently, keep the best epoch, and choose a point on the way to it."""
+"""Fine-tuning as a step: train the unfrozen blocks, keep the best epoch, and choose a point on the way to it."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class TimeLimits:
     """The budget of a fine-tuning, in seconds.
 
     Attributes:
-        reserve: to leave for what comes after it.
-        epochs: that its epochs are expected to take.
+        reserve: seconds to leave for the work after it.
+        epochs: seconds that its epochs are expected to take.
     """
 
     reserve: float = 0.0
@@ -68,8 +68,8 @@ def fine_tune(
         classifier: where to start, with the blocks of the plan unfrozen; it is trained itself.
         train: training photos.
         validation: photos whose log-loss decides which epoch is best; without any, the last epoch is.
-        limits: of the budget.
-        pretrained: checksum of each block before all training; None: as they are now.
+        limits: the limits of the budget.
+        pretrained: checksum of each block before all training; None for the checksums now.
     """
     context = sized.context
     before = block_checksums(classifier) if pretrained is None else pretrained
@@ -121,7 +121,7 @@ def _train(
     validation: Sequence[Entry],
     limits: TimeLimits,
 ) -> tuple[TrainingEnd, dict[str, float]]:
-    """Train for the epochs of the plan; return how that ended, and the peak learning rate of each block."""
+    """Train for the epochs of the plan; return how the training ended, and the peak learning rate of each block."""
     context = sized.context
     steps = training_precision(context, classifier, plan.batch_size, len(train) * plan.epochs)
     context.report(steps)

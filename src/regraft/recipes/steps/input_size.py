@@ -1,4 +1,4 @@
-"""The input size of a fine-tuning: that of the photos, where they are smaller than the network's own.
+"""The input size of a fine-tuning: that of the photos, if they are smaller than the network's own.
 
 Enlarging a photo adds time but no detail: a step on 128 pixels takes less than a third of one on 224. A network that is
 fine-tuned adapts to the other size; a frozen one does not, so its features stay those of its own size.
@@ -27,7 +27,7 @@ class SizedContext:
 
     Attributes:
         context: the run, with the network at the size that suits its photos.
-        size: that size in pixels, or None for the network's own.
+        size: the side of this input in pixels, or None for the network's own.
         saving: pixels of the network's own size, for each pixel of this one.
     """
 
@@ -50,7 +50,7 @@ class SizedContext:
 
 
 def at_input_size(context: RunContext) -> SizedContext:
-    """Return the context with the network at the size that suits a fine-tuning; ``--size`` is obeyed."""
+    """Return the context with the network at the size that suits a fine-tuning, or at ``--size`` if it is given."""
     size = suitable_size(context)
     if size is None:
         return SizedContext(context)

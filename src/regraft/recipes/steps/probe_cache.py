@@ -14,10 +14,10 @@ from regraft.errors import ModelFileError
 from regraft.training.state_format import read_state, write_state
 
 MAX_FILES = 256
-"""Solved probes in the cache."""
+"""Maximum solved probes in the cache."""
 
 MAX_BYTES = 4 << 20
-"""Bytes of arrays in the largest. Probes of many photos would fill a disk, and their features take longer anyway."""
+"""Maximum bytes of arrays in a cached probe. Larger ones would fill a disk, and their features take longer anyway."""
 
 
 def get_or_solve(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def get_or_solve(key: str, solve: Callable[[], dict[str, Any]]) -> dict[str, Any
     value = solve()
     if _bytes(value) > MAX_BYTES:
         return value
-    with contextlib.suppress(OSError):  # without room, it is solved again next time
+    with contextlib.suppress(OSError):  # if the disk is full, it is solved again next time
         path.parent.mkdir(parents=True, exist_ok=True)
         write_state(path, {"value": value})
         for old in files_by_use(*PROBES)[:-MAX_FILES]:

@@ -12,14 +12,14 @@ from regraft.context.config import TrainConfig
 from regraft.context.decisions import Line
 
 PLATEAU_FACTOR, PLATEAU_PATIENCE = 0.1, 2
-"""After 2 epochs without a better val_loss the learning rate becomes a tenth. Keras waits for 10 epochs, and would not
-act at all in the few that a fine-tuning has."""
+"""After 2 epochs without a better val_loss the learning rate becomes a tenth. Keras waits for 10 epochs,
+which is more than most fine-tunings have."""
 
 
 def rate_schedules(
     config: TrainConfig, user_callbacks: Sequence[Any], warmup: float
 ) -> tuple[list[Callback], Line | None]:
-    """Return the callbacks that set the learning rate, none where one of the user does, and a line for the screen."""
+    """Return the callbacks that set the learning rate (none if one of the user does) and a line for the screen."""
     names = [type(callback).__name__ for callback in user_callbacks if sets_rate(callback)]
     if names:
         return [], Line("schedule", f"{' and '.join(names)} of your own", "(in place of the half cosine)")
@@ -43,7 +43,7 @@ def _schedule(config: TrainConfig, warmup: float) -> tuple[Callback, Line | None
 
 
 def rate_after_warmup(warmup: float, *, falls: bool) -> Callable[[int, int], float]:
-    """Return a factor that rises in a line over a share of the steps, and then stays at 1 or falls in a line to 0."""
+    """Return a factor that rises linearly over a share of the steps, and then stays at 1 or falls linearly to 0."""
 
     def factor(step: int, steps: int) -> float:
         rise = round(warmup * steps)

@@ -28,12 +28,12 @@ from regraft.recipes.steps.probe_cache import get_or_solve
 
 @dataclass(frozen=True)
 class SolvedProbe:
-    """A linear probe, fitted.
+    """A fitted linear probe.
 
     Attributes:
         probe: the probe.
         label: its name in the journal and on the screen.
-        photos: number of photos that it is fitted on.
+        photos: number of photos on which it is fitted.
         views: views of each photo that it is fitted on.
         nested: whether it has nested out-of-fold probabilities.
     """
@@ -51,7 +51,7 @@ class SolvedProbe:
         return Event("probe", facts, ("photos", "label"))
 
     def line(self) -> Line | None:
-        """Return the line for the screen: the accuracy, if no choice has looked at it."""
+        """Return the line for the screen: the accuracy, if no choice has used it."""
         if not self.nested:
             return None
         accuracy = f"{100 * self.probe.cv_accuracy:.1f} % ± {100 * self.probe.cv_accuracy_error:.1f}"
@@ -114,7 +114,7 @@ def solve_probe(
     Args:
         context: the run.
         entries: photos to fit and cross-validate on; duplicates and groups share a fold.
-        nested: whether to compute nested out-of-fold probabilities, which no choice has looked at.
+        nested: whether to compute nested out-of-fold probabilities, which no choice has used.
         label: its name in the journal and on the screen.
         views: views of each photo; it is fitted on all of them.
     """

@@ -1,4 +1,4 @@
-"""The precision of training steps, bfloat16 or single: measured where the processor could gain from bfloat16."""
+"""The precision of training steps, bfloat16 or single: measured if the processor could gain from bfloat16."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class StepPrecision:
 
     Attributes:
         precision: ``"fp32"``, or ``"bf16"`` by autocast: weights, their updates and normalization stay in fp32.
-        gain: how many times as fast a step is in bf16, where that was measured for this choice.
+        gain: how many times as fast a step is in bf16, if that was measured for this choice.
     """
 
     precision: Precision
@@ -57,10 +57,10 @@ class StepPrecision:
 def training_precision(context: RunContext, classifier: Classifier, batch_size: int, photo_steps: int) -> StepPrecision:
     """Return the precision of training steps: as ``--precision`` says, by rule, or measured once on this machine.
 
-    On CUDA it is bfloat16 where the device has it and the network is large: steps of a small one wait for their kernels
-    to be launched, and finding those takes three times as long. (An H100 took 16.6 ms in single precision and 15.3 in
-    bfloat16 for 16 photos, 16.0 and 16.8 for 32; the first step 4.8 s and 14.1 s.) On a CPU both are timed on real
-    steps, unless it has no bfloat16 arithmetic or there is little to train.
+    On CUDA it is bfloat16 if the device supports it and the network is large. The steps of a small network wait for
+    their kernels to be launched, and finding bfloat16 kernels takes three times as long. (An H100 took 16.6 ms in
+    single precision and 15.3 in bfloat16 for 16 photos, 16.0 and 16.8 for 32; the first step 4.8 s and 14.1 s.) On a
+    CPU both are timed on real steps, unless it has no bfloat16 arithmetic or there is little to train.
     """
     if context.config.precision != "auto":
         return StepPrecision("bf16" if context.config.precision == "bf16" else "fp32")

@@ -40,7 +40,7 @@ def captioned(pixels: NDArray[np.uint8], text: str, *, right: bool) -> NDArray[n
 def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str]) -> NDArray[np.uint8]:
     """Return a confusion matrix (k, k; rows: the true class) as a picture (H, W, 3), uint8.
 
-    A cell is the darker the larger its share of the row; its count is written into it where there is room.
+    A cell is the darker the larger its share of the row; its count is written into it if there is space.
     """
     k = len(classes)
     cell = max(4, min(44, 880 // k))
@@ -63,7 +63,7 @@ def confusion_picture(confusion: NDArray[np.int64], classes: Sequence[str]) -> N
 
 
 def sprite_sheet(photos: Sequence[NDArray[np.uint8]], size: int) -> Image.Image:
-    """Return the photos, ``size`` pixels wide and high, in the square sheet that the projector cuts up again."""
+    """Return the photos, ``size`` pixels wide and high, in one square picture, which the projector divides again."""
     across = math.ceil(math.sqrt(len(photos)))
     sheet = Image.new("RGB", (across * size, across * size), "white")
     for i, pixels in enumerate(photos):
@@ -103,7 +103,7 @@ class ValidationPictures(Callback):
     """Writes pictures of the validation photos into TensorBoard's files after every epoch.
 
     They cost no further pass: a hook collects the outputs of the validation that `fit` runs anyway. The projector is
-    written once, from the features of the frozen backbone, which are computed already.
+    written once, from the features of the frozen backbone, which have been computed before.
 
     Args:
         board: owner of the files; it must come after this callback, because it flushes and closes them.
@@ -123,7 +123,7 @@ class ValidationPictures(Callback):
         self._listening: Any = None
 
     def needs_validation(self) -> str:
-        """Return what validation data is needed for."""
+        """Return why validation data is needed."""
         return "shows validation photos"
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The batches of a fine-tuning: photos in ever new views, or cached activations where lower blocks are frozen."""
+"""The batches of a fine-tuning: photos in new views each epoch, or cached activations if lower blocks are frozen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STORE_SHARE = 0.5
 """Share of the store that the activations of one training may take, so that other entries stay."""
 
 MIN_VIEWS = 2
-"""Views of each photo that are computed even where the budget is short."""
+"""Minimum views of each photo, computed even if the budget is short."""
 
 
 class Batches(Protocol):
@@ -72,7 +72,7 @@ class BatchFactory:
     Attributes:
         training: makes the shuffled, augmented batches of some photos.
         plain: makes the batches of some photos for evaluation, in order.
-        cache: the activations that the batches consist of, or None where they are photos.
+        cache: the activations that the batches consist of, or None if they consist of photos.
         no_cache: why there is none, if the user should know.
     """
 
@@ -92,7 +92,7 @@ class BatchFactory:
         return Line("cut", "none: every epoch runs the whole network", f"({self.no_cache})")
 
     def facts(self) -> dict[str, Any]:
-        """Return the facts for ``metrics.json``; None where there is no cut."""
+        """Return the facts for ``metrics.json``; None if there is no cut point."""
         cache = self.cache
         return {"cut_point": None if cache is None else cache.below, "views": None if cache is None else cache.views}
 
@@ -102,8 +102,8 @@ class CutPoint:
     """A frozen lower part, ready to run.
 
     Attributes:
-        halves: of the classifier's own network.
-        activations: at the cut point.
+        halves: the two parts of the classifier's own network.
+        activations: those at the cut point.
         name: of the lowest block above it.
     """
 
@@ -123,7 +123,7 @@ def training_batches(
     views: int,
     reserve: float = 0.0,
 ) -> Iterator[BatchFactory]:
-    """Yield the batches to train on; inside the block, ``classifier`` takes exactly these.
+    """Yield the batches to train on; inside the ``with`` block, ``classifier`` takes exactly these.
 
     Args:
         context: the run.
@@ -132,7 +132,7 @@ def training_batches(
         validation: validation photos.
         batch_size: photos in a batch.
         views: of each training photo, where the lower blocks are frozen and their activations can be cached; 0 for
-            photos in ever new views, through the whole network.
+            photos in new views each epoch, through the whole network.
         reserve: seconds of the budget to leave for the training itself and what comes after it.
     """
     point, reason = _find_cut_point(context, classifier, train, validation, views) if views else (None, "")
@@ -171,7 +171,7 @@ def training_batches(
 def _fill_views(
     context: RunContext, point: CutPoint, train: Sequence[Entry], views: int, reserve: float, bar: Bar
 ) -> tuple[int, int]:
-    """Compute view after view while the budget allows; return how many activations that were, and of how many views.
+    """Compute view after view while the budget allows; return the numbers of activations and of views.
 
     The machine may be slower than it was when the time was predicted. `MIN_VIEWS` are computed in any case, and views
     that an interrupted run has computed are used.
@@ -224,7 +224,7 @@ def _find_cut_point(
 
 
 def _crops(views: int) -> range:
-    """Return the numbers of the views that are trained on: all are random crops."""
+    """Return the numbers of the views for training, all of them random crops."""
     return range(FIRST_CROP, FIRST_CROP + views)
 
 

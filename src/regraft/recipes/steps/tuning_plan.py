@@ -17,7 +17,7 @@ UPPER_SHARE = 0.5
 """Share of the blocks that `auto` trains first, from the cut point: `docs/recipes.md` compares other shares."""
 
 FEW_BLOCKS = 2
-"""Upper blocks that `auto` trains where the budget does not allow that share."""
+"""Upper blocks that `auto` trains if the budget does not allow that share."""
 
 UPPER_EPOCHS, UPPER_STEPS = (8, 24), 400
 """Bounds of the epochs, and steps to reach within them: few photos need more epochs (`docs/recipes.md`)."""
@@ -32,7 +32,7 @@ CONTINUED_SHARE = 0.3
 
 BATCH_SIZE = 32
 SMALL_BATCH = 16
-"""Batch size where all blocks are trained: twice the steps in the same epochs, which are few."""
+"""Batch size if all blocks are trained. It gives twice the steps in the same epochs, which are few."""
 
 VIEWS = 8
 """Views of each photo whose activations are cached: `docs/recipes.md` compares other numbers."""
@@ -45,7 +45,7 @@ class Plan:
     Attributes:
         unfreeze: ``"all"``, a number of blocks from the top, or names of blocks.
         epochs: passes over the training photos.
-        lr: peak learning rate of the head and the top block; None: by the number of steps.
+        lr: peak learning rate of the head and the top block; None for a rate by the number of steps.
         batch_size: photos in a step.
         views: views of each photo whose activations are cached where lower blocks are frozen; 0: new ones each epoch.
         continues: whether it starts from the end of another fine-tuning, which a full learning rate would undo.
@@ -90,7 +90,7 @@ class Plan:
 
 
 def plan_from_options(config: TrainConfig) -> Plan:
-    """Return the plan that the options ask for, with the defaults of this file."""
+    """Return the plan that the options describe, with the defaults of this file."""
     return Plan(
         unfreeze="all" if config.unfreeze is None else config.unfreeze,
         epochs=config.epochs or EPOCHS,
