@@ -233,7 +233,7 @@ def _problem(error: dict[str, Any]) -> str:
     if error["type"] == "extra_forbidden":
         return f"unknown key {name!r}{did_you_mean(name, TrainConfig.model_fields)}"
     if error["type"] == "missing":
-        return f"{name} is needed"
+        return f"{name} is missing"
     if error["type"] == "literal_error" and name in TrainConfig.model_fields:
         allowed = _literals(TrainConfig.model_fields[name].annotation)
         near = did_you_mean(str(error["input"]), allowed)

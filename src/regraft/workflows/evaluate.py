@@ -83,7 +83,7 @@ def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
     places = {photo.name: photo.path for photo in source.photos}
     gone = [entry.name for entry in entries if entry.name not in places]
     if gone:
-        raise PhotosError(f"{source.root}: {len(gone):,} of {len(entries):,} photos are gone, such as {gone[0]}")
+        raise PhotosError(f"{source.root}: {len(gone):,} of {len(entries):,} photos are missing, such as {gone[0]}")
     for entry in entries:
         entry.path = places[entry.name]
 

@@ -50,7 +50,7 @@ def open_or_create_run_directory(
         manifest: the photos as they are now.
         weights: hash of the backbone's weights.
         name: middle part of the name of a numbered folder.
-        screen: where a warning goes about an interrupted run that cannot be resumed.
+        screen: gets a warning if an interrupted run cannot be resumed.
         resume: whether an interrupted run may be resumed.
 
     Raises:
@@ -128,7 +128,7 @@ def _named(config: TrainConfig, folder: RunFolder, manifest: Manifest, identity:
     changes = _changed_arguments(config, folder) or _changed_content(folder, manifest, identity)
     if changes:
         raise RunFolderError(
-            several(f"{folder.path} holds another run, and nothing there is overwritten", changes)
+            several(f"{folder.path} belongs to another run and was not changed", changes)
             + "\n  name another folder with -o, or add --fresh to start a new run next to it"
         )
     lock = _locked(folder)

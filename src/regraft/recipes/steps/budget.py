@@ -167,7 +167,7 @@ def _set_up(context: RunContext) -> float:
 
 
 def _epochs_seconds(plan: Plan, parts: Parts, step: float) -> float:
-    forward = step / 3 * len(parts.validation)  # validation goes forward only
+    forward = step / 3 * len(parts.validation)  # validation has no backward pass
     return plan.epochs * (step * len(parts.train) + forward) + len(plan.interpolation_steps) * forward
 
 

@@ -131,7 +131,7 @@ def training_batches(
         train: training photos.
         validation: validation photos.
         batch_size: photos in a batch.
-        views: of each training photo, where the lower blocks are frozen and their activations can be cached; 0 for
+        views: of each training photo, if the lower blocks are frozen and their activations can be cached; 0 for
             photos in new views each epoch, through the whole network.
         reserve: seconds of the budget to leave for the training itself and what comes after it.
     """
