@@ -41,7 +41,7 @@ def test_a_file_without_some_columns_gets_them(
     assert [row["accuracy"] for row in rows[:2]] == ["NA", "NA"]
     assert [float(row["val_accuracy"]) for row in rows[2:]] == second.history["val_accuracy"]
     assert said.warnings == [
-        f"CSVLogger: {path} had no column for accuracy, val_accuracy: added, with NA in its earlier lines"
+        f"CSVLogger: {path} had no column for accuracy, val_accuracy; it was added, with NA in earlier lines"
     ]
 
 
