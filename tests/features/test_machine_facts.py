@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from regraft.features import machine_facts
-from regraft.features.machine_facts import ENGINES, MEASURED, read_fact, write_fact
+from regraft.features.machine_facts import FILE, read_fact, write_fact
 
 
 @pytest.fixture(autouse=True)
@@ -14,24 +14,17 @@ def cache(tmp_path, monkeypatch):
     return tmp_path / "cache"
 
 
-@pytest.mark.parametrize("file", [ENGINES, MEASURED])
-def test_facts_survive_damage_and_folders_that_cannot_be_written(cache, monkeypatch, file):
-    assert read_fact("a", file) is None
-    write_fact("a", 1, file)
-    write_fact("b", {"c": [1.5]}, file)
-    assert read_fact("a", file) == 1 and read_fact("b", file) == {"c": [1.5]}
-    path = cache / file
-    path.write_bytes(path.read_bytes().replace(b"1.5", b"1.6"))
-    assert read_fact("a", file) is None and read_fact("b", file) is None
-    monkeypatch.setenv("REGRAFT_CACHE", str(path))
-    write_fact("a", 1, file)
-    assert read_fact("a", file) is None
-
-
-def test_files_do_not_share_facts():
+def test_facts_survive_damage_and_folders_that_cannot_be_written(cache, monkeypatch):
+    assert read_fact("a") is None
     write_fact("a", 1)
-    write_fact("a", 2, MEASURED)
-    assert read_fact("a") == 1 and read_fact("a", MEASURED) == 2
+    write_fact("b", {"c": [1.5]})
+    assert read_fact("a") == 1 and read_fact("b") == {"c": [1.5]}
+    path = cache / FILE
+    path.write_bytes(path.read_bytes().replace(b"1.5", b"1.6"))
+    assert read_fact("a") is None and read_fact("b") is None
+    monkeypatch.setenv("REGRAFT_CACHE", str(path))
+    write_fact("a", 1)
+    assert read_fact("a") is None
 
 
 def test_the_oldest_facts_are_dropped(monkeypatch):
@@ -47,7 +40,7 @@ def test_the_oldest_facts_are_dropped(monkeypatch):
 @pytest.mark.parametrize("content", [b"", b"one line", b"a\nb\nc\n", b"\xff\xfe\n{}\n", b"[]\n[]\n"])
 def test_a_file_of_something_else_is_replaced(cache, content):
     cache.mkdir()
-    (cache / ENGINES).write_bytes(content)
+    (cache / FILE).write_bytes(content)
     assert read_fact("a") is None
     write_fact("a", 1)
     assert read_fact("a") == 1

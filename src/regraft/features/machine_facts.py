@@ -1,6 +1,6 @@
 """Measurements and trial results on this machine, kept in the cache folder between runs.
 
-Each file is bounded and has a checksum. If it is damaged or cannot be written, everything is measured again.
+The file is bounded and has a checksum. If it is damaged or cannot be written, everything is measured again.
 """
 
 from __future__ import annotations
@@ -19,43 +19,38 @@ from regraft.features.processor import isa_limit
 from regraft.process import cores
 from regraft.run.environment import processor_name
 
-_MAX_FACTS = 2000  # maximum number of facts per file; the oldest are dropped
+_MAX_FACTS = 2000  # maximum number of facts; the oldest are dropped
 
-ENGINES = "engines.json"
-"""Name of the file of facts about engines and networks."""
-
-MEASURED = "measured.json"
-"""Name of the file of measured training steps."""
+FILE = "engines.json"
+"""Name of the file in the cache folder."""
 
 
-def read_fact(key: str, file: str = ENGINES) -> Any:
+def read_fact(key: str) -> Any:
     """Return the value recorded under ``key``, of plain JSON types, or None.
 
     Args:
         key: text that names everything the value depends on.
-        file: name of the file in the cache folder.
     """
-    return _read(file).get(key)
+    return _read().get(key)
 
 
-def write_fact(key: str, value: Any, file: str = ENGINES) -> None:
+def write_fact(key: str, value: Any) -> None:
     """Record ``value`` under ``key``; an error of the disk is ignored.
 
-    If another process writes the same file at the same time, one of the two values may be lost.
+    If another process writes the file at the same time, one of the two values may be lost.
 
     Args:
         key: text that names everything the value depends on.
         value: plain JSON types.
-        file: name of the file in the cache folder.
     """
-    facts = _read(file)
+    facts = _read()
     if facts.get(key) == value:
         return
     facts.pop(key, None)
     text = json.dumps(dict([*facts.items(), (key, value)][-_MAX_FACTS:]), ensure_ascii=False)
     with contextlib.suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
-        write_text(cache_folder() / file, f"{_checksum(text)}\n{text}\n")
+        write_text(cache_folder() / FILE, f"{_checksum(text)}\n{text}\n")
 
 
 def machine_id() -> str:
@@ -68,9 +63,9 @@ def machine_id() -> str:
     return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{limited}"
 
 
-def _read(file: str) -> dict[str, Any]:
+def _read() -> dict[str, Any]:
     try:
-        checksum, text = (cache_folder() / file).read_text(encoding="utf-8").rstrip("\n").split("\n")
+        checksum, text = (cache_folder() / FILE).read_text(encoding="utf-8").rstrip("\n").split("\n")
         facts = json.loads(text) if checksum == _checksum(text) else {}
     except (OSError, ValueError):
         return {}
