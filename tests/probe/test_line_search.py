@@ -39,14 +39,20 @@ def line_of(problems, alone, at, way):
     return LineSearch(problems, C, logits, loss, change, slope, penalty_slope, (way.weight**2).sum(axis=(1, 2)))
 
 
-@pytest.mark.parametrize("scale", [1e-3, 0.03, 0.3, 3.0, 1e3])
-def test_the_length_fulfills_the_wolfe_conditions(scale):
+def lengths_downhill(scale):
+    """Yield for each problem the length found along `downhill`, its textbook form, the point and the direction."""
     problems, alone = problems_of_folds()
     at = start(problems)
     way = downhill(problems, alone, at, scale)
     found = line_of(problems, alone, at, way).run()
     for i, length in enumerate(found.length):
         textbook, here, direction = alone(i, C), flat(at, i), flat(way, i)
+        yield length, textbook, here, direction
+
+
+@pytest.mark.parametrize("scale", [1e-3, 0.03, 0.3, 3.0, 1e3])
+def test_the_length_fulfills_the_wolfe_conditions(scale):
+    for length, textbook, here, direction in lengths_downhill(scale):
         slope = textbook.gradient(here) @ direction
         there = here + length * direction
         assert textbook.value(there) <= textbook.value(here) + 1e-4 * length * slope
@@ -80,12 +86,7 @@ def test_value_and_slope_along_the_line_are_the_textbooks():
 
 @pytest.mark.parametrize("scale", [0.01, 0.1])
 def test_it_gains_about_as_much_as_scipys(scale):
-    problems, alone = problems_of_folds()
-    at = start(problems)
-    way = downhill(problems, alone, at, scale)
-    found = line_of(problems, alone, at, way).run()
-    for i, length in enumerate(found.length):
-        textbook, here, direction = alone(i, C), flat(at, i), flat(way, i)
+    for length, textbook, here, direction in lengths_downhill(scale):
         theirs, *_ = optimize.line_search(textbook.value, textbook.gradient, here, direction, c1=1e-4, c2=0.9)
         gains = [textbook.value(here) - textbook.value(here + t * direction) for t in (length, theirs)]
         assert gains[0] >= 0.5 * gains[1] > 0

@@ -119,33 +119,31 @@ def test_what_a_person_asks_for_is_the_only_rung(
     assert run.metrics["training"]["trained"] == "all blocks"
 
 
+class Context:
+    """A run without a folder: of the network, its blocks; of the decisions, what `choose` returns."""
+
+    device = torch.device("cpu")
+    config = type("Config", (), {"unfreeze": None, "epochs": None, "views": None})
+
+    def __init__(self, blocks: int = 0, choose: Any = lambda make: make()) -> None:
+        self.left: float | None = None
+        self.backbone = type("Backbone", (), {"blocks": range(blocks)})
+        self.decisions = type("Decisions", (), {"choose": staticmethod(lambda what, why, make: choose(make))})
+
+
 def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Job:
-        left: float | None = None
-        device = torch.device("cpu")
-        config = None
-
-        @property
-        def decisions(self) -> Any:
-            return self
-
-        def choose(self, what: str, why: str, make: Any) -> Any:
-            return make()
-
-    def step(job: Any, plan: Plan) -> float:
+    def step(context: Any, plan: Plan) -> float:
         assert isinstance(plan.unfreeze, int)
         return 0.005 * plan.unfreeze
 
-    backbone = type("Backbone", (), {"blocks": range(8)})
     monkeypatch.setattr(budget, "_photo_step_seconds", step)
-    monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
-    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(budget, "_cuttable", lambda context, plan: True)
+    monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
-    job, found = Job(), []
-    job.backbone = backbone  # type: ignore[attr-defined]
-    for job.left in (10.0, 100.0, 180.0, 250.0, None):
-        found.append(budget._upper(job, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
+    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    context, found = Context(blocks=8), []
+    for context.left in (10.0, 100.0, 180.0, 250.0, None):
+        found.append(budget._upper(context, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
     assert found == [2, 2, 4, 4, 4]
 
 
@@ -154,37 +152,26 @@ def parts_of(train: int, choose: int) -> Parts:
 
 
 def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Job:
-        left: float | None = None
-        device = torch.device("cpu")
-        config = None
-
-        @property
-        def decisions(self) -> Any:
-            return self
-
-        def choose(self, what: str, why: str, make: Any) -> float:
-            return 0.01
-
     plan = Plan(2, 8, None, 32)
-    rung, parts, job = budget.Rung("upper", None, plan), parts_of(1000, 100), Job()
-    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
-    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
-    whole = budget.fit_to_budget(job, rung, parts)  # type: ignore[arg-type]
+    rung, parts = budget.Rung("upper", None, plan), parts_of(1000, 100)
+    context = Context(choose=lambda make: 0.01)
+    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
+    whole = budget.fit_to_budget(context, rung, parts)  # type: ignore[arg-type]
     assert whole is not None and whole.plan == plan
     expected = 0.85 * 0.004 * 8100 + 8 * (10 + 100 * 0.01 / 3) + 3 * 100 * 0.01 / 3
     assert whole.seconds == pytest.approx(expected)
     found = {}
-    for job.left in np.linspace(1, 200, 2000).tolist():
-        fits = budget.fit_to_budget(job, rung, parts)  # type: ignore[arg-type]
+    for context.left in np.linspace(1, 200, 2000).tolist():
+        fits = budget.fit_to_budget(context, rung, parts)  # type: ignore[arg-type]
         if fits is not None:
             assert fits.seconds is not None
-            assert fits.seconds * budget.RESERVE <= job.left
-            found[job.left] = (fits.plan.views, fits.plan.epochs)
+            assert fits.seconds * budget.RESERVE <= context.left
+            found[context.left] = (fits.plan.views, fits.plan.epochs)
     assert list(found.values()) == sorted(found.values())  # more time never gives less
     assert set(found.values()) == {(2, 2), (2, 4), (4, 4), (4, 6), (8, 6), (8, 7), (8, 8)}
-    job.left = 15.0
-    assert budget.fit_to_budget(job, rung, parts) is None  # type: ignore[arg-type]
+    context.left = 15.0
+    assert budget.fit_to_budget(context, rung, parts) is None  # type: ignore[arg-type]
 
 
 def test_nothing_is_timed_where_the_probe_is_all_that_comes(
@@ -201,47 +188,30 @@ def test_nothing_is_timed_where_the_probe_is_all_that_comes(
 
 
 def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Job:
-        @property
-        def decisions(self) -> Any:
-            return self
+    def measured(make: Any) -> Any:
+        raise AssertionError("measured")
 
-        def choose(self, what: str, why: str, make: Any) -> float:
-            raise AssertionError("measured")
-
-    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: 15.0)
-    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: 15.0)
+    monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
+    context = Context(choose=measured)
     rung = budget.Rung("all blocks", None, Plan("all", 4, None, 32))
-    assert budget.fit_to_budget(Job(), rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
+    assert budget.fit_to_budget(context, rung, parts_of(1000, 100)) is None  # type: ignore[arg-type]
 
 
 def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Job:
-        left: float | None = None
-        device = torch.device("cpu")
-        config = type("Config", (), {"unfreeze": None, "epochs": None, "views": None})
-        backbone = type("Backbone", (), {"blocks": range(4)})
-
-        @property
-        def decisions(self) -> Any:
-            return self
-
-        def choose(self, what: str, why: str, make: Any) -> Any:
-            return make()
-
-    monkeypatch.setattr(budget, "_photo_step_seconds", lambda job, plan: 0.04 if plan.unfreeze == "all" else 0.01)
-    monkeypatch.setattr(budget, "_cuttable", lambda job, plan: True)
-    monkeypatch.setattr(budget, "photo_seconds", lambda job: 0.004)
+    monkeypatch.setattr(budget, "_photo_step_seconds", lambda context, plan: 0.04 if plan.unfreeze == "all" else 0.01)
+    monkeypatch.setattr(budget, "_cuttable", lambda context, plan: True)
+    monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     monkeypatch.setattr(budget, "plan_from_options", lambda config: Plan("all", 4, None, 32))
     monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_budget_left", lambda job, parts: job.left)
-    job, parts, found = Job(), parts_of(1000, 100), {}
-    for job.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
-        climb = budget.rungs(job, parts)  # type: ignore[arg-type]
-        fits = budget.fit_to_budget(job, climb[0], parts)  # type: ignore[arg-type]
+    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    context, parts, found = Context(blocks=4), parts_of(1000, 100), {}
+    for context.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
+        climb = budget.rungs(context, parts)  # type: ignore[arg-type]
+        fits = budget.fit_to_budget(context, climb[0], parts)  # type: ignore[arg-type]
         assert fits is not None and fits.seconds is not None
-        assert job.left is None or fits.seconds * budget.RESERVE <= job.left
-        found[job.left] = ([rung.title for rung in climb], fits.plan.epochs)
+        assert context.left is None or fits.seconds * budget.RESERVE <= context.left
+        found[context.left] = ([rung.title for rung in climb], fits.plan.epochs)
     upper, both = ["upper 2 blocks"], ["upper 2 blocks", "all blocks"]
     assert found == {
         60.0: (upper, 4), 130.0: (upper, 8), 150.0: (upper, 10), 200.0: (upper, 10), 250.0: (upper, 10),
