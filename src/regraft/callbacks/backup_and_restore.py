@@ -69,7 +69,7 @@ class BackupAndRestore(Callback):
 
     @property
     def will_restore(self) -> bool:
-        """Whether there is a state to resume from."""
+        """True if there is a state to resume from."""
         return any((self.backup_dir / name).exists() for name in (self.LATEST, self.PREVIOUS))
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

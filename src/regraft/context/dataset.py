@@ -58,7 +58,7 @@ class Dataset:
 
     @property
     def small(self) -> bool:
-        """Whether there are too few photos to reserve some for a test."""
+        """True if there are too few photos to reserve some for a test."""
         return not self.given and len(self.usable) < SMALL
 
     def on(self, *sides: Side) -> list[Entry]:

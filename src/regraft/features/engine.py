@@ -91,7 +91,7 @@ class PaddedEngine(ABC):
 
     @property
     def verified(self) -> bool:
-        """Whether the engine has run this network on this machine, so that ``numerics`` needs no trial."""
+        """True if the engine has run this network on this machine, so that ``numerics`` needs no trial."""
         return self._ready_network is not None or self._recorded_batch_size() is not None
 
     @property
@@ -144,7 +144,7 @@ class Engine(Protocol):
 
     @property
     def verified(self) -> bool:
-        """Whether the engine has run this network on this machine, so that ``numerics`` needs no trial."""
+        """True if the engine has run this network on this machine, so that ``numerics`` needs no trial."""
 
     @property
     def versions(self) -> str:

@@ -42,7 +42,7 @@ class EngineSpeed:
 
     @property
     def certified(self) -> bool | None:
-        """Whether the engine may be used; None if it was not tried."""
+        """True if the engine may be used; None if it was not tried."""
         return None if self.cosine is None else self.cosine >= MIN_COSINE
 
 

@@ -41,7 +41,7 @@ class BatchSolution:
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        """Whether each problem is solved, shape (p,)."""
+        """True if each problem is solved, shape (p,)."""
         return self.gradient_norm <= self.target_norm
 
 

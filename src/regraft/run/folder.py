@@ -42,7 +42,7 @@ class RunFolder:
 
     @property
     def finished(self) -> bool:
-        """Whether the run is finished: `metrics.json` is written last."""
+        """True if the run is finished: `metrics.json` is written last."""
         return self.metrics.exists()
 
     def read_config(self) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class EpochIterator:
 
     @property
     def seekable(self) -> bool:
-        """Whether training can resume inside an epoch; a generator cannot be rewound."""
+        """True if training can resume inside an epoch; a generator cannot be rewound."""
         return not isinstance(self.source, OneShotBatches)
 
     def state_dict(self) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class IndexedBatches:
 
     @property
     def endless(self) -> bool:
-        """Whether the data is known to be infinite."""
+        """True if the data is known to be infinite."""
         return _number_of_batches(self.dataset) is None
 
     def __len__(self) -> int:

@@ -152,7 +152,7 @@ class KerasApi(ModuleWeights):
 
     @property
     def stop_training(self) -> bool:
-        """Whether ``fit`` ends after this batch. Setting it records in `stop_reason` which callback did so."""
+        """True if ``fit`` ends after this batch. Setting it records in `stop_reason` which callback did so."""
         return self.loop_state.stop.requested
 
     @stop_training.setter

@@ -44,7 +44,7 @@ class Layer:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes the weights; False freezes them: normalization layers stay in inference mode."""
+        """True if training changes the weights; False freezes them: normalization layers stay in inference mode."""
         own = list(self.module.parameters(recurse=self._whole))
         return any(p.requires_grad for p in own) if own else self._trainable
 

@@ -36,7 +36,7 @@ class ModuleWeights:
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes any weight. Setting it freezes, or unfreezes, all parameters."""
+        """True if training changes any weight. Setting it freezes, or unfreezes, all parameters."""
         return any(p.requires_grad for p in self.module.parameters())
 
     @trainable.setter

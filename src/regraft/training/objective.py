@@ -73,7 +73,7 @@ class Objective:
 
     @property
     def by_class(self) -> bool:
-        """Whether the targets of the main output may be class numbers."""
+        """True if the targets of the main output may be class numbers."""
         loss = self.single or self._main_loss()
         return loss is not None and loss.targets.form in ("numbers", "classes")
 

@@ -76,7 +76,7 @@ class FitSnapshots:
 
     @property
     def _can_be_taken(self) -> bool:
-        """Whether training can resume here: no gradients wait for an update, and the data can be read again."""
+        """True if training can resume here: no gradients wait for an update, and the data can be read again."""
         step = self._trainer.step
         return not (step is not None and step.waiting) and self._seekable
 

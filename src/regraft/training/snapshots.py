@@ -125,12 +125,12 @@ class Snapshots:
 
     @property
     def due(self) -> bool:
-        """Whether the next snapshot is due."""
+        """True if the next snapshot is due."""
         return time.monotonic() - self._last >= self.every
 
     @property
     def cheap(self) -> bool:
-        """Whether a snapshot is due, or would take only a small share of the time since the last one."""
+        """True if a snapshot is due, or would take only a small share of the time since the last one."""
         return self.due or time.monotonic() - self._last >= SHARE * self._cost
 
     def save(self, state: Mapping[str, Any], *, wait: bool = False) -> None:

@@ -190,7 +190,7 @@ class TrainStep:
 
     @property
     def waiting(self) -> bool:
-        """Whether there are gradients of an incomplete update."""
+        """True if there are gradients of an incomplete update."""
         return self._waiting > 0
 
     def _group(self, number: int) -> int:

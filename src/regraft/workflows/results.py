@@ -123,10 +123,8 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
         frozen = Predictor(
             probe_classifier(context, result.probe), device=device, workers=context.workers, engine=engine, own=True
         )
-        probe, how = (
-            replace(final, probabilities=frozen.scores(measured_photos, store=context.store).values),
-            ("frozen features"),
-        )
+        probabilities = frozen.scores(measured_photos, store=context.store).values
+        probe, how = replace(final, probabilities=probabilities), "frozen features"
     used = result.parts.test_is_validation
     measured = {
         f"final/{side}": _measurement(context, "final", str(side), final, RELOADED, used),

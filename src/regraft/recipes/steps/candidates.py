@@ -56,7 +56,7 @@ class Comparison:
 
     @property
     def is_gain(self) -> bool:
-        """Whether the rung is clearly better."""
+        """True if the rung is clearly better."""
         return self.gain.value > required_standard_errors(self.photos) * self.gain.standard_error
 
     @property

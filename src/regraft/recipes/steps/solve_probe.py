@@ -102,7 +102,7 @@ class PooledProbe:
 
     @property
     def is_pooled(self) -> bool:
-        """Whether pooling lowered the log-loss by more than a standard error."""
+        """True if pooling lowered the log-loss by more than a standard error."""
         return self.gain is not None and self.gain.value > self.gain.standard_error
 
 
