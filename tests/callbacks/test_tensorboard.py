@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -126,58 +121,58 @@ def test_the_projector_has_the_vectors(written: Any) -> None:
     assert 'metadata_path: "labels.tsv"' in config
 
 
+class Unserved:
+    """Server of TensorBoard that keeps the application and opens no port."""
+
+    def __init__(self, app: Any, flags: Any) -> None:
+        self.app = app
+        applications.append(self)
+
+    def serve_forever(self) -> None:
+        """Return at once."""
+
+    def get_url(self) -> str:
+        return "nowhere"
+
+
+applications: list[Unserved] = []
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tensorboard_serves_every_plugin(written: Any) -> None:
+    from tensorboard import default, program
+    from werkzeug.test import Client
+
     folder, *_ = written
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", "127.0.0.1"]
-    server = subprocess.Popen(
-        [*command, "--port", str(port), "--load_fast", "false", "--reload_interval", "1"],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    board = program.TensorBoard(default.get_plugins(), server_class=Unserved)
+    board.configure(logdir=str(folder), load_fast="false", reload_interval=0, reload_task="blocking")
+    board.launch()
+    client = Client(applications.pop().app)
 
     def get(path: str) -> Any:
-        with opener.open(f"http://127.0.0.1:{port}/data/{path}", timeout=20) as answer:
-            return answer.read()
+        answer = client.get(f"/data/{path}")
+        assert answer.status_code == 200, path
+        return answer.get_data()
 
-    def until(path: str, enough: Any) -> Any:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            try:
-                found = json.loads(get(path))
-                if enough(found):
-                    return found
-            except OSError:
-                pass
-            time.sleep(0.2)
-        raise AssertionError(f"TensorBoard did not serve {path}")
+    def found(path: str) -> Any:
+        return json.loads(get(path))
 
-    try:
-        scalars = until("plugin/scalars/tags", lambda found: {"train", "validation"} <= set(found))
-        assert "epoch_loss" in scalars["validation"]
-        loss = json.loads(get("plugin/scalars/scalars?run=train&tag=epoch_loss"))
-        assert [row[1] for row in loss] == [0, 1, 2]
-        histograms = until("plugin/histograms/tags", lambda found: "train" in found)
-        assert "words/weight/histogram" in histograms["train"]
-        images = until("plugin/images/tags", lambda found: "train" in found)
-        assert "out/2/weight/image" in images["train"]
-        graph = until("plugin/graphs/info", lambda found: "train" in found)
-        assert graph["train"]["run_graph"]
-        assert b"words" in get("plugin/graphs/graph?run=train&conceptual=false")
-        runs = until("plugin/projector/runs", bool)
-        info = json.loads(get(f"plugin/projector/info?run={runs[0]}"))
-        assert info["embeddings"][0]["tensorName"] == "words"
-        assert info["embeddings"][0]["tensorShape"] == [10, 6]
-        tensor = get(f"plugin/projector/tensor?run={runs[0]}&name=words&num_rows=10")
-        assert len(np.frombuffer(tensor, "float32")) == 60
-        assert get(f"plugin/projector/metadata?run={runs[0]}&name=words&num_rows=10").split() == [
-            b"%c" % c for c in b"abcdefghij"
-        ]
-    finally:
-        server.terminate()
-        server.wait(20)
+    scalars = found("plugin/scalars/tags")
+    assert {"train", "validation"} <= set(scalars)
+    assert "epoch_loss" in scalars["validation"]
+    assert [row[1] for row in found("plugin/scalars/scalars?run=train&tag=epoch_loss")] == [0, 1, 2]
+    assert "words/weight/histogram" in found("plugin/histograms/tags")["train"]
+    assert "out/2/weight/image" in found("plugin/images/tags")["train"]
+    assert found("plugin/graphs/info")["train"]["run_graph"]
+    assert b"words" in get("plugin/graphs/graph?run=train&conceptual=false")
+    run = found("plugin/projector/runs")[0]
+    info = found(f"plugin/projector/info?run={run}")["embeddings"][0]
+    assert info["tensorName"] == "words"
+    assert info["tensorShape"] == [10, 6]
+    tensor = get(f"plugin/projector/tensor?run={run}&name=words&num_rows=10")
+    assert len(np.frombuffer(tensor, "float32")) == 60
+    letters = get(f"plugin/projector/metadata?run={run}&name=words&num_rows=10").split()
+    assert letters == [b"%c" % c for c in b"abcdefghij"]
 
 
 def test_writing_changes_nothing_of_training(make_trainer: Any, points: Any, tmp_path: Path) -> None:
