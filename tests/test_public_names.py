@@ -22,7 +22,7 @@ CLASSES = {
     "Backbone": "network spec",
     "Classifier": "backbone classes own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
-    "check screen",
+    "check screen folders",
     "Prediction": "path label probability top error",
     "Predictor": "classifier device workers engine views own",
     "Preprocessing": "height width interpolation mean std crop_pct crop_mode",

@@ -104,3 +104,26 @@ def test_backbones_say_size_licence_and_what_is_here(regraft):
     every = json.loads(regraft("backbones", "--json").out)["backbones"]
     assert len(every) > 1000 and any(row["commercial"] is False for row in every)
     assert "tf_efficientnet_lite0" in regraft("backbones", "lite", "--quiet").out.split("\n")
+
+
+def test_evaluating_training_photos(regraft, trained, tmp_path):
+    photos = trained.config.photos
+    message = regraft("evaluate", trained.folder, photos).one_message()
+    assert "trained on all 36 photos" in message and "--include-training" in message
+    assert regraft("evaluate", trained.folder, photos).code == 2
+    said = regraft("evaluate", trained.folder, photos, "--include-training")
+    assert f"36 photos of {photos}" in said.out
+    assert "it was trained on 36 of these 36 photos" in said.out + said.err
+    more = make_photos(tmp_path / "more", {"ash": 4}, seed=1)
+    (more / "birch").symlink_to(photos / "birch", target_is_directory=True)
+    said = regraft("evaluate", trained.folder, more)
+    assert f"4 new photos of {more}" in said.out and "12 photos that it was trained on left out" in said.out
+    copied = tmp_path / "copied.safetensors"
+    copied.write_bytes((trained.folder / "model.safetensors").read_bytes())
+    assert "name its run folder" in regraft("evaluate", copied, more).out
+
+
+@pytest.mark.parametrize("option", [("--include-training",), ("--folders", "classes"), ("--labels", "labels.csv")])
+def test_evaluating_a_side_takes_no_options_of_photos(regraft, trained, option):
+    message = regraft("evaluate", trained.folder, "--split", "train", *option).one_message()
+    assert message.startswith(f"{option[0]} applies only with PHOTOS")

@@ -8,7 +8,15 @@ from typing import Any
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
+from regraft.cli.options import (
+    PATH,
+    device_option,
+    folders_option,
+    network_options,
+    output_options,
+    pass_session,
+    workers_option,
+)
 from regraft.cli.output import Session
 
 LEVELS = ("info", "warning", "error")
@@ -44,6 +52,7 @@ Examples:
 @cloup.option_group(
     "Photos",
     cloup.option("--labels", type=PATH, metavar="CSV", help="Labels from a CSV of path,label[,split,group]."),
+    folders_option(),
     cloup.option(
         "--group-by",
         metavar="RULE",

@@ -8,11 +8,21 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
+from regraft.cli.options import (
+    PATH,
+    device_option,
+    folders_option,
+    output_options,
+    pass_session,
+    refuse_without,
+    views_option,
+    workers_option,
+)
 from regraft.cli.output import Session
 from regraft.screen import screen_for
 
 if TYPE_CHECKING:
+    from regraft.data.layout import FolderMeaning
     from regraft.data.photo import Side
 
 _EXAMPLES = """\b
@@ -33,6 +43,12 @@ Examples:
         type=click.Choice(["train", "validation", "test"]),
         help="Instead of PHOTOS, a part of the run's own split; test gives the values of its metrics.json.",
     ),
+    folders_option(),
+    cloup.option(
+        "--include-training",
+        is_flag=True,
+        help="Also measure photos that MODEL was trained on, which are otherwise left out; their bytes tell.",
+    ),
 )
 @cloup.option_group(
     "Figures",
@@ -51,25 +67,36 @@ def evaluate(
     photos: Path | None,
     labels: Path | None,
     split: Side | None,
+    folders: FolderMeaning | None,
+    include_training: bool,
     top: tuple[int, ...],
     views: int | None,
     device: str,
     workers: int | None,
 ) -> None:
-    """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class."""
+    """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class.
+
+    Photos that the run was trained on are left out: accuracy on them says nothing about new photos.
+    """
+    context = click.get_current_context()
     if (photos is None) == (split is None):
         raise click.UsageError(
-            "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split",
-            click.get_current_context(),
+            "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split", context
         )
+    if split is not None:
+        refuse_without(context, "PHOTOS", labels=labels, folders=folders, include_training=include_training)
     from regraft.inference.predictor import Predictor
     from regraft.report.evaluation import show_evaluation
     from regraft.workflows.evaluate import evaluate_folder, evaluate_run
+    from regraft.workflows.used_photos import used_photos
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
     if photos is not None:
-        evaluation = evaluate_folder(predictor, photos, labels, screen, top=top)
+        used = used_photos(model)
+        evaluation = evaluate_folder(
+            predictor, photos, labels, screen, top=top, folders=folders, used=used, include_training=include_training
+        )
     else:
         assert split is not None
         evaluation = evaluate_run(model, split, predictor, screen, top=top)

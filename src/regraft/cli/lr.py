@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, network_options, output_options, pass_session, workers_option
+from regraft.cli.options import (
+    PATH,
+    device_option,
+    folders_option,
+    network_options,
+    output_options,
+    pass_session,
+    workers_option,
+)
 from regraft.cli.output import Session
 
 if TYPE_CHECKING:
@@ -44,6 +52,7 @@ Examples:
         help="Training steps, each with its own learning rate.",
     ),
 )
+@cloup.option_group("Photos", folders_option())
 @network_options()
 @cloup.option_group("Machine", device_option(), workers_option())
 @output_options(quiet="Print only the rate.")

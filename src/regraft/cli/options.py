@@ -13,6 +13,7 @@ from cloup import HelpFormatter, HelpTheme, Style
 
 from regraft.cli.output import Session
 from regraft.context.option_values import DEVICES
+from regraft.data.layout import FOLDER_MEANINGS
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -102,6 +103,33 @@ def network_options() -> Callable[[F], F]:
             help="Side of the square input of the network. Default: that of its pretraining, or for fine-tuning less "
             "if the photos are smaller.",
         ),
+    )
+    return decorator
+
+
+def refuse_without(context: click.Context, needed: str, **values: Any) -> None:
+    """Refuse options that have no effect without the option or argument ``needed``.
+
+    Args:
+        context: the context of the command.
+        needed: the missing option or argument, as the user writes it.
+        **values: the values of the options by name; None, False and () count as not given.
+
+    Raises:
+        UsageError: such an option was given; all of them are named.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in values.items() if value not in (None, False, ())]
+    if given:
+        raise click.UsageError(f"{' and '.join(given)} applies only with {needed}", context)
+
+
+def folders_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--folders``."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--folders",
+        type=click.Choice(FOLDER_MEANINGS),
+        help="What the folders in PHOTOS are: classes; sides (training, validation, test) with the classes in them; or "
+        "parts with the classes in them. Recognized by their names if not given.",
     )
     return decorator
 

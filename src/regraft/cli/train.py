@@ -12,6 +12,7 @@ from regraft.cli.options import (
     PATH,
     callback_options,
     device_option,
+    folders_option,
     network_options,
     output_options,
     pass_session,
@@ -89,6 +90,7 @@ Examples:
         metavar="CSV",
         help="Labels from a CSV of path,label[,split,group] instead of from folders.",
     ),
+    folders_option(),
     cloup.option("--split", metavar="A/B/C", help="Percentages of train/validation/test; 80/10/10 if not given."),
     cloup.option("--split-seed", type=int, metavar="N", help="Seed of the split; 0 if not given."),
     cloup.option(

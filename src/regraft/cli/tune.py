@@ -70,7 +70,7 @@ def _decode(photos: Path, network: Any, workers: int | None) -> Any:
     from regraft.errors import PhotosError
     from regraft.features.certification import CERTIFICATION_PHOTOS, real_photos
 
-    source = find_photos(photos, one_class=True)
+    source = find_photos(photos, one_class=True, folders="classes")
     manifest = scan(source, workers=workers_or_default(workers))
     pixels = real_photos(manifest.usable, network, workers)
     if len(pixels) < CERTIFICATION_PHOTOS // 2:

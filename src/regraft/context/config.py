@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from regraft.context.option_values import DeviceName, RecipeName
+from regraft.data.layout import FolderMeaning
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE
@@ -116,6 +117,7 @@ class TrainConfig(BaseModel):
 
     photos: Path
     labels: Path | None = None
+    folders: FolderMeaning | None = None
     out: Path | None = None
     recipe: RecipeName = "auto"
     budget: Annotated[float | None, BeforeValidator(seconds)] = None

@@ -87,7 +87,7 @@ def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
         PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
         RunFolderError: the run of ``split_from`` is missing or damaged.
     """
-    source = find_photos(config.photos, config.labels)
+    source = find_photos(config.photos, config.labels, folders=config.folders)
     workers = workers_or_default(config.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)

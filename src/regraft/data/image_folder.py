@@ -8,6 +8,7 @@ from typing import Any
 
 from regraft.data.augmentation import Augmentation
 from regraft.data.image_folder_arguments import ImageFolderArguments, check_arguments, check_classes, ordered_classes
+from regraft.data.layout import FolderMeaning
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import Side
@@ -47,6 +48,8 @@ class ImageFolder(PhotoSet):
         check: whether every photo is decoded once now, so that damaged photos are skipped here instead of raising an
             error in the middle of an epoch.
         screen: where notes on skipped photos and on the folder are printed; standard output if None.
+        folders: the meaning of the folders in ``root``: ``"classes"``, ``"sides"`` of a split or ``"parts"``, with the
+            classes in them; recognized by their names if None.
 
     Attributes:
         manifest: every file with its class, side and status.
@@ -93,15 +96,16 @@ class ImageFolder(PhotoSet):
         workers: int | None = None,
         check: bool = True,
         screen: Screen | None = None,
+        folders: FolderMeaning | None = None,
     ) -> None:
         wanted = check_arguments(
             ImageFolderArguments(
                 root, labels, network, classes, size, mean, std, augmentation, split_seed, split, seed, preprocessing,
-                workers, check,
+                workers, check, folders,
             )
         )  # fmt: skip
         workers = workers_or_default(workers)
-        source = find_photos(root, labels)
+        source = find_photos(root, labels, folders=folders)
         check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
         if check:

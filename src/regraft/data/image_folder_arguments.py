@@ -11,6 +11,7 @@ from typing import Any
 
 from regraft.data.agreement import NetworkRequirements, network_requirements
 from regraft.data.augmentation import Augmentation
+from regraft.data.layout import FOLDER_MEANINGS
 from regraft.data.photo import SIDE_NAMES
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed, parse_class_names
@@ -39,6 +40,7 @@ class ImageFolderArguments:
     user_preprocessing: Any
     workers: Any
     check: Any
+    folders: Any = None
 
     @cached_property
     def needs(self) -> NetworkRequirements | None:
@@ -91,6 +93,9 @@ def _path_problems(wanted: ImageFolderArguments) -> list[str]:
     if wanted.labels is not None and not isinstance(wanted.labels, (str, os.PathLike)):
         hint = "; pass a network as network=" if network_requirements(wanted.labels) is not None else ""
         problems.append(f"labels: expected the path of a CSV file, or None, found {_short_repr(wanted.labels)}{hint}")
+    if wanted.folders not in (None, *FOLDER_MEANINGS):
+        choices = ", ".join(map(repr, FOLDER_MEANINGS))
+        problems.append(f"folders: expected {choices} or None, found {_short_repr(wanted.folders)}")
     return problems
 
 

@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
+from regraft.data.folder_tree import Tree, last_part
+from regraft.data.side_folders import class_folders
+from regraft.data.side_words import SideName, names_unlabeled, side_names
 from regraft.data.walk import NamedPath, Skipped, list_folder
 from regraft.errors import PhotosError, did_you_mean
-from regraft.text import counted
+from regraft.text import command, counted
 
 
 def _expected_layout(root: Path) -> str:
@@ -57,29 +60,83 @@ def _suggestion(root: Path) -> str:
     return _expected_layout(root.parent)
 
 
-def check_unlabelled_split(root: Path, loose: Mapping[str, int], others: Sequence[str]) -> None:
-    """Check that train/ and val/ or test/ are not used as classes by mistake: they need class folders in them.
+def check_labeled(root: Path, tree: Tree) -> None:
+    """Check that folders named like sides are not used as classes by mistake: they need class folders in them.
 
     Args:
         root: the folder of photos.
-        loose: name of each folder that is named like a side and has photos, with the number of photos directly in it.
-        others: other folders that have photos. If there are any, ``train`` and ``test`` are taken as classes.
+        tree: the folders that have photos.
 
     Raises:
-        PhotosError: the folder looks like a split without class folders.
+        PhotosError: there are photos without labels next to those with labels, as in downloads from Kaggle; or the
+            folder looks like a split without class folders.
     """
-    sides = {name.casefold() for name in loose}
-    if others or "train" not in sides or len(sides) < 2 or not any(loose.values()):
-        return
-    flat = [f"{_display(root)}/{name}" for name, count in loose.items() if count]
-    first = next(name for name in loose if name.casefold() == "train")
-    rest = next(name for name in loose if name.casefold() != "train")
+    nested = [name for name, branch in tree.items() if not branch.loose and len(class_folders(name, branch)) > 1]
+    flat = {name: len(b.all) for name, b in tree.items() if not class_folders(name, b) and names_unlabeled(name)}
+    sides = side_names(map(last_part, tree))
+    trained = [name for name in nested if name in sides and sides[name].side == "train"]
+    if flat and len(trained or nested) == 1 and (trained or len(flat) + 1 == len(tree)):
+        raise _no_labels(root, (trained or nested)[0], flat)
+    different = {side.side for side in sides.values()} > {"train"} and len({side.rest for side in sides.values()}) == 1
+    if len(sides) == len(tree) and different and any(branch.loose for branch in tree.values()):
+        raise _unlabeled_split(root, tree, next(name for name, side in sides.items() if side.side == "train"))
+
+
+def _no_labels(root: Path, trained: str, flat: Mapping[str, int]) -> PhotosError:
+    """Return the error about photos without labels, next to the class folders in the folder ``trained``."""
+    counts = [f"{_display(root)}/{name} has {counted(n, 'photo')} but no class folders" for name, n in flat.items()]
+    names, others = " and ".join([trained, *flat]), f"{_display(root)}/{next(iter(flat))}"
+    return PhotosError(
+        f"{'; '.join(counts)}: without labels they cannot be used for training or for a test\n"
+        f"  train on the labeled ones:  {command('regraft', 'train', f'{_display(root)}/{trained}')}\n"
+        f"  then classify the others:   {command('regraft', 'predict', 'RUN', others)}\n"
+        f"  (if {names} are classes: --folders classes)"
+    )
+
+
+def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
+    """Return the error about a split whose sides have no class folders; ``first`` is the training side."""
+    flat = [f"{_display(root)}/{name}" for name, branch in tree.items() if branch.loose]
+    rest = next(name for name in tree if name != first)
     text = _display(root)
-    raise PhotosError(
+    return PhotosError(
         f"{' and '.join(flat)} {'have' if len(flat) > 1 else 'has'} photos but no class folders.\n"
         f"  expected   {text}/{first}/daisy/*.jpg  {text}/{rest}/daisy/*.jpg …"
-        "   (or --labels labels.csv with path,label)"
+        f"   (or --labels labels.csv with path,label)\n  (if {' and '.join(tree)} are the classes: --folders classes)"
     )
+
+
+def check_sides(root: Path, tree: Tree, sides: Mapping[str, object]) -> None:
+    """Check that the folders are sides, as ``--folders sides`` says.
+
+    Raises:
+        PhotosError: none of them is for training, or all are.
+    """
+    if not sides:
+        raise PhotosError(
+            f"{_display(root)}: --folders sides needs a folder for training and one for validation or test, each with "
+            f"class folders; found {', '.join(list(tree)[:6]) or 'none'}\n  name them train, val and test"
+        )
+
+
+def unlabeled_sides(root: Path, tree: Tree, sides: Mapping[str, SideName]) -> dict[str, int]:
+    """Return the sides whose photos have no labels, with their numbers of photos.
+
+    These are sides without class folders, and those for validation or test with a single folder that is no class.
+
+    Raises:
+        PhotosError: there is no other side than training left.
+    """
+    classes = {name: {last_part(full) for full in class_folders(name, tree[name])} for name in sides}
+    trained = set().union(*(classes[name] for name, side in sides.items() if side.side == "train"))
+    flat = {
+        name: len(tree[name].all)
+        for name, side in sides.items()
+        if not classes[name] or (side.side != "train" and len(classes[name]) == 1 and not classes[name] & trained)
+    }
+    if {side.side for name, side in sides.items() if name not in flat} == {"train"}:
+        raise _no_labels(root, next(name for name, side in sides.items() if side.side == "train"), flat)
+    return flat
 
 
 def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedPath], skipped: Skipped) -> None:

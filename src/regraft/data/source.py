@@ -8,17 +8,18 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from regraft.data import problems
 from regraft.data.csv_labels import read_csv_labels
 from regraft.data.file_types import why_unreadable
+from regraft.data.folder_tree import Branch, Tree
+from regraft.data.layout import FolderMeaning, Folders, read_layout
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.data.walk import (
     FolderListing,
-    NamedPath,
     Skipped,
     folder_identity,
     list_folder,
@@ -27,7 +28,6 @@ from regraft.data.walk import (
     unreadable_reason,
 )
 from regraft.errors import ConfigError, PhotosError
-from regraft.text import counted
 
 Layout: TypeAlias = Literal["classes", "split", "csv"]
 
@@ -55,7 +55,14 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class: bool = False) -> Source:
+def find_photos(
+    root: Path | str,
+    labels: Path | str | None = None,
+    *,
+    one_class: bool = False,
+    folders: FolderMeaning | None = None,
+    known: Iterable[str] = (),
+) -> Source:
     """Return the photos of a folder: one folder per class, or train/ and val/ with such folders, or a CSV.
 
     Only files without a photo's extension are opened, to read their first bytes.
@@ -64,51 +71,27 @@ def find_photos(root: Path | str, labels: Path | str | None = None, *, one_class
         root: the folder.
         labels: a CSV with the columns path, label and, if wanted, split and group.
         one_class: whether photos of a single class are accepted, as for measuring a classifier.
+        folders: the meaning of the folders in ``root``; None to recognize it.
+        known: names of classes, as of a classifier to measure: folders with such names are classes.
 
     Raises:
         PhotosError: the folder is missing or unreadable, has no photos, no class folders or only one class, or the CSV
             is invalid.
     """
-    source = _find(Path(root), labels)
+    source = _find(Path(root), labels, folders, frozenset(map(composed, known)))
     if not one_class:
         problems.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
     return source
 
 
-def _find(root: Path, labels: Path | str | None) -> Source:
+def _find(root: Path, labels: Path | str | None, meaning: FolderMeaning | None, known: frozenset[str]) -> Source:
     inside, skipped = _list_root(root)
     if labels is not None:
         table = read_csv_labels(Path(labels), root)
         return _source(root, table.photos, "csv", [], list(table.notes))
     tree = _list_tree(root, inside, skipped)
-    sides = {name: SIDE_NAMES[name.casefold()] for name in tree if name.casefold() in SIDE_NAMES and tree[name].any}
-    if _is_split(sides, tree):
-        return _from_split(root, tree, sides, inside.photos, skipped)
-    problems.check_unlabelled_split(root, {name: len(tree[name].loose) for name in sides}, _other_folders(tree, sides))
-    return _from_classes(root, tree, inside.photos, skipped)
-
-
-@dataclass(slots=True)
-class _Branch:
-    """A folder in the root: the photos directly in it, and the photos below each of its folders."""
-
-    loose: list[NamedPath] = field(default_factory=list)
-    below: dict[str, list[NamedPath]] = field(default_factory=dict)
-
-    @property
-    def any(self) -> bool:
-        return bool(self.loose) or self.nested
-
-    @property
-    def nested(self) -> bool:
-        return any(self.below.values())
-
-    @property
-    def all(self) -> list[NamedPath]:
-        return sorted(self.loose + [photo for photos in self.below.values() for photo in photos])
-
-
-_Tree: TypeAlias = dict[str, _Branch]
+    layout = read_layout(Folders(root, tree, tuple(inside.photos), skipped), meaning, known)
+    return _source(root, layout.photos, layout.kind, [*skipped, *layout.left_out], layout.notes)
 
 
 def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
@@ -120,13 +103,13 @@ def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
         raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
 
 
-def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> _Tree:
-    """Return all folders of the root by name; a folder named like a side is divided by the folders in it."""
+def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> Tree:
+    """Return all folders of the root by name; in a folder named like a side, links in each class are read once."""
     above = frozenset(folder_identity(folder) for folder in (root, *root.resolve().parents))
-    tree: _Tree = {}
+    tree: Tree = {}
     for name, path in inside.folders:
         if name.casefold() not in SIDE_NAMES:
-            tree[name] = _Branch(photos_below(path, name, above, skipped))
+            tree[name] = Branch.of(name, photos_below(path, name, above, skipped))
             continue
         try:
             here = list_folder(path, name, skipped)
@@ -135,48 +118,8 @@ def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> _Tree:
             skipped.append((name, unreadable_reason(error, path)))
             continue
         below = {full: photos_below(where, full, enclosing, skipped) for full, where in here.folders}
-        tree[name] = _Branch(here.photos, below)
+        tree[name] = Branch(here.photos, below)
     return tree
-
-
-def _is_split(sides: Mapping[str, Side], tree: _Tree) -> bool:
-    """Return whether there is train/ and another side, each with class folders; ``train`` may also be a class."""
-    nested = {side for name, side in sides.items() if tree[name].nested}
-    return "train" in nested and len(nested) > 1
-
-
-def _other_folders(tree: _Tree, sides: Mapping[str, Side]) -> list[str]:
-    return [name for name, branch in tree.items() if name not in sides and branch.any]
-
-
-def _from_split(root: Path, tree: _Tree, sides: Mapping[str, Side], loose: list[NamedPath], skipped: Skipped) -> Source:
-    photos: list[Photo] = []
-    notes = []
-    for name, side in sides.items():
-        branch = tree[name]
-        for folder, inside in branch.below.items():
-            label = folder.rsplit("/", 1)[-1]
-            photos += [Photo(path, full, label, side, None) for full, path in inside]
-        skipped += [(full, "not in a class folder") for full, _ in branch.loose]
-        if not branch.nested:
-            notes.append(f"{name}/ has {counted(len(branch.loose), 'photo')} but no class folders: not used")
-    for name in _other_folders(tree, sides):
-        skipped += [(full, "next to the folders of the split") for full, _ in tree[name].all]
-        notes.append(f"{name}/ is next to {' and '.join(f'{side}/' for side in sides)}: it is not used")
-    skipped += [(full, "not in a class folder") for full, _ in loose]
-    return _source(root, photos, "split", skipped, notes)
-
-
-def _from_classes(root: Path, tree: _Tree, loose: list[NamedPath], skipped: Skipped) -> Source:
-    photos = [Photo(path, full, label, None, None) for label, branch in tree.items() for full, path in branch.all]
-    problems.check_class_folders(root, [name for name, branch in tree.items() if branch.any], loose, skipped)
-    left_out = dict(skipped)
-    empty = [name for name, branch in tree.items() if not branch.any and name not in left_out]
-    notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
-    if loose:
-        notes.append(f"{counted(len(loose), 'photo')} outside the class folders: not used")
-    skipped += [(full, "not in a class folder") for full, _ in loose]
-    return _source(root, photos, "classes", skipped, notes)
 
 
 def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:

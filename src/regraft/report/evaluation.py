@@ -77,8 +77,17 @@ def show_evaluation(evaluation: dict[str, Any], where: str, screen: Screen) -> N
         where: the folder or the side of the split that the photos are from.
         screen: where to show them.
     """
-    figures = evaluation["figures"]
-    show_accuracy(figures, f"{counted(evaluation['n'], 'photo')} of {where}", screen)
+    figures, trained = evaluation["figures"], evaluation["trained_on"]
+    left_out = bool(trained) and not evaluation["training_included"]
+    show_accuracy(figures, f"{counted(evaluation['n'], 'new photo' if left_out else 'photo')} of {where}", screen)
+    if left_out:
+        screen.line("", f"{counted(trained, 'photo')} that it was trained on left out (--include-training)")
+    elif trained:
+        screen.warn(
+            f"it was trained on {trained:,} of these {evaluation['n']:,} photos: on new photos it is less accurate"
+        )
+    elif trained is None:
+        screen.line("", "whether it was trained on some of them is not known: name its run folder to leave those out")
     screen.line("compare", GAP.join(baselines(figures)))
     loss = figures["log_loss"]["value"]
     errors = [

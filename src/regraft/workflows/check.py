@@ -22,6 +22,7 @@ from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
+from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Manifest, scan
 from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default
@@ -56,6 +57,7 @@ class CheckOptions:
     Attributes:
         photos: the folder.
         labels: a CSV of labels, or None for a folder per class.
+        folders: the meaning of the folders in it, or None to recognize it.
         group_by: a rule of `regraft.audit.grouping.user_groups`, or None.
         decisions: a file of decisions to apply first, or None.
         backbone: the network that compares photos and finds wrong labels.
@@ -68,6 +70,7 @@ class CheckOptions:
 
     photos: Path
     labels: Path | None = None
+    folders: FolderMeaning | None = None
     group_by: str | None = None
     decisions: Path | None = None
     backbone: str = DEFAULT_BACKBONE
@@ -86,7 +89,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         BackboneError, WeightsError: the network is unavailable.
     """
     begun = time.monotonic()
-    source = find_photos(options.photos, options.labels, one_class=True)
+    source = find_photos(options.photos, options.labels, one_class=True, folders=options.folders)
     workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from regraft.context.dataset import leave_out
+from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.photo import Side
 from regraft.data.source import find_photos
@@ -18,6 +19,7 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.run.folder import open_run_folder
 from regraft.screen import QuietScreen, Screen
+from regraft.workflows.used_photos import UsedPhotos, used_photos
 
 
 def evaluate_folder(
@@ -27,6 +29,9 @@ def evaluate_folder(
     screen: Screen | None = None,
     *,
     top: Sequence[int] = (),
+    folders: FolderMeaning | None = None,
+    used: UsedPhotos | None = None,
+    include_training: bool = False,
 ) -> dict[str, Any]:
     """Measure ``predictor`` on a folder of labeled photos, or on those that a CSV lists.
 
@@ -36,19 +41,34 @@ def evaluate_folder(
         labels: the CSV, or None where folders are the classes.
         screen: where progress and warnings go.
         top: further values of k for the rank-k accuracies ``top_k``.
+        folders: the meaning of the folders in ``photos``; None to recognize it.
+        used: the photos that the classifier was trained on, which are left out; None if they are not known.
+        include_training: whether to measure these photos too.
 
     Returns:
-        ``{"n": photos measured, "put_aside": [{"path", "why"}], "figures": as in metrics.json}``
+        ``{"n": photos measured, "trained_on": photos of the folder that the classifier was trained on, or None if that
+        is not known, "training_included": whether they were measured too, "put_aside": [{"path", "why"}], "figures": as
+        in metrics.json}``
 
     Raises:
-        PhotosError: the folder or the CSV is invalid, or has a class that the classifier does not know.
+        PhotosError: the folder or the CSV is invalid, has a class that the classifier does not know, or has only photos
+            that the classifier was trained on.
     """
     screen = screen or QuietScreen()
-    source = find_photos(photos, labels, one_class=True)
+    source = find_photos(photos, labels, one_class=True, folders=folders, known=predictor.classes)
     workers = workers_or_default(predictor.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    return _measure(predictor, manifest.usable, manifest, screen, top)
+    for note in source.notes:
+        screen.warn(note)
+    entries = manifest.usable
+    if used is None:
+        return {**_measure(predictor, entries, manifest, screen, top), "trained_on": None, "training_included": True}
+    new, trained = used.divide(entries)
+    if not include_training:
+        used.check_new(new, trained, photos)
+    measured = _measure(predictor, entries if include_training else new, manifest, screen, top)
+    return {**measured, "trained_on": len(trained), "training_included": include_training}
 
 
 def evaluate_run(
@@ -70,7 +90,10 @@ def evaluate_run(
         sides = sorted({entry.side for entry in manifest.usable if entry.side})
         raise PhotosError(f"{run} has no {side} photos; all its photos are {', '.join(sides)}")
     _locate(entries, folder.read_config())
-    return _measure(predictor, entries, manifest, screen or QuietScreen(), top)
+    used = used_photos(folder.path)
+    trained = None if used is None else len(used.divide(entries)[1])
+    measured = _measure(predictor, entries, manifest, screen or QuietScreen(), top)
+    return {**measured, "trained_on": trained, "training_included": True}
 
 
 def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
@@ -79,7 +102,7 @@ def _locate(entries: Sequence[Entry], config: Mapping[str, Any]) -> None:
     Raises:
         PhotosError: a photo is missing.
     """
-    source = find_photos(config["photos"], config["labels"], one_class=True)
+    source = find_photos(config["photos"], config["labels"], one_class=True, folders="classes")
     places = {photo.name: photo.path for photo in source.photos}
     gone = [entry.name for entry in entries if entry.name not in places]
     if gone:

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from regraft.context.config import TrainConfig
+from regraft.data.layout import FolderMeaning
 from regraft.inference.predictor import Predictor
+from regraft.screen import Screen, screen_for
+from regraft.workflows.evaluate import evaluate_folder
+from regraft.workflows.used_photos import used_photos
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,39 @@ class Run:
     def model(self) -> Predictor:
         """The classifier, ready to predict."""
         return Predictor.load(self.folder, device=self.config.device, workers=self.config.workers)
+
+    def evaluate(
+        self,
+        photos: Path | str,
+        labels: Path | str | None = None,
+        *,
+        folders: FolderMeaning | None = None,
+        include_training: bool = False,
+        screen: Screen | None = None,
+    ) -> dict[str, Any]:
+        """Return the figures of the classifier on labeled photos, as ``regraft evaluate --json`` prints them.
+
+        Args:
+            photos: a folder with one folder per class.
+            labels: a CSV of path,label, or None where folders are the classes.
+            folders: the meaning of the folders in ``photos``; None to recognize it.
+            include_training: whether to measure photos that the run was trained on too. They are recognized by their
+                bytes, and left out otherwise.
+            screen: where progress and warnings go; None for the terminal.
+
+        Raises:
+            PhotosError: the folder or the CSV is invalid, has a class that the classifier does not know, or has only
+                photos that the run was trained on.
+        """
+        return evaluate_folder(
+            self.model,
+            photos,
+            labels,
+            screen_for() if screen is None else screen,
+            folders=folders,
+            used=used_photos(self.folder),
+            include_training=include_training,
+        )
 
     @property
     def accuracy(self) -> float:

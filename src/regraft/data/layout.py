@@ -1,0 +1,210 @@
+"""The meaning of the folders in a folder of photos: classes, sides of a split, or parts that contain the classes.
+
+What the names of the folders cannot decide is printed, or refused where a guess could be wrong in silence; a
+`FolderMeaning` decides otherwise.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeAlias, get_args
+
+from regraft.data import problems
+from regraft.data.folder_tree import Branch, Tree, are_parts, filled, last_part, shared_inner_names
+from regraft.data.photo import SIDE_NAMES, Photo, Side
+from regraft.data.side_folders import class_folders, find_sides, find_sides_in_classes
+from regraft.data.side_words import SideName, is_generic, side_names
+from regraft.data.walk import NamedPath, Skipped
+from regraft.text import counted
+
+FolderMeaning: TypeAlias = Literal["classes", "sides", "parts"]
+"""The folders in the folder of photos are the classes; or sides (training, validation, test) with the classes in them;
+or parts with the classes in them, whose photos are split like those of one folder."""
+
+FOLDER_MEANINGS: tuple[FolderMeaning, ...] = get_args(FolderMeaning)
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders in a folder of photos.
+
+    Attributes:
+        root: the folder of photos.
+        tree: the folders in it.
+        loose: photos directly in it.
+        skipped: (name, reason) of every file and folder that is left out.
+    """
+
+    root: Path
+    tree: Tree
+    loose: tuple[NamedPath, ...]
+    skipped: Skipped
+
+    @property
+    def filled(self) -> Tree:
+        """The folders that have photos."""
+        return filled(self.tree)
+
+
+@dataclass(frozen=True)
+class FolderLayout:
+    """The photos of a folder with their classes and sides.
+
+    Attributes:
+        kind: ``"split"`` if the folders give each photo a side, ``"classes"`` otherwise.
+        photos: the photos.
+        left_out: (name, reason) of photos that are not used.
+        notes: remarks to print for the user.
+    """
+
+    kind: Literal["classes", "split"]
+    photos: list[Photo]
+    left_out: Skipped
+    notes: list[str]
+
+
+def read_layout(folders: Folders, meaning: FolderMeaning | None, known: frozenset[str]) -> FolderLayout:
+    """Return the photos with their classes and sides.
+
+    Args:
+        folders: the folders.
+        meaning: the meaning of the folders, or None to recognize it.
+        known: names of classes, in Unicode's composed form; folders with such names are classes.
+
+    Raises:
+        PhotosError: there are no class folders, or photos without labels next to those with labels.
+    """
+    if meaning == "classes" or any(unicodedata.normalize("NFC", last_part(n)) in known for n in folders.filled):
+        return _as_classes(folders)
+    inner, notes = _without_wrappers(folders)
+    layout = _inner_layout(inner, meaning)
+    return replace(layout, notes=[*notes, *layout.notes])
+
+
+def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayout:
+    tree = folders.filled
+    if meaning == "parts":
+        return _as_parts(folders)
+    sides = find_sides(tree, certain=meaning == "sides")
+    if meaning == "sides":
+        problems.check_sides(folders.root, tree, sides)
+    if sides:
+        return _as_split(folders, sides)
+    problems.check_labeled(folders.root, tree)
+    below = find_sides_in_classes(tree)
+    if below:
+        return _as_split_classes(folders, below)
+    same = shared_inner_names(tree)
+    if not same or are_parts(same):
+        return _as_classes(folders)
+    named = side_names(map(last_part, tree))
+    if are_parts(tree) or (len(named) == len(tree) and {side.side for side in named.values()} == {"train"}):
+        return _as_parts(folders)
+    layout = _as_classes(folders)
+    layout.notes.append(
+        f"the classes are {_few(map(last_part, tree))}, and the folders in them have the same names ({_few(same)}); "
+        "if those are the classes: --folders parts"
+    )
+    return layout
+
+
+def _few(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:4]) + (" …" if len(listed) > 4 else "")
+
+
+def _without_wrappers(folders: Folders) -> tuple[Folders, list[str]]:
+    """Return the folders in folders that only wrap them, as unpacked archives have them, and a note on each."""
+    notes: list[str] = []
+    while not folders.loose and len(folders.filled) == 1:
+        ((name, branch),) = folders.filled.items()
+        if branch.loose or not _wraps(folders.root, name, branch):
+            break
+        notes.append(f"{name}/ is the only folder with photos: its folders are read")
+        folders = replace(folders, tree=branch.tree())
+    return folders, notes
+
+
+def _wraps(root: Path, name: str, branch: Branch) -> bool:
+    """Return whether a single folder is a wrapper, and not the only class."""
+    own, outer = last_part(name).casefold(), root.resolve().name.casefold()
+    same_name = outer.startswith(own) or own.startswith(outer)
+    return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(filled(branch.tree())))
+
+
+def _as_classes(folders: Folders) -> FolderLayout:
+    """Return the photos with the folders as classes."""
+    tree = folders.tree
+    photos = [
+        Photo(path, full, last_part(name), None, None) for name, branch in tree.items() for full, path in branch.all
+    ]
+    problems.check_class_folders(folders.root, list(folders.filled), folders.loose, folders.skipped)
+    skipped = dict(folders.skipped)
+    empty = [last_part(name) for name, branch in tree.items() if not branch.any and name not in skipped]
+    notes = [f"no photos in {', '.join(empty[:5])}{' …' if len(empty) > 5 else ''}: not a class"] if empty else []
+    if folders.loose:
+        notes.append(f"{counted(len(folders.loose), 'photo')} outside the class folders: not used")
+    return FolderLayout("classes", photos, _outside(folders, photos), notes)
+
+
+def _as_parts(folders: Folders) -> FolderLayout:
+    """Return the photos of all folders together, with the folders in them as classes."""
+    tree = folders.filled
+    photos = _photos_in(tree, dict.fromkeys(tree))
+    problems.check_class_folders(folders.root, [photo.label for photo in photos], folders.loose, folders.skipped)
+    parts = f"{_few(f'{name}/' for name in tree)} are read as parts of one set of photos"
+    notes = [f"{parts}, with the classes in them (otherwise: --folders classes)"]
+    return FolderLayout("classes", photos, _outside(folders, photos), notes)
+
+
+def _as_split_classes(folders: Folders, sides: Mapping[str, SideName]) -> FolderLayout:
+    """Return the photos with the folders as classes, and the folders in them as sides."""
+    photos = [
+        Photo(path, full, last_part(name), sides[inner].side, None)
+        for name, branch in folders.filled.items()
+        for inner, found in branch.below.items()
+        for full, path in found
+    ]
+    names = sorted({last_part(inner) for inner in sides})
+    notes = [f"{_few(f'{name}/' for name in names)} in the classes are read as a split (otherwise: --folders classes)"]
+    return FolderLayout("split", photos, _outside(folders, photos), notes)
+
+
+def _as_split(folders: Folders, sides: Mapping[str, SideName]) -> FolderLayout:
+    """Return the photos with the folders as sides, and the folders in them as classes."""
+    tree = folders.filled
+    photos = _photos_in(tree, {name: side.side for name, side in sides.items()})
+    unlabeled = problems.unlabeled_sides(folders.root, tree, sides)
+    photos = [photo for photo in photos if not any(photo.name.startswith(f"{name}/") for name in unlabeled)]
+    notes = []
+    if any(last_part(name).casefold() not in SIDE_NAMES for name in sides):
+        read = [f"{name}/ as {side.side}" for name, side in sides.items() if name not in unlabeled]
+        notes.append(f"read as a split: {', '.join(read)}, with the classes in them (otherwise: --folders classes)")
+    notes += [f"{name}/ has {counted(n, 'photo')} but no class folders: not used" for name, n in unlabeled.items()]
+    others = {name: branch for name, branch in tree.items() if name not in sides}
+    beside = f"is next to {' and '.join(f'{side}/' for side in sides)}: it is not used"
+    notes += [f"{name}/ {beside}" for name in others]
+    next_to = [(full, "next to the folders of the split") for branch in others.values() for full, _ in branch.all]
+    left_out = _outside(folders, photos, others)
+    return FolderLayout("split", photos, [*next_to, *left_out], notes)
+
+
+def _photos_in(tree: Tree, sides: Mapping[str, Side | None]) -> list[Photo]:
+    """Return the photos in the class folders of each folder in ``sides``."""
+    return [
+        Photo(path, full, last_part(inner), side, None)
+        for name, side in sides.items()
+        for inner, found in class_folders(name, tree[name]).items()
+        for full, path in found
+    ]
+
+
+def _outside(folders: Folders, photos: Iterable[Photo], others: Iterable[str] = ()) -> Skipped:
+    """Return (name, reason) of the photos that are in no class folder; those in the folders ``others`` are omitted."""
+    used, apart = {photo.name for photo in photos}, set(others)
+    names = [full for full, _ in folders.loose]
+    names += [full for name, branch in folders.filled.items() if name not in apart for full, _ in branch.all]
+    return [(full, "not in a class folder") for full in names if full not in used]
