@@ -21,6 +21,7 @@ CLASSES = {
     "Augmentation": "scale ratio flip brightness contrast saturation",
     "Backbone": "network spec",
     "Classifier": "backbone classes own",
+    "Ensemble": "groups weights own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
     "check screen folders",
     "Prediction": "path label probability top error",

@@ -21,6 +21,7 @@ from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor
 from .models.backbone import Backbone as Backbone
 from .models.classifier import Classifier as Classifier
+from .models.ensemble import Ensemble as Ensemble
 from .models.zoo import build_backbone as build_backbone
 from .models.zoo import list_backbones as list_backbones
 from .training.snapshots import Snapshots as Snapshots

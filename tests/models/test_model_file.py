@@ -263,8 +263,8 @@ def test_counters_may_be_absent(path, classifier):
 def test_a_newer_format_asks_for_an_upgrade(path):
     tensors = load_file(path)
     values = json.loads(read_metadata(path).as_text()[MODEL_KEY])
-    save_file(tensors, path, {MODEL_KEY: json.dumps({**values, "format": 2})})
-    with pytest.raises(ModelFileError, match="format 2, and this regraft reads up to 1: upgrade regraft"):
+    save_file(tensors, path, {MODEL_KEY: json.dumps({**values, "format": 3})})
+    with pytest.raises(ModelFileError, match="format 3, and this regraft reads up to 2: upgrade regraft"):
         load_classifier(path)
 
 

@@ -108,7 +108,7 @@ def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session
     if not session.json and sys.stdout.isatty():  # the rows themselves show the progress
         yield from predictor.stream(paths)
         return
-    with screen.progress("predict", len(paths) * predictor.views) as bar:
+    with screen.progress("predict", len(paths) * predictor.passes) as bar:
         yield from predictor.stream(paths, bar)
 
 

@@ -12,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.file_types import read_regular
-from regraft.data.fixed_views import fixed_view, fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
-from regraft.features.engine import Engine
-from regraft.features.engine_choice import REFERENCE, certified_engine
-from regraft.features.extract import Features, extract
+from regraft.features.engine_choice import REFERENCE
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
+from regraft.inference.member_logits import MemberLogits
 from regraft.inference.prediction import Prediction, Scores
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble import Ensemble
 from regraft.models.model_file import find_model_file, load_classifier
 from regraft.screen import Bar
 
@@ -38,25 +37,27 @@ STREAM_CHUNK = 256
 
 
 class Predictor:
-    """A trained classifier in use.
+    """A trained classifier in use, or several of them as one.
 
     A photo's probabilities have the same bits whatever other photos are predicted with it: the network runs on batches
     padded to one shape, and the head on one photo at a time.
 
+    Each member of an `Ensemble` has its own preprocessing and its own engine; the photo is decoded for each of them.
+
     Args:
-        classifier: the classifier. The predictor takes a copy, so that later training changes no prediction, and
-            predicting changes neither its mode nor its device.
+        classifier: the classifier, or an ensemble. The predictor takes a copy, so that later training changes no
+            prediction, and predicting changes neither its mode nor its device.
         device: device of the network: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``, or a `torch.device`.
         workers: number of decoding threads; None for the default.
-        engine: name of the engine on the CPU, used if it is installed and certified for this network, else torch. None:
-            the engine in the classifier's file.
+        engine: name of the engine on the CPU, used if it is installed and certified for the network, else torch. None:
+            the engine in the classifier's file, which members of an ensemble have each for themselves.
         views: number of views of each photo to average: 1 is the photo alone, 2 adds its mirror image, more add random
             crops that depend on the photo's content. None: the number in the classifier's file, usually 1.
         own: whether to take the classifier itself in place of a copy; it must not be trained any more.
 
     Raises:
-        ConfigError: ``views`` is not positive, ``classifier`` is not a `Classifier`, or its head does not have one
-            output per class.
+        ConfigError: ``views`` is not positive, ``classifier`` is not a `Classifier` or an `Ensemble`, or its head does
+            not have one output per class.
 
     Example:
         >>> import regraft as rg
@@ -75,7 +76,7 @@ class Predictor:
 
     def __init__(
         self,
-        classifier: Classifier,
+        classifier: Classifier | Ensemble,
         *,
         device: str | torch.device = "auto",
         workers: int | None = None,
@@ -91,11 +92,14 @@ class Predictor:
         self.classifier = classifier.eval() if own else classifier.snapshot()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        self._engine_title = classifier.facts.get("engine", REFERENCE) if engine is None else engine
-        self._device = pick_device(device)
-        self._engine: Engine | None = None
-        weight, bias = self.classifier.linear_head()
-        self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
+        groups, self._weights = _groups(self.classifier)
+        self._sizes = tuple(len(group) for group in groups)
+        place = pick_device(device)
+        self._members = tuple(
+            MemberLogits(member, member.facts.get("engine", REFERENCE) if engine is None else engine, place, workers)
+            for group in groups
+            for member in group
+        )
 
     @class_only
     def load(
@@ -109,8 +113,8 @@ class Predictor:
         """Return a predictor for a run folder or a classifier's file, wherever it was copied.
 
         Args:
-            path: a run folder; its ``model.safetensors``; a file of `Classifier.save`; or a file of a `Classifier` that
-                `Trainer` or `ModelCheckpoint` wrote, with any suffix.
+            path: a run folder; its ``model.safetensors``; a file of `Classifier.save` or `Ensemble.save`; or a file of
+                a `Classifier` that `Trainer` or `ModelCheckpoint` wrote, with any suffix.
             device: as in the constructor.
             workers: number of decoding threads; None for the default.
             views: as in the constructor; None for the number that the training chose, usually 1.
@@ -155,46 +159,42 @@ class Predictor:
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
         """Return the probabilities for ``entries``; features in ``store`` are not computed again.
 
-        ``bar`` advances by one for each view of each photo.
+        ``bar`` advances ``passes`` times for each photo.
         """
-        weights = self.classifier.backbone.weights_hash()
-        features = self._features(entries, 0, weights, store, bar)
-        values, rows, failed = self._probabilities(features.values), features.rows, list(features.failed)
+        values, rows, failed = self._view_scores(entries, 0, store, bar)
         for view in range(1, self.views):
-            more = self._features([entries[row] for row in rows.tolist()], view, weights, store, bar)
-            failed += [(int(rows[position]), why) for position, why in more.failed]  # removed since the first view
-            values, rows = values[more.rows] + self._probabilities(more.values), rows[more.rows]
+            more, left, missing = self._view_scores([entries[row] for row in rows.tolist()], view, store, bar)
+            failed += [(int(rows[position]), why) for position, why in missing]  # removed since the first view
+            values, rows = values[left] + more, rows[left]
         return Scores(values / self.views, rows, tuple(sorted(failed)))
 
-    def _chosen_engine(self, weights: str | None = None) -> Engine:
-        """Return the engine that runs the network; it is chosen once, before the first photo."""
-        if self._engine is None:
-            self._engine = certified_engine(self._engine_title, self.classifier.backbone, self._device, weights)
-        return self._engine
+    @property
+    def passes(self) -> int:
+        """Number of passes through a network for each photo: one for each view and each member."""
+        return self.views * len(self._members)
 
-    def _features(
-        self, entries: Sequence[Entry], view: int, weights: str, store: FeatureStore | None, bar: Bar | None
-    ) -> Features:
-        backbone = self.classifier.backbone
-        p = backbone.spec.preprocessing
-        return extract(
-            entries,
-            backbone,
-            self._chosen_engine(weights),
-            store,
-            load=fixed_view_task(p, view),
-            view=view_name(view),
-            weights=weights,
-            workers=self.workers,
-            bar=bar,
-        )
+    def _view_scores(
+        self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[tuple[int, str]]]:
+        """Return probabilities of a view of photos, the positions of these photos, and failures by position."""
+        logits: list[NDArray[np.float64]] = []
+        rows, failed = np.arange(len(entries), dtype=np.int64), list[tuple[int, str]]()
+        for member in self._members:
+            features = member.features([entries[row] for row in rows.tolist()], view, store, bar)
+            failed += [(int(rows[position]), why) for position, why in features.failed]
+            logits = [*(earlier[features.rows] for earlier in logits), member.logits(features.values)]
+            rows = rows[features.rows]
+        return self._probabilities(logits), rows, failed
 
-    def _probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        out = np.empty((len(features), len(self.classes)))
-        for row, feature in enumerate(features):
-            logits = self._weight @ feature.astype(np.float64) + self._bias
-            exponent = np.exp(logits - logits.max())
-            out[row] = exponent / exponent.sum()
+    def _probabilities(self, logits: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+        """Return the probabilities for the logits of each member, shape (n, C): logits of a group are added."""
+        out = np.zeros_like(logits[0])
+        for row in range(len(out)):
+            members = iter(logits)
+            for size, weight in zip(self._sizes, self._weights, strict=True):
+                total = np.add.reduce([next(members)[row] for _ in range(size)])
+                exponent = np.exp(total - total.max())
+                out[row] += weight * (exponent / exponent.sum())
         return out
 
     def _predict_paths(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
@@ -212,12 +212,13 @@ class Predictor:
             return next(iter(self._predict_paths([Path(photo)], None)))
         from regraft.data.decode import as_rgb
 
-        image, p = as_rgb(photo), self.classifier.backbone.spec.preprocessing
+        image = as_rgb(photo)
         content = hashlib.sha256(image.tobytes()).hexdigest()
         values = np.zeros(len(self.classes))
         for view in range(self.views):
-            pixels = fixed_view(image, p, view, content)
-            values += self._probabilities(self._chosen_engine().run(pixels[None]))[0]
+            features = [member.image_features(image, view, content) for member in self._members]
+            logits = [member.logits(one) for member, one in zip(self._members, features, strict=True)]
+            values += self._probabilities(logits)[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
@@ -232,13 +233,20 @@ def _views_in_file(extra: Mapping[str, str]) -> int:
     return min(max(int(text), 1), MAX_VIEWS) if text.isdecimal() else 1
 
 
+def _groups(classifier: Classifier | Ensemble) -> tuple[Sequence[Sequence[Classifier]], tuple[float, ...]]:
+    """Return the groups of an ensemble and their weights; a classifier is a group of one."""
+    if isinstance(classifier, Ensemble):
+        return classifier.groups, classifier.weights
+    return [[classifier]], (1.0,)
+
+
 def _check_classifier(classifier: object) -> None:
-    """Raise `ConfigError` unless ``classifier`` is a plain backbone with a linear head."""
+    """Raise `ConfigError` unless ``classifier`` is a plain backbone with a linear head, or a plain ensemble of them."""
     module = getattr(classifier, "module", None)
-    if not isinstance(classifier, Classifier):
-        hint = ": pass its module" if isinstance(module, Classifier) else ""
+    if not isinstance(classifier, (Classifier, Ensemble)):
+        hint = ": pass its module" if isinstance(module, (Classifier, Ensemble)) else ""
         raise ConfigError(f"classifier: expected a Classifier, found a {type(classifier).__name__}{hint}")
-    if type(classifier).forward is not Classifier.forward:
+    if type(classifier).forward not in (Classifier.forward, Ensemble.forward):
         raise ConfigError(
             f"classifier: {type(classifier).__name__} overrides forward, which a Predictor does not call; "
             "predict with Trainer.predict"

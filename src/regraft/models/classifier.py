@@ -223,12 +223,18 @@ class Classifier(nn.Module):
             backbone: a backbone like the trained one, for weights without metadata.
 
         Raises:
-            ModelFileError: the file is missing, damaged, not a classifier, or lacks metadata.
+            ModelFileError: the file is missing, damaged, not a classifier, lacks metadata, or contains an `Ensemble`.
             ConfigError: ``classes`` or ``backbone`` differ from those in the file.
         """
         from regraft.models.model_file import find_model_file, load_classifier
 
-        return load_classifier(find_model_file(Path(path)), classes=classes, backbone=backbone)
+        loaded = load_classifier(find_model_file(Path(path)), classes=classes, backbone=backbone)
+        if not isinstance(loaded, Classifier):
+            raise ModelFileError(
+                f"{path} contains {len(loaded.members)} classifiers side by side; expected one\n"
+                "  load them with Ensemble.load(FILE), or predict with Predictor.load(FILE)"
+            )
+        return loaded
 
     def snapshot(self) -> Classifier:
         """Return a copy in inference mode and single precision; later training does not change it."""

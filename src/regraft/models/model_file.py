@@ -10,38 +10,35 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
 import torch
-from torch import nn
 
 from regraft.data.source import parse_class_names
 from regraft.disk.atomic import atomic, make_folder
-from regraft.disk.safetensors_file import Header, HeaderError, read_header
-from regraft.errors import BackboneError, ConfigError, ModelFileError, several
+from regraft.disk.safetensors_file import HeaderError, read_header
+from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
+from regraft.models.classifier_tensors import classifier_from_tensors, classifier_tensors
+from regraft.models.ensemble import Ensemble
+from regraft.models.ensemble_metadata import EnsembleMetadata, metadata_from_text
+from regraft.models.ensemble_tensors import ensemble_from_tensors, ensemble_tensors
 from regraft.models.model_metadata import MODEL_KEY, FormatError, ModelMetadata
-from regraft.models.spec import BackboneSpec
 from regraft.models.trainer_file import FileContent, read_trainer_file
-from regraft.models.weights import weight_mismatches
-from regraft.models.zoo import create_network
 from regraft.run.folder import RunFolder
 from regraft.tensors import tensors_checksum
 
-T = TypeVar("T")
-
-_BACKBONE, _HEAD = "backbone.", "head."
 _WEIGHT_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt")
 
 
-def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str, str] | None = None) -> None:
+def save_classifier(
+    path: Path | str, classifier: Classifier | Ensemble, extra: Mapping[str, str] | None = None
+) -> None:
     """Write ``classifier`` to ``path``, completely or not at all; equal classifiers give equal files.
 
     Args:
         path: file name; its folder must exist.
-        classifier: the classifier.
+        classifier: the classifier, or several as one.
         extra: further text by key to save.
 
     Raises:
@@ -50,11 +47,12 @@ def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    tensors = {f"{_BACKBONE}{name}": value for name, value in classifier.backbone.network.state_dict().items()}
-    weight, bias = classifier.linear_head()
-    tensors |= {f"{_HEAD}weight": weight, f"{_HEAD}bias": bias}
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-    metadata = ModelMetadata(classifier.classes, classifier.backbone.spec, dict(extra or {}), "")
+    metadata: ModelMetadata | EnsembleMetadata
+    if isinstance(classifier, Ensemble):
+        tensors, metadata = ensemble_tensors(classifier, extra or {})
+    else:
+        tensors = classifier_tensors(classifier)
+        metadata = ModelMetadata(classifier.classes, classifier.backbone.spec, dict(extra or {}), "")
     metadata = replace(metadata, sha256=_checksum(metadata, tensors))
     with atomic(path) as temporary:
         try:
@@ -64,8 +62,8 @@ def save_classifier(path: Path | str, classifier: Classifier, extra: Mapping[str
             raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def save_model_file(path: Path, classifier: Classifier, *, overwrite: bool = True) -> None:
-    """Write the model file ``path`` for `Classifier.save`, after checking its arguments."""
+def save_model_file(path: Path, classifier: Classifier | Ensemble, *, overwrite: bool = True) -> None:
+    """Write the model file ``path`` for `Classifier.save` and `Ensemble.save`, after checking its arguments."""
     if path.suffix != ".safetensors":
         raise ConfigError(
             f"{path}: expected the name of a model file, which ends with .safetensors; "
@@ -75,15 +73,18 @@ def save_model_file(path: Path, classifier: Classifier, *, overwrite: bool = Tru
         raise ConfigError(f"{path} is a folder; expected the name of a file, such as {path / 'model.safetensors'}")
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists; pass overwrite=True to replace it")
-    classifier.linear_head()
+    if isinstance(classifier, Classifier):
+        classifier.linear_head()
     make_folder(path.parent)
     save_classifier(path, classifier, classifier.facts)
 
 
 def load_classifier(
     path: Path | str, *, classes: Sequence[str] | None = None, backbone: Backbone | None = None
-) -> Classifier:
-    """Read a classifier from a file of `save_classifier` or of a `Trainer`. No code in the file is run.
+) -> Classifier | Ensemble:
+    """Read a classifier, or several as one, from a file of `save_classifier` or of a `Trainer`.
+
+    No code in the file is run.
 
     Args:
         path: the file.
@@ -96,25 +97,32 @@ def load_classifier(
     """
     path = Path(path)
     try:
-        found = _read_model_file(path) or read_trainer_file(path)
+        content = _read_model_file(path) or read_trainer_file(path)
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-    metadata = found.metadata
-    if metadata is None:
-        return _with_description(path, found, classes, backbone)
-    _check_user_arguments(path, metadata, classes, backbone)
-    tensors = _with_bias(path, found.tensors)
-    _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)
-    return _assemble(path, metadata, tensors)
+    if content.metadata is None:
+        return _with_description(path, content, classes, backbone)
+    _check_user_arguments(path, content.metadata, classes, backbone)
+    if isinstance(content.metadata, EnsembleMetadata):
+        return ensemble_from_tensors(path, content.metadata, content.tensors)
+    return classifier_from_tensors(path, content.metadata, content.tensors)
 
 
-def read_metadata(path: Path | str) -> ModelMetadata:
+def read_metadata(path: Path | str) -> ModelMetadata | EnsembleMetadata:
     """Return the metadata of the model file at ``path`` without reading its tensors.
 
     Raises:
         ModelFileError: the file is missing, damaged, truncated, or not a model file.
     """
-    return _read_metadata(Path(path))[1]
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError(f"no such model file: {path}")
+    try:
+        return metadata_from_text(read_header(path).metadata)
+    except (HeaderError, FormatError) as error:
+        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def find_model_file(path: Path) -> Path:
@@ -143,7 +151,7 @@ def _read_model_file(path: Path) -> FileContent | None:
 
     if path.is_file() and not _looks_like_model_file(path):
         return None
-    _, metadata = _read_metadata(path)
+    metadata = read_metadata(path)
     try:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -161,29 +169,21 @@ def _looks_like_model_file(path: Path) -> bool:
     try:
         return MODEL_KEY in read_header(path).metadata
     except HeaderError:
-        return True  # `_read_metadata` reports the reason
-
-
-def _read_metadata(path: Path) -> tuple[Header, ModelMetadata]:
-    if not path.is_file():
-        raise ModelFileError(f"no such model file: {path}")
-    try:
-        header = read_header(path)
-        return header, ModelMetadata.from_text(header.metadata)
-    except (HeaderError, FormatError) as error:
-        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
-    except OSError as error:
-        raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
+        return True  # `read_metadata` reports the reason
 
 
 def _check_user_arguments(
-    path: Path, metadata: ModelMetadata, classes: Sequence[str] | None, backbone: Backbone | None
+    path: Path, metadata: ModelMetadata | EnsembleMetadata, classes: Sequence[str] | None, backbone: Backbone | None
 ) -> None:
     """Raise `ConfigError` if classes or backbone contradict the file."""
     problems = []
     if classes is not None and parse_class_names(classes) != metadata.classes:
         problems.append(f"classes: {', '.join(metadata.classes)} in the file, {', '.join(classes)} given")
-    if backbone is not None:
+    if isinstance(metadata, EnsembleMetadata):
+        if backbone is not None:
+            names = ", ".join(member.backbone.name for member in metadata.members)
+            problems.append(f"backbone: {len(metadata.members)} networks in the file, {names}; one given")
+    elif backbone is not None:
         own, given = metadata.backbone, backbone.spec
         if (own.name, own.preprocessing) != (given.name, given.preprocessing):
             problems.append(
@@ -212,9 +212,7 @@ def _with_description(
         )
     names = parse_class_names(classes)
     metadata = ModelMetadata(names, backbone.spec, {}, "")
-    tensors = _with_bias(path, found.tensors)
-    _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, metadata)
-    return _assemble(path, metadata, tensors)
+    return classifier_from_tensors(path, metadata, found.tensors)
 
 
 def _not_a_classifier(path: Path, found: FileContent) -> str:
@@ -231,69 +229,6 @@ def _not_a_classifier(path: Path, found: FileContent) -> str:
     )
 
 
-def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the tensors with a bias of the head; zeros if the head has none.
-
-    Raises:
-        ModelFileError: the head is not a single linear layer.
-    """
-    others = [name for name in tensors if not name.startswith((_BACKBONE, _HEAD))]
-    if others:
-        raise ModelFileError(
-            f"{path} is not a usable model file: it contains {', '.join(others[:5])}, which a Classifier does not have"
-        )
-    own = {name for name in tensors if name.startswith(_HEAD)}
-    if own - {f"{_HEAD}weight", f"{_HEAD}bias"} or not own:
-        raise ModelFileError(
-            f"{path} is not a usable model file: its head is not one linear layer "
-            f"(it has {', '.join(sorted(own)) or 'none'})\n"
-            "  create the module as in training, load it with Trainer(module).load(FILE), and predict with "
-            "Trainer.predict"
-        )
-    weight = tensors.get(f"{_HEAD}weight")
-    if weight is None or f"{_HEAD}bias" in tensors:
-        return dict(tensors)
-    return {**tensors, f"{_HEAD}bias": torch.zeros(len(weight), dtype=weight.dtype)}
-
-
-def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: ModelMetadata) -> None:
-    """Compare the shapes in the file with those of its network, before either allocates memory."""
-    spec = metadata.backbone
-    head = (len(metadata.classes), spec.num_features)
-    if shapes.get(f"{_HEAD}weight") != head or shapes.get(f"{_HEAD}bias") != head[:1]:
-        raise ModelFileError(
-            f"{path} is not a usable model file: its head does not match its {head[0]} classes (head.weight: expected "
-            f"{head}, found {shapes.get(f'{_HEAD}weight')})"
-        )
-    with torch.device("meta"):
-        claimed = {name: torch.empty(shape) for name, shape in _backbone_tensors(shapes).items()}
-        problems = weight_mismatches(_network(path, spec).state_dict(), claimed)
-    if problems:
-        raise ModelFileError(several(f"{path} does not match {spec.name} in the installed timm", problems))
-
-
-def _assemble(path: Path, metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> Classifier:
-    network = _network(path, metadata.backbone)
-    network.load_state_dict(_backbone_tensors(tensors), strict=False)  # compared before; counters may be missing
-    classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
-    classifier.set_head(tensors[f"{_HEAD}weight"], tensors[f"{_HEAD}bias"])
-    classifier.facts = dict(metadata.extra)
-    return classifier
-
-
-def _network(path: Path, spec: BackboneSpec) -> nn.Module:
-    wanted = (spec.preprocessing.height, spec.preprocessing.width)
-    try:
-        usual = tuple(pretrained_config(spec.name).input_size[1:])
-        return create_network(spec.name, None if wanted == usual else wanted[0], random_init=False)
-    except BackboneError as error:
-        raise ModelFileError(f"{path} is not usable with the installed timm: {error}") from error
-
-
-def _backbone_tensors(values: Mapping[str, T]) -> dict[str, T]:
-    return {name.removeprefix(_BACKBONE): value for name, value in values.items() if name.startswith(_BACKBONE)}
-
-
-def _checksum(metadata: ModelMetadata, tensors: Mapping[str, torch.Tensor]) -> str:
+def _checksum(metadata: ModelMetadata | EnsembleMetadata, tensors: Mapping[str, torch.Tensor]) -> str:
     said = json.dumps(replace(metadata, sha256="").as_text(), sort_keys=True)
     return hashlib.sha256(f"{said}\n{tensors_checksum(tensors)}".encode()).hexdigest()

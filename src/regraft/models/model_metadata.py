@@ -62,30 +62,66 @@ class ModelMetadata:
         Raises:
             FormatError: it is not regraft's, has a newer format, or is damaged.
         """
-        values = _parsed_fields(metadata, key)
-        classes, extra = values["classes"], values["extra"]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise FormatError("its classes are not a list of names")
-        if len(classes) < 2 or len(set(classes)) != len(classes):
-            raise FormatError("it names fewer than two different classes")
-        if not isinstance(extra, dict) or not all(isinstance(value, str) for value in extra.values()):
-            raise FormatError("its extra values are not text")
-        try:
-            backbone = BackboneSpec.from_dict(values["backbone"])
-        except (ValueError, TypeError, AttributeError) as error:
-            raise FormatError(f"its description of the backbone is damaged: {error}") from error
-        return cls(tuple(classes), backbone, extra, str(values["sha256"]), str(values["version"]))
+        values = parse_fields(metadata, key, newest=FORMAT)
+        missing = [field for field in _FIELDS if field not in values]
+        if missing:
+            raise FormatError(f"its metadata lacks {', '.join(missing)}")
+        return cls(
+            parse_classes(values["classes"]),
+            parse_spec(values["backbone"]),
+            parse_extra(values["extra"]),
+            str(values["sha256"]),
+            str(values["version"]),
+        )
 
 
-def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
-    """Return the backbone's spec from a classifier's file, or None for any other file."""
+def parse_classes(value: Any) -> tuple[str, ...]:
+    """Return class names from the metadata.
+
+    Raises:
+        FormatError: they are not at least two different names.
+    """
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise FormatError("its classes are not a list of names")
+    if len(value) < 2 or len(set(value)) != len(value):
+        raise FormatError("it names fewer than two different classes")
+    return tuple(value)
+
+
+def parse_extra(value: Any) -> dict[str, str]:
+    """Return further text by key from the metadata.
+
+    Raises:
+        FormatError: a value is not text.
+    """
+    if not isinstance(value, dict) or not all(isinstance(one, str) for one in value.values()):
+        raise FormatError("its extra values are not text")
+    return value
+
+
+def parse_spec(value: Any) -> BackboneSpec:
+    """Return a backbone's spec from the metadata.
+
+    Raises:
+        FormatError: it is damaged.
+    """
     try:
-        return ModelMetadata.from_text(metadata, CLASSIFIER_KEY if CLASSIFIER_KEY in metadata else MODEL_KEY).backbone
-    except FormatError:
-        return None
+        return BackboneSpec.from_dict(value)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise FormatError(f"its description of the backbone is damaged: {error}") from error
 
 
-def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
+def parse_fields(metadata: Mapping[str, str], key: str, *, newest: int) -> dict[str, Any]:
+    """Return the fields of the metadata; only their format has been checked.
+
+    Args:
+        metadata: texts of the file by key.
+        key: key of regraft's text.
+        newest: the highest format that the caller reads.
+
+    Raises:
+        FormatError: it is not regraft's, has a newer format, or is damaged.
+    """
     if key not in metadata:
         raise FormatError(
             "it contains tensors, but was not written by regraft; it may be usable as weights: --weights FILE"
@@ -96,9 +132,14 @@ def _parsed_fields(metadata: Mapping[str, str], key: str) -> dict[str, Any]:
         raise FormatError("its metadata is damaged") from error
     if not isinstance(values, dict) or type(values.get("format")) is not int:
         raise FormatError("its metadata is damaged")
-    if values["format"] > FORMAT:
-        raise FormatError(f"it has format {values['format']}, and this regraft reads up to {FORMAT}: upgrade regraft")
-    missing = [field for field in _FIELDS if field not in values]
-    if missing:
-        raise FormatError(f"its metadata lacks {', '.join(missing)}")
+    if values["format"] > newest:
+        raise FormatError(f"it has format {values['format']}, and this regraft reads up to {newest}: upgrade regraft")
     return values
+
+
+def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
+    """Return the backbone's spec from a classifier's file, or None for any other file."""
+    try:
+        return ModelMetadata.from_text(metadata, CLASSIFIER_KEY if CLASSIFIER_KEY in metadata else MODEL_KEY).backbone
+    except FormatError:
+        return None

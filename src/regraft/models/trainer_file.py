@@ -23,6 +23,7 @@ from regraft.disk.torch_file import (
     unwrap_state_dict,
 )
 from regraft.errors import ModelFileError
+from regraft.models.ensemble_metadata import EnsembleMetadata
 from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
 from regraft.tensors import DTYPES, strided_tensor
 
@@ -50,7 +51,7 @@ class FileContent:
 
     tensors: dict[str, torch.Tensor]
     classifier: bool
-    metadata: ModelMetadata | None
+    metadata: ModelMetadata | EnsembleMetadata | None
     trainer: bool
 
 
@@ -70,7 +71,7 @@ def read_trainer_file(path: Path) -> FileContent:
     classifier = any(name.startswith(_BACKBONE) for name in tensors)
     if classifier:
         tensors = {name.replace(_BACKBONE, "backbone.", 1): tensor for name, tensor in tensors.items()}
-    metadata = None
+    metadata: ModelMetadata | None = None
     if CLASSIFIER_KEY in facts:
         try:
             metadata = ModelMetadata.from_text(facts, CLASSIFIER_KEY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regraft.errors import BackboneError
+from regraft.errors import BackboneError, ModelFileError
 from regraft.models import pretrained
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import (
@@ -20,7 +21,7 @@ from regraft.models.catalogue import (
     preprocessing_of,
     pretrained_config,
 )
-from regraft.models.model_metadata import backbone_in_metadata
+from regraft.models.model_metadata import FormatError, backbone_in_metadata
 from regraft.models.pretrained import LICENCE, package_name, packaged_file, packaged_state
 from regraft.models.skip_random_init import skip_random_init
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
@@ -53,6 +54,7 @@ def build_backbone(
     Raises:
         BackboneError: the network is unknown, does not accept this size, or its weights are unavailable.
         WeightsError: the file of weights is damaged, or does not match.
+        ModelFileError: the file of weights contains several networks.
 
     Example:
         >>> import regraft as rg
@@ -118,7 +120,7 @@ def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     file = read_weights(path)
-    spec = backbone_in_metadata(file.metadata)
+    spec = _backbone_in_file(path, file.metadata)
     network = create_network(name, size, random_init=False)
     notes = fit_weights(network, file.state, str(path))
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
@@ -129,6 +131,27 @@ def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
         backbone.spec = replace(backbone.spec, preprocessing=prepared)
     backbone.notes = tuple(f"{path.name}: {note}" for note in notes)
     return backbone
+
+
+def _backbone_in_file(path: Path, metadata: Mapping[str, str]) -> BackboneSpec | None:
+    """Return the backbone's spec from a file of regraft; None for any other file.
+
+    Raises:
+        ModelFileError: the file contains several networks.
+    """
+    from regraft.models.ensemble_metadata import EnsembleMetadata, metadata_from_text
+
+    try:
+        several = metadata_from_text(metadata)
+    except FormatError:
+        return backbone_in_metadata(metadata)
+    if isinstance(several, EnsembleMetadata):
+        names = ", ".join(member.backbone.name for member in several.members)
+        raise ModelFileError(
+            f"{path} contains {len(several.members)} networks ({names}); expected the weights of one\n"
+            "  save the one that you want: Ensemble.load(FILE).members[0].save('one.safetensors')"
+        )
+    return several.backbone
 
 
 def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:

@@ -115,7 +115,7 @@ def _measure(
     predictor: Predictor, entries: Sequence[Entry], manifest: Manifest, screen: Screen, top: Sequence[int]
 ) -> dict[str, Any]:
     index = _index(predictor.classes, entries)
-    with screen.progress("predict", len(entries) * predictor.views) as bar:
+    with screen.progress("predict", len(entries) * predictor.passes) as bar:
         scores = predictor.scores(entries, bar=bar)
     leave_out(manifest, [(entries[row], why) for row, why in scores.failed], screen)
     seen = [entries[int(row)] for row in scores.rows]

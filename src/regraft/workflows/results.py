@@ -112,7 +112,7 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
     """Return the figures of the saved file and of the linear probe on the test photos, and its predictions."""
     side, entries, device = result.parts.test_side, result.parts.test, context.device.type
     predictor = Predictor.load(context.folder.model, device=device, workers=context.workers)
-    with context.screen.progress("measure", predictor.views * len(entries)) as bar:
+    with context.screen.progress("measure", predictor.passes * len(entries)) as bar:
         scores = predictor.scores(entries, store=context.store, bar=bar)
     leave_out(context.dataset.manifest, [(entries[row], why) for row, why in scores.failed], context.screen)
     measured_photos = [entries[int(row)] for row in scores.rows]
