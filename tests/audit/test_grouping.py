@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit.conftest import P, save, scene
-from regraft.audit.grouping import user_groups
+from regraft.audit.grouping import check_grouping, user_groups
 from regraft.audit.photo_stats import decode_with_stats
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
@@ -145,3 +146,45 @@ def test_groups_by_a_column(tmp_path):
         user_groups("column:hous", entries, photo_stats, table)
     with pytest.raises(ConfigError, match="needs the CSV"):
         user_groups("column:house", entries, photo_stats)
+
+
+def grouped(**groups):
+    """Return entries of classes, given the group of each photo: a letter, or a dot for none."""
+    rows = [(label, group) for label, text in groups.items() for group in text]
+    return entries_of(range(len(rows)), [label for label, _ in rows], [None if g == "." else g for _, g in rows])
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        (
+            grouped(ant="aaaa", bee="bbbb"),
+            "all photos of classes ant, bee are in one group each, which is never divided",
+        ),
+        (grouped(ant="aaaa", bee="bcde"), "all photos of class ant are in one group, which is never divided"),
+        (grouped(ant="aaaa", bee="aaaa"), "all 8 photos are in one group, so none can be kept for a test"),
+    ],
+)
+def test_groups_with_which_nothing_can_be_learned_and_tested_are_refused(entries, problem):
+    with pytest.raises(ConfigError) as error:
+        check_grouping("parent", entries, {})
+    assert str(error.value).startswith(f"--group-by parent: {problem}")
+    assert "photos of one class are not a group" in str(error.value)
+    by_name = {entry.name: entry.group for entry in entries}
+    without = [replace(entry, group=None) for entry in entries]
+    with pytest.raises(ConfigError, match="the column group of the CSV: all "):
+        check_grouping(None, without, by_name)
+
+
+@pytest.mark.parametrize(
+    "entries", [grouped(ant="abcd", bee="efgh"), grouped(ant="aabb", bee="bbcc"), grouped(ant="a...", bee="....")]
+)
+def test_groups_smaller_than_the_classes_are_fine(entries):
+    assert check_grouping("parent", entries, {}) == ""
+
+
+def test_one_class_of_many_in_one_group_is_a_warning():
+    warning = check_grouping("who", grouped(ant="abcd", bee="cdef", fly="gggg", tick="h"), {})
+    assert warning.startswith(
+        "--group-by who: all photos of class fly are in one group, which is never divided, so the class"
+    )

@@ -161,3 +161,25 @@ def test_evaluating_classes_that_the_model_does_not_know(refused, trained, tmp_p
 
 def test_no_backbone_of_that_name(refused):
     assert refused("backbones", "resnett50").startswith("no backbone matches 'resnett50'; did you mean ")
+
+
+def test_options_without_effect_are_named(regraft, trained, tmp_path):
+    more = make_photos(tmp_path / "more", {"ash": 2, "birch": 2}, seed=5)
+    said = regraft("predict", trained.folder, more, "--top", 99, "--format", "csv", "--json")
+    assert said.code == 0 and json.loads(said.out)["classes"] == ["ash", "birch", "cedar"]
+    assert "--top 99: the classifier has only 3 classes" in said.err and "--format csv is not used" in said.err
+    assert "--top 99: the classifier has only 3 classes" in regraft("evaluate", trained.folder, more, "--top", 99).out
+    message = regraft("check", more, "--review", "--json").one_message()
+    assert message.startswith("--review asks in the terminal, so it does not go with --json")
+
+
+@pytest.mark.parametrize("rule", ["parent", "photo", "^(ash|birch)"])
+def test_groups_that_make_learning_impossible_are_refused_before_any_work(refused, photos, rule):
+    assert "in one group" in refused("train", photos, "--group-by", rule)
+
+
+def test_a_rule_that_groups_a_few_photos_says_so(regraft, photos, tiny, tmp_path):
+    words = [word for name, value in tiny.items() for word in (f"--{name}", value)]
+    said = regraft("train", photos, "--recipe", "linear-probe", "--group-by", "00[01]", "-o", tmp_path / "run", *words)
+    assert said.code == 0, said.err
+    assert "--group-by 00[01] applies to 4 of 8 photos" in said.out

@@ -119,11 +119,12 @@ def test_linear_probe_refuses_callbacks(photos, tiny, tmp_path):
 
 def test_auto_says_that_nothing_called_them(photos, tiny, tmp_path):
     screen = Screen()
-    go(photos, tmp_path / "run", recipe="auto", budget="1h", callbacks=[EarlyStopping()], screen=screen, **tiny)
+    go(photos, tmp_path / "run", recipe="auto", budget="1h", callbacks=[EarlyStopping()], lr=0.1, screen=screen, **tiny)
     trained = any("epoch" in line for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines())
     (few,) = [text for text in screen.warnings if "not called" in text] or [None]
     assert (few is None) == trained
     assert few == "EarlyStopping: not called, because nothing was trained in epochs"  # 72 photos are too few
+    assert "--lr is not used: auto kept the linear probe, and trained nothing in epochs" in screen.warnings
 
 
 def test_every_training_of_auto_calls_the_same_object(tmp_path, tiny, monkeypatch):

@@ -6,13 +6,19 @@ import csv
 import io
 import math
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.audit.photo_stats import PhotoStats
 from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, PhotosError, did_you_mean
+from regraft.text import shorten
+
+BURST_RULE = "exif-burst"
+"""The rule of bursts, the only one that needs decoded photos."""
 
 BURST_SECONDS = 10.0
 """Maximum seconds between consecutive photos of a burst."""
@@ -39,7 +45,7 @@ def user_groups(
     """
     if rule == "parent":
         groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
-    elif rule == "exif-burst":
+    elif rule == BURST_RULE:
         groups = _bursts(entries, photo_stats)
     elif rule.startswith("column:"):
         groups = _column(rule.removeprefix("column:"), labels)
@@ -50,6 +56,69 @@ def user_groups(
     if not result:
         raise ConfigError(f"group_by: {rule!r} matches none of the {len(entries):,} photos; expected {RULES}")
     return result
+
+
+@dataclass(frozen=True)
+class GroupingProblem:
+    """Groups with which a class cannot be both learned and tested.
+
+    Attributes:
+        text: the problem, in words.
+        fatal: whether this concerns half of the classes or more.
+    """
+
+    text: str
+    fatal: bool
+
+
+def grouping_problem(entries: Sequence[Entry], groups: Mapping[str, str]) -> GroupingProblem | None:
+    """Return why groups prevent that classes are learned and tested, or None.
+
+    Args:
+        entries: the photos that may be divided into training and other photos.
+        groups: photo name to group; an entry with a group of its own is not looked up.
+    """
+    units: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    contents: dict[str, set[str]] = defaultdict(set)
+    for entry in entries:
+        group = entry.group or groups.get(entry.name)
+        units[entry.label].add(("group", group) if group else ("content", entry.content))
+        contents[entry.label].add(entry.content)
+    single = [label for label in sorted(units) if len(units[label]) == 1 and len(contents[label]) > 1]
+    if not single:
+        return None
+    if len(set().union(*units.values())) == 1:
+        return GroupingProblem(f"all {len(entries):,} photos are in one group, so none can be kept for a test", True)
+    classes = f"class{'es' if len(single) > 1 else ''} {shorten(single)}"
+    text = f"all photos of {classes} are in one group{' each' if len(single) > 1 else ''}, which is never divided"
+    consequence = "so the class would be learned or tested, but not both"
+    return GroupingProblem(f"{text}, {consequence}", 2 * len(single) >= len(units))
+
+
+def check_grouping(rule: str | None, entries: Sequence[Entry], groups: Mapping[str, str]) -> str:
+    """Check that most classes have photos of several groups.
+
+    Args:
+        rule: the rule of the groups, or None if they are in the CSV of labels.
+        entries: the photos, as for `grouping_problem`.
+        groups: photo name to group.
+
+    Returns:
+        A warning about the other classes, or an empty string.
+
+    Raises:
+        ConfigError: learning is impossible with these groups.
+    """
+    problem = grouping_problem(entries, groups)
+    if problem is None:
+        return ""
+    source = "the column group of the CSV" if rule is None else f"--group-by {rule}"
+    if problem.fatal:
+        raise ConfigError(
+            f"{source}: {problem.text}\n  expected   groups that are smaller than a class, such as one person, plant, "
+            "camera or day\n  leave the groups out if there are none: photos of one class are not a group"
+        )
+    return f"{source}: {problem.text}"
 
 
 def _matched(rule: str, entries: Sequence[Entry]) -> dict[str, str]:

@@ -83,6 +83,10 @@ def check(
 
     Photos are only read, never changed. Decisions about findings go into a CSV that train reads with --decisions.
     """
+    if review and session.json:
+        raise click.UsageError(
+            "--review asks in the terminal, so it does not go with --json", click.get_current_context()
+        )
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check

@@ -18,7 +18,7 @@ from regraft.cli.options import (
     views_option,
     workers_option,
 )
-from regraft.cli.output import Session
+from regraft.cli.output import Session, warn_above_classes
 from regraft.screen import screen_for
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def evaluate(
 ) -> None:
     """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class.
 
-    Photos that the run was trained on are left out: accuracy on them says nothing about new photos.
+    Photos that the run was trained on are left out: accuracy on them is too high for new photos.
     """
     context = click.get_current_context()
     if (photos is None) == (split is None):
@@ -92,6 +92,7 @@ def evaluate(
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
+    warn_above_classes(screen, top, len(predictor.classes))
     if photos is not None:
         used = used_photos(model)
         evaluation = evaluate_folder(

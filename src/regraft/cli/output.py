@@ -132,6 +132,12 @@ def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
     }
 
 
+def warn_above_classes(screen: Screen, top: Sequence[int], classes: int) -> None:
+    """Warn of values of ``--top`` above the number of classes, which show all of them."""
+    for k in (k for k in top if k > classes):
+        screen.warn(f"--top {k}: the classifier has only {classes} classes, so all of them count")
+
+
 def show_result(session: Session, run: Run, screen: Screen) -> None:
     """Print the result of ``run``: one JSON object, only its folder, or a summary, depending on the options."""
     from regraft.report.summary import show_run

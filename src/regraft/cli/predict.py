@@ -13,7 +13,15 @@ import click
 import cloup
 
 from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
-from regraft.cli.output import PredictionCsv, PredictionJsonLines, PredictionTable, PredictionWriter, Session, as_json
+from regraft.cli.output import (
+    PredictionCsv,
+    PredictionJsonLines,
+    PredictionTable,
+    PredictionWriter,
+    Session,
+    as_json,
+    warn_above_classes,
+)
 from regraft.data.walk import Skipped, photos_below
 from regraft.errors import PhotosError
 from regraft.screen import Screen, printable
@@ -88,6 +96,9 @@ def predict(
     paths = expand(photos, outside=copy_to)
     copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
     screen = session.screen(on_stderr=True)
+    if session.json and form != "table":
+        screen.warn(f"--format {form} is not used with --json, which prints one object")
+    warn_above_classes(screen, [top], len(predictor.classes))
     predictions = _sorted(_stream(predictor, paths, screen, session), copies)
     top = min(top, len(predictor.classes))
     if session.json:

@@ -227,7 +227,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise ConfigError(
             f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}"
         )
-    return {str(k): v for k, v in values.items() if k not in ("format", "out")}  # a new run gets its own folder
+    of_a_run = "format" in values  # a new run gets its own folder
+    return {str(k): v for k, v in values.items() if not (of_a_run and k in ("format", "out"))}
 
 
 def _problem(error: dict[str, Any]) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
 from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.data.decisions import apply_decisions, read_decisions
@@ -102,7 +103,33 @@ def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
     for note in (*source.notes, *notes):
         screen.warn(note)
     _check_can_be_split(dataset)
+    _check_groups(dataset, config, screen)
     return dataset
+
+
+def _check_groups(dataset: Dataset, config: TrainConfig, screen: Screen) -> None:
+    """Check the user's groups before anything is computed; bursts are checked once the photos are decoded.
+
+    Raises:
+        ConfigError: the rule is invalid, or learning is impossible with these groups.
+    """
+    entries = divisible(dataset)
+    if config.group_by not in (None, BURST_RULE):
+        groups = user_groups(config.group_by, dataset.usable, (), config.labels)
+        if len(groups) < len(dataset.usable):
+            screen.warn(f"--group-by {config.group_by} applies to {len(groups):,} of {len(dataset.usable):,} photos")
+    elif any(entry.group for entry in entries):
+        groups = {}
+    else:
+        return
+    warning = check_grouping(config.group_by, entries, groups)
+    if warning:
+        screen.warn(warning)
+
+
+def divisible(dataset: Dataset) -> list[Entry]:
+    """Return the photos among which groups are kept together: those for training, if the sides are given."""
+    return [entry for entry in dataset.usable if not dataset.given or entry.given_side == "train"]
 
 
 def _check_can_be_split(dataset: Dataset) -> None:

@@ -156,7 +156,8 @@ def _assign_sides(
     manifest: Manifest, user_split: bool, seed: int, fractions: tuple[float, float, float]
 ) -> tuple[str, ...]:
     if user_split:
-        return use_given_sides(manifest)
+        unused = ("split is not used: the photos have a split of their own",) if fractions != DEFAULT_SHARES else ()
+        return (*unused, *use_given_sides(manifest))
     split = split_by_content(manifest.usable, seed=seed, fractions=fractions)
     manifest.assign_sides(split.sides)
     return split.notes

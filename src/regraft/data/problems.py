@@ -122,7 +122,7 @@ def check_sides(root: Path, tree: Tree, sides: Mapping[str, object]) -> None:
 def unlabeled_sides(root: Path, tree: Tree, sides: Mapping[str, SideName]) -> dict[str, int]:
     """Return the sides whose photos have no labels, with their numbers of photos.
 
-    These are sides without class folders, and those for validation or test with a single folder that is no class.
+    These are sides without class folders, and those for validation or test with a single folder that is not a class.
 
     Raises:
         PhotosError: there is no other side than training left.

@@ -18,7 +18,7 @@ def find_sides(tree: Tree, *, certain: bool = False) -> dict[str, SideName]:
         certain: whether the user has said that they are sides.
 
     Returns:
-        Sides by name of the folder; a folder without class folders may be among them. Empty if these are no sides.
+        Sides by name of the folder; a folder without class folders may be among them. Empty if these are not sides.
     """
     named = _named_sides(tree)
     nested = {name: side for name, side in named.items() if tree[name].nested}

@@ -22,7 +22,7 @@ walidacja walidacyjne validatie validering dogrulama валидация вали
 _TEST = """test tests testing tst holdout heldout unseen prueba pruebas teste testes essai prova testowe testowy тест
 тестовая тестовые тестирование 测试 測試 テスト 테스트"""
 _EVALUATION = "eval evaluation evaluating evaluate 評価 평가"
-_UNLABELED = "pred predict prediction predictions unlabeled unlabelled inference submission"
+_UNLABELED = "pred predict prediction predictions unlabeled inference submission"
 _FILLERS = """set sets data dataset datasets image images img imgs photo photos picture pictures pic pics sample samples
 example examples file files folder dir split splits the of for archive out daten bilder satz fotos imagenes imagens
 dados datos donnees donnee dane zbior набор данные выборка 集 数据 數據 数据集 データ 用 데이터 세트 v"""
@@ -113,10 +113,10 @@ def names_unlabeled(name: str) -> bool:
     side = side_name(name)
     if side is not None:
         return side.side != "train"
-    return any(word in _UNLABELED_WORDS for word in words_of(name))
+    return any(word in _UNLABELED_WORDS or word.startswith("unlabel") for word in words_of(name))
 
 
 def is_generic(name: str) -> bool:
-    """Return whether a folder's name says nothing about its photos, such as ``images`` or ``data set 2``."""
+    """Return whether a folder's name does not describe its photos, such as ``images`` or ``data set 2``."""
     words = words_of(name)
     return bool(words) and all(word in FILLER_WORDS or word.isdigit() for word in words)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.finding import LEVELS, Finding
-from regraft.audit.grouping import user_groups
+from regraft.audit.grouping import grouping_problem, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
@@ -150,6 +150,9 @@ def _subject(
     photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
         apply_user_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
+    problem = grouping_problem(entries, {}) if any(entry.group for entry in entries) else None
+    if problem is not None:
+        screen.warn(problem.text)
     manifest.classes = class_order(entry.label for entry in entries)
     duplicates = detect_duplicates(entries, features, photo_stats, store=store, workers=workers)
     given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from regraft.audit.checks import duplicates
 from regraft.audit.duplicates import Duplicates, detect_duplicates
-from regraft.audit.grouping import user_groups
+from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.subject import Subject
 from regraft.context.config import TrainConfig
-from regraft.context.dataset import Dataset
+from regraft.context.dataset import Dataset, divisible
 from regraft.context.decisions import Event, Line
 from regraft.context.frozen_features import FrozenFeatures, no_longer_readable
 from regraft.data.manifest import Entry, Manifest
@@ -100,6 +100,8 @@ def group_duplicates(
     entries = dataset.usable
     if config.group_by is not None:
         apply_user_groups(user_groups(config.group_by, entries, stats, config.labels), entries)
+        if config.group_by == BURST_RULE:
+            check_grouping(config.group_by, divisible(dataset), {})
     values = features.of(entries)
     copies = detect_duplicates(entries, values, stats, store=features.store, workers=features.workers)
     release_freed_memory()

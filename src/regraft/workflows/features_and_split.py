@@ -11,6 +11,7 @@ from regraft.context.dataset import assign_sides, leave_out, print_sides
 from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.parts import parts_of
 from regraft.context.run_context import RunContext
+from regraft.context.unused_options import unused_by_split
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.features.engine_costs import PassCost, record_pass
 from regraft.features.extract import extract
@@ -53,6 +54,8 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
     dataset = replace(run.dataset, duplicate_group=groups.copies.groups, median_side=table.median_side)
     notes += assign_sides(dataset, config)
     print_sides(dataset, notes, config.recipe, screen)
+    for note in unused_by_split(config, dataset):
+        screen.warn(note)
     return RunContext(
         config=config,
         folder=run.folder,

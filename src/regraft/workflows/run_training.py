@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from regraft.context.config import BUILT_IN_CALLBACK_OPTIONS, TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.context.run_context import RunContext
+from regraft.context.unused_options import EPOCH_OPTIONS, given_options, options_text
 from regraft.disk.atomic import make_folder, write_json
 from regraft.errors import SnapshotError
 from regraft.interrupts import Terminated, TimeUp
@@ -46,7 +47,7 @@ def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, 
     with prepare_run(config, screen, prepared, started) as run, _interruptions_explained(run):
         context = compute_features_and_split(run, prepared)
         result = RUN_RECIPE[config.recipe](context)
-        _warn_uncalled_callbacks(context)
+        _warn_unused(context)
         with _model_rescued(context, result):
             _restore_folder(context)
             save_model(context, result)
@@ -90,9 +91,14 @@ def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
         raise
 
 
-def _warn_uncalled_callbacks(context: RunContext) -> None:
-    """Warn if callbacks were given but never called, for example because `auto` chose the probe."""
+def _warn_unused(context: RunContext) -> None:
+    """Warn of callbacks that were never called, and options that were not used, because `auto` kept the probe."""
+    if any(event.get("event") == "epoch" for event in context.folder.journal.events()):
+        return
     names = [type(callback).__name__ for callback in context.user_callbacks]
     names += [name for name in BUILT_IN_CALLBACK_OPTIONS if getattr(context.config, name) not in (None, False)]
-    if names and not any(event.get("event") == "epoch" for event in context.folder.journal.events()):
+    if names:
         context.screen.warn(f"{', '.join(names)}: not called, because nothing was trained in epochs")
+    unused = given_options(context.config, EPOCH_OPTIONS) if context.config.recipe == "auto" else []
+    if unused:
+        context.screen.warn(f"{options_text(unused)}: auto kept the linear probe, and trained nothing in epochs")

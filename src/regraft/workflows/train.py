@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
+from regraft.context.unused_options import unused_by_recipe
 from regraft.data.manifest import Manifest
 from regraft.interrupts import INTERRUPTS
 from regraft.process import importing
@@ -80,6 +81,8 @@ def train_config(
         ConfigError: the callbacks are not those that ``config`` describes.
     """
     started = time.time() if started is None else started
+    for note in unused_by_recipe(config):
+        screen.warn(note)
     if config.callbacks or callbacks:
         from regraft.callbacks.user_callbacks import check_given
 
