@@ -37,6 +37,8 @@ class MemberLogits:
         self._backbone, self._title, self._device, self._workers = classifier.backbone, engine, device, workers
         weight, bias = classifier.linear_head()
         self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
+        bounds = classifier.feature_bounds
+        self._bounds = None if bounds is None else [bound.float().cpu().numpy() for bound in bounds]
 
     @cached_property
     def engine(self) -> Engine:
@@ -76,5 +78,6 @@ class MemberLogits:
         """Return the logits for features: shape (n, D) to shape (n, C). One photo at a time, so that bits are equal."""
         logits = np.empty((len(features), len(self._bias)))
         for row, feature in enumerate(features):
-            logits[row] = self._weight @ feature.astype(np.float64) + self._bias
+            clipped = feature if self._bounds is None else np.clip(feature, *self._bounds)
+            logits[row] = self._weight @ clipped.astype(np.float64) + self._bias
         return logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +18,8 @@ from regraft.errors import ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
 from regraft.models.class_only import class_only
-from regraft.models.freezing import BlockSelection, check_rates, decay_groups, no_decay_names
+from regraft.models.freezing import BlockSelection, block_groups, check_rates, decay_groups
+from regraft.models.linear_head import WITHOUT_BOUNDS, LinearHead, bounds_of, checked_weights, set_bounds, set_weights
 from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
 from regraft.models.skip_random_init import skip_random_init
 
@@ -33,7 +35,7 @@ class Classifier(nn.Module):
 
     Attributes:
         backbone: computes the features.
-        head: linear layer from features to logits.
+        head: linear layer from features to logits; that of a linear probe first clips the features.
         classes: class names, a tuple.
         facts: further text by key that is saved and loaded with the classifier, such as ``views``.
 
@@ -68,7 +70,7 @@ class Classifier(nn.Module):
         place = next(backbone.network.parameters()).device
         shape = backbone.spec.num_features, len(self.classes)
         with skip_random_init():  # does not advance the global random state
-            self.head = nn.Linear(*shape, device=place, dtype=torch.float32)
+            self.head: nn.Linear = LinearHead(*shape, device=place)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
         self.freeze()
@@ -97,14 +99,27 @@ class Classifier(nn.Module):
         """Freeze the whole backbone; the head does not change."""
         self.backbone.freeze()
 
+    def train(self, mode: bool = True) -> Self:
+        """Set training or inference mode. Training mode removes the bounds of the features.
+
+        They are the range of the features on which the head was solved. Training changes head or features, and a
+        feature at its bound would pass no gradient.
+        """
+        if mode:
+            set_bounds(self.head, None)
+        return super().train(mode)
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
-        """Unfreeze or freeze the head and all blocks of the backbone."""
+        """Unfreeze or freeze the head and all blocks of the backbone; unfreezing removes the bounds of the features."""
+        if requires_grad:
+            set_bounds(self.head, None)
         self.backbone.requires_grad_(requires_grad)
         self.head.requires_grad_(requires_grad)
         return self
 
     def unfreeze(self, what: BlockSelection = "all", *, norm_statistics: bool = False) -> None:
-        """Unfreeze blocks of the backbone; see `Backbone.unfreeze`."""
+        """Unfreeze blocks of the backbone; see `Backbone.unfreeze`. This removes the bounds of the features."""
+        set_bounds(self.head, None)
         self.backbone.unfreeze(what, norm_statistics=norm_statistics)
 
     @property
@@ -123,10 +138,14 @@ class Classifier(nn.Module):
         `Trainer.save`, `Trainer.save_weights` and `ModelCheckpoint` write it; `Predictor.load` and `load` read classes,
         backbone and preprocessing from it.
 
+        A ``state_dict`` has no bounds of the features: if the head has some, warn that this file will lack them.
+
         Raises:
             ConfigError: the head does not have one output per class.
         """
         self.check_outputs()
+        if self.feature_bounds is not None:
+            warnings.warn(WITHOUT_BOUNDS, UserWarning, stacklevel=4)
         return ModelMetadata(self.classes, self.backbone.spec, self.facts, "").as_text(CLASSIFIER_KEY)
 
     def check_file_metadata(self, path: str, metadata: Mapping[str, str]) -> None:
@@ -171,21 +190,12 @@ class Classifier(nn.Module):
         Raises:
             ConfigError: the head is not a single linear layer with one output per class.
         """
-        head, shape = self.head, (len(self.classes), self.backbone.spec.num_features)
-        if not isinstance(head, nn.Linear):
-            raise ConfigError(
-                f"the head is a {type(head).__name__}; expected one torch.nn.Linear{shape[::-1]}: predictions "
-                "and model files support no other head"
-            )
-        if tuple(head.weight.shape) != shape:
-            raise ConfigError(
-                f"the head has {head.out_features} outputs for {head.in_features} features; expected {shape[0]} "
-                f"outputs for {shape[1]} features: the classes are {', '.join(self.classes)}\n"
-                "  for other classes, make a new classifier: Classifier(classifier.backbone, classes)"
-            )
-        own: torch.Tensor | None = head.bias  # typed as always present
-        bias = torch.zeros_like(head.weight[:, 0]) if own is None else own
-        return head.weight.detach(), bias.detach()
+        return checked_weights(self.head, self.classes, self.backbone.spec.num_features)
+
+    @property
+    def feature_bounds(self) -> tuple[torch.Tensor, torch.Tensor] | None:
+        """Lowest and highest value of each feature, (D,) and (D,), to which the head clips features; None for none."""
+        return bounds_of(self.head)
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write a model file: weights, classes, backbone and preprocessing, which is enough to predict.
@@ -242,21 +252,22 @@ class Classifier(nn.Module):
         copied.backbone.leave_cut()
         return copied.float().eval()
 
-    def set_head(self, weight: torch.Tensor, bias: torch.Tensor) -> None:
+    def set_head(
+        self, weight: torch.Tensor, bias: torch.Tensor, bounds: tuple[torch.Tensor, torch.Tensor] | None = None
+    ) -> None:
         """Set the weights of the head, such as those of a linear probe.
 
         Args:
             weight: shape (C, D), any floating dtype.
             bias: shape (C,).
+            bounds: lowest and highest value of each feature, each of shape (D,): features outside are clipped to them
+                before the linear layer. None clips no feature.
 
         Raises:
-            ConfigError: a shape differs.
+            ConfigError: a shape differs, or a lower bound exceeds its upper bound.
         """
-        for name, value, own in (("weight", weight, self.head.weight), ("bias", bias, self.head.bias)):
-            if value.shape != own.shape:
-                raise ConfigError(f"head {name}: expected shape {tuple(own.shape)}, found {tuple(value.shape)}")
-            with torch.no_grad():
-                own.copy_(value)
+        set_weights(self.head, weight, bias)
+        set_bounds(self.head, bounds)
 
     def parameter_blocks(self) -> list[list[nn.Parameter]]:
         """Return the parameters of each block of the backbone, bottom to top, and last those of the head."""
@@ -288,13 +299,7 @@ class Classifier(nn.Module):
             ConfigError: a rate is not a number above 0, or ``weight_decay`` is negative.
         """
         check_rates({"lr": lr, "layer_decay": layer_decay, "weight_decay": weight_decay, "head_lr": head_lr})
-        network = self.backbone.network
-        parameters = dict(network.named_parameters())
-        spared = no_decay_names(network)
-        top = len(self.backbone.blocks) - 1
-        groups: list[dict[str, Any]] = []
-        for index, block in enumerate(self.backbone.blocks):
-            named = {name: parameters[name] for name in block.parameters if parameters[name].requires_grad}
-            groups += decay_groups(block.name, named, spared, lr * layer_decay ** (top - index), weight_decay)
+        network, blocks = self.backbone.network, self.backbone.blocks
+        groups = block_groups(network, blocks, lr, layer_decay, weight_decay)
         head = {name: parameter for name, parameter in self.head.named_parameters() if parameter.requires_grad}
         return groups + decay_groups(HEAD, head, set(), lr if head_lr is None else head_lr, weight_decay)

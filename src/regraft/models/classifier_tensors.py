@@ -12,10 +12,11 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from regraft.errors import BackboneError, ModelFileError, several
+from regraft.errors import BackboneError, ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
+from regraft.models.linear_head import BOUNDS
 from regraft.models.model_metadata import ModelMetadata
 from regraft.models.spec import BackboneSpec
 from regraft.models.weights import weight_mismatches
@@ -32,6 +33,7 @@ def classifier_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:
     tensors = {f"{BACKBONE}{name}": value for name, value in classifier.backbone.network.state_dict().items()}
     weight, bias = classifier.linear_head()
     tensors |= {f"{HEAD}weight": weight, f"{HEAD}bias": bias}
+    tensors |= {f"{HEAD}{name}": value for name, value in zip(BOUNDS, classifier.feature_bounds or (), strict=False)}
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -51,7 +53,12 @@ def classifier_from_tensors(path: Path, metadata: ModelMetadata, tensors: Mappin
     network = _network(path, metadata.backbone)
     network.load_state_dict(_backbone_tensors(complete), strict=False)  # compared before; counters may be missing
     classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
-    classifier.set_head(complete[f"{HEAD}weight"], complete[f"{HEAD}bias"])
+    lower, upper = (complete.get(f"{HEAD}{name}") for name in BOUNDS)
+    bounds = None if lower is None or upper is None else (lower, upper)
+    try:
+        classifier.set_head(complete[f"{HEAD}weight"], complete[f"{HEAD}bias"], bounds)
+    except ConfigError as error:
+        raise ModelFileError(f"{path} is not a usable model file: {error}") from error
     classifier.facts = dict(metadata.extra)
     return classifier
 
@@ -60,7 +67,7 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
     """Return the tensors with a bias of the head; zeros if the head has none.
 
     Raises:
-        ModelFileError: the head is not a single linear layer.
+        ModelFileError: the head is not a single linear layer, with or without bounds of its features.
     """
     others = [name for name in tensors if not name.startswith((BACKBONE, HEAD))]
     if others:
@@ -68,7 +75,7 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
             f"{path} is not a usable model file: it contains {', '.join(others[:5])}, which a Classifier does not have"
         )
     own = {name for name in tensors if name.startswith(HEAD)}
-    if own - {f"{HEAD}weight", f"{HEAD}bias"} or not own:
+    if own - {f"{HEAD}{name}" for name in ("weight", "bias", *BOUNDS)} or not own:
         raise ModelFileError(
             f"{path} is not a usable model file: its head is not one linear layer "
             f"(it has {', '.join(sorted(own)) or 'none'})\n"
@@ -89,6 +96,12 @@ def _check_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: M
         raise ModelFileError(
             f"{path} is not a usable model file: its head does not match its {head[0]} classes (head.weight: expected "
             f"{head}, found {shapes.get(f'{HEAD}weight')})"
+        )
+    bounds = [shapes.get(f"{HEAD}{name}") for name in BOUNDS]
+    if bounds not in ([None, None], [head[1:], head[1:]]):
+        raise ModelFileError(
+            f"{path} is not a usable model file: the bounds of its features do not match its {head[1]:,} features "
+            f"(lower and upper: expected {head[1:]}, found {bounds[0]} and {bounds[1]})"
         )
     with torch.device("meta"):
         claimed = {name: torch.empty(shape) for name, shape in _backbone_tensors(shapes).items()}

@@ -152,3 +152,17 @@ def decay_groups(
     others = [p for key, p in parameters.items() if p.ndim <= 1 or key in no_decay]
     pairs = ((decayed, weight_decay), (others, 0.0))
     return [{"name": name, "params": params, "lr": lr, "weight_decay": decay} for params, decay in pairs if params]
+
+
+def block_groups(
+    network: nn.Module, blocks: Sequence[Block], lr: float, layer_decay: float, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Return the groups of the trainable parameters of ``blocks``, bottom to top; ``lr`` is that of the top block."""
+    parameters = dict(network.named_parameters())
+    spared = no_decay_names(network)
+    groups: list[dict[str, Any]] = []
+    for index, block in enumerate(blocks):
+        named = {name: parameters[name] for name in block.parameters if parameters[name].requires_grad}
+        rate = lr * layer_decay ** (len(blocks) - 1 - index)
+        groups += decay_groups(block.name, named, spared, rate, weight_decay)
+    return groups

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.probe.cross_validation import GRID, CrossValidation, OuterModel, cross_validate
+from regraft.probe.feature_bounds import FeatureBounds, FoldRanges
 from regraft.probe.feature_matrix import BLOCK_ROWS, FeatureMatrix, Float
 from regraft.probe.folds import FOLDS, Folds, make_folds, row_keys
 from regraft.probe.logistic_problems import LogisticProblems, Point, softmax
@@ -56,6 +58,9 @@ class Probe:
             probability zero there. None without a nested search.
         choice: the choice of C as plain JSON values for the journal.
         solution: the final fit on standardized features: objective, gradient norm, iterations.
+        lower: lowest value of each feature at prediction, shape (d,), float32; lower values are raised to it. None for
+            the probe of an earlier version, which clips no feature.
+        upper: highest value of each feature at prediction, likewise.
     """
 
     weight: NDArray[np.float64]
@@ -67,10 +72,17 @@ class Probe:
     oof: NDArray[np.float64] | None
     choice: dict[str, Any] = field(repr=False)
     solution: Solution = field(repr=False)
+    lower: NDArray[np.float32] | None = field(repr=False, default=None)
+    upper: NDArray[np.float32] | None = field(repr=False, default=None)
+
+    @property
+    def bounds(self) -> FeatureBounds | None:
+        """Bounds to which features are clipped, or None."""
+        return None if self.lower is None or self.upper is None else FeatureBounds(self.lower, self.upper)
 
     def probabilities(self, X: Float) -> NDArray[np.float64]:
         """Return class probabilities of features: (n, d) -> (n, k), float64."""
-        return _predict(X, np.arange(len(X)), self.weight, self.bias)
+        return _predict(X, np.arange(len(X)), self.weight, self.bias, self.bounds)
 
 
 def fit_probe(
@@ -118,11 +130,12 @@ def fit_probe(
     choice |= {"folds": data.folds.count, "searched": 0 if validated is None else validated.rows}
     choice |= {"class_weight": class_weight, "iterations": solution.iterations}
     choice |= {"gradient_norm": float(f"{solution.gradient_norm:.3g}")}
-    if validated is None:
-        return Probe(weight, bias, C, np.nan, np.nan, np.nan, None, choice, solution)
-    oof = data.out_of_fold(validated)
-    log_loss = validated.choice.mean_loss[validated.choice.index]
-    return Probe(weight, bias, C, log_loss, *data.accuracy(oof), oof if nested else None, choice, solution)
+    bounds = data.ranges.bounds()
+    figures: tuple[float, float, float, NDArray[np.float64] | None] = (np.nan, np.nan, np.nan, None)
+    if validated is not None:
+        oof = data.out_of_fold(validated)
+        figures = (validated.choice.mean_loss[validated.choice.index], *data.accuracy(oof), oof if nested else None)
+    return Probe(weight, bias, C, *figures, choice, solution, bounds.lower, bounds.upper)
 
 
 @dataclass
@@ -166,6 +179,11 @@ class ProbeData:
         folds = make_folds(y[order], [names[i] for i in order], sorted_groups, count=FOLDS, seed=seed)
         return cls(X, y[order], order, _class_weights(y, classes, class_weight)[order], folds, classes)
 
+    @cached_property
+    def ranges(self) -> FoldRanges:
+        """Lowest and highest value of each feature in each fold."""
+        return FoldRanges.of(self.X, self.order, self.folds)
+
     def cross_validate(
         self, nested: bool, progress: _Progress | None = None, grid: tuple[float, ...] = GRID
     ) -> CrossValidation:
@@ -198,7 +216,7 @@ class ProbeData:
         out = np.empty((len(self.X), self.classes))
         for fold, outer in enumerate(validated.outer):
             rows = self.order[self.folds.fold_of_row == fold]
-            out[rows] = _predict(self.X, rows, outer.weight, outer.bias)
+            out[rows] = _predict(self.X, rows, outer.weight, outer.bias, self.ranges.bounds(without=fold))
         return out
 
     def accuracy(self, probabilities: NDArray[np.float64]) -> tuple[float, float]:
@@ -253,10 +271,16 @@ def _starting_point(outer: OuterModel, mean: NDArray[np.float64], scale: NDArray
 
 
 def _predict(
-    X: Float, rows: NDArray[np.int64], weight: NDArray[np.float64], bias: NDArray[np.float64]
+    X: Float,
+    rows: NDArray[np.int64],
+    weight: NDArray[np.float64],
+    bias: NDArray[np.float64],
+    bounds: FeatureBounds | None,
 ) -> NDArray[np.float64]:
     out = np.empty((len(rows), len(bias)))
     for i in range(0, len(rows), BLOCK_ROWS):
-        logits = X[rows[i : i + BLOCK_ROWS]].astype(np.float64) @ weight.T + bias
+        block = X[rows[i : i + BLOCK_ROWS]]
+        clipped = block if bounds is None else bounds.clip(block)
+        logits = clipped.astype(np.float64) @ weight.T + bias
         out[i : i + BLOCK_ROWS] = softmax(logits)
     return out

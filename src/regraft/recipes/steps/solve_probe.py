@@ -213,5 +213,8 @@ def _digest(facts: list[Any]) -> str:
 def probe_classifier(context: RunContext, probe: Probe) -> Classifier:
     """Return a classifier of the run's own frozen backbone with the probe as its head."""
     classifier = Classifier(context.backbone, context.dataset.classes, own=True)
-    classifier.set_head(torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias)))
+    weight, bias = torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias))
+    bounds = probe.bounds
+    limits = None if bounds is None else (torch.from_numpy(bounds.lower.copy()), torch.from_numpy(bounds.upper.copy()))
+    classifier.set_head(weight, bias, limits)
     return classifier
