@@ -14,13 +14,13 @@ from torch import nn
 
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import parse_class_names
-from regraft.errors import ConfigError, ModelFileError, several
+from regraft.errors import ConfigError, ModelFileError
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
 from regraft.models.class_only import class_only
 from regraft.models.freezing import BlockSelection, block_groups, check_rates, decay_groups
 from regraft.models.linear_head import WITHOUT_BOUNDS, LinearHead, bounds_of, checked_weights, set_bounds, set_weights
-from regraft.models.model_metadata import CLASSIFIER_KEY, FormatError, ModelMetadata
+from regraft.models.model_metadata import CLASSIFIER_KEY, ModelMetadata, check_same_classifier
 from regraft.models.skip_random_init import skip_random_init
 
 
@@ -156,24 +156,7 @@ class Classifier(nn.Module):
         Raises:
             ModelFileError: the file has other classes, another order of classes, or another normalization of photos.
         """
-        if CLASSIFIER_KEY not in metadata:
-            return
-        try:
-            stored = ModelMetadata.from_text(metadata, CLASSIFIER_KEY)
-        except FormatError as error:
-            raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
-        own, theirs = self.preprocessing, stored.backbone.preprocessing
-        pairs = {
-            "classes": (", ".join(stored.classes), ", ".join(self.classes)),
-            "mean": (theirs.mean, own.mean),
-            "std": (theirs.std, own.std),
-        }
-        problems = [f"{name}: {then} in the file, {now} here" for name, (then, now) in pairs.items() if then != now]
-        if problems:
-            raise ModelFileError(
-                several(f"{path} belongs to another classifier", problems)
-                + "\n  load that one with Classifier.load(FILE)"
-            )
+        check_same_classifier(path, metadata, self.classes, self.preprocessing)
 
     def check_outputs(self) -> None:
         """Check that a linear head has one output per class; other heads are accepted. `Trainer` calls this.

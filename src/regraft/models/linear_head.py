@@ -56,7 +56,7 @@ class LinearHead(nn.Linear):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
         if f"{prefix}weight" in state_dict:
             set_bounds(self, None)
-        super()._load_from_state_dict(state_dict, prefix, *arguments)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
 def set_bounds(head: nn.Module, bounds: tuple[torch.Tensor, torch.Tensor] | None) -> None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft._version import __version__
+from regraft.data.preprocessing import Preprocessing
+from regraft.errors import ModelFileError, several
 from regraft.models.spec import BackboneSpec
 
 MODEL_KEY = "regraft"
@@ -143,3 +145,36 @@ def backbone_in_metadata(metadata: Mapping[str, str]) -> BackboneSpec | None:
         return ModelMetadata.from_text(metadata, CLASSIFIER_KEY if CLASSIFIER_KEY in metadata else MODEL_KEY).backbone
     except FormatError:
         return None
+
+
+def check_same_classifier(
+    path: str, metadata: Mapping[str, str], classes: tuple[str, ...], preprocessing: Preprocessing
+) -> None:
+    """Compare the metadata of a file of weights with a classifier; a file without such metadata is accepted.
+
+    Args:
+        path: name of the file in messages.
+        metadata: texts of the file by key.
+        classes: class names of the classifier.
+        preprocessing: that of its backbone; its input size may differ from that in the file.
+
+    Raises:
+        ModelFileError: the file has other classes, another order of classes, or another normalization of photos.
+    """
+    if CLASSIFIER_KEY not in metadata:
+        return
+    try:
+        stored = ModelMetadata.from_text(metadata, CLASSIFIER_KEY)
+    except FormatError as error:
+        raise ModelFileError(f"{path} is not a usable file of weights: {error}") from error
+    theirs = stored.backbone.preprocessing
+    pairs = {
+        "classes": (", ".join(stored.classes), ", ".join(classes)),
+        "mean": (theirs.mean, preprocessing.mean),
+        "std": (theirs.std, preprocessing.std),
+    }
+    problems = [f"{name}: {then} in the file, {now} here" for name, (then, now) in pairs.items() if then != now]
+    if problems:
+        raise ModelFileError(
+            several(f"{path} belongs to another classifier", problems) + "\n  load that one with Classifier.load(FILE)"
+        )
