@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 
+import click
 import numpy as np
 import pytest
 
@@ -90,6 +91,52 @@ def test_strict_makes_findings_an_error(regraft, photos, words):
     assert regraft("check", clean, *words, "--strict", "error").code == 0
 
 
+def test_strict_does_not_count_findings_that_were_decided(regraft, photos, words):
+    decided = "path,decision,why\nash/cut.jpg,drop,truncated\nash/02.png,keep,\nbirch/copy.png,keep,\n"
+    with open("mine.csv", "w", encoding="utf-8") as file:
+        file.write(decided)
+    said = regraft("check", photos, *words, "--strict", "error", "--decisions", "mine.csv", "--json")
+    assert said.code == 0, said.err
+    found = json.loads(said.out)
+    assert found["counts"]["error"] == 0 and found["decisions"][0]["path"] == "ash/cut.jpg"
+    settled = {finding["kind"] for finding in found["findings"] if finding["decided"]}
+    assert "two labels" in settled and not kinds(found)["near copies"]["decided"] and "truncated" not in kinds(found)
+    with open("mine.csv", "a", encoding="utf-8") as file:
+        file.write("birch/01.png,drop,I do not like it\n")  # a dropped photo is not a damaged one
+    found = json.loads(regraft("check", photos, *words, "--decisions", "mine.csv", "--json").out)
+    assert not any("birch/01.png" in finding["photos"] for finding in found["findings"])
+
+
+def test_answers_of_a_review_are_kept_when_it_is_interrupted(regraft, photos, words, monkeypatch):
+    def prompts(*answers):
+        left = iter(answers)
+
+        def answer(*a, **k):
+            given = next(left)
+            if given is None:
+                raise click.Abort
+            return given
+
+        monkeypatch.setattr("click.prompt", answer)
+
+    prompts("k", None)
+    said = regraft("check", photos, *words, "--review")
+    assert said.code == 130 and "your decisions are in decisions.csv; the same command continues" in said.err
+    with open("decisions.csv", encoding="utf-8") as file:
+        assert file.read() == "path,decision,why\nash/02.png,keep,two labels\n"
+    prompts("d", None)
+    said = regraft("check", photos, *words, "--review")
+    with open("decisions.csv", encoding="utf-8") as file:
+        assert file.read() == "path,decision,why\nash/02.png,keep,two labels\nbirch/copy.png,drop,two labels\n"
+
+
+def test_the_next_command_repeats_the_options(regraft, photos, words):
+    said = regraft("check", photos, *words, "--group-by", r"/(\d)")
+    (line,) = [line for line in said.out.splitlines() if line.startswith("look at ")]
+    for part in (f"regraft check {photos}", r"--group-by '/(\d)'", "--size 64", "-o checked"):
+        assert part in line
+
+
 def test_nothing_is_written_into_the_photos(regraft, photos, words):
     assert "lies inside the photos" in regraft("check", photos, *words, "-o", photos / "out").one_message()
     assert not (photos / "out").exists()
@@ -99,7 +146,8 @@ def test_reviewing_in_the_terminal_makes_decisions_that_check_and_train_take(reg
     answers = iter(["", "r", "ash", "q"])
     monkeypatch.setattr("click.prompt", lambda *a, **k: next(answers))
     said = regraft("check", photos, *words, "--review")
-    assert said.code == 0 and "1 decisions in decisions.csv" in said.out
+    assert said.code == 0 and "1 decisions in decisions.csv; use them: regraft train " in said.out
+    assert all(option in said.out for option in ("--decisions decisions.csv", "--size 64"))
     with open("decisions.csv", encoding="utf-8") as file:
         assert file.read() == "path,decision,why\nbirch/copy.png,relabel:ash,two labels\n"
     again = json.loads(regraft("check", photos, *words, "--decisions", "decisions.csv", "--json").out)

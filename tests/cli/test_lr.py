@@ -43,7 +43,10 @@ def test_the_screen_names_rate_curve_and_the_next_command(regraft, photos, tiny)
     said = regraft("lr", photos, "--steps", 4, "--unfreeze", 1, *network(tiny))
     assert said.code == 0, said.err
     assert "runs/trees-lr-001/learning_rate.svg" in said.out
-    assert "regraft train" in said.out and "--recipe fine-tune" in said.out
+    (command,) = [line for line in said.out.splitlines() if line.startswith("next ")]
+    assert f"regraft train {photos} --recipe fine-tune" in command
+    for option in ("--unfreeze 1", f"--backbone {tiny['backbone']}", f"--weights {tiny['weights']}", "--size 64"):
+        assert option in command
     quiet = regraft("lr", photos, "--steps", 4, "--unfreeze", 1, "-q", *network(tiny))
     assert float(quiet.out) > 0
 

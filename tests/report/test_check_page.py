@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
+
+import pytest
 
 import regraft.report
 from audit.conftest import save, scene
@@ -79,3 +83,56 @@ def test_only_findings_that_a_decision_can_settle_have_buttons(tmp_path):
     write_page(found, tmp_path, workers=0)
     page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
     assert [value for key, value in page.attributes if key == "data-path"] == ['"outlier.jpg"']
+
+
+BROWSER = """
+const [script, attributes, kept] = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const element = () => ({querySelectorAll: () => [], querySelector: () => ({}), dataset: {}});
+const ids = {save: {addEventListener: () => {}}, message: {}};
+const box = {dataset: {path: '"b.jpg"', why: "tiny"}, querySelectorAll: () => [], querySelector: () => ({})};
+const button = {parentElement: box, dataset: {do: '"drop"'}};
+const listeners = {};
+globalThis.document = {
+  body: {dataset: attributes}, activeElement: null, getElementById: id => ids[id], querySelectorAll: () => [box],
+  addEventListener: (name, listener) => { listeners[name] = listener; },
+};
+globalThis.addEventListener = () => {};
+globalThis.localStorage = {
+  getItem: key => kept[key] ?? null,
+  setItem: (key, value) => { if (kept === "full") throw new Error("full"); kept[key] = value; },
+};
+const table = new Function(script + "; return table;")();
+const before = table();
+listeners.click({target: {closest: () => button}});
+process.stdout.write(JSON.stringify({before, after: table(), kept, message: ids.message.textContent}));
+"""
+
+
+def clicked(page, kept):
+    """Run the script of a page, click "drop" for b.jpg, and return its table before and after."""
+    (script,) = (part for part in page.text if "const decisions" in part)
+    attributes = {key.removeprefix("data-"): value for key, value in page.attributes if key.startswith("data-")}
+    data = json.dumps([script, {"key": attributes["key"], "decisions": attributes["decisions"]}, kept])
+    return json.loads(
+        subprocess.run(["node", "-e", BROWSER], input=data, capture_output=True, text=True, check=True).stdout
+    )
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="node, which runs the script of the page, is not installed")
+def test_decisions_survive_a_reload_and_those_of_before_are_on_the_page(tmp_path):
+    finding = {"kind": "tiny", "level": "info", "photos": ["b.jpg"], "words": "", "measure": {}, "suggestion": ""}
+    found = {"photos": str(tmp_path), "files": {"ok": 2}, "classes": {"a": 2}, "labels": {}, "findings": [finding],
+             "counts": {"error": 0, "warning": 0, "info": 1},
+             "decisions": [{"path": "a.jpg", "decision": "relabel:rose", "why": "mine"}]}  # fmt: skip
+    write_page(found, tmp_path, workers=0)
+    page = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    first = clicked(page, {})
+    earlier = "path,decision,why\na.jpg,relabel:rose,mine\n"
+    assert (first["before"], first["after"]) == (earlier, f"{earlier}b.jpg,drop,tiny\n")
+    assert first["message"] == "2 photos decided."
+    again = clicked(page, first["kept"])
+    assert (again["before"], again["after"]) == (f"{earlier}b.jpg,drop,tiny\n", earlier)  # a second click takes it back
+    assert "save them before you close the page" in clicked(page, "full")["message"]
+    write_page({**found, "findings": []}, tmp_path, workers=0)
+    other = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
+    assert dict(other.attributes)["data-key"] != dict(page.attributes)["data-key"]

@@ -32,6 +32,18 @@ def test_without_findings():
     ]
 
 
+def test_findings_that_the_user_has_decided_about_are_counted_and_not_listed():
+    tiny = {**finding("tiny", "info", "a.png"), "decided": True}
+    assert shown([tiny])[2:] == [
+        "decided  1 finding that your decisions settle: not listed",
+        "found    no further problems found",
+    ]
+    assert shown([tiny, finding("blank", "info", "b.png")])[3:] == [
+        "found    level  problem  n  for example",
+        "         info   blank    1  b.png: words",
+    ]
+
+
 def test_kinds_are_rows_and_the_most_serious_come_first():
     findings = [
         finding("tiny", "info", "a.png"),

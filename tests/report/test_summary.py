@@ -25,13 +25,13 @@ def entry(y, predicted, classes, photos="test", chosen_on=False):
 
 @pytest.fixture
 def shown(tmp_path):
-    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto", training=None):
+    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto", training=None, **config):
         run = tmp_path / "runs" / "trees-auto-001"
         run.mkdir(parents=True)
         metrics = {"format": 1, "recipe": recipe, "chosen": chosen, "headline": headline, "measured": measured}
         metrics["training"] = training or {"photos": 100}
         (run / "metrics.json").write_text(json.dumps(metrics))
-        (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None}))
+        (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None, **config}))
         (run / "model.safetensors").write_bytes(b"x" * 17_000_000)
         out = io.StringIO()
         show_run(run, PlainScreen(out))
@@ -80,10 +80,24 @@ def test_photos_that_chose_the_epoch_are_marked_as_optimistic():
 
 def test_a_linear_probe_points_to_more(shown):
     y = np.repeat([0, 1], 100)
-    measured = {"final/out-of-fold": entry(y, y, ["ash", "birch"], "out-of-fold")}
-    text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe")
+    mistaken = np.where(np.arange(200) % 20, y, 1 - y)
+    measured = {"final/out-of-fold": entry(y, mistaken, ["ash", "birch"], "out-of-fold")}
+    config = {"group_by": "parent", "decisions": "d.csv", "split": [0.8, 0.1, 0.1], "seed": 0}
+    text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe", **config)
     assert "each scored by a linear probe that was trained without it" in text and "this is the linear probe" in text
-    assert "improve  regraft train 'my trees' --budget 10m" in text
+    assert "improve  regraft train 'my trees' --budget 10m --group-by parent --decisions d.csv   also" in text
+
+
+@pytest.mark.parametrize(
+    ("n", "mistakes", "config"),
+    [(150, 9, {}), (400, 1, {}), (200, 9, {"split": [0.9, 0.0, 0.1]}), (400, 9, {"callbacks": ["EarlyStopping"]})],
+)
+def test_no_command_is_printed_that_would_fine_tune_nothing(shown, n, mistakes, config):
+    y = np.repeat([0, 1], n // 2)
+    mistaken = y.copy()
+    mistaken[:mistakes] = 1
+    measured = {"final/out-of-fold": entry(y, mistaken, ["ash", "birch"], "out-of-fold")}
+    assert "improve" not in shown(measured, "final/out-of-fold", "linear-probe", "linear-probe", **config)
 
 
 def test_what_was_trained_is_said_and_what_did_not_gain_leads_back_to_auto(shown):

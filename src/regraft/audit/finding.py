@@ -21,6 +21,10 @@ ACTIONABLE = (
     "outlier",
     "blank",
     "tiny",
+    "truncated",
+    "unreadable",
+    "not a photo",
+    "too large",
 )
 """Kinds of findings for which a decision (keep, drop, relabel) makes sense, in the order of a review."""
 

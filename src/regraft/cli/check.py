@@ -18,6 +18,7 @@ from regraft.cli.options import (
     workers_option,
 )
 from regraft.cli.output import Session
+from regraft.screen import printable
 
 LEVELS = ("info", "warning", "error")
 
@@ -62,7 +63,7 @@ Examples:
         "--decisions",
         type=PATH,
         metavar="CSV",
-        help="Earlier decisions, as a CSV of path,decision,why. --review writes it; decisions.csv if not given.",
+        help="Earlier decisions, as a CSV of path,decision,why. --review adds to it; decisions.csv if not given.",
     ),
 )
 @network_options()
@@ -87,44 +88,50 @@ def check(
         raise click.UsageError(
             "--review asks in the terminal, so it does not go with --json", click.get_current_context()
         )
+    from regraft.context.commands import check_command, train_command
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
     from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
 
     set_options = {name: value for name, value in options.items() if value is not None}
-    earlier = decisions if decisions is not None and (decisions.exists() or not review) else None
+    file = decisions or Path("decisions.csv")
+    earlier = file if (decisions is not None or review) and (file.exists() or not review) else None
     screen = session.screen()
-    result = check_photos(CheckOptions(photos, decisions=earlier, **set_options), screen)
+    checked = {"photos": photos, **set_options, "decisions": earlier}
+    result = check_photos(CheckOptions(**checked), screen)
+    train = train_command({**checked, "decisions": file})
     if out is not None:
         write_check(result, out)
-        write_page(result, out, workers=options["workers"])
+        write_page(result, out, train=train, workers=options["workers"])
     if session.json:
         session.print_json(result)
     elif not session.quiet:
         show_check(result, screen)
     if review:
-        _review(result, decisions or Path("decisions.csv"), read_decisions(earlier) if earlier is not None else [])
+        _review(result, file, read_decisions(earlier) if earlier is not None else [], train)
     elif not session.json:
-        _show_next(screen, photos, out, result)
+        _show_next(screen, out, result, check_command(checked, "-o", "checked"))
     if strict is not None:
         fail_on(result, strict)
 
 
-def _review(result: dict[str, Any], file: Path, earlier: list[Any]) -> None:
+def _review(result: dict[str, Any], file: Path, earlier: list[Any], train: str) -> None:
     from regraft.cli.review import review as ask
     from regraft.data.decisions import write_decisions
 
-    decisions = ask(result, earlier)
+    try:
+        decisions = ask(result, earlier, lambda made: write_decisions(file, made))
+    except (click.Abort, KeyboardInterrupt) as stop:
+        if file.exists():
+            stop.add_note(f"your decisions are in {file}; the same command continues")
+        raise
     if decisions:
-        write_decisions(file, decisions)
-        click.echo(f"{len(decisions):,} decisions in {file}; use them: regraft train … --decisions {file}")
+        click.echo(f"{len(decisions):,} decisions in {file}; use them: {printable(train)}")
 
 
-def _show_next(screen: Any, photos: Path, out: Path | None, result: dict[str, Any]) -> None:
-    from regraft.text import command
-
+def _show_next(screen: Any, out: Path | None, result: dict[str, Any], side_by_side: str) -> None:
     if out is not None:
         screen.line("look at", f"{out / 'check.html'}   · check.json · check.csv")
-    elif result["findings"]:
-        screen.line("look at", command("regraft", "check", photos, "-o", "checked"), "photos side by side")
+    elif any(not finding["decided"] for finding in result["findings"]):
+        screen.line("look at", side_by_side, "photos side by side")

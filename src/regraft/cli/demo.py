@@ -35,6 +35,7 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     Without PHOTOS, the sample is 1,797 scans of handwritten digits. They are dissimilar on purpose to the photographs
     that the network was pretrained on. Expect about 96 % from the linear probe.
     """
+    from regraft.context.commands import train_command
     from regraft.context.config import resolve
     from regraft.text import command
     from regraft.workflows.train import train_config
@@ -42,8 +43,8 @@ def demo(session: Session, photos: Path | None, out: Path | None, device: str, w
     screen = session.screen()
     if photos is None:
         photos = _digits(screen)
-    screen.line("command", command("regraft", "train", photos, "--recipe", "linear-probe"))
     config = resolve(None, photos=photos, out=out, recipe="linear-probe", device=device, workers=workers)
+    screen.line("command", " ".join([train_command(vars(config)), *([command("-o", out)] if out else [])]))
     run = train_config(config, screen)
     show_result(session, run, screen)
     if not session.json and not session.quiet:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -87,11 +86,11 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
             screen.warn("the loss did not fall at any rate; this is the default of fine-tune")
         session.print(f"{result.suggestion or result.default:.2g}")
     else:
-        _show(result, screen, config.photos)
+        _show(result, screen, vars(config))
 
 
-def _show(result: FoundRate, screen: Screen, photos: Path) -> None:
-    from regraft.text import command
+def _show(result: FoundRate, screen: Screen, config: dict[str, Any]) -> None:
+    from regraft.context.commands import train_command
 
     if result.suggestion is None:
         text = f"no suggestion: the loss did not fall; the default of fine-tune is {result.default:.2g}"
@@ -100,5 +99,5 @@ def _show(result: FoundRate, screen: Screen, photos: Path) -> None:
         note = f"(lowest loss at {result.curve.at_minimum:.2g}; the default of fine-tune is {result.default:.2g})"
         screen.line("rate", f"{result.suggestion:.2g}", note, strong=True)
     screen.line("curve", str(result.plot))
-    rate = () if result.suggestion is None else ("--lr", f"{result.suggestion:.2g}")
-    screen.line("next", command("regraft", "train", photos, "--recipe", "fine-tune", *rate))
+    rate = None if result.suggestion is None else float(f"{result.suggestion:.2g}")
+    screen.line("next", train_command(config, lr=rate))

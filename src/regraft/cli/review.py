@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -12,12 +12,15 @@ from regraft.data.decisions import Decision
 from regraft.screen import printable
 
 
-def review(check: dict[str, Any], earlier: Sequence[Decision]) -> list[Decision]:
+def review(
+    check: dict[str, Any], earlier: Sequence[Decision], save: Callable[[Sequence[Decision]], None]
+) -> list[Decision]:
     """Ask about every actionable finding, and return all decisions, including the earlier ones.
 
     Args:
         check: the content of ``check.json``.
         earlier: decisions from before; their photos are not asked about.
+        save: called with all decisions after each answer, so that an interruption loses none.
     """
     decisions = {decision.name: decision for decision in earlier}
     findings = [f for kind in ACTIONABLE for f in check["findings"] if f["kind"] == kind and f["photos"]]
@@ -32,6 +35,7 @@ def review(check: dict[str, Any], earlier: Sequence[Decision]) -> list[Decision]
                 return list(decisions.values())
             if decision.name:
                 decisions[name] = decision
+                save(list(decisions.values()))
     return list(decisions.values())
 
 

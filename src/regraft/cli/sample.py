@@ -23,6 +23,7 @@ def sample(session: Session, name: str, out: Path) -> None:
     the linear probe: far above the 10 % of guessing, and below the accuracy of specialized networks.
     """
     from regraft.sample.digits import EXPECTED_RESULT, write_digits
+    from regraft.text import command
 
     count = write_digits(out)
     if session.json:
@@ -31,4 +32,4 @@ def sample(session: Session, name: str, out: Path) -> None:
     screen = session.screen()
     screen.line("sample", f"{count:,} scans of handwritten digits · 10 classes", str(out))
     screen.line("", EXPECTED_RESULT)
-    screen.line("train", f"regraft train {out}")
+    screen.line("train", command("regraft", "train", out))

@@ -19,6 +19,7 @@ from regraft.text import counted
 Action: TypeAlias = Literal["keep", "drop", "relabel"]
 
 COLUMNS = ("path", "decision", "why")
+_DROPPED = "dropped by "
 _MAX_PROBLEMS = 20
 
 
@@ -115,10 +116,15 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
     return (f"{file.name}: {counted(len(missing), 'decision')} about missing photos, such as {missing[0]}",)
 
 
+def was_dropped(entry: Entry) -> bool:
+    """Return whether a photo is unused because of a decision of the user."""
+    return entry.status == "put aside" and entry.why.startswith(_DROPPED)
+
+
 def _apply(manifest: Manifest, entry: Entry, decision: Decision, file: Path) -> None:
     reason = f": {decision.why}" if decision.why else ""
     if decision.action == "drop":
-        manifest.set_aside(entry, f"dropped by {file.name}{reason}")
+        manifest.set_aside(entry, f"{_DROPPED}{file.name}{reason}")
     elif decision.action == "relabel":
         manifest.relabel(entry, decision.label, f"relabelled from {entry.label} by {file.name}{reason}")
 

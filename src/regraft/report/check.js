@@ -1,6 +1,15 @@
-// Buttons of check.html: collects decisions about photos and saves them as decisions.csv.
+// Buttons of check.html: collects decisions about photos and saves them as decisions.csv. Each decision is kept in the
+// browser's storage at once, under a key of the page's findings, so that a reload loses none.
 "use strict";
-const decisions = new Map();
+const {key, decisions: earlier} = document.body.dataset;
+function stored() {
+  try { return JSON.parse(localStorage.getItem("regraft " + key)); } catch { return null; }
+}
+function keep() {
+  try { localStorage.setItem("regraft " + key, JSON.stringify([...decisions])); return true; } catch { return false; }
+}
+const decisions = new Map(stored() ?? JSON.parse(earlier));
+let saved = true;
 const save = document.getElementById("save"), message = document.getElementById("message");
 const boxes = [...document.querySelectorAll(".buttons")];
 const pathOf = box => JSON.parse(box.dataset.path);
@@ -16,13 +25,16 @@ function show() {
     if (document.activeElement !== input) input.value = other ? decided.what.slice(8) : "";
   }
   save.disabled = decisions.size === 0;
-  message.textContent = decisions.size + (decisions.size === 1 ? " photo" : " photos") + " decided";
+  message.textContent = decisions.size === 0 ? "No decisions yet."
+    : decisions.size + (decisions.size === 1 ? " photo" : " photos") + " decided.";
 }
 function decide(box, what) {
   const before = decisions.get(pathOf(box));
   if (what === "" || (before !== undefined && before.what === what)) decisions.delete(pathOf(box));
   else decisions.set(pathOf(box), {what: what, why: box.dataset.why});
+  saved = keep();
   show();
+  if (!saved) message.textContent += " This browser does not keep them: save them before you close the page.";
 }
 document.addEventListener("click", event => {
   const button = event.target.closest(".buttons button");
@@ -42,5 +54,8 @@ save.addEventListener("click", () => {
   link.href = URL.createObjectURL(new Blob([table()], {type: "text/csv"}));
   link.download = "decisions.csv";
   link.click();
-  message.textContent = "Saved. Use it: regraft train PHOTOS --decisions decisions.csv";
+  saved = true;
+  message.textContent = "Saved.";
 });
+addEventListener("beforeunload", event => { if (!saved) event.preventDefault(); });
+show();

@@ -8,6 +8,7 @@ photos.
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -34,12 +35,13 @@ MAX_SHOWN = 8
 """Photos of a group that are shown; the others are only named."""
 
 
-def write_page(check: dict[str, Any], out: Path, *, workers: int | None = None) -> None:
+def write_page(check: dict[str, Any], out: Path, *, train: str = "", workers: int | None = None) -> None:
     """Write ``out``/check.html.
 
     Args:
         check: the content of ``check.json``, as `regraft.workflows.check.check_photos` returns it.
         out: the folder of the page.
+        train: the command that trains with ``decisions.csv``; "" for a general one.
         workers: threads that make thumbnails.
 
     Raises:
@@ -57,22 +59,35 @@ def write_page(check: dict[str, Any], out: Path, *, workers: int | None = None) 
     photos = counted(check["files"].get("ok", 0), "photo")
     classes = "".join(f"<option value='{_text(name)}'>" for name in sorted(check["classes"]))
     style, script = _part("check.css"), _part("check.js")
+    use = _text(train or "regraft train PHOTOS --decisions decisions.csv")
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy"
  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width"><title>Check of {_text(check["photos"])}</title>
 <style>
-{style}</style></head><body>
+{style}</style></head><body data-key="{_findings_key(check)}" data-decisions="{_decisions(check)}">
 <header><h1>{_text(check["photos"])}</h1><p>{photos} · {counts}</p>
 <div class="bar"><button id="save" type="button" disabled>Save decisions.csv</button> <span id="message">No decisions
-yet. Photos are never changed. Use the decisions with <code>regraft train --decisions decisions.csv</code></span></div>
+yet.</span> <span>Photos are never changed. Use the saved decisions: <code>{use}</code></span></div>
 </header><datalist id="classes">{classes}</datalist><main>
 {sections or "<p>No problems found.</p>"}
 </main><script>
 {script}</script></body></html>
 """
     write_text(out / "check.html", page)
+
+
+def _findings_key(check: dict[str, Any]) -> str:
+    """Return a hash of the findings and of the decisions about them; the browser keeps decisions under it."""
+    facts = [check["photos"], check["findings"], check.get("decisions", [])]
+    return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def _decisions(check: dict[str, Any]) -> str:
+    """Return the decisions that were made before, for the script: [[path, {what, why}], ...] in an attribute."""
+    rows = [[row["path"], {"what": row["decision"], "why": row["why"]}] for row in check.get("decisions", [])]
+    return escape(json.dumps(rows), quote=True)
 
 
 def _part(name: str) -> str:

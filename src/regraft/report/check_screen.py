@@ -25,21 +25,35 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
     screen.line("photos", " · ".join(parts), check["photos"])
     if check["accuracy"] is not None:
         screen.line("probe", f"{percent(check['accuracy'])} out of fold", "used to find wrong labels")
-    if not check["findings"]:
-        screen.line("found", "no problems found", strong=True)
+    decided = sum(map(is_decided, check["findings"]))
+    if decided:
+        screen.line("decided", f"{counted(decided, 'finding')} that your decisions settle: not listed")
+    if decided == len(check["findings"]):
+        screen.line("found", "no further problems found" if decided else "no problems found", strong=True)
         return
     rows = [("level", "problem", "n", "for example")]
-    for (level, kind), findings in by_kind(check).items():
+    for (level, kind), findings in by_kind(check, decided=False).items():
         rows.append((level, kind, f"{len(findings):,}", _example(findings[0])))
     for k, line in enumerate(columns(rows, right=(2,))):
         screen.line("found" if k == 0 else "", line)
 
 
-def by_kind(check: dict[str, Any]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Return the findings by (level, kind), the most serious level first, otherwise in their order."""
+def is_decided(finding: dict[str, Any]) -> bool:
+    """Return whether the user has decided about all photos of a finding."""
+    return bool(finding.get("decided"))
+
+
+def by_kind(check: dict[str, Any], *, decided: bool = True) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Return the findings by (level, kind), the most serious level first, otherwise in their order.
+
+    Args:
+        check: the content of ``check.json``.
+        decided: whether findings that the user has decided about are among them.
+    """
     order = {"error": 0, "warning": 1, "info": 2}
     kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for finding in sorted(check["findings"], key=lambda finding: order[finding["level"]]):
+    findings = [finding for finding in check["findings"] if decided or not is_decided(finding)]
+    for finding in sorted(findings, key=lambda finding: order[finding["level"]]):
         kinds.setdefault((finding["level"], finding["kind"]), []).append(finding)
     return kinds
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from regraft.context.commands import train_command
+from regraft.data.split import DEFAULT_SHARES
 from regraft.report.evaluation import GAP, baselines, most_confused, show_accuracy, top_k, weakest
 from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
@@ -101,16 +103,30 @@ def _training_text(training: dict[str, Any]) -> str:
 
 def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
     """Return a command that may improve the result, and the reason; both "" if there is none."""
-    if metrics["recipe"] == "auto":
+    if metrics["recipe"] == "auto" or config.get("callbacks"):
         return "", ""
-    words = [config["photos"], *(["--labels", config["labels"]] if config.get("labels") else []), "--budget", "10m"]
+    improve = train_command(config, recipe=None, budget="10m")
     if metrics["recipe"] == "linear-probe":
-        return command("regraft", "train", *words), "also fine-tunes, if that helps"
+        return (improve, "also fine-tunes, if that helps") if _fine_tuning_is_possible(metrics, config) else ("", "")
     photos = metrics["headline"].partition("/")[2]
     final, probe = (metrics["measured"].get(f"{model}/{photos}") for model in ("final", "linear-probe"))
     if final and probe and _accuracy(final) <= _accuracy(probe):
-        return command("regraft", "train", *words), "keeps the better of the linear probe and fine-tuning"
+        return improve, "keeps the better of the linear probe and fine-tuning"
     return "", ""
+
+
+def _fine_tuning_is_possible(metrics: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Return whether `auto` would fine-tune on the photos of a linear probe."""
+    from regraft.recipes.auto import GOOD_ENOUGH, MIN_TRAIN, MIN_VALIDATION  # imports torch
+
+    headline = metrics["measured"][metrics["headline"]]
+    probe = metrics["measured"].get("linear-probe/out-of-fold", headline)
+    if headline["photos"] == "out-of-fold":
+        photos, shares = headline["n"], config.get("split") or DEFAULT_SHARES
+    else:
+        photos, shares = metrics["training"]["photos"], (0.8, 0.2)
+    enough = photos * shares[0] >= MIN_TRAIN and photos * shares[1] >= MIN_VALIDATION
+    return enough and _accuracy(probe) < GOOD_ENOUGH
 
 
 def _accuracy(entry: dict[str, Any]) -> float:

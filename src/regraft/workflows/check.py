@@ -7,6 +7,7 @@ import io
 import time
 from collections import Counter
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
+from regraft.data.decisions import read_decisions
 from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Manifest, scan
 from regraft.data.source import class_order, find_photos
@@ -93,6 +95,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
+    decisions = [] if options.decisions is None else read_decisions(options.decisions)
     for note in (
         *source.notes,
         *(apply_decisions_file(manifest, options.decisions) if options.decisions is not None else ()),
@@ -101,17 +104,25 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     store = DiskStore(warn=screen.warn) if store is None else store
     subject, accuracy = _subject(options, manifest, class_order(p.label for p in source.photos), store, screen)
     findings = run_checks(subject)
+    decided = {decision.name for decision in decisions}
+    open_findings = [finding for finding in findings if not _is_decided(finding, decided)]
     return {
         "format": FORMAT,
         "photos": str(options.photos),
         "files": dict(Counter(entry.status for entry in manifest.entries)),
         "classes": dict(Counter(entry.label for entry in subject.entries)),
         "accuracy": accuracy,
-        "counts": {level: sum(finding.level == level for finding in findings) for level in reversed(LEVELS)},
-        "findings": [finding.as_dict() for finding in findings],
+        "counts": {level: sum(finding.level == level for finding in open_findings) for level in reversed(LEVELS)},
+        "findings": [{**finding.as_dict(), "decided": _is_decided(finding, decided)} for finding in findings],
+        "decisions": [{"path": d.name, "decision": d.text, "why": d.why} for d in decisions],
         "labels": _labels(manifest, findings),
         "seconds": round(time.monotonic() - begun, 1),
     }
+
+
+def _is_decided(finding: Finding, decided: AbstractSet[str]) -> bool:
+    """Return whether the user has decided about every photo of a finding, so that it no longer counts."""
+    return bool(finding.photos) and set(finding.photos) <= decided
 
 
 def write_check(check: dict[str, Any], out: Path) -> None:
@@ -238,13 +249,13 @@ def _labels(manifest: Manifest, findings: Sequence[Finding]) -> dict[str, str]:
 
 
 def fail_on(check: dict[str, Any], level: str) -> None:
-    """Raise if a finding is as serious as ``level`` or more.
+    """Raise if a finding is as serious as ``level`` or more, and the user has not decided about all of its photos.
 
     Raises:
         PhotosError: there is such a finding; the message gives their number and the first one.
     """
     serious = LEVELS[LEVELS.index(level) :]
-    bad = [finding for finding in check["findings"] if finding["level"] in serious]
+    bad = [finding for finding in check["findings"] if finding["level"] in serious and not finding["decided"]]
     if bad:
         first = " and ".join(bad[0]["photos"][:2])
         findings = "1 finding" if len(bad) == 1 else f"{len(bad):,} findings"

@@ -10,6 +10,7 @@ from regraft.audit.duplicates import Duplicates, detect_duplicates
 from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.subject import Subject
+from regraft.context.commands import check_command
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Dataset, divisible
 from regraft.context.decisions import Event, Line
@@ -25,11 +26,11 @@ class DuplicateGroups:
 
     Attributes:
         subject: the photos with their stats, features and duplicates, as the checks of `regraft.audit` take them.
-        photos: the folder.
+        check: the command that shows them.
     """
 
     subject: Subject
-    photos: str
+    check: str
 
     @property
     def copies(self) -> Duplicates:
@@ -80,7 +81,7 @@ class DuplicateGroups:
 
     @property
     def _check_command(self) -> str:
-        return f"→ regraft check {self.photos}"
+        return f"→ {self.check}"
 
 
 def group_duplicates(
@@ -108,7 +109,7 @@ def group_duplicates(
     subject = Subject(
         dataset.manifest, dataset.classes, entries, stats, values, copies, split_given=bool(dataset.given)
     )
-    return DuplicateGroups(subject, str(config.photos))
+    return DuplicateGroups(subject, check_command(vars(config)))
 
 
 def photo_stats_of(stats: PhotoStatsStore, entries: Sequence[Entry], workers: int) -> PhotoStatsTable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from regraft.recipes.result import RecipeResult
 from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
+from regraft.text import command
 from regraft.workflows.comparisons import compare
 from regraft.workflows.features_and_split import compute_features_and_split
 from regraft.workflows.prepare import PreparedRun, prepare_run
@@ -84,7 +84,7 @@ def _interruptions_explained(run: PreparedRun) -> Iterator[None]:
         yield
     except (KeyboardInterrupt, Terminated, TimeUp) as stop:
         run.decisions.note("stopped", by=type(stop).__name__)
-        stop.add_note(f"progress is saved; continue with: regraft resume {shlex.quote(str(run.folder.path))}")
+        stop.add_note(f"progress is saved; continue with: regraft resume {command(run.folder.path)}")
         raise
     except SnapshotError as error:
         error.add_note("or leave the folder unchanged, and add --fresh to start a new run next to it")

@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from regraft.audit.finding import Finding
 from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.subject import Subject
+from regraft.data.decisions import was_dropped
 from regraft.data.manifest import Entry
 
 _DECODED_SHARE = re.compile(r"after (\d+) %")
 
 
 def find_damaged(subject: Subject) -> list[Finding]:
-    """Return an error for each file that looks like a photo but is unusable."""
-    return [_finding(entry) for entry in subject.manifest.entries if entry.status == "put aside"]
+    """Return an error for each file that looks like a photo but is unusable, unless the user dropped it."""
+    return [
+        _finding(entry) for entry in subject.manifest.entries if entry.status == "put aside" and not was_dropped(entry)
+    ]
 
 
 def _finding(entry: Entry) -> Finding:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,6 +20,7 @@ from regraft.errors import ConfigError, several
 from regraft.recipes.steps.rate_schedule import rate_schedules
 from regraft.recipes.steps.tensorboard_images import ValidationPictures
 from regraft.screen import Bar
+from regraft.text import command
 from regraft.training.argument_checks import validation_needs
 
 FIGURES = ("loss", "accuracy")
@@ -113,7 +113,7 @@ def epoch_callbacks(
     if config.tensorboard:
         board = TensorBoard(log_dir=context.folder.tensorboard)
         callbacks += [*([ValidationPictures(board, context, validation)] if validation else []), board]
-        lines.append(Line("logs", f"tensorboard --logdir {shlex.quote(str(context.folder.tensorboard))}"))
+        lines.append(Line("logs", command("tensorboard", "--logdir", context.folder.tensorboard)))
     if config.remote_monitor is not None:
         callbacks.append(RemoteMonitor(root=config.remote_monitor))
     callbacks += recipe_callbacks
