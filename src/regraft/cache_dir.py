@@ -1,4 +1,4 @@
-"""The cache folder: features, graphs and probes that later runs reuse."""
+"""The cache folder: features, decoded photos, graphs and probes that later runs reuse."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from pathlib import Path
 
 GRAPHS, PROBES = ("graphs", "*.onnx"), ("probes", "*.safetensors")
 """Folders of the cache (in addition to the feature store), and the pattern of the files in them."""
+
+PIXELS = "pixels"
+"""Folder of the store of decoded photos, which trainings read instead of decoding them in each epoch."""
 
 
 def cache_folder() -> Path:

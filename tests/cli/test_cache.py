@@ -8,7 +8,14 @@ import json
 import numpy as np
 import pytest
 
+from regraft.cache_dir import PIXELS, cache_folder
 from regraft.features.disk_store import DiskStore
+
+
+def keep_photos(n: int) -> None:
+    pixels = np.random.default_rng(n).integers(0, 256, (n, 100, 100, 3), dtype=np.uint8)
+    keys = [hashlib.sha256(f"photo {i}".encode()).hexdigest() for i in range(n)]
+    DiskStore(cache_folder() / PIXELS).put_many(zip(keys, pixels, strict=True), "decoded photos · 224 px")
 
 
 def fill(n: int, kind: str) -> None:
@@ -63,6 +70,24 @@ def test_what_is_kept_beside_the_store_is_shown_and_cleared(regraft, tmp_path):
     }
     cleared = facts(regraft, "clear")
     assert cleared["removed"] == 3 and cleared["freed"] >= 3000 and cleared["beside"] == []
+
+
+def test_decoded_photos_are_shown_verified_pruned_first_and_cleared(regraft):
+    fill(10, "net · plain · eager fp32")
+    keep_photos(40)
+    assert "decoded photos · 224 px" in regraft("cache").out
+    (photos,) = facts(regraft)["beside"]
+    assert photos.items() >= {"kind": "decoded photos · 224 px", "entries": 40, "days_unused": 0}.items()
+    assert photos["bytes"] > 40 * 30_000
+    assert facts(regraft, "verify").items() >= {"sound": 50, "damaged": 0}.items()
+    assert facts(regraft, "prune")["removed"] == 0
+    pruned = facts(regraft, "prune", "--max", "700kB")
+    assert pruned["entries"] == 10 and 0 < pruned["beside"][0]["entries"] < 40
+    assert pruned["removed"] == 40 - pruned["beside"][0]["entries"]
+    keep_photos(40)
+    cleared = facts(regraft, "clear")
+    assert cleared["removed"] == 50 and cleared["freed"] > 10**6
+    assert cleared["entries"] == 0 and cleared["beside"] == []
 
 
 @pytest.mark.parametrize(

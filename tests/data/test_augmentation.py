@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from regraft.data.augmentation import Augmentation, _crop, _draw, _recolour, random_view, view_decode_size
+from regraft.data.augmentation import Augmentation, _crop, _recolour, draw_view, random_view, view_decode_size
 from regraft.data.decode import read_photo
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 from regraft.errors import ConfigError
@@ -45,7 +45,7 @@ def test_the_image_is_left_alone() -> None:
 
 def test_the_views_of_today_are_those_of_tomorrow() -> None:
     """Pinned, within rounding of the decoder: a change here changes what every fine-tuning run sees."""
-    draw = _draw((500, 375), Augmentation(), (0, 1, "c" * 64))
+    draw = draw_view((500, 375), Augmentation(), (0, 1, "c" * 64))
     seen = (draw.left, draw.top, draw.width, draw.height, draw.flip, draw.brightness, draw.contrast, draw.saturation)
     pinned = (
         0.050105985933,
@@ -76,7 +76,7 @@ def test_without_chance_it_is_the_plain_resize() -> None:
     ),
 )
 def test_the_crop_lies_in_the_photo(width: int, height: int, seed: int, a: Augmentation) -> None:
-    draw = _draw((width, height), a, (seed,))
+    draw = draw_view((width, height), a, (seed,))
     assert 0 <= draw.left <= draw.left + draw.width <= 1 + 1e-12
     assert 0 <= draw.top <= draw.top + draw.height <= 1 + 1e-12
     assert min(draw.width, draw.height) > 0
@@ -95,7 +95,7 @@ def test_draws_are_spread_as_torchvision_spreads_them() -> None:
     torch.manual_seed(0)
     image, a, n = Image.new("RGB", (500, 375)), Augmentation(), 4000
     theirs = np.array([RandomResizedCrop.get_params(image, list(a.scale), list(a.ratio)) for _ in range(n)])
-    draws = [_draw((500, 375), a, (i,)) for i in range(n)]
+    draws = [draw_view((500, 375), a, (i,)) for i in range(n)]
     ours = np.array([(d.top * 375, d.left * 500, d.height * 375, d.width * 500) for d in draws])
     for column in range(4):
         points = np.linspace(0, max(theirs[:, column].max(), ours[:, column].max()), 200)
@@ -157,7 +157,7 @@ def test_reduced_scale_loses_nothing_visible(photos_root: Path) -> None:
 def test_at_least_leaves_the_crop_the_networks_size(width: int, height: int, seed: int) -> None:
     a = Augmentation()
     wide, high = view_decode_size((width, height), P, a, seed)
-    draw = _draw((width, height), a, (seed,))
+    draw = draw_view((width, height), a, (seed,))
     assert wide * draw.width >= 64 - 1e-6
     assert high * draw.height >= 64 - 1e-6
 

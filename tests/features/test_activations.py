@@ -15,6 +15,8 @@ from making import entries_of, make_photos
 from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import load_plain
+from regraft.data.pixel_cache import PixelCache
+from regraft.data.reduced_views import ReducedViews
 from regraft.errors import DecodeError
 from regraft.features.activations import ActivationBatches, Activations, view_in_epoch
 from regraft.features.engine import EagerEngine
@@ -149,3 +151,22 @@ def test_a_photo_that_was_removed_is_named(lower: Backbone, engine: Counting, en
         with pytest.raises(DecodeError, match=entries[5].name):
             work()
     assert len(activations.batch([(entries[0], 0)])) == 1
+
+
+def test_views_of_reduced_photos_have_their_own_keys_and_evaluation_views_those_of_whole_photos(
+    lower: Backbone, engine: Counting, entries: list[Entry], tmp_path: Path
+) -> None:
+    make_photos(tmp_path / "large", {"a": 3, "b": 3}, size=400)
+    photos = entries_of(sorted((tmp_path / "large").rglob("*.png")))
+    store = MemoryStore()
+    whole = Activations(lower, engine, store, workers=0)
+    whole.fill(photos, range(4))
+    views = ReducedViews(PixelCache(lower.spec.preprocessing))
+    reduced = Activations(lower, engine, store, workers=0, reduced=views)
+    assert [reduced.missing(photos, [view]) for view in range(4)] == [0, 0, 6, 6]
+    reduced.fill(photos, range(4))
+    for view in range(4):
+        items = [(entry, view) for entry in photos]
+        assert np.array_equal(whole.batch(items), reduced.batch(items)) == (view < 2)
+    again = Activations(lower, engine, None, workers=0, reduced=ReducedViews(PixelCache(lower.spec.preprocessing)))
+    assert np.array_equal(again.batch([(photos[0], 2)]), reduced.batch([(photos[0], 2)]))

@@ -48,7 +48,7 @@ def test_what_is_kept_comes_back_to_the_bit(store, warned):
     assert np.array_equal(again.get(key_of(1)), numbers_of(3))
     assert [(kind.name, kind.entries) for kind in again.kinds()] == [("", 2)]
     assert not warned
-    with pytest.raises(TypeError, match="expected float32 or float16, found float64"):
+    with pytest.raises(TypeError, match="expected float32, float16 or uint8, found float64"):
         store.put(key_of(1), np.zeros(3))
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from making import make_photos
 from regraft.data.manifest import Manifest
 from regraft.features.engine import EagerEngine
-from regraft.recipes.steps import training_batches
+from regraft.recipes.steps import cut_point
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
 
@@ -164,9 +164,9 @@ def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives
     again = go("again", seed=3)
     assert passes() == measured
     assert (again.folder / "model.safetensors").read_bytes() != (first.folder / "model.safetensors").read_bytes()
-    kept = training_batches.Activations
+    kept = cut_point.Activations
     monkeypatch.setattr(
-        training_batches, "Activations", lambda lower, engine, store, **more: kept(lower, engine, None, **more)
+        cut_point, "Activations", lambda lower, engine, store, **more: kept(lower, engine, None, **more)
     )
     recomputed = go("recomputed")
     assert passes() >= 3 * count["train"] + 3 * count["validation"] + measured
@@ -174,10 +174,10 @@ def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives
 
 
 def test_without_room_for_activations_whole_photos_are_trained_on(photos, tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(training_batches, "STORE_SHARE", 0.0)
+    monkeypatch.setattr(cut_point, "STORE_SHARE", 0.0)
     more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 1, **tiny}
     run = train(photos, out=tmp_path / "run", screen=QuietScreen(), **more)
     assert run.metrics["training"]["cut_point"] is None
-    monkeypatch.setattr(training_batches, "STORE_SHARE", 0.5)
+    monkeypatch.setattr(cut_point, "STORE_SHARE", 0.5)
     same = train(photos, out=tmp_path / "same", screen=QuietScreen(), views=0, **more)
     assert (same.folder / "model.safetensors").read_bytes() == (run.folder / "model.safetensors").read_bytes()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from regraft.cache_dir import GRAPHS, PROBES, files_by_use
+from regraft.cache_dir import GRAPHS, PIXELS, PROBES, cache_folder, files_by_use
 from regraft.cli.options import output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import ConfigError
@@ -52,7 +52,7 @@ Examples:
 @output_options(quiet="Print only warnings.")
 @pass_session
 def cache(session: Session, action: str, most: str | None, older_than: int | None) -> None:
-    """Show or clean up the cache: features of photos, compiled networks and solved probes, shared by all runs.
+    """Show or clean up the cache: features, decoded photos, compiled networks and solved probes, shared by all runs.
 
     Everything in it can be recomputed. It is in the folder REGRAFT_CACHE, or in the system's folder for caches.
     """
@@ -61,29 +61,47 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
     if action != "prune" and (most is not None or older_than is not None):
         raise ConfigError(f"--max and --older-than apply to prune, not to {action}: regraft cache prune …")
     screen = session.screen()
-    store = DiskStore(warn=screen.warn)
+    store, pixels = DiskStore(warn=screen.warn), DiskStore(cache_folder() / PIXELS, warn=screen.warn)
     result: dict[str, Any] = {}
     if action == "verify":
-        result["sound"], result["damaged"] = store.verify()
+        result["sound"], result["damaged"] = (sum(n) for n in zip(store.verify(), _verified(pixels), strict=True))
         screen.line("verified", f"{result['sound']:,} intact entries · {result['damaged']:,} damaged entries removed")
     elif action != "show":
-        before = store.size()
-        result["removed"] = store.clear() if action == "clear" else _prune(store, most, older_than)
-        result["freed"] = max(0, before - store.size())
+        before = store.size() + pixels.size()
+        clear = action == "clear"
+        result["removed"] = _clear(store, pixels) if clear else _prune(store, pixels, most, older_than)
+        result["freed"] = max(0, before - store.size() - pixels.size())
         if action == "clear":
             sizes = [size for _, files in _files() for size in map(_remove, files) if size is not None]
             result["removed"] += len(sizes)
             result["freed"] += sum(sizes)
         screen.line("removed", f"{result['removed']:,} entries · {_size(result['freed'])} freed")
     if session.json:
-        session.print_json({**_facts(store), **result})
+        session.print_json({**_facts(store, pixels), **result})
     elif action == "show" and not session.quiet:
-        _show(session, store)
+        _show(session, store, pixels)
 
 
-def _prune(store: DiskStore, most: str | None, older_than: int | None) -> int:
-    size = store.bound if most is None and older_than is None else None if most is None else _bytes(most)
-    return store.prune(size=size, unused_hours=None if older_than is None else 24 * older_than)
+def _verified(pixels: DiskStore) -> tuple[int, int]:
+    """Return the numbers of sound and of damaged decoded photos; a store that does not exist is not created."""
+    return pixels.verify() if pixels.size() else (0, 0)
+
+
+def _clear(store: DiskStore, pixels: DiskStore) -> int:
+    return store.clear() + (pixels.clear() if pixels.size() else 0)
+
+
+def _prune(store: DiskStore, pixels: DiskStore, most: str | None, older_than: int | None) -> int:
+    """Remove entries, and return their number; decoded photos are removed before features, which cost more."""
+    hours = None if older_than is None else 24 * older_than
+    if most is None:
+        stores = (store, pixels) if pixels.size() else (store,)
+        return sum(one.prune(size=one.bound if hours is None else None, unused_hours=hours) for one in stores)
+    size = _bytes(most)
+    removed = store.prune(size=size, unused_hours=hours)
+    if pixels.size():
+        removed += pixels.prune(size=max(0, size - store.size()), unused_hours=hours)
+    return removed
 
 
 def _files() -> list[tuple[str, list[Path]]]:
@@ -108,25 +126,29 @@ def _file_facts(name: str, files: list[Path]) -> dict[str, Any]:
     return {"kind": name, "entries": len(stats), "bytes": size, "days_unused": _days(int(used // 3600))}
 
 
-def _facts(store: DiskStore) -> dict[str, Any]:
-    kinds = [
+def _kinds(store: DiskStore) -> list[dict[str, Any]]:
+    return [
         {"kind": kind.name, "entries": kind.entries, "bytes": kind.size, "days_unused": _days(kind.used)}
         for kind in store.kinds()
     ]
+
+
+def _facts(store: DiskStore, pixels: DiskStore) -> dict[str, Any]:
+    kinds = _kinds(store)
     return {
         "folder": str(store.folder),
         "bytes": store.size(),
         "bound": store.bound,
         "entries": sum(kind["entries"] for kind in kinds),
         "kinds": kinds,
-        "beside": [_file_facts(name, files) for name, files in _files() if files],
+        "beside": [*_kinds(pixels), *(_file_facts(name, files) for name, files in _files() if files)],
     }
 
 
-def _show(session: Session, store: DiskStore) -> None:
+def _show(session: Session, store: DiskStore, pixels: DiskStore) -> None:
     from regraft.text import columns
 
-    screen, facts = session.screen(), _facts(store)
+    screen, facts = session.screen(), _facts(store, pixels)
     screen.line("place", facts["folder"])
     used = f"{_size(facts['bytes'])} of at most {_size(facts['bound'])}"
     screen.line("size", used, "least recently used entries are dropped first")

@@ -76,7 +76,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class _Draw:
+class ViewDraw:
     """The random values of one view: a crop as shares of the photo's sides, a flip, and three factors."""
 
     left: float
@@ -87,6 +87,12 @@ class _Draw:
     brightness: float
     contrast: float
     saturation: float
+
+    def box(self, size: Size) -> tuple[float, float, float, float]:
+        """Return the (left, top, right, bottom) of the crop in pixels of a photo of this (width, height)."""
+        wide, high = size
+        right, bottom = min((self.left + self.width) * wide, wide), min((self.top + self.height) * high, high)
+        return self.left * wide, self.top * high, right, bottom
 
 
 def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
@@ -104,11 +110,8 @@ def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Par
     Returns:
         Shape (height, width, 3), uint8.
     """
-    draw = _draw(image.size, a, key)
-    wide, high = image.size
-    right, bottom = min((draw.left + draw.width) * wide, wide), min((draw.top + draw.height) * high, high)
-    box = (draw.left * wide, draw.top * high, right, bottom)
-    view = image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=box)
+    draw = draw_view(image.size, a, key)
+    view = image.resize((p.width, p.height), INTERPOLATIONS[p.interpolation], box=draw.box(image.size))
     if draw.flip:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     return np.array(_recolour(view, draw.brightness, draw.contrast, draw.saturation))
@@ -116,15 +119,16 @@ def random_view(image: Image.Image, p: Preprocessing, a: Augmentation, *key: Par
 
 def view_decode_size(size: Size, p: Preprocessing, a: Augmentation, *key: Part) -> Size:
     """Return the (width, height) of the whole photo at which the view's crop has the network's input size."""
-    draw = _draw(size, a, key)
+    draw = draw_view(size, a, key)
     return math.ceil(p.width / draw.width), math.ceil(p.height / draw.height)
 
 
-def _draw(size: Size, a: Augmentation, key: tuple[Part, ...]) -> _Draw:
+def draw_view(size: Size, a: Augmentation, key: tuple[Part, ...]) -> ViewDraw:
+    """Return the random values of the view that ``key`` names, of a photo of this (width, height)."""
     draws = generator("augmentation", *key).random(2 * _TRIES + 6)
     flip, brightness, contrast, saturation, across, down = draws[2 * _TRIES :]
     width, height = _crop(size, a, draws[:_TRIES], draws[_TRIES : 2 * _TRIES])
-    return _Draw(
+    return ViewDraw(
         left=float(across) * (1 - width),
         top=float(down) * (1 - height),
         width=width,
@@ -151,16 +155,22 @@ def _crop(size: Size, a: Augmentation, areas: NDArray[np.float64], ratios: NDArr
 
 
 def _recolour(image: Image.Image, brightness: float, contrast: float, saturation: float) -> Image.Image:
-    """Return the image with brightness, contrast and saturation changed by one linear map.
-
-    For a pixel x with gray value g, and the mean gray value m, the result with brightness b, contrast c and saturation
-    s is ``b·c·(s·x + (1 - s)·g) + (1 - c)·b·m``.
-    """
+    """Return the image with brightness, contrast and saturation changed by the linear map of `color_map`."""
     if brightness == contrast == saturation == 1:
         return image
     counts = np.asarray(image.convert("L").histogram())
     mean = float(counts @ np.arange(256)) / counts.sum()
-    matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * _GRAY)
-    offset = (1 - contrast) * brightness * mean
+    matrix, share = color_map(brightness, contrast, saturation)
+    offset = share * mean
     rows = [(*(float(v) for v in row), offset) for row in matrix]
     return image.convert("RGB", (*rows[0], *rows[1], *rows[2]))
+
+
+def color_map(brightness: float, contrast: float, saturation: float) -> tuple[NDArray[np.float64], float]:
+    """Return the linear map of a change of color: a matrix, shape (3, 3), and a factor of the mean gray value.
+
+    For a pixel x with gray value g, and the mean gray value m, the result with brightness b, contrast c and saturation
+    s is ``b·c·(s·x + (1 - s)·g) + (1 - c)·b·m``.
+    """
+    matrix = brightness * contrast * (saturation * np.eye(3) + (1 - saturation) * _GRAY)
+    return matrix, (1 - contrast) * brightness

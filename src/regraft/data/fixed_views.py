@@ -24,12 +24,25 @@ PLAIN = "plain"
 FIRST_CROP = 2
 """The first view that is a random crop."""
 
-_AUGMENTATION = Augmentation()
+AUGMENTATION = Augmentation()
+"""Ranges of the random crops."""
 
 
-def view_name(number: int) -> str:
-    """Return the name of view ``number`` in keys; it changes with everything that its pixels depend on."""
-    return (PLAIN, "mirrored")[number] if number < FIRST_CROP else f"{_AUGMENTATION.id}/{number}"
+def view_name(number: int, source: str = "") -> str:
+    """Return the name of view ``number`` in keys; it changes with everything that its pixels depend on.
+
+    Args:
+        number: of the view.
+        source: id of the reduced photos that random crops are cut from; empty for whole photos.
+    """
+    if number < FIRST_CROP:
+        return (PLAIN, "mirrored")[number]
+    return f"{AUGMENTATION.id}/{source}/{number}" if source else f"{AUGMENTATION.id}/{number}"
+
+
+def fixed_view_key(number: int) -> tuple[str, int]:
+    """Return the key of the random values of view ``number``, without the photo's content."""
+    return "view", number
 
 
 def fixed_view(image: Image, p: Preprocessing, number: int, content: str) -> NDArray[np.uint8]:
@@ -37,11 +50,11 @@ def fixed_view(image: Image, p: Preprocessing, number: int, content: str) -> NDA
     if number < FIRST_CROP:
         pixels = evaluation_pixels(image, p)
         return mirror(pixels) if number else pixels
-    return random_view(image, p, _AUGMENTATION, "view", number, content)
+    return random_view(image, p, AUGMENTATION, *fixed_view_key(number), content)
 
 
 def fixed_view_task(p: Preprocessing, number: int) -> LoadPhoto:
     """Return the task that loads view ``number`` of a photo."""
     if number < FIRST_CROP:
         return LoadPhoto(p, mirrored=bool(number))
-    return LoadPhoto(p, _AUGMENTATION, ("view", number))
+    return LoadPhoto(p, AUGMENTATION, fixed_view_key(number))

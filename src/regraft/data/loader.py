@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from regraft.data.reduced_views import ReducedViews
+
 
 @dataclass
 class DecodedBatch:
@@ -74,11 +76,18 @@ def decode_in_order(
 
     results = map_in_order(work, positions, workers=workers, ahead=batch_size + 2 * workers)
     try:
-        for first in range(0, len(positions), batch_size):
-            part = positions[first : first + batch_size]
-            yield _batch(part, [next(results) for _ in part])
+        yield from collect(positions, results, batch_size)
     finally:
         results.close()
+
+
+def collect(
+    positions: Sequence[int], results: Iterator[NDArray[np.uint8] | str], batch_size: int
+) -> Iterator[DecodedBatch]:
+    """Yield batches of the results, each of which is the pixels of one photo or why it could not be decoded."""
+    for first in range(0, len(positions), batch_size):
+        part = positions[first : first + batch_size]
+        yield _batch(part, [next(results) for _ in part])
 
 
 def _batch(positions: Sequence[int], results: Sequence[NDArray[np.uint8] | str]) -> DecodedBatch:
@@ -105,6 +114,7 @@ class PhotoBatches:
         workers: number of decoding threads; None for `regraft.data.threads.decoding_threads`, 0 for the calling thread.
         drop_last: whether an incomplete last batch is left out.
         dataset: the data set of the photos, if any; a `Trainer` asks it whether its network matches.
+        reduced: source of views that decodes each photo once; None to decode each photo in each epoch.
 
     Raises:
         ValueError: the numbers of photos and labels differ.
@@ -124,6 +134,7 @@ class PhotoBatches:
         workers: int | None = None,
         drop_last: bool = False,
         dataset: Any = None,
+        reduced: ReducedViews | None = None,
     ) -> None:
         if len(entries) != len(labels):
             raise ValueError(f"{len(entries)} photos, but {len(labels)} labels; expected one label per photo")
@@ -133,7 +144,7 @@ class PhotoBatches:
         self.entries, self.preprocessing, self.augmentation = entries, preprocessing, augmentation
         self.labels = np.asarray(labels, dtype=np.int64)
         self.seed, self.batch_size, self.shuffle, self.drop_last = seed, batch_size, shuffle, drop_last
-        self.workers, self.dataset = workers, dataset
+        self.workers, self.dataset, self.reduced = workers, dataset, reduced
 
     @property
     def size(self) -> int:
@@ -162,8 +173,15 @@ class PhotoBatches:
         """
         import torch
 
-        load = LoadPhoto(self.preprocessing, self.augmentation, (self.seed, epoch))
         order = self.order(epoch)[start * self.batch_size :]
+        if self.reduced is not None:
+            key, size = (self.seed, epoch), self.batch_size
+            for index, x in self.reduced.inputs(
+                self.entries, self.augmentation, key, batch_size=size, order=order.tolist()
+            ):
+                yield x, torch.from_numpy(self.labels[index])
+            return
+        load = LoadPhoto(self.preprocessing, self.augmentation, (self.seed, epoch))
         for batch in decode_in_order(
             self.entries, load, batch_size=self.batch_size, workers=self.workers, order=order.tolist()
         ):

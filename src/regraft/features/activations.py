@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import fixed_view_task, view_name
-from regraft.data.loader import decode_in_order
+from regraft.data.fixed_views import AUGMENTATION, FIRST_CROP, fixed_view_key, fixed_view_task, view_name
+from regraft.data.loader import DecodedBatch, decode_in_order
 from regraft.data.manifest import Entry
+from regraft.data.reduced_views import ReducedViews
 from regraft.data.threads import map_in_order
 from regraft.errors import DecodeError
 from regraft.features.engine import Engine
@@ -39,6 +40,8 @@ class Activations:
         store: cache to read from and to write to; None to compute activations each time they are needed.
         half: whether to round to half precision. Values beyond its range are clipped to its largest number.
         workers: number of decoding threads; None for the default, 0 for none.
+        reduced: source of random crops of reduced photos, which decodes each photo once for all views; None to cut each
+            view from the whole photo.
     """
 
     def __init__(
@@ -49,9 +52,10 @@ class Activations:
         *,
         half: bool = True,
         workers: int | None = None,
+        reduced: ReducedViews | None = None,
     ) -> None:
         self._lower, self._engine, self._store, self._half = lower, engine, store, half
-        self._workers = workers
+        self._workers, self._reduced = workers, reduced
         self._weights = engine.refresh()
 
     def missing(self, entries: Sequence[Entry], views: Sequence[int]) -> int:
@@ -93,15 +97,12 @@ class Activations:
 
     def _compute(self, entries: Sequence[Entry], view: int, bar: Bar | None = None) -> Iterator[FeatureArray]:
         """Compute, store and yield the activations of one view of the photos, in order."""
-        p, engine = self._lower.spec.preprocessing, self._engine
-        batches = decode_in_order(
-            entries, fixed_view_task(p, view), batch_size=engine.batch_size, workers=self._workers
-        )
+        engine = self._engine
         buffer = WriteBuffer(
             self._store, f"{self._lower.spec.name} · {view_name(view).partition('/')[0]} · {engine.title}"
         )
         try:
-            for index, values, failed in run_batches(engine, batches):
+            for index, values, failed in run_batches(engine, self._pixels(entries, view)):
                 for position, why in failed:
                     raise DecodeError(f"{entries[position].name}: {why}")
                 for position, row in zip(index.tolist(), self._rounded(values), strict=True):
@@ -113,6 +114,14 @@ class Activations:
         finally:
             buffer.flush()
 
+    def _pixels(self, entries: Sequence[Entry], view: int) -> Iterator[DecodedBatch]:
+        """Return the batches of one view of the photos."""
+        size = self._engine.batch_size
+        if self._reduced is not None and view >= FIRST_CROP:
+            return self._reduced.batches(entries, AUGMENTATION, fixed_view_key(view), batch_size=size)
+        task = fixed_view_task(self._lower.spec.preprocessing, view)
+        return decode_in_order(entries, task, batch_size=size, workers=self._workers)
+
     def _rounded(self, values: NDArray[np.float32]) -> FeatureArray:
         if not self._half:
             return values
@@ -121,8 +130,11 @@ class Activations:
     def _keys(self, items: Sequence[tuple[Entry, int]]) -> list[FeatureKey]:
         spec = self._lower.spec
         numerics = f"{self._engine.numerics}/{'half' if self._half else 'single'}"
+        source = "" if self._reduced is None else self._reduced.source
         return [
-            feature_key(entry.content, spec.preprocessing.id, view_name(view), self._weights, spec.name, numerics)
+            feature_key(
+                entry.content, spec.preprocessing.id, view_name(view, source), self._weights, spec.name, numerics
+            )
             for entry, view in items
         ]
 

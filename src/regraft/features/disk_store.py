@@ -222,7 +222,8 @@ class DiskStore:
             return
         self._read_only = True
         self._disabled = isinstance(error, OSError) or cause is ErrorCause.LOCK or not writes
-        self.warn(f"feature cache {self.folder} is {'unusable' if self._disabled else 'not writable'}: {error}")
+        name = self.folder.name.removesuffix("s")  # "feature cache", "pixel cache"
+        self.warn(f"{name} cache {self.folder} is {'unusable' if self._disabled else 'not writable'}: {error}")
 
     def _replace_file(self) -> None:
         """Close a damaged file and create the next one, unless another process already has."""

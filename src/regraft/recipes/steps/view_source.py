@@ -1,0 +1,88 @@
+"""The choice between training views of whole photos and of reduced ones, which are decoded once.
+
+Reduced photos pay where decoding is expensive compared with a step of the network: on a processor with large photos, on
+a graphics processor with all photos. They change the pixels of training views a little, and so the weights. Evaluation
+pixels are the same in both cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from regraft.cache_dir import PIXELS, cache_folder
+from regraft.context.decisions import Line, Report
+from regraft.context.run_context import RunContext
+from regraft.data.pixel_cache import PixelCache
+from regraft.data.reduced_photo import reduced_side
+from regraft.data.reduced_views import DEVICE_SHARE, ReducedViews
+from regraft.features.disk_store import DiskStore
+
+CHOICE = "training views from"
+REDUCED = "reduced photos"
+
+MIN_REDUCTION = 8
+"""On a processor, minimum pixels of a typical photo for each pixel of its reduced form. Decoding a photo of 1 megapixel
+takes as long as a tenth of a training step of the default network."""
+
+STORE_SHARE = 0.5
+"""Share of the store that the pixels of one training may take, so that those of others stay."""
+
+_PHOTO_FORM = 1.5  # longer over shorter side of a typical photo, for an estimate of its bytes
+
+
+@contextmanager
+def reduced_views(context: RunContext, photos: int) -> Iterator[ReducedViews | None]:
+    """Yield the source of training views of reduced photos, or None if views are to be cut from whole photos.
+
+    Args:
+        context: the run.
+        photos: number of photos that will be needed.
+    """
+    if not _from_reduced(context):
+        yield None
+        return
+    p, device = context.backbone.spec.preprocessing, context.device
+    store = DiskStore(cache_folder() / PIXELS, warn=context.screen.warn)
+    needed = photos * 3 * _PHOTO_FORM * reduced_side(p) ** 2
+    pixels = PixelCache(p, store, store_share=min(1.0, STORE_SHARE * store.bound / max(1.0, needed)))
+    context.report(
+        Report(None, Line("photos", "each decoded once", f"(training views are cut from {reduced_side(p)} px)"))
+    )
+    try:
+        if device.type == "cuda":
+            room = int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0])
+            yield ReducedViews(pixels, device=device, room=room, workers=context.workers)
+        else:
+            yield ReducedViews(pixels, workers=context.workers)
+    finally:
+        pixels.flush()
+        store.close()
+
+
+def _from_reduced(context: RunContext) -> bool:
+    """Return whether views are cut from reduced photos: as the replayed run did, or as suits photos and device.
+
+    The choice is recorded only if they are. A run that trained without a record has used whole photos.
+    """
+    decisions = context.decisions
+    if CHOICE not in {*decisions.replay, *decisions.choices} and (_has_trained(context) or not _pays(context)):
+        return False
+    return decisions.choose(CHOICE, "decoding is expensive", lambda: REDUCED) == REDUCED
+
+
+def _pays(context: RunContext) -> bool:
+    side = context.dataset.median_side
+    if context.device.type == "cuda":
+        return True
+    return side is not None and side**2 >= MIN_REDUCTION * reduced_side(context.backbone.spec.preprocessing) ** 2
+
+
+def _has_trained(context: RunContext) -> bool:
+    """Return whether the replayed or resumed run came to choices that follow this one, or has a snapshot."""
+    later = ("cut below ", "bf16 gain")
+    return any(name.startswith(later) for name in context.decisions.replay) or any(
+        context.folder.resume.glob("*/?.safetensors")
+    )
