@@ -84,7 +84,7 @@ def decode_in_order(
 def collect(
     positions: Sequence[int], results: Iterator[NDArray[np.uint8] | str], batch_size: int
 ) -> Iterator[DecodedBatch]:
-    """Yield batches of the results, each of which is the pixels of one photo or why it could not be decoded."""
+    """Yield batches of the results: the pixels of each photo, or the reason why it could not be decoded."""
     for first in range(0, len(positions), batch_size):
         part = positions[first : first + batch_size]
         yield _batch(part, [next(results) for _ in part])
