@@ -105,6 +105,21 @@ def test_files_turned_tiny_and_long(tmp_path):
     ]  # fmt: skip
 
 
+def test_unusable_files_have_a_kind_by_their_reason():
+    reasons = {
+        "damaged: the data of its picture end too early": "damaged",
+        "damaged after 40 %": "damaged",
+        "truncated after 40 %": "truncated",
+        "too large: 90,000 × 90,000 pixels": "too large",
+        "not a photo: text": "not a photo",
+        "cannot be decoded: bad": "unreadable",
+    }
+    entries = [Entry(why, None, "", "ash", status="put aside", why=why) for why in reasons]
+    subject = Subject(Manifest(None, (), entries), [], [], [], np.empty((0, 1), np.float32), no_copies([]))
+    assert {f.photos[0]: f.kind for f in files.find_damaged(subject)} == reasons
+    assert {f.level for f in files.find_damaged(subject)} == {"error"}
+
+
 def test_unpacked_stats_equal_the_packed_ones(tmp_path):
     save(scene(1), tmp_path / "a" / "one.jpg")
     save(scene(2).convert("CMYK"), tmp_path / "b" / "two.jpg")

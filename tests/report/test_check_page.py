@@ -136,3 +136,15 @@ def test_decisions_survive_a_reload_and_those_of_before_are_on_the_page(tmp_path
     write_page({**found, "findings": []}, tmp_path, workers=0)
     other = Page((tmp_path / "check.html").read_text(encoding="utf-8"))
     assert dict(other.attributes)["data-key"] != dict(page.attributes)["data-key"]
+
+
+def test_a_damaged_jpeg_is_shown_as_far_as_it_can_be_decoded(tmp_path):
+    save(scene(1, (64, 48)), tmp_path / "a" / "cut.jpg")
+    data = (tmp_path / "a" / "cut.jpg").read_bytes()
+    (tmp_path / "a" / "cut.jpg").write_bytes(data[: len(data) - 300] + b"\xff\xd9")
+    finding = {"kind": "damaged", "level": "error", "photos": ["a/cut.jpg"], "words": "", "measure": {},
+               "suggestion": ""}  # fmt: skip
+    found = {"photos": str(tmp_path), "files": {"put aside": 1}, "classes": {}, "labels": {"a/cut.jpg": "a"},
+             "counts": {"error": 1, "warning": 0, "info": 0}, "findings": [finding]}  # fmt: skip
+    write_page(found, tmp_path, workers=0)
+    assert Page((tmp_path / "check.html").read_text(encoding="utf-8")).tags.count("img") == 1

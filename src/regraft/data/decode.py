@@ -26,6 +26,7 @@ from regraft.data.file_types import (
     webp_size,
     why_unreadable,
 )
+from regraft.data.jpeg_damage import load_jpeg
 from regraft.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ _INSTALL_HINTS = {
 }
 
 
-def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image:
+def read_photo(source: Path | bytes, *, at_least: MinSize = None, damaged_too: bool = False) -> Image.Image:
     """Return a decoded photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
 
     Args:
@@ -75,6 +76,7 @@ def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image
             (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale if at least twice that size remains, so that
             the later resampling loses nothing. Other photos are reduced in the same way if they have more than
             `LARGE_PIXELS` pixels.
+        damaged_too: whether to return a JPEG whose damage left it decodable, for people to look at.
 
     Returns:
         An image of mode RGB.
@@ -92,7 +94,7 @@ def read_photo(source: Path | bytes, *, at_least: MinSize = None) -> Image.Image
         raise LargePhotoRefused
     try:
         with _LARGE_PHOTO_LOCK if large else contextlib.nullcontext():
-            return _decode(image, data, kind, at_least)
+            return _decode(image, data, kind, at_least, damaged_too=damaged_too)
     except DecodeError:
         raise
     except MemoryError:
@@ -165,9 +167,12 @@ def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:
     return image_file
 
 
-def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize) -> Image.Image:
+def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize, *, damaged_too: bool) -> Image.Image:
     orientation = exif_orientation(image) if kind == "JPEG" else 1
     _shrink(image, kind, _needed_as_stored(at_least, image.size, orientation))
+    damage = load_jpeg(image, data) if kind == "JPEG" else ""
+    if damage and not damaged_too:
+        raise DecodeError(damage)
     image.load()
     if ImageFile.LOAD_TRUNCATED_IMAGES:  # set by the user; it must not turn damaged photos into gray ones
         _refuse_truncated(data, kind)

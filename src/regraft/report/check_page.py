@@ -143,7 +143,7 @@ def _json(text: str) -> str:
 
 def _thumbnail(path: Path) -> str:
     try:
-        image = read_photo(path, at_least=(THUMB, THUMB))
+        image = read_photo(path, at_least=(THUMB, THUMB), damaged_too=True)
     except DecodeError:
         return ""
     image.thumbnail((THUMB, THUMB), Image.Resampling.BILINEAR, reducing_gap=2.0)

@@ -42,7 +42,8 @@ def _kind(why: str) -> str:
         return "not a photo"
     if why.startswith("too large"):
         return "too large"
-    return "truncated" if why.startswith("truncated") else "unreadable"
+    kinds = ("truncated", "damaged")
+    return next((kind for kind in kinds if why.startswith(kind)), "unreadable")
 
 
 _SUFFIXES: Final = {
