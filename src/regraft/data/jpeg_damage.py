@@ -183,12 +183,10 @@ class _Decoding:
             return OUT_OF_STEP
         near = stretch.end - TOLERATED_BYTES
         if near > stretch.start:
-            self._feed_to(near)
-            if self._complete or self._skips(near + 1):
+            if self._feed_to(near) or self._skips(near + 1):
                 return OUT_OF_STEP
         self._feed_to(stretch.end)
-        self._feed(_FILLER)
-        return "" if self._complete or self._skips(stretch.end) else ENDS_EARLY
+        return "" if self._feed(_FILLER) or self._skips(stretch.end) else ENDS_EARLY
 
     def _skips(self, end: int) -> bool:
         """Feed one byte, up to ``end``; return whether the decoder looks for a marker, and so uses every byte at once.
@@ -202,16 +200,19 @@ class _Decoding:
             self._feed(b"\0")
         return not waits and not self._unused
 
-    def _feed_to(self, end: int) -> None:
+    def _feed_to(self, end: int) -> bool:
+        """Feed the file up to ``end``; return whether all pixels are decoded."""
         part, self._fed = self._data[self._fed : end], end
-        self._feed(part)
+        return self._feed(part)
 
-    def _feed(self, part: bytes) -> None:
+    def _feed(self, part: bytes) -> bool:
+        """Feed bytes; return whether all pixels are decoded."""
         if self._complete or not part:
-            return
+            return self._complete
         waiting = self._unused + part
         used, error = self._decoder.decode(waiting)
         if error < 0:
             raise OSError("broken data stream when reading image file")
         self._complete = used < 0
         self._unused = b"" if self._complete else waiting[used:]
+        return self._complete
