@@ -182,9 +182,8 @@ class _Decoding:
         if self._complete or not stretch.in_order:
             return OUT_OF_STEP
         near = stretch.end - TOLERATED_BYTES
-        if near > stretch.start:
-            if self._feed_to(near) or self._skips(near + 1):
-                return OUT_OF_STEP
+        if near > stretch.start and (self._feed_to(near) or self._skips(near + 1)):
+            return OUT_OF_STEP
         self._feed_to(stretch.end)
         return "" if self._feed(_FILLER) or self._skips(stretch.end) else ENDS_EARLY
 
