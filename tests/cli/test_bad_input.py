@@ -9,6 +9,8 @@ import shutil
 import pytest
 
 from making import make_photos
+from regraft.errors import BackboneError
+from regraft.models.zoo import create_network
 
 
 @pytest.fixture
@@ -183,3 +185,33 @@ def test_a_rule_that_groups_a_few_photos_says_so(regraft, photos, tiny, tmp_path
     said = regraft("train", photos, "--recipe", "linear-probe", "--group-by", "00[01]", "-o", tmp_path / "run", *words)
     assert said.code == 0, said.err
     assert "--group-by 00[01] applies to 4 of 8 photos" in said.out
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("train", "photos", "--model", "resnet18"), "'--model'. Did you mean '--backbone'?"),
+        (("train", "photos", "--learning-rate", 1), "'--learning-rate'. Did you mean '--lr'?"),
+        (("train", "photos", "--recipe", "finetune"), "Did you mean 'fine-tune'?"),
+        (("train", "photos", "--class-weight", "ballanced"), "Did you mean 'balanced'?"),
+        (("train", "photos", "--budget", 10), "such as 10s, 10m or 10h"),
+        (("evaluate", "run", "--split", "val"), "Did you mean 'validation'?"),
+        (("train", "/"), "/ is a folder of the system, not a folder of photos"),
+    ],
+)
+def test_a_name_of_another_program_leads_to_ours(refused, words, meant):
+    assert meant in refused(*words)
+
+
+def test_a_run_is_not_a_file_of_weights(regraft, trained, photos):
+    message = regraft("train", photos, "--weights", trained.folder).one_message()
+    assert "is a run folder; expected a file of weights" in message and "regraft resume" in message
+
+
+def test_a_size_that_a_network_does_not_accept_comes_with_others(regraft, photos):
+    message = regraft("train", photos, "--backbone", "test_vit.r160_in1k", "--weights", "w.pt", "--size", 100)
+    assert "no such weights file" in message.one_message()
+    with pytest.raises(
+        BackboneError, match="does not accept 100 × 100 pixels; its input size is 160; it accepts 96 and 112"
+    ):
+        create_network("test_vit.r160_in1k", 100)

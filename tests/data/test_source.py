@@ -318,3 +318,11 @@ def test_real_photos(photos_root: Path) -> None:
     assert find_photos(photos_root / "flowers5").classes == ("daisy", "dandelion", "rose", "sunflower", "tulip")
     with pytest.raises(PhotosError, match="photos but no class folders"):
         find_photos(photos_root / "flowers5" / "daisy")
+
+
+def test_a_folder_of_other_things_is_not_searched_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("regraft.data.source.MAX_OTHER_FILES", 5)
+    make(tmp_path, *(f"notes/{k}/{n}.txt" for k in range(3) for n in range(4)), "a/1.jpg", "b/1.jpg")
+    with pytest.raises(PhotosError, match=r"8 files so far are not photos[\s\S]*--folders classes"):
+        find_photos(tmp_path)
+    assert find_photos(tmp_path, folders="classes").classes == ("a", "b")

@@ -10,6 +10,7 @@ import cloup
 
 from regraft.cli.options import (
     PATH,
+    Choice,
     device_option,
     folders_option,
     network_options,
@@ -40,7 +41,7 @@ Examples:
     ),
     cloup.option(
         "--strict",
-        type=click.Choice(LEVELS),
+        type=Choice(LEVELS),
         help="Exit with code 2 if there is a finding of this level or a more serious one.",
     ),
     cloup.option(

@@ -10,6 +10,7 @@ import cloup
 
 from regraft.cli.options import (
     PATH,
+    Choice,
     device_option,
     folders_option,
     output_options,
@@ -40,7 +41,7 @@ Examples:
     cloup.option("--labels", type=PATH, metavar="CSV", help="Labels from a CSV of path,label instead of from folders."),
     cloup.option(
         "--split",
-        type=click.Choice(["train", "validation", "test"]),
+        type=Choice(["train", "validation", "test"]),
         help="Instead of PHOTOS, a part of the run's own split; test gives the values of its metrics.json.",
     ),
     folders_option(),

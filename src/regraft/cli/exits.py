@@ -23,6 +23,7 @@ from typing import NoReturn
 
 import click
 
+from regraft.context.option_synonyms import option_meant
 from regraft.errors import RegraftError, StorageError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.screen import printable
@@ -110,6 +111,11 @@ def _usage(error: click.UsageError) -> str:
     text = error.format_message().rstrip()
     if error.ctx is None:
         return text
+    if isinstance(error, click.NoSuchOption):
+        options = [parameter.name or "" for parameter in error.ctx.command.params]
+        meant = option_meant(error.option_name, options)
+        if meant is not None:
+            text = f"No such option '{error.option_name}'. Did you mean '--{meant.replace('_', '-')}'?"
     return f"{text}\n  see: {error.ctx.command_path} --help"
 
 

@@ -12,12 +12,32 @@ import cloup
 from cloup import HelpFormatter, HelpTheme, Style
 
 from regraft.cli.output import Session
+from regraft.context.option_synonyms import value_meant
 from regraft.context.option_values import DEVICES
 from regraft.data.layout import FOLDER_MEANINGS
+from regraft.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
+
+
+class Choice(click.Choice[str]):
+    """A choice of names whose error says which name was meant: ``finetune`` is not ``fine-tune``."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return ``value`` if it is one of the choices.
+
+        Raises:
+            BadParameter: it is not.
+        """
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            meant = value_meant(str(value), self.choices)
+            near = f" Did you mean {meant!r}?" if meant else did_you_mean(str(value), self.choices).replace("; d", " D")
+            raise click.BadParameter(f"{error.message}{near}", ctx, param) from None
+
 
 SETTINGS = cloup.Context.settings(
     help_option_names=["-h", "--help"],
@@ -68,7 +88,7 @@ def output_options(*, json: bool = True, quiet: str = "Print only the result.") 
 def device_option(default: str | None = "auto") -> Callable[[F], F]:
     """Return the decorator that adds ``--device``; with ``default`` None, a configuration file may set it."""
     decorator: Callable[[F], F] = cloup.option(
-        "--device", type=click.Choice(DEVICES), default=default, help="Device of the network; auto uses the fastest."
+        "--device", type=Choice(DEVICES), default=default, help="Device of the network; auto uses the fastest."
     )
     return decorator
 
@@ -127,7 +147,7 @@ def folders_option() -> Callable[[F], F]:
     """Return the decorator that adds ``--folders``."""
     decorator: Callable[[F], F] = cloup.option(
         "--folders",
-        type=click.Choice(FOLDER_MEANINGS),
+        type=Choice(FOLDER_MEANINGS),
         help="What the folders in PHOTOS are: classes; sides (training, validation, test) with the classes in them; or "
         "parts with the classes in them. Recognized by their names if not given.",
     )
@@ -158,7 +178,7 @@ def callback_options() -> Callable[[F], F]:
         ),
         cloup.option(
             "--lr-schedule",
-            type=click.Choice(["cosine", "linear", "constant"]),
+            type=Choice(["cosine", "linear", "constant"]),
             help="Schedule of the learning rate after the warm-up; cosine if not given.",
         ),
         cloup.option(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session, views_option, workers_option
+from regraft.cli.options import PATH, Choice, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.output import (
     PredictionCsv,
     PredictionJsonLines,
@@ -53,7 +53,7 @@ Examples:
     cloup.option(
         "--format",
         "form",
-        type=click.Choice(["table", "csv", "jsonl"]),
+        type=Choice(["table", "csv", "jsonl"]),
         default="table",
         show_default=True,
         help="csv has the columns path,label,probability, then those of the next classes, then error.",

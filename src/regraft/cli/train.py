@@ -10,6 +10,7 @@ import cloup
 
 from regraft.cli.options import (
     PATH,
+    Choice,
     callback_options,
     device_option,
     folders_option,
@@ -54,10 +55,10 @@ Examples:
     "Recipe",
     cloup.option(
         "--recipe",
-        type=click.Choice(RECIPES),
+        type=Choice(RECIPES),
         help="The recipe, see above; auto if not given.",
     ),
-    cloup.option("--budget", metavar="TIME", help="Time limit of auto: 30s, 10m, 2h."),
+    cloup.option("--budget", metavar="TIME", help="Time limit of auto, with its unit: 30s, 10m, 2h."),
     cloup.option(
         "--epochs", type=int, metavar="N", help="Passes over the photos, for feature-extraction and fine-tune."
     ),
@@ -75,9 +76,7 @@ Examples:
     ),
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
-    cloup.option(
-        "--class-weight", type=click.Choice(["balanced"]), help="Give rare classes the same weight as common ones."
-    ),
+    cloup.option("--class-weight", type=Choice(["balanced"]), help="Give rare classes the same weight as common ones."),
     cloup.option("--seed", type=int, metavar="N", help="Seed of order, augmentation and dropout; 0 if not given."),
 )
 @callback_options()
@@ -136,7 +135,7 @@ Examples:
     device_option(default=None),
     cloup.option(
         "--precision",
-        type=click.Choice(["auto", "fp32", "bf16"]),
+        type=Choice(["auto", "fp32", "bf16"]),
         help="Precision of training steps; auto measures which is faster.",
     ),
     workers_option(),

@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from regraft.context.option_synonyms import option_meant, value_meant
 from regraft.context.option_values import DeviceName, RecipeName
 from regraft.data.layout import FolderMeaning
 from regraft.data.split import DEFAULT_SHARES, parse_shares
@@ -51,6 +52,11 @@ def seconds(text: Any) -> float | None:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
     else:
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", str(text)):
+            number = str(text).strip()
+            raise ValueError(
+                f"expected a duration with its unit, such as {number}s, {number}m or {number}h, found {text!r}"
+            )
         parts = re.findall(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|)", str(text).strip().lower())
         if not parts or "".join(a + b for a, b in parts) != re.sub(r"\s", "", str(text).lower()):
             raise ValueError(f"expected a duration such as 30s, 10m or 2h, found {text!r}")
@@ -228,18 +234,22 @@ def _read(file: Path) -> dict[str, Any]:
             f"{file}: expected keys and values such as 'recipe: fine-tune', found a {type(values).__name__}"
         )
     of_a_run = "format" in values  # a new run gets its own folder
-    return {str(k): v for k, v in values.items() if not (of_a_run and k in ("format", "out"))}
+    named = {str(key).replace("-", "_"): value for key, value in values.items()}  # as on the command line
+    return {name: value for name, value in named.items() if not (of_a_run and name in ("format", "out"))}
 
 
 def _problem(error: dict[str, Any]) -> str:
     name = str(error["loc"][0]) if error["loc"] else "configuration"
     if error["type"] == "extra_forbidden":
-        return f"unknown key {name!r}{did_you_mean(name, TrainConfig.model_fields)}"
+        meant = option_meant(name, TrainConfig.model_fields)
+        question = f"; did you mean {meant!r}?" if meant else did_you_mean(name, TrainConfig.model_fields)
+        return f"unknown key {name!r}{question}"
     if error["type"] == "missing":
         return f"{name} is missing"
     if error["type"] == "literal_error" and name in TrainConfig.model_fields:
         allowed = _literals(TrainConfig.model_fields[name].annotation)
-        near = did_you_mean(str(error["input"]), allowed)
+        meant = value_meant(str(error["input"]), allowed)
+        near = f"; did you mean {meant!r}?" if meant else did_you_mean(str(error["input"]), allowed)
         return f"{name}: expected {', '.join(allowed)}, found {error['input']!r}{near}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:

@@ -13,6 +13,10 @@ from regraft.data.walk import NamedPath, Skipped, list_folder
 from regraft.errors import PhotosError, did_you_mean
 from regraft.text import command, counted
 
+_SYSTEM_FOLDERS = frozenset(
+    {"/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/sys", "/usr", "/var", "/Users"}
+)
+
 
 def _expected_layout(root: Path) -> str:
     text = _display(root)
@@ -39,6 +43,19 @@ def check_root(root: Path) -> None:
         raise PhotosError(f"no such folder: {root}{_similar_folders(root)}\n{_expected_layout(root)}")
     if not is_folder:
         raise PhotosError(f"{root} is a file, not a folder of photos\n{_suggestion(root)}")
+
+
+def check_not_of_the_system(root: Path) -> None:
+    """Check that ``root`` is not the root of a disk or a folder of the system, whose files are best not read.
+
+    Raises:
+        PhotosError: it is.
+    """
+    if str(root.resolve()) in {root.resolve().anchor, *_SYSTEM_FOLDERS}:
+        raise PhotosError(
+            f"{root} is a folder of the system, not a folder of photos\n"
+            "  expected   the folder that contains the class folders, such as photos/ with photos/daisy/*.jpg"
+        )
 
 
 def _similar_folders(root: Path) -> str:

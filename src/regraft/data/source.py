@@ -29,6 +29,9 @@ from regraft.data.walk import (
 )
 from regraft.errors import ConfigError, PhotosError
 
+MAX_OTHER_FILES = 100_000
+"""Number of files that are not photos at which a folder without photos is refused."""
+
 Layout: TypeAlias = Literal["classes", "split", "csv"]
 
 
@@ -89,7 +92,8 @@ def _find(root: Path, labels: Path | str | None, meaning: FolderMeaning | None, 
     if labels is not None:
         table = read_csv_labels(Path(labels), root)
         return _source(root, table.photos, "csv", [], list(table.notes))
-    tree = _list_tree(root, inside, skipped)
+    problems.check_not_of_the_system(root)
+    tree = _list_tree(root, inside, skipped, MAX_OTHER_FILES if meaning is None else None)
     layout = read_layout(Folders(root, tree, tuple(inside.photos), skipped), meaning, known)
     return _source(root, layout.photos, layout.kind, [*skipped, *layout.left_out], layout.notes)
 
@@ -103,13 +107,13 @@ def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
         raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
 
 
-def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> Tree:
+def _list_tree(root: Path, inside: FolderListing, skipped: Skipped, limit: int | None) -> Tree:
     """Return all folders of the root by name; in a folder named like a side, links in each class are read once."""
     above = frozenset(folder_identity(folder) for folder in (root, *root.resolve().parents))
     tree: Tree = {}
     for name, path in inside.folders:
         if name.casefold() not in SIDE_NAMES:
-            tree[name] = Branch.of(name, photos_below(path, name, above, skipped))
+            tree[name] = Branch.of(name, photos_below(path, name, above, skipped, max_others=limit))
             continue
         try:
             here = list_folder(path, name, skipped)
@@ -117,7 +121,7 @@ def _list_tree(root: Path, inside: FolderListing, skipped: Skipped) -> Tree:
         except OSError as error:
             skipped.append((name, unreadable_reason(error, path)))
             continue
-        below = {full: photos_below(where, full, enclosing, skipped) for full, where in here.folders}
+        below = {full: photos_below(where, full, enclosing, skipped, max_others=limit) for full, where in here.folders}
         tree[name] = Branch(here.photos, below)
     return tree
 

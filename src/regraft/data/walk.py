@@ -18,6 +18,7 @@ from regraft.data.file_types import (
     photo_format,
     why_unreadable,
 )
+from regraft.errors import PhotosError
 
 NamedPath: TypeAlias = tuple[str, Path]
 """(name relative to the root, path to open)"""
@@ -68,7 +69,9 @@ def list_folder(folder: Path, name: str, skipped: Skipped) -> FolderListing:
     return inside
 
 
-def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped) -> list[NamedPath]:
+def photos_below(
+    folder: Path, name: str, above: frozenset[tuple[int, int] | str], skipped: Skipped, *, max_others: int | None = None
+) -> list[NamedPath]:
     """Return all files that look like photos in ``folder`` and in the folders below it, in name order.
 
     Args:
@@ -76,6 +79,10 @@ def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str
         name: its name relative to the root.
         above: identities of the folders above ``folder``, which are not entered again.
         skipped: (name, reason) pairs are appended to it.
+        max_others: number of skipped files at which to stop if there are hardly any photos; None for no limit.
+
+    Raises:
+        PhotosError: that many files are not photos: this is probably not a folder of photos.
     """
     photos: list[NamedPath] = []
     entered = set(above)
@@ -93,6 +100,11 @@ def photos_below(folder: Path, name: str, above: frozenset[tuple[int, int] | str
             skipped.append((name, unreadable_reason(error, folder)))
             continue
         photos += inside.photos
+        if max_others is not None and len(skipped) > max(max_others, 100 * len(photos)):
+            raise PhotosError(
+                f"{folder}: {len(skipped):,} files so far are not photos, so this is probably not a folder of photos\n"
+                "  name the folder that contains the class folders; if this is it, say so: --folders classes"
+            )
         waiting += reversed(inside.folders)
     return sorted(photos)
 

@@ -45,6 +45,14 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: the file is missing, damaged, contains no tensors, or would have to run code.
     """
+    if (path / "config.json").exists():
+        raise WeightsError(
+            f"{path} is a run folder; expected a file of weights for the backbone\n"
+            f"  continue an interrupted run with  regraft resume {path}\n"
+            f"  its trained weights are in  {path / 'model.safetensors'}"
+        )
+    if path.is_dir():
+        raise WeightsError(f"{path} is a folder; expected a file of weights for the backbone")
     if not path.is_file():
         raise WeightsError(f"no such weights file: {path}")
     if path.suffix == ".safetensors":

@@ -31,6 +31,12 @@ from regraft.models.weights import fit_weights, read_weights
 MAX_SIZE = 4096
 """Maximum input size in pixels."""
 
+SIZE_GRIDS = (14, 16, 32)
+"""Sizes of patches: most networks that accept few sizes accept their multiples."""
+
+_TRIED_SIZES = 8
+"""Number of sizes to try for the message about one that a network does not accept."""
+
 __all__ = ["DEFAULT_BACKBONE", "BackboneInfo", "build_backbone", "create_network", "list_backbones"]
 
 
@@ -105,17 +111,31 @@ def create_network(name: str, size: int | None = None, *, random_init: bool = Tr
 
 
 def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
-    """Run the network on an input of ``size`` without weights, memory or arithmetic."""
-    reason: Exception | None = None
+    """Check that the network accepts an input of ``size``.
+
+    Raises:
+        BackboneError: it does not; the message names the nearest sizes that it accepts.
+    """
+    reason = _refusal(name, size, fixed)
+    if reason is None and size <= MAX_SIZE:
+        return
+    grids = {multiple * grid for grid in SIZE_GRIDS for multiple in range(1, 1 + min(size, MAX_SIZE) // grid + 1)}
+    near = sorted((one for one in grids if one <= MAX_SIZE), key=lambda one: (abs(one - size), one))[:_TRIED_SIZES]
+    accepted = [str(one) for one in near if _refusal(name, one, {"img_size": one} if fixed else {}) is None][:2]
+    more = f"; it accepts {' and '.join(accepted)}" if accepted else ""
+    made = f"its input size is {cfg.input_size[1]}{more}"
+    raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
+
+
+def _refusal(name: str, size: int, fixed: dict[str, int]) -> Exception | None:
+    """Run the network on an input of ``size`` without weights, memory or arithmetic; return the error, or None."""
     try:
         with torch.device("meta"), torch.no_grad():
             network = import_timm().create_model(name, num_classes=0, **fixed).eval()
             network(torch.empty(1, 3, size, size))
     except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
-        reason = error
-    if reason is not None or size > MAX_SIZE:
-        made = f"its input size is {cfg.input_size[1]}"
-        raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
+        return error
+    return None
 
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
