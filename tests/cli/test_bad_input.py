@@ -208,10 +208,6 @@ def test_a_run_is_not_a_file_of_weights(regraft, trained, photos):
     assert "is a run folder; expected a file of weights" in message and "regraft resume" in message
 
 
-def test_a_size_that_a_network_does_not_accept_comes_with_others(regraft, photos):
-    message = regraft("train", photos, "--backbone", "test_vit.r160_in1k", "--weights", "w.pt", "--size", 100)
-    assert "no such weights file" in message.one_message()
-    with pytest.raises(
-        BackboneError, match="does not accept 100 × 100 pixels; its input size is 160; it accepts 96 and 112"
-    ):
+def test_a_size_that_a_network_does_not_accept_comes_with_others():
+    with pytest.raises(BackboneError, match=r"does not accept 100 × 100 pixels.* is 160; it accepts 96 and 112"):
         create_network("test_vit.r160_in1k", 100)

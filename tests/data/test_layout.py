@@ -200,3 +200,52 @@ def test_image_folder_reads_the_same_sides(tmp_path: Path) -> None:
     assert ImageFolder(tmp_path, size=32, folders="classes").classes == ("Testing", "Training")
     with pytest.raises(ConfigError, match="folders: expected 'classes', 'sides', 'parts' or None, found 'split'"):
         ImageFolder(tmp_path, folders="split")
+
+
+def test_training_next_to_a_test_of_the_same_name(tmp_path: Path) -> None:
+    with_classes(tmp_path, "rps", "rps-test-set", classes="paper rock scissors")
+    assert sides(find_photos(tmp_path)) == {"rps": "train", "rps-test-set": "test"}
+
+
+def test_sides_and_classes_in_one_name(tmp_path: Path) -> None:
+    make(tmp_path, *(f"{side}_{name}/1.jpg" for side in ("train", "test") for name in ("Black Cat", "dog")))
+    source = find_photos(tmp_path)
+    assert {p.name: (p.label, p.split) for p in source.photos} == {
+        "train_Black Cat/1.jpg": ("Black Cat", "train"),
+        "train_dog/1.jpg": ("dog", "train"),
+        "test_Black Cat/1.jpg": ("Black Cat", "test"),
+        "test_dog/1.jpg": ("dog", "test"),
+    }
+    assert "--folders classes" in source.notes[0]
+    make(tmp_path / "faces", "training_real/1.jpg", "training_fake/1.jpg")
+    assert find_photos(tmp_path / "faces").classes == ("training_fake", "training_real")
+
+
+def test_folds_with_a_split_each_are_refused(tmp_path: Path) -> None:
+    with_classes(tmp_path, *(f"fold{k}/{side}" for k in (1, 2) for side in ("train", "test")))
+    with pytest.raises(PhotosError, match=r"each of fold1, fold2 has a split of its own[\s\S]*regraft train .*/fold1"):
+        find_photos(tmp_path)
+    assert find_photos(tmp_path / "fold1").given_sides == {"train", "test"}
+
+
+def test_sides_without_training_are_parts(tmp_path: Path) -> None:
+    source = find_photos(with_classes(tmp_path, "val", "test"))
+    assert (source.classes, source.given_sides) == (("glioma", "notumor"), frozenset())
+
+
+def test_parts_may_be_kept_together(tmp_path: Path) -> None:
+    source = find_photos(with_classes(tmp_path, "patient 01", "patient 02"))
+    assert "--group-by '^([^/]+/)'" in source.notes[1]
+
+
+def test_a_general_folder_that_became_a_class_is_named(tmp_path: Path) -> None:
+    with_classes(tmp_path, "images")
+    source = find_photos(make(tmp_path, "docs/1.jpg"))
+    assert source.classes == ("docs", "images")
+    assert source.notes == ("the classes are docs, images; if the folders in images/ are, name that folder as PHOTOS",)
+
+
+def test_classes_that_a_classifier_knows_are_found_below_any_folder(tmp_path: Path) -> None:
+    with_classes(tmp_path, "some day", "Testing", classes="ants bees")
+    source = find_photos(tmp_path, one_class=True, known=("ants", "bees", "wasps"))
+    assert (source.classes, len(source.photos), source.notes) == (("ants", "bees"), 8, ())

@@ -93,6 +93,7 @@ def shared_inner_names(tree: Mapping[str, Branch]) -> list[str]:
 
 
 _PARTS = """part parts fold batch chunk group subset series session day week month year round run site source lot shard
+patient subject person participant user plant house location farm field plot plate slide mouse animal scan camera cam
 teil partie parte lote serie tag jahr"""
 _PART_WORDS = frozenset(_PARTS.split())
 

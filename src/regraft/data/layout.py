@@ -6,6 +6,7 @@ What the names of the folders cannot decide is printed, or refused where a guess
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from typing import Literal, TypeAlias, get_args
 from regraft.data import problems
 from regraft.data.folder_tree import Branch, Tree, are_parts, filled, last_part, shared_inner_names
 from regraft.data.photo import SIDE_NAMES, Photo, Side
-from regraft.data.side_folders import class_folders, find_sides, find_sides_in_classes
+from regraft.data.side_folders import class_folders, find_sides, find_sides_in_classes, find_sides_in_names
 from regraft.data.side_words import SideName, is_generic, side_names
 from regraft.data.walk import NamedPath, Skipped
 from regraft.text import counted
@@ -77,8 +78,10 @@ def read_layout(folders: Folders, meaning: FolderMeaning | None, known: frozense
     Raises:
         PhotosError: there are no class folders, or photos without labels next to those with labels.
     """
-    if meaning == "classes" or any(unicodedata.normalize("NFC", last_part(n)) in known for n in folders.filled):
+    if meaning == "classes" or _any_known(folders.filled, known):
         return _as_classes(folders)
+    if any(_any_known(class_folders(name, branch), known) for name, branch in folders.filled.items()):
+        return replace(_as_parts(folders), notes=[])
     inner, notes = _without_wrappers(folders)
     layout = _inner_layout(inner, meaning)
     return replace(layout, notes=[*notes, *layout.notes])
@@ -93,22 +96,33 @@ def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayo
         problems.check_sides(folders.root, tree, sides)
     if sides:
         return _as_split(folders, sides)
+    named = find_sides_in_names(tree)
+    if named:
+        return _as_split_names(folders, named)
+    problems.check_one_split(folders.root, tree)
     problems.check_labeled(folders.root, tree)
     below = find_sides_in_classes(tree)
     if below:
         return _as_split_classes(folders, below)
     same = shared_inner_names(tree)
-    if not same or are_parts(same):
-        return _as_classes(folders)
-    named = side_names(map(last_part, tree))
-    if are_parts(tree) or (len(named) == len(tree) and {side.side for side in named.values()} == {"train"}):
+    of_classes = bool(same) and not are_parts(same)
+    if of_classes and (are_parts(tree) or len(side_names(map(last_part, tree))) == len(tree)):
         return _as_parts(folders)
     layout = _as_classes(folders)
-    layout.notes.append(
-        f"the classes are {_few(map(last_part, tree))}, and the folders in them have the same names ({_few(same)}); "
-        "if those are the classes: --folders parts"
-    )
+    general = [name for name, branch in tree.items() if is_generic(last_part(name)) and branch.class_folders]
+    the_classes = f"the classes are {_few(map(last_part, tree))}"
+    if of_classes:
+        layout.notes.append(
+            f"{the_classes}, and the folders in them have the same names ({_few(same)}); "
+            "if those are the classes: --folders parts"
+        )
+    elif general and len(tree) > 1:
+        layout.notes.append(f"{the_classes}; if the folders in {general[0]}/ are, name that folder as PHOTOS")
     return layout
+
+
+def _any_known(names: Iterable[str], known: frozenset[str]) -> bool:
+    return bool(known) and any(unicodedata.normalize("NFC", last_part(name)) in known for name in names)
 
 
 def _few(names: Iterable[str]) -> str:
@@ -130,8 +144,8 @@ def _without_wrappers(folders: Folders) -> tuple[Folders, list[str]]:
 
 def _wraps(root: Path, name: str, branch: Branch) -> bool:
     """Return whether a single folder is a wrapper, and not the only class."""
-    own, outer = last_part(name).casefold(), root.resolve().name.casefold()
-    same_name = outer.startswith(own) or own.startswith(outer)
+    own, outer = (_without_version(text.casefold()) for text in (last_part(name), root.resolve().name))
+    same_name = own == outer and not are_parts(filled(branch.tree()))
     return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(filled(branch.tree())))
 
 
@@ -150,14 +164,35 @@ def _as_classes(folders: Folders) -> FolderLayout:
     return FolderLayout("classes", photos, _outside(folders, photos), notes)
 
 
+def _without_version(name: str) -> str:
+    """Return the name of an unpacked archive without what downloads add to it: ``-master``, ``(1)``, ``v2``."""
+    return re.sub(r"([-_ .]+(master|main|v?\d+([.-]\d+)*|zip|tar|tgz)|[-_ .]*\(\d+\))+$", "", name) or name
+
+
 def _as_parts(folders: Folders) -> FolderLayout:
     """Return the photos of all folders together, with the folders in them as classes."""
     tree = folders.filled
     photos = _photos_in(tree, dict.fromkeys(tree))
     problems.check_class_folders(folders.root, [photo.label for photo in photos], folders.loose, folders.skipped)
     parts = f"{_few(f'{name}/' for name in tree)} are read as parts of one set of photos"
-    notes = [f"{parts}, with the classes in them (otherwise: --folders classes)"]
+    together = f"'^({'[^/]+/' * (1 + next(iter(tree), '').count('/'))})'"
+    notes = [
+        f"{parts}, with the classes in them (otherwise: --folders classes)",
+        f"to keep the photos of a part on one side of the split: --group-by {together}",
+    ]
     return FolderLayout("classes", photos, _outside(folders, photos), notes)
+
+
+def _as_split_names(folders: Folders, named: Mapping[str, tuple[SideName, str]]) -> FolderLayout:
+    """Return the photos with a side and a class from the name of each folder."""
+    photos = [
+        Photo(path, full, label, side.side, None)
+        for name, (side, label) in named.items()
+        for full, path in folders.filled[name].all
+    ]
+    name, (side, label) = next(iter(named.items()))
+    note = f"the folders are read as sides and classes, such as {name}/ as {side.side} photos of {label}"
+    return FolderLayout("split", photos, _outside(folders, photos), [f"{note} (otherwise: --folders classes)"])
 
 
 def _as_split_classes(folders: Folders, sides: Mapping[str, SideName]) -> FolderLayout:

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
-from regraft.data.folder_tree import Tree, last_part
-from regraft.data.side_folders import class_folders
+from regraft.data.folder_tree import Tree, filled, last_part
+from regraft.data.side_folders import class_folders, find_sides
 from regraft.data.side_words import SideName, names_unlabeled, side_names
 from regraft.data.walk import NamedPath, Skipped, list_folder
 from regraft.errors import PhotosError, did_you_mean
@@ -133,6 +133,20 @@ def check_sides(root: Path, tree: Tree, sides: Mapping[str, object]) -> None:
         raise PhotosError(
             f"{_display(root)}: --folders sides needs a folder for training and one for validation or test, each with "
             f"class folders; found {', '.join(list(tree)[:6]) or 'none'}\n  name them train, val and test"
+        )
+
+
+def check_one_split(root: Path, tree: Tree) -> None:
+    """Check that the folders are not several splits of their own, such as the folds of a cross-validation.
+
+    Raises:
+        PhotosError: each folder contains sides with class folders.
+    """
+    if len(tree) > 1 and all(find_sides(filled(branch.tree())) for branch in tree.values()):
+        first = next(iter(tree))
+        raise PhotosError(
+            f"{_display(root)}: each of {', '.join(list(tree)[:4])} has a split of its own, with the classes in it\n"
+            f"  use one of them:  {command('regraft', 'train', f'{_display(root)}/{first}')}"
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from regraft.data.folder_tree import Branch, Tree, last_part, shared_inner_names
 from regraft.data.photo import SIDE_NAMES
-from regraft.data.side_words import SideName, is_generic, side_names
+from regraft.data.side_words import SideName, is_generic, label_in, side_names, telling_words
 from regraft.data.walk import NamedPath
 
 
@@ -35,11 +35,14 @@ def find_sides(tree: Tree, *, certain: bool = False) -> dict[str, SideName]:
 def _named_sides(tree: Tree) -> dict[str, SideName]:
     """Return the side of each folder whose name says one.
 
-    If only training is missing, a single folder with a name such as ``images`` and the same classes is for training.
+    If only training is missing, a single other folder with the same classes is for training if its name is general, or
+    that of the others without their side: ``images`` next to ``test``, ``rps`` next to ``rps-test-set``.
     """
     by_name = side_names([last_part(name) for name in tree])
     named = {name: by_name[last_part(name)] for name in tree if last_part(name) in by_name}
-    general = [name for name in tree if name not in named and is_generic(last_part(name))]
+    rests = {side.rest for side in named.values()}
+    others = [name for name in tree if name not in named]
+    general = [name for name in others if is_generic(last_part(name)) or {telling_words(last_part(name))} == rests]
     if len(general) == 1 and all(side.side != "train" for side in named.values()) and shared_inner_names(tree):
         named[general[0]] = SideName("train")
     return named
@@ -67,6 +70,27 @@ def class_folders(name: str, branch: Branch) -> dict[str, list[NamedPath]]:
     if own.casefold() == last_part(name).casefold() or is_generic(own) or own in side_names([own]):
         return class_folders(full, inner)
     return below
+
+
+def find_sides_in_names(tree: Tree) -> dict[str, tuple[SideName, str]]:
+    """Return side and class of each folder if every name has both, as ``train_cats`` and ``test_cats`` do.
+
+    Args:
+        tree: the folders that have photos.
+
+    Returns:
+        By name of the folder; empty unless all sides have the same two or more classes.
+    """
+    named = side_names(map(last_part, tree))
+    if len(named) < len(tree) or not all(branch.loose for branch in tree.values()):
+        return {}
+    rests: dict[str, set[tuple[str, ...]]] = {}
+    for side in named.values():
+        rests.setdefault(side.side, set()).add(side.rest)
+    classes = next(iter(rests.values()), set())
+    if "train" not in rests or len(rests) < 2 or len(classes) < 2 or any(rest != classes for rest in rests.values()):
+        return {}
+    return {name: (named[last_part(name)], label_in(last_part(name))) for name in tree}
 
 
 def find_sides_in_classes(tree: Tree) -> dict[str, SideName]:

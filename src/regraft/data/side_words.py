@@ -116,6 +116,18 @@ def names_unlabeled(name: str) -> bool:
     return any(word in _UNLABELED_WORDS or word.startswith("unlabel") for word in words_of(name))
 
 
+def telling_words(name: str) -> tuple[str, ...]:
+    """Return the words of a name that are neither numbers nor words such as ``images``."""
+    return tuple(word for word in words_of(name) if word not in FILLER_WORDS and not word.isdigit())
+
+
+def label_in(name: str) -> str:
+    """Return what a name such as ``train_Black Cat`` says besides its side: ``Black Cat``."""
+    side = side_name(name)
+    rest = set() if side is None else set(side.rest)
+    return " ".join(word for word in re.findall(r"[^\W\d_]+", name) if _plain(word) in rest)
+
+
 def is_generic(name: str) -> bool:
     """Return whether a folder's name does not describe its photos, such as ``images`` or ``data set 2``."""
     words = words_of(name)
