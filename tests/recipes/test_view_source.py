@@ -16,7 +16,7 @@ from regraft.callbacks import Callback
 from regraft.data import pixel_cache
 from regraft.data.preprocessing import Preprocessing
 from regraft.features.disk_store import DiskStore
-from regraft.recipes.steps.view_source import CHOICE, REDUCED, reduced_views
+from regraft.recipes.steps.view_source import CHOICE, REDUCED, photos_are_large, reduced_views
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
 
@@ -55,6 +55,12 @@ def is_reduced(run: Any) -> bool:
 def test_on_a_processor_large_photos_are_reduced(tmp_path: Path, side: int, reduced: bool) -> None:
     assert is_reduced(run_of(tmp_path, side)) == reduced
     assert not is_reduced(run_of(tmp_path, None))
+
+
+def test_on_cuda_all_photos_are_reduced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**9, 10**10))
+    run = run_of(tmp_path, 128, device="cuda")
+    assert is_reduced(run) and not photos_are_large(run)
 
 
 def test_a_replayed_choice_counts_more_than_the_photos(tmp_path: Path) -> None:

@@ -38,6 +38,11 @@ def views_on_device(photos: Sequence[Tensor], draws: Sequence[ViewDraw], p: Prep
     Returns:
         Shape (B, 3, H, W), float32, whole numbers from 0 to 255, on the same device.
     """
+    with torch.autocast(photos[0].device.type, enabled=False):  # whole numbers need more than 8 bits in between
+        return _views(photos, draws, p)
+
+
+def _views(photos: Sequence[Tensor], draws: Sequence[ViewDraw], p: Preprocessing) -> Tensor:
     boxes = [draw.box((photo.shape[2], photo.shape[1])) for photo, draw in zip(photos, draws, strict=True)]
     across = [_Line.of(box[0], box[2], photo.shape[2], p.width, p) for box, photo in zip(boxes, photos, strict=True)]
     down = [_Line.of(box[1], box[3], photo.shape[1], p.height, p) for box, photo in zip(boxes, photos, strict=True)]

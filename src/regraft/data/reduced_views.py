@@ -69,6 +69,8 @@ class ReducedViews:
     ) -> Iterator[DecodedBatch]:
         """Yield one view of each photo, in order, in the form of `regraft.data.loader.decode_in_order`.
 
+        Pillow computes these views: their bits depend neither on the batch nor on the device.
+
         Args:
             entries: the photos.
             augmentation: ranges of the random views; None for evaluation pixels.
@@ -77,11 +79,6 @@ class ReducedViews:
             order: positions in ``entries`` to visit, in this order; None for all.
         """
         positions = list(range(len(entries))) if order is None else list(order)
-        if augmentation is not None and self._device is not None:
-            for index, views, failed in self._device_views(entries, augmentation, key, positions, batch_size):
-                array = views.permute(0, 2, 3, 1).byte().cpu().numpy()
-                yield DecodedBatch(index, np.ascontiguousarray(array), failed)
-            return
 
         def load(some: Sequence[Entry]) -> list[NDArray[np.uint8] | str]:
             if augmentation is None:
@@ -105,6 +102,8 @@ class ReducedViews:
         order: Sequence[int],
     ) -> Iterator[tuple[NDArray[np.int64], torch.Tensor]]:
         """Yield (positions, normalized input of the network) of each batch, on the device that computes the views.
+
+        The views of a graphics processor are those of `batches` within rounding, which may depend on the batch.
 
         Args:
             entries: the photos.

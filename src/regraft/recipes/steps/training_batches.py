@@ -19,7 +19,7 @@ from regraft.data.reduced_views import ReducedViews
 from regraft.features.activations import ActivationBatches
 from regraft.models.classifier import Classifier
 from regraft.recipes.steps.cut_point import CutPoint, crops, find_cut_point
-from regraft.recipes.steps.view_source import reduced_views
+from regraft.recipes.steps.view_source import photos_are_large, reduced_line, reduced_views
 from regraft.screen import Bar
 
 MIN_VIEWS = 2
@@ -109,7 +109,12 @@ def training_batches(
         reserve: seconds of the budget to leave for the training itself and what comes after it.
     """
     with reduced_views(context, len(train) + len(validation)) as reduced:
-        point, reason = find_cut_point(context, classifier, train, validation, views, reduced) if views else (None, "")
+        cacheable = reduced if photos_are_large(context) else None
+        point, reason = None, ""
+        if views:
+            point, reason = find_cut_point(context, classifier, train, validation, views, cacheable)
+        if (reduced if point is None else cacheable) is not None:
+            context.report(reduced_line(context))
         if point is None:
             yield BatchFactory(
                 lambda entries: photo_batches(context, entries, batch_size, Augmentation(), reduced),

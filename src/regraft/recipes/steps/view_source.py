@@ -1,7 +1,8 @@
 """The choice between training views of whole photos and of reduced ones, which are decoded once.
 
-Reduced photos pay where decoding is expensive compared with a step of the network: on a processor with large photos, on
-a graphics processor with all photos. They change the pixels of training views a little, and so the weights. Evaluation
+Reduced photos pay where decoding is expensive compared with a step of the network: large photos on a processor, all
+photos on a graphics processor. Cached activations use them for large photos only: of small ones, processes decode views
+as fast as threads cut them. Reduced photos change the pixels of training views a little, and so the weights. Evaluation
 pixels are the same in both cases.
 """
 
@@ -41,16 +42,13 @@ def reduced_views(context: RunContext, photos: int) -> Iterator[ReducedViews | N
         context: the run.
         photos: number of photos that will be needed.
     """
-    if not _from_reduced(context):
+    if not _chosen(context):
         yield None
         return
     p, device = context.backbone.spec.preprocessing, context.device
     store = DiskStore(cache_folder() / PIXELS, warn=context.screen.warn)
     needed = photos * 3 * _PHOTO_FORM * reduced_side(p) ** 2
     pixels = PixelCache(p, store, store_share=min(1.0, STORE_SHARE * store.bound / max(1.0, needed)))
-    context.report(
-        Report(None, Line("photos", "each decoded once", f"(training views are cut from {reduced_side(p)} px)"))
-    )
     try:
         if device.type == "cuda":
             room = int(DEVICE_SHARE * torch.cuda.mem_get_info(device)[0])
@@ -62,22 +60,29 @@ def reduced_views(context: RunContext, photos: int) -> Iterator[ReducedViews | N
         store.close()
 
 
-def _from_reduced(context: RunContext) -> bool:
+def photos_are_large(context: RunContext) -> bool:
+    """Return whether decoding a typical photo is expensive for a processor."""
+    side = context.dataset.median_side
+    return side is not None and side**2 >= MIN_REDUCTION * reduced_side(context.backbone.spec.preprocessing) ** 2
+
+
+def reduced_line(context: RunContext) -> Report:
+    """Return the line for the screen about views of reduced photos."""
+    side = reduced_side(context.backbone.spec.preprocessing)
+    return Report(None, Line("photos", "each decoded once", f"(training views are cut from {side} px)"))
+
+
+def _chosen(context: RunContext) -> bool:
     """Return whether views are cut from reduced photos: as the replayed run did, or as suits photos and device.
 
     The choice is recorded only if they are. A run that trained without a record has used whole photos.
     """
     decisions = context.decisions
-    if CHOICE not in {*decisions.replay, *decisions.choices} and (_has_trained(context) or not _pays(context)):
-        return False
+    if CHOICE not in {*decisions.replay, *decisions.choices}:
+        expensive = context.device.type == "cuda" or photos_are_large(context)
+        if _has_trained(context) or not expensive:
+            return False
     return decisions.choose(CHOICE, "decoding is expensive", lambda: REDUCED) == REDUCED
-
-
-def _pays(context: RunContext) -> bool:
-    side = context.dataset.median_side
-    if context.device.type == "cuda":
-        return True
-    return side is not None and side**2 >= MIN_REDUCTION * reduced_side(context.backbone.spec.preprocessing) ** 2
 
 
 def _has_trained(context: RunContext) -> bool:
