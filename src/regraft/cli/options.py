@@ -111,10 +111,14 @@ def network_options() -> Callable[[F], F]:
         cloup.option(
             "--backbone",
             metavar="NAME",
-            help="Any timm network (see regraft backbones). tf_efficientnet_lite0 needs no download.",
+            help="Any timm network (see regraft backbones), or several joined by +: one probe on the features of all. "
+            "tf_efficientnet_lite0 needs no download.",
         ),
         cloup.option(
-            "--weights", type=PATH, metavar="FILE", help="Local weights for the backbone (.safetensors, .pt, .pth)."
+            "--weights",
+            type=PATH,
+            metavar="FILE",
+            help="Local weights for the backbone (.safetensors, .pt, .pth), or a folder of files named like networks.",
         ),
         cloup.option(
             "--size",

@@ -23,7 +23,7 @@ from regraft.context.option_values import DeviceName, RecipeName
 from regraft.data.layout import FolderMeaning
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
-from regraft.models.catalogue import DEFAULT_BACKBONE
+from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
 
 Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, a number of blocks from the top, or blocks by name."""
@@ -82,6 +82,11 @@ def _unfreeze(value: Any) -> Any:
     raise ValueError(f"expected all, a number of blocks from the top, or names of blocks, found {value!r}")
 
 
+def _backbone(value: Any) -> Any:
+    """Read the name of a network, or several names joined by ``+``."""
+    return "+".join(backbone_names(value)) if isinstance(value, str) else value
+
+
 def _address(value: Any) -> Any:
     """Read the address of a web server, without a slash at its end."""
     if value is None:
@@ -127,7 +132,7 @@ class TrainConfig(BaseModel):
     out: Path | None = None
     recipe: RecipeName = "auto"
     budget: Annotated[float | None, BeforeValidator(seconds)] = None
-    backbone: str = DEFAULT_BACKBONE
+    backbone: Annotated[str, BeforeValidator(_backbone)] = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
@@ -189,6 +194,11 @@ class TrainConfig(BaseModel):
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values, without the options that apply to one call only."""
         return self.model_dump(mode="json")
+
+    @property
+    def networks(self) -> tuple[str, ...]:
+        """The names in ``backbone``: one, or several networks side by side."""
+        return backbone_names(self.backbone)
 
     def arguments(self) -> dict[str, Any]:
         """Return the options that decide what is trained, as JSON-able values."""

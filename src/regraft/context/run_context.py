@@ -11,7 +11,8 @@ import torch
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Dataset
 from regraft.context.decisions import Decisions, StepResult
-from regraft.context.frozen_features import FrozenFeatures, frozen_features
+from regraft.context.frozen_features import FrozenFeatures
+from regraft.context.network_features import network_features
 from regraft.context.parts import RunParts
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
@@ -29,13 +30,13 @@ class RunContext:
         screen: where progress and warnings go.
         dataset: the photos, each on its side of the split.
         parts: photos by their use: training, validation, test.
-        backbone: the pretrained network; recipes train copies of it.
+        backbone: the pretrained network, the first of several; recipes train copies of it.
         device: where networks run.
         store: cache of features.
         workers: threads that decode photos.
         user_callbacks: callbacks of the user, in the order of the options.
         decisions: the record of the run: choices, journal, budget.
-        features: the frozen backbone's features.
+        features: the features of all frozen networks.
     """
 
     config: TrainConfig
@@ -55,6 +56,11 @@ class RunContext:
         """Journal and print the results of steps."""
         self.decisions.report(*results)
 
+    @property
+    def of_first_network(self) -> Self:
+        """The context with the first network alone, which fine-tuning trains."""
+        return self if len(self.features.networks) == 1 else replace(self, features=self.features.only_first)
+
     def with_backbone(self, backbone: Backbone, engine_choice: str) -> Self:
         """Return a context with another network and its features; everything else is shared.
 
@@ -63,7 +69,7 @@ class RunContext:
             engine_choice: name of the choice of its engine.
         """
         backbone.to(self.device)
-        features = frozen_features(
+        features = network_features(
             backbone,
             self.dataset.usable,
             self.decisions,
@@ -72,4 +78,4 @@ class RunContext:
             workers=self.workers,
             choice=engine_choice,
         )
-        return replace(self, backbone=backbone, features=features)
+        return replace(self, backbone=backbone, features=FrozenFeatures((features,)))

@@ -108,6 +108,16 @@ def stacked(tables: Sequence[NDArray[T]]) -> NDArray[T]:
     return out
 
 
+def side_by_side(tables: Sequence[NDArray[T]]) -> NDArray[T]:
+    """Return the columns of several tables with the same rows, one table after the other, as a table."""
+    if len(tables) == 1:
+        return tables[0]
+    out = new_table(len(tables[0]), sum(table.shape[1] for table in tables), tables[0].dtype.type)
+    for i in range(0, len(out), _BLOCK):
+        out[i : i + _BLOCK] = np.concatenate([table[i : i + _BLOCK] for table in tables], axis=1)
+    return out
+
+
 def _in_file(folder: Path | None, rows: int, width: int, dtype: np.dtype[Any]) -> FileRows:
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)

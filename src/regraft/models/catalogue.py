@@ -86,6 +86,30 @@ def parameter_counts() -> dict[str, int]:
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 """The default backbone; a requirement of regraft ships its weights."""
 
+MAX_NETWORKS = 8
+"""Maximum number of networks side by side."""
+
+
+def backbone_names(text: str) -> tuple[str, ...]:
+    """Return the names in a text such as ``"resnet18+resnet50"``, which means two networks side by side.
+
+    Raises:
+        ValueError: a name is missing or occurs twice, or there are too many.
+
+    Example:
+        >>> backbone_names("tf_efficientnet_lite0 + tf_efficientnet_lite2")
+        ('tf_efficientnet_lite0', 'tf_efficientnet_lite2')
+    """
+    names = tuple(name.strip() for name in text.split("+"))
+    if not all(names):
+        raise ValueError(f"expected a network, or several joined by +, such as resnet18+resnet50; found {text!r}")
+    if len(set(names)) < len(names):
+        raise ValueError(f"expected each network once, found {text!r}")
+    if len(names) > MAX_NETWORKS:
+        raise ValueError(f"expected at most {MAX_NETWORKS} networks, found {len(names)}")
+    return names
+
+
 _DEFAULT_PREPROCESSING = Preprocessing(
     height=224, width=224, interpolation="bicubic", mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), crop_pct=0.875
 )

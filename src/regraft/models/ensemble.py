@@ -161,6 +161,11 @@ class Ensemble(nn.Module):
         return ensemble
 
 
+def members_of(classifier: Classifier | Ensemble) -> tuple[Classifier, ...]:
+    """Return the members of an ensemble; a classifier alone is its own only member."""
+    return classifier.members if isinstance(classifier, Ensemble) else (classifier,)
+
+
 def _parse_groups(groups: Groups) -> list[list[Classifier]]:
     if isinstance(groups, Classifier) or not isinstance(groups, Sequence):
         raise ConfigError(f"groups: expected a list of classifiers, found a {type(groups).__name__}")

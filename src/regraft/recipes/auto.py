@@ -19,6 +19,7 @@ from regraft.context.decisions import Report
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble import members_of
 from regraft.models.freeze_ledger import block_checksums
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.result import RecipeResult, probe_result
@@ -84,12 +85,12 @@ def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung])
     parts = context.parts.gradient
     compared = head = solve_probe(context, parts.train, nested=False, label="start")
     context.report(compared)
-    if sized.size is not None:
+    if sized.context is not context:
         head = solve_probe(sized.context, parts.train, nested=False, label="start of fine-tuning")
         context.report(head)
     classifier = probe_classifier(context, compared.probe)
     best = probe_candidate(context, classifier)
-    pretrained = block_checksums(classifier)
+    pretrained = block_checksums(members_of(classifier)[0])
     for rung in ladder:
         continued = replace(rung, plan=replace(rung.plan, continues=best.tuned is not None))
         plan = affordable_plan(sized.context, continued, parts)

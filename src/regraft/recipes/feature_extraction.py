@@ -15,12 +15,11 @@ from numpy.typing import NDArray
 
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
-from regraft.models.classifier import Classifier
-from regraft.models.freeze_ledger import block_checksums, freeze_ledger
+from regraft.models.freeze_ledger import model_checksums, model_ledger
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.epoch_callbacks import Recorder, TrainingEnd, epoch_callbacks
 from regraft.recipes.steps.feature_batches import FeatureBatches, Scaling, standardization
-from regraft.recipes.steps.solve_probe import probe_classifier, solve_probe
+from regraft.recipes.steps.solve_probe import head_classifier, probe_classifier, solve_probe
 from regraft.recipes.steps.trainers import balanced_weights
 from regraft.training import Trainer
 
@@ -45,9 +44,8 @@ def run(context: RunContext) -> RecipeResult:
     head = _new_head(context, views[0].shape[1])
     end = _train_head(context, head, lr, views, scaling)
 
-    classifier = probe_classifier(context, probe.probe)
-    before = block_checksums(classifier)
-    _replace_head(classifier, head, scaling)
+    before = model_checksums(probe_classifier(context, probe.probe))
+    classifier = head_classifier(context, *_unscaled_head(head, scaling))
     context.report(end)
     return RecipeResult(
         chosen="feature-extraction",
@@ -57,7 +55,7 @@ def run(context: RunContext) -> RecipeResult:
         cross_validated_probe=probe.probe,
         out_of_fold_photos=parts.train_and_validation,
         headline_out_of_fold=False,
-        freeze=freeze_ledger(classifier, before, {"head": lr}),
+        freeze=model_ledger(classifier, before, {"head": lr}),
         facts={"trained": "head", "views": number, "learning_rate": lr, **end.facts()},
     )
 
@@ -107,9 +105,9 @@ def _train_head(
     return TrainingEnd.of("head", history, attached.callbacks, epochs)
 
 
-def _replace_head(classifier: Classifier, head: torch.nn.Linear, scaling: Scaling) -> None:
-    """Give ``classifier`` the trained head, with the standardization of its input folded into it."""
+def _unscaled_head(head: torch.nn.Linear, scaling: Scaling) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return weight and bias of the trained head, with the standardization of its input folded into them."""
     mean, scale = scaling
     weight = head.weight.detach().cpu().numpy().astype(np.float64) / scale
     bias = head.bias.detach().cpu().numpy().astype(np.float64) - weight @ mean.astype(np.float64)
-    classifier.set_head(torch.from_numpy(weight), torch.from_numpy(bias))
+    return weight, bias

@@ -11,17 +11,23 @@ photos becomes the result (`after_training`).
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from regraft.context.run_context import RunContext
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.fine_tuning import fine_tune
 from regraft.recipes.steps.input_size import at_input_size
+from regraft.recipes.steps.mix_with_probe import mix_with_probe
 from regraft.recipes.steps.solve_probe import solve_probe
 from regraft.recipes.steps.trainers import pretrained_classifier
 from regraft.recipes.steps.tuning_plan import plan_from_options
 
 
 def run(context: RunContext) -> RecipeResult:
-    """Fine-tune as the options say, even if the probe is better; the figures of both are reported."""
+    """Fine-tune as the options say, even if the probe is better; the figures of both are reported.
+
+    Of several networks the first is fine-tuned, and mixed with the linear probe on all of them.
+    """
     parts = context.parts.gradient
     probe = solve_probe(context, parts.train_and_validation, nested=True)
     context.report(probe)
@@ -35,7 +41,7 @@ def run(context: RunContext) -> RecipeResult:
     plan = plan_from_options(context.config)
     classifier.unfreeze(plan.unfreeze)
     tuned = fine_tune(sized, plan, classifier, parts.train, parts.validation)
-    return RecipeResult(
+    result = RecipeResult(
         chosen="fine-tune",
         classifier=tuned.classifier,
         parts=parts,
@@ -47,3 +53,9 @@ def run(context: RunContext) -> RecipeResult:
         views=tuned.views,
         facts=tuned.facts,
     )
+    if len(context.features.networks) == 1:
+        return result
+    mix = mix_with_probe(context, probe.probe, parts.train_and_validation, tuned)
+    context.report(mix)
+    facts = {**tuned.facts, "share_of_fine_tuned": mix.share}
+    return replace(result, classifier=mix.classifier, freeze=mix.freeze, facts=facts)

@@ -9,7 +9,8 @@ from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
-from regraft.models.freeze_ledger import freeze_ledger
+from regraft.models.ensemble import Ensemble
+from regraft.models.freeze_ledger import model_ledger
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.steps.solve_probe import probe_classifier
 
@@ -20,7 +21,7 @@ class RecipeResult:
 
     Attributes:
         chosen: the recipe of the classifier: ``linear-probe``, ``feature-extraction`` or ``fine-tune``.
-        classifier: the classifier to save.
+        classifier: the classifier to save, or several as one.
         parts: the photos for its training, its validation and its test.
         probe: the linear probe that it is compared with, fitted without the photos of ``parts.test``.
         cross_validated_probe: the linear probe with out-of-fold probabilities of ``out_of_fold_photos``, or None.
@@ -32,7 +33,7 @@ class RecipeResult:
     """
 
     chosen: str
-    classifier: Classifier
+    classifier: Classifier | Ensemble
     parts: Parts
     probe: Probe
     cross_validated_probe: Probe | None
@@ -55,6 +56,6 @@ def probe_result(context: RunContext, probe: Probe, **facts: str) -> RecipeResul
         cross_validated_probe=probe,
         out_of_fold_photos=parts.refit,
         headline_out_of_fold=parts.test_side is None,
-        freeze=freeze_ledger(classifier, None, {}),
+        freeze=model_ledger(classifier, None, {}),
         facts=dict(facts),
     )

@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,19 +25,20 @@ from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.decisions import read_decisions
 from regraft.data.layout import FolderMeaning
-from regraft.data.manifest import Manifest, scan
+from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
-from regraft.errors import PhotosError, RunFolderError
+from regraft.disk.row_table import side_by_side, take
+from regraft.errors import ConfigError, PhotosError, RunFolderError
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine_choice import choose_engine
-from regraft.features.extract import extract
+from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import DEFAULT_BACKBONE
-from regraft.models.zoo import build_backbone
+from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
+from regraft.models.zoo import build_backbones
 from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
 from regraft.recipes.steps.input_size import size_for
@@ -62,8 +63,9 @@ class CheckOptions:
         folders: the meaning of the folders in it, or None to recognize it.
         group_by: a rule of `regraft.audit.grouping.user_groups`, or None.
         decisions: a file of decisions to apply first, or None.
-        backbone: the network that compares photos and finds wrong labels.
-        weights: a local file of its weights, or None.
+        backbone: the network that compares photos and finds wrong labels. Of several, joined by ``+``, the first one
+            compares photos, and all of them find wrong labels.
+        weights: a local file of its weights, or a folder of files for several networks, or None.
         size: its input size in pixels, or None for the default of the network.
         device: where it runs.
         workers: threads that decode, or None for the default.
@@ -152,11 +154,14 @@ def _subject(
     options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
 ) -> tuple[Subject, float | None]:
     """Decode every photo once; return all that the checks need, and the accuracy of the probe that reviews labels."""
-    backbone = build_backbone(options.backbone, weights=options.weights, size=options.size)
+    backbone, *others = build_backbones(_networks(options), weights=options.weights, size=options.size)
     device = pick_device(options.device)
     stats_store = PhotoStatsStore(backbone.spec.preprocessing, store)
-    features = _features(options, manifest, backbone.to(device), device, stats_store, store, screen)
-    entries = manifest.usable
+    joined = [_features(options, manifest, backbone.to(device), device, stats_store.load, store, screen).values]
+    for other in others:
+        more = _features(options, manifest, other.to(device), device, None, store, screen)
+        joined = [*(take(values, more.rows) for values in joined), more.values]
+    features, entries = joined[0], manifest.usable
     workers = workers_or_default(options.workers)
     photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
@@ -168,7 +173,7 @@ def _subject(
     duplicates = detect_duplicates(entries, features, photo_stats, store=store, workers=workers)
     given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
     dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
-    probabilities, accuracy = _label_probabilities(dataset, features, screen)
+    probabilities, accuracy = _label_probabilities(dataset, side_by_side(joined), screen)
     if options.thorough:
         probabilities = _fine_tuned(options, dataset, probabilities, backbone, device, store, screen)
     subject = Subject(
@@ -182,19 +187,26 @@ def _features(
     manifest: Manifest,
     backbone: Backbone,
     device: torch.device,
-    stats_store: PhotoStatsStore,
+    load: Callable[[Entry], NDArray[np.uint8]] | None,
     store: FeatureStore,
     screen: Screen,
-) -> NDArray[np.float32]:
-    """Return the features of every photo, shape (n, D); photos that cannot be decoded are left out."""
+) -> Features:
+    """Return the features of every photo; photos that cannot be decoded are left out."""
     entries = manifest.usable
     choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
     engine = choice.engine_for(backbone, device)
     with screen.progress("features", len(entries)) as bar:
-        result = extract(entries, backbone, engine, store, load=stats_store.load, workers=options.workers, bar=bar)
+        result = extract(entries, backbone, engine, store, load=load, workers=options.workers, bar=bar)
     for position, why in result.failed:
         manifest.set_aside(entries[position], why)
-    return result.values
+    return result
+
+
+def _networks(options: CheckOptions) -> tuple[str, ...]:
+    try:
+        return backbone_names(options.backbone)
+    except ValueError as error:
+        raise ConfigError(f"backbone: {error}") from None
 
 
 def _label_probabilities(
@@ -235,7 +247,8 @@ def _fine_tuned(
     assert dataset.median_side is not None
     size = size_for(dataset.median_side, backbone.spec.preprocessing) if options.size is None else None
     if size is not None:
-        backbone = build_backbone(options.backbone, weights=options.weights, size=size).to(device)
+        (backbone,) = build_backbones(_networks(options)[:1], weights=options.weights, size=size)
+        backbone.to(device)
     labeled = LabeledPhotos(entries, dataset.labels(entries), dataset.units(entries), probabilities)
     return fine_tuned_label_probabilities(
         labeled, backbone, store=store, device=device, workers=options.workers, screen=screen

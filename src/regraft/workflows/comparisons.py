@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
-from regraft.features.extract import extract
 from regraft.measure.intervals import proportion
 from regraft.measure.paired import accuracy_difference
 from regraft.probe.linear_probe import fit_probe
@@ -53,16 +52,9 @@ def decision_effect(context: RunContext) -> dict[str, Any] | None:
         return None
     entries = context.dataset.manifest.entries
     dropped = [entry for entry in entries if entry.name in old_labels and entry.status != "ok"]
-    extracted = extract(
-        dropped,
-        context.backbone,
-        context.features.engine,
-        context.store,
-        weights=context.features.weights,
-        workers=context.workers,
-    )
-    before = [*after, *(dropped[int(row)] for row in extracted.rows)]
-    features = np.concatenate([context.features.of(after), extracted.values])
+    readable, values = context.features.of_readable(dropped)
+    before = [*after, *readable]
+    features = np.concatenate([context.features.of(after), values])
     labels_before = [old_labels.get(entry.name, entry.label) for entry in before]
     labels_after = [entry.label for entry in after]
     classes = sorted({*labels_before, *labels_after})

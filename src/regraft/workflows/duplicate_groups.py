@@ -14,7 +14,7 @@ from regraft.context.commands import check_command
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Dataset, divisible
 from regraft.context.decisions import Event, Line
-from regraft.context.frozen_features import FrozenFeatures, no_longer_readable
+from regraft.context.network_features import NetworkFeatures, no_longer_readable
 from regraft.data.manifest import Entry, Manifest
 from regraft.process import release_freed_memory
 from regraft.text import counted
@@ -85,14 +85,14 @@ class DuplicateGroups:
 
 
 def group_duplicates(
-    dataset: Dataset, config: TrainConfig, features: FrozenFeatures, stats: PhotoStatsTable
+    dataset: Dataset, config: TrainConfig, features: NetworkFeatures, stats: PhotoStatsTable
 ) -> DuplicateGroups:
     """Return the groups of photos that belong together; write the user's groups into the entries.
 
     Args:
         dataset: the photos; all of them can be decoded.
         config: the configuration, for ``group_by``.
-        features: of the frozen backbone.
+        features: of the first frozen network.
         stats: photo stats of all usable photos.
 
     Raises:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.context.dataset import assign_sides, leave_out, print_sides
 from regraft.context.frozen_features import FrozenFeatures
+from regraft.context.network_features import NetworkFeatures
 from regraft.context.parts import parts_of
 from regraft.context.run_context import RunContext
 from regraft.context.unused_options import unused_by_split
@@ -41,7 +42,7 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
         features = _compute_features(run, stats)
         release_freed_memory()
         table = photo_stats_of(stats, run.dataset.usable, run.workers)
-        groups = group_duplicates(run.dataset, config, features, table)
+        groups = group_duplicates(run.dataset, config, features.first, table)
     finally:
         stats.close()
     run.decisions.report(groups)
@@ -77,30 +78,46 @@ def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeature
 
     Args:
         run: the run.
-        stats: decodes the photos; some of them are decoded already.
+        stats: decodes the photos for the first network; some of them are decoded already.
 
     Raises:
         PhotosError: too few photos are left.
     """
+    first, *others = run.features.networks
+    networks = [_compute_network(run, first, stats)]
+    networks += [_compute_network(run, network, None) for network in others]
+    return FrozenFeatures(tuple(networks))
+
+
+def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoStatsStore | None) -> NetworkFeatures:
+    """Return the features of one network with a table of every photo in memory.
+
+    Args:
+        run: the run; photos that cannot be decoded are left out of it.
+        network: the network.
+        stats: decodes the photos, in the first network; None for another one.
+    """
     entries = run.dataset.usable
-    engine, preprocessing = run.features.engine, run.backbone.spec.preprocessing
+    engine, spec = network.engine, network.backbone.spec
     begun = time.monotonic()
     with run.screen.progress("features", len(entries)) as bar:
         result = extract(
             entries,
-            run.backbone,
+            network.backbone,
             engine,
             run.store,
-            load=stats.load,
-            weights=run.features.weights,
+            load=None if stats is None else stats.load,
+            weights=network.weights,
             workers=run.workers,
             bar=bar,
         )
     spent = time.monotonic() - begun
-    with_decoding = spent / (1 - DECODING * min(1.0, stats.prefetched / max(1, result.computed)))
-    pixels = preprocessing.height * preprocessing.width
+    prefetched = 0 if stats is None else stats.prefetched
+    with_decoding = spent / (1 - DECODING * min(1.0, prefetched / max(1, result.computed)))
+    pixels = spec.preprocessing.height * spec.preprocessing.width
     if result.computed >= _MIN_TIMED:
-        record_pass(run.backbone.spec.name, str(run.device), PassCost(with_decoding / result.computed, pixels))
+        record_pass(spec.name, str(run.device), PassCost(with_decoding / result.computed, pixels))
+    named = {} if stats is not None else {"network": spec.name}
     run.decisions.note(
         "features",
         photos=result.computed,
@@ -109,6 +126,7 @@ def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeature
         with_decoding=round(with_decoding, 2),
         pixels=pixels,
         engine=engine.numerics,
+        **named,
     )
     if result.failed:
         _leave_out_damaged(run.dataset.manifest, [(entries[row], why) for row, why in result.failed], run.screen)
@@ -116,9 +134,9 @@ def _compute_features(run: PreparedRun, stats: PhotoStatsStore) -> FrozenFeature
         "features",
         f"{result.computed:,} photos · {result.computed / max(spent, 1e-9):,.0f} photos/s · "
         f"{result.from_store:,} from the store",
-        f"({engine.title})",
+        f"({engine.title})" if stats is not None else f"({spec.name}, {engine.title})",
     )
-    return run.features.with_table([entries[row] for row in result.rows], result.values)
+    return network.with_table([entries[row] for row in result.rows], result.values)
 
 
 def _leave_out_damaged(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: Screen) -> None:

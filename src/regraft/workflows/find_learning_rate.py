@@ -70,7 +70,7 @@ def find_learning_rate(
     block; the rate is that of the head and the top block, which ``lr`` of `TrainConfig` sets.
 
     Args:
-        config: the configuration; its recipe must be ``fine-tune``.
+        config: the configuration; its recipe must be ``fine-tune``. Of several networks, the first is trained.
         screen: where progress and warnings go.
         steps: training steps, each with its own rate.
         started: when the process began (seconds since 1970); None for now.
@@ -79,6 +79,7 @@ def find_learning_rate(
         UserError: as `regraft.workflows.train.train`; TrainingError if the loss diverges at the first rates.
     """
     started = time.time() if started is None else started
+    config = config.model_copy(update={"backbone": config.networks[0]})
     with PreparedPhotos(config, screen) as prepared, prepare_run(config, screen, prepared, started, "lr") as run:
         context = compute_features_and_split(run, prepared)
         curve, default = _train_on_a_rising_rate(context, steps)

@@ -15,7 +15,8 @@ import torch
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import Dataset, expects_validation_photos
 from regraft.context.decisions import Decisions
-from regraft.context.frozen_features import FrozenFeatures, frozen_features
+from regraft.context.frozen_features import FrozenFeatures
+from regraft.context.network_features import network_features
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
 from regraft.data.worker_processes import running_processes, start_processes, stop_processes
 from regraft.disk.atomic import sweep
@@ -23,7 +24,7 @@ from regraft.errors import RunFolderError
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
-from regraft.models.zoo import build_backbone
+from regraft.models.zoo import build_backbones
 from regraft.recipes.steps.epoch_callbacks import check_validation_photos
 from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder, write_start
@@ -44,13 +45,13 @@ class PreparedRun:
         folder: the run folder, locked.
         screen: where progress and warnings go.
         dataset: the photos, not split yet.
-        backbone: the pretrained network.
+        backbone: the pretrained network, the first of several.
         device: where it runs.
         store: cache of features.
         workers: threads that decode photos.
         user_callbacks: callbacks of the user.
         decisions: the record of the run.
-        features: the frozen backbone's features; none has been computed yet.
+        features: the features of all networks; none has been computed yet.
     """
 
     config: TrainConfig
@@ -87,42 +88,47 @@ def prepare_run(
     if config.recipe in ("feature-extraction", "fine-tune"):
         validated = expects_validation_photos(prepared.dataset, config)
         check_validation_photos(config, prepared.user_callbacks, validated=validated)
-    backbone = build_backbone(config.backbone, weights=config.weights, size=config.size)
+    backbones = build_backbones(config.networks, weights=config.weights, size=config.size)
     if config.out is not None:
         check_outside(config.out, config.photos)
-    weights = backbone.weights_hash()
+    weights = [backbone.weights_hash() for backbone in backbones]
     manifest, resume = prepared.dataset.manifest, name is None
     with (
         open_or_create_run_directory(
-            config, manifest, weights, name or config.recipe, screen, resume=resume
+            config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
         ) as directory,
         _decoding_processes(config, device),
     ):
-        backbone.to(device)
         workers = _workers(config, prepared.dataset)
-        decisions = _start_or_resume(config, directory, screen, prepared.dataset, backbone, device, started)
-        _print_network(backbone, screen)
-        features = frozen_features(
-            backbone,
-            prepared.dataset.usable,
-            decisions,
-            device=device,
-            store=prepared.store,
-            workers=workers,
-            weights=weights,
-        )
+        decisions = _start_or_resume(config, directory, screen, prepared.dataset, backbones, device, started)
+        networks = []
+        for number, backbone in enumerate(backbones):
+            backbone.to(device)
+            _print_network(backbone, screen)
+            networks.append(
+                network_features(
+                    backbone,
+                    prepared.dataset.usable,
+                    decisions,
+                    device=device,
+                    store=prepared.store,
+                    workers=workers,
+                    weights=weights[number],
+                    choice=f"engine of {backbone.spec.name}" if number else "engine",
+                )
+            )
         yield PreparedRun(
             config=config,
             folder=directory.folder,
             screen=screen,
             dataset=prepared.dataset,
-            backbone=backbone,
+            backbone=backbones[0],
             device=device,
             store=prepared.store,
             workers=workers,
             user_callbacks=prepared.user_callbacks,
             decisions=decisions,
-            features=features,
+            features=FrozenFeatures(tuple(networks)),
         )
 
 
@@ -151,7 +157,7 @@ def _start_or_resume(
     directory: RunDirectory,
     screen: Screen,
     dataset: Dataset,
-    backbone: Backbone,
+    backbones: Sequence[Backbone],
     device: torch.device,
     started: float,
 ) -> Decisions:
@@ -161,7 +167,7 @@ def _start_or_resume(
     replay = {**config.choices, **folder.journal.chosen()}
     sweep(folder.path, below=True)
     if not directory.resumed:
-        check_space(folder, config, backbone)
+        check_space(folder, config, backbones)
         write_start(folder, config.as_dict(), describe_environment())
         folder.journal.add("start", photos=len(dataset.usable), classes=len(dataset.classes), **facts)
         return Decisions(config, folder, screen, started, replay=replay)
@@ -193,18 +199,18 @@ def _warn_changed_environment(folder: RunFolder, screen: Screen) -> None:
         )
 
 
-def check_space(folder: RunFolder, config: TrainConfig, backbone: Backbone) -> None:
+def check_space(folder: RunFolder, config: TrainConfig, backbones: Sequence[Backbone]) -> None:
     """Check that the disk can hold the files of a run.
 
-    The estimate is the model and two snapshots of everything that fine-tuning changes: weights, two moments, the best
-    weights.
+    The estimate is the model and two snapshots of everything that fine-tuning changes, all of it in the first network:
+    weights, two moments, the best weights.
 
     Raises:
         RunFolderError: there is too little space.
     """
-    weights = 4 * backbone.spec.parameters
+    weights = [4 * backbone.spec.parameters for backbone in backbones]
     fine_tuned = config.recipe in ("fine-tune", "auto")
-    need = weights + (8 * weights if fine_tuned else 0) + SMALL_FILES
+    need = sum(weights) + (8 * weights[0] if fine_tuned else 0) + SMALL_FILES
     free = shutil.disk_usage(folder.path).free
     if free < need:
         clear(folder)

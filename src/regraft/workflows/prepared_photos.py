@@ -49,7 +49,7 @@ class PreparedPhotos:
         self.dataset = load_dataset(config, screen)
         self._prefetched: PhotoStatsStore | None = None
         workers = workers_or_default(config.workers)
-        preprocessing = expected_preprocessing(config.backbone, config.size) if config.weights is None else None
+        preprocessing = expected_preprocessing(config.networks[0], config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_prefetch():
             stats = self._prefetched = PhotoStatsStore(preprocessing, self.store)
             stats.prefetch(stats.missing(self.dataset.usable[:_LOOKED_UP])[:MAX_PREFETCHED], workers)

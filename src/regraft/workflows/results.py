@@ -20,6 +20,7 @@ from regraft.disk.atomic import write_json, write_text
 from regraft.errors import StorageError
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
+from regraft.models.classifier import Classifier
 from regraft.models.model_file import save_classifier
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.solve_probe import probe_classifier
@@ -96,8 +97,8 @@ def model_facts(context: RunContext, result: RecipeResult) -> dict[str, str]:
     facts = {"recipe": context.config.recipe, "chosen": result.chosen}
     if result.views > 1:
         facts["views"] = str(result.views)
-    if result.chosen in FROZEN:  # so that predictions use the features that the head was fitted on
-        facts["engine"] = context.features.engine.title
+    if result.chosen in FROZEN and isinstance(result.classifier, Classifier):
+        facts["engine"] = context.features.engine.title  # the head was fitted on its features; members have their own
     return facts
 
 
@@ -119,10 +120,8 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
     final = _Predictions(measured_photos, scores.values)
     probe, how = final, RELOADED
     if result.chosen != "linear-probe":
-        engine = context.features.engine.title
-        frozen = Predictor(
-            probe_classifier(context, result.probe), device=device, workers=context.workers, engine=engine, own=True
-        )
+        classifier = probe_classifier(context, result.probe)
+        frozen = Predictor(classifier, device=device, workers=context.workers, own=True)
         probabilities = frozen.scores(measured_photos, store=context.store).values
         probe, how = replace(final, probabilities=probabilities), "frozen features"
     used = result.parts.test_is_validation

@@ -7,8 +7,9 @@ when the features of this run were computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from regraft.context.dataset import SMALL
 from regraft.context.decisions import Line
@@ -183,7 +184,7 @@ def photo_seconds(context: RunContext) -> float:
     If the store had all features, it is the time of the last long pass of the network on this machine.
     """
     events = context.folder.journal.events()
-    passes = [e for e in events if e.get("event") == "features" and e["photos"] >= MIN_TIMED_PHOTOS]
+    passes = [e for e in events if _is_long_pass(e)]
     p = context.backbone.spec.preprocessing
     pixels = p.height * p.width
     cost = last_pass(context.backbone.spec.name, str(context.device))
@@ -194,6 +195,11 @@ def photo_seconds(context: RunContext) -> float:
     if cost is None:
         return 1 / max(photos_per_second(context.features.engine.title, context.backbone), 1e-3)
     return cost.at(pixels)
+
+
+def _is_long_pass(event: Mapping[str, Any]) -> bool:
+    """Return whether an event is a pass of the first network over enough photos to time it."""
+    return event.get("event") == "features" and "network" not in event and event["photos"] >= MIN_TIMED_PHOTOS
 
 
 def affordable_plan(context: RunContext, rung: Rung, parts: Parts) -> Plan | None:

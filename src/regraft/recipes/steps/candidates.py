@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.context.decisions import Event, Line
-from regraft.context.frozen_features import no_longer_readable
+from regraft.context.network_features import no_longer_readable
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.paired import Difference, log_loss_difference
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble import Ensemble
 from regraft.recipes.steps.fine_tuning import FineTuned
 
 FEW_PHOTOS = 50
@@ -91,15 +92,9 @@ def required_standard_errors(photos: int) -> float:
     return 1.0 + min(1.0, FEW_PHOTOS / photos)
 
 
-def probe_candidate(context: RunContext, classifier: Classifier) -> Candidate:
+def probe_candidate(context: RunContext, classifier: Classifier | Ensemble) -> Candidate:
     """Return the linear probe as a candidate."""
-    predictor = Predictor(
-        classifier,
-        device=context.device.type,
-        workers=context.workers,
-        engine=context.features.engine.title,  # the features of this engine are in the store
-        own=True,
-    )
+    predictor = Predictor(classifier, device=context.device.type, workers=context.workers, own=True)
     return Candidate("linear probe", _calibrated(context, predictor, context.parts.gradient.validation))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.context.frozen_features import recorded_engine
+from regraft.context.network_features import recorded_engine
 from regraft.context.run_context import RunContext
 from regraft.data.fixed_views import FIRST_CROP
 from regraft.data.manifest import Entry

@@ -50,12 +50,13 @@ class SizedContext:
 
 
 def at_input_size(context: RunContext) -> SizedContext:
-    """Return the context with the network at the size that suits a fine-tuning, or at ``--size`` if it is given."""
+    """Return the context with the first network, at the size that suits a fine-tuning, or at ``--size`` if given."""
+    context = context.of_first_network
     size = suitable_size(context)
     if size is None:
         return SizedContext(context)
     try:
-        backbone = build_backbone(context.config.backbone, weights=context.config.weights, size=size)
+        backbone = build_backbone(context.config.networks[0], weights=context.config.weights, size=size)
     except (BackboneError, WeightsError):  # it takes no other size
         return SizedContext(context)
     p = context.backbone.spec.preprocessing

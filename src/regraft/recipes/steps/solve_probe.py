@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from regraft.context.decisions import Event, Line, Report, StepResult
+from regraft.context.network_features import NetworkFeatures
 from regraft.context.run_context import RunContext
 from regraft.data.fixed_views import view_name
 from regraft.data.manifest import Entry
@@ -19,6 +21,8 @@ from regraft.disk.row_table import stacked
 from regraft.features.machine_facts import machine_id
 from regraft.measure.paired import Difference, log_loss_difference
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble import Ensemble
+from regraft.probe.feature_bounds import FeatureBounds
 from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe
 from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.solver import Solution
@@ -188,8 +192,8 @@ def probe_key(
     """
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
     facts = [
-        context.features.engine.weights,
-        context.backbone.spec.preprocessing.id,
+        context.features.weights,
+        context.features.preprocessing,
         context.dataset.classes,
         context.config.class_weight,
         context.config.seed,
@@ -203,18 +207,65 @@ def probe_key(
 def cross_run_key(context: RunContext, key: str) -> str:
     """Return a hash of ``key`` and of what may differ between two runs: software, processor, engine."""
     names = [f.name for kind in (Probe, Solution) for f in fields(kind)]
-    return _digest([SOLVER, np.__version__, machine_id(), names, context.features.engine.numerics, key])
+    return _digest([SOLVER, np.__version__, machine_id(), names, context.features.numerics, key])
 
 
 def _digest(facts: list[Any]) -> str:
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def probe_classifier(context: RunContext, probe: Probe) -> Classifier:
-    """Return a classifier of the run's own frozen backbone with the probe as its head."""
-    classifier = Classifier(context.backbone, context.dataset.classes, own=True)
-    weight, bias = torch.from_numpy(np.array(probe.weight)), torch.from_numpy(np.array(probe.bias))
-    bounds = probe.bounds
+def probe_classifier(context: RunContext, probe: Probe) -> Classifier | Ensemble:
+    """Return the run's own frozen networks with the probe as their head; see `head_classifier`."""
+    return head_classifier(context, probe.weight, probe.bias, probe.bounds)
+
+
+def head_classifier(
+    context: RunContext,
+    weight: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    bounds: FeatureBounds | None = None,
+) -> Classifier | Ensemble:
+    """Return the run's own frozen networks with a linear head on their joined features.
+
+    One network gives a classifier; several give an ensemble of one group, whose logits are a sum over the networks. The
+    bias is in the first one.
+
+    Args:
+        context: the run.
+        weight: shape (C, D), where D is the sum over all networks.
+        bias: shape (C,).
+        bounds: lowest and highest value of each feature, (D,) and (D,); None clips no feature.
+    """
+    members = list[Classifier]()
+    start = 0
+    for network in context.features.networks:
+        end = start + network.backbone.spec.num_features
+        own_bias = np.zeros_like(bias) if members else bias
+        own_bounds = None if bounds is None else FeatureBounds(bounds.lower[start:end], bounds.upper[start:end])
+        members.append(_classifier_of_network(context, network, weight[:, start:end], own_bias, own_bounds))
+        start = end
+    return members[0] if len(members) == 1 else Ensemble([members], own=True)
+
+
+def first_network_classifier(context: RunContext, probe: Probe) -> Classifier:
+    """Return the first frozen network with the probe as its head.
+
+    Args:
+        context: the run.
+        probe: fitted on the features of the first network alone.
+    """
+    return _classifier_of_network(context, context.features.first, probe.weight, probe.bias, probe.bounds)
+
+
+def _classifier_of_network(
+    context: RunContext,
+    network: NetworkFeatures,
+    weight: NDArray[np.floating],
+    bias: NDArray[np.floating],
+    bounds: FeatureBounds | None,
+) -> Classifier:
+    classifier = Classifier(network.backbone, context.dataset.classes, own=True)
     limits = None if bounds is None else (torch.from_numpy(bounds.lower.copy()), torch.from_numpy(bounds.upper.copy()))
-    classifier.set_head(weight, bias, limits)
+    classifier.set_head(torch.from_numpy(np.array(weight)), torch.from_numpy(np.array(bias)), limits)
+    classifier.facts["engine"] = network.engine.title  # the features of this engine are in the store
     return classifier

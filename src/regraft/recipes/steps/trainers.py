@@ -12,7 +12,7 @@ from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.models.classifier import Classifier
 from regraft.probe.linear_probe import Probe
-from regraft.recipes.steps.solve_probe import probe_classifier
+from regraft.recipes.steps.solve_probe import first_network_classifier
 from regraft.recipes.steps.step_precision import Precision
 from regraft.training import Trainer
 
@@ -33,7 +33,7 @@ def pretrained_classifier(context: RunContext, probe: Probe) -> Classifier:
     It is a copy: the backbone of the run stays as it was pretrained.
     """
     classifier = Classifier(context.backbone, context.dataset.classes)
-    classifier.load_state_dict(probe_classifier(context, probe).state_dict())
+    classifier.load_state_dict(first_network_classifier(context, probe).state_dict())
     classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return classifier
 
