@@ -25,6 +25,7 @@ from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, scan
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.reduced_photo import LoadReduced
 from regraft.data.source import find_photos
 from regraft.data.worker_processes import WorkerProcesses, running_processes, start_processes, stop_processes
 from regraft.errors import DecodeError
@@ -37,6 +38,7 @@ WORK = [
     LoadPhoto(P, A, (3, 1)),
     LoadPhoto(P, A, ("view", 5)),
     DecodeWithStats(P),
+    LoadReduced(20),
 ]
 
 
@@ -54,13 +56,13 @@ def two() -> Iterator[WorkerProcesses]:
 
 
 @pytest.mark.parametrize("work", WORK, ids=str)
-def test_work_is_told_whole(work: LoadPhoto | DecodeWithStats) -> None:
+def test_work_is_told_whole(work: LoadPhoto | DecodeWithStats | LoadReduced) -> None:
     assert type(work).from_dict(work.as_dict()) == work
 
 
-@pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking"])
+@pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking", "reduced"])
 def test_pixels_are_those_of_this_process(
-    work: LoadPhoto | DecodeWithStats, photos: list[Entry], two: WorkerProcesses
+    work: LoadPhoto | DecodeWithStats | LoadReduced, photos: list[Entry], two: WorkerProcesses
 ) -> None:
     for entry in photos:
         assert np.array_equal(two.run(work, entry), work(entry))
