@@ -173,7 +173,9 @@ def test_a_photo_that_cannot_be_decoded_has_a_reason(tmp_path: Path, store: Disk
     assert isinstance(reason, str) and reason.startswith("not a photo")
 
 
-def test_a_store_that_cannot_be_written_is_done_without(entries: list[Entry], tmp_path: Path) -> None:
+def test_without_a_usable_store_photos_are_cached_in_memory(
+    entries: list[Entry], tmp_path: Path, decoded: list[str]
+) -> None:
     (tmp_path / "file").write_text("no folder")
     warned: list[str] = []
     pixels = PixelCache(P, DiskStore(tmp_path / "file" / "pixels", warn=warned.append))
@@ -181,6 +183,7 @@ def test_a_store_that_cannot_be_written_is_done_without(entries: list[Entry], tm
         assert equal(pixels.reduced(entries), [REDUCED(e) for e in entries])
         pixels.flush()
     assert len(warned) == 1 and warned[0].startswith("pixel cache ")
+    assert len(decoded) == len(entries)
 
 
 def test_photos_without_a_content_hash_are_decoded_each_time(

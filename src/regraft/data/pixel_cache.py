@@ -47,6 +47,9 @@ class PixelStore(Protocol):
     def get_many(self, keys: Sequence[str]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (position in ``keys``, array) for stored keys."""
 
+    def missing(self, keys: Sequence[str]) -> list[int]:
+        """Return the positions in ``keys`` that are not stored."""
+
     def put_many(self, items: Iterable[tuple[str, NDArray[Any]]], kind: str = "") -> None:
         """Store several arrays; ``kind`` describes them for people."""
 
@@ -74,7 +77,7 @@ class PixelCache:
         self._store, self._store_share = store, store_share
         self._memory: dict[str, Pixels] = {}
         self._memory_left = memory
-        self._marks: dict[Path, _Mark] = {}
+        self._marks: dict[Path, _Mark | None] = {}
         self._waiting: list[tuple[str, Pixels]] = []
         self._lock = threading.Lock()
 
@@ -95,14 +98,16 @@ class PixelCache:
         mark = _mark(entry.path)
         if mark is None or self._marks.get(entry.path) != mark:
             read_verified(entry)
-            self._remember(entry, mark)
+            self._marks[entry.path] = mark
 
     def flush(self) -> None:
-        """Write all pixels that wait to be written."""
+        """Write all pixels that wait to be written; those that the store refuses stay in memory."""
         with self._lock:
             waiting, self._waiting = self._waiting, []
         if self._store is not None and waiting:
             self._store.put_many(waiting, f"decoded photos · {self.preprocessing.height} px")
+            for position in self._store.missing([key for key, _ in waiting]):
+                self._hold(*waiting[position])
 
     def _load(self, entries: Sequence[Entry], task: PhotoTask, name: str) -> list[Pixels | str]:
         keys = [hashlib.sha256(f"{name}/{entry.content}".encode()).hexdigest() for entry in entries]
@@ -122,7 +127,7 @@ class PixelCache:
         mark = _mark(entry.path)
         pixels = _decoded(task, entry)
         if not isinstance(pixels, str):
-            self._remember(entry, mark)
+            self._marks[entry.path] = mark
             self._add(entry, key, pixels, 0 if mark is None else mark[0])
         return pixels
 
@@ -141,23 +146,25 @@ class PixelCache:
 
     def _add(self, entry: Entry, key: str, pixels: Pixels, file_bytes: int) -> None:
         on_disk = self._store is not None and file_bytes >= MIN_FILE_SHARE * pixels.nbytes and self._has_place(entry)
+        if not on_disk:
+            self._hold(key, pixels)
+            return
         with self._lock:
-            if on_disk:
-                self._waiting.append((key, pixels))
-            elif key not in self._memory and pixels.nbytes <= self._memory_left:
-                self._memory[key] = pixels
-                self._memory_left -= pixels.nbytes
+            self._waiting.append((key, pixels))
             full = len(self._waiting) >= _WRITE_BATCH
         if full:
             self.flush()
 
+    def _hold(self, key: str, pixels: Pixels) -> None:
+        """Cache pixels in memory if there is room."""
+        with self._lock:
+            if key not in self._memory and pixels.nbytes <= self._memory_left:
+                self._memory[key] = pixels
+                self._memory_left -= pixels.nbytes
+
     def _has_place(self, entry: Entry) -> bool:
         """Return whether the photo is among those that the store has room for."""
         return bool(entry.content) and int(entry.content[:8], 16) < self._store_share * 2**32
-
-    def _remember(self, entry: Entry, mark: _Mark | None) -> None:
-        if mark is not None:
-            self._marks[entry.path] = mark
 
 
 def _decoded(task: PhotoTask, entry: Entry) -> Pixels | str:
