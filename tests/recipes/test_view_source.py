@@ -122,3 +122,21 @@ def test_a_resumed_run_has_the_same_weights_and_decodes_nothing_again(
     assert (resumed.folder / model).read_bytes() == (whole.folder / model).read_bytes()
     assert not decoded
     assert [kind.name for kind in DiskStore(Path("cache") / PIXELS).kinds()] == ["decoded photos · 64 px"]
+
+
+@pytest.mark.parametrize("unfreeze", ["all", 1])
+def test_from_small_photos_both_choices_give_the_same_weights(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unfreeze: str | int
+) -> None:
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
+    whole = trained(photos, tiny, unfreeze=unfreeze, epochs=1, out=tmp_path / "whole")
+    config = json.loads((whole.folder / "config.json").read_text())
+    assert CHOICE not in config["choices"]
+    config["choices"][CHOICE] = REDUCED
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    reduced = train(photos, config=tmp_path / "config.json", out=tmp_path / "reduced", screen=QuietScreen())
+    assert json.loads((reduced.folder / "config.json").read_text())["choices"][CHOICE] == REDUCED
+    model = "model.safetensors"
+    assert (reduced.folder / model).read_bytes() == (whole.folder / model).read_bytes()
+    kinds = DiskStore(tmp_path / "cache" / PIXELS).kinds()
+    assert bool(kinds) == (unfreeze == "all"), "activations of small photos are computed from whole photos"
