@@ -117,8 +117,8 @@ def test_views_are_averaged(classifier, photos, views):
         content = hashlib.sha256(path.read_bytes()).hexdigest()
         entry = Entry(str(path), path, content, "", None, None, "ok", "", None)
         pixels = np.stack([fixed_view_task(p, view)(entry) for view in range(views)])
-        features = np.concatenate([plain._members[0].engine.run(pixels[i : i + 1]) for i in range(views)])
-        expected.append(plain._probabilities([plain._members[0].logits(features)]).mean(axis=0))
+        features = np.concatenate([plain._passes[0].engine.run(pixels[i : i + 1]) for i in range(views)])
+        expected.append(plain._probabilities({0: plain._passes[0].heads[0].logits(features)}).mean(axis=0))
     for path, prediction, values in zip(paths, several.predict(paths), expected, strict=True):
         assert prediction.label == classifier.classes[values.argmax()]
         assert prediction.probability == pytest.approx(values.max(), abs=1e-12)
@@ -142,14 +142,14 @@ def test_fewer_than_one_view_is_refused(classifier):
 def test_a_photo_that_vanishes_between_two_views_has_failed_and_the_others_have_not(classifier, photos, monkeypatch):
     predictor = Predictor(classifier, views=2)
     expected = {str(found.path): found.probability for found in predictor.predict(photos)}
-    look = predictor._members[0].features
+    look = predictor._passes[0].features
 
     def looks(entries, view, *more):
         if view == 1:
             photos[3].unlink()
         return look(entries, view, *more)
 
-    monkeypatch.setattr(predictor._members[0], "features", looks)
+    monkeypatch.setattr(predictor._passes[0], "features", looks)
     found = predictor.predict(photos)
     assert [f.path for f in found] == [str(path) for path in photos]
     assert found[3].label is None and "no longer there" in found[3].error

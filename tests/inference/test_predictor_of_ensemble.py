@@ -91,21 +91,21 @@ def test_each_member_has_its_own_entries_in_the_store(ensemble, photos):
 def test_each_member_runs_on_the_engine_in_its_facts(members):
     ensemble = Ensemble(members[:2])
     ensemble.members[1].facts["engine"] = "ONNX Runtime fp32"
-    titles = [member._title for member in Predictor(ensemble)._members]
+    titles = [network.title for network in Predictor(ensemble)._passes]
     assert titles == ["eager fp32", "ONNX Runtime fp32"]
-    assert {member._title for member in Predictor(ensemble, engine="fused fp32")._members} == {"fused fp32"}
+    assert {network.title for network in Predictor(ensemble, engine="fused fp32")._passes} == {"fused fp32"}
 
 
 def test_a_photo_that_one_member_cannot_read_has_failed(ensemble, photos, monkeypatch):
     predictor = Predictor(ensemble, device="cpu")
     expected = predictor.predict(photos)
-    features = predictor._members[1].features
+    features = predictor._passes[1].features
 
     def later(*arguments):
         photos[2].unlink(missing_ok=True)  # after the first member has read it
         return features(*arguments)
 
-    monkeypatch.setattr(predictor._members[1], "features", later)
+    monkeypatch.setattr(predictor._passes[1], "features", later)
     predictions = predictor.predict(photos)
     assert "no longer there" in predictions[2].error
     assert [*predictions[:2], *predictions[3:]] == [*expected[:2], *expected[3:]]
@@ -131,3 +131,37 @@ def test_an_ensemble_with_a_forward_of_its_own_is_refused(members):
 
     with pytest.raises(ConfigError, match="Doubled overrides forward"):
         Predictor(Doubled(members))
+
+
+def tuned_from(classifier: Classifier, blocks: int) -> Classifier:
+    """Return a copy with another head, and other weights in that many upper blocks."""
+    changed = Classifier(classifier.backbone, classifier.classes)
+    torch.nn.init.normal_(changed.head.weight, generator=torch.Generator().manual_seed(9))
+    changed.unfreeze(blocks) if blocks else None
+    with torch.no_grad():
+        for parameter in changed.backbone.parameters():
+            if parameter.requires_grad:
+                parameter.mul_(0.9)
+    changed.freeze()
+    return changed
+
+
+@pytest.mark.parametrize(("name", "blocks"), [("test_resnet", 1), ("test_efficientnet", 2), ("test_resnet", 0)])
+def test_shared_lower_blocks_run_once_and_predict_the_same(photos, name, blocks):
+    probe = make_classifier(name)
+    tuned = tuned_from(probe, blocks)
+    predictor = Predictor(Ensemble([probe, tuned], WEIGHTS), device="cpu")
+    assert predictor.passes == 1
+    scores = predictor.scores(entries_of(photos))
+    alone = [Predictor(one, device="cpu").scores(entries_of(photos)).values for one in (probe, tuned)]
+    np.testing.assert_allclose(scores.values, WEIGHTS[0] * alone[0] + WEIGHTS[1] * alone[1], rtol=1e-3, atol=1e-5)
+    one = predictor.predict(photos[3])
+    assert one.top == predictor.predict(photos)[3].top
+
+
+def test_networks_that_share_too_little_run_by_themselves(members):
+    probe = members[0]
+    few = len(probe.backbone.blocks) // 2 + 1
+    assert Predictor(Ensemble([probe, tuned_from(probe, few)])).passes == 2
+    larger = Classifier(build_backbone("test_resnet", pretrained=False, size=96, seed=0), probe.classes)
+    assert Predictor(Ensemble([probe, larger])).passes == 2

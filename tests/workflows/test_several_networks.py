@@ -106,8 +106,10 @@ def test_the_probe_is_that_of_the_joined_features(go, photos):
     ensemble = Ensemble.load(run.folder)
     assert [[member.backbone.spec.name for member in group] for group in ensemble.groups] == [list(NAMES)]
     store = DiskStore()
-    members = Predictor(ensemble, device="cpu")._members
-    joined = np.concatenate([member.features(entries_of(files), 0, store, None).values for member in members], axis=1)
+    networks = Predictor(ensemble, device="cpu")._passes
+    joined = np.concatenate(
+        [network.features(entries_of(files), 0, store, None).values for network in networks], axis=1
+    )
     labels = [("ash", "birch", "cedar").index(file.parent.name) for file in files]
     keys = [entry.content for entry in entries_of(files)]
     probe = fit_probe(joined, labels, classes=3, groups=keys, keys=keys)

@@ -17,8 +17,9 @@ from regraft.errors import ConfigError
 from regraft.features.engine_choice import REFERENCE
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
-from regraft.inference.member_logits import MemberLogits
+from regraft.inference.network_pass import HeadLogits, NetworkPass
 from regraft.inference.prediction import Prediction, Scores
+from regraft.inference.shared_network import shared_networks
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
@@ -43,6 +44,8 @@ class Predictor:
     padded to one shape, and the head on one photo at a time.
 
     Each member of an `Ensemble` has its own preprocessing and its own engine; the photo is decoded for each of them.
+    Members that share half of their blocks or more, such as a probe and the network whose upper blocks were fine-tuned
+    from it, run the shared blocks once.
 
     Args:
         classifier: the classifier, or an ensemble. The predictor takes a copy, so that later training changes no
@@ -95,11 +98,7 @@ class Predictor:
         groups, self._weights = _groups(self.classifier)
         self._sizes = tuple(len(group) for group in groups)
         place = pick_device(device)
-        self._members = tuple(
-            MemberLogits(member, member.facts.get("engine", REFERENCE) if engine is None else engine, place, workers)
-            for group in groups
-            for member in group
-        )
+        self._passes = tuple(_passes([one for group in groups for one in group], engine, place, workers))
 
     @class_only
     def load(
@@ -159,7 +158,7 @@ class Predictor:
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
         """Return the probabilities for ``entries``; features in ``store`` are not computed again.
 
-        ``bar`` advances ``passes`` times for each photo.
+        ``bar`` advances `passes` times for each photo.
         """
         values, rows, failed = self._view_scores(entries, 0, store, bar)
         for view in range(1, self.views):
@@ -170,27 +169,28 @@ class Predictor:
 
     @property
     def passes(self) -> int:
-        """Number of passes through a network for each photo: one for each view and each member."""
-        return self.views * len(self._members)
+        """Number of passes for each photo: one for each view and each network; shared lower blocks are one network."""
+        return self.views * len(self._passes)
 
     def _view_scores(
         self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None
     ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[tuple[int, str]]]:
         """Return probabilities of a view of photos, the positions of these photos, and failures by position."""
-        logits: list[NDArray[np.float64]] = []
+        logits: dict[int, NDArray[np.float64]] = {}
         rows, failed = np.arange(len(entries), dtype=np.int64), list[tuple[int, str]]()
-        for member in self._members:
-            features = member.features([entries[row] for row in rows.tolist()], view, store, bar)
+        for network in self._passes:
+            features = network.features([entries[row] for row in rows.tolist()], view, store, bar)
             failed += [(int(rows[position]), why) for position, why in features.failed]
-            logits = [*(earlier[features.rows] for earlier in logits), member.logits(features.values)]
+            logits = {member: earlier[features.rows] for member, earlier in logits.items()}
+            logits |= {head.member: head.logits(features.values) for head in network.heads}
             rows = rows[features.rows]
         return self._probabilities(logits), rows, failed
 
-    def _probabilities(self, logits: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _probabilities(self, logits: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the probabilities for the logits of each member, shape (n, C): logits of a group are added."""
         out = np.zeros_like(logits[0])
         for row in range(len(out)):
-            members = iter(logits)
+            members = (logits[member] for member in range(len(logits)))
             for size, weight in zip(self._sizes, self._weights, strict=True):
                 total = np.add.reduce([next(members)[row] for _ in range(size)])
                 exponent = np.exp(total - total.max())
@@ -216,8 +216,10 @@ class Predictor:
         content = hashlib.sha256(image.tobytes()).hexdigest()
         values = np.zeros(len(self.classes))
         for view in range(self.views):
-            features = [member.image_features(image, view, content) for member in self._members]
-            logits = [member.logits(one) for member, one in zip(self._members, features, strict=True)]
+            logits: dict[int, NDArray[np.float64]] = {}
+            for network in self._passes:
+                features = network.image_features(image, view, content)
+                logits |= {head.member: head.logits(features) for head in network.heads}
             values += self._probabilities(logits)[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
 
@@ -238,6 +240,20 @@ def _groups(classifier: Classifier | Ensemble) -> tuple[Sequence[Sequence[Classi
     if isinstance(classifier, Ensemble):
         return classifier.groups, classifier.weights
     return [[classifier]], (1.0,)
+
+
+def _passes(
+    members: Sequence[Classifier], engine: str | None, device: torch.device, workers: int | None
+) -> Iterator[NetworkPass]:
+    """Yield the passes that compute the features of all ``members``."""
+    titles = [member.facts.get("engine", REFERENCE) if engine is None else engine for member in members]
+    for network in shared_networks(members):
+        heads = [
+            HeadLogits(members[member], member, start)
+            for member, start in zip(network.members, network.starts, strict=True)
+        ]
+        title = {titles[member] for member in network.members}
+        yield NetworkPass(network.backbone, heads, title.pop() if len(title) == 1 else REFERENCE, device, workers)
 
 
 def _check_classifier(classifier: object) -> None:

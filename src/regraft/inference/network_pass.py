@@ -1,4 +1,4 @@
-"""Logits of one classifier: its own engine, its own preprocessing, its own entries in the feature store."""
+"""One network in use, and the heads on its features: its own engine, preprocessing and entries in the feature store."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from regraft.features.engine import Engine
 from regraft.features.engine_choice import certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
+from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.screen import Bar
 
@@ -23,27 +24,54 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-class MemberLogits:
-    """The logits of one classifier, alone or as a member of an ensemble.
+class HeadLogits:
+    """The logits of one classifier from the features of its network.
 
     Args:
         classifier: the classifier, which must not be trained any more.
-        engine: name of its engine on the CPU, used if it is installed and certified for its network, else torch.
-        device: device of its network.
-        workers: number of decoding threads; None for the default.
+        member: its number in the ensemble.
+        start: column of its first feature among the features of the pass.
     """
 
-    def __init__(self, classifier: Classifier, engine: str, device: torch.device, workers: int | None) -> None:
-        self._backbone, self._title, self._device, self._workers = classifier.backbone, engine, device, workers
+    def __init__(self, classifier: Classifier, member: int = 0, start: int = 0) -> None:
+        self.member = member
+        self._columns = slice(start, start + classifier.backbone.spec.num_features)
         weight, bias = classifier.linear_head()
         self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
         bounds = classifier.feature_bounds
         self._bounds = None if bounds is None else [bound.float().cpu().numpy() for bound in bounds]
 
+    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return the logits for features: shape (n, D) to shape (n, C). One photo at a time, so that bits are equal."""
+        logits = np.empty((len(features), len(self._bias)))
+        for row, values in enumerate(features):
+            feature = values[self._columns]
+            clipped = feature if self._bounds is None else np.clip(feature, *self._bounds)
+            logits[row] = self._weight @ clipped.astype(np.float64) + self._bias
+        return logits
+
+
+class NetworkPass:
+    """A pass of photos through one network.
+
+    Args:
+        backbone: the network, which must not be trained any more.
+        heads: the classifiers that take its features.
+        engine: name of its engine on the CPU, used if it is installed and certified for the network, else torch.
+        device: device of the network.
+        workers: number of decoding threads; None for the default.
+    """
+
+    def __init__(
+        self, backbone: Backbone, heads: Sequence[HeadLogits], engine: str, device: torch.device, workers: int | None
+    ) -> None:
+        self.heads, self.title = tuple(heads), engine
+        self._backbone, self._device, self._workers = backbone, device, workers
+
     @cached_property
     def engine(self) -> Engine:
         """The engine that runs the network; it is chosen once, before the first photo."""
-        return certified_engine(self._title, self._backbone, self._device, self._hash)
+        return certified_engine(self.title, self._backbone, self._device, self._hash)
 
     @cached_property
     def _hash(self) -> str:
@@ -73,11 +101,3 @@ class MemberLogits:
         """
         pixels = fixed_view(image, self._backbone.spec.preprocessing, view, content)
         return self.engine.run(pixels[None])
-
-    def logits(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return the logits for features: shape (n, D) to shape (n, C). One photo at a time, so that bits are equal."""
-        logits = np.empty((len(features), len(self._bias)))
-        for row, feature in enumerate(features):
-            clipped = feature if self._bounds is None else np.clip(feature, *self._bounds)
-            logits[row] = self._weight @ clipped.astype(np.float64) + self._bias
-        return logits
