@@ -47,7 +47,7 @@ layers: .venv/dev.stamp ## check which package imports which
 
 unit: .venv/dev.stamp ## all tests but the slow ones, on all cores; ARGS goes to pytest
 	@echo "== tests"
-	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m "not slow" $(ARGS)
+	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 slow: .venv/dev.stamp ## the slow tests: killed processes, full disks, memory of many photos
 	@echo "== slow tests"

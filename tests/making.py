@@ -10,10 +10,18 @@ from PIL import Image
 
 from regraft.data.manifest import Entry
 
+BACKGROUND_CELLS = 8
+"""Cells of a photo's background along each side."""
+
 
 def make_photos(root: Path, counts: dict[str, int], size: int = 48, noise: float = 60.0, seed: int = 0) -> Path:
-    """Write ``counts[label]`` photos for each label: stripes whose direction and colour depend on the class."""
-    draw = np.random.default_rng(seed)
+    """Write ``counts[label]`` photos for each label: stripes whose direction and colour depend on the class.
+
+    Each photo has its own background. Stripes alone would be near-duplicates of each other at a coarse look, and their
+    alignment would take most of the time of a run.
+    """
+    draw, draw_background = np.random.default_rng(seed), np.random.default_rng((seed, 1))
+    cell = np.arange(size) * BACKGROUND_CELLS // size
     for k, (label, n) in enumerate(counts.items()):
         folder = root / label
         folder.mkdir(parents=True, exist_ok=True)
@@ -21,7 +29,8 @@ def make_photos(root: Path, counts: dict[str, int], size: int = 48, noise: float
             across = np.arange(size)[:, None] if k % 2 else np.arange(size)[None, :]
             wave = 80 * np.sin(across * (0.2 + 0.15 * k) + draw.uniform(0, 6.3))
             base = 128 + wave[..., None] * np.array([1.0, 0.5 * (k % 3), 1.0 - 0.4 * (k % 2)])
-            pixels = np.broadcast_to(base, (size, size, 3)) + draw.normal(0, noise, (size, size, 3))
+            background = draw_background.uniform(-80, 80, (BACKGROUND_CELLS, BACKGROUND_CELLS, 1))[cell][:, cell]
+            pixels = base + background + draw.normal(0, noise, (size, size, 3))
             Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8)).save(folder / f"photo {i:03}.png")
     return root
 

@@ -33,11 +33,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_photos(tmp_path_factory.mktemp("hard"), {"ash": 70, "birch": 70, "cedar": 70}, size=32, noise=220.0)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-
-
 def climb(
     photos: Path, tiny: dict[str, Any], out: Path, gains: list[float], monkeypatch: pytest.MonkeyPatch, **options: Any
 ) -> tuple[Any, list[str], list[dict[str, Any]]]:

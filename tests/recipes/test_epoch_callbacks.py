@@ -41,7 +41,6 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def own_place(tmp_path, monkeypatch):
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setattr(sys, "path", list(sys.path))

@@ -58,9 +58,8 @@ def test_photos_are_not_enlarged_and_the_network_is_not_halved(context: Any, siz
 
 
 @pytest.fixture
-def options(tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def options(tiny: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     """A network of 160 pixels and photos of 40: fine-tuning takes 96."""
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     photos = make_photos(tmp_path / "photos", {"ant": 20, "bee": 20}, size=40)
     own = {name: value for name, value in tiny.items() if name != "size"}
     return {"photos": photos, "recipe": "fine-tune", "epochs": 1, "split": "50/25/25", "screen": QuietScreen(), **own}

@@ -26,11 +26,6 @@ def photos(tmp_path_factory):
     return make_photos(tmp_path_factory.mktemp("photos"), {"ash": 60, "birch": 60, "cedar": 60})
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-
-
 def go(photos, out, **options):
     return train(photos, out=out, screen=QuietScreen(), **options)
 
