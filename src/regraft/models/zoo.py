@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -136,40 +137,47 @@ def create_network(name: str, size: int | None = None, *, random_init: bool = Tr
     timm = import_timm()
     cfg = pretrained_config(name)
     if size is not None and tuple(cfg.input_size[1:]) != (size, size):
-        fixed = {"img_size": size} if cfg.fixed_input_size else {}
-        _check_size(name, size, cfg, fixed)
-        more |= fixed
+        _check_size(name, size, cfg)
+        if cfg.fixed_input_size:
+            more["img_size"] = size
     with skip_random_init(active=not random_init):
         network: nn.Module = timm.create_model(name, num_classes=0, **more)
     return network
 
 
-def _check_size(name: str, size: int, cfg: Any, fixed: dict[str, int]) -> None:
+def _check_size(name: str, size: int, cfg: Any) -> None:
     """Check that the network accepts an input of ``size``.
 
     Raises:
         BackboneError: it does not; the message names the nearest sizes that it accepts.
     """
-    reason = _refusal(name, size, fixed)
+    reason = _refusal(name, size, cfg)
     if reason is None and size <= MAX_SIZE:
         return
     grids = {multiple * grid for grid in SIZE_GRIDS for multiple in range(1, 1 + min(size, MAX_SIZE) // grid + 1)}
     near = sorted((one for one in grids if one <= MAX_SIZE), key=lambda one: (abs(one - size), one))[:_TRIED_SIZES]
-    accepted = [str(one) for one in near if _refusal(name, one, {"img_size": one} if fixed else {}) is None][:2]
+    accepted = [str(one) for one in near if _refusal(name, one, cfg) is None][:2]
     more = f"; it accepts {' and '.join(accepted)}" if accepted else ""
     made = f"its input size is {cfg.input_size[1]}{more}"
     raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
 
 
-def _refusal(name: str, size: int, fixed: dict[str, int]) -> Exception | None:
-    """Run the network on an input of ``size`` without weights, memory or arithmetic; return the error, or None."""
+def _refusal(name: str, size: int, cfg: Any) -> Exception | None:
+    """Return the error of the network on an input of ``size``, or None."""
     try:
-        with torch.device("meta"), torch.no_grad():
-            network = import_timm().create_model(name, num_classes=0, **fixed).eval()
-            network(torch.empty(1, 3, size, size))
+        _run_without_weights(name, size, bool(cfg.fixed_input_size))
     except (AssertionError, RuntimeError, ValueError, TypeError, ZeroDivisionError, OverflowError) as error:
         return error
     return None
+
+
+@cache  # a run builds its network several times
+def _run_without_weights(name: str, size: int, fixed_input_size: bool) -> None:
+    """Run the network on an input of ``size`` without weights, memory or arithmetic."""
+    fixed = {"img_size": size} if fixed_input_size else {}
+    with torch.device("meta"), torch.no_grad(), skip_random_init():
+        network = import_timm().create_model(name, num_classes=0, **fixed).eval()
+        network(torch.empty(1, 3, size, size))
 
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
