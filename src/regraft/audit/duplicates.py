@@ -26,6 +26,7 @@ from regraft.audit.photo_stats_store import GraySubset, PhotoStatsTable
 from regraft.data.decode import DECODER, read_photo
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import read_verified
+from regraft.data.rendering import PLAIN, Rendering
 from regraft.data.split_units import DisjointSets
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.errors import DecodeError
@@ -72,6 +73,7 @@ def detect_duplicates(
     *,
     store: FeatureStore | None = None,
     workers: int | None = None,
+    rendering: Rendering = PLAIN,
 ) -> Duplicates:
     """Return the duplicates and near-duplicates among photos.
 
@@ -81,6 +83,7 @@ def detect_duplicates(
         photo_stats: their stats.
         store: cache of the near-duplicates of this set of photos; None for no cache.
         workers: number of threads that compare photos and decode some of them again.
+        rendering: the white level of 16-bit gray, and the ground of transparent photos.
     """
     packed = PhotoStatsTable.from_sequence(photo_stats)
     by_bytes = equal_positions([entry.content for entry in entries])
@@ -91,10 +94,10 @@ def detect_duplicates(
     by_pixels = tuple(tuple(int(rows[i]) for i in members) for members in pixels)
     distinct = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
     representatives = rows[distinct]
-    key = _pairs_key([entries[i].content for i in representatives])
+    key = _pairs_key([entries[i].content for i in representatives], rendering)
     near = _cached_pairs(store, key)
     if near is None:
-        near = _search_near_duplicates(entries, features, packed, representatives, workers)
+        near = _search_near_duplicates(entries, features, packed, representatives, workers, rendering)
         if store is not None:
             table = np.column_stack([near.pairs.astype(np.float32), near.fit]).astype(np.float32)
             store.put(key, table, "near-copies found")
@@ -108,6 +111,7 @@ def _search_near_duplicates(
     photo_stats: PhotoStatsTable,
     representatives: NDArray[np.int64],
     workers: int | None,
+    rendering: Rendering,
 ) -> NearDuplicates:
     """Return the near-duplicates among the photos at ``representatives``, as indices into it."""
     if len(representatives) < 2:
@@ -116,7 +120,11 @@ def _search_near_duplicates(
 
     def fine(positions: Sequence[int]) -> NDArray[np.uint8]:
         return np.stack(
-            list(map_in_order(lambda i: _fine_gray(entries[representatives[i]]), positions, workers=workers, ahead=64))
+            list(
+                map_in_order(
+                    lambda i: _fine_gray(entries[representatives[i]], rendering), positions, workers=workers, ahead=64
+                )
+            )
         )
 
     neighbours = nearest_neighbours(features, CANDIDATES, representatives)
@@ -124,19 +132,20 @@ def _search_near_duplicates(
     return find_near_duplicates(neighbours, GraySubset(photo_stats, representatives), fine, workers=workers)
 
 
-def _fine_gray(entry: Entry) -> NDArray[np.uint8]:
+def _fine_gray(entry: Entry, rendering: Rendering) -> NDArray[np.uint8]:
     """Return a photo, upright, in gray and resized to (128, 128), uint8; black if it can no longer be decoded."""
     size = (FINE_SIDE, FINE_SIDE)
     try:
-        image = read_photo(read_verified(entry), at_least=size)
+        image = read_photo(read_verified(entry), at_least=size, rendering=rendering)
     except DecodeError:
         return np.zeros(size, dtype=np.uint8)
     return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX, reducing_gap=2.0))
 
 
-def _pairs_key(contents: Sequence[str]) -> str:
+def _pairs_key(contents: Sequence[str], rendering: Rendering) -> str:
+    decoder = DECODER + "".join(f" {name}={value}" for name, value in rendering.unusual.items())
     whole = hashlib.sha256("".join(contents).encode()).hexdigest()
-    return feature_key(whole, DECODER, "near-copies", "", "", near_duplicates.VERSION)
+    return feature_key(whole, decoder, "near-copies", "", "", near_duplicates.VERSION)
 
 
 def _cached_pairs(store: FeatureStore | None, key: str) -> NearDuplicates | None:

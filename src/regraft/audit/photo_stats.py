@@ -94,7 +94,7 @@ def decode_with_stats(entry: Entry, p: Preprocessing) -> tuple[NDArray[np.uint8]
         DecodeError: it cannot be decoded, or the file has changed since the scan.
     """
     data = read_verified(entry)
-    image = read_photo(data, at_least=p.at_least)
+    image = read_photo(data, at_least=p.at_least, rendering=p.rendering)
     pixels = evaluation_pixels(image, p)
     return pixels, measure_photo(data, image, pixels)
 

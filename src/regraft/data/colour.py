@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from regraft.data.rendering import FULL_RANGE, PLAIN, Rendering, ground_level
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.ImageCms import ImageCmsTransform
@@ -99,54 +101,71 @@ def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Return a loaded image as 8-bit sRGB, mode RGB; transparent pixels become white.
+def to_rgb(image: Image.Image, rendering: Rendering = PLAIN, ground: int | None = None) -> Image.Image:
+    """Return a loaded image as 8-bit sRGB, mode RGB, on an opaque ground.
 
-    16-bit gray is divided by 257. For other integers and floating-point values the range is [0, 1] (floating point
+    16-bit gray is scaled so that ``rendering.white_level`` becomes 255. For other integers and floating-point values the range is [0, 1] (floating point
     only), [0, 255] or [0, 65535], whichever is the first to contain all values, and otherwise [minimum, maximum].
     Of 16 bits per color channel, Pillow reads the upper 8.
+
+    Args:
+        image: the image.
+        rendering: the white level of 16-bit gray, and the rule for the ground.
+        ground: gray level of the ground, if it is decided already.
     """
     profile = image.info.get("icc_profile")
     if image.mode == "LAB":
         return lab_to_srgb(image)
     if image.mode.startswith("I") or image.mode == "F":
-        image = Image.fromarray(_to_levels(np.asarray(image)))
+        image = Image.fromarray(_to_levels(np.asarray(image), rendering.white_level))
     if image.has_transparency_data:
-        return _on_white(image.convert("RGBA"), profile)
+        return _on_ground(image.convert("RGBA"), profile, rendering, ground)
     if image.mode not in {"L", "RGB", "CMYK"}:
         image = image.convert("RGB")
     return to_srgb(image, profile)
 
 
-def to_rgb_in_strips(image: Image.Image, factor: int) -> Image.Image:
+def to_rgb_in_strips(image: Image.Image, factor: int, rendering: Rendering = PLAIN) -> Image.Image:
     """Return the result of `to_rgb` for a large image, computed in strips to avoid a second full-size copy.
 
     Args:
         image: the image to convert. Values of more than 8 bits are converted at once, because their range is that of
             the whole image.
         factor: factor of reduction, by averaging squares of that side.
+        rendering: the white level of 16-bit gray, and the rule for the ground.
     """
     if image.mode.startswith("I") or image.mode == "F":
-        return to_rgb(image).reduce(factor) if factor > 1 else to_rgb(image)
+        whole = to_rgb(image, rendering)
+        return whole.reduce(factor) if factor > 1 else whole
     width, height = image.size
     small = Image.new("RGB", (-(-width // factor), -(-height // factor)))
+    ground = None
+    if image.has_transparency_data and rendering.ground != "white":
+        ground = ground_level(image.resize((1024, 1024), Image.Resampling.NEAREST).convert("RGBA"), rendering.ground)
     rows = factor * max(_STRIP // width // factor, 1)
     for top in range(0, height, rows):
-        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))))
+        strip = to_rgb(image.crop((0, top, width, min(top + rows, height))), rendering, ground)
         small.paste(strip.reduce(factor) if factor > 1 else strip, (0, top // factor))
     return small
 
 
-def _on_white(image: Image.Image, profile: object) -> Image.Image:
+def _on_ground(image: Image.Image, profile: object, rendering: Rendering, ground: int | None) -> Image.Image:
     alpha = image.getchannel("A")
     colour = to_srgb(image.convert("RGB"), profile)
     if alpha.getextrema() == (255, 255):
         return colour
-    return Image.composite(colour, Image.new("RGB", image.size, (255, 255, 255)), alpha)
+    if ground is None:
+        visible = colour.copy()
+        visible.putalpha(alpha)
+        ground = ground_level(visible, rendering.ground)
+    return Image.composite(colour, Image.new("RGB", image.size, (ground, ground, ground)), alpha)
 
 
-def _to_levels(values: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _to_levels(values: NDArray[np.generic], white_level: int) -> NDArray[np.uint8]:
     """Return (H, W) numbers of any type as 8-bit levels."""
+    if white_level != FULL_RANGE and values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= FULL_RANGE:
+        scaled = (np.minimum(values.astype(np.uint32), white_level) * 255 + white_level // 2) // white_level
+        return scaled.astype(np.uint8)
     if values.dtype.kind == "u" and values.dtype.itemsize == 2:
         return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
     numbers = values.astype(np.float64)

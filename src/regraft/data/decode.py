@@ -17,7 +17,8 @@ import numpy as np
 import PIL
 from PIL import Image, ImageFile
 
-from regraft.data.colour import EXIF_ORIENTATION, exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
+from regraft.data.colour import exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
+from regraft.data.decodable_share import decodable_share
 from regraft.data.file_types import (
     HEADER_BYTES,
     describe_non_photo,
@@ -27,6 +28,7 @@ from regraft.data.file_types import (
     why_unreadable,
 )
 from regraft.data.jpeg_damage import load_jpeg
+from regraft.data.rendering import PLAIN, Rendering
 from regraft.errors import DecodeError
 
 if TYPE_CHECKING:
@@ -67,8 +69,10 @@ _INSTALL_HINTS = {
 }
 
 
-def read_photo(source: Path | bytes, *, at_least: MinSize = None, damaged_too: bool = False) -> Image.Image:
-    """Return a decoded photo: its first frame, upright by Exif, 8-bit sRGB, transparency on white.
+def read_photo(
+    source: Path | bytes, *, at_least: MinSize = None, rendering: Rendering = PLAIN, damaged_too: bool = False
+) -> Image.Image:
+    """Return a decoded photo: its first frame, upright by Exif, 8-bit sRGB, on an opaque ground.
 
     Args:
         source: the file, or its bytes.
@@ -76,6 +80,7 @@ def read_photo(source: Path | bytes, *, at_least: MinSize = None, damaged_too: b
             (width, height). A JPEG is decoded at 1/2, 1/4 or 1/8 scale if at least twice that size remains, so that
             the later resampling loses nothing. Other photos are reduced in the same way if they have more than
             `LARGE_PIXELS` pixels.
+        rendering: the white level of 16-bit gray, and the ground of transparent photos.
         damaged_too: whether to return a JPEG whose damage left it decodable, for people to look at.
 
     Returns:
@@ -94,7 +99,7 @@ def read_photo(source: Path | bytes, *, at_least: MinSize = None, damaged_too: b
         raise LargePhotoRefused
     try:
         with _LARGE_PHOTO_LOCK if large else contextlib.nullcontext():
-            return _decode(image, data, kind, at_least, damaged_too=damaged_too)
+            return _decode(image, data, kind, at_least, rendering, damaged_too=damaged_too)
     except DecodeError:
         raise
     except MemoryError:
@@ -115,15 +120,15 @@ def refuse_large_photos() -> None:
     _REFUSE_LARGE.append(True)
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
-    """Return any PIL image as `read_photo` would decode it: upright, 8-bit sRGB, transparency on white.
+def as_rgb(image: Image.Image, rendering: Rendering = PLAIN) -> Image.Image:
+    """Return any PIL image as `read_photo` would decode it: upright, 8-bit sRGB, on an opaque ground.
 
     Raises:
         DecodeError: its pixels cannot be loaded.
     """
     try:
         image.load()
-        return turn_upright(to_rgb(image), exif_orientation(image))
+        return turn_upright(to_rgb(image, rendering), exif_orientation(image))
     except Exception as error:
         raise DecodeError(f"cannot be decoded: {_first_line(error)}") from error
 
@@ -156,6 +161,19 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     return image
 
 
+def open_photo(path: Path) -> ImageFile.ImageFile:
+    """Return a file opened by the reader of its format, its pixels not loaded yet.
+
+    Raises:
+        DecodeError: it cannot be read, is not a photo, or its header is damaged.
+    """
+    data = _read(path)
+    kind = photo_format(data[:HEADER_BYTES])
+    if kind is None:
+        raise DecodeError(f"not a photo: {describe_non_photo(data[:HEADER_BYTES])}")
+    return _open(data, kind)
+
+
 def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:
     """Return the class of Pillow that opens a file of the format ``kind``.
 
@@ -167,7 +185,9 @@ def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:
     return image_file
 
 
-def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize, *, damaged_too: bool) -> Image.Image:
+def _decode(
+    image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSize, rendering: Rendering, *, damaged_too: bool
+) -> Image.Image:
     orientation = exif_orientation(image) if kind == "JPEG" else 1
     _shrink(image, kind, _needed_as_stored(at_least, image.size, orientation))
     damage = load_jpeg(image, data) if kind == "JPEG" else ""
@@ -180,9 +200,9 @@ def _decode(image: ImageFile.ImageFile, data: bytes, kind: str, at_least: MinSiz
         orientation = exif_orientation(image)
     if image.width * image.height > LARGE_PIXELS:
         need = _needed_as_stored(at_least, image.size, orientation)
-        converted = to_rgb_in_strips(image, _spare_factor(image.size, need) if need else 1)
+        converted = to_rgb_in_strips(image, _spare_factor(image.size, need) if need else 1, rendering)
     else:
-        converted = to_rgb(image)
+        converted = to_rgb(image, rendering)
     upright = turn_upright(converted, orientation)
     upright.info = {}  # its orientation and its profile have been applied
     return upright
@@ -256,40 +276,3 @@ def _first_line(error: BaseException) -> str:
 
 def _megapixels(size: Size) -> str:
     return f"{size[0] * size[1] / 1e6:,.0f} megapixels"
-
-
-_TESTABLE_MODES = frozenset({"L", "RGB", "RGBA", "CMYK", "P"})
-
-
-def decodable_share(reopen: Callable[[], ImageFile.ImageFile]) -> float | None:
-    """Return the share of rows, in [0, 1], that decode before the data end or break; None if it is unknown.
-
-    The photo is decoded onto black and onto white. Rows that are equal in both results were decoded.
-
-    Args:
-        reopen: returns the photo, opened again.
-    """
-    try:
-        black, white = (_decoded_onto(reopen(), level) for level in (0, 255))
-    except Exception:  # noqa: BLE001 - the share only improves a message; without it the message is shorter
-        return None
-    if black.shape != white.shape:
-        return None
-    same = (black == white).reshape(len(black), -1).all(axis=1)
-    return float(np.argmin(same)) / len(same) if not same.all() else 1.0
-
-
-def _decoded_onto(image: ImageFile.ImageFile, level: int) -> NDArray[np.uint8]:
-    if image.mode not in _TESTABLE_MODES or image.info.get("interlace") or image.size[0] * image.size[1] > 50_000_000:
-        raise ValueError("this format has no scaled decoding")
-    if not image.tile or image.tile[0][0] == "libtiff" or getattr(image, "tag_v2", {}).get(EXIF_ORIENTATION, 1) != 1:
-        raise ValueError("decoded in one piece, or rotated by the decoder")
-    bands = len(image.getbands())
-    palette = image.palette
-    ground = Image.new(image.mode, image.size, level if bands == 1 else (level,) * bands)
-    image.im = ground.im
-    image.palette = palette
-    image._ended = True  # type: ignore[attr-defined] # with LOAD_TRUNCATED_IMAGES Pillow fills a JPEG with gray
-    with contextlib.suppress(Exception):
-        image.load()
-    return np.asarray(Image.Image._new(ground, image.im)).copy()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
+from regraft.data.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.photo import Photo, Side
 from regraft.data.source import Source, class_order
 from regraft.data.threads import map_in_order
@@ -40,6 +41,7 @@ class Entry:
         status: ``"ok"``; ``"put aside"``: it looks like a photo but is unusable; ``"skipped"``: it is not a photo.
         why: the reason for its status; empty for most files that are ok.
         given_side: its side according to the folder or the CSV, or None.
+        traits: what its first bytes reveal, see `regraft.data.header_traits.traits_of`; empty before the scan.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Entry:
     status: Status = "ok"
     why: str = ""
     given_side: Side | None = None
+    traits: frozenset[Trait] = frozenset()
 
 
 @dataclass
@@ -186,14 +189,18 @@ def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:
 def read_entry(photo: Photo) -> Entry:
     """Return the entry of one photo; it is marked as unusable if it cannot be read or is not a photo."""
     content, problem = "", ""
+    traits: frozenset[Trait] = frozenset()
     try:
-        head, content = _hashed(photo)
-        if photo_format(head) is None:
+        first, content = _hashed(photo)
+        head = first[:HEADER_BYTES]
+        kind = photo_format(head)
+        traits = traits_of(first, kind)
+        if kind is None:
             problem = f"not a photo: {describe_non_photo(head)}"
     except OSError as error:
         problem = why_unreadable(error, photo.path)
     status: Status = "put aside" if problem else "ok"
-    return Entry(photo.name, photo.path, content, photo.label, None, photo.group, status, problem, photo.split)
+    return Entry(photo.name, photo.path, content, photo.label, None, photo.group, status, problem, photo.split, traits)
 
 
 def _hashed(photo: Photo) -> tuple[bytes, str]:
@@ -201,7 +208,7 @@ def _hashed(photo: Photo) -> tuple[bytes, str]:
     digest = hashlib.sha256()
     with open_regular(photo.path) as file:
         chunk = file.read(_CHUNK)
-        head = chunk[:HEADER_BYTES]
+        head = chunk[:TRAIT_BYTES]
         while chunk:
             digest.update(chunk)
             chunk = file.read(_CHUNK)

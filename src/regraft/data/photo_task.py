@@ -29,7 +29,7 @@ def load_plain(entry: Entry, p: Preprocessing) -> NDArray[np.uint8]:
     Raises:
         DecodeError: it cannot be decoded, or the file has changed since the scan.
     """
-    return evaluation_pixels(read_photo(read_verified(entry), at_least=p.at_least), p)
+    return evaluation_pixels(read_photo(read_verified(entry), at_least=p.at_least, rendering=p.rendering), p)
 
 
 def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> NDArray[np.uint8]:
@@ -38,7 +38,8 @@ def load_view(entry: Entry, p: Preprocessing, a: Augmentation, *key: Part) -> ND
     Raises:
         DecodeError: it cannot be decoded, or the file has changed since the scan.
     """
-    image = read_photo(read_verified(entry), at_least=lambda size: view_decode_size(size, p, a, *key))
+    data = read_verified(entry)
+    image = read_photo(data, at_least=lambda size: view_decode_size(size, p, a, *key), rendering=p.rendering)
     return random_view(image, p, a, *key)
 
 

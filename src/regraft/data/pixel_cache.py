@@ -73,7 +73,7 @@ class PixelCache:
         store_share: float = 1.0,
         memory: int = MEMORY_BYTES,
     ) -> None:
-        self.preprocessing, self.reduction = p, LoadReduced(reduced_side(p))
+        self.preprocessing, self.reduction = p, LoadReduced(reduced_side(p), p.rendering)
         self._store, self._store_share = store, store_share
         self._memory: dict[str, Pixels] = {}
         self._memory_left = memory

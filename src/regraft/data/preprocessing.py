@@ -13,7 +13,7 @@ import math
 import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from regraft.data.decode import DECODER, Size
+from regraft.data.rendering import FULL_RANGE, Ground, Rendering
 from regraft.errors import ConfigError, did_you_mean, several
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class Preprocessing:
         crop_pct: share of the resized photo's side that the crop keeps.
         crop_mode: ``"center"`` resizes the short side and crops the center; ``"squash"`` resizes both sides without
             keeping their ratio; ``"border"`` resizes the long side and pads with the mean.
+        white_level: value of 16-bit gray that becomes white, in [1, 65535].
+        ground: ground of transparent photos: ``"white"``, or ``"visible"``: black where next to nothing of the picture
+            differs from white, otherwise white.
 
     Raises:
         ConfigError: a value is invalid; all of them are listed.
@@ -75,6 +79,8 @@ class Preprocessing:
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     crop_pct: float = 0.875
     crop_mode: str = "center"
+    white_level: int = FULL_RANGE
+    ground: Ground = "white"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "mean", tuple(float(v) for v in self.mean))
@@ -94,8 +100,18 @@ class Preprocessing:
             problems.append("mean and std must be three numbers each, std positive")
         if not self.crop_pct > 0:
             problems.append(f"crop_pct must be positive, not {self.crop_pct}")
+        problems += self.rendering.problems
         if problems:
             raise ConfigError(several("preprocessing", problems))
+
+    @property
+    def rendering(self) -> Rendering:
+        """Value of ``rendering`` for `read_photo`."""
+        return Rendering(self.white_level, self.ground)
+
+    def rendered(self, rendering: Rendering) -> Preprocessing:
+        """Return this preprocessing with those choices of ``rendering`` that are not the usual ones."""
+        return replace(self, **rendering.unusual)
 
     @property
     def resized(self) -> tuple[int, int]:
@@ -115,8 +131,12 @@ class Preprocessing:
         return f"{self.height}x{self.width}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return all fields, ready for JSON."""
-        return asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        """Return all fields, ready for JSON; ``white_level`` and ``ground`` only if they are not the usual ones."""
+        fields = asdict(self) | {"mean": list(self.mean), "std": list(self.std)}
+        unusual = self.rendering.unusual
+        return {
+            name: value for name, value in fields.items() if name not in ("white_level", "ground") or name in unusual
+        }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> Preprocessing:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from PIL import Image
 
 from regraft.data.decode import DECODER, Size, read_photo
 from regraft.data.photo_task import read_verified
+from regraft.data.rendering import PLAIN, Rendering
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,14 +54,17 @@ class LoadReduced:
 
     Attributes:
         side: shorter side of the reduced photo in pixels; a photo that is smaller keeps its size.
+        rendering: the white level of 16-bit gray, and the ground of transparent photos.
     """
 
     side: int
+    rendering: Rendering = PLAIN
 
     @property
     def id(self) -> str:
         """Short stable text: photos of equal content and id have equal pixels."""
-        return f"reduced1-{self.side}-{DECODER}"
+        unusual = "".join(f"-{name}={value}" for name, value in self.rendering.unusual.items())
+        return f"reduced1-{self.side}-{DECODER}{unusual}"
 
     def __call__(self, entry: Entry) -> NDArray[np.uint8]:
         """Return the pixels of the reduced photo, shape (height, width, 3), uint8.
@@ -68,15 +72,16 @@ class LoadReduced:
         Raises:
             DecodeError: it cannot be decoded, or the file has changed since the scan.
         """
-        image = read_photo(read_verified(entry), at_least=lambda size: reduced_size(size, self.side))
+        data = read_verified(entry)
+        image = read_photo(data, at_least=lambda size: reduced_size(size, self.side), rendering=self.rendering)
         size = reduced_size(image.size, self.side)
         return np.array(image if image.size == size else image.resize(size, Image.Resampling.LANCZOS))
 
     def as_dict(self) -> dict[str, Any]:
         """Return all fields, ready for JSON."""
-        return asdict(self)
+        return {"side": self.side, "rendering": self.rendering.unusual}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> LoadReduced:
         """Return the task that `as_dict` described."""
-        return cls(int(fields["side"]))
+        return cls(int(fields["side"]), Rendering(**fields["rendering"]))

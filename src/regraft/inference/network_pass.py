@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from regraft.data.fixed_views import fixed_view, fixed_view_task, view_name
 from regraft.data.manifest import Entry
+from regraft.data.rendering import Rendering
 from regraft.features.engine import Engine
 from regraft.features.engine_choice import certified_engine
 from regraft.features.extract import Features, extract
@@ -90,6 +91,11 @@ class NetworkPass:
             workers=self._workers,
             bar=bar,
         )
+
+    @property
+    def rendering(self) -> Rendering:
+        """The rendering of photos for this network."""
+        return self._backbone.spec.preprocessing.rendering
 
     def image_features(self, image: Image, view: int, content: str) -> NDArray[np.float32]:
         """Return the features of a view of an image in memory, shape (1, D).

@@ -212,13 +212,13 @@ class Predictor:
             return next(iter(self._predict_paths([Path(photo)], None)))
         from regraft.data.decode import as_rgb
 
-        image = as_rgb(photo)
-        content = hashlib.sha256(image.tobytes()).hexdigest()
+        images = {rendering: as_rgb(photo, rendering) for rendering in {network.rendering for network in self._passes}}
+        content = hashlib.sha256(images[self._passes[0].rendering].tobytes()).hexdigest()
         values = np.zeros(len(self.classes))
         for view in range(self.views):
             logits: dict[int, NDArray[np.float64]] = {}
             for network in self._passes:
-                features = network.image_features(image, view, content)
+                features = network.image_features(images[network.rendering], view, content)
                 logits |= {head.member: head.logits(features) for head in network.heads}
             values += self._probabilities(logits)[0]
         return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.rendering import Rendering
 from regraft.models.blocks import Block, split_blocks
 from regraft.models.cut import Halves, cut_network
 from regraft.models.freezing import BlockSelection, Freezer
@@ -71,6 +72,10 @@ class Backbone(nn.Module):
     def preprocessing(self) -> Preprocessing:
         """Preprocessing of photos for this network."""
         return self.spec.preprocessing
+
+    def render(self, rendering: Rendering) -> None:
+        """Prepare photos with those choices of ``rendering`` that are not the usual ones."""
+        self.spec = replace(self.spec, preprocessing=self.spec.preprocessing.rendered(rendering))
 
     @property
     def input_shape(self) -> tuple[int, ...]:

@@ -26,6 +26,7 @@ from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.decisions import read_decisions
 from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Entry, Manifest, scan
+from regraft.data.rendering import measure_rendering
 from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
@@ -154,7 +155,14 @@ def _subject(
     options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
 ) -> tuple[Subject, float | None]:
     """Decode every photo once; return all that the checks need, and the accuracy of the probe that reviews labels."""
-    backbone, *others = build_backbones(_networks(options), weights=options.weights, size=options.size)
+    networks = build_backbones(_networks(options), weights=options.weights, size=options.size)
+    workers = workers_or_default(options.workers)
+    measured = measure_rendering(manifest.usable, workers=workers)
+    for network in networks:
+        network.render(measured.rendering)
+    for note in measured.notes:
+        screen.line("", note)
+    backbone, *others = networks
     device = pick_device(options.device)
     stats_store = PhotoStatsStore(backbone.spec.preprocessing, store)
     joined = [_features(options, manifest, backbone.to(device), device, stats_store.load, store, screen).values]
@@ -162,7 +170,6 @@ def _subject(
         more = _features(options, manifest, other.to(device), device, None, store, screen)
         joined = [*(take(values, more.rows) for values in joined), more.values]
     features, entries = joined[0], manifest.usable
-    workers = workers_or_default(options.workers)
     photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
         apply_user_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
@@ -170,7 +177,9 @@ def _subject(
     if problem is not None:
         screen.warn(problem.text)
     manifest.classes = class_order(entry.label for entry in entries)
-    duplicates = detect_duplicates(entries, features, photo_stats, store=store, workers=workers)
+    duplicates = detect_duplicates(
+        entries, features, photo_stats, store=store, workers=workers, rendering=measured.rendering
+    )
     given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
     dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
     probabilities, accuracy = _label_probabilities(dataset, side_by_side(joined), screen)
@@ -247,8 +256,10 @@ def _fine_tuned(
     assert dataset.median_side is not None
     size = size_for(dataset.median_side, backbone.spec.preprocessing) if options.size is None else None
     if size is not None:
+        rendering = backbone.spec.preprocessing.rendering
         (backbone,) = build_backbones(_networks(options)[:1], weights=options.weights, size=size)
         backbone.to(device)
+        backbone.render(rendering)
     labeled = LabeledPhotos(entries, dataset.labels(entries), dataset.units(entries), probabilities)
     return fine_tuned_label_probabilities(
         labeled, backbone, store=store, device=device, workers=options.workers, screen=screen

@@ -104,7 +104,10 @@ def group_duplicates(
         if config.group_by == BURST_RULE:
             check_grouping(config.group_by, divisible(dataset), {})
     values = features.of(entries)
-    copies = detect_duplicates(entries, values, stats, store=features.store, workers=features.workers)
+    rendering = features.backbone.spec.preprocessing.rendering
+    copies = detect_duplicates(
+        entries, values, stats, store=features.store, workers=features.workers, rendering=rendering
+    )
     release_freed_memory()
     subject = Subject(
         dataset.manifest, dataset.classes, entries, stats, values, copies, split_given=bool(dataset.given)

@@ -18,6 +18,7 @@ from regraft.features.engine_costs import PassCost, record_pass
 from regraft.features.extract import extract
 from regraft.process import release_freed_memory
 from regraft.screen import Screen
+from regraft.workflows.distinct_photos import check_distinct, one_picture_notes
 from regraft.workflows.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
 from regraft.workflows.prepare import PreparedRun
 from regraft.workflows.prepared_photos import PreparedPhotos
@@ -42,6 +43,7 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
         features = _compute_features(run, stats)
         release_freed_memory()
         table = photo_stats_of(stats, run.dataset.usable, run.workers)
+        check_distinct(run.dataset, features.first.of(run.dataset.usable), table)
         groups = group_duplicates(run.dataset, config, features.first, table)
     finally:
         stats.close()
@@ -53,6 +55,8 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
         notes = leave_out_leaks(manifest, groups.subject)
         check_usable(manifest)
     dataset = replace(run.dataset, duplicate_group=groups.copies.groups, median_side=table.median_side)
+    for warning in one_picture_notes(dataset):
+        screen.warn(warning)
     notes += assign_sides(dataset, config)
     print_sides(dataset, notes, config.recipe, screen)
     for note in unused_by_split(config, dataset):

@@ -89,6 +89,8 @@ def prepare_run(
         validated = expects_validation_photos(prepared.dataset, config)
         check_validation_photos(config, prepared.user_callbacks, validated=validated)
     backbones = build_backbones(config.networks, weights=config.weights, size=config.size)
+    for backbone in backbones:
+        backbone.render(prepared.rendering)
     if config.out is not None:
         check_outside(config.out, config.photos)
     weights = [backbone.weights_hash() for backbone in backbones]

@@ -11,6 +11,7 @@ from regraft.context.config import TrainConfig
 from regraft.context.dataset import load_dataset
 from regraft.data.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
+from regraft.data.rendering import measure_rendering
 from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
 from regraft.models.catalogue import expected_preprocessing
@@ -28,6 +29,7 @@ class PreparedPhotos:
 
     Attributes:
         dataset: the photos, not split yet.
+        rendering: the rendering that suits the photos.
         store: the cache of features.
         user_callbacks: callbacks of the user. They may import torch, and then nothing is decoded ahead.
 
@@ -47,11 +49,15 @@ class PreparedPhotos:
         _check_schedules(config, self.user_callbacks)
         self.store = DiskStore(warn=screen.warn)
         self.dataset = load_dataset(config, screen)
-        self._prefetched: PhotoStatsStore | None = None
         workers = workers_or_default(config.workers)
+        measured = measure_rendering(self.dataset.usable, workers=workers)
+        self.rendering = measured.rendering
+        for note in measured.notes:
+            screen.line("", note)
+        self._prefetched: PhotoStatsStore | None = None
         preprocessing = expected_preprocessing(config.networks[0], config.size) if config.weights is None else None
         if preprocessing is not None and workers and can_prefetch():
-            stats = self._prefetched = PhotoStatsStore(preprocessing, self.store)
+            stats = self._prefetched = PhotoStatsStore(preprocessing.rendered(self.rendering), self.store)
             stats.prefetch(stats.missing(self.dataset.usable[:_LOOKED_UP])[:MAX_PREFETCHED], workers)
 
     def __enter__(self) -> Self:

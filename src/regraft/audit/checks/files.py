@@ -105,7 +105,7 @@ _MODES = {
     "LA": "is gray with transparency",
     "PA": "has a palette with transparency",
     "P": "has a palette of at most 256 colors",
-    "RGBA": "has transparency, which becomes white",
+    "RGBA": "has transparency, which becomes white, or black under a white picture",
     "F": "has floating-point numbers",
 }
 

@@ -60,6 +60,7 @@ def at_input_size(context: RunContext) -> SizedContext:
     except (BackboneError, WeightsError):  # it takes no other size
         return SizedContext(context)
     p = context.backbone.spec.preprocessing
+    backbone.render(p.rendering)
     return SizedContext(context.with_backbone(backbone, f"engine at {size} px"), size, p.height * p.width / size**2)
 
 
