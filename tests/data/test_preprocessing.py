@@ -175,8 +175,10 @@ def test_id_depends_on_every_field() -> None:
         Preprocessing(std=(0.5, 0.224, 0.225)),
         Preprocessing(crop_pct=0.9),
         Preprocessing(crop_mode="squash"),
+        Preprocessing(white_level=4095),
+        Preprocessing(ground="visible"),
     ]
-    assert len({p.id for p in (base, *others)}) == 8 == len(Preprocessing.__dataclass_fields__) + 1
+    assert len({p.id for p in (base, *others)}) == 10 == len(Preprocessing.__dataclass_fields__) + 1
     assert Preprocessing().id == base.id
 
 

@@ -11,9 +11,8 @@ import io
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
-import numpy as np
 import PIL
 from PIL import Image, ImageFile
 
@@ -30,10 +29,6 @@ from regraft.data.file_types import (
 from regraft.data.jpeg_damage import load_jpeg
 from regraft.data.rendering import PLAIN, Rendering
 from regraft.errors import DecodeError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 DECODER = f"decode1-pillow{PIL.__version__}"
 """Version of the decoded pixels; part of every key of cached features."""

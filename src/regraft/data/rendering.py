@@ -1,7 +1,7 @@
 """`Rendering`: the choices by which values of a file become 8 bits on an opaque ground; one for all photos of a run.
 
-Gray photos of 16 bits often have fewer: those of X-ray detectors, microscopes, satellites and thermal cameras have 10 to
-14. Divided by 257 they would be nearly black. A white drawing on transparent ground would be plain white on white.
+Gray photos of 16 bits often use fewer: those of X-ray detectors, microscopes, satellites and thermal cameras use 10 to
+14, and would be nearly black. A white drawing on transparent ground would be plain white on white.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Rendering:
 
     Attributes:
         white_level: value of 16-bit gray that becomes 255; higher values do too.
-        ground: ground of transparent photos. ``"white"``: always white. ``"visible"``: black where next to nothing of the
-            picture differs from white, otherwise white.
+        ground: ground of transparent photos. ``"white"``: always white. ``"visible"``: black where next to nothing of
+            the picture differs from white, otherwise white.
     """
 
     white_level: int = FULL_RANGE

@@ -32,7 +32,8 @@ def check_distinct(dataset: Dataset, features: NDArray[np.float32], stats: Photo
         return
     root = dataset.manifest.root
     raise PhotosError(
-        f"{root}: all {len(features):,} photos look the same to the network{_content(stats)}, so nothing can be learned\n"
+        f"{root}: all {len(features):,} photos look the same to the network{_content(stats)}: "
+        "nothing can be learned from them\n"
         f"  look at them with: regraft check {command(root)}\n"
         "  photos that are white or black everywhere have often lost their content when they were converted or exported"
     )
@@ -47,8 +48,8 @@ def one_picture_notes(dataset: Dataset) -> tuple[str, ...]:
         units[entry.label].add(dataset.duplicate_group.get(entry.content, entry.content))
         count[entry.label] += 1
     return tuple(
-        f"all {count[label]:,} photos of class {label} are the same picture: it cannot be measured whether other photos of "
-        "this class are recognized"
+        f"all {count[label]:,} photos of class {label} are the same picture, so the accuracy for this class "
+        "is not that for other pictures of it"
         for label in dataset.classes
         if count[label] > 1 and len(units[label]) == 1
     )
