@@ -104,8 +104,8 @@ def turn_upright(image: Image.Image, orientation: int) -> Image.Image:
 def to_rgb(image: Image.Image, rendering: Rendering = PLAIN, ground: int | None = None) -> Image.Image:
     """Return a loaded image as 8-bit sRGB, mode RGB, on an opaque ground.
 
-    16-bit gray is scaled so that ``rendering.white_level`` becomes 255. For other integers and floating-point values the
-    range is [0, 1] (floating point only), [0, 255] or [0, 65535], whichever is the first to contain all values, and
+    16-bit gray is scaled so that ``rendering.white_level`` becomes 255. For other integers and floating-point values,
+    the range is [0, 1] (floating point only), [0, 255] or [0, 65535], whichever is the first to contain all values, and
     otherwise [minimum, maximum].
     Of 16 bits per color channel, Pillow reads the upper 8.
 
