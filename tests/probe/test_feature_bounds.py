@@ -7,7 +7,8 @@ import pytest
 
 from regraft.probe.feature_bounds import FoldRanges
 from regraft.probe.folds import make_folds
-from regraft.probe.linear_probe import ProbeData, fit_probe
+from regraft.probe.linear_probe import fit_probe
+from regraft.probe.probe_data import ProbeData
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ def test_the_number_of_cores_changes_no_bit(monkeypatch):
     X, y = photos([60, 60, 60], d=20)
     found = []
     for cores in (1, 3):
-        for module in ("cross_validation", "linear_probe", "solver"):
+        for module in ("cross_validation", "probe_data", "solver"):
             monkeypatch.setattr(f"regraft.probe.{module}.cores", lambda cores=cores: cores)
         found.append(fit_probe(X, y, classes=3))
     assert np.array_equal(found[0].weight, found[1].weight)
@@ -171,7 +171,7 @@ def test_the_progress_bar_ends_complete():
 
 
 def test_many_photos_are_searched_on_a_share_of_each_class(monkeypatch):
-    monkeypatch.setattr("regraft.probe.linear_probe.MAX_SEARCH_ROWS", 200)
+    monkeypatch.setattr("regraft.probe.probe_data.MAX_SEARCH_ROWS", 200)
     X, y = photos([300, 200, 20], d=10, spread=1.0)
     found = fit_probe(X, y, classes=3)
     assert found.choice["searched"] < 230
@@ -220,7 +220,7 @@ def test_memory_grows_little_with_the_number_of_rows(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     monkeypatch.setattr(row_table, "LARGE", 1)
     monkeypatch.setattr("regraft.probe.feature_matrix.MAX_CONVERTED_BYTES", 1)
-    monkeypatch.setattr("regraft.probe.linear_probe.GRID", (1e-4,))
+    monkeypatch.setattr("regraft.probe.probe_data.GRID", (1e-4,))
 
     def peak(n: int) -> int:
         draw = np.random.default_rng(0)

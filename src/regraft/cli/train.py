@@ -74,6 +74,13 @@ Examples:
         help="Views of each photo, computed once and cached: itself, its mirror image, random crops. "
         "With fine-tune, 0 means new crops in every epoch, through the whole network.",
     ),
+    cloup.option(
+        "--all-depths",
+        is_flag=True,
+        default=None,
+        help="With linear-probe: also use pooled activations of the lower blocks, if cross-validation finds that they "
+        "help.",
+    ),
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option("--class-weight", type=Choice(["balanced"]), help="Give rare classes the same weight as common ones."),

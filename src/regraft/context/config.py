@@ -135,6 +135,7 @@ class TrainConfig(BaseModel):
     backbone: Annotated[str, BeforeValidator(_backbone)] = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
+    all_depths: bool | None = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
     unfreeze: Annotated[Any, BeforeValidator(_unfreeze)] = None
     views: Annotated[int | None, Field(ge=0, le=64)] = None
@@ -180,12 +181,26 @@ class TrainConfig(BaseModel):
             raise ValueError(
                 f"views=0 (new random crops every epoch) does not apply to {self.recipe}; expected 1 or more"
             )
+        if self.all_depths:
+            self._check_all_depths()
         if self.reduce_lr_on_plateau and self.lr_schedule not in (None, "constant"):
             raise ValueError(
                 f"reduce_lr_on_plateau and lr_schedule {self.lr_schedule!r} would both set the learning rate; "
                 "choose one of them"
             )
         return self
+
+    def _check_all_depths(self) -> None:
+        """Refuse options with which the probe at all depths cannot act."""
+        if self.recipe != "linear-probe":
+            raise ValueError(
+                f"all_depths adds features of lower blocks to the linear probe; expected the recipe linear-probe, "
+                f"found {self.recipe}"
+            )
+        if self.views not in (None, 1):
+            raise ValueError(f"all_depths uses each photo once, without further views; expected 1, found {self.views}")
+        if "+" in self.backbone:
+            raise ValueError(f"all_depths works with one network; expected one name, found backbone {self.backbone!r}")
 
     @field_serializer("photos", "labels", "out", "weights", "split_from", "decisions")
     def _as_text(self, value: Path | None) -> str | None:

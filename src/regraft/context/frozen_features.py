@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from regraft.context.network_features import NetworkFeatures
 from regraft.data.manifest import Entry
-from regraft.disk.row_table import side_by_side, take
+from regraft.disk.row_table import leading_columns, side_by_side, take
 from regraft.features.engine import Engine
 
 
@@ -75,6 +75,7 @@ class FrozenFeatures:
         readable, tables = list(entries), list[NDArray[np.float32]]()
         for network in self.networks:
             result = network.extract(readable)
-            tables = [*(take(table, result.rows) for table in tables), result.values]
+            top = leading_columns(result.values, network.backbone.spec.top_features)
+            tables = [*(take(table, result.rows) for table in tables), top]
             readable = [readable[row] for row in result.rows.tolist()]
         return readable, side_by_side(tables)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from regraft.context.decisions import Decisions
 from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
-from regraft.disk.row_table import take
+from regraft.disk.row_table import leading_columns, take
 from regraft.errors import ConfigError, MissingExtraError, PhotosError
 from regraft.features.engine import Engine
 from regraft.features.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
@@ -47,7 +47,7 @@ class NetworkFeatures:
     """The features of one frozen network.
 
     Attributes:
-        backbone: the network.
+        backbone: the network; it may be a variant that also returns pooled activations of its blocks.
         weights: hash of its weights.
         store: cache of features.
         workers: threads that decode photos.
@@ -74,7 +74,11 @@ class NetworkFeatures:
         return replace(self, table=FeatureTable(values, {entry.content: row for row, entry in enumerate(entries)}))
 
     def of(self, entries: Sequence[Entry], view: int = 0) -> NDArray[np.float32]:
-        """Return the features of a view of ``entries``, shape (n, D), float32.
+        """Return the features of the top layer for a view of ``entries``; see `all_depths`."""
+        return leading_columns(self.all_depths(entries, view), self.backbone.spec.top_features)
+
+    def all_depths(self, entries: Sequence[Entry], view: int = 0) -> NDArray[np.float32]:
+        """Return all features of a view of ``entries``, shape (n, D), float32, also those of pooled blocks.
 
         Args:
             entries: photos that can be decoded.

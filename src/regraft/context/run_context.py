@@ -68,6 +68,20 @@ class RunContext:
             backbone: the network.
             engine_choice: name of the choice of its engine.
         """
+        return replace(self, backbone=backbone, features=self._features_of(backbone, engine_choice))
+
+    def with_all_depths(self) -> Self:
+        """Return a context whose features end with pooled activations of all blocks; the backbone stays the plain one.
+
+        Raises:
+            NoCutError: the network has no such variant.
+        """
+        if self.features.first.backbone.spec.pooled:
+            return self
+        features = self._features_of(self.backbone.with_pooled_depth(), "engine of all depths")
+        return replace(self, features=features)
+
+    def _features_of(self, backbone: Backbone, engine_choice: str) -> FrozenFeatures:
         backbone.to(self.device)
         features = network_features(
             backbone,
@@ -78,4 +92,4 @@ class RunContext:
             workers=self.workers,
             choice=engine_choice,
         )
-        return replace(self, backbone=backbone, features=FrozenFeatures((features,)))
+        return FrozenFeatures((features,))

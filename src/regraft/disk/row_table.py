@@ -94,6 +94,16 @@ def take(table: NDArray[T], rows: NDArray[np.int64]) -> NDArray[T]:
     return out
 
 
+def leading_columns(table: NDArray[T], width: int) -> NDArray[T]:
+    """Return the first ``width`` columns as a table of its own; the same object if they are all columns."""
+    if width == table.shape[1]:
+        return table
+    out = new_table(len(table), width, table.dtype.type)
+    for i in range(0, len(table), _BLOCK):
+        out[i : i + _BLOCK] = table[i : i + _BLOCK, :width]
+    return out
+
+
 def stacked(tables: Sequence[NDArray[T]]) -> NDArray[T]:
     """Return the rows of several tables of one width, one table after the other, as a table."""
     if len(tables) == 1:

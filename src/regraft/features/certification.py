@@ -16,6 +16,7 @@ from regraft.data.preprocessing import normalise
 from regraft.features.engine import Engine, map_batches
 from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.models.backbone import Backbone
+from regraft.models.spec import BackboneSpec
 
 MIN_COSINE = 0.999
 """Minimum cosine similarity between each photo's features and the reference."""
@@ -44,12 +45,15 @@ def certify(engine: Engine, backbone: Backbone, pixels: NDArray[np.uint8]) -> fl
     weights = backbone.weights_hash()
     with ThreadPoolExecutor(1, thread_name_prefix="regraft-reference") as executor:  # an export leaves cores idle
         reference = executor.submit(_reference_features, backbone, pixels)
-        cosine = _minimum_cosine(engine, pixels, reference)
+        cosine = _minimum_cosine(engine, backbone.spec, pixels, reference)
     write_fact(_certificate_key(engine, backbone, weights), round(cosine, 7))
     return cosine
 
 
-def _minimum_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]) -> float:
+def _minimum_cosine(
+    engine: Engine, spec: BackboneSpec, pixels: NDArray[np.uint8], reference: Future[NDArray[np.float32]]
+) -> float:
+    """Return the lowest cosine of any photo, of the top features and of each pooled block by itself."""
     try:
         features = run_all(engine, pixels)
     except Exception:  # noqa: BLE001  (torch and the engines raise all kinds where they cannot take a network)
@@ -58,6 +62,13 @@ def _minimum_cosine(engine: Engine, pixels: NDArray[np.uint8], reference: Future
     features, expected = features.reshape(len(features), -1), expected.reshape(len(expected), -1)
     if features.shape != expected.shape:
         return 0.0
+    ends = np.cumsum([spec.top_features, *(2 * channels for channels in spec.pooled)])[:-1]
+    parts = zip(np.split(features, ends, axis=1), np.split(expected, ends, axis=1), strict=True)
+    return min(_lowest_cosine(part, reference) for part, reference in parts)
+
+
+def _lowest_cosine(features: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the lowest cosine between two features of the same photo, shape (n, D); 0 if one is not finite."""
     lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(expected, axis=1)
     cosine = float(((features * expected).sum(axis=1) / np.maximum(lengths, 1e-30)).min())
     return cosine if np.isfinite(cosine) else 0.0

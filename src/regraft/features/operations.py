@@ -55,7 +55,7 @@ _OVER_ONE_AXIS = frozenset(("softmax", "_softmax"))
 
 _BATCH_SAFE_NAMES = """
     adaptive_avg_pool2d add alias avg_pool2d batch_norm cat chunk clamp constant_pad_nd contiguous conv2d dropout
-    flatten hardtanh linear max_pool2d mean mul pad permute relu relu6 reshape slice split split_with_sizes to
+    flatten hardtanh linear max_pool2d mean mul pad permute relu relu6 reshape slice split split_with_sizes sqrt sub to
     transpose view
 """
 BATCH_SAFE = frozenset(_BATCH_SAFE_NAMES.split())

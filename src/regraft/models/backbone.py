@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,9 +15,11 @@ from torch import nn
 
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.rendering import Rendering
+from regraft.errors import ConfigError
 from regraft.models.blocks import Block, split_blocks
-from regraft.models.cut import Halves, cut_network
+from regraft.models.cut import Halves, NoCutError, cut_network
 from regraft.models.freezing import BlockSelection, Freezer
+from regraft.models.pooled_depth import POOLING_VERSION, pool_blocks
 from regraft.models.spec import BackboneSpec
 from regraft.tensors import tensors_checksum
 
@@ -27,7 +30,7 @@ class Backbone(nn.Module):
     Attributes:
         network: timm's network, created with ``num_classes=0``.
         spec: its name, weights, license and preprocessing.
-        blocks: its blocks, bottom to top.
+        blocks: its blocks, bottom to top; found in the network unless they are given.
         notes: messages about how its weights were loaded.
 
     Example:
@@ -43,11 +46,11 @@ class Backbone(nn.Module):
         True
     """
 
-    def __init__(self, network: nn.Module, spec: BackboneSpec) -> None:
+    def __init__(self, network: nn.Module, spec: BackboneSpec, blocks: tuple[Block, ...] | None = None) -> None:
         super().__init__()
         self.network = network
         self.spec = spec
-        self.blocks: tuple[Block, ...] = split_blocks(network)
+        self.blocks: tuple[Block, ...] = split_blocks(network) if blocks is None else blocks
         self.notes: tuple[str, ...] = ()
         self._freezer = Freezer(network, self.blocks)
         self._entered: tuple[Halves, ...] = ()  # a tuple hides its modules from torch
@@ -104,6 +107,20 @@ class Backbone(nn.Module):
         spec = replace(self.spec, name=f"{self.spec.name}[:{self.blocks[at].name}]", num_features=prod(halves.shape))
         return Backbone(copy.deepcopy(halves.lower), spec)
 
+    def with_pooled_depth(self) -> Backbone:
+        """Return a frozen copy whose features end with pooled activations of all blocks; `pool_blocks` describes them.
+
+        Raises:
+            NoCutError: the network has no such variant, or is one already.
+        """
+        if self.spec.pooled:
+            raise NoCutError(f"the features of this {self.spec.name} end with pooled activations already")
+        p = self.spec.preprocessing
+        pooled = pool_blocks(copy.deepcopy(self.network).eval(), self.blocks, p.height, p.width)
+        features = self.spec.num_features + 2 * sum(pooled.channels)
+        spec = replace(self.spec, num_features=features, pooled=pooled.channels)
+        return Backbone(pooled.network, spec, self.blocks)
+
     @contextmanager
     def entered_at(self, halves: Halves) -> Iterator[None]:
         """Context manager in which `forward` takes the activations of ``halves`` in place of photos."""
@@ -146,8 +163,13 @@ class Backbone(nn.Module):
                 By default they keep those of the pretraining, because small batches of other photos give worse ones.
 
         Raises:
-            ConfigError: the backbone has fewer blocks, or none of this name.
+            ConfigError: the backbone has fewer blocks, or none of this name, or also returns pooled activations.
         """
+        if self.spec.pooled:
+            raise ConfigError(
+                f"this {self.spec.name} also returns pooled activations of its blocks, and can only be used frozen\n"
+                "  to train blocks, use a plain backbone: build_backbone(NAME)"
+            )
         self._freezer.unfreeze(what, norm_statistics=norm_statistics)
         self.train(self.training)
 
@@ -167,5 +189,11 @@ class Backbone(nn.Module):
         return self._freezer.trains_statistics(block)
 
     def weights_hash(self) -> str:
-        """Return the SHA-256, in hex, of the names, shapes and bytes of all parameters and buffers."""
-        return tensors_checksum({**dict(self.network.named_parameters()), **dict(self.network.named_buffers())})
+        """Return the SHA-256, in hex, of the names, shapes and bytes of all parameters and buffers.
+
+        With pooled activations it is another one than that of the plain network, which gives other features.
+        """
+        plain = tensors_checksum({**dict(self.network.named_parameters()), **dict(self.network.named_buffers())})
+        if not self.spec.pooled:
+            return plain
+        return hashlib.sha256(f"{plain} {POOLING_VERSION} {self.spec.pooled}".encode()).hexdigest()

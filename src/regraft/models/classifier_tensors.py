@@ -6,6 +6,7 @@ Shapes are compared with those of the network before the network allocates memor
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,6 +17,7 @@ from regraft.errors import BackboneError, ConfigError, ModelFileError, several
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
+from regraft.models.cut import NoCutError
 from regraft.models.linear_head import BOUNDS
 from regraft.models.model_metadata import ModelMetadata
 from regraft.models.spec import BackboneSpec
@@ -52,7 +54,7 @@ def classifier_from_tensors(path: Path, metadata: ModelMetadata, tensors: Mappin
     _check_shapes(path, {name: tuple(tensor.shape) for name, tensor in complete.items()}, metadata)
     network = _network(path, metadata.backbone)
     network.load_state_dict(_backbone_tensors(complete), strict=False)  # compared before; counters may be missing
-    classifier = Classifier(Backbone(network, metadata.backbone), metadata.classes, own=True)
+    classifier = Classifier(_backbone(path, network, metadata.backbone), metadata.classes, own=True)
     lower, upper = (complete.get(f"{HEAD}{name}") for name in BOUNDS)
     bounds = None if lower is None or upper is None else (lower, upper)
     try:
@@ -117,6 +119,23 @@ def _network(path: Path, spec: BackboneSpec) -> nn.Module:
         return create_network(spec.name, None if wanted == usual else wanted[0], random_init=False)
     except BackboneError as error:
         raise ModelFileError(f"{path} is not usable with the installed timm: {error}") from error
+
+
+def _backbone(path: Path, network: nn.Module, spec: BackboneSpec) -> Backbone:
+    """Return the backbone of a network with its weights; it also returns pooled activations if ``spec`` says so."""
+    plain = Backbone(network, replace(spec, num_features=spec.top_features, pooled=()))
+    if not spec.pooled:
+        return plain
+    try:
+        pooled = plain.with_pooled_depth()
+    except NoCutError as error:
+        raise ModelFileError(f"{path} is not usable with the installed timm: {error}") from error
+    if pooled.spec != spec:
+        raise ModelFileError(
+            f"{path} does not match {spec.name} in the installed timm: expected blocks of {spec.pooled} channels, "
+            f"found {pooled.spec.pooled}"
+        )
+    return pooled
 
 
 def _backbone_tensors(values: Mapping[str, T]) -> dict[str, T]:

@@ -52,13 +52,11 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
     name = type(network).__name__
     if not 0 < at < len(blocks):
         raise NoCutError(f"cannot cut below block {at}; expected 1 to {len(blocks) - 1}")
-    parameter = next(network.parameters())
-    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)).sub(0.5).mul(2)
-    x = x.to(parameter.device, parameter.dtype)
+    x = trial_photos(network, height, width)
     modes = {module: module.training for module in network.modules()}
     network.eval()
     try:
-        tracer = _Tracer(
+        tracer = BlockTracer(
             {module: _module_side(span, at) for module, span in blocks_of_modules(network, blocks).items()}, x
         )
         graph = tracer.trace(network)
@@ -77,15 +75,22 @@ def cut_network(network: nn.Module, blocks: tuple[Block, ...], at: int, height: 
     return Halves(*halves, shape)
 
 
-class _Tracer(fx.Tracer):
-    """Tracer that enters only modules on both sides, and runs each step, so that sizes are known.
+def trial_photos(network: nn.Module, height: int, width: int) -> torch.Tensor:
+    """Return two random photos, shape (2, 3, height, width), in the dtype and on the device of ``network``."""
+    parameter = next(network.parameters())
+    x = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(0)).sub(0.5).mul(2)
+    return x.to(parameter.device, parameter.dtype)
+
+
+class BlockTracer(fx.Tracer):
+    """Tracer that enters only modules on several sides, and runs each step, so that sizes are known.
 
     Args:
-        side_of: whether a module lies above the cut, by name; None if it lies on both sides.
+        side_of: number of the side that each module lies on, by name; None if it lies on several.
         x: photos for the traced steps.
     """
 
-    def __init__(self, side_of: Mapping[str, bool | None], x: torch.Tensor) -> None:
+    def __init__(self, side_of: Mapping[str, int | None], x: torch.Tensor) -> None:
         super().__init__()
         self.side_of, self._x = side_of, x
         self._values: dict[fx.Node, Any] = {}
@@ -121,6 +126,10 @@ class _Tracer(fx.Tracer):
         """Record the use of a parameter, except within a step that is running."""
         return attr_val if self._running else super().getattr(attr, attr_val, parameter_proxy_cache)
 
+    def value(self, node: fx.Node) -> Any:
+        """Return the result of a traced step on the photos."""
+        return self._values[node]
+
     def to_bool(self, obj: fx.Proxy) -> bool:
         """Return the value of a condition that does not depend on the photos' contents."""
         value = self._values.get(obj.node)
@@ -137,7 +146,7 @@ def _tensor_sides(blocks: tuple[Block, ...], at: int) -> dict[str, bool]:
     return {name: i >= at for i, block in enumerate(blocks) for name in (*block.parameters, *block.buffers)}
 
 
-def _node_sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
+def _node_sides(graph: fx.Graph, side_of: Mapping[str, int | None], owners: Mapping[str, bool]) -> dict[fx.Node, bool]:
     """Return for each node whether it belongs to the upper half: it uses its parameters, or depends on such a node."""
     above: dict[fx.Node, bool] = {}
     for node in graph.nodes:
@@ -147,7 +156,7 @@ def _node_sides(graph: fx.Graph, side_of: Mapping[str, bool | None], owners: Map
         elif node.op == "get_attr":
             own = owners.get(str(node.target), False)
         above[node] = own or any(above[source] for source in node.all_input_nodes)
-    above[_result(graph)] = True
+    above[graph.output_node()] = True
     return above
 
 
@@ -159,7 +168,7 @@ def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph,
             for node in graph.nodes
             if above[node]
             for source in node.all_input_nodes
-            if not above[source] and not _is_free(source)
+            if not above[source] and not is_free(source)
         )
     )
     if len(crossing) != 1:
@@ -171,32 +180,29 @@ def _split_graph(graph: fx.Graph, above: dict[fx.Node, bool]) -> tuple[fx.Graph,
         if not above[node]:
             copies[node] = lower.node_copy(node, copies.__getitem__)
     lower.output(copies[boundary])
-    lower.eliminate_dead_code(_kept)
+    lower.eliminate_dead_code(is_kept)
     copies = {boundary: upper.placeholder("activations")}  # the first argument, like the photos of the network
-    result = _result(graph)
+    result = graph.output_node()
     for node in graph.nodes:
-        if (above[node] or _is_free(node)) and node is not result:
+        if (above[node] or is_free(node)) and node is not result:
             copies[node] = upper.node_copy(node, copies.__getitem__)
-    upper.output(copies[_only(result)])
-    upper.eliminate_dead_code(_kept)
+    upper.output(copies[only_result(result)])
+    upper.eliminate_dead_code(is_kept)
     return lower, upper
 
 
-def _is_free(node: fx.Node) -> bool:
+def is_free(node: fx.Node) -> bool:
     """Return whether a node costs nothing in either half: a parameter, or an argument that keeps its default."""
     return node.op == "get_attr" or (node.op == "placeholder" and bool(node.args))
 
 
-def _kept(node: fx.Node) -> bool:
+def is_kept(node: fx.Node) -> bool:
     """Return whether a node stays even if its result is unused."""
     return node.op in ("placeholder", "output")
 
 
-def _result(graph: fx.Graph) -> fx.Node:
-    return graph.output_node()
-
-
-def _only(result: fx.Node) -> fx.Node:
+def only_result(result: fx.Node) -> fx.Node:
+    """Return the node whose value a network returns; ``result`` is the output node of its graph."""
     found: Any = result.args[0]
     if not isinstance(found, fx.Node):
         raise NoCutError("the network does not return one tensor")

@@ -57,6 +57,7 @@ class BackboneSpec:
         num_features: length D of the features.
         parameters: number of parameters of the backbone.
         preprocessing: preprocessing of photos for the network.
+        pooled: channels of each block whose pooled activations end the features, bottom to top; empty for a plain one.
     """
 
     name: str
@@ -67,10 +68,18 @@ class BackboneSpec:
     num_features: int
     parameters: int
     preprocessing: Preprocessing
+    pooled: tuple[int, ...] = ()
+
+    @property
+    def top_features(self) -> int:
+        """Number of features that the plain network computes; those of lower blocks follow them."""
+        return self.num_features - 2 * sum(self.pooled)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the fields as plain JSON types."""
-        return {**dataclasses.asdict(self), "preprocessing": self.preprocessing.as_dict()}
+        """Return the fields as plain JSON types; ``pooled`` is absent for a plain network."""
+        values = {**dataclasses.asdict(self), "preprocessing": self.preprocessing.as_dict()}
+        pooled = values.pop("pooled")
+        return {**values, "pooled": list(pooled)} if pooled else values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BackboneSpec:
@@ -80,10 +89,13 @@ class BackboneSpec:
             ValueError: a field is missing, unknown, or has another type.
         """
         names = {f.name for f in dataclasses.fields(cls)}
-        if set(values) != names:
-            raise ValueError(f"fields differ: {', '.join(sorted(set(values) ^ names))}")
+        if set(values) | {"pooled"} != names:
+            raise ValueError(f"fields differ: {', '.join(sorted((set(values) ^ names) - {'pooled'}))}")
         texts = [values["name"], values["weights"], values["trained_on"], values["licence"] or ""]
-        counts = [values["num_features"], values["parameters"]]
+        pooled = values.get("pooled", [])
+        if not isinstance(pooled, (list, tuple)):
+            raise ValueError("a field has another type")  # noqa: TRY004 (as the docstring says)
+        counts = [values["num_features"], values["parameters"], *pooled]
         if not all(isinstance(v, str) for v in texts) or not all(type(v) is int and v >= 0 for v in counts):
             raise ValueError("a field has another type")
         if values["commercial"] not in (True, False, None) or not isinstance(values["preprocessing"], Mapping):
@@ -92,7 +104,10 @@ class BackboneSpec:
             preprocessing = Preprocessing.from_dict(dict(values["preprocessing"]))
         except (TypeError, KeyError) as error:
             raise ValueError(f"preprocessing: {error}") from error
-        return cls(**{**values, "preprocessing": preprocessing})
+        spec = cls(**{**values, "preprocessing": preprocessing, "pooled": tuple(pooled)})
+        if spec.top_features <= 0:
+            raise ValueError("more pooled channels than features")
+        return spec
 
 
 def allows_commercial_use(licence: str | None) -> bool | None:

@@ -21,7 +21,7 @@ from regraft.probe.folds import Folds
 from regraft.probe.lbfgs import LbfgsHistory, minimize
 from regraft.probe.logistic_problems import LogisticProblems, Point, bias_scale, log_probability, prior_point
 from regraft.probe.model_selection import RegularizationChoice, choose_regularization, loss_has_passed_minimum
-from regraft.probe.scaling import CenteredFeatures, feature_scales
+from regraft.probe.scaling import CenteredFeatures
 from regraft.probe.solver import MAX_PAIRS
 from regraft.process import cores
 
@@ -55,6 +55,19 @@ class OuterModel:
 
 
 @dataclass
+class SearchLosses:
+    """The held-out losses of a search at the C that it chose.
+
+    Attributes:
+        losses: loss of each row, shape (n,).
+        weight: weight of each row in the choice, shape (n,); zero for rows that the search does not hold out.
+    """
+
+    losses: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+
+@dataclass
 class CrossValidation:
     """The result of a cross-validation.
 
@@ -65,6 +78,7 @@ class CrossValidation:
         rows: number of rows that were used.
         unconverged_at: the C at which the path ended because a model reached the iteration limit, or None. It is not
             chosen unless it was the first.
+        searches: the search for the C of each outer model, if it is nested, and last the search over all folds.
     """
 
     choice: RegularizationChoice
@@ -72,6 +86,7 @@ class CrossValidation:
     nested: bool
     rows: int
     unconverged_at: float | None
+    searches: list[SearchLosses]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values for the journal."""
@@ -148,8 +163,7 @@ class _RegularizationPath:
         self._classes = classes
         self._fold_sums = _FoldSums(X, folds)
         left_out: list[tuple[int, ...]] = [(f,) for f in range(folds.count)]
-        if nested:
-            left_out += list(combinations(range(folds.count), 2))
+        left_out += list(combinations(range(folds.count), 2)) if nested else []
         self._batches = [self._batch(some, classes, len(left_out)) for some in _batched(left_out, classes, len(y))]
         self._tried: list[float] = []
         searches = folds.count + 1 if nested else 1
@@ -182,7 +196,9 @@ class _RegularizationPath:
         choices = self._choices()
         overall = choices[-1]
         outer = [self._outer_model(f, choices[f] if self._nested else overall) for f in range(self._folds.count)]
-        return CrossValidation(overall, outer, self._nested, len(self._y), self._unconverged_at)
+        counted = np.where(self._held_out, self._weight, 0.0)
+        searches = [SearchLosses(self._losses[i][c.index], counted[i]) for i, c in enumerate(choices)]
+        return CrossValidation(overall, outer, self._nested, len(self._y), self._unconverged_at, searches)
 
     def _batch(self, left_out: list[tuple[int, ...]], classes: int, models: int) -> _Batch:
         held_out = np.stack([np.isin(self._folds.fold_of_row, out) for out in left_out])
@@ -244,7 +260,7 @@ class _FoldSums:
     """Sums over each fold, from which mean and deviation of the rows outside any folds follow."""
 
     def __init__(self, X: CenteredFeatures, folds: Folds) -> None:
-        self._origin, self._unit = X.origin, X.unit
+        self._origin, self._unit, self._scales = X.origin, X.unit, X.scales
         self._n = np.bincount(folds.fold_of_row, minlength=folds.count).astype(np.float64)
         shape = (folds.count, X.values.shape[1])
         self._sum, self._sum_of_squares = np.zeros(shape), np.zeros(shape)
@@ -264,7 +280,7 @@ class _FoldSums:
         mean = included @ self._sum / n
         variance = np.maximum(included @ self._sum_of_squares / n - mean**2, 0.0)
         magnitude = np.maximum(np.abs(self._origin + mean * self._unit), self._unit)
-        scale = feature_scales(magnitude, np.sqrt(variance) * self._unit)
+        scale = self._scales(magnitude, np.sqrt(variance) * self._unit)
         return mean, scale * self._unit
 
     def raw_standardization(self, left_out: list[tuple[int, ...]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.probe.feature_matrix import Float
-from regraft.probe.linear_probe import Probe, ProbeData
+from regraft.probe.linear_probe import Probe
+from regraft.probe.probe_data import ProbeData
 
 NOISE_RATE = 0.1
 """Assumed share of wrong labels; from 0.03 to 0.2 the ranking is equally good."""

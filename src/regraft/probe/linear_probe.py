@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.probe.cross_validation import GRID, CrossValidation, OuterModel, cross_validate
-from regraft.probe.feature_bounds import FeatureBounds, FoldRanges
-from regraft.probe.feature_matrix import BLOCK_ROWS, FeatureMatrix, Float
-from regraft.probe.folds import FOLDS, Folds, make_folds, row_keys
-from regraft.probe.logistic_problems import LogisticProblems, Point, softmax
-from regraft.probe.model_selection import grouped_standard_error
-from regraft.probe.scaling import center_features, feature_scales, mean_and_deviation
-from regraft.probe.solver import Solution, check_inputs, solve
-from regraft.process import cores, release_freed_memory
+from regraft.probe.cross_validation import GRID, CrossValidation
+from regraft.probe.feature_bounds import FeatureBounds
+from regraft.probe.feature_matrix import Float
+from regraft.probe.probe_data import DEFAULT_C, ProbeData, predict
+from regraft.probe.solver import Solution, check_inputs
+from regraft.process import release_freed_memory
 from regraft.screen import Bar
 
 SOLVER = "probe1"
@@ -33,12 +29,6 @@ bits."""
 
 PROBE_STEPS = len(GRID) + 2
 """Steps by which `fit_probe` advances its progress bar."""
-
-MAX_SEARCH_ROWS = 20_000
-"""Rows used to choose the regularization. More rows would take longer without a better choice."""
-
-DEFAULT_C = 1e-3
-"""Regularization for data that is too small to cross-validate."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ class Probe:
 
     def probabilities(self, X: Float) -> NDArray[np.float64]:
         """Return class probabilities of features: (n, d) -> (n, k), float64."""
-        return _predict(X, np.arange(len(X)), self.weight, self.bias, self.bounds)
+        return predict(X, np.arange(len(X)), self.weight, self.bias, self.bounds)
 
 
 def fit_probe(
@@ -119,13 +109,25 @@ def fit_probe(
     """
     features, labels, _, _ = check_inputs(X, np.asarray(y), classes, None)
     data = ProbeData.sorted_by_key(features, labels, classes, groups, keys, class_weight, seed)
-    progress = _Progress(bar)
-    validated = data.cross_validate(nested, progress) if data.folds.count > 1 else None
+    progress = ProbeProgress(bar)
+    validated = data.cross_validate(nested, progress.advance) if data.folds.count > 1 else None
     release_freed_memory()
     progress.advance_to(PROBE_STEPS - 2)
+    probe = solved_probe(data, validated, nested=nested, class_weight=class_weight)
+    progress.advance_to(PROBE_STEPS)
+    return probe
+
+
+def solved_probe(
+    data: ProbeData, validated: CrossValidation | None, *, nested: bool, class_weight: str | None
+) -> Probe:
+    """Return the probe of all rows of ``data`` at the C that ``validated`` chose, or at `DEFAULT_C`.
+
+    Raises:
+        NotConvergedError: the fit did not reach its optimum.
+    """
     C = DEFAULT_C if validated is None else validated.choice.C
     solution, weight, bias = data.solve(C, validated)
-    progress.advance_to(PROBE_STEPS)
     choice = {"C": C} if validated is None else validated.as_dict()
     choice |= {"folds": data.folds.count, "searched": 0 if validated is None else validated.rows}
     choice |= {"class_weight": class_weight, "iterations": solution.iterations}
@@ -138,149 +140,18 @@ def fit_probe(
     return Probe(weight, bias, C, *figures, choice, solution, bounds.lower, bounds.upper)
 
 
-@dataclass
-class ProbeData:
-    """Rows sorted by their keys. ``X`` keeps the order in which it was given, and is read through ``order``.
-
-    Attributes:
-        X: features as given, shape (n, d).
-        y: class of each sorted row, shape (n,).
-        order: position in ``X`` of each sorted row, shape (n,).
-        weight: weight of each sorted row, shape (n,).
-        folds: folds of the sorted rows.
-        classes: number of classes.
-    """
-
-    X: Float
-    y: NDArray[np.int64]
-    order: NDArray[np.int64]
-    weight: NDArray[np.float64]
-    folds: Folds
-    classes: int
-
-    @classmethod
-    def sorted_by_key(
-        cls,
-        X: Float,
-        y: NDArray[np.int64],
-        classes: int,
-        groups: Sequence[Hashable] | None,
-        keys: Sequence[str] | None,
-        class_weight: str | None,
-        seed: int,
-    ) -> ProbeData:
-        """Sort the rows by their keys and make folds; for the arguments, see `fit_probe`."""
-        for name, values in (("groups", groups), ("keys", keys)):
-            if values is not None and len(values) != len(y):
-                raise ValueError(f"{name} must have one entry for each of the {len(y)} rows, but has {len(values)}")
-        names = row_keys(X, y) if keys is None else [str(key) for key in keys]
-        order = np.array(sorted(range(len(y)), key=lambda i: (names[i], y[i])), dtype=np.int64)
-        sorted_groups = None if groups is None else [groups[i] for i in order]
-        folds = make_folds(y[order], [names[i] for i in order], sorted_groups, count=FOLDS, seed=seed)
-        return cls(X, y[order], order, _class_weights(y, classes, class_weight)[order], folds, classes)
-
-    @cached_property
-    def ranges(self) -> FoldRanges:
-        """Lowest and highest value of each feature in each fold."""
-        return FoldRanges.of(self.X, self.order, self.folds)
-
-    def cross_validate(
-        self, nested: bool, progress: _Progress | None = None, grid: tuple[float, ...] = GRID
-    ) -> CrossValidation:
-        """Return the result of the cross-validation."""
-        rows = _search_rows(self.y, self.folds, self.classes)
-        folds = self.folds.subset(rows)
-        # with two folds there is no inner search, so C is fixed: an outer model must not choose by its own fold
-        grid = (DEFAULT_C,) if nested and folds.count < 3 else grid
-        step = (progress or _Progress(None)).advance
-        features = center_features(self.X, self.order[rows])
-        return cross_validate(
-            features, self.y[rows], self.weight[rows], folds, self.classes, nested=nested, grid=grid, step=step
-        )
-
-    def solve(
-        self, C: float, validated: CrossValidation | None
-    ) -> tuple[Solution, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the solution on all rows, and its weights and biases with the standardization folded in."""
-        mean, deviation = mean_and_deviation(self.X, self.order)
-        scale = feature_scales(mean[None], deviation[None])[0]
-        features = FeatureMatrix(self.X, mean[None], scale[None], np.float64, self.order, cores())
-        problems = LogisticProblems.from_sample_weights(features, self.y, self.weight[None], self.classes)
-        start = _starting_point(validated.outer[0], mean, scale) if validated else None
-        solution = solve(problems, C, start)
-        weight = solution.weight * scale
-        return solution, weight, solution.bias - weight @ mean
-
-    def out_of_fold(self, validated: CrossValidation) -> NDArray[np.float64]:
-        """Return the probabilities of each row by the model fitted without its fold, in the order of ``X``."""
-        out = np.empty((len(self.X), self.classes))
-        for fold, outer in enumerate(validated.outer):
-            rows = self.order[self.folds.fold_of_row == fold]
-            out[rows] = _predict(self.X, rows, outer.weight, outer.bias, self.ranges.bounds(without=fold))
-        return out
-
-    def accuracy(self, probabilities: NDArray[np.float64]) -> tuple[float, float]:
-        """Return the accuracy of probabilities in the order of ``X``, and its standard error."""
-        right = (probabilities[self.order].argmax(axis=1) == self.y).astype(np.float64)
-        return float(right.mean()), grouped_standard_error(right, np.ones(len(right)), self.folds.group_of_row)
-
-
-class _Progress:
+class ProbeProgress:
     """A progress bar that is complete at the end even if the path of C ended early."""
 
     def __init__(self, bar: Bar | None) -> None:
         self._bar, self._done = bar, 0
 
     def advance(self) -> None:
+        """Advance by a step."""
         self.advance_to(self._done + 1)
 
     def advance_to(self, done: int) -> None:
+        """Advance to ``done`` steps in total."""
         if self._bar is not None and done > self._done:
             self._bar.advance(done - self._done)
         self._done = max(done, self._done)
-
-
-def _class_weights(y: NDArray[np.int64], classes: int, class_weight: str | None) -> NDArray[np.float64]:
-    if class_weight is None:
-        return np.ones(len(y))
-    if class_weight != "balanced":
-        raise ValueError(f"class_weight must be 'balanced' or None, not {class_weight!r}")
-    weights: NDArray[np.float64] = (len(y) / (classes * np.bincount(y, minlength=classes)))[y]
-    return weights
-
-
-def _search_rows(y: NDArray[np.int64], folds: Folds, classes: int) -> NDArray[np.int64]:
-    """Return the rows to cross-validate: all, or for each class a share of its rows, those with the lowest rank."""
-    limit = min(MAX_SEARCH_ROWS, max(MAX_SEARCH_ROWS // 5, 10 * MAX_SEARCH_ROWS // classes, 10 * classes))
-    if len(y) <= limit:
-        return np.arange(len(y))
-    chosen = []
-    for c in range(classes):
-        rows = np.flatnonzero(y == c)
-        quota = max(10, round(limit * len(rows) / len(y)))
-        chosen.append(rows[np.argsort(folds.rank_of_row[rows], kind="stable")[:quota]])
-    return np.sort(np.concatenate(chosen))
-
-
-def _starting_point(outer: OuterModel, mean: NDArray[np.float64], scale: NDArray[np.float64]) -> Point | None:
-    """Return the outer model in standardized features, or None if it lacks a class."""
-    if not np.isfinite(outer.bias).all():
-        return None
-    inverse = np.where(scale > 0, 1 / np.where(scale > 0, scale, 1.0), 0.0)
-    return Point((outer.weight * inverse)[None], (outer.bias + outer.weight @ mean)[None])
-
-
-def _predict(
-    X: Float,
-    rows: NDArray[np.int64],
-    weight: NDArray[np.float64],
-    bias: NDArray[np.float64],
-    bounds: FeatureBounds | None,
-) -> NDArray[np.float64]:
-    out = np.empty((len(rows), len(bias)))
-    for i in range(0, len(rows), BLOCK_ROWS):
-        block = X[rows[i : i + BLOCK_ROWS]]
-        clipped = block if bounds is None else bounds.clip(block)
-        logits = clipped.astype(np.float64) @ weight.T + bias
-        out[i : i + BLOCK_ROWS] = softmax(logits)
-    return out

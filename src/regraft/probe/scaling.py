@@ -9,13 +9,18 @@ with 150 half a point; with many photos it makes no difference.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.disk.row_table import FileRows, new_table
 from regraft.probe.feature_matrix import BLOCK_ROWS, Float
+
+ScaleRule: TypeAlias = Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]
+"""Function such as `feature_scales`: from magnitude and deviation of features, (p, d) and (p, d), to factors (p, d)."""
 
 
 @dataclass
@@ -27,26 +32,14 @@ class CenteredFeatures:
         origin: mean of each feature, shape (d,), float64.
         unit: standard deviation of each feature, or 1 if it is constant, shape (d,), float64.
         transposed: a copy of the values of shape (d, n) if they are so large that both are files; else None.
+        scales: rule for the factors of features in the fits, `feature_scales` unless features are in groups.
     """
 
     values: NDArray[np.float32]
     origin: NDArray[np.float64]
     unit: NDArray[np.float64]
-    transposed: NDArray[np.float32] | None = None
-
-
-def center_features(X: Float, order: NDArray[np.int64]) -> CenteredFeatures:
-    """Return the rows ``order`` of ``X``, centered."""
-    mean, deviation = mean_and_deviation(X, order)
-    unit = np.where(deviation > 0, deviation, 1.0)
-    values = new_table(len(order), X.shape[1])
-    transposed = new_table(X.shape[1], len(order)) if isinstance(values, FileRows) else None
-    for i in range(0, len(order), BLOCK_ROWS):
-        block = ((X[order[i : i + BLOCK_ROWS]] - mean) / unit).astype(np.float32)
-        values[i : i + BLOCK_ROWS] = block
-        if transposed is not None:
-            transposed[:, i : i + BLOCK_ROWS] = block.T
-    return CenteredFeatures(values, mean, unit, transposed)
+    transposed: NDArray[np.float32] | None
+    scales: ScaleRule
 
 
 def mean_and_deviation(X: Float, order: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,3 +74,36 @@ def feature_scales(magnitude: NDArray[np.float64], deviation: NDArray[np.float64
         if varies.any():
             row[varies] = 1.0 / np.maximum(deviations[varies], np.median(deviations[varies]))
     return scales
+
+
+def center_features(X: Float, order: NDArray[np.int64], scales: ScaleRule = feature_scales) -> CenteredFeatures:
+    """Return the rows ``order`` of ``X``, centered."""
+    mean, deviation = mean_and_deviation(X, order)
+    unit = np.where(deviation > 0, deviation, 1.0)
+    values = new_table(len(order), X.shape[1])
+    transposed = new_table(X.shape[1], len(order)) if isinstance(values, FileRows) else None
+    for i in range(0, len(order), BLOCK_ROWS):
+        block = ((X[order[i : i + BLOCK_ROWS]] - mean) / unit).astype(np.float32)
+        values[i : i + BLOCK_ROWS] = block
+        if transposed is not None:
+            transposed[:, i : i + BLOCK_ROWS] = block.T
+    return CenteredFeatures(values, mean, unit, transposed, scales)
+
+
+@dataclass(frozen=True)
+class GroupScales:
+    """Rule that scales groups of features, each by its own median deviation and a common factor.
+
+    Attributes:
+        sizes: number of features of each group, in their order.
+        factors: factor of each group.
+    """
+
+    sizes: tuple[int, ...]
+    factors: tuple[float, ...]
+
+    def __call__(self, magnitude: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the factor of each feature in each problem: (p, d), (p, d) -> (p, d)."""
+        ends = np.cumsum(self.sizes)[:-1]
+        parts = zip(np.split(magnitude, ends, axis=1), np.split(deviation, ends, axis=1), self.factors, strict=True)
+        return np.concatenate([factor * feature_scales(*part) for *part, factor in parts], axis=1)

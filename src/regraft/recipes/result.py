@@ -44,7 +44,7 @@ class RecipeResult:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def probe_result(context: RunContext, probe: Probe, **facts: str) -> RecipeResult:
+def probe_result(context: RunContext, probe: Probe, **facts: Any) -> RecipeResult:
     """Return the result that saves ``probe``, which was fitted on all photos of ``parts.linear.refit``."""
     parts = context.parts.linear
     classifier = probe_classifier(context, probe)

@@ -20,6 +20,7 @@ from regraft.measure.paired import accuracy_difference
 from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.probe_cache import get_or_solve
+from regraft.recipes.steps.solve_all_depths import all_depths_key, fit_all_depths
 from regraft.recipes.steps.solve_probe import cross_run_key, probe_key
 
 
@@ -93,6 +94,8 @@ def random_split_gap(context: RunContext, result: RecipeResult) -> dict[str, Any
     names = [entry.name for entry in entries]
 
     def solve() -> dict[str, Any]:
+        if context.config.all_depths:
+            return {"oof": fit_all_depths(context, entries, groups=None, keys=names).oof}
         random_probe = fit_probe(
             context.features.of(entries),
             y,
@@ -103,7 +106,7 @@ def random_split_gap(context: RunContext, result: RecipeResult) -> dict[str, Any
         )
         return {"oof": random_probe.oof}
 
-    key = probe_key(context, entries, names, nested=True)
+    key = (all_depths_key if context.config.all_depths else probe_key)(context, entries, names, nested=True)
     random = get_or_solve(cross_run_key(context, key), solve)["oof"]
     return {
         "how": "nested out-of-fold accuracy of the linear probe, each file dealt to a fold by itself",

@@ -24,6 +24,7 @@ from regraft.errors import RunFolderError
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
+from regraft.models.cut import NoCutError
 from regraft.models.zoo import build_backbones
 from regraft.recipes.steps.epoch_callbacks import check_validation_photos
 from regraft.run.environment import describe_environment
@@ -94,6 +95,7 @@ def prepare_run(
     if config.out is not None:
         check_outside(config.out, config.photos)
     weights = [backbone.weights_hash() for backbone in backbones]
+    frozen = [_with_depths(backbone) for backbone in backbones] if config.all_depths else backbones
     manifest, resume = prepared.dataset.manifest, name is None
     with (
         open_or_create_run_directory(
@@ -109,13 +111,13 @@ def prepare_run(
             _print_network(backbone, screen)
             networks.append(
                 network_features(
-                    backbone,
+                    frozen[number].to(device),
                     prepared.dataset.usable,
                     decisions,
                     device=device,
                     store=prepared.store,
                     workers=workers,
-                    weights=weights[number],
+                    weights=weights[number] if frozen[number] is backbone else None,
                     choice=f"engine of {backbone.spec.name}" if number else "engine",
                 )
             )
@@ -228,6 +230,14 @@ def duration(seconds: float) -> str:
         if seconds / size < most:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds / 86400:.0f} days"
+
+
+def _with_depths(backbone: Backbone) -> Backbone:
+    """Return the variant of the network that also returns pooled activations of its blocks."""
+    try:
+        return backbone.with_pooled_depth()
+    except NoCutError as error:
+        raise ConfigError(f"--all-depths: {error}\n  train without it, or choose another network") from error
 
 
 def _print_network(backbone: Backbone, screen: Screen) -> None:

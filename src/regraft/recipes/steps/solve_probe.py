@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
@@ -128,9 +128,20 @@ def solve_probe(
     def solve() -> dict[str, Any]:
         return asdict(_fit(context, entries, units, nested=nested, views=views))
 
+    return SolvedProbe(stored_probe(context, label, key, solve), label, len(entries), views, nested)
+
+
+def stored_probe(context: RunContext, label: str, key: str, solve: Callable[[], dict[str, Any]]) -> Probe:
+    """Return the probe that this run or an earlier one has solved, or the result of ``solve``.
+
+    Args:
+        context: the run.
+        label: name of the probe.
+        key: hash of everything that it depends on within a run, in hexadecimal digits.
+        solve: returns the fields of the probe.
+    """
     values = context.decisions.memoized(f"probe-{label}", key, lambda: get_or_solve(cross_run_key(context, key), solve))
-    probe = Probe(**{**values, "solution": Solution(**values["solution"])})
-    return SolvedProbe(probe, label, len(entries), views, nested)
+    return Probe(**{**values, "solution": Solution(**values["solution"])})
 
 
 def solve_pooled_probe(context: RunContext, entries: Sequence[Entry], views: int) -> PooledProbe:
@@ -201,16 +212,17 @@ def probe_key(
         [view_name(view) for view in range(views)],
         rows,
     ]
-    return _digest(facts)
+    return digest(facts)
 
 
 def cross_run_key(context: RunContext, key: str) -> str:
     """Return a hash of ``key`` and of what may differ between two runs: software, processor, engine."""
     names = [f.name for kind in (Probe, Solution) for f in fields(kind)]
-    return _digest([SOLVER, np.__version__, machine_id(), names, context.features.numerics, key])
+    return digest([SOLVER, np.__version__, machine_id(), names, context.features.numerics, key])
 
 
-def _digest(facts: list[Any]) -> str:
+def digest(facts: list[Any]) -> str:
+    """Return a hash of JSON values, in hexadecimal digits."""
     return hashlib.sha256(json.dumps(facts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -239,7 +251,8 @@ def head_classifier(
     members = list[Classifier]()
     start = 0
     for network in context.features.networks:
-        end = start + network.backbone.spec.num_features
+        width = weight.shape[1] if len(context.features.networks) == 1 else network.backbone.spec.num_features
+        end = start + width
         own_bias = np.zeros_like(bias) if members else bias
         own_bounds = None if bounds is None else FeatureBounds(bounds.lower[start:end], bounds.upper[start:end])
         members.append(_classifier_of_network(context, network, weight[:, start:end], own_bias, own_bounds))
@@ -264,7 +277,9 @@ def _classifier_of_network(
     bias: NDArray[np.floating],
     bounds: FeatureBounds | None,
 ) -> Classifier:
-    classifier = Classifier(network.backbone, context.dataset.classes, own=True)
+    plain = weight.shape[1] < network.backbone.spec.num_features  # pooled activations that the probe does not use
+    backbone = context.backbone if plain else network.backbone
+    classifier = Classifier(backbone, context.dataset.classes, own=True)
     limits = None if bounds is None else (torch.from_numpy(bounds.lower.copy()), torch.from_numpy(bounds.upper.copy()))
     classifier.set_head(torch.from_numpy(np.array(weight)), torch.from_numpy(np.array(bias)), limits)
     classifier.facts["engine"] = network.engine.title  # the features of this engine are in the store
