@@ -32,7 +32,7 @@ def parsed(command: str) -> TrainConfig:
 
 
 def test_every_option_is_repeated():
-    assert set(OPTIONS) | NOT_REPEATED == set(TrainConfig.model_fields)
+    assert set(OPTIONS) | {"all_depths"} | NOT_REPEATED == set(TrainConfig.model_fields)
     config = resolve(None, photos=Path("my photos"), **OPTIONS)
     for values in (vars(config), config.as_dict()):
         assert parsed(train_command(values)).arguments() == config.arguments()
@@ -42,6 +42,13 @@ def test_every_option_is_repeated():
 def test_each_option_is_repeated_alone(name):
     config = resolve(None, photos=Path("-photos"), **{name: OPTIONS[name]})
     assert parsed(train_command(config.as_dict())).as_dict() == config.as_dict()
+
+
+def test_all_depths_is_repeated_with_the_recipe_that_has_it():
+    config = resolve(None, photos=Path("photos"), recipe="linear-probe", all_depths=True)
+    assert train_command(config.as_dict()) == "regraft train photos --recipe linear-probe --all-depths"
+    assert parsed(train_command(config.as_dict())).as_dict() == config.as_dict()
+    assert resolve(None, photos=Path("photos"), all_depths=False).all_depths is None
 
 
 def test_defaults_are_left_out_and_changes_win():

@@ -82,7 +82,7 @@ def test_a_linear_probe_points_to_more(shown):
     y = np.repeat([0, 1], 100)
     mistaken = np.where(np.arange(200) % 20, y, 1 - y)
     measured = {"final/out-of-fold": entry(y, mistaken, ["ash", "birch"], "out-of-fold")}
-    config = {"group_by": "parent", "decisions": "d.csv", "split": [0.8, 0.1, 0.1], "seed": 0}
+    config = {"group_by": "parent", "decisions": "d.csv", "split": [0.8, 0.1, 0.1], "seed": 0, "all_depths": True}
     text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe", **config)
     assert "each scored by a linear probe that was trained without it" in text and "this is the linear probe" in text
     assert "improve  regraft train 'my trees' --budget 10m --group-by parent --decisions d.csv   also" in text

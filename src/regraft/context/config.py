@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -135,7 +136,7 @@ class TrainConfig(BaseModel):
     backbone: Annotated[str, BeforeValidator(_backbone)] = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
-    all_depths: bool | None = None
+    all_depths: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
     unfreeze: Annotated[Any, BeforeValidator(_unfreeze)] = None
     views: Annotated[int | None, Field(ge=0, le=64)] = None

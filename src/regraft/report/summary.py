@@ -105,7 +105,7 @@ def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str,
     """Return a command that may improve the result, and the reason; both "" if there is none."""
     if metrics["recipe"] == "auto" or config.get("callbacks"):
         return "", ""
-    improve = train_command(config, recipe=None, budget="10m")
+    improve = train_command(config, recipe=None, budget="10m", all_depths=None)
     if metrics["recipe"] == "linear-probe":
         return (improve, "also fine-tunes, if that helps") if _fine_tuning_is_possible(metrics, config) else ("", "")
     photos = metrics["headline"].partition("/")[2]
