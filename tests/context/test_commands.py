@@ -46,7 +46,7 @@ def test_each_option_is_repeated_alone(name):
 
 def test_all_depths_is_repeated_with_the_recipe_that_has_it():
     config = resolve(None, photos=Path("photos"), recipe="linear-probe", all_depths=True)
-    assert train_command(config.as_dict()) == "regraft train photos --recipe linear-probe --all-depths"
+    assert train_command(vars(config)) == "regraft train photos --recipe linear-probe --all-depths"
     assert parsed(train_command(config.as_dict())).as_dict() == config.as_dict()
     assert resolve(None, photos=Path("photos"), all_depths=False).all_depths is None
 

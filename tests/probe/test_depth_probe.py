@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from regraft.probe.depth_probe import DEPTH_STEPS, SCALES, fit_depth_probe
+from regraft.probe.depth_probe import DEPTH_STEPS, SCALES, choose_scale, fit_depth_probe
 from regraft.probe.linear_probe import fit_probe
 from regraft.probe.probe_data import ProbeData
 from regraft.probe.scaling import GroupScales, feature_scales
@@ -55,13 +55,28 @@ def test_lower_blocks_that_tell_the_classes_apart_are_used():
     assert (found.probabilities(fresh).argmax(axis=1) == labels).mean() > 0.9
 
 
-def test_the_scale_is_the_smallest_that_ties_with_the_best():
+def test_the_scale_has_the_largest_gain_beyond_two_standard_errors():
     X, y, keys = rows(signal=1.0)
-    path = fit_depth_probe(X, y, sizes=SIZES, classes=3, keys=keys).choice
-    losses = path["depth_path"]
-    assert [one["scale"] for one in losses] == list(SCALES)
-    tied = [one["scale"] for one in losses if one["above_lowest"] <= one["standard_error"]]
-    assert path["depth_scale"] == min(tied)
+    choice = fit_depth_probe(X, y, sizes=SIZES, classes=3, keys=keys).choice
+    path = choice["depth_path"]
+    assert [one["scale"] for one in path] == list(SCALES)
+    assert path[0]["gain"] == path[0]["standard_error"] == 0.0
+    assert path[1]["gain"] == pytest.approx(path[0]["log_loss"] - path[1]["log_loss"], abs=1e-5)
+    best = max(path, key=lambda one: one["gain"] - 2 * one["standard_error"])
+    assert choice["depth_scale"] == best["scale"] > 0
+
+
+def test_a_gain_that_may_be_chance_leaves_the_plain_probe():
+    draw = np.random.default_rng(0)
+    noise = draw.standard_normal((3, 40)) - 0.05
+    weight, group = np.ones(40), np.arange(40)
+    losses = np.vstack([np.ones(40), 1 + noise * [[1.0], [1.0], [0.01]]])
+    losses[3] -= 0.004  # a small gain, and certain
+    assert choose_scale(losses, weight, group).index == 3
+    losses[3] += 0.004
+    assert choose_scale(losses[[0, 1, 2, 1]], weight, group).index == 0
+    ignored = np.vstack([losses[0], losses[1] - 5 * (group < 20), losses[2], losses[3]])
+    assert choose_scale(ignored, np.where(group < 20, 0.0, 1.0), group).index in (0, 3)
 
 
 def test_a_photo_out_of_fold_is_predicted_at_a_scale_chosen_without_its_fold():

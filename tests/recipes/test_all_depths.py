@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def photos(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def with_scale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Return a function that lets the probe choose among one scale and, if that is not 0, the plain probe."""
+    """Return a function that fixes the scale that the probe chooses."""
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))  # solved probes are cached
 
     def choose(scale: float) -> None:
@@ -38,15 +39,11 @@ def with_scale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
 
         def chosen(validated: Any, data: Any) -> Any:
             index = depth_probe.SCALES.index(scale)
-            return [_at(choice, index) for choice in choose_scales(validated, data)]
+            return [replace(choice, index=index) for choice in choose_scales(validated, data)]
 
         monkeypatch.setattr(depth_probe, "_chosen_scales", chosen)
 
     return choose
-
-
-def _at(choice: Any, index: int) -> Any:
-    return type(choice)(choice.grid[index], index, *[getattr(choice, n) for n in list(choice.__dict__)[2:]])
 
 
 def events(run: Any, name: str) -> list[dict[str, Any]]:

@@ -2,24 +2,25 @@
 
 Evci et al. 2022, "Head2Toe", https://arxiv.org/abs/2201.03529, choose among features of all depths. Here all of them
 are used, and one scale of the lower ones is chosen: each block is standardized by itself, and multiplied by the scale.
-The penalty on the weights then decides how much they count. Scale and regularization are chosen together, by the
-held-out log-loss; of scales that tie within a standard error, the smallest is taken, and zero is the plain probe.
+The penalty on the weights then decides how much they count. Each scale has its own regularization, and the scale is
+chosen by the fall of the held-out log-loss below that of the plain probe, which has the scale zero: the fall minus two
+of its standard errors must be the largest, so that a fall that may be chance leaves the plain probe.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.disk.row_table import leading_columns
-from regraft.probe.cross_validation import CrossValidation, SearchLosses
+from regraft.probe.cross_validation import CrossValidation
 from regraft.probe.feature_matrix import Float
 from regraft.probe.linear_probe import PROBE_STEPS, Probe, ProbeProgress, solved_probe
-from regraft.probe.model_selection import RegularizationChoice, choose_regularization
+from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.probe_data import ProbeData
 from regraft.probe.scaling import GroupScales
 from regraft.probe.solver import check_inputs
@@ -29,11 +30,31 @@ from regraft.screen import Bar
 SCALES = (0.0, 0.1, 0.3, 1.0)
 """Scales of the lower blocks to choose from; the first one leaves them out."""
 
+CERTAINTY = 2.0
+"""Standard errors by which the gain of a scale must exceed zero. With few photos, one or two are often chance."""
+
 DEPTH_SOLVER = "depth1"
 """Version of the choice of the scale, part of the key of every cached probe of this kind."""
 
 DEPTH_STEPS = len(SCALES) * PROBE_STEPS
 """Steps by which `fit_depth_probe` advances its progress bar."""
+
+
+@dataclass(frozen=True)
+class ScaleChoice:
+    """The chosen scale, and what it was chosen by.
+
+    Attributes:
+        index: position of the scale in `SCALES`.
+        mean_loss: mean held-out log-loss at each scale.
+        gain: fall of that loss below the plain probe's, at each scale.
+        standard_error: standard error of the gain, at each scale.
+    """
+
+    index: int
+    mean_loss: tuple[float, ...]
+    gain: tuple[float, ...]
+    standard_error: tuple[float, ...]
 
 
 def fit_depth_probe(
@@ -108,22 +129,38 @@ def _validated(data: ProbeData, progress: ProbeProgress, done: int) -> CrossVali
     return validated
 
 
-def _chosen_scales(validated: Sequence[CrossValidation], data: ProbeData) -> list[RegularizationChoice]:
-    """Return the choice among the scales in each search: one for each outer model, the last over all folds."""
+def choose_scale(losses: NDArray[np.float64], weight: NDArray[np.float64], group: NDArray[np.int64]) -> ScaleChoice:
+    """Choose the scale with the largest gain that is certain: its gain minus `CERTAINTY` standard errors.
+
+    Args:
+        losses: held-out loss of each row at each of `SCALES`, shape (s, n), float64.
+        weight: weight of each row, shape (n,); zero ignores it.
+        group: group of each row, shape (n,); rows of one group are not independent evidence.
+    """
+    used = weight > 0
+    losses, weight, group = losses[:, used], weight[used], group[used]
+    differences = losses[0] - losses
+    gains = differences @ weight / weight.sum()
+    errors = np.array([0.0, *(grouped_standard_error(row, weight, group) for row in differences[1:])])
+    index = int(np.argmax(gains - CERTAINTY * errors))
+    columns = (tuple(map(float, values)) for values in (losses @ weight / weight.sum(), gains, errors))
+    return ScaleChoice(index, *columns)
+
+
+def _chosen_scales(validated: Sequence[CrossValidation], data: ProbeData) -> list[ScaleChoice]:
+    """Return the choice of the scale in each search: one for each outer model, the last over all folds."""
     group = data.searched_folds.group_of_row
     choices = []
-    for i in range(len(validated[0].searches)):
-        searches: list[SearchLosses] = [one.searches[i] for one in validated]
-        losses = np.stack([search.losses for search in searches])
+    for searches in zip(*(one.searches for one in validated), strict=True):
         weight = np.min([search.weight for search in searches], axis=0)
-        choices.append(choose_regularization(losses, weight, group, SCALES))
+        choices.append(choose_scale(np.stack([search.losses for search in searches]), weight, group))
     return choices
 
 
 def _out_of_fold(
     rows: Sequence[ProbeData],
     validated: Sequence[CrossValidation],
-    choices: Sequence[RegularizationChoice],
+    choices: Sequence[ScaleChoice],
     data: ProbeData,
 ) -> NDArray[np.float64]:
     """Return the probabilities of each row by the model fitted without its fold, at the scale chosen without it."""
@@ -137,10 +174,12 @@ def _out_of_fold(
     return out
 
 
-def _facts(choices: Sequence[RegularizationChoice]) -> dict[str, Any]:
-    path = [{"scale": row.pop("C"), **row} for row in choices[-1].as_dict()["path"]]
+def _facts(choices: Sequence[ScaleChoice]) -> dict[str, Any]:
+    last = choices[-1]
+    columns = zip(SCALES, last.mean_loss, last.gain, last.standard_error, strict=True)
+    names = ("scale", "log_loss", "gain", "standard_error")
     return {
-        "depth_scale": choices[-1].C,
-        "depth_path": path,
-        "nested_depth_scale": [choice.C for choice in choices[:-1]],
+        "depth_scale": SCALES[last.index],
+        "depth_path": [{n: float(f"{v:.6g}") for n, v in zip(names, row, strict=True)} for row in columns],
+        "nested_depth_scale": [SCALES[choice.index] for choice in choices[:-1]],
     }
