@@ -20,7 +20,7 @@ from regraft.context.network_features import network_features
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
 from regraft.data.worker_processes import running_processes, start_processes, stop_processes
 from regraft.disk.atomic import sweep
-from regraft.errors import RunFolderError
+from regraft.errors import ConfigError, RunFolderError
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
