@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from regraft.data.manifest import Entry
+
 SIZES = ((170, 128), (500, 375), (1200, 900), (4000, 3000))
 
 
@@ -42,7 +44,6 @@ def _measure(folder: Path, size: tuple[int, int], photos: int, repeat: int, batc
 
     from regraft.data.augmentation import Augmentation
     from regraft.data.loader import PhotoBatches
-    from regraft.data.manifest import Entry
     from regraft.data.pixel_cache import PixelCache
     from regraft.data.reduced_views import ReducedViews
     from regraft.features.activations import Activations
@@ -56,11 +57,7 @@ def _measure(folder: Path, size: tuple[int, int], photos: int, repeat: int, batc
     keep_freed_memory()
     backbone = build_backbone()
     p, workers = backbone.spec.preprocessing, torch.get_num_threads()
-    entries = []
-    for i in range(photos):
-        path = folder / f"{i}.jpg"
-        _photo(size, i).save(path, quality=90)
-        entries.append(Entry(path.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), "a"))
+    entries = [_saved(folder / f"{i}.jpg", size, i) for i in range(photos)]
     views = ReducedViews(PixelCache(p, DiskStore(folder / "pixels")), workers=workers)
     sources = [
         PhotoBatches(
@@ -114,6 +111,11 @@ def _timed(work: Callable[[], None]) -> tuple[float, float]:
 def _cpu() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _saved(path: Path, size: tuple[int, int], seed: int) -> Entry:
+    _photo(size, seed).save(path, quality=90)
+    return Entry(path.name, path, hashlib.sha256(path.read_bytes()).hexdigest(), "a")
 
 
 def _photo(size: tuple[int, int], seed: int) -> Image.Image:

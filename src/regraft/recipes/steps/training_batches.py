@@ -122,29 +122,44 @@ def training_batches(
                 no_cache=reason,
             )
             return
-        with context.screen.progress("features", views * len(train) + len(validation)) as bar:
-            computed = point.activations.fill(validation, [0], bar)
-            more, views = _fill_views(context, point, train, views, reserve, bar)
-        cache = ActivationCache(point.name, views, len(train) + len(validation), computed + more)
-
-        def batches(entries: Sequence[Entry], views: int, first: int, *, shuffle: bool) -> ActivationBatches:
-            return ActivationBatches(
-                point.activations,
-                entries,
-                context.dataset.labels(entries),
-                views=views,
-                first=first,
-                seed=context.config.seed,
-                batch_size=batch_size,
-                shuffle=shuffle,
-            )
-
+        cache = _fill(context, point, train, validation, views, reserve)
         with classifier.backbone.entered_at(point.halves):
             yield BatchFactory(
-                lambda entries: batches(entries, views, FIRST_CROP, shuffle=True),
-                lambda entries: batches(entries, 1, 0, shuffle=False),
+                lambda entries: _activation_batches(context, point, entries, batch_size, cache.views),
+                lambda entries: _activation_batches(context, point, entries, batch_size, None),
                 cache,
             )
+
+
+def _activation_batches(
+    context: RunContext, point: CutPoint, entries: Sequence[Entry], batch_size: int, views: int | None
+) -> ActivationBatches:
+    """Return the batches of ``entries``: shuffled, each photo in one of ``views`` crops; or in order, as they are."""
+    return ActivationBatches(
+        point.activations,
+        entries,
+        context.dataset.labels(entries),
+        views=1 if views is None else views,
+        first=0 if views is None else FIRST_CROP,
+        seed=context.config.seed,
+        batch_size=batch_size,
+        shuffle=views is not None,
+    )
+
+
+def _fill(
+    context: RunContext,
+    point: CutPoint,
+    train: Sequence[Entry],
+    validation: Sequence[Entry],
+    views: int,
+    reserve: float,
+) -> ActivationCache:
+    """Compute the activations that are not in the store."""
+    with context.screen.progress("features", views * len(train) + len(validation)) as bar:
+        computed = point.activations.fill(validation, [0], bar)
+        more, views = _fill_views(context, point, train, views, reserve, bar)
+    return ActivationCache(point.name, views, len(train) + len(validation), computed + more)
 
 
 def _fill_views(
