@@ -45,7 +45,7 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: the file is missing, damaged, contains no tensors, or would have to run code.
     """
-    if (path / "config.json").exists():
+    if _is_run_folder(path):
         raise WeightsError(
             f"{path} is a run folder; expected a file of weights for the backbone\n"
             f"  continue an interrupted run with  regraft resume {path}\n"
@@ -65,15 +65,20 @@ def read_weights(path: Path) -> WeightsFile:
     )
 
 
-def weights_file(path: Path, name: str) -> Path:
-    """Return the file of weights of the network ``name``: ``path`` itself, or the file of that name in a folder.
+def _is_run_folder(path: Path) -> bool:
+    return (path / "config.json").exists()
 
-    A file without the tag of the weights, such as ``resnet18.pth`` for ``resnet18.a1_in1k``, is the second choice.
+
+def weights_file(path: Path, name: str) -> Path:
+    """Return the file of weights of the network ``name``: the file of that name in a folder, or else ``path`` itself.
+
+    A run folder is returned too: `read_weights` refuses it. A file without the tag of the weights, such as
+    ``resnet18.pth`` for ``resnet18.a1_in1k``, is the second choice.
 
     Raises:
         WeightsError: the folder contains no file for this network.
     """
-    if not path.is_dir():
+    if not path.is_dir() or _is_run_folder(path):
         return path
     suffixes = (".safetensors", *sorted(_PICKLED))
     files = [path / f"{stem}{suffix}" for stem in dict.fromkeys((name, name.partition(".")[0])) for suffix in suffixes]
