@@ -185,6 +185,4 @@ def test_groups_smaller_than_the_classes_are_fine(entries):
 
 def test_one_class_of_many_in_one_group_is_a_warning():
     warning = check_grouping("who", grouped(ant="abcd", bee="cdef", fly="gggg", tick="h"), {})
-    assert warning.startswith(
-        "--group-by who: all photos of class fly are in one group, which is never divided, so the class"
-    )
+    assert warning.startswith("--group-by who: all photos of class fly are in one group, which is never divided, so it")

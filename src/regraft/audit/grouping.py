@@ -91,7 +91,7 @@ def grouping_problem(entries: Sequence[Entry], groups: Mapping[str, str]) -> Gro
         return GroupingProblem(f"all {len(entries):,} photos are in one group, so none can be kept for a test", True)
     classes = f"class{'es' if len(single) > 1 else ''} {shorten(single)}"
     text = f"all photos of {classes} are in one group{' each' if len(single) > 1 else ''}, which is never divided"
-    consequence = "so the class would be learned or tested, but not both"
+    consequence = f"so {'each' if len(single) > 1 else 'it'} would be learned or tested, but not both"
     return GroupingProblem(f"{text}, {consequence}", 2 * len(single) >= len(units))
 
 
