@@ -53,11 +53,6 @@ def seconds(text: Any) -> float | None:
     if isinstance(text, (int, float)) and not isinstance(text, bool):
         value = float(text)
     else:
-        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", str(text)):
-            number = str(text).strip()
-            raise ValueError(
-                f"expected a duration with its unit, such as {number}s, {number}m or {number}h, found {text!r}"
-            )
         parts = re.findall(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|)", str(text).strip().lower())
         if not parts or "".join(a + b for a, b in parts) != re.sub(r"\s", "", str(text).lower()):
             raise ValueError(f"expected a duration such as 30s, 10m or 2h, found {text!r}")
@@ -65,6 +60,18 @@ def seconds(text: Any) -> float | None:
     if not math.isfinite(value) or value <= 0:
         raise ValueError(f"expected a duration above zero, found {text!r}")
     return value
+
+
+def _budget(value: Any) -> Any:
+    """Read a duration; text must have a unit, because "10" could be meant as minutes.
+
+    Raises:
+        ValueError: it is not a duration, or has no unit.
+    """
+    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+        number = value.strip()
+        raise ValueError(f"expected a time with its unit, such as {number}s, {number}m or {number}h, found {value!r}")
+    return seconds(value)
 
 
 def _unfreeze(value: Any) -> Any:
@@ -132,7 +139,7 @@ class TrainConfig(BaseModel):
     folders: FolderMeaning | None = None
     out: Path | None = None
     recipe: RecipeName = "auto"
-    budget: Annotated[float | None, BeforeValidator(seconds)] = None
+    budget: Annotated[float | None, BeforeValidator(_budget)] = None
     backbone: Annotated[str, BeforeValidator(_backbone)] = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
