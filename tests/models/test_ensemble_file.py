@@ -25,6 +25,8 @@ CLASSES = ["ant", "bee"]
 def make_classifier(name: str = "test_resnet", seed: int = 0) -> Classifier:
     classifier = Classifier(build_backbone(name, pretrained=False, size=64, seed=seed), CLASSES, own=True)
     torch.nn.init.normal_(classifier.head.weight, generator=torch.Generator().manual_seed(seed))
+    bound = torch.full((classifier.head.in_features,), 5.0)
+    classifier.set_head(classifier.head.weight.detach(), torch.zeros(2), (-bound, bound))
     classifier.facts["engine"] = f"engine {seed}"
     return classifier
 
@@ -58,6 +60,9 @@ def test_an_ensemble_comes_back_to_the_bit(path, ensemble):
     assert (loaded.weights, loaded.classes, loaded.facts) == ((0.25, 0.75), ("ant", "bee"), {"views": "2"})
     assert [member.facts for member in loaded.members] == [{"engine": "engine 0"}, {"engine": "engine 1"}, {}]
     assert [member.backbone.spec for member in loaded.members] == [m.backbone.spec for m in ensemble.members]
+    for one, other in zip(loaded.members, ensemble.members, strict=True):
+        bounds = one.feature_bounds, other.feature_bounds
+        assert (bounds == (None, None)) if one is loaded.members[2] else torch.equal(bounds[0][1], bounds[1][1])
     for one, other in zip(loaded.state_dict().values(), ensemble.state_dict().values(), strict=True):
         assert torch.equal(one, other)
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from making import entries_of, make_photos
+from regraft.context.config import resolve
 from regraft.errors import BackboneError, ConfigError, WeightsError
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import EagerEngine
@@ -25,6 +26,7 @@ from regraft.screen import QuietScreen
 from regraft.workflows import features_and_split
 from regraft.workflows.check import CheckOptions, check_photos
 from regraft.workflows.evaluate import evaluate_run
+from regraft.workflows.find_learning_rate import find_learning_rate
 from regraft.workflows.train import resume, train
 
 NAMES = ("test_resnet", "test_efficientnet")
@@ -258,3 +260,19 @@ def test_the_same_weights_under_two_names_are_refused(go, weights, tmp_path):
         shutil.copy(weights / "test_resnet.safetensors", tmp_path / f"{name}.safetensors")
     with pytest.raises(BackboneError, match=r"test_resnet and test_resnet.r160_in1k are one network with the same"):
         go("test_resnet+test_resnet.r160_in1k", weights=tmp_path)
+
+
+def test_the_learning_rate_is_that_of_the_first_network(photos, weights, tmp_path, passes):
+    config = resolve(
+        None,
+        photos=photos,
+        recipe="fine-tune",
+        backbone=BOTH,
+        weights=weights,
+        size=64,
+        out=tmp_path / "lr",
+        unfreeze=1,
+    )
+    find_learning_rate(config, QuietScreen(), steps=3)
+    assert json.loads((tmp_path / "lr" / "config.json").read_text())["backbone"] == "test_resnet"
+    assert set(passes()) == {"test_resnet"}

@@ -58,7 +58,7 @@ def shared_networks(classifiers: Sequence[Classifier]) -> list[SharedNetwork]:
 def _shared_blocks(classifiers: Sequence[Classifier], checksums: Sequence[list[str]], one: int, other: int) -> int:
     """Return how many blocks from below are equal in both members."""
     first, second = (classifiers[number].backbone.spec for number in (one, other))
-    if (first.name, first.preprocessing) != (second.name, second.preprocessing):
+    if (first.name, first.preprocessing, first.pooled) != (second.name, second.preprocessing, second.pooled):
         return 0
     pairs = list(zip(checksums[one], checksums[other], strict=True))
     return next((count for count, (a, b) in enumerate(pairs) if a != b), len(pairs))
@@ -69,6 +69,8 @@ def _joined(backbones: Sequence[Backbone], at: int) -> SharedNetwork | None:
     first = backbones[0]
     if at == len(first.blocks):  # equal networks
         return SharedNetwork(first, (), (0,) * len(backbones))
+    if first.spec.pooled:  # its features include activations of blocks on both sides of a cut
+        return None
     try:
         halves = [backbone.halves(at) for backbone in backbones]
     except NoCutError:

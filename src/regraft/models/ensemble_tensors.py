@@ -88,9 +88,8 @@ def _best_base(complete: Mapping[str, torch.Tensor], earlier: Sequence[Mapping[s
 
 def _equal_weights(one: Mapping[str, torch.Tensor], other: Mapping[str, torch.Tensor]) -> set[str]:
     """Return the names of the backbone's tensors that are equal to the bit in both; none if the networks differ."""
-    if one.keys() != other.keys():
-        return set()
-    return {name for name, value in one.items() if name.startswith(BACKBONE) and _same_bits(value, other[name])}
+    first, second = ({name for name in tensors if name.startswith(BACKBONE)} for tensors in (one, other))
+    return {name for name in first if _same_bits(one[name], other[name])} if first == second else set()
 
 
 def _same_bits(one: torch.Tensor, other: torch.Tensor) -> bool:
