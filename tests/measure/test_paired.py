@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from regraft.measure.paired import accuracy_difference, log_loss_difference
+from regraft.measure.paired import accuracy_difference, log_loss_difference, paired_gains
 
 
 def two_classifiers(n, seed=0):
@@ -56,3 +56,15 @@ def test_one_photo_or_none_has_no_interval():
 def test_other_photos_are_refused():
     with pytest.raises(ValueError, match=r"of shape \(2,\)"):
         log_loss_difference(np.full((2, 2), 0.5), np.full((3, 2), 0.5), [0, 1])
+
+
+def test_paired_gains_are_the_two_differences_with_their_covariance():
+    rng = np.random.default_rng(5)
+    p, q = (rng.dirichlet(np.ones(3), 400) for _ in range(2))
+    y = rng.integers(0, 3, 400)
+    mean, covariance = paired_gains(p, q, y)
+    accuracy, loss = accuracy_difference(q, p, y), log_loss_difference(p, q, y)
+    assert mean == pytest.approx([accuracy.value, loss.value])
+    errors = np.sqrt(np.diag(covariance) / 400)
+    assert errors == pytest.approx([accuracy.standard_error, loss.standard_error], rel=0.01)
+    assert covariance[0, 1] == covariance[1, 0] > 0

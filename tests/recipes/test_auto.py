@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,13 @@ import pytest
 import safetensors.torch
 import torch
 
+import regraft as rg
 from making import make_photos
 from regraft.context.parts import Parts
 from regraft.recipes import auto
-from regraft.recipes.steps import budget, candidates
+from regraft.recipes.steps import budget, candidates, mixing
+from regraft.recipes.steps.gain import Gain
+from regraft.recipes.steps.outlook import Outlook
 from regraft.recipes.steps.tuning_plan import Plan
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -34,16 +38,24 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def climb(
-    photos: Path, tiny: dict[str, Any], out: Path, gains: list[float], monkeypatch: pytest.MonkeyPatch, **options: Any
+    photos: Path,
+    tiny: dict[str, Any],
+    out: Path,
+    gains: list[float],
+    monkeypatch: pytest.MonkeyPatch,
+    mix: float = -0.5,
+    **options: Any,
 ) -> tuple[Any, list[str], list[dict[str, Any]]]:
-    """Train by `auto` where each rung gains what is asked for, in standard errors; return run, screen and events."""
+    """Train by `auto` where each rung and the mix gain these shares of the mistakes; return run, screen and events."""
     left = iter(gains)
 
-    def difference(first: Any, second: Any, labels: Any) -> Any:
-        assert first.shape == second.shape == (len(labels), 3)
-        return type("Difference", (), {"value": next(left) * 0.01, "standard_error": 0.01})
+    def measured(best: Any, rung: Any, outlook: Any) -> Gain:
+        assert best.probabilities.shape == rung.probabilities.shape == (len(best.labels), 3)
+        return Gain(np.full(2, mix if outlook.step == "mixing" else next(left)), 1e-6 * np.eye(2))
 
-    monkeypatch.setattr(candidates, "log_loss_difference", difference)
+    monkeypatch.setattr(candidates, "measured_gain", measured)
+    monkeypatch.setattr(mixing, "measured_gain", measured)
+    monkeypatch.setattr(Outlook, "pays", True)
     screen = Screen()
     more = {"recipe": "auto", "split": "60/20/20", "epochs": 1, **tiny, **options}
     run = train(photos, out=out, screen=screen, **more)
@@ -53,7 +65,11 @@ def climb(
 
 @pytest.mark.parametrize(
     ("gains", "chosen", "trained"),
-    [([1.9], "linear-probe", None), ([2.1, 1.0], "fine-tune", "upper 2 blocks"), ([3, 3], "fine-tune", "all blocks")],
+    [
+        ([-0.1], "linear-probe", None),
+        ([0.1, -0.1], "fine-tune", "upper 2 blocks"),
+        ([0.1, 0.1], "fine-tune", "all blocks"),
+    ],
 )
 def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
@@ -63,6 +79,7 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
     assert run.metrics["chosen"] == chosen
     assert run.metrics["training"].get("trained") == trained
     compared = [event["rung"] for event in events if event["event"] == "compared"]
+    assert compared.pop() == f"{trained or 'upper 2 blocks'} mixed with the linear probe"
     assert compared == ["upper 2 blocks", "all blocks"][: len(gains)]
     plan = [line for line in said if "2. upper 2 blocks" in line or "3. all blocks" in line]
     assert len(plan) == 2 and all("about" in line for line in plan)
@@ -77,28 +94,18 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
     assert [row.split(",")[0] for row in rows] == compared  # one epoch each
 
 
-def test_the_fewer_photos_decide_the_clearer_a_gain_must_be() -> None:
-    assert [round(candidates.required_standard_errors(n), 2) for n in (20, 50, 100, 500, 50_000)] == [
-        2.0,
-        2.0,
-        1.5,
-        1.1,
-        1.0,
-    ]
-
-
 def test_all_blocks_go_on_from_the_upper_ones(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a learning rate that moves nothing, the second rung ends where the first did."""
-    first, _, _ = climb(photos, tiny, tmp_path / "first", [3, 0], monkeypatch)
+    first, _, _ = climb(photos, tiny, tmp_path / "first", [0.1, -0.1], monkeypatch)
     tune = auto.fine_tune
 
     def still(sized: Any, plan: Plan, *more: Any, **named: Any) -> Any:
         return tune(sized, plan if plan.unfreeze != "all" else auto.replace(plan, lr=1e-30), *more, **named)
 
     monkeypatch.setattr(auto, "fine_tune", still)
-    second, _, _ = climb(photos, tiny, tmp_path / "second", [3, 3], monkeypatch)
+    second, _, _ = climb(photos, tiny, tmp_path / "second", [0.1, 0.1], monkeypatch)
     a, b = (safetensors.torch.load_file(run.folder / "model.safetensors") for run in (first, second))
     assert second.metrics["training"]["trained"] == "all blocks"
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
@@ -107,11 +114,62 @@ def test_all_blocks_go_on_from_the_upper_ones(
 def test_what_a_person_asks_for_is_the_only_rung(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, said, _ = climb(photos, tiny, tmp_path / "run", [3], monkeypatch, unfreeze=1)
+    run, said, _ = climb(photos, tiny, tmp_path / "run", [0.1], monkeypatch, unfreeze=1)
     assert run.metrics["training"]["trained"] == "upper 1 block"
     assert not any("all blocks" in line for line in said)
-    run, said, _ = climb(photos, tiny, tmp_path / "fresh", [3], monkeypatch, views=0)
+    run, said, _ = climb(photos, tiny, tmp_path / "fresh", [0.1], monkeypatch, views=0)
     assert run.metrics["training"]["trained"] == "all blocks"
+
+
+def test_a_rung_that_is_not_expected_to_pay_is_skipped_and_the_reason_is_said(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pays = iter([True, False])
+    monkeypatch.setattr(auto.Outlook, "pays", property(lambda self: next(pays)))
+    for module, gain in ((candidates, 0.1), (mixing, -0.5)):
+        measured = Gain(np.full(2, gain), 1e-6 * np.eye(2))
+        monkeypatch.setattr(module, "measured_gain", lambda *_, measured=measured: measured)
+    screen = Screen()
+    run = train(photos, out=tmp_path / "run", screen=screen, recipe="auto", split="60/20/20", epochs=1, **tiny)
+    assert run.metrics["training"]["trained"] == "upper 2 blocks"
+    assert any(line.startswith("skipped all blocks is expected to add") for line in screen.said)
+    choice, mix = run.metrics["training"]["choices"]
+    assert choice["discarded"] == "linear probe"
+    low, high = choice["expected_interval"]
+    assert low < choice["expected_points"] < high
+    assert (mix["kept"], mix["discarded"]) == ("upper 2 blocks", "upper 2 blocks mixed with the linear probe")
+
+
+@pytest.mark.parametrize("gains", [[0.1], [-0.1]])
+def test_the_mix_with_the_probe_is_the_model_if_it_gains(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gains: list[float]
+) -> None:
+    """The model file predicts the weighted mean of the probabilities of the two networks."""
+    run, said, _ = climb(photos, tiny, tmp_path / "run", gains, monkeypatch, mix=0.5, unfreeze=1)
+    mixed = rg.Ensemble.load(run.folder)
+    share = run.metrics["training"]["share_of_fine_tuned"]
+    assert mixed.weights == pytest.approx((1 - share, share))
+    predictor = rg.Predictor.load(run.folder)
+    members = [rg.Predictor(member) for member in mixed.members]
+    paths = [row["path"] for row in csv.DictReader((run.folder / "predictions.csv").open())]
+    files = [photos / path for path in paths]
+    for whole, probe, tuned in zip(*(p.predict(files) for p in (predictor, *members)), strict=True):
+        expected = (1 - share) * dict(probe.top)[whole.label] + share * dict(tuned.top)[whole.label]
+        assert whole.probability == pytest.approx(expected)
+    assert len(files) > 10
+    assert any("mixed with the linear probe" in line for line in said)
+
+
+def test_a_run_says_what_it_discarded_and_what_that_may_have_cost(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, said, events = climb(photos, tiny, tmp_path / "run", [-0.1], monkeypatch)
+    choice, _ = run.metrics["training"]["choices"]
+    event, _ = [event for event in events if event["event"] == "compared"]
+    assert choice.items() <= event.items()
+    assert {"rung", "gain", "standard_error", "kept"} < set(event)
+    assert choice["discarded"] == "upper 2 blocks" and choice["expected_points"] > 0
+    assert any("linear probe · " in line and "points expected" in line for line in said)
 
 
 class Context:

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import regraft as rg
+from every_rung_gains import every_rung_gains
 from making import make_photos
 from regraft.callbacks import (
     BackupAndRestore,
@@ -128,13 +129,7 @@ def test_auto_says_that_nothing_called_them(photos, tiny, tmp_path):
 
 
 def test_every_training_of_auto_calls_the_same_object(tmp_path, tiny, monkeypatch):
-    from regraft.recipes import auto
-    from regraft.recipes.steps import candidates
-
-    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)  # every rung counts as a gain
-    monkeypatch.setattr(auto, "MIN_TRAIN", 10)
-    monkeypatch.setattr(auto, "MIN_VALIDATION", 2)
-    monkeypatch.setattr(auto, "GOOD_ENOUGH", 2.0)
+    every_rung_gains(monkeypatch)
     root = make_photos(tmp_path / "photos", {"ash": 40, "birch": 40}, noise=150.0)
 
     class Count(Callback):

@@ -111,6 +111,27 @@ def test_what_was_trained_is_said_and_what_did_not_gain_leads_back_to_auto(shown
     assert "--budget 10m   keeps the better of the linear probe and fine-tuning" in text
 
 
+def test_a_choice_is_shown_with_what_it_may_have_cost(shown):
+    y = np.repeat([0, 1], 100)
+    choices = [
+        {
+            "kept": "upper 4 blocks",
+            "discarded": "linear probe",
+            "expected_points": 2.34,
+            "expected_interval": [-0.5, 5.1],
+        },
+        {"kept": "all blocks", "discarded": "upper 4 blocks", "expected_points": 3.0, "expected_interval": [1.0, 5.0]},
+    ]
+    training = {"photos": 190, "trained": "all blocks", "epochs": 4, "choices": choices, "share_of_fine_tuned": 0.55}
+    text = shown({"final/test": entry(y, y, ["ash", "birch"])}, training=training)
+    first = "chosen   upper 4 blocks instead of linear probe: +2.3 points expected   (-0.5 to +5.1, 95 % interval: "
+    assert first + "may have cost up to 0.5)\n" in text
+    assert (
+        "chosen   all blocks instead of upper 4 blocks: +3.0 points expected   (+1.0 to +5.0, 95 % interval: " in text
+    )
+    assert "all blocks · 190 photos · probabilities mixed with the linear probe's, 55 % its own" in text
+
+
 def test_no_finished_run(tmp_path):
     with pytest.raises(RunFolderError, match="no such run folder"):
         show_run(tmp_path / "gone", PlainScreen(io.StringIO()))

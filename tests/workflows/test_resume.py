@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from every_rung_gains import every_rung_gains
 from regraft.callbacks import Callback
 from regraft.errors import RunFolderError, StorageError
 from regraft.screen import QuietScreen
@@ -109,11 +110,8 @@ def test_a_climb_that_is_killed_on_its_second_rung_goes_on_there(
     photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from regraft.recipes import auto
-    from regraft.recipes.steps import candidates
 
-    for name, value in (("GOOD_ENOUGH", 2.0), ("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
-        monkeypatch.setattr(auto, name, value)  # whatever the photos: every rung is tried
-    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)
+    every_rung_gains(monkeypatch)
     options |= {"recipe": "auto", "epochs": 2, "split": "60/20/20"}
     whole = train(photos, screen=Screen(), out="whole", **options)
     rung = auto.fine_tune
@@ -212,14 +210,7 @@ def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any])
 
 
 def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    from regraft.recipes import auto
-
-    for name, value in (
-        ("GOOD_ENOUGH", 2.0),
-        ("MIN_TRAIN", 4),
-        ("MIN_VALIDATION", 1),
-    ):  # whatever the photos: fine-tune
-        monkeypatch.setattr(auto, name, value)
+    every_rung_gains(monkeypatch)
     options |= {"recipe": "auto", "budget": "1h", "out": "mine"}
     killed(photos, options)
     config = json.loads(Path("mine/config.json").read_text())

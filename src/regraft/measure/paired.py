@@ -68,6 +68,27 @@ def log_loss_difference(first: NDArray[np.floating[Any]], second: NDArray[np.flo
     return Difference(_mean(values), len(values), standard_error(values), interval)
 
 
+def paired_gains(
+    first: NDArray[np.floating[Any]], second: NDArray[np.floating[Any]], y: Labels
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what ``second`` gains over ``first`` in accuracy and in log-loss, and what each photo contributes.
+
+    Args:
+        first: probabilities, shape (n, k).
+        second: probabilities of the same photos, shape (n, k).
+        y: true classes, shape (n,), with n at least 1.
+
+    Returns:
+        The rise of the accuracy and the fall of the log-loss, shape (2,), and the covariance of both over photos,
+        shape (2, 2); the covariance of the means is an n-th of it.
+    """
+    right = _is_right(second, y).astype(np.float64) - _is_right(first, y)
+    loss_of_first, loss_of_second = (log_losses(*check_probabilities(p, y)) for p in (first, second))
+    values = np.stack([right, loss_of_first - loss_of_second])
+    mean: NDArray[np.float64] = values.mean(axis=1)
+    return mean, np.cov(values, ddof=0)
+
+
 def standard_error(values: NDArray[np.float64]) -> float:
     """Return the standard error of the mean of ``values``, shape (n,); infinite for n < 2."""
     return float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else math.inf

@@ -1,17 +1,16 @@
-"""`auto`: the linear probe first, then one fine-tuning after another, while the budget allows and there is a gain.
+"""`auto`: the linear probe first, then one fine-tuning after another, while the budget allows and a gain is expected.
 
-The probe is a candidate like any other. Two candidates are compared by their log-loss on each validation photo; neither
-was fitted on these photos. Each has its best temperature, so that more confidence alone is not a gain. If the
-difference is within one standard error, or up to two if there are few photos, the cheaper candidate wins (Breiman et
-al. 1984, "Classification and Regression Trees", section 3.4.3). Each fine-tuning is a rung of a ladder; the first rung
-without a gain is the last.
+The probe is a candidate like any other. Two candidates are compared on the validation photos, on which neither was
+fitted, and the one of the higher expected accuracy is kept. The expectation combines this measurement with gains on
+other folders (`regraft.recipes.steps.prior_gain`), because few validation photos cannot tell two candidates apart. Each
+fine-tuning is a rung of a ladder. A rung that is not expected to pay is skipped, and so is all that would follow it.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -19,7 +18,7 @@ from regraft.context.decisions import Report
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
 from regraft.models.classifier import Classifier
-from regraft.models.ensemble import members_of
+from regraft.models.ensemble import Ensemble, members_of
 from regraft.models.freeze_ledger import block_checksums
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.result import RecipeResult, probe_result
@@ -32,9 +31,18 @@ from regraft.recipes.steps.budget import (
     rungs,
     training_seconds,
 )
-from regraft.recipes.steps.candidates import Candidate, compare_candidates, fine_tuned_candidate, probe_candidate
+from regraft.recipes.steps.candidates import (
+    Candidate,
+    Comparison,
+    compare_candidates,
+    fine_tuned_candidate,
+    probe_candidate,
+)
 from regraft.recipes.steps.fine_tuning import FineTuned, TimeLimits, fine_tune
+from regraft.recipes.steps.gain import NO_GAIN, Gain
 from regraft.recipes.steps.input_size import SizedContext, at_input_size
+from regraft.recipes.steps.mixing import Mix, compare_mix
+from regraft.recipes.steps.outlook import Outlook, outlook_after_probe
 from regraft.recipes.steps.solve_probe import probe_classifier, solve_pooled_probe, solve_probe
 from regraft.recipes.steps.trainers import pretrained_classifier
 from regraft.recipes.steps.tuning_plan import Plan
@@ -45,17 +53,51 @@ MIN_TRAIN = 100
 MIN_VALIDATION = 20
 """Minimum validation photos for a comparison of two candidates."""
 
-GOOD_ENOUGH = 0.995
-"""Minimum out-of-fold accuracy of the probe for fine-tuning to be left out."""
+
+@dataclass(frozen=True)
+class Climb:
+    """The rungs that were tried.
+
+    Attributes:
+        probe: the linear probe as a candidate.
+        best: the best candidate.
+        prior: its gain over the probe that was expected from other folders.
+        outlook: the outlook of the next step.
+        tuned: the best fine-tuning, even if the probe is better.
+        comparisons: all comparisons, in their order.
+        ended: why no further rung was tried; "" after the last one.
+    """
+
+    probe: Candidate
+    best: Candidate
+    prior: Gain
+    outlook: Outlook
+    tuned: Candidate | None = None
+    comparisons: tuple[Comparison | Mix, ...] = ()
+    ended: str = ""
+
+    def after(self, rung: Candidate, comparison: Comparison) -> Climb:
+        """Return the climb with one more rung."""
+        comparisons = (*self.comparisons, comparison)
+        if not comparison.is_gain:
+            ended = f"no gain is expected: {comparison.verdict}"
+            return replace(self, tuned=self.tuned or rung, comparisons=comparisons, ended=ended)
+        prior, outlook = self.prior.then(self.outlook.prior), self.outlook.after(comparison.expected, "all blocks")
+        return replace(self, best=rung, prior=prior, outlook=outlook, tuned=rung, comparisons=comparisons)
+
+    def facts(self) -> dict[str, object]:
+        """Return the facts for ``metrics.json``."""
+        return {"choices": [comparison.facts() for comparison in self.comparisons]} if self.comparisons else {}
 
 
 def run(context: RunContext) -> RecipeResult:
-    """Solve the probe, fine-tune while that brings a gain, and return the best candidate."""
+    """Solve the probe, fine-tune while a gain is expected, and return the best candidate."""
     linear, parts = context.parts.linear, context.parts.gradient
     pooled = solve_pooled_probe(context, linear.refit, pooled_views(context, linear, parts))
     context.report(*pooled.reports())
     probe = pooled.probe
-    reason = _why_not_fine_tune(probe, parts)
+    outlook = outlook_after_probe(context, probe, parts)
+    reason = _too_few_photos(parts) or skip_reason(context, outlook, "fine-tuning")
     if reason:
         context.screen.line("plan", f"linear probe only · {reason}")
         return probe_result(context, probe, fine_tuning=reason)
@@ -63,25 +105,37 @@ def run(context: RunContext) -> RecipeResult:
     context.report(sized)
     ladder = rungs(sized.context, parts)
     context.report(*(Report(None, line) for line in plan_lines(sized.context, ladder, parts)))
-    best, ended = _try_rungs(context, sized, ladder)
-    if best.tuned is None:
-        return probe_result(context, probe, fine_tuning=ended)
-    return _fine_tuned_result(context, best.tuned, probe)
+    climb = _try_rungs(context, sized, ladder, outlook)
+    mix = None
+    if climb.tuned is not None:
+        mix = compare_mix(context, climb.probe, climb.tuned, climb.best, climb.prior, outlook.of("mixing"))
+        context.report(mix)
+        climb = replace(climb, comparisons=(*climb.comparisons, mix))
+    kept = climb.tuned if mix is not None and mix.is_kept else climb.best
+    if kept is None or kept.tuned is None:
+        return probe_result(context, probe, fine_tuning=climb.ended, **climb.facts())
+    return _fine_tuned_result(context, climb, kept.tuned, probe, mix)
 
 
-def _why_not_fine_tune(probe: Probe, parts: Parts) -> str:
-    """Return why fine-tuning is not tried, or an empty string."""
+def _too_few_photos(parts: Parts) -> str:
+    """Return why there are too few photos for fine-tuning, or an empty string."""
     if len(parts.train) < MIN_TRAIN:
         return f"{len(parts.train)} training photos are too few to fine-tune on"
     if len(parts.validation) < MIN_VALIDATION:
         return f"{len(parts.validation)} validation photos are too few to compare on"
-    if probe.cv_accuracy >= GOOD_ENOUGH:
-        return f"the probe is right on {100 * probe.cv_accuracy:.1f} % already"
     return ""
 
 
-def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung]) -> tuple[Candidate, str]:
-    """Train rung after rung; return the best candidate, and why no further rung was tried."""
+def skip_reason(context: RunContext, outlook: Outlook, title: str) -> str:
+    """Return why a rung is not expected to pay, or an empty string; with ``--unfreeze``, it is tried in any case."""
+    if context.config.unfreeze is not None:
+        return ""
+    pays = context.decisions.choose(f"{title} is expected to pay", "gains on other folders", lambda: outlook.pays)
+    return "" if pays else f"{title} is expected to add {outlook.points:.1f} points, {outlook.why}"
+
+
+def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung], outlook: Outlook) -> Climb:
+    """Train rung after rung, and return the best candidate."""
     parts = context.parts.gradient
     compared = head = solve_probe(context, parts.train, nested=False, label="start")
     context.report(compared)
@@ -89,24 +143,50 @@ def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung])
         head = solve_probe(sized.context, parts.train, nested=False, label="start of fine-tuning")
         context.report(head)
     classifier = probe_classifier(context, compared.probe)
-    best = probe_candidate(context, classifier)
+    candidate = probe_candidate(context, classifier)
+    climb = Climb(candidate, candidate, NO_GAIN, outlook)
     pretrained = block_checksums(members_of(classifier)[0])
     for rung in ladder:
-        continued = replace(rung, plan=replace(rung.plan, continues=best.tuned is not None))
+        reason = skip_reason(context, climb.outlook, rung.title) if climb.comparisons else ""
+        if reason:
+            context.screen.line("skipped", reason)
+            return replace(climb, ended=reason)
+        continued = replace(rung, plan=replace(rung.plan, continues=climb.best.tuned is not None))
         plan = affordable_plan(sized.context, continued, parts)
         if plan is None:
             context.screen.line("budget", f"{rung.title} no longer fits", "")
-            return best, f"{rung.title} did not fit into the budget"
-        epochs = 0.0 if context.config.budget is None else training_seconds(sized.context, plan, parts)
-        limits = TimeLimits(reserve=after_seconds(context, parts), epochs=epochs)
-        start = _start(sized, plan, best, head.probe)
-        tuned = fine_tune(sized, plan, start, parts.train, parts.validation, limits=limits, pretrained=pretrained)
-        comparison = compare_candidates(context, best, fine_tuned_candidate(context, plan.title, tuned))
+            return replace(climb, ended=f"{rung.title} did not fit into the budget")
+        candidate = _fine_tune(sized, context, plan, climb.best, head.probe, pretrained)
+        comparison = compare_candidates(context, climb.best, candidate, climb.outlook)
         context.report(comparison)
+        climb = climb.after(candidate, comparison)
         if not comparison.is_gain:
-            return best, f"no clear gain: {comparison.verdict}"
-        best = comparison.winner
-    return best, ""
+            return climb
+    return climb
+
+
+def _fine_tune(
+    sized: SizedContext,
+    context: RunContext,
+    plan: Plan,
+    best: Candidate,
+    head: Probe,
+    pretrained: Mapping[str, str],
+) -> Candidate:
+    """Train as a rung plans, from the best candidate so far."""
+    parts, asked_for = context.parts.gradient, context.config.unfreeze is not None
+    epochs = 0.0 if context.config.budget is None else training_seconds(sized.context, plan, parts)
+    tuned = fine_tune(
+        sized,
+        plan,
+        _start(sized, plan, best, head),
+        parts.train,
+        parts.validation,
+        limits=TimeLimits(reserve=after_seconds(context, parts), epochs=epochs),
+        pretrained=pretrained,
+        baseline=None if asked_for else best.baseline,
+    )
+    return fine_tuned_candidate(context, plan.title, tuned)
 
 
 def _start(sized: SizedContext, plan: Plan, best: Candidate, head: Probe) -> Classifier:
@@ -121,23 +201,31 @@ def _start(sized: SizedContext, plan: Plan, best: Candidate, head: Probe) -> Cla
     return classifier
 
 
-def _fine_tuned_result(context: RunContext, tuned: FineTuned, probe: Probe) -> RecipeResult:
-    """Return the fine-tuned classifier, and to compare it, a probe that was not fitted on the test photos."""
+def _fine_tuned_result(
+    context: RunContext, climb: Climb, tuned: FineTuned, probe: Probe, mix: Mix | None
+) -> RecipeResult:
+    """Return the fine-tuned classifier, or its mix with a probe that was not fitted on the test photos."""
     parts = context.parts.gradient
     compared = probe
     if context.dataset.small:
         solved = solve_probe(context, parts.train_and_validation, nested=False, label="beside")
         context.report(solved)
         compared = solved.probe
+    classifier: Classifier | Ensemble = tuned.classifier
+    facts, freeze = tuned.facts | climb.facts(), tuned.freeze
+    if mix is not None and mix.is_kept:
+        joint = probe_classifier(context, compared)
+        classifier, freeze = mix.classifier(joint, tuned), mix.ledger(joint, tuned)
+        facts["share_of_fine_tuned"] = mix.share
     return RecipeResult(
         chosen="fine-tune",
-        classifier=tuned.classifier,
+        classifier=classifier,
         parts=parts,
         probe=compared,
         cross_validated_probe=probe,
         out_of_fold_photos=context.parts.linear.refit,
         headline_out_of_fold=False,
-        freeze=tuned.freeze,
+        freeze=freeze,
         views=tuned.views,
-        facts=tuned.facts,
+        facts=facts,
     )

@@ -26,6 +26,8 @@ def show_run(run: Path, screen: Screen) -> None:
     training = _training_text(metrics["training"])
     if training:
         screen.line("trained", training)
+    for text, note in _choices(metrics["training"]):
+        screen.line("chosen", text, note)
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
     screen.line("compare", GAP.join(_comparisons(metrics, entry)))
@@ -83,11 +85,26 @@ def _random_split(metrics: dict[str, Any]) -> list[str]:
     return [f"a random split would have reported  {random} ({details})"]
 
 
+def _choices(training: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return each choice of `auto` between two candidates, and a note about what it may have cost."""
+    lines = []
+    for choice in training.get("choices", []):
+        low, high = choice["expected_interval"]
+        text = f"{choice['kept']} instead of {choice['discarded']}: {choice['expected_points']:+.1f} points expected"
+        cost = f"may have cost up to {-low:.1f}" if low < 0 else "better in all of it"
+        lines.append((text, f"({low:+.1f} to {high:+.1f}, 95 % interval: {cost})"))
+    return lines
+
+
 def _training_text(training: dict[str, Any]) -> str:
     """Return the trained blocks, photos and epochs of a training by gradient descent, or "" for a linear probe."""
     if "trained" not in training:
         return ""
     parts = [training["trained"], counted(training["photos"], "photo")]
+    if "share_of_fine_tuned" in training:
+        parts.append(
+            f"probabilities mixed with the linear probe's, {100 * training['share_of_fine_tuned']:.0f} % its own"
+        )
     if training.get("best_epoch") is not None:
         parts.append(f"epoch {training['best_epoch']} of {training['epochs']} kept")
     if training.get("share_of_the_way", 1.0) != 1.0:
@@ -117,7 +134,8 @@ def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str,
 
 def _fine_tuning_is_possible(metrics: dict[str, Any], config: dict[str, Any]) -> bool:
     """Return whether `auto` would fine-tune on the photos of a linear probe."""
-    from regraft.recipes.auto import GOOD_ENOUGH, MIN_TRAIN, MIN_VALIDATION  # imports torch
+    from regraft.recipes.auto import MIN_TRAIN, MIN_VALIDATION  # imports torch
+    from regraft.recipes.steps.outlook import outlook_of_figures
 
     headline = metrics["measured"][metrics["headline"]]
     probe = metrics["measured"].get("linear-probe/out-of-fold", headline)
@@ -125,8 +143,11 @@ def _fine_tuning_is_possible(metrics: dict[str, Any], config: dict[str, Any]) ->
         photos, shares = headline["n"], config.get("split") or DEFAULT_SHARES
     else:
         photos, shares = metrics["training"]["photos"], (0.8, 0.2)
-    enough = photos * shares[0] >= MIN_TRAIN and photos * shares[1] >= MIN_VALIDATION
-    return enough and _accuracy(probe) < GOOD_ENOUGH
+    train, validation = (int(photos * share) for share in shares[:2])
+    if train < MIN_TRAIN or validation < MIN_VALIDATION:
+        return False
+    log_loss = probe["figures"]["log_loss"]["value"]
+    return outlook_of_figures(_accuracy(probe), log_loss, probe["n"], train=train, validation=validation).pays
 
 
 def _accuracy(entry: dict[str, Any]) -> float:

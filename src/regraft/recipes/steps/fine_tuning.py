@@ -14,6 +14,7 @@ from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.recipes.steps.after_training import choose_interpolation, choose_mirror_averaging, trained_weights
 from regraft.recipes.steps.epoch_callbacks import BudgetEnd, Recorder, TrainingEnd, epoch_callbacks
 from regraft.recipes.steps.input_size import SizedContext
+from regraft.recipes.steps.no_gain_end import Baseline, NoGainEnd
 from regraft.recipes.steps.step_precision import training_precision
 from regraft.recipes.steps.trainers import WARM_UP, balanced_weights, fine_tuning_trainer, frozen_tensors
 from regraft.recipes.steps.training_batches import BatchFactory, training_batches
@@ -59,6 +60,7 @@ def fine_tune(
     *,
     limits: TimeLimits = TimeLimits(),
     pretrained: Mapping[str, str] | None = None,
+    baseline: Baseline | None = None,
 ) -> FineTuned:
     """Train the blocks of ``plan``, and return the classifier of the epoch that is best on ``validation``.
 
@@ -70,6 +72,7 @@ def fine_tune(
         validation: photos whose log-loss decides which epoch is best; without any, the last epoch is.
         limits: the limits of the budget.
         pretrained: checksum of each block before all training; None for the checksums now.
+        baseline: figures on ``validation``; the training ends early if it is clearly behind them. None: it never does.
     """
     context = sized.context
     before = block_checksums(classifier) if pretrained is None else pretrained
@@ -86,7 +89,7 @@ def fine_tune(
         reserve=limits.reserve + limits.epochs,
     ) as batches:
         context.report(batches)
-        end, rates = _train(sized, plan, classifier, lr, batches, train, validation, limits)
+        end, rates = _train(sized, plan, classifier, lr, batches, train, validation, limits, baseline)
         classifier.eval()
         point = choose_interpolation(
             plan.stage,
@@ -120,6 +123,7 @@ def _train(
     train: Sequence[Entry],
     validation: Sequence[Entry],
     limits: TimeLimits,
+    baseline: Baseline | None,
 ) -> tuple[TrainingEnd, dict[str, float]]:
     """Train for the epochs of the plan; return how the training ended, and the peak learning rate of each block."""
     context = sized.context
@@ -139,8 +143,9 @@ def _train(
     with context.screen.progress("tuning", len(train) * plan.epochs) as bar:
         recorder = Recorder(context.decisions, plan.title, bar, plan.batch_size, len(train))
         budget = BudgetEnd(context.decisions, plan.title, plan.epochs, limits.reserve)
+        ends = [] if baseline is None else [NoGainEnd(context.decisions, plan.title, plan.epochs, baseline)]
         attached = epoch_callbacks(
-            context, validation, epochs=plan.epochs, warmup=WARM_UP, recipe_callbacks=[recorder, budget]
+            context, validation, epochs=plan.epochs, warmup=WARM_UP, recipe_callbacks=[recorder, budget, *ends]
         )
         context.report(*attached.reports())
         history = trainer.fit(

@@ -1,0 +1,143 @@
+"""Mixing: a weighted mean of the probabilities of the fine-tuned network and the linear probe, as a candidate.
+
+The two make different mistakes, most of all where few photos were trained on. The mean of their probabilities has a
+lower log-loss than both on most folders (`docs/recipes.md`). It costs a second pass at prediction, so it must be
+expected to gain more than a little.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.context.decisions import Event, Line
+from regraft.context.run_context import RunContext
+from regraft.measure.metrics import log_losses
+from regraft.models.classifier import Classifier
+from regraft.models.ensemble import Ensemble, members_of
+from regraft.models.freeze_ledger import freeze_ledger
+from regraft.recipes.steps.candidates import Candidate, choice_facts, measured_gain
+from regraft.recipes.steps.fine_tuning import FineTuned
+from regraft.recipes.steps.gain import Gain
+from regraft.recipes.steps.outlook import Outlook
+
+SHARES = tuple(round(0.05 * step, 2) for step in range(6, 17))
+"""Shares of the fine-tuned network to choose from: 0.3 to 0.8."""
+
+USUAL_SHARE, USUAL_PHOTOS = 0.6, 200.0
+"""The share that was best on other folders, and the number of validation photos that this counts for."""
+
+CORRELATION = 0.8
+"""Correlation of what the mix and what the fine-tuned network gain over the probe, between folders."""
+
+WORTHWHILE = 0.5
+"""Minimum points of accuracy that mixing must be expected to gain, because predictions take a second pass."""
+
+
+def mixing_share(probe: NDArray[np.float64], tuned: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
+    """Return the share of the fine-tuned network in the mean of the probabilities.
+
+    It maximizes the likelihood of the validation photos together with that of `USUAL_PHOTOS` imagined ones, which
+    favor `USUAL_SHARE`: the log-loss as a function of the share is flat, and few photos would choose an extreme.
+
+    Args:
+        probe: probabilities of the linear probe, shape (n, k).
+        tuned: those of the fine-tuned network, shape (n, k).
+        labels: class of each photo, shape (n,).
+    """
+
+    def loss(share: float) -> float:
+        measured = log_losses((1 - share) * probe + share * tuned, labels).sum()
+        imagined = USUAL_SHARE * np.log(share) + (1 - USUAL_SHARE) * np.log(1 - share)
+        return float(measured - USUAL_PHOTOS * imagined)
+
+    return min(SHARES, key=loss)
+
+
+@dataclass(frozen=True)
+class Mix:
+    """The mix of a fine-tuned network and the linear probe, compared with the better one of the two.
+
+    Attributes:
+        tuned: the fine-tuned network.
+        best: the candidate that was kept before.
+        share: share of the fine-tuned network.
+        expected: expected gain over ``best``.
+        error: expected error of the probe, which gains are shares of.
+        photos: number of validation photos.
+        is_kept: whether the mix is kept.
+    """
+
+    tuned: Candidate
+    best: Candidate
+    share: float
+    expected: Gain
+    error: float
+    photos: int
+    is_kept: bool = False
+
+    @property
+    def title(self) -> str:
+        """Its name in words."""
+        return f"{self.tuned.title} mixed with the linear probe"
+
+    def event(self) -> Event:
+        """Return the event for the journal."""
+        return Event("compared", {"rung": self.title, **self.facts()}, ("rung",))
+
+    def facts(self) -> dict[str, object]:
+        """Return the facts for ``metrics.json``, as `Comparison.facts` does."""
+        facts = choice_facts(self.best.title, self.title, self.expected.points(self.error), is_gain=self.is_kept)
+        return {**facts, "photos": self.photos}
+
+    def line(self) -> Line:
+        """Return the line for the screen."""
+        mean, low, high = self.expected.points(self.error)
+        kept = self.title if self.is_kept else self.best.title
+        return Line("kept", f"{kept} · {mean:+.1f} points expected ({low:+.1f} to {high:+.1f}) with {self.title}")
+
+    def classifier(self, probe: Classifier | Ensemble, tuned: FineTuned) -> Ensemble:
+        """Return the mix of ``probe`` and the fine-tuned network as one classifier."""
+        return Ensemble([members_of(probe), tuned.classifier], [1 - self.share, self.share], own=True)
+
+    def ledger(self, probe: Classifier | Ensemble, tuned: FineTuned) -> list[dict[str, Any]]:
+        """Return the rows of the freeze ledger of all members of `classifier`, with their numbers and networks."""
+        members = members_of(probe)
+        frozen = [
+            {"member": number, "network": member.backbone.spec.name, **row}
+            for number, member in enumerate(members)
+            for row in freeze_ledger(member, None, {})
+        ]
+        name = tuned.classifier.backbone.spec.name
+        return [*frozen, *({"member": len(members), "network": name, **row} for row in tuned.freeze)]
+
+
+def compare_mix(
+    context: RunContext, probe: Candidate, tuned: Candidate, best: Candidate, prior: Gain, outlook: Outlook
+) -> Mix:
+    """Return the mix of two candidates, compared with the better one; share and choice are recorded.
+
+    Args:
+        context: the run.
+        probe: the linear probe.
+        tuned: the best fine-tuning, even if it was discarded.
+        best: the candidate that was kept of the two.
+        prior: its gain over the probe that was expected from other folders.
+        outlook: the outlook of mixing.
+    """
+    share = context.decisions.choose(
+        "share of the fine-tuned network in a mix",
+        "validation log-loss and other folders",
+        lambda: mixing_share(probe.predicted, tuned.predicted, probe.labels),
+    )
+    predicted = (1 - share) * probe.predicted + share * tuned.predicted
+    mixed = Candidate("mix", predicted, probe.labels, share_of_probe=1 - share)
+    expected = outlook.prior.minus(prior, CORRELATION).updated(measured_gain(best, mixed, outlook))
+    mix = Mix(tuned, best, share, expected, outlook.situation.error, len(best.labels))
+    is_kept = context.decisions.choose(
+        f"{mix.title} instead of {best.title}", "expected accuracy", lambda: expected.points(mix.error)[0] > WORTHWHILE
+    )
+    return replace(mix, is_kept=is_kept)
