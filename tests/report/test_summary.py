@@ -80,7 +80,7 @@ def test_photos_that_chose_the_epoch_are_marked_as_optimistic():
 
 def test_a_linear_probe_points_to_more(shown):
     y = np.repeat([0, 1], 100)
-    mistaken = np.where(np.arange(200) % 20, y, 1 - y)
+    mistaken = np.where(np.arange(200) % 5, y, 1 - y)
     measured = {"final/out-of-fold": entry(y, mistaken, ["ash", "birch"], "out-of-fold")}
     config = {"group_by": "parent", "decisions": "d.csv", "split": [0.8, 0.1, 0.1], "seed": 0, "all_depths": True}
     text = shown(measured, "final/out-of-fold", "linear-probe", "linear-probe", **config)

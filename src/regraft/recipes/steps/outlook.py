@@ -17,7 +17,7 @@ from regraft.recipes.steps.evidence import Situation, Step
 from regraft.recipes.steps.gain import Gain
 from regraft.recipes.steps.prior_gain import gain_model
 
-WORTHWHILE = 0.4
+WORTHWHILE = 0.5
 """Minimum points of accuracy that a training must be expected to add to the kept candidate."""
 
 
