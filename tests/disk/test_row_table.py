@@ -48,3 +48,14 @@ def test_tables_are_stacked_one_after_the_other(tmp_path, monkeypatch):
     found = row_table.stacked(parts)
     assert isinstance(found, row_table.FileRows) and np.array_equal(found, np.concatenate(parts))
     assert row_table.stacked(parts[:1]) is parts[0]
+
+
+@pytest.mark.parametrize("large", [1, 1 << 30])
+def test_tables_stand_side_by_side(tmp_path, monkeypatch, large):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    first, second = (np.arange(2500 * width, dtype=np.float32).reshape(2500, width) for width in (3, 5))
+    monkeypatch.setattr(row_table, "LARGE", large)
+    joined = row_table.side_by_side([first, second])
+    assert isinstance(joined, row_table.FileRows) == (large == 1)
+    assert np.array_equal(joined, np.concatenate([first, second], axis=1))
+    assert row_table.side_by_side([first]) is first

@@ -20,8 +20,8 @@ from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
 from regraft.models.zoo import build_backbone
 from regraft.probe.linear_probe import fit_probe
-from regraft.recipes import fine_tune
-from regraft.recipes.steps import mix_with_probe, solve_probe
+from regraft.recipes import auto, fine_tune
+from regraft.recipes.steps import candidates, mix_with_probe, solve_probe
 from regraft.screen import QuietScreen
 from regraft.workflows import features_and_split
 from regraft.workflows.check import CheckOptions, check_photos
@@ -148,6 +148,19 @@ def test_every_recipe_ends_with_figures_that_evaluate_repeats(go, recipe):
     if side == "test":
         again = evaluate_run(run.folder, "test", loaded)
         assert again["figures"] == run.metrics["measured"]["final/test"]["figures"]
+
+
+def test_a_climb_trains_the_first_network_from_its_own_probe(go, monkeypatch):
+    for name, value in (("GOOD_ENOUGH", 2.0), ("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
+        monkeypatch.setattr(auto, name, value)  # whatever the photos: a rung is tried …
+    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)  # … and wins
+    run = go(recipe="auto", split="60/20/20", epochs=1, unfreeze=1)
+    events = [json.loads(line) for line in (run.folder / "events.jsonl").open()]
+    labels = [event["label"] for event in events if event["event"] == "probe"]
+    assert {"start", "start of fine-tuning"} <= set(labels)
+    assert any(event["event"] == "compared" for event in events)
+    again = evaluate_run(run.folder, "test", Predictor.load(run.folder, device="cpu"))
+    assert again["figures"] == run.metrics["measured"]["final/test"]["figures"]
 
 
 def test_a_head_trained_on_the_joined_features_has_its_ledger(go):
