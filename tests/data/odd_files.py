@@ -322,7 +322,7 @@ def _not_photos() -> Iterator[tuple[Odd, bytes]]:
         ("layers.tif", b"8BPS\0\1" + b"\0" * 100, "a Photoshop document"),
         ("letters.bmp", b"BMW, Audi and others\n" * 9, "text"),
         ("noise.jpg", bytes(range(255, 55, -1)) * 20, "something else"),
-        ("sound.webp", b"RIFF\x10\0\0\0WAVEfmt ", "a sound or a video"),
+        ("sound.webp", b"RIFF\x10\0\0\0WAVEfmt ", "a sound"),
     ):
         yield Odd(name, "put aside", f"not a photo: {why}", when="scan"), data
 

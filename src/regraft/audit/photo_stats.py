@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import struct
-import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,18 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regraft.data.colour import exif_orientation
-from regraft.data.decode import read_photo, reader_class
+from regraft.data.decode import open_header, read_photo
 from regraft.data.file_types import HEADER_BYTES, photo_format
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import read_verified
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", module="PIL")  # only the time is read from it
-
 GRAY_SIDE = 64
 """Side of the small gray image of each photo, in pixels; photos are compared by it."""
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "HEIC", "AVIF")
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "TIFF", "WebP", "HEIC", "AVIF", "JPEG 2000", "PNM", "TGA", "ICO", "QOI")
 _DATE_TIME_ORIGINAL, _DATE_TIME, _EXIF_IFD = 0x9003, 0x0132, 0x8769
 _HEADER = struct.Struct("<QIIBB?xd3f16s8s")
 PACKED_LENGTH = (_HEADER.size + GRAY_SIDE * GRAY_SIDE) // 4
@@ -103,7 +99,7 @@ def measure_photo(data: bytes, image: Image.Image, pixels: NDArray[np.uint8]) ->
     """Return the stats of a photo from its bytes, the decoded image and its evaluation pixels."""
     kind = photo_format(data[:HEADER_BYTES])
     assert kind is not None
-    header = reader_class(kind)(io.BytesIO(data))
+    header = open_header(data)
     width, height = header.size
     digest = hashlib.sha1(f"{width} {height}".encode(), usedforsecurity=False)  # fast on processors
     digest.update(np.ascontiguousarray(pixels).data)

@@ -14,6 +14,7 @@ from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
 from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.data.decisions import apply_decisions, read_decisions
+from regraft.data.file_types import VIDEO
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import SIDES, Side
 from regraft.data.source import find_photos
@@ -22,6 +23,7 @@ from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
 from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
+from regraft.text import counted
 
 SMALL = 1000
 """With fewer photos and no given split, the linear recipes use all of them instead of holding back a test set."""
@@ -211,11 +213,14 @@ def _print_photos(dataset: Dataset, root: Path, screen: Screen) -> None:
     entries = dataset.manifest.entries
     unusable = [entry for entry in entries if entry.status == "put aside"]
     skipped = sum(entry.status == "skipped" for entry in entries)
+    videos = sum(entry.status == "skipped" and entry.why == VIDEO for entry in entries)
     parts = [f"{len(dataset.usable):,} photos", f"{len(dataset.classes):,} classes"]
     if unusable:
         parts.append(f"{len(unusable):,} unusable ({_first(unusable)})")
-    if skipped:
-        parts.append(f"{skipped:,} other files skipped")
+    if videos:
+        parts.append(f"{counted(videos, 'video')} skipped")
+    if skipped > videos:
+        parts.append(f"{skipped - videos:,} other files skipped")
     screen.line("photos", " · ".join(parts), str(root))
 
 

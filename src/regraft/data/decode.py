@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import importlib
 import io
+import logging
 import threading
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,7 +29,9 @@ from regraft.data.file_types import (
     why_unreadable,
 )
 from regraft.data.jpeg_damage import load_jpeg
+from regraft.data.png_chunks import without_oversized_chunks
 from regraft.data.rendering import PLAIN, Rendering
+from regraft.data.tiff_samples import describe_unsupported
 from regraft.errors import DecodeError
 
 DECODER = f"decode1-pillow{PIL.__version__}"
@@ -44,6 +48,10 @@ Size: TypeAlias = tuple[int, int]
 
 MinSize: TypeAlias = Size | Callable[[Size], Size] | None
 
+for _text in ("Corrupt EXIF data", "Truncated File Read", "Tag data larger than file", "Metadata Warning"):
+    warnings.filterwarnings("ignore", message=_text, module="PIL")  # the reason of a failure is reported with the file
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints errors of Pillow
+
 _LARGE_PHOTO_LOCK = threading.Lock()
 _REFUSE_LARGE: list[bool] = []
 _EIGHT_BITS = frozenset({"1", "L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "La", "RGBa"})
@@ -57,11 +65,17 @@ _READERS = {
     "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
     "HEIC": ("pillow_heif.as_plugin", "HeifImageFile"),
+    "JPEG 2000": ("PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile"),
+    "PNM": ("PIL.PpmImagePlugin", "PpmImageFile"),
+    "TGA": ("PIL.TgaImagePlugin", "TgaImageFile"),
+    "ICO": ("PIL.IcoImagePlugin", "IcoImageFile"),
+    "QOI": ("PIL.QoiImagePlugin", "QoiImageFile"),
 }
-_INSTALL_HINTS = {
+INSTALL_HINTS = {
     "HEIC": "HEIC photos need an optional package: pip install 'regraft[heic]'",
-    "AVIF": "AVIF photos need Pillow 11.3 or later",
+    "AVIF": "AVIF photos need Pillow 11.3 or later: pip install -U pillow",
 }
+"""Reason of files that a package not installed would decode, by format."""
 
 
 def read_photo(
@@ -85,9 +99,7 @@ def read_photo(
         DecodeError: the photo cannot be decoded; the message is the reason, without the file's name.
     """
     data = source if isinstance(source, bytes) else _read(source)
-    kind = photo_format(data[:HEADER_BYTES])
-    if kind is None:
-        raise DecodeError(f"not a photo: {describe_non_photo(data[:HEADER_BYTES])}")
+    kind = _format(data)
     image = _open(data, kind)
     large = image.width * image.height > LARGE_PIXELS
     if large and _REFUSE_LARGE:
@@ -146,11 +158,12 @@ def _open(data: bytes, kind: str) -> ImageFile.ImageFile:
     if claimed is not None and claimed[0] * claimed[1] > MAX_PIXELS // 2:  # opening it allocates twice its pixels
         raise DecodeError(f"too large: {claimed[0]:,} × {claimed[1]:,} pixels")
     try:
-        image: ImageFile.ImageFile = reader_class(kind)(io.BytesIO(data))
+        image: ImageFile.ImageFile = reader_class(kind)(io.BytesIO(without_oversized_chunks(data)))
     except (ImportError, DecodeError) as error:
-        raise DecodeError(_INSTALL_HINTS.get(kind, str(error))) from error
+        raise DecodeError(INSTALL_HINTS.get(kind, str(error))) from error
     except Exception as error:
-        raise DecodeError(f"its header is damaged or cut off{_reason(error)}") from error
+        unsupported = describe_unsupported(data) if kind == "TIFF" else ""
+        raise DecodeError(unsupported or f"its header is damaged or cut off{_reason(error)}") from error
     if min(image.size) < 1:
         raise DecodeError("it has no pixels")
     return image
@@ -163,10 +176,19 @@ def open_photo(path: Path) -> ImageFile.ImageFile:
         DecodeError: it cannot be read, is not a photo, or its header is damaged.
     """
     data = _read(path)
+    return _open(data, _format(data))
+
+
+def open_header(data: bytes) -> ImageFile.ImageFile:
+    """Return a photo opened from its bytes, its pixels not loaded yet; errors are those of `open_photo`."""
+    return _open(data, _format(data))
+
+
+def _format(data: bytes) -> str:
     kind = photo_format(data[:HEADER_BYTES])
     if kind is None:
         raise DecodeError(f"not a photo: {describe_non_photo(data[:HEADER_BYTES])}")
-    return _open(data, kind)
+    return kind
 
 
 def reader_class(kind: str) -> Callable[[io.BytesIO], Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -16,7 +17,8 @@ HEADER_BYTES: Final = 64
 
 PHOTO_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".tif", ".tiff", ".gif"}
-    | {".heic", ".heif", ".hif", ".avif"}
+    | {".heic", ".heif", ".hif", ".avif", ".mpo", ".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".jpf"}
+    | {".j2c", ".jpc", ".tga", ".ico", ".qoi"}
 )
 """Extensions of photos. A file with such a name that is not a photo is reported."""
 
@@ -34,7 +36,11 @@ _SIGNATURES = (
     (b"MM\0*", "TIFF"),
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
+    (b"\x00\x00\x00\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"qoif", "QOI"),
 )
+_PNM = re.compile(rb"P[1-6](\s+\d+\s+\d+\s|\s+#)")
 _BMP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"})
 _AVIF_BRANDS = frozenset({b"avif", b"avis"})
@@ -46,12 +52,14 @@ _NON_PHOTOS = (
     (b"Rar!", "a RAR archive"),
     (b"7z\xbc\xaf", "a 7z archive"),
     (b"8BPS", "a Photoshop document"),
-    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000"),
-    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
     (b"\xff\x0a", "a JPEG XL"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL"),
     (b"\x1aE\xdf\xa3", "a video"),
-    (b"RIFF", "a sound or a video"),
+    (b"\x00\x00\x01\xba", "a video"),
+    (b"\x00\x00\x01\xb3", "a video"),
+    (b"FLV\x01", "a video"),
+    (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "a video"),
+    (b"RIFF", "a sound"),
     (b"ID3", "a sound"),
     (b"OggS", "a sound or a video"),
     (b"\x7fELF", "a program"),
@@ -64,7 +72,8 @@ def photo_format(head: bytes) -> str | None:
     """Return the photo format of a file by ``head``, its first 64 bytes; None if it is not a photo.
 
     Returns:
-        ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"BMP"``, ``"TIFF"``, ``"WebP"``, ``"HEIC"``, ``"AVIF"`` or None.
+        ``"JPEG"``, ``"PNG"``, ``"GIF"``, ``"BMP"``, ``"TIFF"``, ``"WebP"``, ``"HEIC"``, ``"AVIF"``, ``"JPEG 2000"``,
+        ``"PNM"`` (PPM, PGM and PBM), ``"TGA"``, ``"ICO"``, ``"QOI"`` or None.
     """
     for start, kind in _SIGNATURES:
         if head.startswith(start):
@@ -73,7 +82,27 @@ def photo_format(head: bytes) -> str | None:
         return "WebP"
     if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "BMP"
-    return _iso_format(head) if head[4:8] == b"ftyp" else None
+    if head[4:8] == b"ftyp":
+        return _iso_format(head)
+    if _PNM.match(head):
+        return "PNM"
+    if head[:4] == b"\0\0\1\0" and 0 < int.from_bytes(head[4:6], "little") <= 64 and head[9:10] == b"\0":
+        return "ICO"
+    return "TGA" if _is_tga(head) else None
+
+
+def _is_tga(head: bytes) -> bool:
+    """Return whether a file is a Truevision TGA; it has no signature, so that all fields of its header must agree."""
+    if len(head) < 18:
+        return False
+    mapped, coding, depth, descriptor = head[1], head[2], head[16], head[17]
+    colors, size = head[3:8], (int.from_bytes(head[12:14], "little"), int.from_bytes(head[14:16], "little"))
+    if min(size) < 1 or descriptor & 0xC0:
+        return False
+    if coding in (1, 9):
+        return mapped == 1 and depth == 8 and colors[4] in (15, 16, 24, 32) and 0 < colors[2] + 256 * colors[3] <= 256
+    depths = {2: (15, 16, 24, 32), 10: (15, 16, 24, 32), 3: (8, 16), 11: (8, 16)}
+    return mapped == 0 and not any(colors) and depth in depths.get(coding, ())
 
 
 def _iso_format(head: bytes) -> str | None:
@@ -98,15 +127,21 @@ def webp_size(head: bytes) -> tuple[int, int] | None:
     return int.from_bytes(body[6:8], "little") & 0x3FFF, int.from_bytes(body[8:10], "little") & 0x3FFF
 
 
+VIDEO: Final = "not a photo: a video"
+"""Reason of a skipped video."""
+
+_VIDEO_ATOMS = frozenset({b"ftyp", b"moov", b"mdat", b"wide", b"pnot"})
+
+
 def describe_non_photo(head: bytes) -> str:
     """Return the probable type of a file that is not a photo, such as ``"a PDF"`` or ``"text"``."""
     if not head.strip(b"\0"):
         return "only zero bytes" if head else "an empty file"
+    if head[4:8] in _VIDEO_ATOMS or (head[:4] == b"RIFF" and head[8:12] == b"AVI "):
+        return "a video"
     for start, what in _NON_PHOTOS:
         if head.startswith(start):
             return what
-    if head[4:8] == b"ftyp":
-        return "a video"
     if not _is_text(head):
         return "something else"
     lower = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()

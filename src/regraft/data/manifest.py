@@ -53,7 +53,7 @@ class Entry:
     status: Status = "ok"
     why: str = ""
     given_side: Side | None = None
-    traits: frozenset[Trait] = frozenset()
+    traits: frozenset[Trait] = field(default=frozenset(), compare=False)
 
 
 @dataclass

@@ -18,16 +18,24 @@ from regraft.audit.finding import Finding
 from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.subject import Subject
 from regraft.data.decisions import was_dropped
+from regraft.data.decode import INSTALL_HINTS
 from regraft.data.manifest import Entry
 
 _DECODED_SHARE = re.compile(r"after (\d+) %")
 
 
 def find_damaged(subject: Subject) -> list[Finding]:
-    """Return an error for each file that looks like a photo but is unusable, unless the user dropped it."""
-    return [
-        _finding(entry) for entry in subject.manifest.entries if entry.status == "put aside" and not was_dropped(entry)
+    """Return an error for each file that looks like a photo but is unusable, unless the user dropped it.
+
+    Files that need the same package have one finding.
+    """
+    aside = [entry for entry in subject.manifest.entries if entry.status == "put aside" and not was_dropped(entry)]
+    needs = sorted({entry.why for entry in aside if entry.why in INSTALL_HINTS.values()})
+    waiting = [
+        Finding("package missing", "error", tuple(entry.name for entry in aside if entry.why == why), why)
+        for why in needs
     ]
+    return waiting + [_finding(entry) for entry in aside if entry.why not in needs]
 
 
 def _finding(entry: Entry) -> Finding:
@@ -42,6 +50,8 @@ def _kind(why: str) -> str:
         return "not a photo"
     if why.startswith("too large"):
         return "too large"
+    if why.startswith("a TIFF with"):
+        return "unsupported"
     kinds = ("truncated", "damaged")
     return next((kind for kind in kinds if why.startswith(kind)), "unreadable")
 
@@ -55,6 +65,11 @@ _SUFFIXES: Final = {
     "WebP": {".webp"},
     "HEIC": {".heic", ".heif", ".hif"},
     "AVIF": {".avif"},
+    "JPEG 2000": {".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"},
+    "PNM": {".ppm", ".pgm", ".pbm", ".pnm"},
+    "TGA": {".tga", ".icb", ".vda", ".vst"},
+    "ICO": {".ico"},
+    "QOI": {".qoi"},
 }
 
 
