@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import warnings
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,6 +18,9 @@ from regraft.data.file_types import HEADER_BYTES, photo_format
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import read_verified
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
+
+for _text in ("Corrupt EXIF data", "Truncated File Read", "Tag data larger than file", "Metadata Warning"):
+    warnings.filterwarnings("ignore", message=_text, module="PIL")  # the reason of a failure is reported with the file
 
 GRAY_SIDE = 64
 """Side of the small gray image of each photo, in pixels; photos are compared by it."""

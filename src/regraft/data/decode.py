@@ -10,7 +10,6 @@ import importlib
 import io
 import logging
 import threading
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +27,7 @@ from regraft.data.file_types import (
     webp_size,
     why_unreadable,
 )
-from regraft.data.jpeg_damage import load_jpeg
+from regraft.data.jpeg_damage import can_be_checked, load_jpeg
 from regraft.data.png_chunks import without_oversized_chunks
 from regraft.data.rendering import PLAIN, Rendering
 from regraft.data.tiff_samples import describe_unsupported
@@ -48,8 +47,6 @@ Size: TypeAlias = tuple[int, int]
 
 MinSize: TypeAlias = Size | Callable[[Size], Size] | None
 
-for _text in ("Corrupt EXIF data", "Truncated File Read", "Tag data larger than file", "Metadata Warning"):
-    warnings.filterwarnings("ignore", message=_text, module="PIL")  # the reason of a failure is reported with the file
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # without a handler, Python prints errors of Pillow
 
 _LARGE_PHOTO_LOCK = threading.Lock()
@@ -211,7 +208,8 @@ def _decode(
     if damage and not damaged_too:
         raise DecodeError(damage)
     image.load()
-    if ImageFile.LOAD_TRUNCATED_IMAGES:  # set by the user; it must not turn damaged photos into gray ones
+    if ImageFile.LOAD_TRUNCATED_IMAGES and not (kind == "JPEG" and can_be_checked(data)):
+        # set by the user; it must not turn damaged photos into gray ones
         _refuse_truncated(data, kind)
     if kind not in {"JPEG", "TIFF", "HEIC"}:  # Pillow rotates TIFF, and libheif HEIC, by itself
         orientation = exif_orientation(image)

@@ -66,6 +66,11 @@ class _Layout:
     ended: bool
 
     @property
+    def checkable(self) -> bool:
+        """Whether damage can be found in this kind of coding."""
+        return bool(self.stretches) and self.frame in {*_SEQUENTIAL, _PROGRESSIVE}
+
+    @property
     def in_one_scan(self) -> bool:
         """Whether one scan has all blocks, which libjpeg then decodes as they come."""
         return self.scans == 1 and self.frame in _SEQUENTIAL
@@ -123,6 +128,11 @@ def _without_fill(data: bytes, start: int, end: int) -> int:
     return end
 
 
+def can_be_checked(data: bytes) -> bool:
+    """Return whether `load_jpeg` finds damage in this file, given all its bytes."""
+    return _layout(data).checkable
+
+
 def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> str:
     """Load the pixels of an opened JPEG, and return the damage of its coded data; an empty string if there is none.
 
@@ -136,7 +146,7 @@ def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> str:
         OSError: it cannot be decoded, or is cut off.
     """
     layout = _layout(data)
-    decoder = _decoder(image) if layout.frame in {*_SEQUENTIAL, _PROGRESSIVE} and layout.stretches else None
+    decoder = _decoder(image) if layout.checkable else None
     if decoder is None:
         image.load()
         return ""
