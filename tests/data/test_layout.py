@@ -52,6 +52,8 @@ def sides(source: Source) -> dict[str, str | None]:
         ("训练集", "测试集", "test"),
         ("обучение", "тест", "test"),
         ("images", "test", "test"),
+        ("Training", "Prüfung", "test"),
+        ("تدريب", "اختبار", "test"),
     ],
 )
 def test_sides_by_their_names(train: str, other: str, side: str, tmp_path: Path) -> None:
@@ -84,6 +86,7 @@ def test_a_class_may_be_missing_on_a_side(tmp_path: Path) -> None:
         (("valid/1.jpg", "invalid/1.jpg"), ("invalid", "valid")),
         (("train/day/1.jpg", "train/night/1.jpg", "bus/dawn/1.jpg", "bus/dusk/1.jpg"), ("bus", "train")),
         (("learning/x/1.jpg", "testing/y/1.jpg", "meeting/z/1.jpg"), ("learning", "meeting", "testing")),
+        (("0/writer1/1.jpg", "0/writer2/1.jpg", "1/writer1/1.jpg", "1/writer2/1.jpg"), ("0", "1")),
         (("a/2023/1.jpg", "a/2024/1.jpg", "b/2023/1.jpg", "b/2024/1.jpg"), ("a", "b")),
     ],
 )  # fmt: skip
@@ -97,7 +100,7 @@ def test_what_names_cannot_decide_is_printed_and_can_be_said(tmp_path: Path) -> 
     with_classes(tmp_path, "bus", "train", classes="day night")
     source = find_photos(tmp_path)
     assert source.classes == ("bus", "train")
-    same = "the classes are bus, train, and the folders in them have the same names (day, night)"
+    same = "the classes are bus, train, and folders in them have the same names (day, night)"
     assert source.notes == (f"{same}; if those are the classes: --folders parts",)
     assert find_photos(tmp_path, folders="parts").classes == ("day", "night")
 
@@ -249,3 +252,18 @@ def test_classes_that_a_classifier_knows_are_found_below_any_folder(tmp_path: Pa
     with_classes(tmp_path, "some day", "Testing", classes="ants bees")
     source = find_photos(tmp_path, one_class=True, known=("ants", "bees", "wasps"))
     assert (source.classes, len(source.photos), source.notes) == (("ants", "bees"), 8, ())
+
+
+def test_folders_that_wrap_each_other_by_another_name_than_the_root(tmp_path: Path) -> None:
+    with_classes(tmp_path, "car_data/car_data/train", "car_data/car_data/test", classes="audi bmw")
+    assert find_photos(tmp_path).given_sides == {"train", "test"}
+
+
+def test_a_loose_photo_does_not_hide_parts_and_another_folder_leaves_a_note(tmp_path: Path) -> None:
+    with_classes(tmp_path, "fold_0", "fold_1")
+    make(tmp_path, "fold_0/loose.jpg")
+    assert find_photos(tmp_path).classes == ("glioma", "notumor")
+    source = find_photos(make(tmp_path, "README/1.jpg"))
+    assert source.classes == ("README", "fold_0", "fold_1")
+    assert source.notes[-1].endswith("if those are the classes: --folders parts")
+    assert find_photos(tmp_path, folders="parts").classes == ("glioma", "notumor")

@@ -44,8 +44,9 @@ class Branch:
 
     @property
     def class_folders(self) -> bool:
-        """True if its photos are in two or more folders, and none is directly in it."""
-        return not self.loose and sum(map(bool, self.below.values())) > 1
+        """True if its photos are in two or more folders, and few are directly in it."""
+        inside = sum(map(len, self.below.values()))
+        return 4 * len(self.loose) <= inside and sum(map(bool, self.below.values())) > 1
 
     @property
     def inner_names(self) -> dict[str, str]:
@@ -98,8 +99,13 @@ teil partie parte lote serie tag jahr"""
 _PART_WORDS = frozenset(_PARTS.split())
 
 
-def are_parts(names: Iterable[str]) -> bool:
-    """Return whether names only count: ``fold1`` and ``fold2``, ``set_a`` and ``set_b``, ``2023`` and ``2024``."""
+def are_parts(names: Iterable[str], *, of_anything: bool = False) -> bool:
+    """Return whether names only count: ``fold1`` and ``fold2``, ``set_a`` and ``set_b``, ``2023`` and ``2024``.
+
+    Args:
+        names: names of folders.
+        of_anything: whether any word may be counted, such as ``writer1`` and ``writer2``.
+    """
     stems = set()
     counts = set()
     for name in names:
@@ -110,7 +116,7 @@ def are_parts(names: Iterable[str]) -> bool:
     if stem is None or () in counts or len(counts) < 2:
         return False
     years = all(len(count[0]) == 4 and count[0].isdigit() for count in counts)
-    return stem[-1] in _PART_WORDS | FILLER_WORDS if stem else years
+    return of_anything or stem[-1] in _PART_WORDS | FILLER_WORDS if stem else years
 
 
 def _is_count(word: str) -> bool:

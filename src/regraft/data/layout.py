@@ -104,16 +104,21 @@ def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayo
     below = find_sides_in_classes(tree)
     if below:
         return _as_split_classes(folders, below)
-    same = shared_inner_names(tree)
-    of_classes = bool(same) and not are_parts(same)
-    if of_classes and (are_parts(tree) or len(side_names(map(last_part, tree))) == len(tree)):
+    nested = {name: branch for name, branch in tree.items() if branch.class_folders}
+    same = shared_inner_names(nested)
+    of_classes = bool(same) and not are_parts(same, of_anything=True)
+    if (
+        of_classes
+        and len(nested) == len(tree)
+        and (are_parts(tree) or len(side_names(map(last_part, tree))) == len(tree))
+    ):
         return _as_parts(folders)
     layout = _as_classes(folders)
-    general = [name for name, branch in tree.items() if is_generic(last_part(name)) and branch.class_folders]
+    general = [name for name in nested if is_generic(last_part(name))]
     the_classes = f"the classes are {_few(map(last_part, tree))}"
     if of_classes:
         layout.notes.append(
-            f"{the_classes}, and the folders in them have the same names ({_few(same)}); "
+            f"{the_classes}, and folders in them have the same names ({_few(same)}); "
             "if those are the classes: --folders parts"
         )
     elif general and len(tree) > 1:
@@ -144,9 +149,14 @@ def _without_wrappers(folders: Folders) -> tuple[Folders, list[str]]:
 
 def _wraps(root: Path, name: str, branch: Branch) -> bool:
     """Return whether a single folder is a wrapper, and not the only class."""
+    inner = filled(branch.tree())
+    if len(inner) == 1:
+        ((only, below),) = inner.items()
+        if last_part(only).casefold() == last_part(name).casefold() or _wraps(root, only, below):
+            return not below.loose
     own, outer = (_without_version(text.casefold()) for text in (last_part(name), root.resolve().name))
-    same_name = own == outer and not are_parts(filled(branch.tree()))
-    return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(filled(branch.tree())))
+    same_name = own == outer and not are_parts(inner)
+    return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(inner))
 
 
 def _as_classes(folders: Folders) -> FolderLayout:

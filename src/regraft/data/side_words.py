@@ -16,12 +16,15 @@ from regraft.data.photo import Side
 
 _TRAIN = """train training trn trainval learn learning lernen entrainement apprentissage entrenamiento treino
 treinamento addestramento allenamento trening treningowe treningowy uczenie egitim traning обучение
-обучающая обучающие тренировка тренировочная 训练 訓練 学習 トレーニング 훈련 학습"""
+обучающая обучающие тренировка тренировочная
+trenovaci latih تدريب 训练 訓練 学習 トレーニング 훈련 학습"""
 _VALIDATION = """val valid vali validation validate dev development validierung validacion validacao validazione
-walidacja walidacyjne validatie validering dogrulama валидация валидационная проверка 验证 驗證 検証 검증"""
+walidacja walidacyjne validatie validering dogrulama валидация валидационная проверка
+проверочная validacni validasi تحقق 验证 驗證 検証 검증"""
 _TEST = """test tests testing tst holdout heldout unseen prueba pruebas teste testes essai prova testowe testowy тест
-тестовая тестовые тестирование 测试 測試 テスト 테스트"""
-_EVALUATION = "eval evaluation evaluating evaluate 評価 평가"
+тестовая тестовые тестирование
+prufung pruefung testovaci teszt uji اختبار 测试 測試 テスト 테스트"""
+_EVALUATION = "eval evaluation evaluating evaluate evaluacion avaliacao valutazione 評価 평가"
 _UNLABELED = "pred predict prediction predictions unlabeled inference submission"
 _FILLERS = """set sets data dataset datasets image images img imgs photo photos picture pictures pic pics sample samples
 example examples file files folder dir split splits the of for archive out daten bilder satz fotos imagenes imagens
@@ -130,5 +133,5 @@ def label_in(name: str) -> str:
 
 def is_generic(name: str) -> bool:
     """Return whether a folder's name does not describe its photos, such as ``images`` or ``data set 2``."""
-    words = words_of(name)
-    return bool(words) and all(word in FILLER_WORDS or word.isdigit() for word in words)
+    words = [word for word in words_of(name) if not word.isdigit()]
+    return bool(words) and all(word in FILLER_WORDS for word in words)
