@@ -19,6 +19,7 @@ from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_arch
 from regraft.errors import WeightsError, several
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 from regraft.tensors import state_dict_mismatches, strided_tensor
+from regraft.text import command
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
@@ -48,7 +49,7 @@ def read_weights(path: Path) -> WeightsFile:
     if _is_run_folder(path):
         raise WeightsError(
             f"{path} is a run folder; expected a file of weights for the backbone\n"
-            f"  continue an interrupted run with  regraft resume {path}\n"
+            f"  continue an interrupted run with  {command('regraft', 'resume', path)}\n"
             f"  its trained weights are in  {path / 'model.safetensors'}"
         )
     if path.is_dir():
