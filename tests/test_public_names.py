@@ -19,14 +19,14 @@ ERRORS = {
 }  # fmt: skip
 CLASSES = {
     "Augmentation": "scale ratio flip brightness contrast saturation",
-    "Backbone": "network spec",
+    "Backbone": "network spec blocks",
     "Classifier": "backbone classes own",
     "Ensemble": "groups weights own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
     "check screen folders",
     "Prediction": "path label probability top error",
     "Predictor": "classifier device workers engine views own",
-    "Preprocessing": "height width interpolation mean std crop_pct crop_mode",
+    "Preprocessing": "height width interpolation mean std crop_pct crop_mode white_level ground",
     "Run": "folder config metrics",
     "Snapshots": "folder every identity",
     "Trainer": "module optimizer loss metrics weighted_metrics loss_weights learning_rate parameters device precision "

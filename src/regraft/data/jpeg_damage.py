@@ -28,7 +28,7 @@ TOLERATED_BYTES: Final = 8
 """Fewer bytes that no block uses are accepted: some cameras add a few at each end of coded data."""
 
 _FILLER: Final = b"\xff\0" * 12
-"""Stuffed one bits, of which every code takes at least 16: more bits than a decoder in step reads ahead."""
+"""Stuffed one bits. Every code takes at least 16 of them: more bits than a decoder in step reads ahead."""
 
 ENDS_EARLY: Final = "damaged: the data of its picture end too early"
 OUT_OF_STEP: Final = "damaged: the data of its picture are out of step"

@@ -27,7 +27,7 @@ WITHOUT_BOUNDS = (
 class LinearHead(nn.Linear):
     """Linear layer from features to logits that first clips the features, if it has bounds.
 
-    Bounds belong to weights that were fitted on the same features. They are no part of the ``state_dict``, and loading
+    Bounds belong to weights that were fitted on the same features. They are not part of the ``state_dict``, and loading
     one removes them.
 
     Args:
