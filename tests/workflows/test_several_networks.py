@@ -21,7 +21,8 @@ from regraft.models.ensemble import Ensemble
 from regraft.models.zoo import build_backbone
 from regraft.probe.linear_probe import fit_probe
 from regraft.recipes import auto, fine_tune
-from regraft.recipes.steps import candidates, mix_with_probe, solve_probe
+from regraft.recipes.steps import candidates, mixing, solve_probe
+from regraft.recipes.steps.gain import Gain
 from regraft.screen import QuietScreen
 from regraft.workflows import features_and_split
 from regraft.workflows.check import CheckOptions, check_photos
@@ -151,10 +152,14 @@ def test_every_recipe_ends_with_figures_that_evaluate_repeats(go, recipe):
 
 
 def test_a_climb_trains_the_first_network_from_its_own_probe(go, monkeypatch):
-    for name, value in (("GOOD_ENOUGH", 2.0), ("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
+    for name, value in (("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
         monkeypatch.setattr(auto, name, value)  # whatever the photos: a rung is tried …
-    monkeypatch.setattr(candidates, "required_standard_errors", lambda photos: -1e9)  # … and wins
+    gain = Gain(np.full(2, 0.9), 1e-6 * np.eye(2))
+    for module in (candidates, mixing):
+        monkeypatch.setattr(module, "measured_gain", lambda *_: gain)  # … and the mix wins
     run = go(recipe="auto", split="60/20/20", epochs=1, unfreeze=1)
+    groups = Ensemble.load(run.folder).groups
+    assert [[member.backbone.spec.name for member in group] for group in groups] == [list(NAMES), ["test_resnet"]]
     events = [json.loads(line) for line in (run.folder / "events.jsonl").open()]
     labels = [event["label"] for event in events if event["event"] == "probe"]
     assert {"start", "start of fine-tuning"} <= set(labels)
@@ -177,9 +182,9 @@ def test_fine_tuning_trains_the_first_network_and_mixes_it_with_the_probe_even_i
     assert [len(group) for group in ensemble.groups] == [2, 1]
     assert ensemble.members[2].backbone.spec.name == "test_resnet"
     (mix,) = [e for e in map(json.loads, (run.folder / "events.jsonl").open()) if e["event"] == "mix"]
-    best = min(mix_with_probe.SHARES, key=lambda share: mix["log_losses"][str(share)])
-    assert run.metrics["training"]["share_of_fine_tuned"] == mix["share"] == best
-    assert ensemble.weights == (1 - best, best)
+    share = mix["share"]
+    assert run.metrics["training"]["share_of_fine_tuned"] == share in mixing.SHARES
+    assert ensemble.weights == (1 - share, share) and set(mix["log_losses"]) == {"mix", "fine_tuned"}
     rows = json.loads((run.folder / "freeze.json").read_text())["blocks"]
     assert {row["member"] for row in rows if row["trainable"] and row["block"] != "head"} == {2}
     assert {row["member"] for row in rows if row["before"] != row["after"]} == {2}

@@ -1,7 +1,7 @@
-"""The mix of a fine-tuned network with the linear probe on several networks: a weighted mean of their probabilities.
+"""The mix of a fine-tuned network with the linear probe on several networks, which `fine-tune` makes in any case.
 
-The validation photos choose one of few weights. The probe's probabilities of them are out of fold, and the network was
-not trained on them.
+The validation photos choose the share of each, shrunk to the one that was best on other folders. The probe's
+probabilities of them are out of fold, and the network was not trained on them.
 """
 
 from __future__ import annotations
@@ -19,48 +19,44 @@ from regraft.data.manifest import Entry
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import log_losses
 from regraft.models.ensemble import Ensemble, members_of
-from regraft.models.freeze_ledger import model_ledger
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.steps.fine_tuning import FineTuned
+from regraft.recipes.steps.mixing import MIXING_CHOICE, USUAL_SHARE, mixed_ledger, mixing_share
 from regraft.recipes.steps.solve_probe import probe_classifier
-
-SHARES = (0.5, 0.25, 0.75)
-"""Weights of the fine-tuned network to choose from; without validation photos, the first."""
 
 
 @dataclass(frozen=True)
-class Mix:
+class ProbeMix:
     """A fine-tuned network and a linear probe as one.
 
     Attributes:
         classifier: both of them.
-        share: weight of the fine-tuned network.
-        log_losses: log-loss of the validation photos by share, and of the network alone at 1.0; empty without such
-            photos.
+        share: share of the fine-tuned network.
+        log_losses: log-loss of the validation photos for the mix (``mix``) and for the network alone (``fine_tuned``);
+            empty without such photos.
         freeze: rows of the freeze ledger of all members.
     """
 
     classifier: Ensemble
     share: float
-    log_losses: dict[float, float]
+    log_losses: dict[str, float]
     freeze: list[dict[str, Any]]
 
     def event(self) -> Event:
         """Return the event for the journal."""
-        losses = {str(share): round(loss, 6) for share, loss in self.log_losses.items()}
-        return Event("mix", {"share": self.share, "log_losses": losses})
+        return Event("mix", {"share": self.share, "log_losses": self.log_losses})
 
     def line(self) -> Line:
         """Return the line for the screen."""
         text = f"{self.share:.0%} fine-tuned network, {1 - self.share:.0%} linear probe on all networks"
         if not self.log_losses:
             return Line("mix", text)
-        alone, mixed = self.log_losses[1.0], self.log_losses[self.share]
+        mixed, alone = self.log_losses["mix"], self.log_losses["fine_tuned"]
         return Line("mix", text, f"(validation log-loss {mixed:.3f}, fine-tuned network alone {alone:.3f})")
 
 
-def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], tuned: FineTuned) -> Mix:
-    """Return the mix whose weight has the lowest log-loss on the validation photos.
+def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], tuned: FineTuned) -> ProbeMix:
+    """Return the mix of the fine-tuned first network and the linear probe on all networks.
 
     Args:
         context: the run, with all of its networks.
@@ -68,29 +64,22 @@ def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], 
         entries: the photos that it is fitted on; the validation photos are among them.
         tuned: the fine-tuning of the first network.
     """
-    losses = _log_losses(context, probe, entries, tuned)
-    share = min(SHARES, key=lambda share: losses.get(share, 0.0))
+    validation = context.parts.gradient.validation
+    share, losses = USUAL_SHARE, dict[str, float]()
+    if validation and probe.oof is not None:
+        row_of = {entry.name: row for row, entry in enumerate(entries)}
+        frozen = np.asarray(probe.oof, dtype=np.float64)[[row_of[entry.name] for entry in validation]]
+        predictor = Predictor(
+            tuned.classifier, device=context.device.type, workers=context.workers, views=tuned.views, own=True
+        )
+        scores = predictor.scores(validation, store=context.store)
+        for row, why in scores.failed:
+            raise no_longer_readable(validation[row], why)
+        labels, values = context.dataset.labels(validation), scores.values
+        share = context.decisions.choose(*MIXING_CHOICE, lambda: mixing_share(frozen, values, labels))
+        mixed = (1 - share) * frozen + share * values
+        for name, probabilities in (("mix", mixed), ("fine_tuned", values)):
+            losses[name] = round(float(log_losses(probabilities, labels).mean()), 6)
     joint = probe_classifier(context, probe)
     ensemble = Ensemble([members_of(joint), tuned.classifier], [1 - share, share], own=True)
-    number, name = len(ensemble.members) - 1, tuned.classifier.backbone.spec.name
-    rows = [{"member": number, "network": name, **row} for row in tuned.freeze]
-    return Mix(ensemble, share, losses, model_ledger(joint, None, {}) + rows)
-
-
-def _log_losses(context: RunContext, probe: Probe, entries: Sequence[Entry], tuned: FineTuned) -> dict[float, float]:
-    validation = context.parts.gradient.validation
-    if not validation or probe.oof is None:
-        return {}
-    row_of = {entry.name: row for row, entry in enumerate(entries)}
-    frozen = np.asarray(probe.oof, dtype=np.float64)[[row_of[entry.name] for entry in validation]]
-    predictor = Predictor(
-        tuned.classifier, device=context.device.type, workers=context.workers, views=tuned.views, own=True
-    )
-    scores = predictor.scores(validation, store=context.store)
-    for row, why in scores.failed:
-        raise no_longer_readable(validation[row], why)
-    labels = context.dataset.labels(validation)
-    return {
-        share: float(log_losses((1 - share) * frozen + share * scores.values, labels).mean())
-        for share in (*SHARES, 1.0)
-    }
+    return ProbeMix(ensemble, share, losses, mixed_ledger(joint, tuned))

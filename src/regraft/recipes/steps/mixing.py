@@ -30,6 +30,9 @@ SHARES = tuple(round(0.05 * step, 2) for step in range(6, 17))
 USUAL_SHARE, USUAL_PHOTOS = 0.6, 200.0
 """The share that was best on other folders, and the number of validation photos that this counts for."""
 
+MIXING_CHOICE = ("share of the fine-tuned network in a mix", "validation log-loss and other folders")
+"""Name of the choice of the share, and its reason."""
+
 CORRELATION = 0.8
 """Correlation of what the mix and what the fine-tuned network gain over the probe, between folders."""
 
@@ -103,16 +106,17 @@ class Mix:
         """Return the mix of ``probe`` and the fine-tuned network as one classifier."""
         return Ensemble([members_of(probe), tuned.classifier], [1 - self.share, self.share], own=True)
 
-    def ledger(self, probe: Classifier | Ensemble, tuned: FineTuned) -> list[dict[str, Any]]:
-        """Return the rows of the freeze ledger of all members of `classifier`, with their numbers and networks."""
-        members = members_of(probe)
-        frozen = [
-            {"member": number, "network": member.backbone.spec.name, **row}
-            for number, member in enumerate(members)
-            for row in freeze_ledger(member, None, {})
-        ]
-        name = tuned.classifier.backbone.spec.name
-        return [*frozen, *({"member": len(members), "network": name, **row} for row in tuned.freeze)]
+
+def mixed_ledger(probe: Classifier | Ensemble, tuned: FineTuned) -> list[dict[str, Any]]:
+    """Return the rows of the freeze ledger of ``probe`` and the fine-tuned network, with their numbers and networks."""
+    members = members_of(probe)
+    frozen = [
+        {"member": number, "network": member.backbone.spec.name, **row}
+        for number, member in enumerate(members)
+        for row in freeze_ledger(member, None, {})
+    ]
+    name = tuned.classifier.backbone.spec.name
+    return [*frozen, *({"member": len(members), "network": name, **row} for row in tuned.freeze)]
 
 
 def compare_mix(
@@ -129,9 +133,7 @@ def compare_mix(
         outlook: the outlook of mixing.
     """
     share = context.decisions.choose(
-        "share of the fine-tuned network in a mix",
-        "validation log-loss and other folders",
-        lambda: mixing_share(probe.predicted, tuned.predicted, probe.labels),
+        *MIXING_CHOICE, lambda: mixing_share(probe.predicted, tuned.predicted, probe.labels)
     )
     predicted = (1 - share) * probe.predicted + share * tuned.predicted
     mixed = Candidate("mix", predicted, probe.labels, share_of_probe=1 - share)
