@@ -24,7 +24,7 @@ from regraft.recipes.steps import outlook as outlooks
 from regraft.recipes.steps.candidates import Candidate, measured_gain
 from regraft.recipes.steps.evidence import Situation, read_evidence
 from regraft.recipes.steps.gain import NO_GAIN
-from regraft.recipes.steps.mixing import CORRELATION, WORTHWHILE, mixing_share
+from regraft.recipes.steps.mixing import WORTHWHILE, mixing_share
 from regraft.recipes.steps.outlook import Outlook
 from regraft.recipes.steps.prior_gain import fit_gain_model
 
@@ -108,9 +108,9 @@ def by_expectation(
         if not outlook.pays:
             return "probe"
         gain = outlook.prior.updated(measured_gain(probe, tuned, outlook))
-        best, prior = (tuned, outlook.prior) if gain.accuracy > 0 else (probe, NO_GAIN)
+        best, lead = (tuned, NO_GAIN) if gain.accuracy > 0 else (probe, gain)
         mixing = outlook.of("mixing")
-        mixed = mixing.prior.minus(prior, CORRELATION).updated(measured_gain(best, mix, mixing))
+        mixed = mixing.prior.updated(measured_gain(tuned, mix, mixing)).plus(lead)
         return mix.title if mixed.points(error)[0] > WORTHWHILE else best.title
 
 

@@ -72,7 +72,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     y, oof, y_oof = arrays["y_test"], arrays["oof"], arrays["y_oof"]
     candidates = [arrays["test_refit"], *(arrays[f"test_{i}"] for i in range(1, len(facts["titles"])))]
     steps = list(zip(("fine-tuning", "all blocks"), candidates, candidates[1:], strict=False))
-    steps.append(("mixing", candidates[0], (1 - USUAL_SHARE) * candidates[0] + USUAL_SHARE * candidates[-1]))
+    steps.append(("mixing", candidates[-1], (1 - USUAL_SHARE) * candidates[0] + USUAL_SHARE * candidates[-1]))
     rows = []
     for step, before, after in steps:
         right = [p.argmax(axis=1) == y for p in (before, after)]

@@ -40,23 +40,12 @@ def test_the_value_of_a_training_grows_with_the_power_to_tell_a_gain() -> None:
     assert mean_of_positive_part(0.3, 0.0) == 0.3
 
 
-def test_the_difference_of_two_correlated_gains_is_that_of_their_samples() -> None:
-    within, deviations, others = np.array([[1, 0.6], [0.6, 1]]), np.array([0.2, 0.1]), np.array([0.3, 0.2])
-    first = Gain(np.array([0.3, 0.2]), within * np.outer(deviations, deviations))
-    second = Gain(np.array([0.1, 0.1]), within * np.outer(others, others))
-    cross = 0.8 * within * np.outer(deviations, others)
-    joint = np.block([[first.covariance, cross], [cross.T, second.covariance]])
-    a, b, c, d = np.random.default_rng(0).multivariate_normal([0.3, 0.2, 0.1, 0.1], joint, 400_000).T
-    difference = first.minus(second, 0.8)
-    assert difference.mean == pytest.approx([np.mean(a - c), np.mean(b - d)], abs=0.002)
-    assert difference.covariance == pytest.approx(np.cov(a - c, b - d), abs=0.001)
-    assert first.minus(Gain(np.zeros(2), np.zeros((2, 2))), 0.8).covariance == pytest.approx(first.covariance)
-
-
-def test_two_steps_leave_the_product_of_what_each_leaves() -> None:
-    both = PRIOR.then(Gain(np.array([0.5, 0.0]), np.zeros((2, 2))))
-    assert both.mean == pytest.approx([1 - 0.8 * 0.5, 0.1])
-    assert both.covariance == pytest.approx(PRIOR.covariance)
+def test_the_sum_of_two_gains_has_the_variances_of_both() -> None:
+    both = PRIOR.plus(Gain(np.array([-0.1, 0.0]), np.eye(2)))
+    assert both.mean == pytest.approx([0.1, 0.1])
+    assert both.covariance == pytest.approx(PRIOR.covariance + np.eye(2))
+    low, high = both.points(0.5)[1:]
+    assert (low + high) / 2 == pytest.approx(100 * 0.5 * 0.1)
 
 
 def rows(gains: list[float], folder: str = "a") -> list[Evidence]:

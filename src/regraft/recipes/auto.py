@@ -61,29 +61,29 @@ class Climb:
     Attributes:
         probe: the linear probe as a candidate.
         best: the best candidate.
-        prior: its gain over the probe that was expected from other folders.
         outlook: the outlook of the next step.
         tuned: the best fine-tuning, even if the probe is better.
+        lead: its expected gain over ``best``.
         comparisons: all comparisons, in their order.
         ended: why no further rung was tried; "" after the last one.
     """
 
     probe: Candidate
     best: Candidate
-    prior: Gain
     outlook: Outlook
     tuned: Candidate | None = None
+    lead: Gain = NO_GAIN
     comparisons: tuple[Comparison | Mix, ...] = ()
     ended: str = ""
 
     def after(self, rung: Candidate, comparison: Comparison) -> Climb:
         """Return the climb with one more rung."""
         comparisons = (*self.comparisons, comparison)
-        if not comparison.is_gain:
-            ended = f"no gain is expected: {comparison.verdict}"
-            return replace(self, tuned=self.tuned or rung, comparisons=comparisons, ended=ended)
-        prior, outlook = self.prior.then(self.outlook.prior), self.outlook.after(comparison.expected, "all blocks")
-        return replace(self, best=rung, prior=prior, outlook=outlook, tuned=rung, comparisons=comparisons)
+        if comparison.is_gain:
+            outlook = self.outlook.after(comparison.expected, "all blocks")
+            return replace(self, best=rung, outlook=outlook, tuned=rung, comparisons=comparisons)
+        ended = replace(self, comparisons=comparisons, ended=f"no gain is expected: {comparison.verdict}")
+        return ended if self.tuned is not None else replace(ended, tuned=rung, lead=comparison.expected)
 
     def facts(self) -> dict[str, object]:
         """Return the facts for ``metrics.json``."""
@@ -108,7 +108,7 @@ def run(context: RunContext) -> RecipeResult:
     climb = _try_rungs(context, sized, ladder, outlook)
     mix = None
     if climb.tuned is not None:
-        mix = compare_mix(context, climb.probe, climb.tuned, climb.best, climb.prior, outlook.of("mixing"))
+        mix = compare_mix(context, climb.probe, climb.tuned, climb.best, climb.lead, outlook.of("mixing"))
         context.report(mix)
         climb = replace(climb, comparisons=(*climb.comparisons, mix))
     kept = climb.tuned if mix is not None and mix.is_kept else climb.best
@@ -144,7 +144,7 @@ def _try_rungs(context: RunContext, sized: SizedContext, ladder: Sequence[Rung],
         context.report(head)
     classifier = probe_classifier(context, compared.probe)
     candidate = probe_candidate(context, classifier)
-    climb = Climb(candidate, candidate, NO_GAIN, outlook)
+    climb = Climb(candidate, candidate, outlook)
     pretrained = block_checksums(members_of(classifier)[0])
     for rung in ladder:
         reason = skip_reason(context, climb.outlook, rung.title) if climb.comparisons else ""

@@ -28,7 +28,7 @@ from regraft.recipes.steps.gain import Gain
 from regraft.recipes.steps.no_gain_end import Baseline
 from regraft.recipes.steps.outlook import Outlook
 
-REFIT = np.array([0.4, 0.2])
+REFIT = np.array([0.35, 0.15])
 """Shares of its mistakes and of its log-loss that the probe loses when its training photos grow by a factor of e. If it
 is kept it is fitted again, with the validation photos; a fine-tuned network is not (`docs/recipes.md`)."""
 

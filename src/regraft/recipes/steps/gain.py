@@ -52,22 +52,9 @@ class Gain:
         moves = self.covariance @ np.linalg.inv(self.covariance + error) @ self.covariance
         return mean_of_positive_part(float(self.mean[0]), math.sqrt(max(float(moves[0, 0]), 0.0)))
 
-    def then(self, later: Gain) -> Gain:
-        """Return the gain of two steps, where that of ``later`` is a share of what the first one leaves."""
-        left = 1 - self.mean
-        return Gain(self.mean + left * later.mean, self.covariance + np.outer(left, left) * later.covariance)
-
-    def minus(self, other: Gain, correlation: float) -> Gain:
-        """Return the difference of two gains over the same candidate.
-
-        Args:
-            other: the other gain.
-            correlation: correlation of equal parts of both; different parts correlate less, as they do within this one.
-        """
-        deviations, others = (np.sqrt(np.diag(gain.covariance)) for gain in (self, other))
-        within = self.covariance / np.outer(deviations, deviations)
-        common = correlation * within * np.outer(deviations, others)
-        return Gain(self.mean - other.mean, self.covariance + other.covariance - common - common.T)
+    def plus(self, other: Gain) -> Gain:
+        """Return the sum of two independent gains, shares of the same candidate's mistakes."""
+        return Gain(self.mean + other.mean, self.covariance + other.covariance)
 
     def points(self, error: float) -> tuple[float, float, float]:
         """Return the expected points of accuracy and their 95 % interval, for a candidate with this ``error``."""

@@ -33,9 +33,6 @@ USUAL_SHARE, USUAL_PHOTOS = 0.6, 200.0
 MIXING_CHOICE = ("share of the fine-tuned network in a mix", "validation log-loss and other folders")
 """Name of the choice of the share, and its reason."""
 
-CORRELATION = 0.8
-"""Correlation of what the mix and what the fine-tuned network gain over the probe, between folders."""
-
 WORTHWHILE = 0.5
 """Minimum points of accuracy that mixing must be expected to gain, because predictions take a second pass."""
 
@@ -120,7 +117,7 @@ def mixed_ledger(probe: Classifier | Ensemble, tuned: FineTuned) -> list[dict[st
 
 
 def compare_mix(
-    context: RunContext, probe: Candidate, tuned: Candidate, best: Candidate, prior: Gain, outlook: Outlook
+    context: RunContext, probe: Candidate, tuned: Candidate, best: Candidate, lead: Gain, outlook: Outlook
 ) -> Mix:
     """Return the mix of two candidates, compared with the better one; share and choice are recorded.
 
@@ -129,7 +126,7 @@ def compare_mix(
         probe: the linear probe.
         tuned: the best fine-tuning, even if it was discarded.
         best: the candidate that was kept of the two.
-        prior: its gain over the probe that was expected from other folders.
+        lead: the expected gain of ``tuned`` over ``best``.
         outlook: the outlook of mixing.
     """
     share = context.decisions.choose(
@@ -137,7 +134,7 @@ def compare_mix(
     )
     predicted = (1 - share) * probe.predicted + share * tuned.predicted
     mixed = Candidate("mix", predicted, probe.labels, share_of_probe=1 - share)
-    expected = outlook.prior.minus(prior, CORRELATION).updated(measured_gain(best, mixed, outlook))
+    expected = outlook.prior.updated(measured_gain(tuned, mixed, outlook)).plus(lead)
     mix = Mix(tuned, best, share, expected, outlook.situation.error, len(best.labels))
     is_kept = context.decisions.choose(
         f"{mix.title} instead of {best.title}", "expected accuracy", lambda: expected.points(mix.error)[0] > WORTHWHILE
