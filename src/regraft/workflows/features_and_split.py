@@ -118,12 +118,11 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
             bar=bar,
         )
     spent = time.monotonic() - begun
-    prefetched = 0 if stats is None else stats.prefetched
-    with_decoding = spent / (1 - DECODING * min(1.0, prefetched / max(1, result.computed)))
+    with_decoding = _with_decoding(spent, result.computed, 0 if stats is None else stats.prefetched)
     pixels = spec.preprocessing.height * spec.preprocessing.width
     if result.computed >= _MIN_TIMED:
         record_pass(spec.name, str(run.device), PassCost(with_decoding / result.computed, pixels))
-    named = {} if stats is not None else {"network": spec.name}
+    named, title = ({}, engine.title) if stats is not None else ({"network": spec.name}, f"{spec.name}, {engine.title}")
     run.decisions.note(
         "features",
         photos=result.computed,
@@ -140,9 +139,14 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
         "features",
         f"{result.computed:,} photos · {result.computed / max(spent, 1e-9):,.0f} photos/s · "
         f"{result.from_store:,} from the store",
-        f"({engine.title})" if stats is not None else f"({spec.name}, {engine.title})",
+        f"({title})",
     )
     return network.with_table([entries[row] for row in result.rows], result.values)
+
+
+def _with_decoding(spent: float, computed: int, prefetched: int) -> float:
+    """Return the seconds that a pass would have taken if none of its photos had been decoded ahead."""
+    return spent / (1 - DECODING * min(1.0, prefetched / max(1, computed)))
 
 
 def _leave_out_damaged(manifest: Manifest, failed: Sequence[tuple[Entry, str]], screen: Screen) -> None:

@@ -16,7 +16,7 @@ from regraft.context.config import TrainConfig
 from regraft.context.dataset import Dataset, expects_validation_photos
 from regraft.context.decisions import Decisions
 from regraft.context.frozen_features import FrozenFeatures
-from regraft.context.network_features import network_features
+from regraft.context.network_features import NetworkFeatures, network_features
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
 from regraft.data.worker_processes import running_processes, start_processes, stop_processes
 from regraft.disk.atomic import sweep
@@ -105,22 +105,7 @@ def prepare_run(
     ):
         workers = _workers(config, prepared.dataset)
         decisions = _start_or_resume(config, directory, screen, prepared.dataset, backbones, device, started)
-        networks = []
-        for number, backbone in enumerate(backbones):
-            backbone.to(device)
-            _print_network(backbone, screen)
-            networks.append(
-                network_features(
-                    frozen[number].to(device),
-                    prepared.dataset.usable,
-                    decisions,
-                    device=device,
-                    store=prepared.store,
-                    workers=workers,
-                    weights=weights[number] if frozen[number] is backbone else None,
-                    choice=f"engine of {backbone.spec.name}" if number else "engine",
-                )
-            )
+        networks = _networks(backbones, frozen, weights, device, prepared, workers, decisions)
         yield PreparedRun(
             config=config,
             folder=directory.folder,
@@ -132,8 +117,37 @@ def prepare_run(
             workers=workers,
             user_callbacks=prepared.user_callbacks,
             decisions=decisions,
-            features=FrozenFeatures(tuple(networks)),
+            features=FrozenFeatures(networks),
         )
+
+
+def _networks(
+    backbones: Sequence[Backbone],
+    frozen: Sequence[Backbone],
+    weights: Sequence[str],
+    device: torch.device,
+    prepared: PreparedPhotos,
+    workers: int,
+    decisions: Decisions,
+) -> tuple[NetworkFeatures, ...]:
+    """Move the networks to ``device``, print them, and return their features; none has been computed yet."""
+    networks = []
+    for number, (backbone, digest) in enumerate(zip(backbones, weights, strict=True)):
+        backbone.to(device)
+        _print_network(backbone, decisions.screen)
+        networks.append(
+            network_features(
+                frozen[number].to(device),
+                prepared.dataset.usable,
+                decisions,
+                device=device,
+                store=prepared.store,
+                workers=workers,
+                weights=digest if frozen[number] is backbone else None,
+                choice=f"engine of {backbone.spec.name}" if number else "engine",
+            )
+        )
+    return tuple(networks)
 
 
 @contextmanager
