@@ -20,7 +20,7 @@ from regraft.data.reduced_photo import LoadReduced
 from regraft.features.disk_store import DiskStore
 
 P = Preprocessing(16, 16)
-REDUCED = LoadReduced(19)
+REDUCED = LoadReduced(21)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_another_size_has_its_own_pixels(entries: list[Entry], store: DiskStore)
     small.reduced(entries)
     small.flush()
     (first, *_) = PixelCache(Preprocessing(24, 24), store).reduced(entries)
-    assert isinstance(first, np.ndarray) and first.shape == (28, 28, 3)
+    assert isinstance(first, np.ndarray) and first.shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("memory", [0, 10**6])

@@ -51,7 +51,7 @@ def is_reduced(run: Any) -> bool:
         return views is not None
 
 
-@pytest.mark.parametrize(("side", "reduced"), [(128, False), (500, False), (729, False), (730, True), (3000, True)])
+@pytest.mark.parametrize(("side", "reduced"), [(128, False), (500, False), (825, False), (826, True), (3000, True)])
 def test_on_a_processor_large_photos_are_reduced(tmp_path: Path, side: int, reduced: bool) -> None:
     assert is_reduced(run_of(tmp_path, side)) == reduced
     assert not is_reduced(run_of(tmp_path, None))
@@ -94,7 +94,7 @@ class KillAt(Callback):
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
-    return make_photos(tmp_path / "photos", {"ant": 10, "bee": 10}, size=224)
+    return make_photos(tmp_path / "photos", {"ant": 10, "bee": 10}, size=240)
 
 
 def trained(photos: Path, tiny: dict[str, Any], **more: Any) -> Any:
