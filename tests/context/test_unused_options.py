@@ -21,7 +21,7 @@ EVERYWHERE = {
 }  # fmt: skip
 IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", *CALLBACK_OPTIONS}
 USED = {
-    "linear-probe": EVERYWHERE,
+    "linear-probe": EVERYWHERE | {"all_depths"},
     "feature-extraction": EVERYWHERE | IN_EPOCHS,
     "fine-tune": EVERYWHERE | IN_EPOCHS | {"unfreeze", "precision"},
     "auto": EVERYWHERE | IN_EPOCHS | {"unfreeze", "precision", "budget"},
@@ -29,12 +29,12 @@ USED = {
 VALUES = {
     "epochs": 3, "lr": 0.1, "batch_size": 8, "choose_on_val": True, "unfreeze": 2, "precision": "bf16", "budget": "5m",
     "early_stop": 1, "tensorboard": True, "remote_monitor": "http://localhost:1", "reduce_lr_on_plateau": True,
-    "lr_schedule": "linear", "callback": "a:B", "callbacks": ("a",),
+    "lr_schedule": "linear", "callback": "a:B", "callbacks": ("a",), "all_depths": True,
 }  # fmt: skip
 
 
 def test_the_table_has_every_option():
-    assert set(TrainConfig.model_fields) == USED["auto"]
+    assert set(TrainConfig.model_fields) == set().union(*USED.values())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -45,6 +45,9 @@ def test_an_option_is_used_or_refused_or_named(recipe, option):
         assert unused_by_recipe(resolve(None, **given)) == []
     elif option in CALLBACK_OPTIONS:
         with pytest.raises(ConfigError, match=f"{option} needs a recipe that trains in epochs"):
+            resolve(None, **given)
+    elif option == "all_depths":
+        with pytest.raises(ConfigError, match="expected the recipe linear-probe"):
             resolve(None, **given)
     else:
         (note,) = unused_by_recipe(resolve(None, **given))
