@@ -46,6 +46,7 @@ def test_every_class_of_a_training_by_hand_is_there():
     } <= titles
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_code_runs_as_one_script(tmp_path, monkeypatch, capsys):
     photos = make_photos(tmp_path / "photos", {"ant": 16, "bee": 16, "fly": 16}, noise=20.0)

@@ -362,6 +362,7 @@ def test_what_the_old_trial_found_is_not_believed(tmp_path):
     assert EagerEngine(backbone, batch_size=5).batch_size == 1
 
 
+@pytest.mark.slow
 def test_instructions_that_are_forbidden_are_part_of_the_numerics():
     """Sums in convolutions have other bits then."""
     program = (

@@ -226,6 +226,7 @@ def test_exporting_needs_no_further_package(tiny, monkeypatch):
     assert np.abs(features - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_ctrl_c_after_openvino_is_no_crash(precision):
     pytest.importorskip("openvino")

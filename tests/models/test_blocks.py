@@ -63,6 +63,7 @@ def lowest_calls(network: nn.Module, x: torch.Tensor) -> list[int]:
     return firsts
 
 
+@pytest.mark.slow
 def test_blocks_run_bottom_to_top_in_small_networks_of_many_families():
     names = [n for n in smallest_of_each() if parameter_counts()[n] < 6_000_000 and n not in NECKS]
     for name in names:

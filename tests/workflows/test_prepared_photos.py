@@ -44,6 +44,7 @@ def test_nothing_is_forked_once_torch_is_there():
     assert sys.modules["torch"] is torch and not can_prefetch()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux") or cores() < 2, reason="needs Linux and a spare core")
 def test_a_run_that_reads_ahead_is_the_run_that_does_not(tmp_path, monkeypatch):
     photos = make_photos(tmp_path / "photos", {"ash": 12, "birch": 12}, size=300)
