@@ -61,6 +61,8 @@ def test_any_name_from_train_to_copies(photos, tiny, tmp_path):
     if "../../x" in labels:
         assert "class '../../x' is in the folder _._.._x" in done.stderr
 
-    measured = in_shell("evaluate", run, photos, "--labels", base / "标签.csv", "--json", cwd=tmp_path)
+    measured = in_shell(
+        "evaluate", run, photos, "--labels", base / "标签.csv", "--json", "--include-training", cwd=tmp_path
+    )
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["n"] == 30
