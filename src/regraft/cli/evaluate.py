@@ -23,8 +23,7 @@ from regraft.cli.output import Session, warn_above_classes
 from regraft.screen import screen_for
 
 if TYPE_CHECKING:
-    from regraft.data.layout import FolderMeaning
-    from regraft.data.photo import Side
+    from regraft.data.photo import FolderMeaning, Side
 
 _EXAMPLES = """\b
 Examples:

@@ -14,7 +14,7 @@ from cloup import HelpFormatter, HelpTheme, Style
 from regraft.cli.output import Session
 from regraft.context.option_synonyms import value_meant
 from regraft.context.option_values import DEVICES
-from regraft.data.layout import FOLDER_MEANINGS
+from regraft.data.photo import FOLDER_MEANINGS
 from regraft.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])

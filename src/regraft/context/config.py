@@ -21,7 +21,7 @@ from pydantic import (
 
 from regraft.context.option_synonyms import option_meant, value_meant
 from regraft.context.option_values import DeviceName, RecipeName
-from regraft.data.layout import FolderMeaning
+from regraft.data.photo import FolderMeaning
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names

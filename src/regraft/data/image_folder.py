@@ -8,10 +8,9 @@ from typing import Any
 
 from regraft.data.augmentation import Augmentation
 from regraft.data.image_folder_arguments import ImageFolderArguments, check_arguments, check_classes, ordered_classes
-from regraft.data.layout import FolderMeaning
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
-from regraft.data.photo import Side
+from regraft.data.photo import FolderMeaning, Side
 from regraft.data.photo_set import PhotoSet
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing

@@ -11,8 +11,7 @@ from typing import Any
 
 from regraft.data.agreement import NetworkRequirements, network_requirements
 from regraft.data.augmentation import Augmentation
-from regraft.data.layout import FOLDER_MEANINGS
-from regraft.data.photo import SIDE_NAMES
+from regraft.data.photo import FOLDER_MEANINGS, SIDE_NAMES
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed, parse_class_names
 from regraft.data.split import parse_shares

@@ -11,21 +11,15 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import Literal
 
 from regraft.data import problems
 from regraft.data.folder_tree import Branch, Tree, are_parts, filled, last_part, shared_inner_names
-from regraft.data.photo import SIDE_NAMES, Photo, Side
+from regraft.data.photo import SIDE_NAMES, FolderMeaning, Photo, Side
 from regraft.data.side_folders import class_folders, find_sides, find_sides_in_classes, find_sides_in_names
 from regraft.data.side_words import SideName, is_generic, side_names
 from regraft.data.walk import NamedPath, Skipped
 from regraft.text import counted
-
-FolderMeaning: TypeAlias = Literal["classes", "sides", "parts"]
-"""The folders in the folder of photos are the classes; or sides (training, validation, test) with the classes in them;
-or parts with the classes in them, whose photos are split like those of one folder."""
-
-FOLDER_MEANINGS: tuple[FolderMeaning, ...] = get_args(FolderMeaning)
 
 
 @dataclass(frozen=True)

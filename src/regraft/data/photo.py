@@ -1,10 +1,10 @@
-"""`Photo`: a file that looks like a photo by its name, before it is read; and the sides of a split."""
+"""`Photo`: a file that looks like a photo by its name, before it is read; sides of a split, and meanings of folders."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 Side: TypeAlias = Literal["train", "validation", "test"]
 
@@ -18,6 +18,12 @@ SIDE_NAMES: dict[str, Side] = {
     "test": "test",
 }
 """Names of the sides in folders and CSV files; compared without regard to case."""
+
+FolderMeaning: TypeAlias = Literal["classes", "sides", "parts"]
+"""The folders in the folder of photos are the classes; or sides (training, validation, test) with the classes in them;
+or parts with the classes in them, whose photos are split like those of one folder."""
+
+FOLDER_MEANINGS: tuple[FolderMeaning, ...] = get_args(FolderMeaning)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from regraft.data import problems
 from regraft.data.csv_labels import read_csv_labels
 from regraft.data.file_types import why_unreadable
 from regraft.data.folder_tree import Branch, Tree
-from regraft.data.layout import FolderMeaning, Folders, read_layout
-from regraft.data.photo import SIDE_NAMES, Photo, Side
+from regraft.data.layout import Folders, read_layout
+from regraft.data.photo import SIDE_NAMES, FolderMeaning, Photo, Side
 from regraft.data.walk import (
     FolderListing,
     Skipped,

@@ -24,8 +24,8 @@ from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.decisions import read_decisions
-from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Entry, Manifest, scan
+from regraft.data.photo import FolderMeaning
 from regraft.data.rendering import measure_rendering
 from regraft.data.source import class_order, find_photos
 from regraft.data.threads import workers_or_default

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from regraft.context.dataset import leave_out
-from regraft.data.layout import FolderMeaning
 from regraft.data.manifest import Entry, Manifest, scan
-from regraft.data.photo import Side
+from regraft.data.photo import FolderMeaning, Side
 from regraft.data.source import find_photos
 from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, did_you_mean

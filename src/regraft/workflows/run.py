@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.context.config import TrainConfig
-from regraft.data.layout import FolderMeaning
+from regraft.data.photo import FolderMeaning
 from regraft.inference.predictor import Predictor
 from regraft.screen import Screen, screen_for
 from regraft.workflows.evaluate import evaluate_folder
