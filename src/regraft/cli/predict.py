@@ -22,11 +22,11 @@ from regraft.cli.output import (
     as_json,
     warn_above_classes,
 )
-from regraft.data.walk import Skipped, photos_below
 from regraft.errors import PhotosError
 from regraft.screen import Screen, printable
 
 if TYPE_CHECKING:
+    from regraft.data.walk import Skipped
     from regraft.inference.prediction import Prediction
     from regraft.inference.predictor import Predictor
     from regraft.inference.sorted_copies import SortedCopies
@@ -191,6 +191,8 @@ def _matches(argument: str) -> list[Path]:
 
 
 def _in_folder(folder: Path, outside: Path | None, skipped: Skipped) -> Iterable[Path]:
+    from regraft.data.walk import photos_below  # not for --help
+
     paths = [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
     if outside is None:
         return paths
