@@ -67,12 +67,12 @@ class _Layout:
 
     @property
     def checkable(self) -> bool:
-        """Whether damage can be found in this kind of coding."""
+        """True if damage can be found in this kind of coding."""
         return bool(self.stretches) and self.frame in {*_SEQUENTIAL, _PROGRESSIVE}
 
     @property
     def in_one_scan(self) -> bool:
-        """Whether one scan has all blocks, which libjpeg then decodes as they come."""
+        """True if one scan has all blocks, which libjpeg then decodes as they come."""
         return self.scans == 1 and self.frame in _SEQUENTIAL
 
 

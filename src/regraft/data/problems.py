@@ -156,7 +156,7 @@ def unlabeled_sides(root: Path, tree: Tree, sides: Mapping[str, SideName]) -> di
     These are sides without class folders, and those for validation or test with a single folder that is not a class.
 
     Raises:
-        PhotosError: there is no other side than training left.
+        PhotosError: only the training side is left.
     """
     classes = {name: {last_part(full) for full in class_folders(name, tree[name])} for name in sides}
     trained = set().union(*(classes[name] for name, side in sides.items() if side.side == "train"))
