@@ -41,7 +41,7 @@ from regraft.recipes.steps.candidates import (
 from regraft.recipes.steps.fine_tuning import FineTuned, TimeLimits, fine_tune
 from regraft.recipes.steps.gain import NO_GAIN, Gain
 from regraft.recipes.steps.input_size import SizedContext, at_input_size
-from regraft.recipes.steps.mixing import Mix, compare_mix, mixed_ledger
+from regraft.recipes.steps.mixing import Mix, compare_mix, mixed_classifier, mixed_ledger
 from regraft.recipes.steps.outlook import Outlook, outlook_after_probe
 from regraft.recipes.steps.solve_probe import probe_classifier, solve_pooled_probe, solve_probe
 from regraft.recipes.steps.trainers import pretrained_classifier
@@ -215,7 +215,7 @@ def _fine_tuned_result(
     facts, freeze = tuned.facts | climb.facts(), tuned.freeze
     if mix is not None and mix.is_kept:
         joint = probe_classifier(context, compared)
-        classifier, freeze = mix.classifier(joint, tuned), mixed_ledger(joint, tuned)
+        classifier, freeze = mixed_classifier(joint, tuned, mix.share), mixed_ledger(joint, tuned)
         facts["share_of_fine_tuned"] = mix.share
     return RecipeResult(
         chosen="fine-tune",

@@ -13,15 +13,14 @@ from typing import Any
 import numpy as np
 
 from regraft.context.decisions import Event, Line
-from regraft.context.network_features import no_longer_readable
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
-from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import log_losses
-from regraft.models.ensemble import Ensemble, members_of
+from regraft.models.ensemble import Ensemble
 from regraft.probe.linear_probe import Probe
+from regraft.recipes.steps.candidates import fine_tuned_candidate
 from regraft.recipes.steps.fine_tuning import FineTuned
-from regraft.recipes.steps.mixing import MIXING_CHOICE, USUAL_SHARE, mixed_ledger, mixing_share
+from regraft.recipes.steps.mixing import MIXING_CHOICE, USUAL_SHARE, mixed_classifier, mixed_ledger, mixing_share
 from regraft.recipes.steps.solve_probe import probe_classifier
 
 
@@ -69,17 +68,11 @@ def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], 
     if validation and probe.oof is not None:
         row_of = {entry.name: row for row, entry in enumerate(entries)}
         frozen = np.asarray(probe.oof, dtype=np.float64)[[row_of[entry.name] for entry in validation]]
-        predictor = Predictor(
-            tuned.classifier, device=context.device.type, workers=context.workers, views=tuned.views, own=True
-        )
-        scores = predictor.scores(validation, store=context.store)
-        for row, why in scores.failed:
-            raise no_longer_readable(validation[row], why)
-        labels, values = context.dataset.labels(validation), scores.values
+        candidate = fine_tuned_candidate(context, "fine-tuned", tuned)
+        labels, values = candidate.labels, candidate.predicted
         share = context.decisions.choose(*MIXING_CHOICE, lambda: mixing_share(frozen, values, labels))
         mixed = (1 - share) * frozen + share * values
         for name, probabilities in (("mix", mixed), ("fine_tuned", values)):
             losses[name] = round(float(log_losses(probabilities, labels).mean()), 6)
     joint = probe_classifier(context, probe)
-    ensemble = Ensemble([members_of(joint), tuned.classifier], [1 - share, share], own=True)
-    return ProbeMix(ensemble, share, losses, mixed_ledger(joint, tuned))
+    return ProbeMix(mixed_classifier(joint, tuned, share), share, losses, mixed_ledger(joint, tuned))

@@ -99,9 +99,10 @@ class Mix:
         kept = self.title if self.is_kept else self.best.title
         return Line("kept", f"{kept} · {mean:+.1f} points expected ({low:+.1f} to {high:+.1f}) with {self.title}")
 
-    def classifier(self, probe: Classifier | Ensemble, tuned: FineTuned) -> Ensemble:
-        """Return the mix of ``probe`` and the fine-tuned network as one classifier."""
-        return Ensemble([members_of(probe), tuned.classifier], [1 - self.share, self.share], own=True)
+
+def mixed_classifier(probe: Classifier | Ensemble, tuned: FineTuned, share: float) -> Ensemble:
+    """Return ``probe`` and the fine-tuned network as one classifier; ``share`` is that of the network."""
+    return Ensemble([members_of(probe), tuned.classifier], [1 - share, share], own=True)
 
 
 def mixed_ledger(probe: Classifier | Ensemble, tuned: FineTuned) -> list[dict[str, Any]]:
