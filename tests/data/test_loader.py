@@ -16,18 +16,19 @@ import numpy as np
 import pytest
 import torch
 
-from data.odd_files import encoded, picture, turned_pictures
+from data.odd_files import encoded, picture
 from regraft.data import threads
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import DecodedBatch, PhotoBatches, decode_in_order
-from regraft.data.manifest import Entry, scan
+from regraft.data.manifest import Entry
 from regraft.data.photo_task import load_plain, load_view
 from regraft.data.preprocessing import Preprocessing, normalise
-from regraft.data.source import find_photos
 from regraft.data.threads import decoding_threads, default_workers, map_in_order
 from regraft.errors import DecodeError
 
 P = Preprocessing(16, 16)
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def entry(i: int) -> Entry:
@@ -42,19 +43,6 @@ def slow_and_uneven(e: Entry) -> np.ndarray:
     i = int(e.content)
     time.sleep(0.002 * (i % 3))
     return pixels(i)
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Entry]:
-    turned_pictures(tmp_path, 10)
-    return scan(find_photos(tmp_path), workers=2).usable
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3, 16])

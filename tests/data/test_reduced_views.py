@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from data.odd_files import turned_pictures
 from regraft.data import device_views, pixel_cache
 from regraft.data.augmentation import Augmentation
 from regraft.data.loader import PhotoBatches, decode_in_order
-from regraft.data.manifest import Entry, scan
+from regraft.data.manifest import Entry
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.pixel_cache import PixelCache
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.reduced_views import ReducedViews
-from regraft.data.source import find_photos
 from regraft.errors import DecodeError
 
 LARGE = Preprocessing(40, 40)  # its reduced photos are the whole ones
@@ -28,18 +23,7 @@ SMALL = Preprocessing(16, 16)
 A = Augmentation()
 CPU = torch.device("cpu")
 
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left() -> Iterator[None]:
-    before = set(threading.enumerate())
-    yield
-    assert set(threading.enumerate()) <= before
-
-
-@pytest.fixture
-def photos(tmp_path: Path) -> list[Entry]:
-    turned_pictures(tmp_path, 10)
-    return scan(find_photos(tmp_path), workers=2).usable
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 
 def pixels_of(views: ReducedViews, photos: list[Entry], batch_size: int = 6, a: Augmentation | None = A) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from making import make_photos
+from recorded_screen import RecordedScreen
 from regraft.context import dataset
 from regraft.context.config import resolve
 from regraft.errors import RunFolderError
@@ -18,17 +19,6 @@ from regraft.run.lock import RunLock
 from regraft.screen import QuietScreen
 from regraft.workflows import find_learning_rate as finder
 from regraft.workflows.train import train
-
-
-class Screen(QuietScreen):
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        self.texts.append(text)
-
-    def warn(self, text: str) -> None:
-        self.texts.append(text)
 
 
 @pytest.fixture
@@ -47,7 +37,7 @@ def test_notes_of_damaged_photos_and_of_the_split_are_printed_once(
     splits = []
     split = dataset.split_by_content
     monkeypatch.setattr(dataset, "split_by_content", lambda *a, **k: splits.append(1) or split(*a, **k))
-    screen = Screen()
+    screen = RecordedScreen()
     options = {"recipe": "feature-extraction", "epochs": 1, "split": "50/25/25", **tiny}
     run = train(damaged, out=tmp_path / "run", screen=screen, **options)
     assert len(splits) == 1

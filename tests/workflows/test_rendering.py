@@ -11,23 +11,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 import regraft as rg
+from recorded_screen import RecordedScreen
 from regraft.data.rendering import Rendering
 from regraft.errors import PhotosError
-from regraft.screen import QuietScreen
 from regraft.workflows.train import train
-
-
-class Screen(QuietScreen):
-    """A screen that keeps its texts."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
-        self.texts.append(text)
-
-    def warn(self, text: str) -> None:
-        self.texts.append(text)
 
 
 def folder(root: Path, picture: Callable[[str, int], Image.Image]) -> Path:
@@ -66,7 +53,7 @@ def test_the_rendering_is_printed_and_kept_with_the_model(
     picture, rendering, note, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-    photos, screen = folder(tmp_path / "photos", picture), Screen()
+    photos, screen = folder(tmp_path / "photos", picture), RecordedScreen()
     run = train(photos, out=tmp_path / "run", screen=screen, recipe="feature-extraction", epochs=1, **tiny)
     assert any(note in text for text in screen.texts)
     predictor = rg.Predictor.load(run.folder)
@@ -87,7 +74,7 @@ def test_photos_that_look_the_same_are_refused_with_what_to_do(
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     photos = folder(tmp_path / "photos", lambda label, i: Image.new("RGB", (64, 64), color))
     with pytest.raises(PhotosError, match=rf"all 24 photos look the same to the network{content}.*\n.*regraft check"):
-        train(photos, out=tmp_path / "run", screen=Screen(), recipe="linear-probe", **tiny)
+        train(photos, out=tmp_path / "run", screen=RecordedScreen(), recipe="linear-probe", **tiny)
 
 
 def test_a_class_of_one_picture_is_reported(
@@ -99,7 +86,7 @@ def test_a_class_of_one_picture_is_reported(
         tmp_path / "photos",
         lambda label, i: Image.fromarray(noise.integers(0, 255 if label == "bar" else 1, (64, 64, 3), dtype=np.uint8)),
     )
-    screen = Screen()
+    screen = RecordedScreen()
     train(photos, out=tmp_path / "run", screen=screen, recipe="linear-probe", **tiny)
     (text,) = (text for text in screen.texts if "the same picture" in text and "all 12 photos" in text)
     assert text.startswith("all 12 photos of class disc are the same picture")
