@@ -2,7 +2,8 @@
 
 import pytest
 
-from regraft.context.config import TrainConfig, resolve, seconds
+from regraft.context.config import TrainConfig, resolve
+from regraft.context.option_readers import seconds
 from regraft.errors import ConfigError
 
 

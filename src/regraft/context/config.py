@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,6 +16,15 @@ from pydantic import (
     model_validator,
 )
 
+from regraft.context.option_readers import (
+    backbone_name,
+    callback_descriptions,
+    callback_names,
+    seconds,
+    server_address,
+    time_budget,
+    unfrozen_blocks,
+)
 from regraft.context.option_synonyms import option_meant, value_meant
 from regraft.context.option_values import DeviceName, RecipeName
 from regraft.data.photo import FolderMeaning
@@ -39,95 +45,6 @@ CALLBACK_OPTIONS = (*BUILT_IN_CALLBACK_OPTIONS, *USER_CALLBACK_OPTIONS)
 HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
 """Options that do not change what is trained."""
 
-_SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
-
-
-def seconds(text: Any) -> float | None:
-    """Return a duration in seconds from a number of them, or from text such as ``30s``, ``10m``, ``1.5h``, ``1h30m``.
-
-    Raises:
-        ValueError: the text is not a duration, or not above zero.
-    """
-    if text is None:
-        return None
-    if isinstance(text, (int, float)) and not isinstance(text, bool):
-        value = float(text)
-    else:
-        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|)", str(text).strip().lower())
-        if not parts or "".join(a + b for a, b in parts) != re.sub(r"\s", "", str(text).lower()):
-            raise ValueError(f"expected a duration such as 30s, 10m or 2h, found {text!r}")
-        value = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    if not math.isfinite(value) or value <= 0:
-        raise ValueError(f"expected a duration above zero, found {text!r}")
-    return value
-
-
-def _budget(value: Any) -> Any:
-    """Read a duration; text must have a unit, because "10" could be meant as minutes.
-
-    Raises:
-        ValueError: it is not a duration, or has no unit.
-    """
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
-        number = value.strip()
-        raise ValueError(f"expected a time with its unit, such as {number}s, {number}m or {number}h, found {value!r}")
-    return seconds(value)
-
-
-def _unfreeze(value: Any) -> Any:
-    """Read ``"all"``, a number of blocks from the top, or block names separated by commas."""
-    if isinstance(value, str):
-        text = value.strip()
-        if text == "all":
-            return "all"
-        if re.fullmatch(r"\d+", text):
-            return int(text)
-        value = [name.strip() for name in text.split(",")]
-    if isinstance(value, (list, tuple)) and value and all(isinstance(name, str) and name for name in value):
-        return tuple(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
-        return value
-    raise ValueError(f"expected all, a number of blocks from the top, or names of blocks, found {value!r}")
-
-
-def _backbone(value: Any) -> Any:
-    """Read the name of a network, or several names joined by ``+``."""
-    return "+".join(backbone_names(value)) if isinstance(value, str) else value
-
-
-def _address(value: Any) -> Any:
-    """Read the address of a web server, without a slash at its end."""
-    if value is None:
-        return None
-    expected = f"expected the address of a server such as http://localhost:9000, found {value!r}"
-    try:
-        parts = urlsplit(str(value))
-        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and "@" not in parts.netloc
-    except ValueError:
-        named = False
-    if not named or parts.query or parts.fragment or re.search(r"\s", str(value)):
-        raise ValueError(expected)
-    return str(value).rstrip("/")
-
-
-def _callbacks(value: Any) -> Any:
-    """Read one ``module:Class``, or several."""
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple)):
-        raise ValueError(f"expected module:Class, or a list of them, found {value!r}")  # noqa: TRY004 (pydantic's way)
-    for name in names:
-        parts = name.split(":") if isinstance(name, str) else []
-        if len(parts) != 2 or not all(word.isidentifier() for part in parts for word in part.split(".")):
-            raise ValueError(f"expected module:Class such as my_callbacks:Alarm, found {name!r}")
-    return tuple(names)
-
-
-def _described(value: Any) -> Any:
-    """Read descriptions of callback objects, as `regraft.callbacks.user_callbacks` writes them."""
-    if value is None or (isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)):
-        return tuple(value) if value else None
-    raise ValueError(f"expected callback objects, given to regraft.train(..., callbacks=[...]); found {value!r}")
-
 
 class TrainConfig(BaseModel):
     """The resolved configuration of a training; it is written to `config.json`, which later runs can read."""
@@ -139,13 +56,13 @@ class TrainConfig(BaseModel):
     folders: FolderMeaning | None = None
     out: Path | None = None
     recipe: RecipeName = "auto"
-    budget: Annotated[float | None, BeforeValidator(_budget)] = None
-    backbone: Annotated[str, BeforeValidator(_backbone)] = DEFAULT_BACKBONE
+    budget: Annotated[float | None, BeforeValidator(time_budget)] = None
+    backbone: Annotated[str, BeforeValidator(backbone_name)] = DEFAULT_BACKBONE
     weights: Path | None = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
     all_depths: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    unfreeze: Annotated[Any, BeforeValidator(_unfreeze)] = None
+    unfreeze: Annotated[Any, BeforeValidator(unfrozen_blocks)] = None
     views: Annotated[int | None, Field(ge=0, le=64)] = None
     lr: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
     batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
@@ -163,11 +80,11 @@ class TrainConfig(BaseModel):
     workers: Annotated[int | None, Field(ge=0, le=256)] = None
     early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None
     tensorboard: bool = False
-    remote_monitor: Annotated[str | None, BeforeValidator(_address)] = None
+    remote_monitor: Annotated[str | None, BeforeValidator(server_address)] = None
     reduce_lr_on_plateau: bool = False
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
-    callback: Annotated[tuple[str, ...], BeforeValidator(_callbacks)] = ()
-    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(_described)] = None
+    callback: Annotated[tuple[str, ...], BeforeValidator(callback_names)] = ()
+    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(callback_descriptions)] = None
     """Descriptions of the callback objects that were passed to `train`, to compare them when a run is resumed."""
     stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
