@@ -12,8 +12,6 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from html import escape
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.atomic import write_text
 from regraft.errors import DecodeError
 from regraft.report.check_screen import by_kind
-from regraft.screen import printable
+from regraft.report.page import json_attribute, page, resource, text
 from regraft.text import counted
 
 THUMB = 160
@@ -57,25 +55,18 @@ def write_page(check: dict[str, Any], out: Path, *, train: str = "", workers: in
     )
     counts = " · ".join(counted(n, level, level if level == "info" else None) for level, n in check["counts"].items())
     photos = counted(check["files"].get("ok", 0), "photo")
-    classes = "".join(f"<option value='{_text(name)}'>" for name in sorted(check["classes"]))
-    style, script = _part("check.css"), _part("check.js")
-    use = _text(train or "regraft train PHOTOS --decisions decisions.csv")
-    page = f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'">
-<meta name="viewport" content="width=device-width"><title>Check of {_text(check["photos"])}</title>
-<style>
-{style}</style></head><body data-key="{_findings_key(check)}" data-decisions="{_decisions(check)}">
-<header><h1>{_text(check["photos"])}</h1><p>{photos} · {counts}</p>
+    classes = "".join(f"<option value='{text(name)}'>" for name in sorted(check["classes"]))
+    use = text(train or "regraft train PHOTOS --decisions decisions.csv")
+    body = f"""<header class="bar-top"><h1>{text(check["photos"])}</h1><p>{photos} · {counts}</p>
 <div class="bar"><button id="save" type="button" disabled>Save decisions.csv</button> <span id="message">No decisions
 yet.</span> <span>Photos are never changed. Use the saved decisions: <code>{use}</code></span></div>
 </header><datalist id="classes">{classes}</datalist><main>
 {sections or "<p>No problems found.</p>"}
-</main><script>
-{script}</script></body></html>
-"""
-    write_text(out / "check.html", page)
+</main>"""
+    attributes = f'data-key="{_findings_key(check)}" data-decisions="{_decisions(check)}"'
+    title = f"Check of {check['photos']}"
+    html = page(title, body, css=[resource("check.css")], js=[resource("check.js")], attributes=attributes)
+    write_text(out / "check.html", html)
 
 
 def _findings_key(check: dict[str, Any]) -> str:
@@ -86,13 +77,9 @@ def _findings_key(check: dict[str, Any]) -> str:
 
 def _decisions(check: dict[str, Any]) -> str:
     """Return the decisions that were made before, for the script: [[path, {what, why}], ...] in an attribute."""
-    rows = [[row["path"], {"what": row["decision"], "why": row["why"]}] for row in check.get("decisions", [])]
-    return escape(json.dumps(rows), quote=True)
-
-
-def _part(name: str) -> str:
-    """Return the text of a file of this package."""
-    return resources.files("regraft.report").joinpath(name).read_text(encoding="utf-8")
+    return json_attribute(
+        [[row["path"], {"what": row["decision"], "why": row["why"]}] for row in check.get("decisions", [])]
+    )
 
 
 def _section(
@@ -101,7 +88,7 @@ def _section(
     cards = "\n".join(_card(finding, thumbs, labels) for finding in findings)
     opened = " open" if level != "info" or kind == "wrong label" else ""
     return (
-        f'<details{opened}><summary><span class="level {level}">{level}</span> {_text(kind)} '
+        f'<details{opened}><summary><span class="level {level}">{level}</span> {text(kind)} '
         f"<small>{len(findings):,}</small></summary><div class='cards'>\n{cards}\n</div></details>"
     )
 
@@ -111,8 +98,8 @@ def _card(finding: dict[str, Any], thumbs: Mapping[str, str], labels: Mapping[st
     shown = finding["photos"][:MAX_SHOWN]
     photos = "".join(_photo(name, finding, thumbs.get(name, ""), labels.get(name, ""), act=act) for name in shown)
     more = finding["photos"][MAX_SHOWN:]
-    rest = f"<p class='more'>and {_text(', '.join(more))}</p>" if more else ""
-    return f"<article><p>{_text(finding['words'])}</p><div class='row'>{photos}</div>{rest}</article>"
+    rest = f"<p class='more'>and {text(', '.join(more))}</p>" if more else ""
+    return f"<article><p>{text(finding['words'])}</p><div class='row'>{photos}</div>{rest}</article>"
 
 
 def _photo(name: str, finding: dict[str, Any], thumb: str, label: str, *, act: bool) -> str:
@@ -120,25 +107,14 @@ def _photo(name: str, finding: dict[str, Any], thumb: str, label: str, *, act: b
     buttons = ""
     if act:
         suggestion = finding["suggestion"] if name == finding["photos"][0] else ""
-        relabel = (
-            f'<button data-do="{_json(f"relabel:{suggestion}")}">{_text(suggestion)}</button>' if suggestion else ""
-        )
+        do = json_attribute(f"relabel:{suggestion}")
+        relabel = f'<button data-do="{do}">{text(suggestion)}</button>' if suggestion else ""
         buttons = (
-            f'<div class="buttons" data-path="{_json(name)}" data-why="{_text(finding["kind"])}">'
+            f'<div class="buttons" data-path="{json_attribute(name)}" data-why="{text(finding["kind"])}">'
             f'<button data-do="&quot;keep&quot;">keep</button><button data-do="&quot;drop&quot;">drop</button>{relabel}'
             '<input list="classes" placeholder="other class" aria-label="other class"></div>'
         )
-    return f"<figure>{picture}<figcaption><b>{_text(label)}</b> {_text(name)}</figcaption>{buttons}</figure>"
-
-
-def _text(text: str) -> str:
-    """Return ``text`` escaped for an element or an attribute, with control characters made visible."""
-    return escape(printable(text.encode("utf-8", "replace").decode("utf-8")), quote=True)
-
-
-def _json(text: str) -> str:
-    """Return ``text`` as JSON, escaped for an HTML attribute that the script reads."""
-    return escape(json.dumps(text), quote=True)
+    return f"<figure>{picture}<figcaption><b>{text(label)}</b> {text(name)}</figcaption>{buttons}</figure>"
 
 
 def _thumbnail(path: Path) -> str:
