@@ -22,6 +22,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def resident_memory() -> int | None:
+    """Return the memory of this process that is in main memory, in bytes; None if that is unknown."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
+
+
 def keep_freed_memory() -> bool:
     """Let the C library keep freed memory for the next batch instead of handing it back to the system.
 

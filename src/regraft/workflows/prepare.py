@@ -29,6 +29,7 @@ from regraft.models.zoo import build_backbones
 from regraft.recipes.steps.epoch_callbacks import check_validation_photos
 from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder, write_start
+from regraft.run.heartbeat import Heartbeat
 from regraft.screen import Screen
 from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
@@ -102,7 +103,9 @@ def prepare_run(
             config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
         ) as directory,
         _decoding_processes(config, device),
+        Heartbeat(directory.folder.resume, screen) as heartbeat,
     ):
+        screen = heartbeat.screen
         workers = _workers(config, prepared.dataset)
         decisions = _start_or_resume(config, directory, screen, prepared.dataset, backbones, device, started)
         networks = _networks(backbones, frozen, weights, device, prepared, workers, decisions)

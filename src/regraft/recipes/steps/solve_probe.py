@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -51,7 +52,8 @@ class SolvedProbe:
     def event(self) -> Event:
         """Return the event for the journal."""
         more = {} if self.views == 1 else {"views": self.views}
-        facts = {"label": self.label, "photos": self.photos, **self.probe.choice, **more}
+        accuracy = None if math.isnan(self.probe.cv_accuracy) else round(self.probe.cv_accuracy, 6)
+        facts = {"label": self.label, "photos": self.photos, "accuracy": accuracy, **self.probe.choice, **more}
         return Event("probe", facts, ("photos", "label"))
 
     def line(self) -> Line | None:
