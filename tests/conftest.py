@@ -25,14 +25,17 @@ def photos_root() -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache_of_the_tests(tmp_path_factory):
+def own_cache_and_width_of_the_tests(tmp_path_factory):
     """No test reads or writes the cache of the person who runs it.
 
     Tests of whole runs share this one, so that features of the same photos are computed once. Tests of the cache, and
     tests that replace what is cached, set ``REGRAFT_CACHE`` to a folder of their own.
+
+    The terminal of the tests is so wide that messages stay on one line; tests of line breaks set their own ``COLUMNS``.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("COLUMNS", "300")
         yield
 
 

@@ -27,11 +27,12 @@ def said():
 def test_facts_are_aligned_under_their_labels(said):
     screen, out = said
     screen.line("photos", "12 photos\n2 put aside", "garden")
-    screen.line("a long label", "keeps its distance", strong=True)
+    screen.line("a long label", "has a line of its own", strong=True)
     screen.line("", "")
     screen.warn("look here")
     assert out.getvalue() == (
-        "photos   12 photos\n         2 put aside   garden\na long label keeps its distance\n\n!        look here\n"
+        "photos   12 photos\n         2 put aside   garden\na long label\n         has a line of its own\n\n"
+        "!        look here\n"
     )
 
 
@@ -52,7 +53,7 @@ def test_a_short_wait_says_nothing_in_a_log(said):
 def test_a_long_wait_says_a_line_now_and_then_and_at_its_end(said, monkeypatch):
     screen, out = said
     now = iter(range(0, 1000, 6))
-    monkeypatch.setattr("regraft.screen.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("regraft.plain_bar.time.monotonic", lambda: float(next(now)))
     with screen.progress("features", 4) as bar:
         bar.note("epoch \x1b1")
         for _ in range(4):
@@ -84,7 +85,9 @@ def test_which_screen(capsys):
         bar.advance()
         bar.note("x")
     quiet.warn("a\x1bb")
-    assert tuple(capsys.readouterr()) == ("", "regraft: a\\x1bb\n")
+    quiet.detail("", "12")
+    quiet.table("photos", [["12"]])
+    assert tuple(capsys.readouterr()) == ("", "")
 
 
 def test_durations():

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from regraft.text import columns, command, counted, interval, megabytes, padded, percent
+from regraft.text import cell_width, command, counted, interval, megabytes, padded, percent, shortened_path
 
 
 def test_counts_and_figures():
@@ -30,10 +30,11 @@ def test_a_command_can_be_pasted():
     assert command("regraft", "predict", "my run") == "regraft predict 'my run'"
 
 
-def test_columns_are_aligned_although_some_characters_are_wide():
-    assert columns([["a", "1"], ["花", "22"]], right=[1]) == ["a    1", "花  22"]
-    assert columns([["a\x1b", ""], ["b", "c"]]) == ["a\\x1b", "b      c"]
-    assert columns([]) == []
+def test_a_long_path_is_shortened_in_its_middle():
+    assert shortened_path("photos/a.jpg", 20) == "photos/a.jpg"
+    assert shortened_path("garden/roses/2026/IMG_0113.jpg", 20) == "garden…/IMG_0113.jpg"
+    assert shortened_path("花园/玫瑰/玫瑰/玫瑰/一.jpg", 16) == "花园/…瑰/一.jpg"
+    assert cell_width([shortened_path("花" * 40, 15)]) <= 15
 
 
 def test_a_cell_that_is_too_wide_stays_whole():

@@ -73,17 +73,14 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
     return gap + text if right else text + gap
 
 
-def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
-    """Return one line of aligned columns per row.
-
-    Args:
-        rows: cells, the same number in each row.
-        right: numbers of the columns that are aligned at their right.
-    """
-    widths = [cell_width(column) for column in zip(*rows, strict=True)]
-
-    def line(row: Sequence[str]) -> str:
-        cells = zip(row, widths, strict=True)
-        return "  ".join(padded(cell, width, right=k in right) for k, (cell, width) in enumerate(cells)).rstrip()
-
-    return [line(row) for row in rows]
+def shortened_path(path: str, width: int) -> str:
+    """Return ``path`` in at most ``width`` terminal columns: the middle becomes ``…``, the end of the name stays."""
+    if cell_width([path]) <= width:
+        return path
+    tail = path
+    while tail and cell_width([tail]) > max(width * 2 // 3, 1):
+        tail = tail[1:]
+    head = path[: len(path) - len(tail)]
+    while head and cell_width([f"{head}…{tail}"]) > width:
+        head = head[:-1]
+    return f"{head}…{tail}"

@@ -200,7 +200,7 @@ def test_a_schedule_of_ones_own_replaces_the_recipes(photos, tiny, tmp_path, sch
     run = go(photos, tmp_path / "run", callbacks=[schedule, look], **options)
     assert [float(row["learning_rate"]) for row in history(run)] == pytest.approx([0.01, 0.002, 0.03])
     assert sorted({round(float(rate), 6) for rate in rates}) == [0.002, 0.01, 0.03]
-    assert "schedule: LearningRateScheduler of your own (in place of the half cosine)" in screen.lines
+    assert "schedule: LearningRateScheduler of your own" in screen.lines
     assert [text for text in screen.warnings if "test photos" not in text] == []
 
 

@@ -23,7 +23,7 @@ def shown(findings, **more):
 def test_without_findings():
     assert shown([]) == [
         "photos   26 photos · 2 classes · 1 unusable   garden",
-        "probe    90.0 % out of fold   used to find wrong labels",
+        "probe    90.0 % cross-validated   used to find wrong labels",
         "found    no problems found",
     ]
     assert shown([], accuracy=None, files={"ok": 1}) == [

@@ -25,16 +25,27 @@ def entry(y, predicted, classes, photos="test", chosen_on=False):
 
 @pytest.fixture
 def shown(tmp_path):
-    def show(measured, headline="final/test", chosen="fine-tune", recipe="auto", training=None, **config):
+    def show(
+        measured,
+        headline="final/test",
+        chosen="fine-tune",
+        recipe="auto",
+        training=None,
+        naive=None,
+        verbose=False,
+        **config,
+    ):
         run = tmp_path / "runs" / "trees-auto-001"
         run.mkdir(parents=True)
         metrics = {"format": 1, "recipe": recipe, "chosen": chosen, "headline": headline, "measured": measured}
         metrics["training"] = training or {"photos": 100}
+        if naive is not None:
+            metrics["naive_split"] = naive
         (run / "metrics.json").write_text(json.dumps(metrics))
         (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None, **config}))
         (run / "model.safetensors").write_bytes(b"x" * 17_000_000)
         out = io.StringIO()
-        show_run(run, PlainScreen(out))
+        show_run(run, PlainScreen(out, verbose=verbose))
         return out.getvalue()
 
     return show
@@ -51,6 +62,22 @@ def test_a_good_result_is_compared_on_the_same_photos(shown):
     assert "weakest  ash 95 % (n 60)" in text and "most confused  ash → birch 3×" in text
     assert "top-2" in text and "is plausible" not in text and "balanced" not in text
     assert "model.safetensors 17 MB" in text and "trees-auto-001 new/*.jpg" in text
+
+
+def test_a_random_split_is_reported_where_it_differs_clearly(shown):
+    y = np.repeat([0, 1], 50)
+    measured = {"final/test": entry(y, y, ["ash", "birch"])}
+    naive = {"random": {"value": 0.96}, "grouped": {"value": 0.9}, "difference": {"interval": [0.02, 0.1]}}
+    text = shown(measured, naive=naive)
+    assert "a random split would have reported  96.0 %" in text and "with duplicates together" not in text
+
+
+def test_a_random_split_that_tells_nothing_is_a_detail(shown):
+    y = np.repeat([0, 1], 50)
+    naive = {"random": {"value": 0.96}, "grouped": {"value": 0.95}, "difference": {"interval": [-0.05, 0.05]}}
+    text = shown({"final/test": entry(y, y, ["ash", "birch"])}, naive=naive, verbose=True)
+    assert "would have reported" not in text
+    assert "a random split 96.0 %, with duplicates together 95.0 % (-5.0 to +5.0 points)" in text
 
 
 def test_few_photos_prove_little(shown):
@@ -107,7 +134,8 @@ def test_what_was_trained_is_said_and_what_did_not_gain_leads_back_to_auto(shown
     training = {"photos": 190, "trained": "all blocks", "learning_rate": 3e-05, "epochs": 4, "best_epoch": 2}
     measured = {"final/test": entry(y, worse, ["ash", "birch"]), "linear-probe/test": entry(y, y, ["ash", "birch"])}
     text = shown(measured, recipe="fine-tune", training=training)
-    assert "trained  all blocks · 190 photos · epoch 2 of 4 kept · learning rate 3e-05\n" in text
+    assert "trained  all blocks · 190 photos · epoch 2 of 4 kept\n" in text
+    assert "learning rate" not in text  # for experts: --verbose
     assert "--budget 10m   keeps the better of the linear probe and fine-tuning" in text
 
 

@@ -60,11 +60,8 @@ def backbones(session: Session, pattern: str | None) -> None:
 
 
 def _show(session: Session, shown: Sequence[BackboneInfo], left_out: int) -> None:
-    from regraft.text import columns
-
-    head = ("name", "parameters", "pixels", "license of the weights", "trained on", "weights")
-    for line in columns([head, *(_row(info) for info in shown)], right=(1, 2)):
-        session.print(line)
+    head = ("name", "parameters", "pixels", "license", "trained on", "weights")
+    session.table([head, *(_row(info) for info in shown)], right=(1, 2), optional=(4, 2, 1))
     if left_out:
         session.print(f"\n{left_out:,} more: regraft backbones PATTERN, such as 'convnext*', or '*' for all")
 

@@ -146,8 +146,6 @@ def _facts(store: DiskStore, pixels: DiskStore) -> dict[str, Any]:
 
 
 def _show(session: Session, store: DiskStore, pixels: DiskStore) -> None:
-    from regraft.text import columns
-
     screen, facts = session.screen(), _facts(store, pixels)
     screen.line("place", facts["folder"])
     used = f"{_size(facts['bytes'])} of at most {_size(facts['bound'])}"
@@ -158,8 +156,8 @@ def _show(session: Session, store: DiskStore, pixels: DiskStore) -> None:
         for kind in (*facts["kinds"], *facts["beside"])
     ]
     if rows:
-        for line in ("", *columns([("kind", "entries", "size", "last used"), *rows], right=(1, 2))):
-            session.print(line)
+        session.print("")
+        session.table([("kind", "entries", "size", "last used"), *rows], right=(1, 2))
 
 
 def _bytes(text: str) -> int:

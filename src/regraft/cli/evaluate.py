@@ -104,4 +104,4 @@ def evaluate(
     if session.json:
         session.print_json(evaluation)
     else:
-        show_evaluation(evaluation, split or str(photos), screen_for())
+        show_evaluation(evaluation, split or str(photos), screen_for(verbose=session.verbose))

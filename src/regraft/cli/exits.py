@@ -27,6 +27,7 @@ from regraft.context.option_synonyms import option_meant
 from regraft.errors import RegraftError, StorageError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.screen import printable
+from regraft.screen_layout import message_lines, terminal_width
 
 DONE, FAILED, USER_ERROR, TIME_UP, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 124, 130, 141, 143
 
@@ -68,7 +69,8 @@ def report_error(error: BaseException, *, debug: bool) -> int:
         traceback.print_exception(error, file=sys.stderr)
     message, code = _message(error)
     message = _with_notes(message, error)
-    click.echo(f"regraft: {printable(message)}", err=True)
+    for line in message_lines(f"regraft: {printable(message)}", terminal_width()):
+        click.echo(line, err=True)
     return code
 
 

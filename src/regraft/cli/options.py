@@ -80,6 +80,7 @@ def output_options(*, json: bool = True, quiet: str = "Print only the result.") 
     flags = [_flag("quiet", quiet, "-q")]
     if json:
         flags.append(_flag("json", "Print exactly one JSON object; progress goes to standard error."))
+    flags.append(_flag("verbose", "Also show how results were computed, for experts.", "-v"))
     flags.append(_flag("debug", "Show the traceback of an error."))
     decorator: Callable[[F], F] = cloup.option_group("Output", *flags)
     return decorator

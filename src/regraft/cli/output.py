@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from regraft.screen import Screen, printable, screen_for
-from regraft.text import cell_width, padded, percent
+from regraft.line_breaks import broken, cells
+from regraft.screen import PlainScreen, Screen, printable, screen_for
+from regraft.screen_layout import table_lines, terminal_width
+from regraft.text import cell_width, padded, percent, shortened_path
 
 if TYPE_CHECKING:
     from regraft.inference.prediction import Prediction
@@ -27,6 +31,7 @@ class Session:
 
     quiet: bool = False
     json: bool = False
+    verbose: bool = False
     debug: bool = False
 
     def screen(self, *, on_stderr: bool = False) -> Screen:
@@ -35,7 +40,17 @@ class Session:
         Args:
             on_stderr: whether standard output is reserved for results that a program may read.
         """
-        return screen_for(sys.stderr if self.json or on_stderr else sys.stdout, quiet=self.quiet)
+        if not self.json and not on_stderr:
+            return screen_for(sys.stdout, quiet=self.quiet, verbose=self.verbose)
+        if self.quiet or not _is_pipe(sys.stdout):
+            return screen_for(sys.stderr, quiet=self.quiet, verbose=self.verbose)
+        return PlainScreen(sys.stderr, verbose=self.verbose)  # a live bar would share a line with the pipe's reader
+
+    def table(self, rows: Sequence[Sequence[str]], right: Sequence[int] = (), optional: Sequence[int] = ()) -> None:
+        """Print a table as a result, see `regraft.screen.Screen.table`."""
+        cells = [[printable(cell) for cell in row] for row in rows]
+        for line in table_lines(cells, terminal_width(), right, optional):
+            click.echo(line)
 
     def print(self, text: str) -> None:
         """Print a result, with control characters made visible."""
@@ -44,6 +59,14 @@ class Session:
     def print_json(self, value: Any) -> None:
         """Print ``value`` as one JSON object, in characters that the encoding of the output can hold."""
         click.echo(dumps(value, indent=2))
+
+
+def _is_pipe(stream: Any) -> bool:
+    """Return whether a stream is a pipe, whose reader may write to the same terminal."""
+    try:
+        return stat.S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (AttributeError, OSError, ValueError):  # no stream, or a substitute without a file
+        return False
 
 
 def dumps(value: Any, *, indent: int | None = None) -> str:
@@ -55,6 +78,8 @@ def dumps(value: Any, *, indent: int | None = None) -> str:
     return text
 
 
+PERCENT_WIDTH = 8
+MIN_PATH_WIDTH = 20
 MAX_WIDTH = 100
 """Maximum width of a column of predictions, in terminal columns; longer names are not cut."""
 
@@ -69,6 +94,9 @@ class PredictionWriter(Protocol):
 class PredictionTable:
     """Aligned columns; an unreadable photo gets a row with the reason.
 
+    On a terminal a row is no wider than it: long paths are shortened in the middle, and if that is not enough, classes
+    are on the next lines. Files and pipes get whole rows.
+
     Args:
         paths: all photos that will follow, for the width of the first column.
         classes: all classes, for the width of their columns.
@@ -79,15 +107,29 @@ class PredictionTable:
         self._path_width = min(cell_width(paths), MAX_WIDTH)
         self._label_width = min(cell_width(classes), MAX_WIDTH)
         self._top = top
+        self._room = terminal_width() if sys.stdout.isatty() else None
+        classes_width = top * (self._label_width + PERCENT_WIDTH + 2)
+        if self._room is not None and self._path_width + classes_width > self._room:
+            self._path_width = max(self._room - classes_width, min(self._path_width, MIN_PATH_WIDTH))
 
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
-        cells = [padded(prediction.path, self._path_width)]
+        path = printable(prediction.path)
+        answers = [
+            f"{padded(label, self._label_width)} {percent(probability):>{PERCENT_WIDTH - 1}}"
+            for label, probability in prediction.top[: self._top]
+        ]
         if prediction.error is not None:
-            cells.append(f"not read: {printable(prediction.error)}")
-        for label, probability in prediction.top[: self._top]:
-            cells.append(f"{padded(label, self._label_width)} {percent(probability):>7}")
-        click.echo("  ".join(cells).rstrip())
+            answers = [f"not read: {printable(prediction.error)}"]
+        if self._room is not None:
+            path = shortened_path(path, self._path_width)
+        row = "  ".join([padded(path, self._path_width), *answers]).rstrip()
+        if self._room is None or cells(row) <= self._room:
+            click.echo(row)
+            return
+        click.echo(path)
+        for line in broken("  " + "  ".join(answers), self._room):
+            click.echo(line)
 
 
 class PredictionCsv:

@@ -90,8 +90,6 @@ def _facts(measured: EngineSpeed) -> dict[str, Any]:
 
 
 def _show(session: Session, engines: list[EngineSpeed]) -> None:
-    from regraft.text import columns
-
     status = {None: "certified at first use", True: "certified", False: "not used: its features differ"}
     rows = [
         (
@@ -102,5 +100,4 @@ def _show(session: Session, engines: list[EngineSpeed]) -> None:
         )
         for measured in engines
     ]
-    for line in columns([("engine", "photos/s", "cosine", ""), *rows], right=(1, 2)):
-        session.print(line)
+    session.table([("engine", "photos/s", "cosine", ""), *rows], right=(1, 2), optional=(2,))

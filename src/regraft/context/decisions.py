@@ -37,11 +37,12 @@ class Event:
 
 @dataclass(frozen=True)
 class Line:
-    """A line for the screen: a label, a text and a note."""
+    """A line for the screen: a label, a text, a note, and a detail that only experts want to see."""
 
     label: str
     text: str
     note: str = ""
+    detail: str = ""
 
 
 class StepResult(Protocol):
@@ -146,8 +147,10 @@ class Decisions:
                 self.note(event.name, **event.facts)
             elif event is not None:
                 self.note_once(event.name, *event.keys, **event.facts)
-            if line is not None:
+            if line is not None and line.text:
                 self.screen.line(line.label, line.text, line.note)
+            if line is not None and line.detail:
+                self.screen.detail("" if line.text else line.label, line.detail)
 
     def write_or_warn(self, write: Callable[..., None], *arguments: Any, **more: Any) -> None:
         """Write something optional. If writing fails, warn once and continue."""

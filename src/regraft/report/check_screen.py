@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regraft.screen import Screen
-from regraft.text import columns, counted, percent
+from regraft.text import counted, percent
 
 _EXAMPLES = 2
 """Photos named in a row of the table."""
@@ -24,7 +24,7 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
         parts.append(f"{files['put aside']:,} unusable")
     screen.line("photos", " · ".join(parts), check["photos"])
     if check["accuracy"] is not None:
-        screen.line("probe", f"{percent(check['accuracy'])} out of fold", "used to find wrong labels")
+        screen.line("probe", f"{percent(check['accuracy'])} cross-validated", "used to find wrong labels")
     decided = sum(map(is_decided, check["findings"]))
     if decided:
         screen.line("decided", f"{counted(decided, 'finding')} that your decisions settle: not listed")
@@ -34,8 +34,7 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
     rows = [("level", "problem", "n", "for example")]
     for (level, kind), findings in by_kind(check, decided=False).items():
         rows.append((level, kind, f"{len(findings):,}", _example(findings[0])))
-    for k, line in enumerate(columns(rows, right=(2,))):
-        screen.line("found" if k == 0 else "", line)
+    screen.table("found", rows, right=(2,))
 
 
 def is_decided(finding: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from regraft.screen import Screen
-from regraft.text import columns, counted, interval, percent
+from regraft.text import counted, interval, percent
 
 GAP = "      "
 
@@ -104,11 +104,9 @@ def _show_classes(figures: dict[str, Any], screen: Screen) -> None:
     for row in figures["per_class"]:
         shares = (percent(row[name]["value"]) for name in ("recall", "precision", "f1"))
         rows.append((row["label"], f"{row['support']:,}", *shares))
-    lines = columns(rows, right=(1, 2, 3, 4))
-    for k, line in enumerate(lines[: MAX_ROWS + 1]):
-        screen.line("classes" if k == 0 else "", line)
-    if len(lines) > MAX_ROWS + 1:
-        screen.line("", f"… and {len(lines) - MAX_ROWS - 1:,} more; --json lists all")
+    screen.table("classes", rows[: MAX_ROWS + 1], right=(1, 2, 3, 4), optional=(4, 3))
+    if len(rows) > MAX_ROWS + 1:
+        screen.line("", f"… and {len(rows) - MAX_ROWS - 1:,} more; --json lists all")
     for k, pair in enumerate(figures["most_confused"][:5]):
         text = f"{pair['true']} → {pair['predicted']}  {pair['count']} of {pair['n']}"
         screen.line("confused" if k == 0 else "", text)

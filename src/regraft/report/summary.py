@@ -23,14 +23,16 @@ def show_run(run: Path, screen: Screen) -> None:
     metrics, config = folder.read_metrics(), folder.read_config()
     entry = metrics["measured"][metrics["headline"]]
     figures = entry["figures"]
-    training = _training_text(metrics["training"])
+    training, settings = _training_texts(metrics["training"])
     if training:
         screen.line("trained", training)
+        screen.detail("", settings)
     for text, note in _choices(metrics["training"]):
         screen.line("chosen", text, note)
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
     screen.line("compare", GAP.join(_comparisons(metrics, entry)))
+    screen.detail("", _random_split_detail(metrics))
     if "decisions" in metrics:
         screen.line("decided", *_decision_effect(metrics["decisions"]))
     details = [*top_k(figures), weakest(figures), most_confused(figures)]
@@ -75,14 +77,23 @@ def _decision_effect(effect: dict[str, Any]) -> tuple[str, str]:
 
 
 def _random_split(metrics: dict[str, Any]) -> list[str]:
-    """Return the linear probe's accuracy by a random split, if it differs because of duplicates."""
+    """Return the linear probe's accuracy by a random split, if duplicates clearly make it another one."""
     split = metrics.get("naive_split")
     if not split:
         return []
+    low, high = split["difference"]["interval"]
+    return [f"a random split would have reported  {percent(split['random']['value'])}"] if low * high > 0 else []
+
+
+def _random_split_detail(metrics: dict[str, Any]) -> str:
+    """Return the comparison of a random split with one that keeps duplicates together."""
+    split = metrics.get("naive_split")
+    if not split:
+        return "no photos belong together, so a random split would report the same"
     low, high = (100 * bound for bound in split["difference"]["interval"])
     grouped, random = percent(split["grouped"]["value"]), percent(split["random"]["value"])
-    details = f"linear probe; {grouped} with duplicates kept together; {low:+.1f} to {high:+.1f} points"
-    return [f"a random split would have reported  {random} ({details})"]
+    difference = f"{low:+.1f} to {high:+.1f} points"
+    return f"linear probe by a random split {random}, with duplicates together {grouped} ({difference})"
 
 
 def _choices(training: dict[str, Any]) -> list[tuple[str, str]]:
@@ -96,10 +107,11 @@ def _choices(training: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _training_text(training: dict[str, Any]) -> str:
-    """Return the trained blocks, photos and epochs of a training by gradient descent, or "" for a linear probe."""
+def _training_texts(training: dict[str, Any]) -> tuple[str, str]:
+    """Return what a training by gradient descent trained, and its settings; both "" for a linear probe."""
     if "trained" not in training:
-        return ""
+        return "", ""
+    settings = []
     parts = [training["trained"], counted(training["photos"], "photo")]
     if "share_of_fine_tuned" in training:
         parts.append(
@@ -108,14 +120,14 @@ def _training_text(training: dict[str, Any]) -> str:
     if training.get("best_epoch") is not None:
         parts.append(f"epoch {training['best_epoch']} of {training['epochs']} kept")
     if training.get("share_of_the_way", 1.0) != 1.0:
-        parts.append(f"{100 * training['share_of_the_way']:.0f} % of the way from the linear probe")
+        settings.append(f"{100 * training['share_of_the_way']:.0f} % of the way from the linear probe")
     if training.get("views_at_prediction", 1) > 1:
-        parts.append("predictions average photo and mirror image")
+        settings.append("predictions average photo and mirror image")
     if training.get("learning_rate") is not None:
-        parts.append(f"learning rate {training['learning_rate']:g}")
+        settings.append(f"learning rate {training['learning_rate']:g}")
     if training.get("stop_reason"):
         parts.append(str(training["stop_reason"]))
-    return " · ".join(parts)
+    return " · ".join(parts), " · ".join(settings)
 
 
 def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:

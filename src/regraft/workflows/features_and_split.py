@@ -16,9 +16,10 @@ from regraft.context.small_parts import small_part_notes
 from regraft.context.unused_options import unused_by_split
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.features.engine_costs import PassCost, record_pass
-from regraft.features.extract import extract
+from regraft.features.extract import Features, extract
 from regraft.process import release_freed_memory
 from regraft.screen import Screen
+from regraft.text import counted
 from regraft.workflows.distinct_photos import check_distinct, one_picture_notes
 from regraft.workflows.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
 from regraft.workflows.prepare import PreparedRun
@@ -122,7 +123,7 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
     pixels = spec.preprocessing.height * spec.preprocessing.width
     if result.computed >= _MIN_TIMED:
         record_pass(spec.name, str(run.device), PassCost(with_decoding / result.computed, pixels))
-    named, title = ({}, engine.title) if stats is not None else ({"network": spec.name}, f"{spec.name}, {engine.title}")
+    named = {} if stats is not None else {"network": spec.name}
     run.decisions.note(
         "features",
         photos=result.computed,
@@ -135,13 +136,18 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
     )
     if result.failed:
         _leave_out_damaged(run.dataset.manifest, [(entries[row], why) for row, why in result.failed], run.screen)
-    run.screen.line(
-        "features",
-        f"{result.computed:,} photos · {result.computed / max(spent, 1e-9):,.0f} photos/s · "
-        f"{result.from_store:,} from the store",
-        f"({title})",
-    )
+    run.screen.line("features", _pass_text(result, spent), f"({spec.name})" if named else "")
+    run.screen.detail("", f"computed by {engine.title}")
     return network.with_table([entries[row] for row in result.rows], result.values)
+
+
+def _pass_text(result: Features, spent: float) -> str:
+    """Return how many photos were computed, how fast, and how many were cached."""
+    cached = f"{result.from_store:,} from cache" if result.from_store else ""
+    if not result.computed:
+        return cached or "no photos"
+    speed = f"{counted(result.computed, 'photo')} · {result.computed / max(spent, 1e-9):,.0f} photos/s"
+    return f"{speed} · {cached}" if cached else speed
 
 
 def _with_decoding(spent: float, computed: int, prefetched: int) -> float:

@@ -93,11 +93,9 @@ class MirrorAveraging:
             return None
         change = f"{'falls' if self.gain.value > 0 else 'rises'} by {abs(self.gain.value):.3f}"
         both = "predictions average a photo and its mirror image"
-        return Line(
-            "mirror",
-            both if self.views == MIRRORED else "predictions use the photo only",
-            f"(validation log-loss {change} ± {self.gain.standard_error:.3f} with both)",
-        )
+        chosen = both if self.views == MIRRORED else "predictions use the photo only"
+        loss = f"(validation log-loss {change} ± {self.gain.standard_error:.3f} with both)"
+        return Line("mirror", "", detail=f"{chosen} {loss}")
 
 
 def trained_weights(classifier: Classifier) -> dict[str, Tensor]:

@@ -51,7 +51,8 @@ class ProbeMix:
         if not self.log_losses:
             return Line("mix", text)
         mixed, alone = self.log_losses["mix"], self.log_losses["fine_tuned"]
-        return Line("mix", text, f"(validation log-loss {mixed:.3f}, fine-tuned network alone {alone:.3f})")
+        detail = f"validation log-loss {mixed:.3f}, fine-tuned network alone {alone:.3f}"
+        return Line("mix", text, detail=detail)
 
 
 def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], tuned: FineTuned) -> ProbeMix:

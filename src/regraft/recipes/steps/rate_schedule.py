@@ -22,7 +22,7 @@ def rate_schedules(
     """Return the callbacks that set the learning rate (none if one of the user does) and a line for the screen."""
     names = [type(callback).__name__ for callback in user_callbacks if sets_rate(callback)]
     if names:
-        return [], Line("schedule", f"{' and '.join(names)} of your own", "(in place of the half cosine)")
+        return [], Line("schedule", f"{' and '.join(names)} of your own", detail="in place of the half cosine")
     schedule, line = _schedule(config, warmup)
     if user_callbacks and isinstance(schedule, StepSchedule):
         return [RateWatch(schedule), schedule], line
@@ -34,7 +34,7 @@ def _schedule(config: TrainConfig, warmup: float) -> tuple[Callback, Line | None
     if config.reduce_lr_on_plateau:
         text = "lower the learning rate at a plateau of val_loss"
         plateau = ReduceLROnPlateau(factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
-        return plateau, Line("schedule", text, "(in place of the half cosine)")
+        return plateau, Line("schedule", text, detail="in place of the half cosine")
     if config.lr_schedule == "constant":
         return StepSchedule(rate_after_warmup(warmup, falls=False)), None
     if config.lr_schedule == "linear":

@@ -48,7 +48,8 @@ class SolvedAllDepths:
         if line is None:
             return None
         lower = f"lower blocks scaled by {self.scale:g}" if self.scale else "lower blocks left out"
-        return Line("depths", line.text, f"C = {self.probe.C:.2g}, {lower}, both chosen by cross-validation")
+        detail = f"C = {self.probe.C:.2g}, {lower}, both chosen by cross-validation"
+        return Line("depths", line.text, detail=detail)
 
 
 def solve_depth_probe(context: RunContext, entries: Sequence[Entry]) -> SolvedAllDepths:

@@ -29,6 +29,7 @@ from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.solver import Solution
 from regraft.process import release_freed_memory
 from regraft.recipes.steps.probe_cache import get_or_solve
+from regraft.text import counted
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ class SolvedProbe:
         if not self.nested:
             return None
         accuracy = f"{100 * self.probe.cv_accuracy:.1f} % ± {100 * self.probe.cv_accuracy_error:.1f}"
-        text = f"{accuracy} out of fold, {self.photos:,} photos"
-        return Line(self.label, text, f"C = {self.probe.C:.2g}, chosen by cross-validation")
+        text = f"{accuracy}, cross-validated on {counted(self.photos, 'photo')}"
+        return Line(self.label, text, detail=f"C = {self.probe.C:.2g}, chosen by cross-validation")
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class PooledProbe:
         return Line(
             "views",
             f"pooling {views} views of each photo" if self.is_pooled else "using the original photo only",
-            f"(out-of-fold log-loss {change} ± {self.gain.standard_error:.3f} with {views})",
+            detail=f"out-of-fold log-loss {change} ± {self.gain.standard_error:.3f} with {views}",
         )
 
     def reports(self) -> list[StepResult]:

@@ -51,7 +51,7 @@ class StepPrecision:
         if self.gain is None:
             return None
         text = f"{self.precision} · bf16 runs a training step {self.gain:.2f} times as fast as fp32 here"
-        return Line("steps", text)
+        return Line("steps", "", detail=text)
 
 
 def training_precision(context: RunContext, classifier: Classifier, batch_size: int, photo_steps: int) -> StepPrecision:

@@ -77,7 +77,7 @@ class BatchFactory:
         """Return the line for the screen."""
         if not self.no_cache:
             return None
-        return Line("cut", "none: every epoch runs the whole network", f"({self.no_cache})")
+        return Line("cut", "", detail=f"none: every epoch runs the whole network ({self.no_cache})")
 
     def facts(self) -> dict[str, Any]:
         """Return the facts for ``metrics.json``; None if there is no cut point."""

@@ -69,7 +69,8 @@ def photos_are_large(context: RunContext) -> bool:
 def reduced_line(context: RunContext) -> Report:
     """Return the line for the screen about views of reduced photos."""
     side = reduced_side(context.backbone.spec.preprocessing)
-    return Report(None, Line("views", f"cut from photos reduced to {side} px", "(each photo is decoded once)"))
+    detail = f"cut from photos reduced to {side} px (each photo is decoded once)"
+    return Report(None, Line("views", "", detail=detail))
 
 
 def _chosen(context: RunContext) -> bool:
