@@ -94,7 +94,7 @@ class PredictionWriter(Protocol):
 class PredictionTable:
     """Aligned columns; an unreadable photo gets a row with the reason.
 
-    On a terminal a row is no wider than it: long paths are shortened in the middle, and if that is not enough, classes
+    A row fits the terminal: long paths are shortened in the middle, and if that is not enough, classes
     are on the next lines. Files and pipes get whole rows.
 
     Args:

@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
@@ -134,6 +135,16 @@ class _RecordingScreen:
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Show one fact."""
         self._screen.line(label, text, note, strong=strong)
+
+    def detail(self, label: str, text: str) -> None:
+        """Show a fact for experts."""
+        self._screen.detail(label, text)
+
+    def table(
+        self, label: str, rows: Sequence[Sequence[str]], right: Sequence[int] = (), optional: Sequence[int] = ()
+    ) -> None:
+        """Show a table."""
+        self._screen.table(label, rows, right, optional)
 
     def warn(self, text: str) -> None:
         """Show something that needs the user's attention."""
