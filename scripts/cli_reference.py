@@ -34,6 +34,9 @@ def page() -> str:
         command = regraft.get_command(parent, name)
         assert command is not None
         parts.append(_section(command, name, parent))
+        if isinstance(command, click.Group):
+            group = command.context_class(command, info_name=name, parent=parent)
+            parts += [_section(one, sub, group) for sub, one in command.commands.items()]
     return "\n".join(parts)
 
 

@@ -1,8 +1,8 @@
 """Line breaks: text as lines that fit a width in terminal columns, without a broken word.
 
-A line breaks between facts that are separated by " · " or by two spaces, then between words. Only a word that is longer
-than a line is cut, after a separator of paths if it has one. A command line to paste stays one: its lines end with the
-backslash of the shell.
+A line breaks between facts that are separated by " · " or by three spaces, then between words. Only a word that is
+longer than a line is cut, after a separator of paths if it has one. A command line to paste stays one: its lines end
+with the backslash of the shell.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _GLUED = re.compile(
     r"(?<=\d) (?=(?:[kMGT]?B|px|s|min|h|points?)\b)|(?<=\bn) (?=\d)"
 )
 _GLUE = "\ue000"
-_BETWEEN_FACTS = re.compile(r"( +· +| {2,})")
+_BETWEEN_FACTS = re.compile(r"( +· +| {3,})")
 _COMMAND = re.compile(r"regraft [a-z]")
 _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^\s'"\\])+|\S+""")
 _AFTER = "/\\,;:=_"
@@ -52,10 +52,11 @@ def broken(text: str, width: int, hang: int = 0) -> list[str]:
     body = text.strip(" ")
     if is_command(body):
         return _broken_command(body, width, indent)
-    rest = indent + " " * min(hang or _second_column(body), width // 2)
+    rest = indent + " " * min((_second_column(body) if indent else 0) or hang, width // 2)
     lines, current = [], indent
     for gap, fact in _facts(body):
-        words = fact.split(" ")
+        whole = width - cells(rest)
+        words = [w for word in fact.split(" ") for w in ([word] if cells(word) <= whole else word.split(_GLUE)) if w]
         for number, word in enumerate(words):
             between = (gap if number == 0 else " ") if current.strip() else ""
             fits = cells(current + between + word) <= width
@@ -85,6 +86,7 @@ def longest_word(command: str) -> int:
 def _facts(body: str) -> Iterator[tuple[str, str]]:
     """Yield each fact of a line, with the separator before it."""
     parts = _BETWEEN_FACTS.split(_GLUED.sub(_GLUE, body))
+    parts = [part if k % 2 else part.replace("  ", 2 * _GLUE) for k, part in enumerate(parts)]
     yield "", parts[0]
     yield from zip(parts[1::2], parts[2::2], strict=True)
 

@@ -45,6 +45,15 @@ def megabytes(path: Path) -> str:
     return f"{size:.0f} MB" if size >= 10 else f"{size:.1f} MB"
 
 
+def file_size(size: int) -> str:
+    """Return a number of bytes as ``"1.2 GB"``, ``"14 MB"``, ``"3.4 kB"`` or ``"12 B"``."""
+    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if size >= unit:
+            value = size / unit
+            return f"{value:.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
+    return f"{size} B"
+
+
 def command(*words: str | Path) -> str:
     """Return ``words`` as a command line, quoted for the shell of this system."""
     texts = [str(word) for word in words]

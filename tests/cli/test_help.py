@@ -25,6 +25,7 @@ COMMANDS = (
     "lr",
     "predict",
     "resume",
+    "runs",
     "sample",
     "train",
     "tune",

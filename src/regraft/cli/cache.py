@@ -14,6 +14,7 @@ from regraft.cache_dir import GRAPHS, PIXELS, PROBES, cache_folder, files_by_use
 from regraft.cli.options import output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import ConfigError
+from regraft.text import file_size
 
 if TYPE_CHECKING:
     from regraft.features.disk_store import DiskStore
@@ -75,7 +76,7 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
             sizes = [size for _, files in _files() for size in map(_remove, files) if size is not None]
             result["removed"] += len(sizes)
             result["freed"] += sum(sizes)
-        screen.line("removed", f"{result['removed']:,} entries · {_size(result['freed'])} freed")
+        screen.line("removed", f"{result['removed']:,} entries · {file_size(result['freed'])} freed")
     if session.json:
         session.print_json({**_facts(store, pixels), **result})
     elif action == "show" and not session.quiet:
@@ -148,11 +149,11 @@ def _facts(store: DiskStore, pixels: DiskStore) -> dict[str, Any]:
 def _show(session: Session, store: DiskStore, pixels: DiskStore) -> None:
     screen, facts = session.screen(), _facts(store, pixels)
     screen.line("place", facts["folder"])
-    used = f"{_size(facts['bytes'])} of at most {_size(facts['bound'])}"
+    used = f"{file_size(facts['bytes'])} of at most {file_size(facts['bound'])}"
     screen.line("size", used, "least recently used entries are dropped first")
     screen.line("entries", f"{facts['entries']:,}")
     rows = [
-        (kind["kind"], f"{kind['entries']:,}", _size(kind["bytes"]), _ago(kind["days_unused"]))
+        (kind["kind"], f"{kind['entries']:,}", file_size(kind["bytes"]), _ago(kind["days_unused"]))
         for kind in (*facts["kinds"], *facts["beside"])
     ]
     if rows:
@@ -165,13 +166,6 @@ def _bytes(text: str) -> int:
     if match is None:
         raise ConfigError(f"--max: expected a size such as 500MB or 2GB, found {text!r}")
     return int(float(match[1]) * _UNITS[match[2]])
-
-
-def _size(size: int) -> str:
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if size >= unit:
-            return f"{size / unit:.1f} {name}"
-    return f"{size} B"
 
 
 def _days(hour: int) -> int:

@@ -23,6 +23,7 @@ from regraft.cli.options import SETTINGS
 from regraft.cli.output import Session
 from regraft.cli.predict import predict
 from regraft.cli.resume import resume
+from regraft.cli.runs import runs
 from regraft.cli.sample import sample
 from regraft.cli.train import train
 from regraft.cli.tune import tune
@@ -50,7 +51,7 @@ class _Commands(cloup.Group):
     context_settings=SETTINGS,
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
-        cloup.Section("Use and measure it", [predict, evaluate]),
+        cloup.Section("Use and measure it", [predict, evaluate, runs]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",

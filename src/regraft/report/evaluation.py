@@ -35,6 +35,14 @@ def show_accuracy(figures: dict[str, Any], photos: str, screen: Screen) -> None:
         screen.warn(f"not clearly better than {always}")
 
 
+def measured_on_briefly(entry: dict[str, Any]) -> str:
+    """Return the number and kind of the photos that an entry of ``metrics.json`` was measured on."""
+    if entry["photos"] == "out-of-fold":
+        return f"{counted(entry['n'], 'photo')}, cross-validated"
+    optimistic = ", optimistic" if entry["used_for_choosing"] else ""
+    return counted(entry["n"], f"{entry['photos']} photo") + optimistic
+
+
 def baselines(figures: dict[str, Any]) -> list[str]:
     """Return the accuracy of the largest class alone, and the balanced accuracy if the classes are imbalanced."""
     largest = figures["largest_class"]

@@ -14,6 +14,7 @@ from regraft.context.config import TrainConfig
 from regraft.data.manifest import Manifest
 from regraft.disk.atomic import write_json
 from regraft.errors import RunFolderError, several
+from regraft.run.environment import package_version
 from regraft.run.folder import RunFolder, create_run_folder, next_free_folder, numbered_runs
 from regraft.run.lock import RunLock
 from regraft.screen import Screen
@@ -65,23 +66,45 @@ def open_or_create_run_directory(
 
 
 def finished_folder(config: TrainConfig, manifest: Manifest) -> RunFolder | None:
-    """Return the folder of ``config`` if it contains the same run, finished; otherwise None.
+    """Return the folder of the same run if it is finished; otherwise None.
 
-    Files that only resuming needs are removed.
+    That is the folder of ``config``, or without one the newest numbered folder. Numbered runs of another version of
+    regraft, and runs that are repeated from their ``config.json``, are trained again. Files that only resuming needs
+    are removed.
 
     Raises:
         RunFolderError: another process is about to finish it.
     """
-    if config.out is None or config.fresh:
+    if config.fresh:
         return None
-    folder = RunFolder(config.out)
-    if not folder.config.exists() or not folder.finished:
+    if config.out is not None:
+        folders = [RunFolder(config.out)]
+    elif config.choices or config.callbacks:
         return None
-    if _changed_arguments(config, folder) or _changed_content(folder, manifest, {}):
-        return None
-    _locked(folder).release()
-    clear(folder)
-    return folder
+    else:
+        folders = [one for one in numbered_runs(config.photos, config.recipe) if _is_up_to_date(config, one)]
+    for folder in folders:
+        if not folder.config.exists() or not folder.finished:
+            continue
+        if _changed_arguments(config, folder) or _changed_content(folder, manifest, {}):
+            continue
+        _locked(folder).release()
+        clear(folder)
+        return folder
+    return None
+
+
+def _is_up_to_date(config: TrainConfig, folder: RunFolder) -> bool:
+    """Return whether a run would end the same today: this version of regraft, and files that have not changed since."""
+    try:
+        environment = json.loads(folder.environment.read_text(encoding="utf-8"))
+        finished = folder.metrics.stat().st_mtime
+        files = [path for path in (config.labels, config.decisions, config.weights) if path is not None]
+        return environment["packages"]["regraft"] == package_version("regraft") and all(
+            path.stat().st_mtime <= finished for path in files
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def check_outside(out: Path, photos: Path) -> None:
@@ -197,7 +220,7 @@ def _changed_content(folder: RunFolder, manifest: Manifest, identity: dict[str, 
     changes = []
     source = folder.manifest if folder.finished else _photos_of(folder)
     if source.exists():
-        changes += _changed_photos(Manifest.read(source), manifest, labels=not folder.finished)
+        changes += _changed_photos(Manifest.read(source), manifest)
     if _identity_of(folder).exists() and not folder.finished:
         try:
             then = json.loads(_identity_of(folder).read_text(encoding="utf-8"))
@@ -210,15 +233,16 @@ def _changed_content(folder: RunFolder, manifest: Manifest, identity: dict[str, 
     return changes
 
 
-def _changed_photos(then: Manifest, now: Manifest, *, labels: bool) -> list[str]:
+def _changed_photos(then: Manifest, now: Manifest) -> list[str]:
     old = {entry.name: (entry.content, entry.label) for entry in then.entries if entry.content}
     new = {entry.name: (entry.content, entry.label) for entry in now.entries if entry.content}
     shared = [name for name in old if name in new]
+    used = {entry.name for entry in then.usable} & {entry.name for entry in now.usable}
     kinds = {
         "are new": [name for name in new if name not in old],
         "are gone": [name for name in old if name not in new],
         "have changed": [name for name in shared if old[name][0] != new[name][0]],
-        "have another class": [name for name in shared if labels and old[name][1] != new[name][1]],
+        "have another class": [name for name in shared if name in used and old[name][1] != new[name][1]],
     }
     return [f"{len(names):,} photos {what}: {_few(names)}" for what, names in kinds.items() if names]
 

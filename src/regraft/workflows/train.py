@@ -93,20 +93,23 @@ def train_config(
         INTERRUPTS.after(config.stop_after),
         PreparedPhotos(config, screen, callbacks) as prepared,
     ):
+        finished_run = _finished_run(config, prepared.dataset.manifest, screen)
+        if finished_run is not None:
+            return finished_run
         with importing():
             from regraft.workflows.run_training import run_training  # imports torch, while photos are decoded
-        finished_run = _finished_run(config, prepared.dataset.manifest, screen)
-        return run_training(config, screen, prepared, started) if finished_run is None else finished_run
+        return run_training(config, screen, prepared, started)
 
 
 def _finished_run(config: TrainConfig, manifest: Manifest, screen: Screen) -> Run | None:
-    """Return the run in ``config.out`` if it is the same run, finished; otherwise None."""
+    """Return the same run if it is finished, and print that; otherwise None."""
     from regraft.workflows.run import Run
 
     folder = finished_folder(config, manifest)
     if folder is None:
         return None
-    screen.line("finished", f"{folder.path} is already finished", "(--fresh starts a new run)")
+    screen.line("finished", f"{folder.path} has this result already: same options, same photos")
+    screen.line("", "add --fresh to train again, in a new folder")
     return Run(folder.path, config, folder.read_metrics())
 
 
