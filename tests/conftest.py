@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")  # next to processes that keep all cores busy, examples are slow to generate
 
 os.environ["KERAS_BACKEND"] = "torch"  # before any test imports keras
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Take the modules and tests, which stay to the end, out of the garbage collector, and let it run less often.
+
+    It took a fifteenth of the time of all tests. A test that needs a collection calls ``gc.collect()``.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +25,37 @@ from regraft.workflows.train import train
 OPTIONS = {"recipe": "linear-probe", "all_depths": True, "screen": QuietScreen()}
 
 
-@pytest.fixture
-def photos(tmp_path: Path) -> Path:
-    return make_photos(tmp_path / "photos", {"ash": 14, "birch": 14, "cedar": 14}, noise=200)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_photos(tmp_path_factory.mktemp("photos"), {"ash": 14, "birch": 14, "cedar": 14}, noise=200)
+
+
+def fix_scale(patch: pytest.MonkeyPatch, scale: float) -> None:
+    """Fix the scale that the probe chooses."""
+    choose_scales = depth_probe._chosen_scales
+
+    def chosen(validated: Any, data: Any) -> Any:
+        index = depth_probe.SCALES.index(scale)
+        return [replace(choice, index=index) for choice in choose_scales(validated, data)]
+
+    patch.setattr(depth_probe, "_chosen_scales", chosen)
 
 
 @pytest.fixture
 def with_scale(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that fixes the scale that the probe chooses."""
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))  # solved probes are cached
+    return partial(fix_scale, monkeypatch)
 
-    def choose(scale: float) -> None:
-        choose_scales = depth_probe._chosen_scales
 
-        def chosen(validated: Any, data: Any) -> Any:
-            index = depth_probe.SCALES.index(scale)
-            return [replace(choice, index=index) for choice in choose_scales(validated, data)]
-
-        monkeypatch.setattr(depth_probe, "_chosen_scales", chosen)
-
-    return choose
+@pytest.fixture(scope="module")
+def first(photos: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The run with the scale 0.3; its cache, a folder ``cache`` beside it, was empty before."""
+    place = tmp_path_factory.mktemp("first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGRAFT_CACHE", str(place / "cache"))
+        fix_scale(patch, 0.3)
+        return train(photos, out=place / "run", **OPTIONS, **tiny)
 
 
 def events(run: Any, name: str) -> list[dict[str, Any]]:
@@ -51,11 +63,8 @@ def events(run: Any, name: str) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, lines) if event["event"] == name]
 
 
-def test_the_model_file_predicts_with_the_lower_blocks(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, with_scale: Any
-) -> None:
-    with_scale(0.3)
-    run = train(photos, out=tmp_path / "run", **OPTIONS, **tiny)
+def test_the_model_file_predicts_with_the_lower_blocks(photos: Path, first: Any) -> None:
+    run = first
     classifier = Classifier.load(run.folder)
     assert len(classifier.backbone.spec.pooled) == 4
     assert classifier.feature_bounds is not None
@@ -81,10 +90,9 @@ def test_a_probe_without_lower_blocks_is_saved_with_the_plain_network(
 
 
 def test_one_pass_computes_all_depths_and_a_second_run_computes_nothing(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, with_scale: Any, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, first: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_scale(0.3)
-    first = train(photos, out=tmp_path / "first", **OPTIONS, **tiny)
+    monkeypatch.setenv("REGRAFT_CACHE", str(first.folder.parent / "cache"))
     assert [event["photos"] for event in events(first, "features")] == [42]
     monkeypatch.setattr(solve_all_depths, "fit_depth_probe", lambda *_, **__: pytest.fail("solved again"))
     second = train(photos, out=tmp_path / "second", **OPTIONS, **tiny)
@@ -93,17 +101,15 @@ def test_one_pass_computes_all_depths_and_a_second_run_computes_nothing(
 
 
 def test_an_interrupted_run_ends_with_the_same_file(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, with_scale: Any, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, first: Any, with_scale: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_scale(0.3)
-    whole = train(photos, out=tmp_path / "whole", **OPTIONS, **tiny)
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "another"))  # so that nothing comes from the first run
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(run_training, "save_model", _interrupt)
         train(photos, out=tmp_path / "run", **OPTIONS, **tiny)
     monkeypatch.setattr(solve_all_depths, "fit_depth_probe", lambda *_, **__: pytest.fail("solved again"))
     run = rg.resume(tmp_path / "run", screen=QuietScreen())
-    assert (run.folder / "model.safetensors").read_bytes() == (whole.folder / "model.safetensors").read_bytes()
+    assert (run.folder / "model.safetensors").read_bytes() == (first.folder / "model.safetensors").read_bytes()
 
 
 def _interrupt(*_: Any) -> None:
@@ -111,7 +117,7 @@ def _interrupt(*_: Any) -> None:
 
 
 def test_the_step_also_starts_from_features_of_the_plain_network(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, with_scale: Any, monkeypatch: pytest.MonkeyPatch
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, first: Any, with_scale: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As a rung of `auto` would use it."""
     with_scale(0.3)
@@ -124,9 +130,7 @@ def test_the_step_also_starts_from_features_of_the_plain_network(
 
     monkeypatch.setitem(run_training.RUN_RECIPE, "linear-probe", both)
     train(photos, out=tmp_path / "plain", recipe="linear-probe", screen=QuietScreen(), **tiny)
-    monkeypatch.setitem(run_training.RUN_RECIPE, "linear-probe", recipe)
-    run = train(photos, out=tmp_path / "run", **OPTIONS, **tiny)
-    weight, _ = Classifier.load(run.folder).linear_head()
+    weight, _ = Classifier.load(first.folder).linear_head()
     assert weight.numpy() == pytest.approx(solved[0].probe.weight, rel=1e-4, abs=1e-7)
 
 

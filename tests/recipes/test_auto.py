@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,21 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_photos(tmp_path_factory.mktemp("hard"), {"ash": 70, "birch": 70, "cedar": 70}, size=32, noise=220.0)
 
 
+Climb = tuple[Any, list[str], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def climbs(photos: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Climb]:
+    """Return a function that returns what `climb` does for some gains; each climb happens once for all tests."""
+
+    @cache
+    def climbed(*gains: float) -> Climb:
+        with pytest.MonkeyPatch.context() as patch:
+            return climb(photos, tiny, tmp_path_factory.mktemp("climb") / "run", list(gains), patch)
+
+    return climbed
+
+
 def climb(
     photos: Path,
     tiny: dict[str, Any],
@@ -45,7 +62,7 @@ def climb(
     monkeypatch: pytest.MonkeyPatch,
     mix: float = -0.5,
     **options: Any,
-) -> tuple[Any, list[str], list[dict[str, Any]]]:
+) -> Climb:
     """Train by `auto` where each rung and the mix gain these shares of the mistakes; return run, screen and events."""
     left = iter(gains)
 
@@ -72,10 +89,9 @@ def climb(
     ],
 )
 def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    gains: list[float], chosen: str, trained: str | None,
-) -> None:  # fmt: skip
-    run, said, events = climb(photos, tiny, tmp_path / "run", gains, monkeypatch)
+    climbs: Callable[..., Climb], gains: list[float], chosen: str, trained: str | None
+) -> None:
+    run, said, events = climbs(*gains)
     assert run.metrics["chosen"] == chosen
     assert run.metrics["training"].get("trained") == trained
     compared = [event["rung"] for event in events if event["event"] == "compared"]
@@ -95,10 +111,10 @@ def test_the_climb_goes_on_while_there_is_a_gain_and_the_best_is_kept(
 
 
 def test_all_blocks_go_on_from_the_upper_ones(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    climbs: Callable[..., Climb], photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a learning rate that moves nothing, the second rung ends where the first did."""
-    first, _, _ = climb(photos, tiny, tmp_path / "first", [0.1, -0.1], monkeypatch)
+    first, _, _ = climbs(0.1, -0.1)
     tune = auto.fine_tune
 
     def still(sized: Any, plan: Plan, *more: Any, **named: Any) -> Any:
@@ -160,10 +176,8 @@ def test_the_mix_with_the_probe_is_the_model_if_it_gains(
     assert any("mixed with the linear probe" in line for line in said)
 
 
-def test_a_run_says_what_it_discarded_and_what_that_may_have_cost(
-    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    run, said, events = climb(photos, tiny, tmp_path / "run", [-0.1], monkeypatch)
+def test_a_run_says_what_it_discarded_and_what_that_may_have_cost(climbs: Callable[..., Climb]) -> None:
+    run, said, events = climbs(-0.1)
     choice, _ = run.metrics["training"]["choices"]
     event, _ = [event for event in events if event["event"] == "compared"]
     assert choice.items() <= event.items()

@@ -36,7 +36,7 @@ GRADIENT = ("feature-extraction", "fine-tune")
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    return make_photos(tmp_path_factory.mktemp("photos"), {"ash": 40, "birch": 40, "cedar": 40}, noise=150.0)
+    return make_photos(tmp_path_factory.mktemp("photos"), {"ash": 28, "birch": 28, "cedar": 28}, noise=150.0)
 
 
 @pytest.fixture(autouse=True)
@@ -78,8 +78,8 @@ def test_early_stopping_ends_the_training_keeps_the_best_epoch_and_says_why(phot
 
 
 def test_without_early_stopping_all_epochs_run_and_nothing_stopped_it(photos, tiny, tmp_path):
-    run = go(photos, tmp_path / "run", recipe="fine-tune", epochs=3, lr=0.3, **tiny)
-    assert run.metrics["training"]["epochs"] == 3
+    run = go(photos, tmp_path / "run", recipe="fine-tune", epochs=2, lr=0.3, **tiny)
+    assert run.metrics["training"]["epochs"] == 2
     assert run.metrics["training"]["stop_reason"] is None
 
 

@@ -98,7 +98,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(photos: Path, tiny: dict[str, Any], **more: Any) -> Any:
-    options = {"recipe": "fine-tune", "epochs": 2, "batch_size": 4, "snapshot_every": "0.001s", **tiny, **more}
+    options = {"recipe": "fine-tune", "epochs": 1, "batch_size": 4, "snapshot_every": "0.001s", **tiny, **more}
     return train(photos, screen=QuietScreen(), callback=[f"{__name__}:KillAt"], **options)
 
 
@@ -129,7 +129,7 @@ def test_from_small_photos_both_choices_give_the_same_weights(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unfreeze: str | int
 ) -> None:
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
-    whole = trained(photos, tiny, unfreeze=unfreeze, epochs=1, out=tmp_path / "whole")
+    whole = trained(photos, tiny, unfreeze=unfreeze, out=tmp_path / "whole")
     config = json.loads((whole.folder / "config.json").read_text())
     assert CHOICE not in config["choices"]
     config["choices"][CHOICE] = REDUCED

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from every_rung_gains import every_rung_gains
+from making import make_photos
 from regraft.callbacks import Callback
 from regraft.errors import RunFolderError, StorageError
 from regraft.screen import QuietScreen
@@ -45,25 +46,57 @@ class Screen(QuietScreen):
         self.said.append(f"! {text}")
 
 
+OPTIONS = {
+    "recipe": "fine-tune",
+    "epochs": 2,
+    "batch_size": 4,
+    "snapshot_every": "0.001s",
+    "callback": ["kill_at:KillAt"],
+}
+
+
 @pytest.fixture
 def options(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(KillAt, "batch", None)
     monkeypatch.setitem(sys.modules, "kill_at", sys.modules[__name__])
-    more = {
-        "recipe": "fine-tune",
-        "epochs": 2,
-        "batch_size": 4,
-        "snapshot_every": "0.001s",
-        "callback": ["kill_at:KillAt"],
-    }
-    return {**tiny, **more}
+    return {**tiny, **OPTIONS}
 
 
-def killed(photos: Path, options: dict[str, Any], batch: int = 3) -> None:
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two classes with 16 photos each, which no test changes."""
+    return make_photos(tmp_path_factory.mktemp("photos") / "photos", {"ant": 16, "bee": 16})
+
+
+@pytest.fixture(scope="module")
+def runs(photos: Path, tiny: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the same run twice: ``whole``, and ``killed`` in its first epoch. No test changes them."""
+    folder = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "kill_at", sys.modules[__name__])
+        train(photos, screen=Screen(), out=folder / "whole", **tiny, **OPTIONS)
+        killed(photos, {**tiny, **OPTIONS, "out": folder / "killed"})
+    return folder
+
+
+@pytest.fixture
+def whole(runs: Path) -> dict[str, Any]:
+    """The files of the run that nothing interrupted."""
+    return bytes_of(runs / "whole")
+
+
+@pytest.fixture
+def mine(runs: Path, options: dict[str, Any]) -> Path:
+    """A copy of the killed run in the folder ``mine``."""
+    return Path(shutil.copytree(runs / "killed", "mine"))
+
+
+def killed(photos: Path, options: dict[str, Any], batch: int = 3, screen: Screen | None = None) -> None:
+    """Train up to ``batch`` of the first epoch."""
     KillAt.batch = batch
     with pytest.raises(Killed):
-        train(photos, screen=Screen(), **options)
+        train(photos, screen=screen or Screen(), **options)
     KillAt.batch = None
 
 
@@ -77,8 +110,9 @@ def bytes_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def test_the_same_command_goes_on_and_ends_with_the_same_weights(photos: Path, options: dict[str, Any]) -> None:
-    whole = train(photos, screen=Screen(), out="whole", **options)
+def test_the_same_command_goes_on_and_ends_with_the_same_weights(
+    photos: Path, options: dict[str, Any], whole: dict[str, Any]
+) -> None:
     killed(photos, options)
     folder = Path("runs/photos-fine-tune-001")
     assert not (folder / "metrics.json").exists()
@@ -86,13 +120,14 @@ def test_the_same_command_goes_on_and_ends_with_the_same_weights(photos: Path, o
     run = train(photos, screen=screen, **options)
     assert run.folder == folder
     assert any("continuing " in line for line in screen.said)
-    assert bytes_of(run.folder) == bytes_of(whole.folder)
+    assert bytes_of(run.folder) == whole
     assert not (folder / "resume").exists()
     events = [json.loads(line) for line in (folder / "events.jsonl").read_text().splitlines()]
     assert [e["epoch"] for e in events if e["event"] == "epoch"] == [1, 2]
     assert [e["event"] for e in events].count("resume") == 1
     assert next(e for e in events if e["event"] == "resume")["after_seconds"] >= 0
     assert train(photos, screen=Screen(), **options).folder == folder  # a finished one is not trained again
+    assert bytes_of(run.folder) == whole
 
 
 def test_a_training_from_the_cut_point_goes_on_inside_its_epoch(photos: Path, options: dict[str, Any]) -> None:
@@ -134,21 +169,17 @@ def test_a_climb_that_is_killed_on_its_second_rung_goes_on_there(
     ]
 
 
-def test_half_written_files_of_a_killed_process_are_gone_at_the_end(photos: Path, options: dict[str, Any]) -> None:
-    killed(photos, options)
-    folder = Path("runs/photos-fine-tune-001")
-    for place in (folder, folder / "resume", folder / "tensorboard" / "projector"):
+def test_half_written_files_of_a_killed_process_are_gone_at_the_end(mine: Path) -> None:
+    for place in (mine, mine / "resume", mine / "tensorboard" / "projector"):
         place.mkdir(parents=True, exist_ok=True)
         (place / ".part-wd8pmhw3.tsv").write_text("half a")
-    train(photos, screen=Screen(), **options)
-    assert not list(folder.rglob(".part-*"))
+    resume(mine, screen=Screen())
+    assert not list(mine.rglob(".part-*"))
 
 
-def test_resume_takes_the_folder(photos: Path, options: dict[str, Any]) -> None:
-    whole = train(photos, screen=Screen(), out="whole", **options)
-    killed(photos, options | {"out": "mine"})
+def test_resume_takes_the_folder(mine: Path, whole: dict[str, Any]) -> None:
     run = resume("mine", screen=Screen())
-    assert bytes_of(run.folder) == bytes_of(whole.folder)
+    assert bytes_of(run.folder) == whole
     screen = Screen()
     assert resume("mine", screen=screen).metrics == run.metrics
     assert any("has this result already" in line for line in screen.said)
@@ -156,22 +187,22 @@ def test_resume_takes_the_folder(photos: Path, options: dict[str, Any]) -> None:
         resume("nowhere")
 
 
-def test_an_explicit_place(photos: Path, options: dict[str, Any]) -> None:
+def test_an_explicit_place(photos: Path, options: dict[str, Any], mine: Path) -> None:
     options |= {"out": "mine"}
-    killed(photos, options)
     with pytest.raises(RunFolderError, match=r"(?s)2 prob.*--epochs: 2 then, 3 now.*--seed: 0 then, 5 now.*--fresh"):
         train(photos, screen=Screen(), **{**options, "epochs": 3, "seed": 5})
-    fresh = train(photos, screen=Screen(), fresh=True, **{**options, "epochs": 1})
-    assert fresh.folder.name == "mine-002"
+    killed(photos, options | {"fresh": True}, batch=0)
+    assert Path("mine-002/events.jsonl").exists()
     run = train(photos, screen=Screen(), **options)
     before = bytes_of(run.folder)
     again = train(photos, screen=Screen(), **options)  # it is finished: nothing is done again
     assert bytes_of(again.folder) == before
 
 
-def test_other_photos_are_named(photos: Path, options: dict[str, Any]) -> None:
+def test_other_photos_are_named(photos: Path, options: dict[str, Any], tmp_path: Path) -> None:
+    photos = Path(shutil.copytree(photos, tmp_path / "photos"))
     killed(photos, options | {"out": "mine"})
-    killed(photos, options)
+    killed(photos, options, batch=0)
     ant = sorted((photos / "ant").iterdir())
     ant[0].unlink()
     shutil.copy(ant[1], photos / "bee" / "new.png")
@@ -183,28 +214,29 @@ def test_other_photos_are_named(photos: Path, options: dict[str, Any]) -> None:
         assert f"1 photos are gone: ant/{ant[0].name}" in str(error.value)
         assert f"1 photos have changed: ant/{ant[2].name}" in str(error.value)
     screen = Screen()
-    assert train(photos, screen=screen, **options).folder.name == "photos-fine-tune-002"
+    killed(photos, options, batch=0, screen=screen)
+    assert Path("runs/photos-fine-tune-002/events.jsonl").exists()
     assert any("not resuming runs/photos-fine-tune-001" in line for line in screen.said)
 
 
-def test_another_version_is_refused(photos: Path, options: dict[str, Any]) -> None:
-    killed(photos, options | {"out": "mine"})
-    identity = Path("mine/resume/identity.json")
+def test_another_version_is_refused(mine: Path) -> None:
+    identity = mine / "resume" / "identity.json"
     identity.write_text(json.dumps({**json.loads(identity.read_text()), "version": 99, "weights": "0"}))
     with pytest.raises(RunFolderError, match=r"(?s)state version 99.*backbone weights have changed"):
         resume("mine")
 
 
-def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any]) -> None:
+def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any], mine: Path) -> None:
     from regraft.errors import ModelFileError
 
-    killed(photos, options | {"out": "mine"})
-    for path in Path("mine/resume/fine-tune").glob("*.safetensors"):
+    snapshots = list((mine / "resume" / "fine-tune").glob("*.safetensors"))
+    assert len(snapshots) == 2
+    for path in snapshots:
         path.write_bytes(path.read_bytes()[:500])
     with pytest.raises(ModelFileError, match=r"(?s)no snapshot is intact.*--fresh"):
         train(photos, screen=Screen(), **options | {"out": "mine"})
-    fresh = train(photos, screen=Screen(), fresh=True, **options | {"out": "mine"})
-    assert fresh.folder.name == "mine-002"
+    killed(photos, options | {"out": "mine", "fresh": True}, batch=0)
+    assert Path("mine-002/events.jsonl").exists()
 
 
 def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,7 +254,9 @@ def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch
     assert len(made) == 1 and made[0]["old"] == 1
 
 
-def test_the_result_is_rescued(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_is_rescued(
+    photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from regraft.inference.predictor import Predictor
     from regraft.workflows import results
 
@@ -233,9 +267,10 @@ def test_the_result_is_rescued(photos: Path, options: dict[str, Any], monkeypatc
             return save(path, *more)
         raise OSError(28, "No space left on device")
 
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(results, "save_classifier", full)
     with pytest.raises(StorageError, match="No space left on device") as error:
-        train(photos, screen=Screen(), rescue_dir="elsewhere", **options)
+        train(photos, screen=Screen(), rescue_dir="elsewhere", **tiny, recipe="linear-probe")
     found = list(Path("elsewhere").rglob("model.safetensors"))
     assert len(found) == 1 and str(found[0]) in str(error.value)
     assert Predictor.load(found[0]).classes == ("ant", "bee")

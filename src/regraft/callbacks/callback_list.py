@@ -112,7 +112,8 @@ class CallbackList(Callback):
 
     def refresh(self) -> None:
         """Update the lists of callbacks that override each hook."""
-        self._hooks = {name: _overriding(self.callbacks, name) for name in HOOKS}
+        ordered = sorted(self.callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False)))
+        self._hooks = {name: _overriding(ordered, name) for name in HOOKS}
         average = getattr(self._model, "ema", None)
         if average is not None:
             own = self._hooks["on_epoch_end"]
@@ -274,11 +275,11 @@ def _or_empty(logs: Logs | None) -> Logs:
 
 def _overriding(callbacks: Sequence[Any], hook: str) -> list[tuple[Any, Callable[..., None]]]:
     found = []
-    for callback in sorted(callbacks, key=lambda callback: bool(getattr(callback, "runs_last", False))):
+    for callback in callbacks:
         method = getattr(callback, hook, None)
-        older = getattr(callback, OLDER.get(hook, ""), None)
         if method is None:
             continue
+        older = getattr(callback, OLDER[hook], None) if hook in OLDER else None
         if not getattr(method, "_is_default", False) or (older and not getattr(older, "_is_default", False)):
             found.append((callback, method))
     return found

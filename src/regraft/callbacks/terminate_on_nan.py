@@ -30,7 +30,7 @@ class TerminateOnNaN(Callback):
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Check the running mean of the loss."""
-        loss = (logs or {}).get("loss")
+        loss = None if logs is None else logs.get("loss")
         if loss is None or math.isfinite(loss):
             return
         if self.raise_error:

@@ -136,8 +136,8 @@ def pretrained_config(name: str) -> Any:
     base, _, tag = name.partition(".")
     if not timm.is_model(base):
         raise BackboneError(f"unknown backbone {name!r}{did_you_mean(name, timm.list_models())}")
-    tagged = timm.list_models(f"{base}.*", pretrained=True) if tag else []
-    if tag and name not in tagged:
+    if tag and not timm.is_model_pretrained(name):
+        tagged = timm.list_models(f"{base}.*", pretrained=True)  # takes 10 ms
         raise BackboneError(f"unknown weights {name!r}{did_you_mean(name, tagged)}")
     found = timm.get_pretrained_cfg(name)
     if found is None:

@@ -26,9 +26,9 @@ def are_arrays(x: Any) -> bool:
         return False
     if not isinstance(x, (tuple, list, Mapping)):
         return is_array(x)
-    found = list(leaves(x))
     if isinstance(x, list) and x and isinstance(x[0], (tuple, list, Mapping)):
         return False  # a list of batches
+    found = list(leaves(x))
     return bool(found) and all(is_array(leaf) for leaf in found)
 
 

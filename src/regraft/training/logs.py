@@ -29,9 +29,13 @@ class BatchLogs(dict[str, Any]):
     def compute(self) -> None:
         """Compute the values, if they are not computed yet."""
         figures, self._figures = self._figures, None
-        if figures:
+        if not figures:
+            return
+        values = _ratios_on_host(figures)
+        if values is None:
             dict.clear(self)
-            dict.update(self, _computed(figures))
+            values = _computed(figures)
+        dict.update(self, values)
 
     def __reduce__(self) -> Any:
         self.compute()
@@ -57,6 +61,25 @@ for _name in (
     "update", "copy", "clear",
 ):  # fmt: skip
     setattr(BatchLogs, _name, _compute_first(_name))
+
+
+def _ratios_on_host(figures: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the values if all are ratios of numbers and tensors on the host, the usual case; otherwise None."""
+    values = {}
+    for name, figure in figures.items():
+        if not isinstance(figure, tuple):
+            return None
+        total, count = figure
+        if isinstance(total, Tensor):
+            if not total.is_cpu:
+                return None
+            total = total.item()
+        if isinstance(count, Tensor):
+            if not count.is_cpu:
+                return None
+            count = count.item()
+        values[name] = total / count if count else 0.0
+    return values
 
 
 def _computed(figures: Mapping[str, Any]) -> dict[str, Any]:
