@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -73,13 +74,15 @@ def run(network: nn.Module, x: torch.Tensor) -> torch.Tensor:
     return network(x).float().flatten(1)
 
 
-TINY = ["test_efficientnet", "test_efficientnet_gn", "test_efficientnet_evos", "test_byobnet"]
-OTHERS = ["test_maxvit", "test_vit3", "test_mambaout"]
+SOME = ["test_efficientnet", "test_efficientnet_evos", "test_maxvit", "test_mambaout"]
+OTHERS = ["test_efficientnet_gn", "test_byobnet", "test_vit3"]
+SETTINGS = [
+    *((name, *setting) for name in SOME for setting in (("fp32", 1), ("bf16", 2))),
+    *((name, *setting) for name in OTHERS for setting in (("bf16", 1), ("fp32", 2))),
+]
 
 
-@pytest.mark.parametrize("name", [*TINY, *OTHERS])
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("threads", [1, 2], indirect=True)
+@pytest.mark.parametrize(("name", "precision", "threads"), SETTINGS, indirect=["threads"])
 def test_features_are_the_same_bits_at_every_place_in_batches_of_any_size(name, precision, threads, monkeypatch):
     monkeypatch.setattr(
         frozen_module, "_SMALL_NETWORK", 0 if threads > 1 else frozen_module._SMALL_NETWORK
@@ -119,21 +122,30 @@ class Gate(nn.Module):
         return self.function(self.narrow(x.mean((2, 3), keepdim=True)))
 
 
+CHANNELS_AND_SIZES = list(itertools.product((1, 3, 5, 6, 8, 12, 16, 20, 32), (2, 3, 4, 5, 7, 8, 16)))
+
+
 @pytest.mark.parametrize(
     "function", ["sigmoid", "tanh", "exp", "erf", "silu", "gelu", "softplus", "mish", "elu", "log1p"]
 )
-def test_functions_of_tiny_tensors(function):
+@pytest.mark.parametrize(
+    "cases",
+    [
+        pytest.param(CHANNELS_AND_SIZES[::3], id="a third of all cases"),
+        pytest.param(CHANNELS_AND_SIZES, id="all cases", marks=pytest.mark.slow),
+    ],
+)
+def test_functions_of_tiny_tensors(function, cases):
     """Any number of channels, any size: what is taken as a batch has the same bits at every place, over 64 photos."""
     torch.manual_seed(3)
     x = torch.rand(64, 3, 4, 4) * 3
+    networks = {channels: Gate(function, channels) for channels in dict(CHANNELS_AND_SIZES)}
     taken = 0
-    for channels in (1, 3, 5, 6, 8, 12, 16, 20, 32):
-        network = Gate(function, channels)
-        for size in (2, 3, 4, 5, 7, 8, 16):
-            if chosen(network, x[:3], size) == size:
-                taken += 1
-                assert strangers(partial(run, network), x, size, 64) == 0, (channels, size)
-    assert taken > 10, "refusing everything is no answer"
+    for channels, size in cases:
+        if chosen(networks[channels], x[:3], size) == size:
+            taken += 1
+            assert strangers(partial(run, networks[channels]), x, size, 64) == 0, (channels, size)
+    assert taken > len(cases) / 6, "refusing everything is no answer"
 
 
 def test_a_remainder_of_some_photos_is_found_by_its_layout():
@@ -187,8 +199,16 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("what", NETWORKS)
-@pytest.mark.parametrize("threads", [1, 2], indirect=True)
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize(
+    ("threads", "layout"),
+    [
+        (1, torch.channels_last),
+        (2, torch.contiguous_format),
+        pytest.param(1, torch.contiguous_format, marks=pytest.mark.slow),
+        pytest.param(2, torch.channels_last, marks=pytest.mark.slow),
+    ],
+    indirect=["threads"],
+)
 def test_networks_of_all_kinds(what, threads, layout):
     torch.manual_seed(5)
     network, x = NETWORKS[what]().eval(), torch.randn(24, 3, 8, 8).contiguous(memory_format=layout)

@@ -59,7 +59,16 @@ def test_features_are_the_same_bits_in_any_company(precision, batch):
         assert row.tobytes() == alone(precision, photo)
 
 
-@pytest.mark.parametrize("name", ["test_vit", "test_convnext", "test_efficientnet_gn", "test_maxvit", "test_coatnet"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_vit",
+        "test_convnext",
+        "test_efficientnet_gn",
+        "test_coatnet",
+        pytest.param("test_maxvit", marks=pytest.mark.slow),  # test_batch_invariance has it, at a smaller size
+    ],
+)
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("batch_size", [None, 5])
 def test_features_are_the_same_bits_in_other_families(name, precision, batch_size):
