@@ -34,6 +34,7 @@ CLASSES = {
 }
 FUNCTIONS = {
     "build_backbone": "name weights size pretrained seed",
+    "export_model": "model out format input photos runtime screen",
     "list_backbones": "pattern",
     "resume": "folder screen started callbacks options",
     "train": "photos screen config callbacks options",

@@ -17,6 +17,7 @@ from .errors import StorageError as StorageError
 from .errors import TrainingError as TrainingError
 from .errors import UserError as UserError
 from .errors import WeightsError as WeightsError
+from .export.export_folder import export_model as export_model
 from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor
 from .models.backbone import Backbone as Backbone

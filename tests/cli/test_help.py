@@ -22,6 +22,7 @@ COMMANDS = (
     "completion",
     "demo",
     "evaluate",
+    "export",
     "lr",
     "predict",
     "resume",

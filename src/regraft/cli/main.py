@@ -18,6 +18,7 @@ from regraft.cli.check import check
 from regraft.cli.completion import completion
 from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
+from regraft.cli.export import export
 from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
 from regraft.cli.output import Session
@@ -51,7 +52,7 @@ class _Commands(cloup.Group):
     context_settings=SETTINGS,
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
-        cloup.Section("Use and measure it", [predict, evaluate, runs]),
+        cloup.Section("Use and measure it", [predict, evaluate, runs, export]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",

@@ -28,7 +28,7 @@ from regraft.models.backbone import Backbone
 REFERENCE = "eager fp32"
 """Torch in single precision: the reference of all certificates."""
 
-_REDUCED_PRECISIONS = ("bf16", "mixed")
+REDUCED_PRECISIONS = ("bf16", "mixed")
 """Precisions that may be too inaccurate for some networks."""
 
 _MIN_BENEFIT_RATIO = 2.0
@@ -177,7 +177,7 @@ def _estimated_cost(
     setup = setup_cost(engine, backbone, weights)
     trial = 0.0 if certified else certify_seconds(engine, backbone)
     seconds = setup.seconds + trial + left / photos_per_second(title, backbone)
-    at_risk = setup.seconds + trial if trial and title.endswith(_REDUCED_PRECISIONS) else 0.0
+    at_risk = setup.seconds + trial if trial and title.endswith(REDUCED_PRECISIONS) else 0.0
     return _Cost(seconds, seconds - _FUTURE_COST_SHARE * (setup.reusable + trial), at_risk, title, engine)
 
 
@@ -214,7 +214,7 @@ def candidates(*, bf16: bool = True) -> list[str]:
     """Return the names of the engines that can run here; of equally fast ones, the first is preferred."""
     titles = []
     for title in _ENGINES:
-        if title.endswith(_REDUCED_PRECISIONS) and not (bf16 and has_bf16()):
+        if title.endswith(REDUCED_PRECISIONS) and not (bf16 and has_bf16()):
             continue
         if title.startswith("OpenVINO") and not _installed("openvino"):
             continue

@@ -39,6 +39,7 @@ def page(
     js: Sequence[str] = (),
     attributes: str = "",
     allow: Sequence[str] = (),
+    scripts_from: Sequence[str] = (),
 ) -> str:
     """Return a complete page that loads nothing from anywhere.
 
@@ -49,10 +50,11 @@ def page(
         js: its scripts; they run after the body has been read.
         attributes: attributes of the body, as HTML.
         allow: more directives of the security policy.
+        scripts_from: more sources of scripts, such as ``blob:``.
     """
     style = "".join((resource("page.css"), *css))
     scripts = "".join(f"<script>{script}</script>" for script in js)
-    sources = " ".join(_hash(script) for script in js) or "'none'"
+    sources = " ".join([*map(_hash, js), *scripts_from]) or "'none'"
     policy = "; ".join(
         [
             "default-src 'none'",

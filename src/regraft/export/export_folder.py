@@ -1,0 +1,197 @@
+"""The folder that `regraft export` writes: the exported file, the proof of its answers, and how to use it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from regraft._version import __version__
+from regraft.disk.atomic import PART, make_folder, write_json, write_text
+from regraft.errors import ConfigError
+from regraft.export.classifier_graph import GraphOptions, Input
+from regraft.export.formats import Format, Job, Written, usage, write_format
+from regraft.export.model_card import model_card
+from regraft.export.proof import Decoding, Proof, prove
+from regraft.export.proof_photos import find_proof_photos
+from regraft.features.engine_choice import REDUCED_PRECISIONS, REFERENCE
+from regraft.inference.predictor import Predictor
+from regraft.models.ensemble import members_of
+from regraft.models.model_file import find_model_file, load_classifier
+from regraft.run.folder import RunFolder
+from regraft.screen import QuietScreen, Screen
+
+PROOF = "proof.json"
+"""Name of the file that holds the proof."""
+
+_MAX_VIEWS = 2
+_OWN_FILES = frozenset(
+    {
+        "model.onnx", "model.xml", "model.bin", "labels.txt", "predict.py", "predict.mjs", "config.json",
+        "model.safetensors", "classifier.html", "README.md", PROOF,
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The result of an export.
+
+    Attributes:
+        folder: the folder.
+        file: the exported file in it.
+        proof: the proof; None if the file takes prepared pixels, which cannot be compared on photos.
+        notes: sentences for the user about what differs from the run.
+    """
+
+    folder: Path
+    file: Path
+    proof: Proof | None
+    notes: tuple[str, ...] = ()
+
+
+def export_model(
+    model: Path | str,
+    out: Path | str | None = None,
+    *,
+    format: Format = "onnx",  # noqa: A002 (the name of the option)
+    input: Input = "photo",  # noqa: A002
+    photos: Path | str | None = None,
+    runtime: Path | str | None = None,
+    screen: Screen | None = None,
+) -> Exported:
+    """Write a classifier as a file that other programs run, after proving that it answers as `regraft predict` does.
+
+    Args:
+        model: a run folder, or a model file.
+        out: the folder to write; None for ``export/<format>`` in the run folder or next to the model file.
+        format: ``"onnx"``; ``"openvino"``, which needs the extra of this name; ``"timm"``, a folder for
+            ``timm.create_model("local-dir:…")`` and the Hugging Face Hub; or ``"web"``, one HTML file.
+        input: ``"photo"``, the pixels of one photo of any size; ``"photos"``, several photos of one size; or
+            ``"tensor"``, pixels that were resized and normalized elsewhere, (n, 3, h, w), without a proof.
+        photos: folder of photos for the proof; None for those of the run, or generated images where they are missing.
+        runtime: folder of the npm package onnxruntime-web, for ``"web"``; None for ``node_modules`` here.
+        screen: where progress and warnings go.
+
+    Raises:
+        ModelFileError: the model file is missing or damaged.
+        ConfigError: the model cannot be exported in this form, or ``out`` contains other files.
+        ProofError: the file would answer differently. Nothing is written.
+        OSError: the folder cannot be written.
+
+    Example:
+        >>> import regraft as rg
+        >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+        >>> rg.Classifier(backbone, ["ant", "bee"]).save("model.safetensors")
+        >>> exported = rg.export_model("model.safetensors", "exported")
+        >>> exported.file.name, exported.proof.passed
+        ('model.onnx', True)
+    """
+    screen = screen or QuietScreen()
+    path = find_model_file(Path(model))
+    folder = Path(out) if out is not None else path.parent / "export" / format
+    _check_target(folder)
+    job, notes = _job(path, input, Path(runtime) if runtime is not None else None)
+    given = Path(photos) if photos is not None else None
+    run = RunFolder(path.parent)
+    with _written_at_once(folder) as place:
+        written = write_format(format, job, place)
+        notes += written.notes
+        proof = _proved(written, Path(model), given, screen)
+        sha256 = hashlib.sha256((place / written.name).read_bytes()).hexdigest()
+        about = {"format": 1, "regraft": __version__, "file": written.name, "sha256": sha256}
+        compared = {"compared": 0} if proof is None else proof.as_dict(job.predictor.classes)
+        write_json(place / PROOF, about | {"runtime": written.runtime} | compared)
+        is_own_run = run.finished and run.model == path
+        write_text(place / "README.md", model_card(job.classifier, run if is_own_run else None, usage(format), notes))
+    return Exported(folder, folder / written.name, proof, notes)
+
+
+def _job(path: Path, given: Input, runtime: Path | None) -> tuple[Job, tuple[str, ...]]:
+    """Return what is exported, and notes on what differs from the run."""
+    classifier = load_classifier(path)
+    predictor = Predictor(classifier, own=True)
+    notes = list[str]()
+    views, engine = min(predictor.views, _MAX_VIEWS), None
+    if predictor.views > views:
+        notes.append(
+            f"the run averages {predictor.views} views of a photo, the file averages {views}: random crops depend on "
+            "the bytes of the photo's file"
+        )
+    engines = {member.facts.get("engine", "") for member in members_of(classifier)}
+    if any(title.endswith(REDUCED_PRECISIONS) for title in engines):
+        engine = REFERENCE
+        notes.append("regraft predict runs this network in bfloat16 here; the file is compared in single precision")
+    predictor = Predictor(classifier, own=True, views=views, engine=engine)
+    options = GraphOptions(given, views if given != "tensor" else 1)
+    return Job(predictor, options, _facts(predictor, path), runtime), tuple(notes)
+
+
+def _proved(written: Written, model: Path, photos: Path | None, screen: Screen) -> Proof | None:
+    """Return the proof of files, or None if they take prepared pixels.
+
+    Raises:
+        ProofError: they answer differently.
+    """
+    if written.classify is None:
+        return None
+    with tempfile.TemporaryDirectory() as made:
+        found = find_proof_photos(model, photos, Path(made))
+        with screen.progress("proof", len(found.photos)) as bar:
+            proof = prove(written.classify, written.expected, found.photos, found.about, bar)
+    proof.check(written.name, written.expected.classes)
+    return proof
+
+
+def _facts(predictor: Predictor, path: Path) -> dict[str, str]:
+    """Return the metadata of an exported file: what a program needs to decode photos for it, and its origin."""
+    decoding, members = Decoding.of(predictor), members_of(predictor.classifier)
+    licences: Sequence[str] = sorted({member.backbone.spec.licence or "unknown" for member in members})
+    return {
+        "regraft": __version__,
+        "weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "networks": ", ".join(member.backbone.spec.name for member in members),
+        "license_of_weights": ", ".join(licences),
+        "at_least": json.dumps(list(decoding.at_least)),
+        "white_level": str(decoding.rendering.white_level),
+        "ground": decoding.rendering.ground,
+    }
+
+
+def _check_target(folder: Path) -> None:
+    """Check that ``folder`` is new, empty, or an earlier export.
+
+    Raises:
+        ConfigError: it contains other files, or is a file.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is a file; expected the name of a folder for -o")
+    if folder.is_dir():
+        names = {path.name for path in folder.iterdir()}
+        others = sorted(names - _OWN_FILES) or (sorted(names) if names and PROOF not in names else [])
+        if others:
+            raise ConfigError(
+                f"{folder} contains files that regraft export did not write, such as {others[0]}\n"
+                "  name a new folder with -o"
+            )
+
+
+@contextlib.contextmanager
+def _written_at_once(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files replace those of ``folder`` at the end of the block, unless it raises."""
+    make_folder(folder.parent)
+    place = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
+    try:
+        yield place
+        make_folder(folder)
+        for old in folder.iterdir():
+            old.unlink()
+        for path in sorted(place.iterdir(), key=lambda one: one.name == PROOF):
+            path.replace(folder / path.name)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)

@@ -1,0 +1,227 @@
+"""Proof that an exported file answers as `regraft predict` does, on the user's own photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from regraft.data.decode import Size, read_photo
+from regraft.data.rendering import Rendering
+from regraft.errors import DecodeError, UserError
+from regraft.inference.prediction import Prediction
+from regraft.inference.predictor import Predictor
+from regraft.models.ensemble import members_of
+from regraft.screen import Bar
+from regraft.text import counted
+
+MAX_PHOTOS = 500
+"""Maximum number of photos that a proof compares."""
+
+TOLERANCE = 1e-3
+"""Maximum difference of a probability."""
+
+_SHOWN = 5
+_LISTED = 5
+
+
+class ProofError(UserError):
+    """An exported file answers differently."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The answers for one photo.
+
+    Attributes:
+        name: its name.
+        content: SHA-256 of its bytes.
+        expected: probabilities by `regraft predict`, shape (C,).
+        found: probabilities by the exported file, shape (C,).
+    """
+
+    name: str
+    content: str
+    expected: NDArray[np.float64]
+    found: NDArray[np.float64]
+
+    @property
+    def difference(self) -> float:
+        """Largest difference of a probability."""
+        return float(np.abs(self.expected - self.found).max())
+
+    @property
+    def same_label(self) -> bool:
+        """True if the most probable class is the same."""
+        return int(self.expected.argmax()) == int(self.found.argmax())
+
+
+@dataclass(frozen=True)
+class Proof:
+    """The comparison of an exported file with `regraft predict`.
+
+    Attributes:
+        photos: what was compared: ``"photos of the run"``, the name of a folder, or ``"generated images"``.
+        comparisons: one for each photo.
+        unreadable: number of photos that neither could read.
+        tolerance: maximum difference of a probability.
+    """
+
+    photos: str
+    comparisons: tuple[Comparison, ...]
+    unreadable: int = 0
+    tolerance: float = TOLERANCE
+    worst: tuple[Comparison, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        ordered = sorted(self.comparisons, key=lambda one: (one.same_label, -one.difference))
+        object.__setattr__(self, "worst", tuple(ordered[:_SHOWN]))
+
+    @property
+    def same_labels(self) -> int:
+        """Number of photos with the same most probable class."""
+        return sum(one.same_label for one in self.comparisons)
+
+    @property
+    def largest_difference(self) -> float:
+        """Largest difference of a probability of any photo; NaN without photos."""
+        return max((one.difference for one in self.comparisons), default=float("nan"))
+
+    @property
+    def passed(self) -> bool:
+        """True if all labels are the same and no probability differs by more than ``tolerance``."""
+        return (
+            bool(self.comparisons)
+            and self.same_labels == len(self.comparisons)
+            and self.largest_difference <= self.tolerance
+        )
+
+    def check(self, file: str, classes: Sequence[str]) -> None:
+        """Check that the proof passed.
+
+        Raises:
+            ProofError: it did not; the five photos that differ most are named.
+        """
+        if self.passed:
+            return
+        if not self.comparisons:
+            raise ProofError(f"{file}: no photo could be compared; name a folder of photos with --photos")
+        message = (
+            f"{file} answers differently from regraft predict: the same class for {self.same_labels:,} of "
+            f"{counted(len(self.comparisons), 'photo')}, probabilities differ by up to {self.largest_difference:.2g}; "
+            f"expected the same class for all and at most {self.tolerance:g}"
+        )
+        for one in self.worst:
+            expected, found = int(one.expected.argmax()), int(one.found.argmax())
+            message += (
+                f"\n  {one.name}: {classes[expected]} {one.expected[expected]:.4f} by predict, "
+                f"{classes[found]} {one.found[found]:.4f} by the file"
+            )
+        raise ProofError(message)
+
+    def as_dict(self, classes: Sequence[str]) -> dict[str, Any]:
+        """Return the proof, ready for JSON: the figures, the worst photos, and each photo's best classes."""
+        return {
+            "photos": self.photos,
+            "compared": len(self.comparisons),
+            "unreadable": self.unreadable,
+            "same_label": self.same_labels,
+            "largest_difference": self.largest_difference,
+            "tolerance": self.tolerance,
+            "passed": self.passed,
+            "worst": [{"photo": one.name, "difference": one.difference} for one in self.worst],
+            "answers": [
+                {
+                    "photo": one.name,
+                    "sha256": one.content,
+                    "top": {
+                        classes[i]: round(float(one.expected[i]), 7)
+                        for i in np.argsort(-one.expected, kind="stable")[:_LISTED].tolist()
+                    },
+                }
+                for one in self.comparisons
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The decoding of a photo for an exported file, which takes pixels.
+
+    Attributes:
+        at_least: (width, height) that the photo is resized to; a JPEG is decoded at a reduced scale if at least twice
+            that size remains.
+        rendering: the white level of 16-bit gray, and the ground of transparent photos.
+        is_one_size: True if all networks have this size.
+    """
+
+    at_least: Size
+    rendering: Rendering
+    is_one_size: bool
+
+    def pixels(self, photo: Path | bytes) -> NDArray[np.uint8]:
+        """Return the pixels of a photo, (H, W, 3), upright, in sRGB."""
+        return np.array(read_photo(photo, at_least=self.at_least, rendering=self.rendering))
+
+    @classmethod
+    def of(cls, predictor: Predictor) -> Decoding:
+        """Return the decoding that suits all networks of ``predictor``."""
+        classifier = predictor.classifier
+        members = members_of(classifier)
+        sizes = {member.preprocessing.at_least for member in members}
+        largest = max(width for width, _ in sizes), max(height for _, height in sizes)
+        return cls(largest, members[0].preprocessing.rendering, len(sizes) == 1)
+
+
+def prove(
+    classify: Callable[[NDArray[np.uint8]], NDArray[np.floating[Any]]],
+    predictor: Predictor,
+    photos: Mapping[Path, str],
+    about: str,
+    bar: Bar | None = None,
+) -> Proof:
+    """Return the comparison of ``classify`` with ``predictor`` on ``photos``.
+
+    Args:
+        classify: maps the pixels of a photo, (H, W, 3), to its probabilities.
+        predictor: the classifier, whose answers are expected.
+        photos: SHA-256 of each photo, by path.
+        about: description of the photos.
+        bar: advances once for each photo.
+    """
+    decoding = Decoding.of(predictor)
+    compared, unreadable = list[Comparison](), 0
+    for path, prediction in zip(photos, _predictions(predictor, decoding, photos), strict=True):
+        try:
+            pixels = decoding.pixels(path)
+        except DecodeError:
+            unreadable += 1
+        else:
+            by_class = dict(prediction.top)
+            expected = np.array([by_class[name] for name in predictor.classes])
+            found = np.asarray(classify(pixels), dtype=np.float64)
+            compared.append(Comparison(path.name, photos[path], expected, found))
+        if bar is not None:
+            bar.advance()
+    return Proof(about, tuple(compared), unreadable)
+
+
+def _predictions(predictor: Predictor, decoding: Decoding, photos: Iterable[Path]) -> Iterator[Prediction]:
+    """Yield the predictions of photos, each decoded once.
+
+    A predictor decodes a photo for each of its networks, at the scale that suits it. Where networks differ in size, one
+    photo in memory is what an exported file gets too.
+    """
+    if decoding.is_one_size:
+        yield from predictor.stream(photos)
+        return
+    for path in photos:
+        try:
+            yield predictor.predict(Image.fromarray(decoding.pixels(path)))
+        except DecodeError as error:
+            yield Prediction(str(path), None, None, (), str(error))

@@ -1,0 +1,88 @@
+"""Repetition of a proof anywhere: an exported file against the answers in its ``proof.json``, on the same photos."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from regraft.data.file_types import read_regular
+from regraft.data.rendering import Rendering
+from regraft.data.walk import photos_below
+from regraft.errors import DecodeError, ModelFileError, PhotosError
+from regraft.export.exported_file import ExportedFile
+from regraft.export.proof import Comparison, Decoding, Proof
+from regraft.screen import Screen
+
+
+def repeat_proof(file: Path, photos: Path, screen: Screen) -> dict[str, Any]:
+    """Return the comparison of ``file`` with the answers in its ``proof.json``.
+
+    Args:
+        file: the exported file; ``proof.json`` is in the same folder.
+        photos: folder with the photos of the proof, at any depth; their bytes identify them.
+        screen: where progress goes.
+
+    Returns:
+        ``{"compared": photos, "largest_difference": of a probability}``
+
+    Raises:
+        ModelFileError: the file or its proof is missing or damaged.
+        PhotosError: the folder contains none of the photos.
+        ProofError: the file answers differently.
+    """
+    exported, answers = ExportedFile(file), _answers(file.with_name("proof.json"))
+    if not photos.is_dir():
+        raise PhotosError(f"no such folder of photos: {photos}")
+    width, height = json.loads(exported.facts["at_least"])
+    rendering = Rendering(int(exported.facts["white_level"]), exported.facts["ground"])  # type: ignore[arg-type]
+    decoding = Decoding((width, height), rendering, is_one_size=True)
+    paths = [path for _, path in photos_below(photos, "", frozenset(), [])]
+    compared = []
+    with screen.progress("proof", len(paths)) as bar:
+        for path in paths:
+            comparison = _compared(path, exported, decoding, answers)
+            if comparison is not None:
+                compared.append(comparison)
+            bar.advance()
+    if not compared:
+        raise PhotosError(f"{photos} contains none of the {len(answers):,} photos that {file} was compared on")
+    proof = Proof(str(photos), tuple(compared))
+    proof.check(file.name, exported.classes)
+    return {"compared": len(compared), "largest_difference": proof.largest_difference}
+
+
+def _compared(
+    path: Path, exported: ExportedFile, decoding: Decoding, answers: Mapping[str, Mapping[str, float]]
+) -> Comparison | None:
+    """Return the comparison for one photo; None if it is not in the proof, or is unreadable."""
+    try:
+        data = read_regular(path)
+        content = hashlib.sha256(data).hexdigest()
+        if content not in answers:
+            return None
+        found = np.asarray(exported.classify(decoding.pixels(data)), dtype=np.float64)
+    except (OSError, DecodeError):
+        return None
+    top = answers[content]
+    expected = np.minimum(found, min(top.values()))  # of the other classes, the proof only says that they were lower
+    for label, probability in top.items():
+        expected[exported.classes.index(label)] = probability
+    return Comparison(path.name, content, expected, found)
+
+
+def _answers(path: Path) -> dict[str, dict[str, float]]:
+    """Return the probabilities of the most probable classes of each photo of a proof, by the SHA-256 of its bytes.
+
+    Raises:
+        ModelFileError: the proof is missing or damaged.
+    """
+    try:
+        answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
+        return {str(one["sha256"]): {str(k): float(v) for k, v in one["top"].items()} for one in answers}
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(f"{path} cannot be read, so that there is nothing to compare with: {error}") from None
