@@ -23,7 +23,7 @@ CLASSES = {
     "Classifier": "backbone classes own",
     "Ensemble": "groups weights own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
-    "check screen folders",
+    "check screen folders label_from",
     "Prediction": "path label probability top error",
     "Predictor": "classifier device workers engine views own",
     "Preprocessing": "height width interpolation mean std crop_pct crop_mode white_level ground",
@@ -36,7 +36,7 @@ FUNCTIONS = {
     "build_backbone": "name weights size pretrained seed",
     "export_model": "model out format input photos runtime screen",
     "list_backbones": "pattern",
-    "resume": "folder screen started callbacks options",
+    "resume": "folder screen started callbacks photos options",
     "train": "photos screen config callbacks options",
 }
 MODULES = {"callbacks", "recipes"}

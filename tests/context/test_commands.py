@@ -12,7 +12,8 @@ from regraft.context.commands import NOT_REPEATED, check_command, train_command
 from regraft.context.config import TrainConfig, resolve
 
 OPTIONS = {
-    "labels": Path("my labels.csv"), "folders": "classes", "recipe": "fine-tune", "budget": "10m",
+    "labels": Path("my labels.csv"), "path_column": "file name", "label_column": "Art", "skip_missing": True,
+    "folders": "classes", "recipe": "fine-tune", "budget": "10m",
     "backbone": "resnet18", "weights": Path("w.pt"), "size": 96, "epochs": 3, "views": 2, "lr": 3e-05,
     "unfreeze": ("layer3", "layer4"),
     "batch_size": 8, "seed": 1, "split_seed": 2, "split": "60/25/15", "split_from": Path("run 1"),
@@ -32,7 +33,7 @@ def parsed(command: str) -> TrainConfig:
 
 
 def test_every_option_is_repeated():
-    assert set(OPTIONS) | {"all_depths"} | NOT_REPEATED == set(TrainConfig.model_fields)
+    assert set(OPTIONS) | {"all_depths", "label_from"} | NOT_REPEATED == set(TrainConfig.model_fields)
     config = resolve(None, photos=Path("my photos"), **OPTIONS)
     for values in (vars(config), config.as_dict()):
         assert parsed(train_command(values)).arguments() == config.arguments()
@@ -40,7 +41,8 @@ def test_every_option_is_repeated():
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_each_option_is_repeated_alone(name):
-    config = resolve(None, photos=Path("-photos"), **{name: OPTIONS[name]})
+    needed = {"labels": OPTIONS["labels"]} if name in ("path_column", "label_column", "skip_missing") else {}
+    config = resolve(None, photos=Path("-photos"), **needed, **{name: OPTIONS[name]})
     assert parsed(train_command(config.as_dict())).as_dict() == config.as_dict()
 
 
@@ -49,6 +51,14 @@ def test_all_depths_is_repeated_with_the_recipe_that_has_it():
     assert train_command(vars(config)) == "regraft train photos --recipe linear-probe --all-depths"
     assert parsed(train_command(config.as_dict())).as_dict() == config.as_dict()
     assert resolve(None, photos=Path("photos"), all_depths=False).all_depths is None
+
+
+def test_several_folders_and_the_pattern_of_names_are_repeated():
+    config = resolve(None, photos=["a b", "-c", "d.zip"], label_from=r"^(?P<label>[^_]+)_'")
+    command = train_command(vars(config))
+    assert command.startswith("regraft train 'a b' ./-c d.zip --label-from ")
+    assert parsed(command).as_dict() == config.as_dict()
+    assert check_command(config.as_dict()).startswith(f"regraft check '{Path.cwd()}/a b' {Path.cwd()}/-c ")
 
 
 def test_defaults_are_left_out_and_changes_win():
@@ -62,6 +72,7 @@ def test_defaults_are_left_out_and_changes_win():
 def test_a_check_repeats_what_it_shares_with_a_training():
     config = resolve(None, photos=Path("my photos"), **OPTIONS)
     command = check_command(vars(config), "-o", "checked")
-    assert command.startswith("regraft check 'my photos' --labels 'my labels.csv' --folders classes --group-by ")
+    assert command.startswith("regraft check 'my photos' --labels 'my labels.csv' --path-column 'file name' ")
+    assert " --skip-missing --folders classes --group-by " in command
     assert command.endswith(" -o checked") and "--epochs" not in command
     program.commands["check"].make_context("check", shlex.split(command)[2:])

@@ -15,9 +15,10 @@ from regraft.data.manifest import Entry, Manifest
 from regraft.errors import ConfigError
 
 EVERYWHERE = {
-    "photos", "labels", "folders", "out", "recipe", "backbone", "weights", "size", "views", "seed", "split",
-    "split_seed", "split_from", "group_by", "fix_leaks", "decisions", "class_weight", "device", "workers", "stop_after",
-    "snapshot_every", "fresh", "rescue_dir", "choices",
+    "photos", "more_photos", "labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "out",
+    "recipe", "backbone", "weights", "size", "views", "seed", "split", "split_seed", "split_from", "group_by",
+    "fix_leaks", "decisions", "class_weight", "device", "workers", "stop_after", "snapshot_every", "fresh",
+    "rescue_dir", "choices",
 }  # fmt: skip
 IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", *CALLBACK_OPTIONS}
 USED = {

@@ -194,7 +194,7 @@ def test_who_says_nothing_of_photos() -> None:
         ({"preprocessing": "resnet18"}, "preprocessing: expected a Preprocessing, found 'resnet18'"),
         ({"preprocessing": Preprocessing(), "size": 64}, "preprocessing sets size; remove one of them"),
         ({"network": "resnet18"}, "network: expected a Backbone, a Classifier or a network of timm, found 'resnet18'"),
-        ({"labels": 3}, "labels: expected the path of a CSV file, or None, found 3"),
+        ({"labels": 3}, "labels: expected the path of a CSV or Excel file, a data frame, or None, found 3"),
         ({"classes": "ant"}, "classes: expected the names of the classes in the order of the outputs"),
         ({"classes": {"ant": 0, "bee": 1, "fly": 2}}, r"found a dict; of \{name: index\}, sorted\(d, key=d.get\)"),
         ({"classes": ["ant", "bee", "bee"]}, "two or more different classes, not .*; 'bee' appears twice"),

@@ -54,8 +54,9 @@ def test_all_invalid_rows_are_listed(tmp_path: Path) -> None:
     ("data", "message"),
     [
         (b"", r"its first line must be path,decision,why, not empty"),
-        (b"file,decision\n", r"its first line must be path,decision,why, not file,decision"),
-        (b"path,decision\n\xff,drop\n", r"is not UTF-8 text"),
+        (b"when,decision\n", r"its first line must be path,decision,why, not when,decision"),
+        (b"file,label\na.jpg,x\n", r"not file,label\n  it looks like labels: --labels .*decisions\.csv"),
+        (b"path,decision\n\xff\xf0\xf1,drop\n", r"line 2 is not UTF-8"),
     ],
 )
 def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> None:
@@ -63,7 +64,7 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, message: str) -> N
     file.write_bytes(data)
     with pytest.raises(PhotosError, match=message):
         read_decisions(file)
-    with pytest.raises(PhotosError, match="cannot be read: no longer there"):
+    with pytest.raises(PhotosError, match=r"no such file of decisions: .*missing\.csv"):
         read_decisions(tmp_path / "missing.csv")
 
 
@@ -100,3 +101,21 @@ def test_an_unknown_class_is_an_error_and_nothing_is_changed() -> None:
     with pytest.raises(PhotosError, match=r"ash/2\.jpg: no class 'brich'; did you mean 'birch'\?"):
         apply_decisions(photos, decisions, Path("decisions.csv"))
     assert photos == manifest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Datei;Decision;Why\nASH/1.JPG;drop;blurred\nbirch\\2.jpg;relabel:ash;\n",
+        "path\tdecision\nC:\\garden\\ash\\1.jpg\tdrop\ngarden/birch/2.jpg\trelabel:ash\n",
+        "id,decision\nash/1,drop\nbirch/2,relabel:ash\n",
+    ],
+)
+def test_decisions_name_photos_as_tables_of_labels_do(tmp_path: Path, text: str) -> None:
+    photos = manifest()
+    file = tmp_path / "decisions.csv"
+    file.write_bytes(text.encode("utf-16"))
+    assert apply_decisions(photos, read_decisions(file), file) == ()
+    assert [(e.label, e.status) for e in photos.entries] == [
+        ("ash", "put aside"), ("ash", "ok"), ("birch", "ok"), ("ash", "ok"), ("cedar", "ok"),
+    ]  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from making import entries_of, make_photos
+from regraft.data.selection import PhotoSelection
 from regraft.features.store import MemoryStore
 from regraft.models.zoo import build_backbone
 from regraft.recipes.steps.tuning_plan import Plan
@@ -94,12 +95,12 @@ def test_the_check_takes_it_where_it_is_asked_for(
     own = {"backbone": tiny["backbone"], "weights": tiny.get("weights")}
     store = MemoryStore()
     for thorough in (False, True):
-        options = CheckOptions(photos, thorough=thorough, **own)
+        options = CheckOptions(PhotoSelection(photos), thorough=thorough, **own)
         findings = check_photos(options, Screen(), store)["findings"]
         (wrong,) = [f for f in findings if f["kind"] == "wrong label"]
         assert wrong["photos"] == ["box/moved.png"]
     assert taken == [(120, 96)]  # photos of 40 pixels, a network of 160
     few = make_photos(tmp_path / "few", {"ash": 10, "box": 10}, size=40)
     screen = Screen()
-    check_photos(CheckOptions(few, thorough=True, **own), screen, MemoryStore())
+    check_photos(CheckOptions(PhotoSelection(few), thorough=True, **own), screen, MemoryStore())
     assert len(taken) == 1 and any("too few photos" in text for text in screen.warned)

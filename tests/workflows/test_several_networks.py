@@ -11,6 +11,7 @@ import pytest
 
 from making import entries_of, make_photos
 from regraft.context.config import resolve
+from regraft.data.selection import PhotoSelection
 from regraft.errors import BackboneError, ConfigError, WeightsError
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine import EagerEngine
@@ -234,13 +235,15 @@ def test_another_network_is_another_run(go, weights, tmp_path):
 
 
 def test_the_check_reviews_labels_with_all_networks(photos, weights, passes):
-    options = CheckOptions(photos, backbone=BOTH, weights=weights, size=64, device="cpu")
+    options = CheckOptions(PhotoSelection(photos), backbone=BOTH, weights=weights, size=64, device="cpu")
     check = check_photos(options, QuietScreen())
     assert passes() == {"test_resnet": 30, "test_efficientnet": 30}
-    alone = check_photos(CheckOptions(photos, backbone="test_resnet", weights=weights, size=64), QuietScreen())
+    alone = check_photos(
+        CheckOptions(PhotoSelection(photos), backbone="test_resnet", weights=weights, size=64), QuietScreen()
+    )
     assert check["accuracy"] != alone["accuracy"]
     with pytest.raises(ConfigError, match="backbone: expected each network once"):
-        check_photos(CheckOptions(photos, backbone="test_resnet+test_resnet"), QuietScreen())
+        check_photos(CheckOptions(PhotoSelection(photos), backbone="test_resnet+test_resnet"), QuietScreen())
 
 
 @pytest.mark.parametrize(

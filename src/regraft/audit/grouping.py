@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from collections import defaultdict
@@ -12,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from regraft.audit.photo_stats import PhotoStats
-from regraft.data.file_types import read_regular, why_unreadable
+from regraft.data.columns import RECOGNIZED, ColumnNames
 from regraft.data.manifest import Entry
-from regraft.errors import ConfigError, PhotosError, did_you_mean
+from regraft.data.photo_finder import PhotoFinder
+from regraft.data.table import read_table
+from regraft.data.table_labels import column_of_photos
+from regraft.errors import ConfigError
 from regraft.text import shorten
 
 BURST_RULE = "exif-burst"
@@ -27,7 +28,12 @@ RULES = "parent, exif-burst, column:NAME, or a regular expression on the path"
 
 
 def user_groups(
-    rule: str, entries: Sequence[Entry], photo_stats: Sequence[PhotoStats], labels: Path | None = None
+    rule: str,
+    entries: Sequence[Entry],
+    photo_stats: Sequence[PhotoStats],
+    labels: Path | None = None,
+    *,
+    columns: ColumnNames = RECOGNIZED,
 ) -> dict[str, str]:
     """Return photo name to group; photos to which the rule does not apply are missing.
 
@@ -38,17 +44,19 @@ def user_groups(
         entries: the photos.
         photo_stats: their stats; used for ``"exif-burst"`` only.
         labels: the CSV.
+        columns: columns of the CSV that the user names.
 
     Raises:
         ConfigError: the rule is invalid, or applies to no photo.
         PhotosError: the CSV is unreadable or does not have the column.
     """
+    groups: Mapping[str, str]
     if rule == "parent":
         groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
     elif rule == BURST_RULE:
         groups = _bursts(entries, photo_stats)
     elif rule.startswith("column:"):
-        groups = _column(rule.removeprefix("column:"), labels)
+        groups = _column(rule.removeprefix("column:"), labels, entries, columns)
     else:
         groups = _matched(rule, entries)
     names = {entry.name for entry in entries}
@@ -145,16 +153,9 @@ def _bursts(entries: Sequence[Entry], photo_stats: Sequence[PhotoStats]) -> dict
     return groups
 
 
-def _column(column: str, labels: Path | None) -> dict[str, str]:
+def _column(column: str, labels: Path | None, entries: Sequence[Entry], columns: ColumnNames) -> Mapping[str, str]:
     if labels is None:
         raise ConfigError("group_by: column:NAME needs the CSV of labels (--labels)")
-    try:
-        text = read_regular(labels).decode("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        why = why_unreadable(error, labels) if isinstance(error, OSError) else "not UTF-8 text"
-        raise PhotosError(f"{labels}: {why}") from error
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    names = list(rows.fieldnames or ())
-    if column not in names or "path" not in names:
-        raise PhotosError(f"{labels} has no column {column!r}{did_you_mean(column, names)}")
-    return {row["path"]: row[column] for row in rows if row["path"]}
+    named = [(entry.name, entry.path) for entry in entries]
+    finder = PhotoFinder({"": Path()}, (), lambda: named, elsewhere=True)
+    return column_of_photos(read_table(labels), column, finder, columns)

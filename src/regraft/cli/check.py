@@ -12,13 +12,13 @@ from regraft.cli.options import (
     PATH,
     Choice,
     device_option,
-    folders_option,
     network_options,
     output_options,
     pass_session,
     workers_option,
 )
 from regraft.cli.output import Session
+from regraft.cli.photo_options import SELECTION, label_options, moved_option
 from regraft.screen import printable
 
 LEVELS = ("info", "warning", "error")
@@ -33,7 +33,14 @@ Examples:
 
 
 @cloup.command(name="check", short_help="Find problems in photos and labels.", epilog=_EXAMPLES)
-@cloup.argument("photos", type=PATH, help="A folder with one folder per class, or with train/ and val/ [and test/].")
+@cloup.argument(
+    "photos",
+    type=PATH,
+    nargs=-1,
+    required=True,
+    help="A folder with one folder per class, or with train/ and val/ [and test/]; an archive of one; several of "
+    "them; or a run folder, for the photos of the run.",
+)
 @cloup.option_group(
     "Result",
     cloup.option(
@@ -53,8 +60,8 @@ Examples:
 )
 @cloup.option_group(
     "Photos",
-    cloup.option("--labels", type=PATH, metavar="CSV", help="Labels from a CSV of path,label[,split,group]."),
-    folders_option(),
+    *label_options(),
+    moved_option("With a run folder as PHOTOS: where the photos of the run are now; their content tells."),
     cloup.option(
         "--group-by",
         metavar="RULE",
@@ -74,37 +81,49 @@ Examples:
 def check(
     session: Session,
     /,
-    photos: Path,
+    photos: tuple[Path, ...],
     out: Path | None,
     strict: str | None,
     review: bool,
     decisions: Path | None,
+    moved_to: Path | None,
     **options: Any,
 ) -> None:
     """Find problems in PHOTOS: damaged files, duplicates, wrong labels, shortcuts.
 
     Photos are only read, never changed. Decisions about findings go into a CSV that train reads with --decisions.
     """
+    context = click.get_current_context()
     if review and session.json:
-        raise click.UsageError(
-            "--review asks in the terminal, so it does not go with --json", click.get_current_context()
-        )
+        raise click.UsageError("--review asks in the terminal, so it does not go with --json", context)
     from regraft.context.commands import check_command, train_command
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
+    from regraft.run.folder import RunFolder
     from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
+    from regraft.workflows.photos_of_run import moved_photos, photo_options, selection_of
 
-    set_options = {name: value for name, value in options.items() if value is not None}
+    run = RunFolder(photos[0])
+    of_run = len(photos) == 1 and run.config.exists() and run.events.exists()
+    if moved_to is not None and not of_run:
+        raise click.UsageError(
+            "--photos applies only to the photos of a run: regraft check RUN --photos FOLDER", context
+        )
+    places = photo_options(run) if of_run else {"photos": photos[0], "more_photos": photos[1:]}
+    checked = {**places, **{name: value for name, value in options.items() if value is not None}}
+    decisions = decisions or checked.pop("decisions", None)
+    moved = None if moved_to is None else moved_photos(run, moved_to, options["workers"])
     file = decisions or Path("decisions.csv")
     earlier = file if (decisions is not None or review) and (file.exists() or not review) else None
     screen = session.screen()
-    checked = {"photos": photos, **set_options, "decisions": earlier}
-    result = check_photos(CheckOptions(**checked), screen)
+    others = {name: value for name, value in checked.items() if name not in SELECTION}
+    result = check_photos(CheckOptions(selection_of(checked), **others, decisions=earlier, moved=moved), screen)
+    checked["decisions"] = earlier
     train = train_command({**checked, "decisions": file})
     if out is not None:
         write_check(result, out)
-        write_page(result, out, train=train, workers=options["workers"])
+        write_page(result, out, train=train, workers=options["workers"], moved=None if moved is None else moved.paths)
     if session.json:
         session.print_json(result)
     elif not session.quiet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
@@ -12,7 +12,6 @@ from regraft.cli.options import (
     PATH,
     Choice,
     device_option,
-    folders_option,
     output_options,
     pass_session,
     refuse_without,
@@ -20,10 +19,11 @@ from regraft.cli.options import (
     workers_option,
 )
 from regraft.cli.output import Session, warn_above_classes
+from regraft.cli.photo_options import label_options, moved_option, take_label_options
 from regraft.screen import screen_for
 
 if TYPE_CHECKING:
-    from regraft.data.photo import FolderMeaning, Side
+    from regraft.data.photo import Side
 
 _EXAMPLES = """\b
 Examples:
@@ -34,16 +34,16 @@ Examples:
 
 @cloup.command(name="evaluate", short_help="Measure a classifier on labeled photos.", epilog=_EXAMPLES)
 @cloup.argument("model", type=PATH, help="A run folder, or a copy of its model.safetensors.")
-@cloup.argument("photos", type=PATH, required=False, help="A folder with one folder per class.")
+@cloup.argument("photos", type=PATH, required=False, help="A folder with one folder per class, or an archive of one.")
 @cloup.option_group(
     "Photos",
-    cloup.option("--labels", type=PATH, metavar="CSV", help="Labels from a CSV of path,label instead of from folders."),
+    *label_options(),
     cloup.option(
         "--split",
         type=Choice(["train", "validation", "test"]),
         help="Instead of PHOTOS, a part of the run's own split; test gives the values of its metrics.json.",
     ),
-    folders_option(),
+    moved_option("With --split: the folder or archive where the photos of the run are now; their content tells."),
     cloup.option(
         "--include-training",
         is_flag=True,
@@ -63,16 +63,17 @@ Examples:
 @pass_session
 def evaluate(
     session: Session,
+    /,
     model: Path,
     photos: Path | None,
-    labels: Path | None,
     split: Side | None,
-    folders: FolderMeaning | None,
+    moved_to: Path | None,
     include_training: bool,
     top: tuple[int, ...],
     views: int | None,
     device: str,
     workers: int | None,
+    **options: Any,
 ) -> None:
     """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class.
 
@@ -84,7 +85,10 @@ def evaluate(
             "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split", context
         )
     if split is not None:
-        refuse_without(context, "PHOTOS", labels=labels, folders=folders, include_training=include_training)
+        refuse_without(context, "PHOTOS", **options, include_training=include_training)
+    else:
+        refuse_without(context, "--split", photos=moved_to)
+    from regraft.data.selection import PhotoSelection
     from regraft.inference.predictor import Predictor
     from regraft.report.evaluation import show_evaluation
     from regraft.workflows.evaluate import evaluate_folder, evaluate_run
@@ -95,12 +99,13 @@ def evaluate(
     warn_above_classes(screen, top, len(predictor.classes))
     if photos is not None:
         used = used_photos(model)
+        selection = PhotoSelection(photos, **take_label_options(options))
         evaluation = evaluate_folder(
-            predictor, photos, labels, screen, top=top, folders=folders, used=used, include_training=include_training
+            predictor, selection, screen, top=top, used=used, include_training=include_training
         )
     else:
         assert split is not None
-        evaluation = evaluate_run(model, split, predictor, screen, top=top)
+        evaluation = evaluate_run(model, split, predictor, screen, top=top, moved_to=moved_to)
     if session.json:
         session.print_json(evaluation)
     else:

@@ -10,13 +10,13 @@ import cloup
 from regraft.cli.options import (
     PATH,
     device_option,
-    folders_option,
     network_options,
     output_options,
     pass_session,
     workers_option,
 )
 from regraft.cli.output import Session
+from regraft.cli.photo_options import label_options
 
 if TYPE_CHECKING:
     from regraft.screen import Screen
@@ -51,7 +51,7 @@ Examples:
         help="Training steps, each with its own learning rate.",
     ),
 )
-@cloup.option_group("Photos", folders_option())
+@cloup.option_group("Photos", *label_options())
 @network_options()
 @cloup.option_group("Machine", device_option(), workers_option())
 @output_options(quiet="Print only the rate.")

@@ -14,7 +14,6 @@ from cloup import HelpFormatter, HelpTheme, Style
 from regraft.cli.output import Session
 from regraft.context.option_synonyms import value_meant
 from regraft.context.option_values import DEVICES
-from regraft.data.photo import FOLDER_MEANINGS
 from regraft.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -146,17 +145,6 @@ def refuse_without(context: click.Context, needed: str, **values: Any) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in values.items() if value not in (None, False, ())]
     if given:
         raise click.UsageError(f"{' and '.join(given)} applies only with {needed}", context)
-
-
-def folders_option() -> Callable[[F], F]:
-    """Return the decorator that adds ``--folders``."""
-    decorator: Callable[[F], F] = cloup.option(
-        "--folders",
-        type=Choice(FOLDER_MEANINGS),
-        help="What the folders in PHOTOS are: classes; sides (training, validation, test) with the classes in them; or "
-        "parts with the classes in them. Recognized by their names if not given.",
-    )
-    return decorator
 
 
 def views_option() -> Callable[[F], F]:

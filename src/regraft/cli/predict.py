@@ -173,7 +173,7 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
         if not paths:
             missing.append(argument)
         for path in paths:
-            photos.update(dict.fromkeys(_in_folder(path, outside, skipped) if path.is_dir() else [path]))
+            photos.update(dict.fromkeys(_in_folder(path, outside, skipped) if _is_folder(path) else [path]))
     if missing:
         raise PhotosError(f"no such photo or folder: {', '.join(missing)}")
     if not photos:
@@ -183,17 +183,30 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
 
 
 def _matches(argument: str) -> list[Path]:
-    if os.path.lexists(argument):
+    from regraft.data.photos_by_content import is_readable  # not for --help
+
+    if os.path.lexists(argument) or _is_folder(Path(argument)) or is_readable(Path(argument)):
         return [Path(argument)]
     if glob.has_magic(argument):
         return [Path(path) for path in sorted(glob.glob(argument, recursive=True))]
     return []
 
 
+def _is_folder(path: Path) -> bool:
+    """Return whether a path is a folder on the disk, an archive of photos, or a folder in one."""
+    from regraft.data.listing import is_in_archive  # not for --help
+
+    return path.is_dir() or is_in_archive(path)
+
+
 def _in_folder(folder: Path, outside: Path | None, skipped: Skipped) -> Iterable[Path]:
+    from regraft.data.listing import list_root
     from regraft.data.walk import photos_below  # not for --help
 
-    paths = [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
+    if folder.is_dir():
+        paths = [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
+    else:
+        paths = [path for _, path in list_root(folder, None).photos()]
     if outside is None:
         return paths
     left_out = outside.resolve()

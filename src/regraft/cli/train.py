@@ -13,7 +13,6 @@ from regraft.cli.options import (
     Choice,
     callback_options,
     device_option,
-    folders_option,
     network_options,
     output_options,
     pass_session,
@@ -21,6 +20,7 @@ from regraft.cli.options import (
     workers_option,
 )
 from regraft.cli.output import Session, show_result
+from regraft.cli.photo_options import label_options
 from regraft.context.option_values import RECIPES
 
 _EXAMPLES = """\b
@@ -29,6 +29,9 @@ Examples:
   regraft train photos --recipe linear-probe -o runs/first
   regraft train photos --recipe fine-tune --unfreeze 2 --epochs 4
   regraft train photos --recipe fine-tune --epochs 20 --early-stop 3 --tensorboard
+  regraft train photos.zip more_photos
+  regraft train photos --labels labels.xlsx --label-column species
+  regraft train cats_and_dogs --label-from prefix
   regraft train photos --budget 10m --json > result.json"""
 
 
@@ -36,8 +39,10 @@ Examples:
 @cloup.argument(
     "photos",
     type=PATH,
+    nargs=-1,
     required=False,
-    help="A folder with one folder per class, or with train/ and val/ [and test/] and the classes below.",
+    help="A folder with one folder per class, or with train/ and val/ [and test/] and the classes below; a zip or tar "
+    "archive of one; or several, which are merged.",
 )
 @cloup.option_group(
     "Result",
@@ -90,13 +95,7 @@ Examples:
 @network_options()
 @cloup.option_group(
     "Photos",
-    cloup.option(
-        "--labels",
-        type=PATH,
-        metavar="CSV",
-        help="Labels from a CSV of path,label[,split,group] instead of from folders.",
-    ),
-    folders_option(),
+    *label_options(),
     cloup.option("--split", metavar="A/B/C", help="Percentages of train/validation/test; 80/10/10 if not given."),
     cloup.option("--split-seed", type=int, metavar="N", help="Seed of the split; 0 if not given."),
     cloup.option(
@@ -149,7 +148,7 @@ Examples:
 )
 @output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
-def train(session: Session, /, photos: Path | None, config: Path | None, **options: Any) -> None:
+def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, **options: Any) -> None:
     """Train a classifier on PHOTOS and test it.
 
     The summary at the end shows the accuracy on photos that were never used to make a choice, and the command to use
@@ -163,7 +162,7 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
       fine-tune           also train blocks of the network, starting from the linear probe: minutes
       auto                the linear probe, then fine-tuning if the budget allows it; keeps the better one
     """  # noqa: D301  (click reads \b as: do not wrap the next lines)
-    if photos is None and config is None:
+    if not photos and config is None:
         raise click.UsageError("expected a folder of photos: regraft train PHOTOS", click.get_current_context())
 
     from regraft.context.config import resolve
@@ -171,5 +170,5 @@ def train(session: Session, /, photos: Path | None, config: Path | None, **optio
     from regraft.workflows.train import train_config
 
     screen = session.screen()
-    run = train_config(resolve(config, photos=photos, **options), screen, started=process_start_time())
+    run = train_config(resolve(config, photos=photos or None, **options), screen, started=process_start_time())
     show_result(session, run, screen)

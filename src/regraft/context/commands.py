@@ -9,10 +9,13 @@ from typing import Any, Final
 from regraft.context.config import TrainConfig
 from regraft.text import command
 
-NOT_REPEATED: Final = frozenset({"photos", "out", "choices", "callbacks", "stop_after", "fresh"})
+NOT_REPEATED: Final = frozenset({"photos", "more_photos", "out", "choices", "callbacks", "stop_after", "fresh"})
 """Fields of a configuration that a command for another run does not repeat. Callback objects cannot be repeated."""
 
-PHOTO_OPTIONS: Final = ("labels", "folders", "group_by", "decisions", "backbone", "weights", "size")
+PHOTO_OPTIONS: Final = (
+    *("labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "group_by", "decisions"),
+    *("backbone", "weights", "size"),
+)
 """Options that `train` and `check` share: which photos, with which classes, for which network."""
 
 
@@ -33,8 +36,8 @@ def check_command(config: Mapping[str, Any], *more: str | Path) -> str:
 
 def _words(config: Mapping[str, Any], names: tuple[str, ...]) -> list[str | Path]:
     """Return the words of the folder and of the options ``names`` whose value is not the default."""
-    photos = config["photos"]
-    words: list[str | Path] = [f"./{photos}" if str(photos).startswith("-") else photos]
+    folders = (config["photos"], *(config.get("more_photos") or ()))
+    words: list[str | Path] = [f"./{folder}" if str(folder).startswith("-") else folder for folder in folders]
     for name in names:
         value = config.get(name)
         default = TrainConfig.model_fields[name].default

@@ -28,6 +28,7 @@ from regraft.context.option_readers import (
 from regraft.context.option_synonyms import option_meant, value_meant
 from regraft.context.option_values import DeviceName, RecipeName
 from regraft.data.photo import FolderMeaning
+from regraft.data.selection import PhotoSelection
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
@@ -52,7 +53,13 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
 
     photos: Path
+    more_photos: Annotated[tuple[Path, ...] | None, AfterValidator(lambda folders: folders or None)] = None
+    """Further folders whose photos are added to those of ``photos``."""
     labels: Path | None = None
+    label_from: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    skip_missing: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
     folders: FolderMeaning | None = None
     out: Path | None = None
     recipe: RecipeName = "auto"
@@ -94,6 +101,12 @@ class TrainConfig(BaseModel):
     """Choices of an earlier run that depended on a clock or a measurement; they are replayed."""
 
     @model_validator(mode="after")
+    def _labels_have_one_place(self) -> TrainConfig:
+        """Refuse options about labels that do not go together."""
+        self.selection.check()
+        return self
+
+    @model_validator(mode="after")
     def _callbacks_have_epochs(self) -> TrainConfig:
         """Refuse options that the recipe cannot use, and two options that would both set the learning rate."""
         asked = [name for name in CALLBACK_OPTIONS if getattr(self, name) not in (None, False, ())]
@@ -131,6 +144,24 @@ class TrainConfig(BaseModel):
     def _as_text(self, value: Path | None) -> str | None:
         return None if value is None else value.absolute().as_posix()
 
+    @field_serializer("more_photos")
+    def _as_texts(self, value: tuple[Path, ...] | None) -> list[str] | None:
+        return None if value is None else [folder.absolute().as_posix() for folder in value]
+
+    @property
+    def selection(self) -> PhotoSelection:
+        """The photos and the place of their labels."""
+        return PhotoSelection(
+            self.photos,
+            self.more_photos or (),
+            labels=self.labels,
+            folders=self.folders,
+            label_from=self.label_from,
+            path_column=self.path_column,
+            label_column=self.label_column,
+            skip_missing=bool(self.skip_missing),
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values, without the options that apply to one call only."""
         return self.model_dump(mode="json")
@@ -159,6 +190,9 @@ def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
     """
     values = dict(_read(file)) if file is not None else {}
     values.update({name: value for name, value in given.items() if value is not None})
+    photos = values.get("photos")
+    if isinstance(photos, (list, tuple)) and photos:
+        values |= {"photos": photos[0], "more_photos": tuple(photos[1:])}
     try:
         return TrainConfig(**values)
     except ValidationError as error:

@@ -17,7 +17,8 @@ from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.file_types import VIDEO
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import SIDES, Side
-from regraft.data.source import find_photos
+from regraft.data.selection import MovedPhotos
+from regraft.data.source import select_photos
 from regraft.data.split import check_split, split_by_content, use_given_sides
 from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
@@ -83,14 +84,19 @@ class Dataset:
         return np.array([index[entry.label] for entry in entries], dtype=np.int64)
 
 
-def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
+def load_dataset(config: TrainConfig, screen: Screen, moved: MovedPhotos | None = None) -> Dataset:
     """Return the photos, each read once for its content hash; print how many there are.
+
+    Args:
+        config: the configuration.
+        screen: where progress and notes go.
+        moved: where photos are now, if they are no longer in the folder of ``config``.
 
     Raises:
         PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
         RunFolderError: the run of ``split_from`` is missing or damaged.
     """
-    source = find_photos(config.photos, config.labels, folders=config.folders)
+    source = select_photos(config.selection, moved=moved)
     workers = workers_or_default(config.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
@@ -101,7 +107,7 @@ def load_dataset(config: TrainConfig, screen: Screen) -> Dataset:
     notes = (*decided, *check_usable(manifest))
     kept = {} if config.split_from is None or source.given_sides else _earlier_sides(config.split_from)
     dataset = Dataset(manifest, source.given_sides, kept, changed)
-    _print_photos(dataset, config.photos, screen)
+    _print_photos(dataset, (config.photos, *(config.more_photos or ())), screen)
     for note in (*source.notes, *notes):
         screen.warn(note)
     _check_can_be_split(dataset)
@@ -117,7 +123,7 @@ def _check_groups(dataset: Dataset, config: TrainConfig, screen: Screen) -> None
     """
     entries = divisible(dataset)
     if config.group_by not in (None, BURST_RULE):
-        groups = user_groups(config.group_by, dataset.usable, (), config.labels)
+        groups = user_groups(config.group_by, dataset.usable, (), config.labels, columns=config.selection.columns)
         if len(groups) < len(dataset.usable):
             screen.warn(f"--group-by {config.group_by} applies to {len(groups):,} of {len(dataset.usable):,} photos")
     elif any(entry.group for entry in entries):
@@ -209,7 +215,7 @@ def print_sides(dataset: Dataset, notes: Sequence[str], recipe: RecipeName, scre
         screen.line("", note)
 
 
-def _print_photos(dataset: Dataset, root: Path, screen: Screen) -> None:
+def _print_photos(dataset: Dataset, roots: Sequence[Path], screen: Screen) -> None:
     entries = dataset.manifest.entries
     unusable = [entry for entry in entries if entry.status == "put aside"]
     skipped = sum(entry.status == "skipped" for entry in entries)
@@ -221,7 +227,7 @@ def _print_photos(dataset: Dataset, root: Path, screen: Screen) -> None:
         parts.append(f"{counted(videos, 'video')} skipped")
     if skipped > videos:
         parts.append(f"{skipped - videos:,} other files skipped")
-    screen.line("photos", " · ".join(parts), str(root))
+    screen.line("photos", " · ".join(parts), ", ".join(map(str, roots)))
 
 
 def _first(entries: Sequence[Entry]) -> str:

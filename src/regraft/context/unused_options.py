@@ -43,6 +43,8 @@ def unused_by_recipe(config: TrainConfig) -> list[str]:
     notes = [f"{options_text(unused)}: {why}"] if unused else []
     if config.folders is not None and config.labels is not None:
         notes.append(f"{options_text(['folders'])}: the CSV of --labels has the labels")
+    if config.folders is not None and config.label_from is not None:
+        notes.append(f"{options_text(['folders'])}: the names of the photos have the labels")
     return notes
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from regraft.data.file_types import read_regular, why_unreadable
+from regraft.data.cells import column_key
+from regraft.data.column_words import LABEL_RANKS, PATH_RANKS
 from regraft.data.manifest import Entry, Manifest
+from regraft.data.photo_finder import PhotoFinder
 from regraft.data.source import class_order
+from regraft.data.table import read_table
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, did_you_mean, several
 from regraft.text import counted
@@ -46,29 +49,31 @@ class Decision:
 
 
 def read_decisions(file: Path) -> list[Decision]:
-    """Read a CSV of path,decision[,why]; a later row about the same photo wins.
+    """Read a table of path,decision[,why], as a CSV or an Excel file; a later row about the same photo wins.
 
     Raises:
         PhotosError: the file is unreadable or invalid; all problems are listed with their rows.
     """
-    try:
-        text = read_regular(file).decode("utf-8-sig")
-    except OSError as error:
-        raise PhotosError(f"{file}: {why_unreadable(error, file)}") from error
-    except UnicodeDecodeError as error:
-        raise PhotosError(f"{file} is not UTF-8 text") from error
-    rows = csv.reader(io.StringIO(text, newline=""))
-    header = tuple(name.strip().casefold() for name in next(rows, ()))
-    if header[:2] != COLUMNS[:2]:
-        raise PhotosError(f"{file}: its first line must be {','.join(COLUMNS)}, not {','.join(header) or 'empty'}")
+    table = read_table(file, "decisions", ",".join(COLUMNS))
+    keys = [column_key(name) for name in table.header]
+    paths = [i for i, key in enumerate(keys) if key in PATH_RANKS]
+    if not paths or "decision" not in keys:
+        labels = any(key in LABEL_RANKS for key in keys) and "decision" not in keys
+        found = ",".join(field.strip().casefold() for field in table.header)
+        step = f"\n  it looks like labels: --labels {file}" if labels else ""
+        raise PhotosError(f"{file}: its first line must be {','.join(COLUMNS)}, not {found or 'empty'}{step}")
+    at = [min(paths, key=lambda i: PATH_RANKS[keys[i]]), keys.index("decision")]
+    at += [keys.index("why") if "why" in keys else 2]
     decisions: dict[str, Decision] = {}
     problems = []
-    for number, row in enumerate(rows, start=2):
-        decision = _decision(row) if row else None
+    for number, row in table.rows:
+        decision = _decision([row[i] for i in at if i < len(row)])
         if isinstance(decision, str):
             problems.append(f"row {number}: {decision}")
-        elif decision is not None:
+        else:
             decisions[decision.name] = decision
+    if table.problem:
+        problems.append(table.problem)
     if problems:
         raise PhotosError(several(str(file), problems[:_MAX_PROBLEMS]))
     return list(decisions.values())
@@ -97,6 +102,7 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
         PhotosError: a photo is relabeled to a class that the folder does not have.
     """
     entries = {entry.name: entry for entry in manifest.entries}
+    decisions = named_as_photos(decisions, manifest)
     classes = set(manifest.classes)
     problems = [
         f"{d.name}: no class {d.label!r}{did_you_mean(d.label, classes)}"
@@ -114,6 +120,19 @@ def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Pat
     if not missing:
         return ()
     return (f"{file.name}: {counted(len(missing), 'decision')} about missing photos, such as {missing[0]}",)
+
+
+def named_as_photos(decisions: Sequence[Decision], manifest: Manifest) -> list[Decision]:
+    """Return decisions with the names of the photos that they mean, which may be written as in a table of labels."""
+    names = {entry.name for entry in manifest.entries}
+    finder = PhotoFinder(
+        {"": manifest.root}, (), lambda: [(entry.name, entry.path) for entry in manifest.entries], elsewhere=True
+    )
+    places = {d.name: d.name if d.name in names else finder.find(d.name) for d in decisions}
+    return [
+        decision if isinstance(place := places[decision.name], str) else replace(decision, name=place[0])
+        for decision in decisions
+    ]
 
 
 def was_dropped(entry: Entry) -> bool:

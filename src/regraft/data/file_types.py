@@ -165,12 +165,20 @@ MAX_BYTES = 1 << 30
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading; a link is followed.
+    """Open a regular file, or a member of an archive, for reading; a link is followed.
 
     Raises:
         OSError: it cannot be opened, is not a regular file, or is larger than `MAX_BYTES`.
     """
-    _check(path.stat(), path)  # check first: opening a device can have effects
+    try:
+        _check(path.stat(), path)  # check first: opening a device can have effects
+    except (NotADirectoryError, FileNotFoundError):
+        from regraft.data.archive import archive_above, open_member  # it imports this module
+
+        archive = archive_above(path)
+        if archive is None:
+            raise
+        return open_member(archive, path)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
     handle = os.open(path, flags)  # never block, even if the file was replaced meanwhile
     try:
@@ -189,6 +197,23 @@ def read_regular(path: Path) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+def file_status(path: Path) -> os.stat_result:
+    """Return the status of a file; for a member of an archive, that of the archive.
+
+    Raises:
+        OSError: there is no such file.
+    """
+    try:
+        return path.stat()
+    except (NotADirectoryError, FileNotFoundError):
+        from regraft.data.archive import archive_above
+
+        archive = archive_above(path)
+        if archive is None:
+            raise
+        return archive.stat()
 
 
 def _check(status: os.stat_result, path: Path) -> None:

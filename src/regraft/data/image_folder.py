@@ -14,8 +14,10 @@ from regraft.data.photo import FolderMeaning, Side
 from regraft.data.photo_set import PhotoSet
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.source import find_photos
+from regraft.data.selection import PhotoSelection
+from regraft.data.source import select_photos
 from regraft.data.split import DEFAULT_SHARES, check_split, split_by_content, use_given_sides
+from regraft.data.table import TableSource
 from regraft.data.threads import workers_or_default
 from regraft.screen import Screen, screen_for
 from regraft.text import counted
@@ -30,8 +32,9 @@ class ImageFolder(PhotoSet):
     """The training photos of a folder as a data set, with ``.validation`` and ``.test`` as further data sets.
 
     Args:
-        root: a folder per class; or train/ and val/ [and test/] with such folders.
-        labels: a CSV of path,label[,split,group] with the classes, in place of class folders.
+        root: a folder per class; or train/ and val/ [and test/] with such folders; or an archive (zip, tar) of these.
+        labels: a CSV, an Excel file or a data frame of path,label[,split,group] with the classes, in place of class
+            folders.
         network: the network that will process the photos; it determines their preprocessing. A `Backbone`, a network
             of timm, or a `Classifier`, which also determines the classes.
         classes: names of the classes in the order of the labels; by code points if None.
@@ -49,6 +52,8 @@ class ImageFolder(PhotoSet):
         screen: where notes on skipped photos and on the folder are printed; standard output if None.
         folders: the meaning of the folders in ``root``: ``"classes"``, ``"sides"`` of a split or ``"parts"``, with the
             classes in them; recognized by their names if None.
+        label_from: ``"prefix"`` for classes in the names of the photos such as ``cat.0.jpg``, or a regular expression
+            with a group named ``label``; None if folders are classes.
 
     Attributes:
         manifest: every file with its class, side and status.
@@ -80,7 +85,7 @@ class ImageFolder(PhotoSet):
     def __init__(
         self,
         root: Path | str,
-        labels: Path | str | None = None,
+        labels: TableSource | None = None,
         *,
         network: Any = None,
         classes: Sequence[str] | None = None,
@@ -96,15 +101,16 @@ class ImageFolder(PhotoSet):
         check: bool = True,
         screen: Screen | None = None,
         folders: FolderMeaning | None = None,
+        label_from: str | None = None,
     ) -> None:
         wanted = check_arguments(
             ImageFolderArguments(
                 root, labels, network, classes, size, mean, std, augmentation, split_seed, split, seed, preprocessing,
-                workers, check, folders,
+                workers, check, folders, label_from,
             )
         )  # fmt: skip
         workers = workers_or_default(workers)
-        source = find_photos(root, labels, folders=folders)
+        source = select_photos(PhotoSelection(Path(root), labels=labels, folders=folders, label_from=label_from))
         check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
         if check:

@@ -15,6 +15,7 @@ from regraft.data.photo import FOLDER_MEANINGS, SIDE_NAMES
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed, parse_class_names
 from regraft.data.split import parse_shares
+from regraft.data.table import is_table
 from regraft.errors import ConfigError, did_you_mean, several
 
 _HALF = (0.5, 0.5, 0.5)
@@ -40,6 +41,7 @@ class ImageFolderArguments:
     workers: Any
     check: Any
     folders: Any = None
+    label_from: Any = None
 
     @cached_property
     def needs(self) -> NetworkRequirements | None:
@@ -89,9 +91,12 @@ def _path_problems(wanted: ImageFolderArguments) -> list[str]:
     problems = []
     if not isinstance(wanted.root, (str, os.PathLike)):
         problems.append(f"root: expected the path of a folder of photos, found {_short_repr(wanted.root)}")
-    if wanted.labels is not None and not isinstance(wanted.labels, (str, os.PathLike)):
+    if wanted.labels is not None and not is_table(wanted.labels):
         hint = "; pass a network as network=" if network_requirements(wanted.labels) is not None else ""
-        problems.append(f"labels: expected the path of a CSV file, or None, found {_short_repr(wanted.labels)}{hint}")
+        expected = "expected the path of a CSV or Excel file, a data frame, or None"
+        problems.append(f"labels: {expected}, found {_short_repr(wanted.labels)}{hint}")
+    if wanted.label_from is not None and not isinstance(wanted.label_from, str):
+        problems.append(f"label_from: expected 'prefix', a pattern or None, found {_short_repr(wanted.label_from)}")
     if wanted.folders not in (None, *FOLDER_MEANINGS):
         choices = ", ".join(map(repr, FOLDER_MEANINGS))
         problems.append(f"folders: expected {choices} or None, found {_short_repr(wanted.folders)}")

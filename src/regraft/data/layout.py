@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from regraft.data import problems
+from regraft.data.archive import ARCHIVE_SUFFIXES, archive_of
 from regraft.data.folder_tree import Branch, Tree, are_parts, filled, last_part, shared_inner_names
 from regraft.data.photo import SIDE_NAMES, FolderMeaning, Photo, Side
 from regraft.data.side_folders import class_folders, find_sides, find_sides_in_classes, find_sides_in_names
@@ -150,7 +151,13 @@ def _wraps(root: Path, name: str, branch: Branch) -> bool:
             return not below.loose
     own, outer = (_without_version(text.casefold()) for text in (last_part(name), root.resolve().name))
     same_name = own == outer and not are_parts(inner)
+    if len(inner) > 1 and _is_archive(root):  # an archive has seldom one class, and often the folder that was packed
+        return True
     return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(inner))
+
+
+def _is_archive(root: Path) -> bool:
+    return archive_of(root) is not None or (not root.exists() and root.suffix.lower() in ARCHIVE_SUFFIXES)
 
 
 def _as_classes(folders: Folders) -> FolderLayout:
@@ -170,7 +177,7 @@ def _as_classes(folders: Folders) -> FolderLayout:
 
 def _without_version(name: str) -> str:
     """Return the name of an unpacked archive without what downloads add to it: ``-master``, ``(1)``, ``v2``."""
-    return re.sub(r"([-_ .]+(master|main|v?\d+([.-]\d+)*|zip|tar|tgz)|[-_ .]*\(\d+\))+$", "", name) or name
+    return re.sub(r"([-_ .]+(master|main|v?\d+([.-]\d+)*|zip|tar|tgz|gz|bz2|xz)|[-_ .]*\(\d+\))+$", "", name) or name
 
 
 def _as_parts(folders: Folders) -> FolderLayout:

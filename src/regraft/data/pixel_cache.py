@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
 
-from regraft.data.file_types import why_unreadable
+from regraft.data.file_types import file_status, why_unreadable
 from regraft.data.photo_task import LoadPhoto, PhotoTask, read_verified
 from regraft.data.reduced_photo import LoadReduced, reduced_side
 from regraft.data.worker_processes import run_task
@@ -180,7 +180,7 @@ def _decoded(task: PhotoTask, entry: Entry) -> Pixels | str:
 def _mark(path: Path) -> _Mark | None:
     """Return size, times and number of a file, which change when it is written; None if there is no such file."""
     try:
-        stat = path.stat()
+        stat = file_status(path)
     except OSError:
         return None
     return stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino

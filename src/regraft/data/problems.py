@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from regraft.data.archive import ARCHIVE_SUFFIXES, is_archive
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
 from regraft.data.folder_tree import Tree, filled, last_part
+from regraft.data.name_patterns import plain_pattern
 from regraft.data.side_folders import class_folders, find_sides
 from regraft.data.side_words import SideName, names_unlabeled, side_names
 from regraft.data.walk import NamedPath, Skipped, list_folder
 from regraft.errors import PhotosError, did_you_mean
 from regraft.text import command, counted
+
+TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx"})
+"""Suffixes of tables of labels."""
 
 _SYSTEM_FOLDERS = frozenset(
     {"/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/proc", "/sys", "/usr", "/var", "/Users"}
@@ -58,6 +63,36 @@ def check_not_of_the_system(root: Path) -> None:
         )
 
 
+def check_listable(root: Path) -> None:
+    """Check that the content of a folder can be listed.
+
+    Raises:
+        PhotosError: it cannot.
+    """
+    try:
+        next(root.iterdir(), None)
+    except OSError as error:
+        raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
+
+
+def _labels_in_names(root: Path, names: Iterable[str]) -> str:
+    """Return the command that reads labels from the names of photos, as lines of a message; "" if they have none."""
+    plain = plain_pattern(names)
+    if plain is None:
+        return ""
+    value, classes = plain
+    step = command("regraft", "train", _display(root), "--label-from", value)
+    return f"\n  the names of the photos look like labels ({classes}):\n    {step}"
+
+
+def _tables_in(root: Path, skipped: Skipped) -> str:
+    """Return the command that reads a table next to the photos, as a line of a message; "" if there is none."""
+    names = [name for name, _ in skipped if "/" not in name and Path(name).suffix.lower() in TABLE_SUFFIXES]
+    if not names:
+        return ""
+    return f"\n  perhaps    {command('regraft', 'train', _display(root), '--labels', f'{_display(root)}/{names[0]}')}"
+
+
 def _similar_folders(root: Path) -> str:
     try:
         siblings = [path.name for path in root.parent.iterdir() if path.is_dir()]
@@ -68,10 +103,10 @@ def _similar_folders(root: Path) -> str:
 
 def _suggestion(root: Path) -> str:
     suffix = root.suffix.lower()
-    if suffix in {".csv", ".tsv", ".txt"}:
+    if suffix in TABLE_SUFFIXES | {".txt"}:
         return f"  expected   the folder with the photos, and --labels {root}"
-    if suffix in {".zip", ".tar", ".gz", ".tgz", ".rar", ".7z"}:
-        return "  expected   the folder that you get by unpacking it"
+    if suffix in ARCHIVE_SUFFIXES:
+        return "  expected   a zip or tar archive, or the folder that you get by unpacking it"
     if suffix in PHOTO_SUFFIXES:
         return f"  expected   the folder that contains the class folders, perhaps {_display(root.parent.parent)}"
     return _expected_layout(root.parent)
@@ -120,6 +155,7 @@ def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
         f"{' and '.join(flat)} {'have' if len(flat) > 1 else 'has'} photos but no class folders.\n"
         f"  expected   {text}/{first}/daisy/*.jpg  {text}/{rest}/daisy/*.jpg …"
         f"   (or --labels labels.csv with path,label)\n  (if {' and '.join(tree)} are the classes: --folders classes)"
+        f"{_labels_in_names(root, [name for name, _ in tree[first].all])}"
     )
 
 
@@ -180,16 +216,26 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
         return
     text = _display(root)
     if loose:
-        raise PhotosError(f"{text} has {counted(len(loose), 'photo')} but no class folders.\n{_expected_layout(root)}")
+        hint = _tables_in(root, skipped) + _labels_in_names(root, [name for name, _ in loose])
+        photos = counted(len(loose), "photo")
+        raise PhotosError(f"{text} has {photos} but no class folders.\n{_expected_layout(root)}{hint}")
     if skipped:
         name, why = min(skipped)
         example = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
+        inside = [name for name, _ in skipped if is_archive(root / name)]
+        example += f"\n  perhaps    {command('regraft', 'train', f'{text}/{inside[0]}')}" if inside else ""
         raise PhotosError(f"{text} has no photos.\n{_expected_layout(root)}\n{example}")
     raise PhotosError(f"{text} is empty: there are no photos in it.\n{_expected_layout(root)}")
 
 
-def check_two_classes(root: Path, classes: Sequence[str], photos: int, layout: str) -> None:
+def check_two_classes(root: Path, classes: Sequence[str], photos: Sequence[str], layout: str) -> None:
     """Check that there are at least two classes.
+
+    Args:
+        root: the folder of photos.
+        classes: names of the classes.
+        photos: names of the photos.
+        layout: ``"csv"`` if a table names the classes, ``"classes"`` if folders do.
 
     Raises:
         PhotosError: all photos are of one class.
@@ -197,11 +243,12 @@ def check_two_classes(root: Path, classes: Sequence[str], photos: int, layout: s
     if len(classes) > 1:
         return
     text, name = _display(root), classes[0]
-    where = "the CSV names" if layout == "csv" else f"{text} has"
+    where = "the table of labels names" if layout == "csv" else f"{text} has"
     inner = _folders_in(root / name) if layout == "classes" else []
     hint = f"\n  perhaps    {text}/{name}   whose folders are {', '.join(inner[:4])}" if len(inner) > 1 else ""
+    hint += _labels_in_names(root, photos) if layout == "classes" else ""
     raise PhotosError(
-        f"{where} one class only: {name} ({counted(photos, 'photo')}); at least two classes are needed."
+        f"{where} one class only: {name} ({counted(len(photos), 'photo')}); at least two classes are needed."
         f"\n{_expected_layout(root)}{hint}"
     )
 

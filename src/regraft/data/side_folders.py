@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from regraft.data.folder_tree import Branch, Tree, last_part, shared_inner_names
-from regraft.data.photo import SIDE_NAMES
+from regraft.data.photo import SIDE_NAMES, Side
 from regraft.data.side_words import SideName, is_generic, label_in, side_names, telling_words
 from regraft.data.walk import NamedPath
 
@@ -111,3 +111,27 @@ def find_sides_in_classes(tree: Tree) -> dict[str, SideName]:
     sides = {full: named[last_part(full)] for names in inner for full in names}
     trained = all(any(sides[full].side == "train" for full in names) for names in inner)
     return sides if trained and len({side.side for side in sides.values()}) > 1 else {}
+
+
+def find_sides_of_names(names: Iterable[str]) -> dict[str, Side]:
+    """Return the side of each folder that contains photos of a side, if all photos are in such folders.
+
+    Args:
+        names: names of photos whose folders are not their classes.
+
+    Returns:
+        Sides by the name of the folder, ending in ``/``; empty unless there are photos for training and for another
+        side.
+    """
+    depth, photos = 0, [name.split("/") for name in names]
+    while photos and min(map(len, photos)) > depth + 2 and len({tuple(parts[: depth + 1]) for parts in photos}) == 1:
+        depth += 1  # a folder that only wraps the others
+    if not photos or min(map(len, photos)) < depth + 2:
+        return {}
+    folders = {"/".join(parts[: depth + 1]): parts[depth] for parts in photos}
+    named = side_names(folders.values())
+    sides = {f"{folder}/": named[last].side for folder, last in folders.items() if last in named}
+    distinct = set(sides.values())
+    return (
+        dict(sorted(sides.items())) if len(sides) == len(folders) and "train" in distinct and len(distinct) > 1 else {}
+    )

@@ -70,6 +70,12 @@ class SideName:
     evaluation: bool = False
 
 
+def side_of_value(text: str) -> Side | None:
+    """Return the side that a cell of a table names, or None."""
+    word = _plain(text.strip())
+    return None if word in _EVALUATION_WORDS else SIDE_OF_WORD.get(word)
+
+
 def words_of(name: str) -> list[str]:
     """Return the words of a name in lower case and without accents; numbers are words."""
     spaced = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])|(?<=[a-z])(?=[A-Z])", " ", name)

@@ -1,4 +1,4 @@
-"""The photos of a folder and their classes, from one folder per class, from train/ and val/, or from a CSV.
+"""The photos of folders or archives and their classes, from class folders, from their names, or from a table.
 
 Class names are compared in Unicode's composed form (NFC) and displayed as written.
 """
@@ -6,28 +6,25 @@ Class names are compared in Unicode's composed form (NFC) and displayed as writt
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from regraft.data import problems
-from regraft.data.csv_labels import read_csv_labels
-from regraft.data.file_types import why_unreadable
-from regraft.data.folder_tree import Branch, Tree
-from regraft.data.layout import Folders, read_layout
-from regraft.data.photo import SIDE_NAMES, FolderMeaning, Photo, Side
-from regraft.data.walk import (
-    FolderListing,
-    Skipped,
-    folder_identity,
-    list_folder,
-    photos_below,
-    unreadable_folder_notes,
-    unreadable_reason,
-)
-from regraft.errors import ConfigError, PhotosError
+from regraft.data.archive import archive_notes, archive_of
+from regraft.data.layout import FolderLayout, Folders, read_layout
+from regraft.data.listing import Listing, list_names, list_root
+from regraft.data.name_labels import NO_LABEL, labels_from_names
+from regraft.data.photo import FolderMeaning, Photo, Side
+from regraft.data.photo_finder import PhotoFinder
+from regraft.data.selection import MovedPhotos, PhotoSelection
+from regraft.data.several_folders import check_class_folders_of_all, merged, skipped_in
+from regraft.data.table import TableSource, read_table
+from regraft.data.table_labels import labels_from_table
+from regraft.data.walk import NamedPath, Skipped, unreadable_folder_notes
+from regraft.errors import ConfigError
 
 MAX_OTHER_FILES = 100_000
 """Number of files that are not photos at which a folder without photos is refused."""
@@ -60,70 +57,98 @@ class Source:
 
 def find_photos(
     root: Path | str,
-    labels: Path | str | None = None,
+    labels: TableSource | None = None,
     *,
     one_class: bool = False,
     folders: FolderMeaning | None = None,
     known: Iterable[str] = (),
 ) -> Source:
-    """Return the photos of a folder: one folder per class, or train/ and val/ with such folders, or a CSV.
+    """Return the photos of a folder: one folder per class, or train/ and val/ with such folders, or a table of labels.
 
     Only files without a photo's extension are opened, to read their first bytes.
 
     Args:
-        root: the folder.
-        labels: a CSV with the columns path, label and, if wanted, split and group.
+        root: the folder, or an archive (zip, tar, compressed tar) of one.
+        labels: a CSV, an Excel file or a data frame with the columns path, label and, if wanted, split and group.
         one_class: whether photos of a single class are accepted, as for measuring a classifier.
         folders: the meaning of the folders in ``root``; None to recognize it.
         known: names of classes, as of a classifier to measure: folders with such names are classes.
 
     Raises:
-        PhotosError: the folder is missing or unreadable, has no photos, no class folders or only one class, or the CSV
-            is invalid.
+        PhotosError: the folder is missing or unreadable, has no photos, no class folders or only one class, or the
+            table is invalid.
     """
-    source = _find(Path(root), labels, folders, frozenset(map(composed, known)))
+    return select_photos(PhotoSelection(Path(root), labels=labels, folders=folders), one_class=one_class, known=known)
+
+
+def select_photos(
+    selection: PhotoSelection,
+    *,
+    one_class: bool = False,
+    known: Iterable[str] = (),
+    moved: MovedPhotos | None = None,
+) -> Source:
+    """Return the photos that the user has selected, as `find_photos`.
+
+    Args:
+        selection: the folders, and where the labels are.
+        one_class: whether photos of a single class are accepted.
+        known: names of classes: folders with such names are classes.
+        moved: where photos are now, if they have moved; then the folders are not read.
+
+    Raises:
+        PhotosError: as for `find_photos`.
+        ConfigError: options do not go together, or a pattern is invalid.
+    """
+    selection.check()
+    roots = selection.roots
+    if selection.labels is not None:
+        source = _from_table(selection, roots, moved)
+    else:
+        listings = {first: _listing(first, root, selection, moved) for first, root in roots.items()}
+        check_class_folders_of_all(listings if selection.label_from is None else {})
+        layout = merged({f: _layout(f, one, selection, frozenset(map(composed, known))) for f, one in listings.items()})
+        skipped = [pair for first, one in listings.items() for pair in skipped_in(first, one.skipped)]
+        source = _source(selection.photos, layout.photos, layout.kind, [*skipped, *layout.left_out], layout.notes)
     if not one_class:
-        problems.check_two_classes(source.root, source.classes, len(source.photos), source.layout)
+        problems.check_two_classes(source.root, source.classes, [photo.name for photo in source.photos], source.layout)
     return source
 
 
-def _find(root: Path, labels: Path | str | None, meaning: FolderMeaning | None, known: frozenset[str]) -> Source:
-    inside, skipped = _list_root(root)
-    if labels is not None:
-        table = read_csv_labels(Path(labels), root)
-        return _source(root, table.photos, "csv", [], list(table.notes))
-    problems.check_not_of_the_system(root)
-    tree = _list_tree(root, inside, skipped, MAX_OTHER_FILES if meaning is None else None)
-    layout = read_layout(Folders(root, tree, tuple(inside.photos), skipped), meaning, known)
-    return _source(root, layout.photos, layout.kind, [*skipped, *layout.left_out], layout.notes)
+def _listing(first: str, root: Path, selection: PhotoSelection, moved: MovedPhotos | None) -> Listing:
+    if moved is None:
+        return list_root(root, MAX_OTHER_FILES if selection.folders is None else None)
+    inside = f"{first}/" if first else ""
+    return list_names(root, [(n.removeprefix(inside), path) for n, path in moved.paths.items() if n.startswith(inside)])
 
 
-def _list_root(root: Path) -> tuple[FolderListing, Skipped]:
-    skipped: Skipped = []
-    problems.check_root(root)
-    try:
-        return list_folder(root, "", skipped), skipped
-    except OSError as error:
-        raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
+def _layout(first: str, listing: Listing, selection: PhotoSelection, known: frozenset[str]) -> FolderLayout:
+    if selection.label_from is None:
+        return read_layout(
+            Folders(listing.root, listing.tree, listing.loose, listing.skipped), selection.folders, known
+        )
+    named = labels_from_names(listing, selection.label_from)
+    kind: Literal["classes", "split"] = "split" if any(photo.split for photo in named.photos) else "classes"
+    return FolderLayout(kind, named.photos, [(name, NO_LABEL) for name in named.unlabeled], named.notes)
 
 
-def _list_tree(root: Path, inside: FolderListing, skipped: Skipped, limit: int | None) -> Tree:
-    """Return all folders of the root by name; in a folder named like a side, links in each class are read once."""
-    above = frozenset(folder_identity(folder) for folder in (root, *root.resolve().parents))
-    tree: Tree = {}
-    for name, path in inside.folders:
-        if name.casefold() not in SIDE_NAMES:
-            tree[name] = Branch.of(name, photos_below(path, name, above, skipped, max_others=limit))
-            continue
-        try:
-            here = list_folder(path, name, skipped)
-            enclosing = above | {folder_identity(path)}
-        except OSError as error:
-            skipped.append((name, unreadable_reason(error, path)))
-            continue
-        below = {full: photos_below(where, full, enclosing, skipped, max_others=limit) for full, where in here.folders}
-        tree[name] = Branch(here.photos, below)
-    return tree
+def _from_table(selection: PhotoSelection, roots: Mapping[str, Path], moved: MovedPhotos | None) -> Source:
+    elsewhere = moved is not None or any(archive_of(root) for root in roots.values())
+    for root in roots.values() if moved is None else ():
+        if archive_of(root) is None:
+            problems.check_root(root)
+            problems.check_listable(root)
+    table = read_table(moved.labels if moved is not None and moved.labels is not None else selection.labels)
+    bases = (table.folder, Path.cwd())
+
+    def photos() -> Iterator[NamedPath]:
+        for first, root in roots.items():
+            for name, path in _listing(first, root, selection, moved).photos():
+                yield f"{first}/{name}" if first else name, path
+
+    finder = PhotoFinder(roots, bases, photos, elsewhere=elsewhere)
+    labels = labels_from_table(table, finder, selection.columns, skip_missing=selection.skip_missing)
+    return _source(selection.photos, labels.photos, "csv", [], list(labels.notes))
 
 
 def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skipped, notes: list[str]) -> Source:
@@ -131,14 +156,12 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     photos = list(photos)
     spelling = canonical_spellings(photo.label for photo in photos)
     merged = sorted(label for label, canonical in spelling.items() if label != canonical)
-    notes = [*notes, *unreadable_folder_notes(skipped)] + [
+    notes = [*notes, *unreadable_folder_notes(skipped), *archive_notes(skipped)] + [
         f"class {spelling[label]} is spelled in two Unicode forms: treated as one class" for label in merged
     ]
     notes += case_difference_notes(set(spelling.values()))
     photos = [
-        photo
-        if spelling[photo.label] == photo.label
-        else Photo(photo.path, photo.name, spelling[photo.label], photo.split, photo.group)
+        photo if spelling[photo.label] == photo.label else replace(photo, label=spelling[photo.label])
         for photo in photos
     ]
     classes = class_order(photo.label for photo in photos)

@@ -26,6 +26,9 @@ NamedPath: TypeAlias = tuple[str, Path]
 Skipped: TypeAlias = list[tuple[str, str]]
 """(name relative to the root, reason why it is skipped)"""
 
+RAW = "a camera raw file: export it as JPEG"
+"""Reason of a skipped camera raw file."""
+
 _SYSTEM = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "icon\r"})
 
 
@@ -61,7 +64,7 @@ def list_folder(folder: Path, name: str, skipped: Skipped) -> FolderListing:
     inside = FolderListing()
     for entry in sorted(os.listdir(folder)):  # noqa: PTH208 - names as they are, without a Path for each
         path, full = folder / entry, f"{name}/{entry}" if name else entry
-        why = _reason_by_name(entry)
+        why = reason_by_name(entry)
         if why is None:
             why = _classify(path, full, inside)
         if why is not None:
@@ -122,7 +125,7 @@ def unreadable_folder_notes(skipped: Skipped) -> list[str]:
     return [f"{name} is {why}" for name, why in skipped if why.startswith(_UNREADABLE_FOLDER)]
 
 
-def _reason_by_name(entry: str) -> str | None:
+def reason_by_name(entry: str) -> str | None:
     """Return why an entry is left out because of its name, or None."""
     if entry.startswith(".") and not entry.startswith(".."):
         return "hidden"
@@ -150,7 +153,7 @@ def _classify(path: Path, name: str, inside: FolderListing) -> str | None:
     if not stat.S_ISREG(mode):
         return "neither a file nor a folder"
     if suffix in RAW_SUFFIXES:
-        return "a camera raw file: export it as JPEG"
+        return RAW
     why = None if looks_like_photo else _reason_by_content(path)
     if why is None:
         inside.photos.append((name, path))
@@ -164,4 +167,9 @@ def _reason_by_content(path: Path) -> str | None:
             head = file.read(HEADER_BYTES)
     except OSError as error:
         return why_unreadable(error, path)
+    return reason_by_first_bytes(head)
+
+
+def reason_by_first_bytes(head: bytes) -> str | None:
+    """Return why a file without a photo's extension is left out, given its first 64 bytes; None if it is a photo."""
     return None if photo_format(head) else f"not a photo: {describe_non_photo(head)}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from regraft.data.file_types import file_status, open_regular
 from regraft.errors import UserError
 
 MAX_BYTES = 200
@@ -99,13 +100,13 @@ class SortedCopies:
         folder = self._folder(label)
         target, written = self._open_new(folder, photo)
         try:
-            with written, photo.open("rb") as source:
+            with written, open_regular(photo) as source:
                 shutil.copyfileobj(source, written, 1 << 20)
         except BaseException:
             target.unlink(missing_ok=True)
             raise
         with contextlib.suppress(OSError):
-            found = photo.stat()
+            found = file_status(photo)
             os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # keep the date of the photo
         self.copied += 1
         return target

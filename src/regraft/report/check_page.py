@@ -19,6 +19,7 @@ from PIL import Image
 
 from regraft.audit.finding import ACTIONABLE
 from regraft.data.decode import read_photo
+from regraft.data.selection import place_of
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.atomic import write_text
 from regraft.errors import DecodeError
@@ -33,7 +34,14 @@ MAX_SHOWN = 8
 """Photos of a group that are shown; the others are only named."""
 
 
-def write_page(check: dict[str, Any], out: Path, *, train: str = "", workers: int | None = None) -> None:
+def write_page(
+    check: dict[str, Any],
+    out: Path,
+    *,
+    train: str = "",
+    workers: int | None = None,
+    moved: Mapping[str, Path] | None = None,
+) -> None:
     """Write ``out``/check.html.
 
     Args:
@@ -41,14 +49,17 @@ def write_page(check: dict[str, Any], out: Path, *, train: str = "", workers: in
         out: the folder of the page.
         train: the command that trains with ``decisions.csv``; "" for a general one.
         workers: threads that make thumbnails.
+        moved: where photos are now, by their names, if they are no longer in the folders of ``check``.
 
     Raises:
         OSError: the page cannot be written.
     """
-    root = Path(check["photos"])
+    folders = tuple(map(Path, (check["photos"], *check.get("more_photos", ()))))
+    places = moved or {}
     names = sorted({name for finding in check["findings"] for name in finding["photos"][:MAX_SHOWN]})
     workers = workers_or_default(workers)
-    images = map_in_order(lambda name: _thumbnail(root / name), names, workers=workers, ahead=64)
+    paths = [places.get(name) or place_of(name, folders) for name in names]
+    images = map_in_order(_thumbnail, paths, workers=workers, ahead=64)
     thumbs = dict(zip(names, images, strict=True))
     sections = "\n".join(
         _section(level, kind, findings, thumbs, check["labels"]) for (level, kind), findings in by_kind(check).items()

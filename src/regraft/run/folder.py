@@ -142,7 +142,8 @@ def _next(base: Path, stem: str, number: int) -> RunFolder:
 
 
 def _stem(photos: Path, recipe: str) -> str:
-    return f"{_safe(photos.resolve().name)}-{recipe}"
+    name = re.sub(r"\.(zip|tar|tgz|tbz2?|txz|tar\.(gz|bz2|xz))$", "", photos.resolve().name, flags=re.IGNORECASE)
+    return f"{_safe(name)}-{recipe}"
 
 
 def _explicit(out: Path) -> RunFolder:

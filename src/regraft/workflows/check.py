@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import grouping_problem, user_groups
-from regraft.audit.photo_stats_store import PhotoStatsStore
+from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
-from regraft.data.decisions import read_decisions
+from regraft.data.decisions import named_as_photos, read_decisions
 from regraft.data.manifest import Entry, Manifest, scan
-from regraft.data.photo import FolderMeaning
 from regraft.data.rendering import measure_rendering
-from regraft.data.source import class_order, find_photos
+from regraft.data.selection import MovedPhotos, PhotoSelection
+from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.disk.row_table import side_by_side, take
@@ -59,9 +59,7 @@ class CheckOptions:
     """The options of a check.
 
     Attributes:
-        photos: the folder.
-        labels: a CSV of labels, or None for a folder per class.
-        folders: the meaning of the folders in it, or None to recognize it.
+        selection: the photos and the place of their labels.
         group_by: a rule of `regraft.audit.grouping.user_groups`, or None.
         decisions: a file of decisions to apply first, or None.
         backbone: the network that compares photos and finds wrong labels. Of several, joined by ``+``, the first one
@@ -71,11 +69,10 @@ class CheckOptions:
         device: where it runs.
         workers: threads that decode, or None for the default.
         thorough: whether fine-tuned networks look for wrong labels too, which takes minutes.
+        moved: where photos are now, if they are no longer in the folders of ``selection``.
     """
 
-    photos: Path
-    labels: Path | None = None
-    folders: FolderMeaning | None = None
+    selection: PhotoSelection
     group_by: str | None = None
     decisions: Path | None = None
     backbone: str = DEFAULT_BACKBONE
@@ -84,6 +81,7 @@ class CheckOptions:
     device: str = "auto"
     workers: int | None = None
     thorough: bool = False
+    moved: MovedPhotos | None = None
 
 
 def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
@@ -94,11 +92,11 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         BackboneError, WeightsError: the network is unavailable.
     """
     begun = time.monotonic()
-    source = find_photos(options.photos, options.labels, one_class=True, folders=options.folders)
+    source = select_photos(options.selection, one_class=True, moved=options.moved)
     workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
-    decisions = [] if options.decisions is None else read_decisions(options.decisions)
+    decisions = [] if options.decisions is None else named_as_photos(read_decisions(options.decisions), manifest)
     for note in (
         *source.notes,
         *(apply_decisions_file(manifest, options.decisions) if options.decisions is not None else ()),
@@ -111,7 +109,8 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     open_findings = [finding for finding in findings if not _is_decided(finding, decided)]
     return {
         "format": FORMAT,
-        "photos": str(options.photos),
+        "photos": str(options.selection.photos),
+        "more_photos": [str(folder) for folder in options.selection.more_photos],
         "files": dict(Counter(entry.status for entry in manifest.entries)),
         "classes": dict(Counter(entry.label for entry in subject.entries)),
         "accuracy": accuracy,
@@ -134,7 +133,8 @@ def write_check(check: dict[str, Any], out: Path) -> None:
     Raises:
         RunFolderError: ``out`` lies inside the photos, or cannot be written.
     """
-    check_outside(out, Path(check["photos"]))
+    for folder in (check["photos"], *check["more_photos"]):
+        check_outside(out, Path(folder))
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["finding", "level", "kind", "path", "class", "suggestion", "words"])
@@ -172,7 +172,7 @@ def _subject(
     features, entries = joined[0], manifest.usable
     photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
-        apply_user_groups(user_groups(options.group_by, entries, photo_stats, options.labels), entries)
+        apply_user_groups(_groups(options, entries, photo_stats), entries)
     problem = grouping_problem(entries, {}) if any(entry.group for entry in entries) else None
     if problem is not None:
         screen.warn(problem.text)
@@ -189,6 +189,12 @@ def _subject(
         manifest, names, entries, photo_stats, features, duplicates, probabilities, split_given=bool(given)
     )
     return subject, accuracy
+
+
+def _groups(options: CheckOptions, entries: Sequence[Entry], photo_stats: PhotoStatsTable) -> dict[str, str]:
+    assert options.group_by is not None
+    selection = options.selection
+    return user_groups(options.group_by, entries, photo_stats, selection.labels, columns=selection.columns)
 
 
 def _features(

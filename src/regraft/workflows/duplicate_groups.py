@@ -100,7 +100,9 @@ def group_duplicates(
     """
     entries = dataset.usable
     if config.group_by is not None:
-        apply_user_groups(user_groups(config.group_by, entries, stats, config.labels), entries)
+        apply_user_groups(
+            user_groups(config.group_by, entries, stats, config.labels, columns=config.selection.columns), entries
+        )
         if config.group_by == BURST_RULE:
             check_grouping(config.group_by, divisible(dataset), {})
     values = features.of(entries)

@@ -17,6 +17,7 @@ from regraft.context.dataset import Dataset, expects_validation_photos
 from regraft.context.decisions import Decisions
 from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.network_features import NetworkFeatures, network_features
+from regraft.data.archive import is_compressed_tar
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
 from regraft.data.worker_processes import running_processes, start_processes, stop_processes
 from regraft.disk.atomic import sweep
@@ -94,7 +95,8 @@ def prepare_run(
     for backbone in backbones:
         backbone.render(prepared.rendering)
     if config.out is not None:
-        check_outside(config.out, config.photos)
+        for folder in (config.photos, *(config.more_photos or ())):
+            check_outside(config.out, folder)
     weights = [backbone.weights_hash() for backbone in backbones]
     frozen = [_with_depths(backbone) for backbone in backbones] if config.all_depths else backbones
     manifest, resume = prepared.dataset.manifest, name is None
@@ -157,7 +159,9 @@ def _networks(
 def _decoding_processes(config: TrainConfig, device: torch.device) -> Iterator[None]:
     """Decode photos in processes within this block, if threads are too slow for the device."""
     number = workers_or_default(config.workers)
-    processes = start_processes(number) if device.type != "cpu" and number > MIN_DECODING_THREADS else None
+    folders = (config.photos, *(config.more_photos or ()))
+    useful = device.type != "cpu" and number > MIN_DECODING_THREADS and not any(map(is_compressed_tar, folders))
+    processes = start_processes(number) if useful else None
     try:
         yield
     finally:

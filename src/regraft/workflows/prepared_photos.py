@@ -12,6 +12,7 @@ from regraft.context.dataset import load_dataset
 from regraft.data.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.rendering import measure_rendering
+from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
 from regraft.features.disk_store import DiskStore
 from regraft.models.catalogue import expected_preprocessing
@@ -37,18 +38,25 @@ class PreparedPhotos:
         config: the configuration.
         screen: where progress goes.
         objects: callback objects of the user; they come before those that ``config`` names.
+        moved: where photos are now, if they are no longer in the folder of ``config``.
 
     Raises:
         ConfigError: a callback is missing, or is not a callback; raised before any photo is read.
         PhotosError: the folder or the CSV is invalid, or the photos cannot be split.
     """
 
-    def __init__(self, config: TrainConfig, screen: Screen, objects: Sequence[Any] = ()) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        screen: Screen,
+        objects: Sequence[Any] = (),
+        moved: MovedPhotos | None = None,
+    ) -> None:
         keep_freed_memory()
         self.user_callbacks = [*objects, *_callbacks_by_name(config.callback)]
         _check_schedules(config, self.user_callbacks)
         self.store = DiskStore(warn=screen.warn)
-        self.dataset = load_dataset(config, screen)
+        self.dataset = load_dataset(config, screen, moved)
         workers = workers_or_default(config.workers)
         measured = measure_rendering(self.dataset.usable, workers=workers)
         self.rendering = measured.rendering

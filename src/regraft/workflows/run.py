@@ -9,6 +9,8 @@ from typing import Any
 
 from regraft.context.config import TrainConfig
 from regraft.data.photo import FolderMeaning
+from regraft.data.selection import PhotoSelection
+from regraft.data.table import TableSource
 from regraft.inference.predictor import Predictor
 from regraft.screen import Screen, screen_for
 from regraft.workflows.evaluate import evaluate_folder
@@ -37,18 +39,26 @@ class Run:
     def evaluate(
         self,
         photos: Path | str,
-        labels: Path | str | None = None,
+        labels: TableSource | None = None,
         *,
         folders: FolderMeaning | None = None,
+        label_from: str | None = None,
+        path_column: str | None = None,
+        label_column: str | None = None,
+        skip_missing: bool = False,
         include_training: bool = False,
         screen: Screen | None = None,
     ) -> dict[str, Any]:
         """Return the figures of the classifier on labeled photos, as ``regraft evaluate --json`` prints them.
 
         Args:
-            photos: a folder with one folder per class.
-            labels: a CSV of path,label, or None where folders are the classes.
+            photos: a folder with one folder per class, or an archive of one.
+            labels: a CSV, an Excel file or a data frame of path,label, or None where folders are the classes.
             folders: the meaning of the folders in ``photos``; None to recognize it.
+            label_from: ``"prefix"``, or a regular expression whose group ``label`` is the class in a photo's name.
+            path_column: the column of ``labels`` with the photos; None to recognize it.
+            label_column: the column of ``labels`` with the labels; None to recognize it.
+            skip_missing: whether rows of ``labels`` without a photo or a label are left out.
             include_training: whether to measure photos that the run was trained on too. They are recognized by their
                 bytes, and left out otherwise.
             screen: where progress and warnings go; None for the terminal.
@@ -57,12 +67,19 @@ class Run:
             PhotosError: the folder or the CSV is invalid, has a class that the classifier does not know, or has only
                 photos that the run was trained on.
         """
+        selection = PhotoSelection(
+            Path(photos),
+            labels=labels,
+            folders=folders,
+            label_from=label_from,
+            path_column=path_column,
+            label_column=label_column,
+            skip_missing=skip_missing,
+        )
         return evaluate_folder(
             self.model,
-            photos,
-            labels,
+            selection,
             screen_for() if screen is None else screen,
-            folders=folders,
             used=used_photos(self.folder),
             include_training=include_training,
         )

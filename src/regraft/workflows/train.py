@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
 from regraft.context.unused_options import unused_by_recipe
+from regraft.data.data_frame import is_data_frame, stored_frame
 from regraft.data.manifest import Manifest
+from regraft.data.selection import MovedPhotos
 from regraft.interrupts import INTERRUPTS
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
+from regraft.workflows.photos_of_run import moved_photos
 from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.run_directory import finished_folder
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    photos: Path | str,
+    photos: Path | str | Sequence[Path | str],
     *,
     screen: Screen | None = None,
     config: Path | str | None = None,
@@ -32,13 +35,14 @@ def train(
     """Train a classifier on a folder of labeled photos and return the finished run.
 
     Args:
-        photos: a folder with one folder per class, or with ``train/``, ``val/`` and maybe ``test/`` that contain such.
+        photos: a folder with one folder per class, or with ``train/``, ``val/`` and maybe ``test/`` that contain such;
+            an archive (zip, tar) of such a folder; or several of them in a list, whose photos are merged.
         screen: where progress and warnings go; None for the terminal. ``regraft.screen.QuietScreen()`` prints nothing.
         config: a YAML or JSON file of options, such as the ``config.json`` of an earlier run.
         callbacks: callbacks of regraft or Keras, in a list: objects, or classes as ``"module:Class"``. If the
             recipe has several trainings in epochs, each calls the same objects, before the recipe's own callbacks.
         **options: the options of ``regraft train`` by name, such as ``recipe="fine-tune"`` or ``budget="10m"``; see
-            `regraft.context.config.TrainConfig`.
+            `regraft.context.config.TrainConfig`. ``labels`` may be a data frame of pandas or polars, too.
 
     Raises:
         ConfigError: options are invalid; one message names all of them.
@@ -58,6 +62,8 @@ def train(
         objects = given.objects
         options["callbacks"] = given.descriptions or None
         options["callback"] = (*_as_tuple(options.get("callback")), *given.names) or None
+    if is_data_frame(options.get("labels")):
+        options["labels"] = stored_frame(options["labels"])
     resolved = resolve(file, photos=photos, **options)
     return train_config(resolved, screen_for() if screen is None else screen, callbacks=objects)
 
@@ -67,7 +73,11 @@ def _as_tuple(value: Any) -> tuple[Any, ...]:
 
 
 def train_config(
-    config: TrainConfig, screen: Screen, started: float | None = None, callbacks: Sequence[Any] = ()
+    config: TrainConfig,
+    screen: Screen,
+    started: float | None = None,
+    callbacks: Sequence[Any] = (),
+    moved: MovedPhotos | None = None,
 ) -> Run:
     """Train as the resolved ``config`` says, and return the finished run.
 
@@ -76,6 +86,7 @@ def train_config(
         screen: where progress and warnings go.
         started: start of the process, in seconds since 1970; the budget runs from then. None for now.
         callbacks: the callback objects that ``config`` describes.
+        moved: where photos are now, if they are no longer in the folder of ``config``.
 
     Raises:
         ConfigError: the callbacks are not those that ``config`` describes.
@@ -91,7 +102,7 @@ def train_config(
     with (
         INTERRUPTS.handled(),
         INTERRUPTS.after(config.stop_after),
-        PreparedPhotos(config, screen, callbacks) as prepared,
+        PreparedPhotos(config, screen, callbacks, moved) as prepared,
     ):
         finished_run = _finished_run(config, prepared.dataset.manifest, screen)
         if finished_run is not None:
@@ -119,6 +130,7 @@ def resume(
     screen: Screen | None = None,
     started: float | None = None,
     callbacks: Any = None,
+    photos: Path | str | None = None,
     **options: Any,
 ) -> Run:
     """Resume an interrupted run, and return it when it is finished; return a finished run unchanged.
@@ -128,11 +140,13 @@ def resume(
         screen: where progress and warnings go; None for the terminal.
         started: when the process began (seconds since 1970); None for now.
         callbacks: objects like those that the run was given; callbacks given by name are created from their names.
+        photos: the folder or archive where the photos are now, if they have moved; they are found by their content.
         **options: options that do not change what is trained, such as ``stop_after="20m"`` or ``workers=2``.
 
     Raises:
         RunFolderError: this is not a run folder, another process trains into it, or photos, weights or the version of
             regraft have changed; every change is named.
+        PhotosError: photos are missing.
         ConfigError: the run was given callback objects, and ``callbacks`` do not match them.
     """
     place = open_run_folder(Path(folder))
@@ -143,4 +157,6 @@ def resume(
         from regraft.callbacks.user_callbacks import given_callbacks
 
         objects = given_callbacks(callbacks).objects
-    return train_config(config, screen_for() if screen is None else screen, started, objects)
+    screen = screen_for() if screen is None else screen
+    moved = None if photos is None else moved_photos(place, Path(photos), config.workers)
+    return train_config(config, screen, started, objects, moved)

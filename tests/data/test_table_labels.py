@@ -132,12 +132,12 @@ def test_rows_that_are_no_photos_are_put_aside(root: Path) -> None:
 
 
 def test_wrong_columns(root: Path) -> None:
-    (line,) = complaint(root, "file,label\na/1.jpg,x\n")
-    assert line.endswith("labels.csv: line 1: no column 'path'; its columns are 'file', 'label'")
-    assert len(complaint(root, "pth,lable\na/1.jpg,x\n")) == 3
-    assert "did you mean 'lable'" in complaint(root, "path,lable\na/1.jpg,x\n")[0]
+    line, step = complaint(root, "when,label\nx,y\n")
+    assert line.endswith("labels.csv: line 1: no column 'path'; its columns are 'when', 'label'")
+    assert step == "  --path-column NAME names the column with the file names"
+    assert len(complaint(root, "pth,lable\nx,y\n")) == 5
+    assert "did you mean 'lable'" in complaint(root, "path,lable,other\na/1.jpg,x,y\n")[0]
     assert "column 'label' appears 2 times" in complaint(root, "path,label,label\na/1.jpg,x,y\n")[0]
-    assert "no column 'path'" in complaint(root, "a/1.jpg,rose\nb/1.jpg,tulip\n")[1]
     assert "columns are none" in complaint(root, "")[1]
 
 
@@ -164,14 +164,15 @@ def test_wrong_rows_are_named_all_at_once(root: Path) -> None:
         "  line 8: a/1.jpg is also in line 2, with different values",
         "  line 9: a is a folder",
         "  line 10: no split, though other rows have one",
+        "  2 other rows are right; leave out those without a photo or a label: --skip-missing",
     ]
 
 
 def test_many_wrong_rows_are_counted(root: Path) -> None:
     lines = complaint(root, "path,label\n" + "".join(f"gone{i}.jpg,x\n" for i in range(50)))
     assert lines[0].endswith(": 50 problems")
-    assert len(lines) == 22
-    assert lines[-1] == "  … and 30 more"
+    assert len(lines) == 23
+    assert lines[-2:] == ["  … and 30 more", "  expected   paths relative to PHOTOS, or names of files in it"]
 
 
 def test_lines_are_counted_across_quoted_line_breaks(root: Path) -> None:
@@ -180,7 +181,7 @@ def test_lines_are_counted_across_quoted_line_breaks(root: Path) -> None:
 
 
 def test_not_a_csv(root: Path, tmp_path: Path) -> None:
-    assert "line 3 is not UTF-8 (byte 0xe9)" in complaint(root, b"path,label\na/1.jpg,rose\nb/1.jpg,caf\xe9\n")[0]
+    assert "line 3 is not UTF-8 (byte 0xe9)" in complaint(root, b"path,label\na/1.jpg,rose\nb/1.jpg,\xe9\xe9\xe9\n")[0]
     assert "it is a ZIP archive, not a CSV" in complaint(root, b"PK\x03\x04" + bytes(range(256)))[0]
     assert "not a CSV" in complaint(root, b"\0" * 500)[0]
     with pytest.raises(PhotosError, match="no such file of labels"):
@@ -195,7 +196,10 @@ def test_not_a_csv(root: Path, tmp_path: Path) -> None:
 
 def test_nothing_to_tell_apart(root: Path) -> None:
     assert "lists no photos" in complaint(root, "path,label\n")[0]
-    assert "the CSV names one class only: x (2 photos)" in complaint(root, "path,label\na/1.jpg,x\nb/1.jpg,x\n")[0]
+    assert (
+        "the table of labels names one class only: x (2 photos)"
+        in complaint(root, "path,label\na/1.jpg,x\nb/1.jpg,x\n")[0]
+    )
 
 
 def test_labels_in_one_spelling(root: Path) -> None:

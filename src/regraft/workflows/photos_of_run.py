@@ -1,0 +1,72 @@
+"""The photos of a run: their selection from its configuration, and where they are now if they have moved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from regraft.context.commands import PHOTO_OPTIONS
+from regraft.data.manifest import Manifest
+from regraft.data.photos_by_content import is_readable, paths_by_content
+from regraft.data.selection import MovedPhotos, PhotoSelection
+from regraft.data.threads import workers_or_default
+from regraft.run.folder import RunFolder
+
+
+def selection_of(config: Mapping[str, Any]) -> PhotoSelection:
+    """Return the photos that a configuration selects.
+
+    Args:
+        config: the content of ``config.json``, or a part of it.
+    """
+    return PhotoSelection(
+        Path(config["photos"]),
+        tuple(map(Path, config.get("more_photos") or ())),
+        labels=config.get("labels"),
+        folders=config.get("folders"),
+        label_from=config.get("label_from"),
+        path_column=config.get("path_column"),
+        label_column=config.get("label_column"),
+        skip_missing=bool(config.get("skip_missing")),
+    )
+
+
+def photo_options(folder: RunFolder) -> dict[str, Any]:
+    """Return the options of a run about its photos and networks that `regraft.workflows.check` has too.
+
+    Raises:
+        RunFolderError: ``config.json`` is damaged.
+    """
+    config = folder.read_config()
+    names = ("photos", "more_photos", *PHOTO_OPTIONS)
+    paths = {"decisions", "weights"}
+    return {n: Path(config[n]) if n in paths else config[n] for n in names if config.get(n) is not None}
+
+
+def moved_photos(folder: RunFolder, place: Path, workers: int | None) -> MovedPhotos:
+    """Return where the photos of a run are now.
+
+    Args:
+        folder: the run folder.
+        place: the folder or archive where they are now; they are found by their content.
+        workers: number of reading threads; None for the default.
+
+    Raises:
+        PhotosError: photos are missing.
+        RunFolderError: the run has no list of its photos.
+    """
+    source = folder.manifest if folder.finished else folder.resume / "photos.csv"
+    entries = [entry for entry in Manifest.read(source).entries if entry.content]
+    paths = paths_by_content(place, entries, workers=workers_or_default(workers))
+    return MovedPhotos(paths, _moved_table(folder.read_config(), place))
+
+
+def _moved_table(config: Mapping[str, Any], place: Path) -> Path | None:
+    """Return where the table of labels is now, if it has moved with the photos; None if it has not moved."""
+    if config.get("labels") is None or Path(config["labels"]).exists():
+        return None
+    labels, photos = Path(config["labels"]), Path(config["photos"])
+    inside = place / labels.relative_to(photos) if labels.is_relative_to(photos) else place / labels.name
+    candidates = (inside, place / labels.name, place.parent / labels.name)
+    return next((path for path in candidates if is_readable(path)), None)
