@@ -207,5 +207,7 @@ def test_other_files_are_no_archives(tmp_path):
         PhotosError, match=r"is a file, not a folder of photos\n  expected   a zip or tar archive, or the"
     ):
         find_photos(tmp_path / "photos.rar")
+    with pytest.raises(PhotosError, match=r"no such archive: .*gone\.zip$"):
+        find_photos(tmp_path / "gone.zip")
     with pytest.raises(PhotosError, match="is empty: there are no photos"):
         find_photos(zip_of(tmp_path / "empty.zip", {}))

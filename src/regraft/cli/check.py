@@ -107,9 +107,7 @@ def check(
     run = RunFolder(photos[0])
     of_run = len(photos) == 1 and run.config.exists() and run.events.exists()
     if moved_to is not None and not of_run:
-        raise click.UsageError(
-            "--photos applies only to the photos of a run: regraft check RUN --photos FOLDER", context
-        )
+        raise click.UsageError("--photos applies only with a run folder: regraft check RUN --photos FOLDER", context)
     places = photo_options(run) if of_run else {"photos": photos[0], "more_photos": photos[1:]}
     checked = {**places, **{name: value for name, value in options.items() if value is not None}}
     decisions = decisions or checked.pop("decisions", None)

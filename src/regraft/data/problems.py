@@ -44,6 +44,8 @@ def check_root(root: Path) -> None:
         raise PhotosError(f"{root}: {why_unreadable(error, root)}") from error
     except ValueError as error:
         raise PhotosError(f"no such folder: {root!s} ({error})") from error
+    if not exists and root.suffix.lower() in ARCHIVE_SUFFIXES:
+        raise PhotosError(f"no such archive: {root}")
     if not exists:
         raise PhotosError(f"no such folder: {root}{_similar_folders(root)}\n{_expected_layout(root)}")
     if not is_folder:
