@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+from pathlib import Path
 
 import click
 import numpy as np
@@ -22,15 +23,20 @@ def words(tiny):
     return [word for name, value in tiny.items() for word in (f"--{name}", value)]
 
 
-@pytest.fixture
-def photos(tmp_path):
-    root = tmp_path / "photos"
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory):
+    root = tmp_path_factory.mktemp("scenes")
     for k in range(24):
         save(scene(k), root / ("ash", "birch")[k % 2] / f"{k:02}.png")
     save(scene(3).resize((200, 150)), root / "birch" / "again.jpg", quality=70)
     shutil.copy(root / "ash" / "02.png", root / "birch" / "copy.png")
     (root / "ash" / "cut.jpg").write_bytes((root / "birch" / "again.jpg").read_bytes()[:3000])
     return root
+
+
+@pytest.fixture
+def photos(scenes, tmp_path):
+    return Path(shutil.copytree(scenes, tmp_path / "photos"))
 
 
 def state(root):

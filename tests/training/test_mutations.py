@@ -24,14 +24,15 @@ BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="memory is measured as Linux shows it")
 @pytest.mark.filterwarnings("ignore:.*keras files contain weights:UserWarning")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
-def test_200_damaged_files(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("count", [50, pytest.param(200, marks=pytest.mark.slow)])
+def test_damaged_files(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(sys, "path", [str(BENCHMARKS), *sys.path])
     import mutated_checkpoints
 
     seen: Counter[str] = Counter()
-    assert mutated_checkpoints.faults(200, 7, lambda name, kind: seen.update([kind])) == []
-    assert sum(seen.values()) == 200
-    assert seen["clear error"] > 120 and seen["fallback"] > 5  # what is damaged is found out, not overlooked
+    assert mutated_checkpoints.faults(count, 7, lambda name, kind: seen.update([kind])) == []
+    assert sum(seen.values()) == count
+    assert seen["clear error"] > 0.6 * count and seen["fallback"] > 0.02 * count  # damage is not overlooked
 
 
 def trainer() -> Trainer:

@@ -277,9 +277,8 @@ def _overriding(callbacks: Sequence[Any], hook: str) -> list[tuple[Any, Callable
     found = []
     for callback in callbacks:
         method = getattr(callback, hook, None)
-        if method is None:
-            continue
-        older = getattr(callback, OLDER[hook], None) if hook in OLDER else None
-        if not getattr(method, "_is_default", False) or (older and not getattr(older, "_is_default", False)):
+        if getattr(method, "_is_default", False) and hook in OLDER:
+            method = getattr(callback, OLDER[hook], None)  # what the default calls
+        if method is not None and not getattr(method, "_is_default", False):
             found.append((callback, method))
     return found
