@@ -48,6 +48,14 @@ def photos(tmp_path: Path) -> list[Entry]:
     return scan(find_photos(tmp_path), workers=2).usable
 
 
+@pytest.fixture(scope="module")
+def unbroken() -> Iterator[WorkerProcesses]:
+    """Two processes that no test breaks."""
+    processes = WorkerProcesses(2)
+    yield processes
+    processes.close()
+
+
 @pytest.fixture
 def two() -> Iterator[WorkerProcesses]:
     processes = WorkerProcesses(2)
@@ -62,10 +70,10 @@ def test_work_is_told_whole(work: LoadPhoto | DecodeWithStats | LoadReduced) -> 
 
 @pytest.mark.parametrize("work", WORK, ids=["plain", "mirrored", "drawn", "numbered", "looking", "reduced"])
 def test_pixels_are_those_of_this_process(
-    work: LoadPhoto | DecodeWithStats | LoadReduced, photos: list[Entry], two: WorkerProcesses
+    work: LoadPhoto | DecodeWithStats | LoadReduced, photos: list[Entry], unbroken: WorkerProcesses
 ) -> None:
     for entry in photos:
-        assert np.array_equal(two.run(work, entry), work(entry))
+        assert np.array_equal(unbroken.run(work, entry), work(entry))
 
 
 def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: WorkerProcesses, tmp_path: Path) -> None:
@@ -83,13 +91,13 @@ def test_what_is_wrong_is_said_in_the_same_words(photos: list[Entry], two: Worke
     assert np.array_equal(two.run(LoadPhoto(P), photos[4]), LoadPhoto(P)(photos[4])), "a failure breaks nothing"
 
 
-def test_large_photos_are_left_to_this_process(two: WorkerProcesses, tmp_path: Path) -> None:
+def test_large_photos_are_left_to_this_process(unbroken: WorkerProcesses, tmp_path: Path) -> None:
     file = tmp_path / "large.png"
     Image.new("1", (8000, 5001)).save(file)
     entry = Entry("large.png", file, "", "")
-    assert two._all[0].request(LoadPhoto(P), entry) is None
-    assert two._all[0]._process is not None, "and go on"
-    assert np.array_equal(two.run(LoadPhoto(P), entry), LoadPhoto(P)(entry))
+    assert unbroken._all[0].request(LoadPhoto(P), entry) is None
+    assert unbroken._all[0]._process is not None, "and go on"
+    assert np.array_equal(unbroken.run(LoadPhoto(P), entry), LoadPhoto(P)(entry))
 
 
 def test_a_process_that_was_killed_is_not_missed(photos: list[Entry], two: WorkerProcesses) -> None:

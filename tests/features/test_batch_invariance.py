@@ -131,7 +131,7 @@ CHANNELS_AND_SIZES = list(itertools.product((1, 3, 5, 6, 8, 12, 16, 20, 32), (2,
 @pytest.mark.parametrize(
     "cases",
     [
-        pytest.param(CHANNELS_AND_SIZES[::3], id="a third of all cases"),
+        pytest.param(CHANNELS_AND_SIZES[::5], id="a fifth of all cases"),  # every size and every number of channels
         pytest.param(CHANNELS_AND_SIZES, id="all cases", marks=pytest.mark.slow),
     ],
 )

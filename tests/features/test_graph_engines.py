@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -76,8 +77,16 @@ def test_features_are_the_same_bits_from_several_threads(name):
     assert all(bits == alone(name, i % POOL) for i, bits in enumerate(found))
 
 
-@pytest.mark.parametrize("name", ENGINES)
-@pytest.mark.parametrize("network", ["test_vit", "test_convnext", "test_efficientnet", "test_resnet"])
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        *itertools.product(("onnx", "openvino"), ("test_vit", "test_convnext", "test_efficientnet", "test_resnet")),
+        ("openvino bf16", "test_vit"),
+        ("openvino bf16", "test_efficientnet"),
+        ("openvino mixed", "test_convnext"),
+        ("openvino mixed", "test_resnet"),
+    ],
+)
 def test_features_are_those_of_torch(name, network):
     if name == "openvino" and network in ("test_vit", "test_convnext") and not has_avx2():
         pytest.skip(

@@ -23,7 +23,7 @@ from regraft.workflows.train import train
 @pytest.fixture
 def options(tiny: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     """A network of 160 pixels and photos of 40: fine-tuning takes 96, of which two passes cost less than one of 160."""
-    photos = make_photos(tmp_path / "photos", {"ant": 30, "bee": 30}, size=40, noise=200.0)
+    photos = make_photos(tmp_path / "photos", {"ant": 20, "bee": 20}, size=40, noise=200.0)
     own = {name: value for name, value in tiny.items() if name != "size"}
     return {"photos": photos, "recipe": "fine-tune", "epochs": 1, "split": "50/25/25", "screen": QuietScreen(), **own}
 

@@ -45,9 +45,20 @@ def weights(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def photos(tmp_path):
-    return make_photos(tmp_path / "photos", {"ash": 10, "birch": 10, "cedar": 10}, noise=100.0)
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Photos that no test changes."""
+    return make_photos(tmp_path_factory.mktemp("photos"), {"ash": 10, "birch": 10, "cedar": 10}, noise=100.0)
+
+
+@pytest.fixture(scope="module")
+def both(photos, weights, tmp_path_factory):
+    """A run of the linear probe on both networks, with a cache of its own; no test changes it."""
+    place = tmp_path_factory.mktemp("both")
+    options = {"weights": weights, "size": 64, "device": "cpu", "recipe": "linear-probe", "screen": QuietScreen()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REGRAFT_CACHE", str(place / "cache"))
+        return train(photos, out=place / "run", backbone=BOTH, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -90,22 +101,28 @@ def content_of(run, *names):
     return [(run.folder / name).read_bytes() for name in names or ("model.safetensors", "predictions.csv")]
 
 
-def test_a_photo_goes_once_through_each_network(go, photos, passes):
-    go("test_resnet")
+def test_a_photo_goes_once_through_each_network(photos, weights, tmp_path, passes):
+    photos = shutil.copytree(photos, tmp_path / "photos")
+
+    def go(out, backbone=BOTH):
+        options = {"weights": weights, "size": 64, "device": "cpu", "recipe": "linear-probe", "screen": QuietScreen()}
+        train(photos, out=tmp_path / out, backbone=backbone, **options)
+
+    go("first", "test_resnet")
     assert passes() == {"test_resnet": 30}
-    go()
+    go("both")
     assert passes() == {"test_efficientnet": 30}
-    go("test_efficientnet")
+    go("second", "test_efficientnet")
     assert passes() == {}
     shutil.copy(photos / "ash" / "photo 000.png", photos / "ash" / "copy.png")
     more = make_photos(photos.parent / "more", {"ash": 1}, seed=1) / "ash" / "photo 000.png"
     more.rename(photos / "ash" / "new.png")
-    go()
+    go("last")
     assert passes() == {"test_resnet": 1, "test_efficientnet": 1}
 
 
-def test_the_probe_is_that_of_the_joined_features(go, photos):
-    run = go()
+def test_the_probe_is_that_of_the_joined_features(both, photos):
+    run = both
     files = sorted(photos.rglob("*.png"))
     ensemble = Ensemble.load(run.folder)
     assert [[member.backbone.spec.name for member in group] for group in ensemble.groups] == [list(NAMES)]
@@ -123,13 +140,13 @@ def test_the_probe_is_that_of_the_joined_features(go, photos):
     np.testing.assert_allclose(scores.values, expected / expected.sum(axis=1, keepdims=True), rtol=1e-4, atol=1e-6)
 
 
-def test_duplicates_and_the_split_are_those_of_the_first_network(go):
-    alone, both = go("test_resnet"), go()
+def test_duplicates_and_the_split_are_those_of_the_first_network(both, go):
+    alone = go("test_resnet")
     assert content_of(alone, "manifest.csv") == content_of(both, "manifest.csv")
 
 
-def test_choices_events_and_the_freeze_ledger_name_each_network(go):
-    run = go()
+def test_choices_events_and_the_freeze_ledger_name_each_network(both):
+    run = both
     choices = json.loads((run.folder / "config.json").read_text())["choices"]
     assert {"engine", "engine of test_efficientnet"} <= set(choices)
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
@@ -204,10 +221,8 @@ def test_fine_tuning_trains_the_first_network_and_mixes_it_with_the_probe_even_i
     assert content_of(resume(cut, screen=QuietScreen())) == content_of(run)
 
 
-def test_an_interrupted_run_ends_with_the_same_bytes(go, photos, tmp_path, monkeypatch):
+def test_an_interrupted_run_ends_with_the_same_bytes(both, go, tmp_path, monkeypatch):
     """It is interrupted within the pass of the second network, and again when the probe is to be solved."""
-    whole = go()
-    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "another cache"))
     for place, name in ((features_and_split, "extract"), (solve_probe, "fit_probe")):
         plain, calls = getattr(place, name), iter(range(9))
 
@@ -219,17 +234,16 @@ def test_an_interrupted_run_ends_with_the_same_bytes(go, photos, tmp_path, monke
         with monkeypatch.context() as patch, pytest.raises(TimeUp):
             patch.setattr(place, name, stop)
             go(out=tmp_path / "cut")
-    assert content_of(resume(tmp_path / "cut", screen=QuietScreen())) == content_of(whole)
+    assert content_of(resume(tmp_path / "cut", screen=QuietScreen())) == content_of(both)
 
 
-def test_a_run_is_repeated_from_its_configuration(go, photos, tmp_path):
-    run = go()
-    again = train(photos, config=run.folder / "config.json", out=tmp_path / "again", screen=QuietScreen())
-    assert content_of(again) == content_of(run)
+def test_a_run_is_repeated_from_its_configuration(both, photos, tmp_path):
+    again = train(photos, config=both.folder / "config.json", out=tmp_path / "again", screen=QuietScreen())
+    assert content_of(again) == content_of(both)
 
 
-def test_another_network_is_another_run(go, weights, tmp_path):
-    go(out=tmp_path / "run")
+def test_another_network_is_another_run(both, go, tmp_path):
+    shutil.copytree(both.folder, tmp_path / "run")
     with pytest.raises(Exception, match=r"--backbone: test_resnet\+test_efficientnet then, test_resnet now"):
         go("test_resnet", out=tmp_path / "run")
 
