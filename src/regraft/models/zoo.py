@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from regraft.errors import BackboneError, ModelFileError, WeightsError
 from regraft.models import pretrained
@@ -172,20 +171,11 @@ def _refusal(name: str, size: int, cfg: Any) -> Exception | None:
     return None
 
 
-class _SkipBatchNorm(TorchFunctionMode):
-    """Leaves out batch normalization: it keeps shapes, and for tensors without memory torch loads its compiler."""
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        return args[0] if func is torch.nn.functional.batch_norm else func(*args, **(kwargs or {}))
-
-
 @cache  # a run builds its network several times
 def _run_without_weights(name: str, size: int, fixed_input_size: bool) -> None:
     """Run the network on an input of ``size`` without weights, memory or arithmetic."""
     fixed = {"img_size": size} if fixed_input_size else {}
-    with torch.device("meta"), torch.no_grad(), skip_random_init(), _SkipBatchNorm():
+    with torch.device("meta"), torch.no_grad(), skip_random_init():
         network = import_timm().create_model(name, num_classes=0, **fixed).eval()
         network(torch.empty(1, 3, size, size))
 
