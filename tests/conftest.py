@@ -59,3 +59,25 @@ def heed_ctrl_c() -> None:
     """A runner started in the background ignores Ctrl-C, and its children would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_report_of_every_run():
+    """No run writes its report, which would take longer than most trainings of the tests.
+
+    The fixture `reports` undoes this.
+    """
+    from regraft.report import run_page
+
+    write_report = run_page.write_report
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_page, "write_report", lambda run, file=None: None)
+        yield write_report
+
+
+@pytest.fixture
+def reports(no_report_of_every_run, monkeypatch):
+    """Runs write their reports."""
+    from regraft.report import run_page
+
+    monkeypatch.setattr(run_page, "write_report", no_report_of_every_run)

@@ -24,7 +24,7 @@ CLASSES = {
     "Ensemble": "groups weights own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
     "check screen folders label_from",
-    "Prediction": "path label probability top error",
+    "Prediction": "path label probability top error unsure",
     "Predictor": "classifier device workers engine views own",
     "Preprocessing": "height width interpolation mean std crop_pct crop_mode white_level ground",
     "Run": "folder config metrics",
@@ -37,6 +37,7 @@ FUNCTIONS = {
     "export_model": "model out format input photos runtime screen",
     "list_backbones": "pattern",
     "resume": "folder screen started callbacks photos options",
+    "show_photos": "folder n labels",
     "train": "photos screen config callbacks options",
 }
 MODULES = {"callbacks", "recipes"}

@@ -175,8 +175,18 @@ class TerminalScreen(_FittingScreen):
         return LiveBar(self.console, label, total, unit)
 
 
+class NotebookScreen(PlainScreen):
+    """Plain lines, and live bars in the output of a notebook's cell."""
+
+    def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
+        """Return a live bar with the speed and the time left."""
+        from regraft.notebook_bar import NotebookBar
+
+        return NotebookBar(label, total, unit)
+
+
 def screen_for(stream: TextIO | None = None, *, quiet: bool = False, verbose: bool = False) -> Screen:
-    """Return the screen for ``stream``: a live one on a terminal, a plain one elsewhere.
+    """Return the screen for ``stream``: a live one on a terminal or in a notebook, a plain one elsewhere.
 
     With None it writes to the current standard output at each write, so that a redirection takes effect.
     """
@@ -186,5 +196,10 @@ def screen_for(stream: TextIO | None = None, *, quiet: bool = False, verbose: bo
     if target is None:  # a program without a console
         return QuietScreen()
     live = getattr(target, "isatty", lambda: False)()  # a substitute may only have write and flush
+    if stream is None and not live and "ipykernel" in sys.modules:
+        from regraft.notebook_bar import in_notebook
+
+        if in_notebook():
+            return NotebookScreen(verbose=verbose)
     kind = TerminalScreen if live else PlainScreen
     return kind(stream, verbose=verbose)

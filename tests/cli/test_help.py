@@ -25,6 +25,7 @@ COMMANDS = (
     "export",
     "lr",
     "predict",
+    "report",
     "resume",
     "runs",
     "sample",

@@ -18,7 +18,7 @@ OPTIONS = {
     "unfreeze": ("layer3", "layer4"),
     "batch_size": 8, "seed": 1, "split_seed": 2, "split": "60/25/15", "split_from": Path("run 1"),
     "choose_on_val": True, "group_by": r"/(h\d)_ 'a'", "fix_leaks": True, "decisions": Path("d.csv"),
-    "class_weight": "balanced",
+    "class_weight": "balanced", "max_error": 0.02,
     "device": "cpu", "precision": "bf16", "workers": 0, "early_stop": 0, "tensorboard": True,
     "remote_monitor": "http://localhost:1", "lr_schedule": "constant", "reduce_lr_on_plateau": True,
     "callback": ("a:B", "c:D"), "snapshot_every": "5s", "rescue_dir": Path("r"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from regraft.models.classifier import Classifier
-from regraft.models.freeze_ledger import block_checksums, freeze_ledger
+from regraft.models.freeze_ledger import block_checksums, freeze_ledger, relative_changes
 from regraft.models.zoo import build_backbone
 
 
@@ -34,3 +34,17 @@ def test_the_ledger_without_a_before_says_that_nothing_moved():
     rows = freeze_ledger(Classifier(backbone, ["a", "b"]), None, {})
     assert all(row["before"] == row["after"] for row in rows)
     assert {row["normalisation"] for row in rows} == {"none", "layer norm"}
+
+
+def test_the_change_of_a_block_is_relative_to_its_pretrained_parameters():
+    start = build_backbone("test_resnet", pretrained=False, size=64)
+    classifier = Classifier(start, ["a", "b"])
+    before = block_checksums(classifier)
+    parameters = dict(classifier.backbone.network.named_parameters())
+    (names,) = (block.parameters for block in classifier.backbone.blocks if block.name == "layer3")
+    with torch.no_grad():
+        for name in names:
+            parameters[name].mul_(1.1)
+    changes = relative_changes(classifier, freeze_ledger(classifier, before, {}), start)
+    assert changes[:3] == [0.0, 0.0, 0.0] and abs(changes[3] - 0.1) < 1e-6
+    assert changes[4:] == [0.0, None]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, ClassVar
 
 from regraft.callbacks.callback import Callback, Logs
@@ -54,6 +55,17 @@ class History(Callback):
         if self.model is not None:
             self.model.history = self
 
+    def _repr_html_(self) -> str:
+        """Return the figures of each epoch as a table, for notebooks."""
+        rows = len(next(iter(self.history.values()), ()))
+        head = "".join(f"<th>{escape(name)}</th>" for name in ("epoch", *self.history))
+        lines = []
+        for epoch in range(rows):
+            cells = "".join(f"<td>{_cell(values, epoch)}</td>" for values in self.history.values())
+            lines.append(f"<tr><th>{epoch + 1}</th>{cells}</tr>")
+        stopped = f"<p>{escape(self.stop_reason)}</p>" if self.stop_reason else ""
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>{stopped}"
+
     def state_dict(self) -> dict[str, Any]:
         """Return the figures, the epochs and the stop reason."""
         figures = {name: list(values) for name, values in self.history.items()}
@@ -64,3 +76,9 @@ class History(Callback):
         super().load_state_dict(state)
         self.history = Figures({name: list(values) for name, values in self.history.items()})
         self.epoch = list(self.epoch)
+
+
+def _cell(values: Sequence[Any], epoch: int) -> str:
+    """Return the figure of an epoch as text; "" if that epoch has none."""
+    value = values[epoch] if epoch < len(values) else None
+    return "" if value is None else f"{value:.4g}" if isinstance(value, (int, float)) else escape(str(value))

@@ -23,6 +23,7 @@ from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
 from regraft.cli.output import Session
 from regraft.cli.predict import predict
+from regraft.cli.report import report
 from regraft.cli.resume import resume
 from regraft.cli.runs import runs
 from regraft.cli.sample import sample
@@ -52,7 +53,7 @@ class _Commands(cloup.Group):
     context_settings=SETTINGS,
     sections=[
         cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
-        cloup.Section("Use and measure it", [predict, evaluate, runs, export]),
+        cloup.Section("Use and measure it", [predict, evaluate, report, runs, export]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",

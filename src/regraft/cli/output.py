@@ -121,6 +121,8 @@ class PredictionTable:
         ]
         if prediction.error is not None:
             answers = [f"not read: {printable(prediction.error)}"]
+        if prediction.unsure:
+            answers.append("unsure")
         if self._room is not None:
             path = shortened_path(path, self._path_width)
         row = "  ".join([padded(path, self._path_width), *answers]).rstrip()
@@ -133,18 +135,24 @@ class PredictionTable:
 
 
 class PredictionCsv:
-    """CSV with the columns path, label, probability, label_2, probability_2 …, error."""
+    """CSV with the columns path, label, probability, label_2, probability_2 …, error [, unsure].
 
-    def __init__(self, top: int) -> None:
-        self._top = top
+    Args:
+        top: number of classes per row.
+        threshold: whether the classifier has a certified threshold, and so the column ``unsure`` (``yes`` or empty).
+    """
+
+    def __init__(self, top: int, *, threshold: bool) -> None:
+        self._top, self._threshold = top, threshold
         more = [column for k in range(2, top + 1) for column in (f"label_{k}", f"probability_{k}")]
-        self._write(["path", "label", "probability", *more, "error"])
+        self._write(["path", "label", "probability", *more, "error", *(["unsure"] if threshold else [])])
 
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
         cells: list[Any] = [cell for label, p in prediction.top[: self._top] for cell in (label, f"{p:.6f}")]
         cells += [""] * (2 * self._top - len(cells))
-        self._write([prediction.path, *cells, prediction.error or ""])
+        last = ["yes" if prediction.unsure else ""] if self._threshold else []
+        self._write([prediction.path, *cells, prediction.error or "", *last])
 
     def _write(self, cells: Sequence[Any]) -> None:
         out = io.StringIO()
@@ -153,25 +161,32 @@ class PredictionCsv:
 
 
 class PredictionJsonLines:
-    """One JSON object per line."""
+    """One JSON object per line; see `as_json` for the arguments."""
 
-    def __init__(self, top: int) -> None:
-        self._top = top
+    def __init__(self, top: int, *, threshold: bool) -> None:
+        self._top, self._threshold = top, threshold
 
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
-        click.echo(dumps(as_json(prediction, self._top)))
+        click.echo(dumps(as_json(prediction, self._top, threshold=self._threshold)))
 
 
-def as_json(prediction: Prediction, top: int) -> dict[str, Any]:
-    """Return ``prediction`` with its ``top`` most probable classes, as JSON values."""
-    return {
+def as_json(prediction: Prediction, top: int, *, threshold: bool) -> dict[str, Any]:
+    """Return ``prediction`` as JSON values.
+
+    Args:
+        prediction: the prediction.
+        top: number of classes, the most probable first.
+        threshold: whether the classifier has a certified threshold, and so the key ``unsure``.
+    """
+    values: dict[str, Any] = {
         "path": prediction.path,
         "label": prediction.label,
         "probability": prediction.probability,
         "top": [{"label": label, "probability": p} for label, p in prediction.top[:top]],
         "error": prediction.error,
     }
+    return {**values, "unsure": prediction.unsure} if threshold else values
 
 
 def warn_above_classes(screen: Screen, top: Sequence[int], classes: int) -> None:

@@ -56,7 +56,8 @@ Examples:
         type=Choice(["table", "csv", "jsonl"]),
         default="table",
         show_default=True,
-        help="csv has the columns path,label,probability, then those of the next classes, then error.",
+        help="csv has the columns path,label,probability, then those of the next classes, then error; then unsure, if "
+        "the classifier was trained with --max-error.",
     ),
     cloup.option(
         "--top",
@@ -100,13 +101,14 @@ def predict(
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
     predictions = _sorted(_stream(predictor, paths, screen, session), copies)
-    top = min(top, len(predictor.classes))
+    top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
     if session.json:
         rows = list(predictions)
-        session.print_json({"classes": list(predictor.classes), "predictions": [as_json(row, top) for row in rows]})
+        values = [as_json(row, top, threshold=threshold) for row in rows]
+        session.print_json({"classes": list(predictor.classes), "predictions": values})
         unread = sum(row.error is not None for row in rows)
     else:
-        unread = _print(predictions, _writer(form, paths, predictor.classes, top))
+        unread = _print(predictions, _writer(form, paths, predictor, top))
     if copies is not None:
         _show_copies(copies, screen)
     if unread == len(paths):
@@ -130,12 +132,13 @@ def _sorted(predictions: Iterable[Prediction], copies: SortedCopies | None) -> I
         yield prediction
 
 
-def _writer(form: str, paths: Sequence[Path], classes: Sequence[str], top: int) -> PredictionWriter:
+def _writer(form: str, paths: Sequence[Path], predictor: Predictor, top: int) -> PredictionWriter:
+    threshold = predictor.reject_below is not None
     if form == "csv":
-        return PredictionCsv(top)
+        return PredictionCsv(top, threshold=threshold)
     if form == "jsonl":
-        return PredictionJsonLines(top)
-    return PredictionTable([str(path) for path in paths], classes, top)
+        return PredictionJsonLines(top, threshold=threshold)
+    return PredictionTable([str(path) for path in paths], predictor.classes, top)
 
 
 def _print(predictions: Iterable[Prediction], writer: PredictionWriter) -> int:

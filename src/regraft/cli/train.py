@@ -89,6 +89,12 @@ Examples:
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option("--class-weight", type=Choice(["balanced"]), help="Give rare classes the same weight as common ones."),
+    cloup.option(
+        "--max-error",
+        metavar="SHARE",
+        help="Mistakes to allow among accepted photos, such as 2%: the threshold that promises this with 95 % "
+        "confidence goes into the model file, and predict says unsure below it.",
+    ),
     cloup.option("--seed", type=int, metavar="N", help="Seed of order, augmentation and dropout; 0 if not given."),
 )
 @callback_options()

@@ -22,6 +22,7 @@ from regraft.context.option_readers import (
     callback_names,
     seconds,
     server_address,
+    share_of_mistakes,
     time_budget,
     unfrozen_blocks,
 )
@@ -82,6 +83,7 @@ class TrainConfig(BaseModel):
     fix_leaks: bool = False
     decisions: Path | None = None
     class_weight: Literal["balanced"] | None = None
+    max_error: Annotated[float | None, BeforeValidator(share_of_mistakes)] = None
     device: DeviceName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int | None, Field(ge=0, le=256)] = None

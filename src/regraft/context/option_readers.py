@@ -100,3 +100,21 @@ def callback_descriptions(value: Any) -> Any:
     if value is None or (isinstance(value, (list, tuple)) and all(isinstance(one, str) for one in value)):
         return tuple(value) if value else None
     raise ValueError(f"expected callback objects, given to regraft.train(..., callbacks=[...]); found {value!r}")
+
+
+def share_of_mistakes(value: Any) -> Any:
+    """Read a share of photos, such as ``2%`` or ``0.02``.
+
+    Raises:
+        ValueError: it is not above 0 and below 50 %.
+    """
+    if value is None:
+        return None
+    text = str(value).strip()
+    try:
+        share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 0.5:
+        raise ValueError(f"expected a share of mistakes above 0 and below 50 %, such as 2% or 0.02, found {value!r}")
+    return share

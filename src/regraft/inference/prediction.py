@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,7 @@ class Prediction:
         probability: its probability in [0, 1], or None.
         top: all classes with their probabilities, most probable first; empty if there is an error.
         error: the reason if the photo could not be read, else None.
+        unsure: whether the probability is below the certified threshold of the classifier (``train --max-error``).
 
     Example:
         >>> import regraft as rg
@@ -38,6 +40,7 @@ class Prediction:
     probability: float | None
     top: tuple[tuple[str, float], ...]
     error: str | None = None
+    unsure: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +56,12 @@ class Scores:
     values: NDArray[np.float64]
     rows: NDArray[np.int64]
     failed: tuple[tuple[int, str], ...]
+
+
+def threshold_in_file(extra: Mapping[str, str]) -> float | None:
+    """Return the certified threshold in a model file; None if there is none, or another program wrote nonsense."""
+    try:
+        threshold = float(extra.get("reject_below", "nan"))
+    except ValueError:
+        return None
+    return threshold if 0 <= threshold <= 1 else None

@@ -18,7 +18,7 @@ from regraft.features.engine_choice import REFERENCE
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.inference.network_pass import HeadLogits, NetworkPass
-from regraft.inference.prediction import Prediction, Scores
+from regraft.inference.prediction import Prediction, Scores, threshold_in_file
 from regraft.inference.shared_network import shared_networks
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
@@ -58,6 +58,10 @@ class Predictor:
             crops that depend on the photo's content. None: the number in the classifier's file, usually 1.
         own: whether to take the classifier itself in place of a copy; it must not be trained any more.
 
+    Attributes:
+        reject_below: certified threshold of the probability, below which a prediction is unsure; None if the training
+            had no ``--max-error``, or could not certify it.
+
     Raises:
         ConfigError: ``views`` is not positive, ``classifier`` is not a `Classifier` or an `Ensemble`, or its head does
             not have one output per class.
@@ -92,6 +96,7 @@ class Predictor:
         if type(views) is not int or views < 1:
             raise ConfigError(f"views: expected a positive number, found {views!r}")
         self.views = views
+        self.reject_below = threshold_in_file(classifier.facts)
         self.classifier = classifier.eval() if own else classifier.snapshot()
         self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
@@ -226,7 +231,8 @@ class Predictor:
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
         order = np.argsort(-values, kind="stable")
         top = tuple((self.classes[i], float(values[i])) for i in order)
-        return Prediction(path, top[0][0], top[0][1], top)
+        unsure = self.reject_below is not None and top[0][1] < self.reject_below
+        return Prediction(path, top[0][0], top[0][1], top, unsure=unsure)
 
 
 def _views_in_file(extra: Mapping[str, str]) -> int:

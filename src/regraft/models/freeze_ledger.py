@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import nn
 
+from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD, Block, blocks_of_modules, has_running_statistics, normalization_kind
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble, members_of
@@ -89,6 +91,34 @@ def model_ledger(
         for number, (member, rows) in enumerate(zip(members, ledgers, strict=True))
         for row in rows
     ]
+
+
+def relative_changes(model: Classifier | Ensemble, rows: Sequence[Mapping[str, Any]], start: Backbone) -> list[Any]:
+    """Return how far the parameters of each row's block moved: the norm of their change as a share of their norm.
+
+    Args:
+        model: the classifier, or several as one, after training.
+        rows: result of `model_ledger`.
+        start: the pretrained network that trained members began with.
+
+    Returns:
+        A number for each row: 0 for a block with unchanged parameters and buffers; None for a head, which has no
+        pretrained parameters.
+    """
+    members, initial = members_of(model), dict(start.network.named_parameters())
+    out: list[float | None] = []
+    for row in rows:
+        if row["before"] == row["after"] or row["block"] == HEAD:
+            out.append(None if row["block"] == HEAD else 0.0)
+            continue
+        backbone = members[row.get("member", 0)].backbone
+        now = dict(backbone.network.named_parameters())
+        (names,) = (block.parameters for block in backbone.blocks if block.name == row["block"])
+        pairs = [(now[name].detach().double().cpu(), initial[name].detach().double().cpu()) for name in names]
+        change = sum(float((a - b).square().sum()) for a, b in pairs)
+        size = sum(float(b.square().sum()) for _, b in pairs)
+        out.append(math.sqrt(change / size) if size else None)
+    return out
 
 
 def _row(

@@ -35,15 +35,28 @@ def show_run(run: Path, screen: Screen) -> None:
     screen.detail("", _random_split_detail(metrics))
     if "decisions" in metrics:
         screen.line("decided", *_decision_effect(metrics["decisions"]))
+    if metrics.get("reject", {}).get("max_error") is not None:
+        _show_threshold(metrics["reject"], screen)
     details = [*top_k(figures), weakest(figures), most_confused(figures)]
     screen.line("details", GAP.join(text for text in details if text) or "no mistakes")
     screen.line("", "")
     files = [f"{folder.model.name} {megabytes(folder.model)}", folder.metrics.name, folder.manifest.name]
+    if folder.report.exists():
+        files = [folder.report.name, *files[:1]]
     screen.line("run", f"{run}   {' · '.join(files)}")
     screen.line("use it", f"{command('regraft', 'predict', run)} new/*.jpg")
-    improve, why = _next_command(metrics, config)
+    improve, why = next_command(metrics, config)
     if improve:
         screen.line("improve", improve, why)
+
+
+def _show_threshold(reject: dict[str, Any], screen: Screen) -> None:
+    """Show the certified threshold of ``--max-error``; the run has warned if there is none."""
+    for one in reject["thresholds"]:
+        if one["max_error"] == reject["max_error"] and one["threshold"] is not None:
+            answered = percent(one["accepted"] / one["n"])
+            promise = f"at most {percent(one['max_error'])} mistakes above it, with 95 % confidence"
+            screen.line("unsure", f"below {percent(one['threshold'])}: {promise} · {answered} of photos are above it")
 
 
 def measured_on(entry: dict[str, Any]) -> str:
@@ -130,7 +143,7 @@ def _training_texts(training: dict[str, Any]) -> tuple[str, str]:
     return " · ".join(parts), " · ".join(settings)
 
 
-def _next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
+def next_command(metrics: dict[str, Any], config: dict[str, Any]) -> tuple[str, str]:
     """Return a command that may improve the result, and the reason; both "" if there is none."""
     if metrics["recipe"] == "auto" or config.get("callbacks"):
         return "", ""

@@ -32,6 +32,10 @@ class RunFolder:
         self.model = self.path / "model.safetensors"
         self.predictions = self.path / "predictions.csv"
         self.metrics = self.path / "metrics.json"
+        self.probabilities = self.path / "probabilities.safetensors"
+        self.neighbors = self.path / "neighbors.csv"
+        self.thumbnails = self.path / "thumbnails.zip"
+        self.report = self.path / "report.html"
         self.resume = self.path / _RESUME
         self.tensorboard = self.path / "tensorboard"
 

@@ -1,7 +1,7 @@
-"""Comparisons of the linear probe: before and after decisions, and with duplicates on both sides of the split.
+"""Comparisons of the linear probe: before and after decisions, duplicates on both sides of the split, fewer photos.
 
-All figures are nested out-of-fold accuracies of the same linear probe on the same photos; only the folds or the labels
-differ. The difference is measured photo by photo.
+The figures of the first two are nested out-of-fold accuracies of the same linear probe on the same photos; only the
+folds or the labels differ. The difference is measured photo by photo.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.recipes.steps.solve_all_depths import all_depths_key, fit_all_depths
 from regraft.recipes.steps.solve_probe import cross_run_key, probe_key
+from regraft.workflows.learning_curve import learning_curve
 
 
 @dataclass(frozen=True)
@@ -31,15 +32,17 @@ class Comparisons:
     Attributes:
         decisions: the accuracy before and after the user's decisions.
         naive_split: the accuracy that a random split would have reported.
+        learning_curve: the accuracy with fewer training photos, and what more of them are expected to gain.
     """
 
     decisions: dict[str, Any] | None
     naive_split: dict[str, Any] | None
+    learning_curve: dict[str, Any] | None
 
 
 def compare(context: RunContext, result: RecipeResult) -> Comparisons:
     """Return all comparisons of a run."""
-    return Comparisons(decision_effect(context), random_split_gap(context, result))
+    return Comparisons(decision_effect(context), random_split_gap(context, result), learning_curve(context, result))
 
 
 def decision_effect(context: RunContext) -> dict[str, Any] | None:

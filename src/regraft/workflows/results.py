@@ -6,7 +6,7 @@ import csv
 import io
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,14 @@ from regraft.errors import StorageError
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.models.classifier import Classifier
+from regraft.models.freeze_ledger import relative_changes
 from regraft.models.model_file import save_classifier
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.solve_probe import probe_classifier
 from regraft.run.folder import FORMAT
+from regraft.workflows.certificates import reject_thresholds, threshold_facts, warn_without_threshold
 from regraft.workflows.comparisons import Comparisons
+from regraft.workflows.photo_records import Predicted, write_photo_records
 
 OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"
 RELOADED = "model.safetensors read back and run by predict's own code"
@@ -34,23 +37,12 @@ FROZEN = ("linear-probe", "feature-extraction")
 """Recipes that leave the backbone as it was pretrained."""
 
 
-@dataclass(frozen=True)
-class _Predictions:
-    """Probabilities of some photos.
-
-    Attributes:
-        entries: the photos.
-        probabilities: those of each photo, shape (n, k), float64.
-    """
-
-    entries: Sequence[Entry]
-    probabilities: NDArray[np.float64]
-
-
 def save_model(context: RunContext, result: RecipeResult) -> None:
     """Write the model and ``freeze.json``."""
     save_classifier(context.folder.model, result.classifier, model_facts(context, result))
-    write_json(context.folder.freeze, {"format": FORMAT, "blocks": result.freeze})
+    changes = relative_changes(result.classifier, result.freeze, context.backbone)
+    blocks = [{**row, "relative_change": change} for row, change in zip(result.freeze, changes, strict=True)]
+    write_json(context.folder.freeze, {"format": FORMAT, "blocks": blocks})
 
 
 def write_results(context: RunContext, result: RecipeResult, comparisons: Comparisons) -> dict[str, Any]:
@@ -62,7 +54,7 @@ def write_results(context: RunContext, result: RecipeResult, comparisons: Compar
         comparisons: more figures for ``metrics.json``.
     """
     measured: dict[str, Any] = {}
-    predictions = _Predictions((), np.empty((0, 0)))
+    predictions = Predicted((), np.empty((0, 0)))
     if result.parts.test_side is not None:
         measured, predictions = _measure_held_out(context, result)
     measured |= _measure_out_of_fold(context, result)
@@ -71,23 +63,27 @@ def write_results(context: RunContext, result: RecipeResult, comparisons: Compar
         manifest = _all_in_train(manifest, result.out_of_fold_photos)
         photos = {entry.name: entry for entry in manifest.entries}
         entries = [photos[entry.name] for entry in result.out_of_fold_photos]
-        predictions = _Predictions(entries, _out_of_fold_probabilities(result))
+        predictions = Predicted(entries, _out_of_fold_probabilities(result))
     trained_on = result.parts.refit if result.chosen == "linear-probe" else result.parts.train
-    metrics = {
+    headline = f"final/{'out-of-fold' if result.headline_out_of_fold else result.parts.test_side}"
+    metrics: dict[str, Any] = {
         "format": FORMAT,
         "recipe": context.config.recipe,
         "chosen": result.chosen,
         "classes": list(context.dataset.classes),
-        "headline": f"final/{'out-of-fold' if result.headline_out_of_fold else result.parts.test_side}",
+        "headline": headline,
         "training": {"photos": len(trained_on), **result.facts},
         "measured": measured,
     }
-    if comparisons.decisions is not None:
-        metrics["decisions"] = comparisons.decisions
-    if comparisons.naive_split is not None:
-        metrics["naive_split"] = comparisons.naive_split
+    metrics |= {name: value for name, value in vars(comparisons).items() if value is not None}
+    thresholds = metrics["reject"] = reject_thresholds(context, predictions, measured[headline])
+    warn_without_threshold(thresholds, context.screen)
+    if threshold_facts(thresholds):
+        facts = model_facts(context, result) | threshold_facts(thresholds)
+        save_classifier(context.folder.model, result.classifier, facts)
     manifest.write(context.folder.manifest)
     write_text(context.folder.predictions, _predictions_csv(context, predictions))
+    write_photo_records(context, result, predictions)
     write_json(context.folder.metrics, metrics)
     return metrics
 
@@ -109,7 +105,7 @@ def _all_in_train(manifest: Manifest, entries: Sequence[Entry]) -> Manifest:
     return replace(manifest, entries=copies)
 
 
-def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[str, Any], _Predictions]:
+def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[str, Any], Predicted]:
     """Return the figures of the saved file and of the linear probe on the test photos, and its predictions."""
     side, entries, device = result.parts.test_side, result.parts.test, context.device.type
     predictor = Predictor.load(context.folder.model, device=device, workers=context.workers)
@@ -117,7 +113,7 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
         scores = predictor.scores(entries, store=context.store, bar=bar)
     leave_out(context.dataset.manifest, [(entries[row], why) for row, why in scores.failed], context.screen)
     measured_photos = [entries[int(row)] for row in scores.rows]
-    final = _Predictions(measured_photos, scores.values)
+    final = Predicted(measured_photos, scores.values)
     probe, how = final, RELOADED
     if result.chosen != "linear-probe":
         classifier = probe_classifier(context, result.probe)
@@ -137,7 +133,7 @@ def _measure_out_of_fold(context: RunContext, result: RecipeResult) -> dict[str,
     probe = result.cross_validated_probe
     if probe is None or probe.oof is None:
         return {}
-    predictions = _Predictions(result.out_of_fold_photos, _out_of_fold_probabilities(result))
+    predictions = Predicted(result.out_of_fold_photos, _out_of_fold_probabilities(result))
     used = "views_compared" in probe.choice  # these figures decided whether to pool views
     entry = _measurement(context, "linear-probe", "out-of-fold", predictions, OUT_OF_FOLD, used)
     measured = {"linear-probe/out-of-fold": entry}
@@ -153,7 +149,7 @@ def _out_of_fold_probabilities(result: RecipeResult) -> NDArray[np.float64]:
 
 
 def _measurement(
-    context: RunContext, model: str, photos: str, predictions: _Predictions, how: str, used_for_choosing: bool
+    context: RunContext, model: str, photos: str, predictions: Predicted, how: str, used_for_choosing: bool
 ) -> dict[str, Any]:
     """Return one entry of ``measured`` in ``metrics.json``."""
     labels = context.dataset.labels(predictions.entries)
@@ -167,15 +163,13 @@ def _measurement(
     }
 
 
-def _predictions_csv(context: RunContext, predictions: _Predictions) -> str:
+def _predictions_csv(context: RunContext, predictions: Predicted) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["path", "split", "class", "predicted", "probability", "probability_of_class"])
-    labels = context.dataset.labels(predictions.entries)
-    for entry, label, row in zip(predictions.entries, labels, predictions.probabilities, strict=True):
-        best = int(np.argmax(row))
-        predicted = context.dataset.classes[best]
-        writer.writerow([entry.name, entry.side or "", entry.label, predicted, f"{row[best]:.6f}", f"{row[label]:.6f}"])
+    for entry, row in zip(predictions.entries, predictions.rows(context.dataset.classes), strict=True):
+        figures = (f"{row.probability:.6f}", f"{row.probability_of_class:.6f}")
+        writer.writerow([row.path, entry.side or "", row.label, row.predicted, *figures])
     return out.getvalue()
 
 

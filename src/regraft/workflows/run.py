@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import webbrowser
 from dataclasses import dataclass
 from functools import cached_property
+from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig
 from regraft.data.photo import FolderMeaning
 from regraft.data.selection import PhotoSelection
 from regraft.data.table import TableSource
 from regraft.inference.predictor import Predictor
+from regraft.line_breaks import printable
+from regraft.report import figures, run_page
+from regraft.report.summary import measured_on
 from regraft.screen import Screen, screen_for
+from regraft.text import interval, percent
 from regraft.workflows.evaluate import evaluate_folder
 from regraft.workflows.used_photos import used_photos
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -83,6 +92,53 @@ class Run:
             used=used_photos(self.folder),
             include_training=include_training,
         )
+
+    def report(self, *, show: bool = False) -> Path:
+        """Write ``report.html`` into the run folder again, and return its path.
+
+        Args:
+            show: whether to open it in the browser.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        page = run_page.write_report(self.folder)
+        if show:
+            webbrowser.open(page.resolve().as_uri())
+        return page
+
+    def plot_history(self) -> Figure:
+        """Return loss, accuracy and learning rate of every epoch as a figure of matplotlib.
+
+        Raises:
+            ConfigError: nothing was trained in epochs.
+        """
+        return figures.history_figure(self.folder)
+
+    def show_predictions(self, n: int = 5) -> Figure:
+        """Return ``n`` photos of each class with true and predicted label, the worst mistakes first, as a figure.
+
+        Raises:
+            ConfigError: ``n`` is not positive.
+        """
+        return figures.predictions_figure(self.folder, n)
+
+    def confusion_matrix(self) -> Figure:
+        """Return the confusion matrix as a figure; classes that look alike stand next to each other."""
+        return figures.confusion_figure(self.folder)
+
+    def _repr_html_(self) -> str:
+        """Return the accuracy and the place of the run, for notebooks."""
+        entry = self.metrics["measured"][self.metrics["headline"]]
+        accuracy = entry["figures"]["accuracy"]
+        rows = {
+            "accuracy": f"{percent(accuracy['value'])} ({interval(accuracy)}, 95 % interval)",
+            "measured on": measured_on(entry),
+            "classifier": f"{self.metrics['chosen']}, {len(self.metrics['classes'])} classes",
+            "folder": str(self.folder),
+        }
+        lines = (f"<tr><th>{name}</th><td>{escape(printable(value))}</td></tr>" for name, value in rows.items())
+        return f"<table>{''.join(lines)}</table>"
 
     @property
     def accuracy(self) -> float:

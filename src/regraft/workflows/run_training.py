@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from regraft.context.config import BUILT_IN_CALLBACK_OPTIONS, TrainConfig
 from regraft.context.option_values import RecipeName
@@ -15,6 +16,7 @@ from regraft.errors import SnapshotError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.result import RecipeResult
+from regraft.report import run_page
 from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
@@ -56,7 +58,18 @@ def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, 
         seconds = run.decisions.spent + time.time() - started
         run.decisions.note("end", chosen=result.chosen, seconds=round(seconds, 2))
     clear(run.folder)
+    write_report_or_warn(run.folder.path, screen)
     return Run(run.folder.path, config, metrics)
+
+
+def write_report_or_warn(run: Path, screen: Screen) -> None:
+    """Write ``report.html``; if it cannot be written, warn, because the run is finished without it."""
+    try:
+        run_page.write_report(run)
+    except OSError as error:
+        screen.warn(
+            f"the report could not be written: {error.strerror or error}; later: {command('regraft', 'report', run)}"
+        )
 
 
 @contextmanager

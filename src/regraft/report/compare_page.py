@@ -1,0 +1,108 @@
+"""The comparison of runs on one page: the first run with each of the others, photo by photo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from regraft.disk.atomic import write_text
+from regraft.report.elements import file_name, picture, section, share, table
+from regraft.report.page import name, page, resource, text
+from regraft.report.run_comparison import RunComparison, compare_runs
+from regraft.report.run_data import RunData, read_run
+from regraft.run.folder import RunFolder
+from regraft.text import counted, percent
+
+MAX_FLIPPED = 60
+"""Photos shown of those that only one run got right."""
+
+
+def write_comparison(runs: Sequence[Path], file: Path) -> None:
+    """Write a page that compares the first of ``runs`` with each of the others.
+
+    Args:
+        runs: folders of at least two finished runs.
+        file: the page.
+
+    Raises:
+        RunFolderError: a run is not finished, or its files are damaged.
+        OSError: the page cannot be written.
+    """
+    data = [read_run(run) for run in runs]
+    first, *others = data
+    parts = [
+        _compared(f"vs-{number}", first, other, compare_runs(RunFolder(first.path), RunFolder(other.path)))
+        for number, other in enumerate(others, start=2)
+    ]
+    title = " and ".join(run.path.name for run in data)
+    body = (
+        f'<header class="top"><h1>Comparison of {name(title)}</h1></header>'
+        f'<main><section id="answer">{_overview(data)}</section>{"".join(parts)}</main>'
+    )
+    write_text(file, page(f"Comparison: {title}", body, css=[resource("report.css")]))
+
+
+def _overview(runs: Sequence[RunData]) -> str:
+    rows = []
+    for run in runs:
+        entry = run.headline
+        used = "yes" if entry.get("used_for_choosing") else "no"
+        accuracy = share(entry["figures"]["accuracy"])
+        rows.append([name(run.path.name), text(run.metrics.get("chosen", "")), accuracy, f"{entry['n']:,}", used])
+    head = ["run", "classifier", "accuracy", "photos", "a choice used them"]
+    return table(head, rows, left=(1,), caption="The runs and their accuracies")
+
+
+def _compared(anchor: str, first: RunData, second: RunData, comparison: RunComparison) -> str:
+    """Return the comparison of two runs, as a section."""
+    a, b = first.path.name, second.path.name
+    if not comparison.n:
+        verdict = "<p>No photo was measured in both runs, so their accuracies cannot be compared.</p>"
+    else:
+        value, (low, high) = comparison.difference
+        clear = not low <= 0 <= high
+        better = f"{name(b if value > 0 else a)} is better" if clear else "There is no clear difference"
+        verdict = (
+            f'<p class="lead">{better}: {100 * value:+.1f} points of accuracy '
+            f"({100 * low:+.1f} to {100 * high:+.1f})</p>"
+            f"<p>{name(b)} minus {name(a)}, photo by photo, with a 95 % interval, on the "
+            f"{counted(comparison.n, 'photo')} that both were measured on: {comparison.both:,} are right in both, "
+            f"{comparison.neither:,} in neither.</p>"
+        )
+    flips = [
+        _flipped(run, f"Only {run.path.name} gets these right", names)
+        for run, names in zip((first, second), comparison.only, strict=True)
+    ]
+    return section(anchor, f"{a} and {b}", verdict, *flips, _settings(comparison, a, b))
+
+
+def _flipped(run: RunData, title: str, names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    shown = {photo.path: photo for photo in run.photos.predicted}
+    tiles = "".join(_tile(run, path) for path in names[:MAX_FLIPPED] if path in shown)
+    more = f"<p class='note'>and {len(names) - MAX_FLIPPED:,} more</p>" if len(names) > MAX_FLIPPED else ""
+    listed = "" if tiles else f"<p>{', '.join(map(name, names[:MAX_FLIPPED]))}</p>"
+    return f'<h3>{text(title)} ({len(names):,})</h3>{listed}<div class="tiles">{tiles}</div>{more}'
+
+
+def _tile(run: RunData, path: str) -> str:
+    photo = next(one for one in run.photos.predicted if one.path == path)
+    says = f"{name(photo.predicted)} {percent(photo.probability)}"
+    return (
+        f'<figure class="tile">{picture(run.photos, path)}<figcaption><b>{name(photo.label)}</b><br>{says}<br>'
+        f"{file_name(path)}</figcaption></figure>"
+    )
+
+
+def _settings(comparison: RunComparison, a: str, b: str) -> str:
+    rows = [
+        [text(option), text(_said(one)), text(_said(other))] for option, (one, other) in comparison.settings.items()
+    ]
+    if not rows:
+        return "<p>The settings of both runs are the same.</p>"
+    return "<h3>Settings that differ</h3>" + table(["", name(a), name(b)], rows, left=(1, 2), caption="Settings")
+
+
+def _said(value: object) -> str:
+    return "not given" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
