@@ -69,8 +69,15 @@ def test_features_are_the_same_bits_in_any_company(precision, batch):
         pytest.param("test_maxvit", marks=pytest.mark.slow),  # test_batch_invariance has it, at a smaller size
     ],
 )
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-@pytest.mark.parametrize("batch_size", [None, 5])
+@pytest.mark.parametrize(
+    ("precision", "batch_size"),
+    [
+        ("fp32", 5),
+        ("bf16", None),
+        pytest.param("fp32", None, marks=pytest.mark.slow),
+        pytest.param("bf16", 5, marks=pytest.mark.slow),
+    ],
+)
 def test_features_are_the_same_bits_in_other_families(name, precision, batch_size):
     assert strangers(build_backbone(name, pretrained=False), precision, batch_size) == []
 
