@@ -16,6 +16,8 @@ DATA ?=
 PEERS ?=
 BASE ?= HEAD
 SHORT ?=
+# Python keeps what it compiles: compiling all tests again takes each process ten seconds.
+TESTING := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
@@ -47,11 +49,11 @@ layers: .venv/dev.stamp ## check which package imports which
 
 unit: .venv/dev.stamp ## all tests but the slow ones, on all cores; ARGS goes to pytest
 	@echo "== tests"
-	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto --dist worksteal -m "not slow" $(ARGS)
+	@$(TESTING) $(RUN) pytest -n auto --dist worksteal -m "not slow" $(ARGS)
 
 slow: .venv/dev.stamp ## the slow tests: killed processes, full disks, memory of many photos
 	@echo "== slow tests"
-	@OMP_WAIT_POLICY=PASSIVE $(RUN) pytest -n auto -m slow $(ARGS)
+	@$(TESTING) $(RUN) pytest -n auto -m slow $(ARGS)
 
 package: .venv/dev.stamp ## build sdist and wheel, install the wheel into an empty environment, run demo and lesson from it
 	@$(BIN)/python scripts/check_package.py
