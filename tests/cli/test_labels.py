@@ -82,9 +82,12 @@ def test_a_run_of_an_archive_has_a_plain_name(regraft, photos, words, tmp_path):
 
 def test_several_folders_are_merged_and_commands_repeat_them(regraft, photos, words, tmp_path):
     more = make_photos(tmp_path / "more", {"ash": 3, "cedar": 5}, seed=2)
+    shutil.copy(photos / "ash" / "photo 000.png", more / "cedar" / "same.png")
     said = regraft("train", photos, more, *words, "-o", tmp_path / "run", "--json")
     assert json.loads(said.out)["classes"] == ["ash", "birch", "cedar"], said.err
-    assert "classes of all: ash" in " ".join(said.err.split())
+    notes = " ".join(said.err.split())
+    assert "classes of all: ash" in notes
+    assert "1 picture has two different labels (more/cedar/same.png and trees/ash/photo 000.png)" in notes
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert (config["photos"], config["more_photos"]) == (str(photos), [str(more)])
     again = regraft("train", "--config", tmp_path / "run" / "config.json", "-o", tmp_path / "again")

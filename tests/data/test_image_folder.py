@@ -6,13 +6,14 @@ import pickle
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from data.odd_files import encoded, picture
 from regraft.data.augmentation import Augmentation
 from regraft.data.image_folder import ImageFolder, PhotoSet
-from regraft.errors import DecodeError, PhotosError
+from regraft.errors import ConfigError, DecodeError, PhotosError
 
 
 @pytest.fixture
@@ -37,6 +38,21 @@ def test_sides(root: Path) -> None:
     names = Counter(entry.name for side in sides for entry in side.entries)
     assert set(names.values()) == {1}
     assert [e.name for e in photos.manifest.entries if e.status == "put aside"] == ["a/cut.jpg"]
+
+
+def test_labels_from_names_and_from_a_data_frame(root: Path, tmp_path: Path) -> None:
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in sorted((root / "b").iterdir()):
+        path.rename(flat / f"{'ant' if int(path.stem) % 2 else 'bee'}.{path.name}")
+    by_name = ImageFolder(flat, size=32, label_from="prefix")
+    names = sorted(path.name for path in flat.iterdir())
+    frame = pd.DataFrame({"file_name": names, "species": [name[:3] for name in names]})
+    by_table = ImageFolder(flat, frame, size=32)
+    assert by_name.classes == by_table.classes == ("ant", "bee")
+    assert [(e.name, e.label) for e in by_name.entries] == [(e.name, e.label) for e in by_table.entries]
+    with pytest.raises(ConfigError, match="label_from: expected 'prefix', a pattern or None, found 3"):
+        ImageFolder(flat, label_from=3)  # type: ignore[arg-type]
 
 
 def test_items(root: Path) -> None:

@@ -63,6 +63,10 @@ AB = {"0001.jpg": "a", "0002.jpg": "b"}
         ("path,label\n/home/me/photos/0001.jpg,a\n\\\\server\\share\\0002.jpg,b\n", AB),
         ("image,a,b\n0001.jpg,1.0,0.0\n0002.jpg,0.0,1.0\n", AB),  # a column for each class
         ("image,class,species\n0001.jpg,a,x\n0002.jpg,b,y\n", AB),
+        ("Survey 2024;;\n;;\nDatei;Art;Notiz\n0001.jpg;a;\n0002.jpg;b;\n", AB),  # a title
+        ("# exported on Monday\npath,label\n0001.jpg,a\n0002.jpg,b\n", AB),
+        ("path;label, as text\n0001.jpg;a\n0002.jpg;b\n", AB),
+        ("path,label\n0001.jpg,none\n0002.jpg,n/a\n", {"0001.jpg": "none", "0002.jpg": "n/a"}),
     ],
 )
 def test_the_photos_and_labels_of_a_table(tmp_path, text, expected):
@@ -140,17 +144,19 @@ def test_columns_are_named_where_they_cannot_be_recognized(tmp_path):
 
 
 def test_rows_without_a_photo_or_a_label_are_listed_together_and_can_be_skipped(tmp_path):
-    text = "path,label\n0001.jpg,a\n0002.jpg,b\ngone.jpg,a\n000bec,\n"
+    text = "path,label\n0001.jpg,a\n0002.jpg,b\ngone.jpg,a\n000bec,\npic 4,NaN\n"
     with pytest.raises(PhotosError) as error:
         read(tmp_path, text)
     assert str(error.value).splitlines()[1:] == [
         "  line 4: no such file: gone.jpg",
         "  line 5: no label",
+        "  line 6: no label",
         "  2 other rows are right; leave out those without a photo or a label: --skip-missing",
     ]
     source = read(tmp_path, text, skip_missing=True)
     assert labels_of(source) == AB
-    left_out = "2 rows are left out (--skip-missing): line 4: no such file: gone.jpg; line 5: no label"
+    listed = "line 4: no such file: gone.jpg; line 5: no label; line 6: no label"
+    left_out = f"3 rows are left out (--skip-missing): {listed}"
     assert source.notes == (f"labels.csv: {left_out}",)
     with pytest.raises(PhotosError, match="expected   paths relative to PHOTOS"):
         read(tmp_path, "path,label\nx.jpg,a\ny.jpg,b\n", skip_missing=True)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from regraft.data.cells import column_key
+from regraft.data.column_words import LABEL_RANKS, PATH_RANKS
 from regraft.data.data_frame import DataFrame, frame_rows, is_data_frame
 from regraft.data.excel import is_excel, sheet_rows
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, read_regular, why_unreadable
@@ -22,6 +24,9 @@ TableSource: TypeAlias = Path | str | DataFrame
 
 MAX_PROBLEMS = 20
 """Number of invalid rows that a message lists."""
+
+_TITLE_ROWS = 5
+"""Number of rows among which the names of columns are: a title may be above them."""
 
 Row: TypeAlias = tuple[int, list[str]]
 """(number of its first line, fields as text)"""
@@ -87,8 +92,12 @@ def read_table(source: TableSource, what: str = "labels", expected: str = "path,
 
 def _table(name: str, title: str, folder: Path, rows: list[Row], notes: Sequence[str] = (), problem: str = "") -> Table:
     filled = [(line, fields) for line, fields in rows if any(field.strip() for field in fields)]
-    line, header = filled[0] if filled else (1, [])
-    return Table(name, title, folder, line, header, filled[1:], tuple(notes), problem)
+    widths = [sum(bool(field.strip()) for field in fields) for _, fields in filled[:_TITLE_ROWS]]
+    titles = next((number for number, width in enumerate(widths) if width > 1), 0)  # rows above the names of columns
+    if titles:
+        notes = (*notes, f"{name}: the text above line {filled[titles][0]} is not read")
+    line, header = filled[titles] if filled else (1, [])
+    return Table(name, title, folder, line, header, filled[titles + 1 :], tuple(notes), problem)
 
 
 def _bytes(file: Path, what: str) -> bytes:
@@ -128,12 +137,17 @@ def _text_rows(text: str) -> Iterator[Row]:
 def _delimiter(text: str) -> str:
     """Return the delimiter of a table: that of its header, or a blank if each line is a path and a word."""
     lines = [line for line in text.splitlines()[:50] if line.strip()]
-    header = lines[0] if lines else ""
-    counts = {delimiter: len(next(csv.reader([header], delimiter=delimiter), [])) for delimiter in ",;\t|"}
-    best = max(counts, key=lambda delimiter: counts[delimiter])
-    if counts[best] > 1:
-        return best
+    for line in lines[:_TITLE_ROWS]:
+        fields = {delimiter: next(csv.reader([line], delimiter=delimiter), []) for delimiter in ",;\t|"}
+        best = max(fields, key=lambda delimiter: (_known(fields[delimiter]), len(fields[delimiter])))
+        if len(fields[best]) > 1:
+            return best
     return " " if lines and all(len(line.split()) > 1 for line in lines) else ","
+
+
+def _known(names: Sequence[str]) -> int:
+    """Return how many names are those of columns of photos or labels."""
+    return sum(key in PATH_RANKS or key in LABEL_RANKS for key in map(column_key, names))
 
 
 def rows_message(title: str, problems: Sequence[str], *more: str) -> str:

@@ -17,6 +17,8 @@ from regraft.errors import PhotosError, did_you_mean
 from regraft.text import counted
 
 _SHOWN = 3
+_NO_VALUE = frozenset({"nan", "<na>", "#n/a", "#ref!", "#value!", "#name?", "#nv", "#null!", "#div/0!"})
+"""Cells that programs write where there is no value. Words such as ``none`` may be classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class _RowParser:
             return
         columns = self._columns
         written, label = row[columns.path], row[columns.label].strip()
+        label = "" if label.casefold() in _NO_VALUE else label
         split, group = ("" if at is None else row[at].strip() for at in (columns.split, columns.group))
         side = SIDE_NAMES.get(split.casefold()) or side_of_value(split)
         place = self._finder.find(written)
