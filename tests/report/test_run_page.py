@@ -14,7 +14,15 @@ from regraft.report.run_page import SECTIONS, report_html, write_report
 from report.made_run import make_run
 
 GARDEN = ["daisy", "rose", "tulip"]
-ODD = ["<script>alert(1)</script>", "'\"><img src=x onerror=alert(1)>", "وردة", "a\x1b[31m\x07b", "百合", "x" * 200]
+ODD = [
+    'a style="}body{display:none}"',
+    "<script>alert(1)</script>",
+    "'\"><img src=x onerror=alert(1)>",
+    "وردة",
+    "a\x1b[31m\x07b",
+    "百合",
+    "x" * 200,
+]
 
 
 class Page(HTMLParser):
@@ -80,7 +88,8 @@ def test_names_are_text_and_never_markup(tmp_path):
     assert "cannot be shown" not in html
     assert page.tags.count("script") == 1
     assert not [key for _, key, _ in page.attributes if key.startswith("on") or key == "style"]
-    assert ODD[0] in page.text and "百合" in page.text and "وردة" in page.text
+    assert ODD[0] in page.text and ODD[1] in page.text and "}body{" not in html.split("</style>")[0]
+    assert "百合" in page.text and "وردة" in page.text
     assert "\x1b" not in html and "\x07" not in html and r"\x1b" in page.text
 
 

@@ -9,6 +9,7 @@ import cloup
 from regraft.cli.options import PATH, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import RunFolderError
+from regraft.run.removal import COMPARISON
 from regraft.text import megabytes
 
 _EXAMPLES = """\b
@@ -36,7 +37,7 @@ def report(session: Session, runs: tuple[Path, ...], out: Path | None, show: boo
     from regraft.report.run_page import write_report
 
     first, *others = runs
-    page = out or first / (f"compare-with-{others[0].resolve().name}.html" if others else "report.html")
+    page = out or first / (f"{COMPARISON}{others[0].resolve().name}.html" if others else "report.html")
     try:
         if others:
             write_comparison(runs, page)

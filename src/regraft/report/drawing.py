@@ -129,28 +129,36 @@ def _element(svg: str, label: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = _TAG.sub(lambda tag: _themed(tag[0]), svg)
     box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None
     head = f'<svg class="chart" role="img" aria-label="{text(label)}" {box[0]}>'
     svg = re.sub(r"<svg[^>]*>", lambda _: head, svg, count=1)
-    svg = re.sub(r"\s*\n\s*", " ", svg).replace("xlink:href", "href")
+    return re.sub(r"\s*\n\s*", " ", svg).strip()
+
+
+_TAG = re.compile(r"<[a-zA-Z][^<>]*>")
+"""A tag. Texts between tags may be names of classes, and are left alone."""
+
+
+def _themed(tag: str) -> str:
+    """Return a tag with variables in place of colors; a group loses its identifier, which would not be unique."""
     for color, variable in _VARIABLES.items():
-        svg = svg.replace(color, variable)
-    return svg.strip()
+        tag = tag.replace(color, variable)
+    return re.sub(r'^<g id="[^"]*"', "<g", tag).replace("xlink:href", "href")
 
 
 def styles_to_classes(body: str) -> tuple[str, str]:
     """Return ``body`` with a class in place of each style attribute, and the rules of these classes.
 
-    The policy of a page allows no style attribute. Text of the user has none: its quotation marks are escaped.
+    The policy of a page allows no style attribute.
     """
     names: dict[str, str] = {}
 
     def name_of(match: re.Match[str]) -> str:
         return f' class="{names.setdefault(match[1], f"s{len(names)}")}"'
 
-    body = re.sub(r' style="([^"]*)"', name_of, body)
+    body = _TAG.sub(lambda tag: re.sub(r' style="([^"]*)"', name_of, tag[0]), body)
     return body, "".join(f".{name}{{{style}}}\n" for style, name in names.items())
 
 

@@ -10,6 +10,9 @@ from regraft.errors import RunFolderError
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.run.lock import RunLock
 
+COMPARISON = "compare-with-"
+"""Prefix of the names of pages that compare this run with another one."""
+
 _LATER_FILES = (
     "report.html", "progress.json", "stop-request", "learning_rate.svg", "learning_rate.csv", "export",
 )  # fmt: skip
@@ -19,7 +22,7 @@ _LATER_FILES = (
 def own_content(folder: RunFolder) -> list[Path]:
     """Return the files and folders in a run folder that regraft has written."""
     names = {path.name for name, path in vars(folder).items() if name != "path"} | set(_LATER_FILES)
-    return [path for path in folder.path.iterdir() if path.name in names or path.name.startswith(PART)]
+    return [path for path in folder.path.iterdir() if path.name in names or path.name.startswith((PART, COMPARISON))]
 
 
 def remove_run(path: Path) -> list[Path]:
