@@ -9,7 +9,6 @@ import cloup
 from regraft.cli.options import PATH, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import RunFolderError
-from regraft.run.removal import COMPARISON
 from regraft.text import megabytes
 
 _EXAMPLES = """\b
@@ -35,6 +34,7 @@ def report(session: Session, runs: tuple[Path, ...], out: Path | None, show: boo
     from regraft.report.compare_page import write_comparison
     from regraft.report.pdf import print_pdf
     from regraft.report.run_page import write_report
+    from regraft.run.removal import COMPARISON
 
     first, *others = runs
     page = out or first / (f"{COMPARISON}{others[0].resolve().name}.html" if others else "report.html")
