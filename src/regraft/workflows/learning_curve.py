@@ -21,7 +21,10 @@ from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.recipes.steps.solve_probe import cross_run_key, digest
 
-SHARES = (0.25, 0.5, 1.0)
+FEWER = (0.25, 0.5)
+"""Shares of the training photos on which the probe is solved again; that of the run has all of them."""
+
+SHARES = (*FEWER, 1.0)
 VERSION = "curve1"
 """Version of the procedure, part of the key of cached curves."""
 
@@ -32,8 +35,8 @@ MAX_ROWS = 20_000
 def learning_curve(context: RunContext, result: RecipeResult) -> dict[str, Any] | None:
     """Return the learning curve for ``metrics.json``; None if it does not apply, or the budget is spent.
 
-    The regularization is the one that the run chose. Photos to measure on are those of the headline figure: test
-    photos, or all photos by cross-validation in which groups share a fold.
+    The regularization is the one that the run chose, and the last point is the probe of the run. Photos to measure on
+    are those of the headline figure: test photos, or all photos by cross-validation in which groups share a fold.
     """
     held_out = result.parts.test if not result.headline_out_of_fold else []
     pool = result.out_of_fold_photos if result.headline_out_of_fold else result.parts.train_and_validation
@@ -44,7 +47,11 @@ def learning_curve(context: RunContext, result: RecipeResult) -> dict[str, Any] 
     if min(len(measured), len(pool)) < 2 * len(context.dataset.classes):
         return None
     y = context.dataset.labels(measured)
-    right = _cached(context, pool, held_out, result.probe.C) == y[:, None]
+    whole = _probabilities(context, result, held_out)
+    if whole is None:
+        return None
+    fewer = _cached(context, pool, held_out, result.probe.C)
+    right = np.column_stack([fewer, whole.argmax(axis=1)]) == y[:, None]
     training = np.bincount(context.dataset.labels(pool), minlength=len(context.dataset.classes)).tolist()
     return {
         "how": "the linear probe on a part of the training photos of each class, with the regularization of the run",
@@ -57,6 +64,13 @@ def learning_curve(context: RunContext, result: RecipeResult) -> dict[str, Any] 
         "more": MORE,
         "gains": _gains(context, right, y, training),
     }
+
+
+def _probabilities(context: RunContext, result: RecipeResult, held_out: Sequence[Entry]) -> NDArray[np.float64] | None:
+    """Return the probabilities of the run's own probe for the measured photos, shape (n, k); None if it has none."""
+    if held_out:
+        return result.probe.probabilities(context.features.of(held_out))
+    return None if result.cross_validated_probe is None else result.cross_validated_probe.oof
 
 
 def _size(training: Sequence[int], share: float) -> int:
@@ -80,10 +94,10 @@ def _gains(
 
 
 def _cached(context: RunContext, pool: Sequence[Entry], held_out: Sequence[Entry], C: float) -> NDArray[np.int64]:
-    """Return the predicted class of each measured photo for each share, shape (n, shares), int64."""
+    """Return the predicted class of each measured photo for each of `FEWER`, shape (n, 2), int64."""
     rows = [[[e.content, e.label] for e in part] for part in (pool, held_out)]
     facts = [VERSION, context.features.weights, context.features.preprocessing, context.config.class_weight]
-    key = digest([*facts, SHARES, C, context.config.seed, context.dataset.units(pool), rows])
+    key = digest([*facts, FEWER, C, context.config.seed, context.dataset.units(pool), rows])
     solve = _held_out if held_out else _cross_validated
     predicted: NDArray[np.int64] = get_or_solve(
         cross_run_key(context, key), lambda: {"predicted": solve(context, pool, held_out, C)}
@@ -93,17 +107,17 @@ def _cached(context: RunContext, pool: Sequence[Entry], held_out: Sequence[Entry
 
 def _held_out(context: RunContext, pool: Sequence[Entry], held_out: Sequence[Entry], C: float) -> NDArray[np.int64]:
     train, test = context.features.of(pool), context.features.of(held_out)
-    return np.stack([_predicted(context, pool, train, test, share, C) for share in SHARES], axis=1)
+    return np.stack([_predicted(context, pool, train, test, share, C) for share in FEWER], axis=1)
 
 
 def _cross_validated(context: RunContext, pool: Sequence[Entry], _: Sequence[Entry], C: float) -> NDArray[np.int64]:
-    features, out = context.features.of(pool), np.zeros((len(pool), len(SHARES)), dtype=np.int64)
+    features, out = context.features.of(pool), np.zeros((len(pool), len(FEWER)), dtype=np.int64)
     labels, contents = context.dataset.labels(pool), [entry.content for entry in pool]
     folds = make_folds(labels, contents, context.dataset.units(pool), seed=context.config.seed)
     for fold in range(folds.count):
         inside, outside = np.flatnonzero(folds.fold_of_row == fold), np.flatnonzero(folds.fold_of_row != fold)
         entries, train, test = [pool[row] for row in outside.tolist()], take(features, outside), take(features, inside)
-        for column, share in enumerate(SHARES):
+        for column, share in enumerate(FEWER):
             out[inside, column] = _predicted(context, entries, train, test, share, C)
     return out
 

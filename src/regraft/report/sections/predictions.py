@@ -10,6 +10,9 @@ from regraft.report.run_data import RunData
 from regraft.report.selection import MAX_CLASSES, PredictedPhoto, mistakes_to_show, right_to_show
 from regraft.text import counted, percent
 
+AT_ONCE = 6
+"""Mistakes of a class that are shown at once."""
+
 MAX_NAMED = 1000
 """Mistakes that are named; the others are in ``predictions.csv``."""
 
@@ -67,12 +70,14 @@ def predictions(run: RunData) -> str:
 
 
 def _class(run: RunData, label: str, mistakes: Sequence[PredictedPhoto], right: Sequence[PredictedPhoto]) -> str:
-    cards = "".join(_mistake(run, photo) for photo in mistakes)
+    cards = [_mistake(run, photo) for photo in mistakes]
     tiles = "".join(_right(run, photo) for photo in right)
     head = f"{name(label)} <small>{counted(len(mistakes), 'mistake') if mistakes else 'no mistakes'} shown</small>"
-    wrong = f'<div class="cards">{cards}</div>' if cards else ""
+    worst = f'<div class="cards">{"".join(cards[:AT_ONCE])}</div>' if cards else ""
+    rest = "".join(cards[AT_ONCE:])
+    more = details(f"{len(cards) - AT_ONCE} more of its mistakes", f'<div class="cards">{rest}</div>') if rest else ""
     good = f'<div class="tiles">{tiles}</div>' if tiles else ""
-    return f'<div class="of-class">{details(head, wrong + good, is_open=True)}</div>'
+    return f'<div class="of-class">{details(head, worst + more + good, is_open=True)}</div>'
 
 
 def _mistake(run: RunData, photo: PredictedPhoto) -> str:
@@ -85,7 +90,7 @@ def _mistake(run: RunData, photo: PredictedPhoto) -> str:
     return (
         f'<article class="mistake" data-pair="{run.pair(photo)}">'
         f"{picture(run.photos, photo.path)}<div><p>labeled <b>{name(photo.label)}</b><br>"
-        f'<span class="wrong">predicted {name(photo.predicted)}, {percent(photo.probability)}</span><br>'
+        f'<span class="wrong">predicted {name(photo.predicted)}, {_percent(photo)}</span><br>'
         f"{file_name(photo.path)}</p>{row}</div></article>"
     )
 
@@ -94,7 +99,7 @@ def _right(run: RunData, photo: PredictedPhoto) -> str:
     return (
         f'<figure class="tile right" data-pair="{run.pair(photo)}">'
         f'{picture(run.photos, photo.path)}<figcaption><b>{name(photo.label)}</b><br><span class="good">right, '
-        f"{percent(photo.probability)}</span></figcaption></figure>"
+        f"{_percent(photo)}</span></figcaption></figure>"
     )
 
 
@@ -109,3 +114,8 @@ def _all_mistakes(run: RunData, wrong: Sequence[PredictedPhoto], shown: int) -> 
     )
     more = "" if len(wrong) <= MAX_NAMED else f" <small>the worst {MAX_NAMED:,}; all are in predictions.csv</small>"
     return details(f"All {len(wrong):,} mistakes by name{more}", f'<ol class="names">{rows}</ol>')
+
+
+def _percent(photo: PredictedPhoto) -> str:
+    """Return the probability of a prediction, as HTML that is not broken into two lines."""
+    return percent(photo.probability).replace(" ", "&nbsp;")
