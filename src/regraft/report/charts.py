@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, Any]]
 
+FEW_EPOCHS = 10
+"""Epochs up to which each has its number on the axis."""
+
 
 def epochs_chart(history: Rows, key: str, label: str, best: Mapping[str, int], line: float | None = None) -> Draw:
     """Return the chart of a figure of every epoch, in training and validation, over all stages.
@@ -30,7 +33,7 @@ def epochs_chart(history: Rows, key: str, label: str, best: Mapping[str, int], l
 
     def draw(axes: Axes) -> None:
         x = np.arange(1, len(history) + 1)
-        for name, title, color in ((f"val_{key}", "validation", SERIES[1]), (key, "training", SERIES[0])):
+        for name, title, color in ((key, "training", SERIES[0]), (f"val_{key}", "validation", SERIES[1])):
             if not any(isinstance(row.get(name), float) for row in history):
                 continue
             shown = title if f"val_{key}" in history[0] else ""
@@ -87,7 +90,10 @@ def _mark_stages(axes: Axes, history: Rows, best: Mapping[str, int], key: str) -
 def _whole_numbers(axes: Axes, n: int) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if n <= FEW_EPOCHS:
+        axes.set_xticks(range(1, n + 1))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.set_xlim(0.5, n + 0.5)
     axes.margins(y=0.18)
 
@@ -104,7 +110,7 @@ def rate_chart(history: Rows) -> Draw:
         axes.set_ylabel("learning rate, end of epoch")
         axes.set_xlabel("epoch")
         axes.set_ylim(bottom=0)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1g}" if value else "0")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2g}" if value else "0")
         _whole_numbers(axes, len(history))
         axes.set_ylim(bottom=0)
 

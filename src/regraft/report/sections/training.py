@@ -53,7 +53,7 @@ def best_epochs(events: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 def _end(event: Mapping[str, Any]) -> str:
     reason = event.get("stop_reason")
-    why = f"it stopped because {text(reason)}" if reason else "all planned epochs were trained"
+    why = f"it stopped: {text(str(reason).rpartition(': ')[2])}" if reason else "all planned epochs were trained"
     return f"<b>{text(event['stage'])}</b>: epoch {event['epoch']} of {event['of']} was kept; {why}."
 
 
