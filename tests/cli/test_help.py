@@ -23,6 +23,7 @@ COMMANDS = (
     "demo",
     "evaluate",
     "export",
+    "lesson",
     "lr",
     "predict",
     "report",

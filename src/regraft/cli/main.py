@@ -19,6 +19,7 @@ from regraft.cli.completion import completion
 from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
 from regraft.cli.export import export
+from regraft.cli.lesson import lesson
 from regraft.cli.lr import lr
 from regraft.cli.options import SETTINGS
 from regraft.cli.output import Session
@@ -52,7 +53,7 @@ class _Commands(cloup.Group):
     name="regraft",
     context_settings=SETTINGS,
     sections=[
-        cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample]),
+        cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample, lesson]),
         cloup.Section("Use and measure it", [predict, evaluate, report, runs, export]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],

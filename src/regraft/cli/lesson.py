@@ -1,0 +1,68 @@
+"""`regraft lesson`: lessons on transfer learning, listed and copied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cloup
+
+from regraft.cli.options import PATH, SETTINGS, Choice, output_options, pass_session
+from regraft.cli.output import Session
+
+_EXAMPLES = """\b
+Examples:
+  regraft lesson list
+  regraft lesson copy 1
+  regraft lesson copy 3 --format script"""
+
+
+@cloup.group(name="lesson", context_settings=SETTINGS, short_help="Learn transfer learning.", epilog=_EXAMPLES)
+def lesson() -> None:
+    """Lessons on callbacks, features, frozen bodies and fine-tuning: notebooks that run offline in a minute each."""
+
+
+@lesson.command(name="list", short_help="List the lessons.")
+@output_options(quiet="Print only numbers and titles.")
+@pass_session
+def list_lessons(session: Session) -> None:
+    """List the lessons with their numbers."""
+    from regraft.lessons.lesson import lessons
+
+    if session.json:
+        session.print_json([{"number": one.number, "title": one.title, "name": one.name} for one in lessons()])
+        return
+    for one in lessons():
+        session.print(f"{one.number}  {one.title}")
+
+
+@lesson.command(name="copy", short_help="Put a lesson into the current folder.")
+@cloup.argument("number", type=int, help="Number of the lesson.")
+@cloup.option("-o", "--out", type=PATH, metavar="FOLDER", help="Folder to write into. Default: the current one.")
+@cloup.option(
+    "--format", "form", type=Choice(["notebook", "script"]), default="notebook", show_default=True,
+    help="notebook: for Jupyter. script: Python with # %% between the cells.",
+)  # fmt: skip
+@output_options(quiet="Print only the file.")
+@pass_session
+def copy_lesson(session: Session, number: int, out: Path | None, form: str) -> None:
+    """Put lesson NUMBER into the current folder. A file of yours is never replaced."""
+    from regraft.disk.atomic import make_folder, write_text
+    from regraft.errors import ConfigError
+    from regraft.lessons.lesson import find_lesson
+
+    found = find_lesson(number)
+    folder = out or Path()
+    file = folder / f"{found.name}{'.ipynb' if form == 'notebook' else '.py'}"
+    content = found.notebook() if form == "notebook" else found.script
+    if file.exists() and file.read_text(encoding="utf-8", errors="replace") != content:
+        raise ConfigError(f"{file} exists and differs from the lesson; rename it, or choose another folder with -o")
+    make_folder(folder)
+    write_text(file, content)
+    if session.json:
+        session.print_json({"file": str(file), "number": found.number, "title": found.title})
+    elif session.quiet:
+        session.print(str(file))
+    else:
+        session.print(f"{file}: {found.title}")
+        if form == "notebook":
+            session.print(f"open it with:  jupyter lab {file.name}")

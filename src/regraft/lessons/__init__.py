@@ -1,0 +1,1 @@
+"""Lessons on transfer learning: scripts in the percent format, from which notebooks are made."""

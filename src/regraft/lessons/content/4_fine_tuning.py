@@ -1,0 +1,106 @@
+# %% [markdown]
+# # Lesson 4: Fine-tuning
+#
+# The body of a pretrained network may learn, too. It knows much already, so it must learn **gently**: first the head alone,
+# then the upper blocks with very small steps, few epochs. You see what it gains, and you destroy a network on purpose.
+#
+# Time: about a minute, no download. In Colab or Kaggle, run `%pip install regraft` first.
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+import regraft as rg
+from regraft.callbacks import EarlyStopping
+from regraft.sample.digits import write_digits
+
+out = Path(tempfile.mkdtemp())
+folder = Path(os.environ.get("PHOTOS", out / "digits"))
+if "PHOTOS" not in os.environ:
+    write_digits(folder, per_class=40)
+
+backbone = rg.build_backbone(size=64)
+gentle_views = rg.Augmentation(scale=(0.8, 1.0), flip="PHOTOS" in os.environ)  # a mirrored 3 is not a 3
+photos = rg.ImageFolder(folder, network=backbone, augmentation=gentle_views, split=(0.5, 0.15, 0.35))
+print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(photos.test.entries), "test")
+
+
+def accuracy(trainer):
+    return trainer.evaluate(photos.test, verbose=0, return_dict=True)["accuracy"]
+
+
+# %% [markdown]
+# ## First the head
+#
+# A new head makes large errors, and their gradients would flow into the body and damage it (Kumar et al. 2022,
+# https://arxiv.org/abs/2202.10054). So train the head first. Only the head changes, so its steps can be large.
+
+# %%
+classifier = rg.Classifier(backbone, photos.classes)
+trainer = rg.Trainer(classifier, "adam", "cross_entropy", ["accuracy"], learning_rate=3e-3)
+trainer.fit(photos, epochs=8, verbose=2)
+head_alone = accuracy(trainer)
+print(f"head alone: {head_alone:.1%}")
+classifier.save(out / "head.safetensors")
+
+# %% [markdown]
+# ## Then the upper blocks, gently
+#
+# Lower blocks see edges and textures, which all photos share. Upper blocks see parts of the things of the pretraining.
+# The more your photos differ from those, the more blocks should learn. `unfreeze(4)` lets the upper four of them learn;
+# `parameter_groups` gives each block a rate, smaller from block to block downwards.
+
+# %%
+classifier.unfreeze(4)
+groups = classifier.parameter_groups(5e-4, layer_decay=0.7, weight_decay=0.05, head_lr=1e-3)
+for group in groups:
+    print(f"{group['name']:12} {sum(p.numel() for p in group['params']):9,} parameters, learning rate {group['lr']:.6f}")
+
+# %%
+trainer = rg.Trainer(classifier, "adamw", "cross_entropy", ["accuracy"], parameters=groups)
+stop = EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
+history = trainer.fit(photos, epochs=8, callbacks=[stop], verbose=2).history
+fine_tuned = accuracy(trainer)
+print(f"head alone {head_alone:.1%}, with the upper blocks {fine_tuned:.1%}")
+
+# %% [markdown]
+# ## What a large learning rate destroys
+#
+# The same network, the same head, all blocks, but steps a hundred times as large, as in a training from scratch. Look at
+# the first loss: before the first step the network was as good as the head alone; a few steps later it has forgotten what
+# a million photographs taught it.
+
+# %%
+destroyed = rg.Classifier.load(out / "head.safetensors")
+destroyed.unfreeze("all")
+trainer = rg.Trainer(destroyed, "adamw", "cross_entropy", ["accuracy"], learning_rate=5e-2)
+trainer.fit(photos, epochs=2, verbose=2)
+after_large_steps = accuracy(trainer)
+print(f"before {head_alone:.1%}, after two epochs of large steps {after_large_steps:.1%}")
+
+# %% [markdown]
+# ## When fine-tuning loses
+#
+# Fine-tuning has millions of parameters to learn by heart with. With few photos that look like those of the pretraining,
+# a linear probe is as good or better, and costs a hundredth. `regraft train FOLDER --recipe auto` tries the probe first and
+# goes on only where it expects a gain. On a folder of your own, compare:
+#
+# ```text
+# regraft train PHOTOS --recipe linear-probe
+# regraft train PHOTOS --recipe fine-tune
+# ```
+
+# %%
+if "PHOTOS" not in os.environ:
+    assert head_alone > 0.6
+    assert fine_tuned > head_alone + 0.02
+    assert after_large_steps < head_alone - 0.2
+assert groups[0]["lr"] < groups[-1]["lr"]
+
+# %% [markdown]
+# ## Your turn
+#
+# 1. Skip the first stage: a new `Classifier`, `unfreeze(4)`, train. How far do you get in the same number of epochs?
+# 2. `regraft lr PHOTOS` looks for a learning rate. Compare its answer with 5e-4.
+# 3. Set `layer_decay=1.0`, so that all blocks take the same steps.

@@ -1,0 +1,92 @@
+"""The lessons that come with regraft, by number, and their form as notebooks.
+
+A lesson is a script in the percent format: ``# %%`` begins a cell of code and ``# %% [markdown]`` a cell of text, whose
+lines begin with ``#``. Spyder, VS Code and PyCharm run it cell by cell.
+"""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from regraft.errors import ConfigError
+
+_CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One lesson.
+
+    Attributes:
+        number: its number, from 1.
+        name: name of its file, without the suffix.
+        script: its text in the percent format.
+    """
+
+    number: int
+    name: str
+    script: str
+
+    @property
+    def title(self) -> str:
+        """Its title, without the number."""
+        heading = re.search(r"^# # Lesson \d+: (.+)$", self.script, re.MULTILINE)
+        return heading[1] if heading else self.name
+
+    def notebook(self) -> str:
+        """Return the lesson as a Jupyter notebook without outputs, in format 4.5 of nbformat."""
+        cells = [_cell(index, kind, source) for index, (kind, source) in enumerate(_cells(self.script))]
+        about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+        notebook = {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}
+        return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def lessons() -> tuple[Lesson, ...]:
+    """Return all lessons, in order."""
+    folder = importlib.resources.files("regraft.lessons") / "content"
+    names = sorted(path.name.removesuffix(".py") for path in folder.iterdir() if path.name.endswith(".py"))
+    return tuple(
+        Lesson(int(name.split("_")[0]), name, (folder / f"{name}.py").read_text(encoding="utf-8")) for name in names
+    )
+
+
+def find_lesson(number: int) -> Lesson:
+    """Return the lesson ``number``.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for lesson in lessons():
+        if lesson.number == number:
+            return lesson
+    listed = ", ".join(f"{lesson.number} ({lesson.title})" for lesson in lessons())
+    raise ConfigError(f"no lesson {number}; there are {listed}")
+
+
+def _cells(script: str) -> list[tuple[str, str]]:
+    """Return kind and source of each cell."""
+    parts = _CELL.split(script)[1:]
+    cells = []
+    for marker, body in zip(parts[::2], parts[1::2], strict=True):
+        if marker is None:
+            cells.append(("code", body.strip("\n")))
+        else:
+            lines = (line.removeprefix("#").removeprefix(" ") for line in body.strip("\n").split("\n"))
+            cells.append(("markdown", "\n".join(lines)))
+    return cells
+
+
+def _cell(index: int, kind: str, source: str) -> dict[str, object]:
+    """Return a cell of a notebook; its source is a list of lines, each with its end."""
+    cell: dict[str, object] = {
+        "cell_type": kind,
+        "id": f"cell-{index}",
+        "metadata": {},
+        "source": source.splitlines(keepends=True),
+    }
+    return cell | ({"outputs": [], "execution_count": None} if kind == "code" else {})
