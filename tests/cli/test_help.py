@@ -16,6 +16,7 @@ from regraft.data.split import DEFAULT_SHARES
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMANDS = (
+    "advise",
     "backbones",
     "cache",
     "check",

@@ -30,7 +30,11 @@ def test_the_finder_writes_the_curve_and_says_a_rate(regraft, photos, tiny, tmp_
     said = regraft("lr", photos, "-o", out, "--steps", 8, "--batch-size", 8, "--json", *network(tiny))
     assert said.code == 0, said.err
     found = json.loads(said.out)
-    assert set(found) == {"run", "suggestion", "at_minimum", "default", "plot", "table"}
+    keys = {"run", "suggestion", "at_minimum", "default", "agrees", "why", "rates", "plot", "table"}
+    assert set(found) == keys
+    rates = list(found["rates"].values())
+    assert next(iter(found["rates"])) == "head" and rates[0] == pytest.approx(found["default"])
+    assert rates == sorted(rates, reverse=True) and rates[-1] < rates[0]
     assert ET.parse(found["plot"]).getroot().tag.endswith("svg")
     rows = list(csv.DictReader(Path(found["table"]).read_text().splitlines()))
     assert list(rows[0]) == ["learning_rate", "loss"] and 2 <= len(rows) <= 8
@@ -43,6 +47,9 @@ def test_the_screen_names_rate_curve_and_the_next_command(regraft, photos, tiny)
     said = regraft("lr", photos, "--steps", 4, "--unfreeze", 1, *network(tiny))
     assert said.code == 0, said.err
     assert "runs/trees-lr-001/learning_rate.svg" in said.out
+    assert any(line.startswith(("agrees ", "differs ")) for line in said.out.splitlines())
+    (rates,) = [line for line in said.out.splitlines() if line.startswith("rates ")]
+    assert "head" in rates and "layer4" in rates
     (command,) = [line for line in said.out.splitlines() if line.startswith("next ")]
     assert f"regraft train {photos} --recipe fine-tune" in command
     for option in ("--unfreeze 1", f"--backbone {tiny['backbone']}", f"--weights {tiny['weights']}", "--size 64"):
@@ -54,11 +61,27 @@ def test_the_screen_names_rate_curve_and_the_next_command(regraft, photos, tiny)
 def test_a_rate_is_only_suggested_where_the_loss_fell():
     def found(*losses: float) -> FoundRate:
         rates = tuple(10.0 ** (i - 6) for i in range(len(losses)))
-        return FoundRate(None, LearningRateCurve(rates, losses), 1e-4, None, None)
+        return FoundRate(None, LearningRateCurve(rates, losses), 1e-4, None, None, {}, 24)
 
     assert found(1.0, 0.95, 0.6, 0.5, 0.9).suggestion == pytest.approx(1e-4)
     assert found(1.0, 1.0, 0.99, 1.2, 2.0).suggestion is None
     assert found(1.0, 1.1, 1.2, 1.3).suggestion is None
+
+
+@pytest.mark.parametrize(
+    ("default", "losses", "agrees", "why"),
+    [
+        (1e-4, (1.0, 0.95, 0.6, 0.5, 0.9), True, "lies where the loss falls"),
+        (1e-5, (1.0, 1.0, 1.0, 0.99, 2.0), True, "the loss is flat up to 0.001"),
+        (1e-3, (1.0, 1.0, 1.0, 1.5, 2.0), False, "the loss rises above 0.0001"),
+        (1e-3, (1.0, 1.5, 2.0, 2.5, 3.0), False, "the loss rises at the lowest rate already"),
+        (1e-6, (1.0, 1.0, 1.0, 0.7, 0.6), False, "times lower: it grows with the steps of a training, and 24"),
+    ],
+)
+def test_the_recipes_own_rate_agrees_or_the_reason_is_given(default, losses, agrees, why):
+    curve = LearningRateCurve(tuple(10.0 ** (i - 6) for i in range(len(losses))), losses)
+    agreement = FoundRate(None, curve, default, None, None, {}, 24).agreement
+    assert agreement.agrees is agrees and why in agreement.why
 
 
 def test_bad_photos_and_steps_are_one_message(regraft, tmp_path):

@@ -14,7 +14,7 @@ from regraft.context.config import TrainConfig, resolve
 OPTIONS = {
     "labels": Path("my labels.csv"), "path_column": "file name", "label_column": "Art", "skip_missing": True,
     "folders": "classes", "recipe": "fine-tune", "budget": "10m",
-    "backbone": "resnet18", "weights": Path("w.pt"), "size": 96, "epochs": 3, "views": 2, "lr": 3e-05,
+    "backbone": "resnet18", "download": True, "weights": Path("w.pt"), "size": 96, "epochs": 3, "views": 2, "lr": 3e-05,
     "unfreeze": ("layer3", "layer4"),
     "batch_size": 8, "seed": 1, "split_seed": 2, "split": "60/25/15", "split_from": Path("run 1"),
     "choose_on_val": True, "group_by": r"/(h\d)_ 'a'", "fix_leaks": True, "decisions": Path("d.csv"),

@@ -16,9 +16,9 @@ from regraft.errors import ConfigError
 
 EVERYWHERE = {
     "photos", "more_photos", "labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "out",
-    "recipe", "backbone", "weights", "size", "views", "seed", "split", "split_seed", "split_from", "group_by",
-    "fix_leaks", "decisions", "class_weight", "device", "workers", "max_error", "stop_after", "snapshot_every", "fresh",
-    "rescue_dir", "choices",
+    "recipe", "backbone", "download", "weights", "size", "views", "seed", "split", "split_seed", "split_from",
+    "group_by", "fix_leaks", "decisions", "class_weight", "device", "workers", "max_error", "stop_after",
+    "snapshot_every", "fresh", "rescue_dir", "choices",
 }  # fmt: skip
 IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", *CALLBACK_OPTIONS}
 USED = {
@@ -61,6 +61,12 @@ def test_unused_options_are_named_together():
         "--epochs and --lr are not used: linear-probe solves the classifier at once, without epochs",
         "--folders is not used: the CSV of --labels has the labels",
     ]
+
+
+def test_networks_to_download_are_only_for_auto():
+    notes = unused_by_recipe(resolve(None, photos="photos", download=True))
+    assert notes == ["--download is not used: only --backbone auto chooses among networks to download"]
+    assert unused_by_recipe(resolve(None, photos="photos", backbone="auto", download=True)) == []
 
 
 def dataset(photos: int, *given: str) -> Dataset:

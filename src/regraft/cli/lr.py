@@ -61,7 +61,8 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
 
     It trains what the recipe fine-tune would train, from the same start. The folder gets the curve as
     learning_rate.svg and learning_rate.csv, but no classifier. Fine-tuning starts from the solved linear probe, where
-    the loss may not fall within a few steps; then there is no suggestion, and the default of the recipe applies.
+    the loss may not fall within a few steps; then there is no suggestion, and the default of the recipe applies. The
+    result says whether the recipe's own rate agrees with the curve, or why not, and the rate of each block.
     """
     from regraft.context.config import resolve
     from regraft.process import process_start_time
@@ -77,6 +78,9 @@ def lr(session: Session, /, steps: int, **options: Any) -> None:
                 "suggestion": result.suggestion,
                 "at_minimum": result.curve.at_minimum,
                 "default": result.default,
+                "agrees": result.agreement.agrees,
+                "why": result.agreement.why,
+                "rates": dict(result.rates),
                 "plot": str(result.plot),
                 "table": str(result.table),
             }
@@ -98,6 +102,8 @@ def _show(result: FoundRate, screen: Screen, config: dict[str, Any]) -> None:
     else:
         note = f"(lowest loss at {result.curve.at_minimum:.2g}; the default of fine-tune is {result.default:.2g})"
         screen.line("rate", f"{result.suggestion:.2g}", note, strong=True)
+    screen.line("agrees" if result.agreement.agrees else "differs", result.agreement.why)
+    screen.line("rates", " · ".join(f"{block} {rate:.2g}" for block, rate in result.rates.items()))
     screen.line("curve", str(result.plot))
     rate = None if result.suggestion is None else float(f"{result.suggestion:.2g}")
     screen.line("next", train_command(config, lr=rate))

@@ -12,6 +12,7 @@ import cloup
 
 from regraft._version import __version__
 from regraft.cli import exits
+from regraft.cli.advise import advise
 from regraft.cli.backbones import backbones
 from regraft.cli.cache import cache
 from regraft.cli.check import check
@@ -53,7 +54,7 @@ class _Commands(cloup.Group):
     name="regraft",
     context_settings=SETTINGS,
     sections=[
-        cloup.Section("Make a classifier", [train, resume, check, lr, demo, sample, lesson]),
+        cloup.Section("Make a classifier", [train, resume, advise, check, lr, demo, sample, lesson]),
         cloup.Section("Use and measure it", [predict, evaluate, report, runs, export]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],

@@ -112,7 +112,8 @@ def network_options() -> Callable[[F], F]:
             "--backbone",
             metavar="NAME",
             help="Any timm network (see regraft backbones), or several joined by +: one probe on the features of all. "
-            "tf_efficientnet_lite0 needs no download.",
+            "tf_efficientnet_lite0 needs no download. train, advise and lr take auto: the network on this machine that "
+            "suits the photos.",
         ),
         cloup.option(
             "--weights",

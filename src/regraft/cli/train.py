@@ -86,6 +86,12 @@ Examples:
         help="With linear-probe: also use pooled activations of the lower blocks, if cross-validation finds that they "
         "help.",
     ),
+    cloup.option(
+        "--download",
+        is_flag=True,
+        default=None,
+        help="With --backbone auto: also try some networks of timm that are not here yet; all allow commercial use.",
+    ),
     cloup.option("--lr", type=float, metavar="RATE", help="Peak learning rate."),
     cloup.option("--batch-size", type=int, metavar="N", help="Photos in one training step."),
     cloup.option("--class-weight", type=Choice(["balanced"]), help="Give rare classes the same weight as common ones."),

@@ -67,6 +67,7 @@ class TrainConfig(BaseModel):
     budget: Annotated[float | None, BeforeValidator(time_budget)] = None
     backbone: Annotated[str, BeforeValidator(backbone_name)] = DEFAULT_BACKBONE
     weights: Path | None = None
+    download: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
     size: Annotated[int | None, Field(ge=16, le=4096)] = None
     all_depths: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
     epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None

@@ -8,6 +8,7 @@ from typing import Final
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import SMALL, Dataset
 from regraft.context.option_values import RecipeName
+from regraft.models.catalogue import AUTO
 
 _UNUSED: Final[dict[RecipeName, tuple[tuple[str, ...], str]]] = {
     "linear-probe": (
@@ -41,6 +42,8 @@ def unused_by_recipe(config: TrainConfig) -> list[str]:
     names, why = _UNUSED.get(config.recipe, ((), ""))
     unused = given_options(config, names)
     notes = [f"{options_text(unused)}: {why}"] if unused else []
+    if config.download and config.backbone != AUTO:
+        notes.append(f"{options_text(['download'])}: only --backbone {AUTO} chooses among networks to download")
     if config.folders is not None and config.labels is not None:
         notes.append(f"{options_text(['folders'])}: the CSV of --labels has the labels")
     if config.folders is not None and config.label_from is not None:

@@ -86,6 +86,9 @@ def parameter_counts() -> dict[str, int]:
 DEFAULT_BACKBONE = "tf_efficientnet_lite0"
 """The default backbone; a requirement of regraft ships its weights."""
 
+AUTO = "auto"
+"""In place of a name, the network is chosen by measurements on the photos."""
+
 MAX_NETWORKS = 8
 """Maximum number of networks side by side."""
 
@@ -105,6 +108,8 @@ def backbone_names(text: str) -> tuple[str, ...]:
         raise ValueError(f"expected a network, or several joined by +, such as resnet18+resnet50; found {text!r}")
     if len(set(names)) < len(names):
         raise ValueError(f"expected each network once, found {text!r}")
+    if AUTO in names and len(names) > 1:
+        raise ValueError(f"expected {AUTO} alone or the names of networks, found {text!r}")
     if len(names) > MAX_NETWORKS:
         raise ValueError(f"expected at most {MAX_NETWORKS} networks, found {len(names)}")
     return names
@@ -132,6 +137,8 @@ def pretrained_config(name: str) -> Any:
     Raises:
         BackboneError: there is no such network or tag; the message suggests similar names.
     """
+    if name == AUTO:
+        raise BackboneError(f"the backbone {AUTO!r} is chosen by train, advise and lr; expected the name of a network")
     timm = import_timm()
     base, _, tag = name.partition(".")
     if not timm.is_model(base):

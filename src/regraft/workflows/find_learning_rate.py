@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -24,9 +24,11 @@ from regraft.recipes.steps.training_batches import photo_batches
 from regraft.recipes.steps.tuning_plan import plan_from_options
 from regraft.screen import Bar, Screen
 from regraft.training.lr_finder import LearningRateCurve
+from regraft.workflows.choose_backbone import with_chosen_backbone
 from regraft.workflows.features_and_split import compute_features_and_split
 from regraft.workflows.prepare import prepare_run
 from regraft.workflows.prepared_photos import PreparedPhotos
+from regraft.workflows.rate_agreement import RateAgreement, rate_agreement
 from regraft.workflows.run_directory import clear
 
 FIRST, LAST = 1e-6, 1.0
@@ -45,6 +47,8 @@ class FoundRate:
         default: the peak learning rate of the recipe without ``lr``.
         plot: the curve as an SVG picture.
         table: the curve as a CSV of ``learning_rate,loss``.
+        rates: the peak learning rate of the head and of each trained block at ``default``, top to bottom.
+        steps: steps of the recipe's training.
     """
 
     folder: Path
@@ -52,6 +56,8 @@ class FoundRate:
     default: float
     plot: Path
     table: Path
+    rates: Mapping[str, float]
+    steps: int
 
     @property
     def suggestion(self) -> float | None:
@@ -59,6 +65,11 @@ class FoundRate:
         losses = self.curve.losses
         fell = losses[0] - min(losses) >= CLEAR_FALL * losses[0]
         return self.curve.suggestion if fell and self.curve.at_minimum > self.curve.rates[1] else None
+
+    @property
+    def agreement(self) -> RateAgreement:
+        """Whether the recipe's own rate agrees with the curve, and why."""
+        return rate_agreement(self.curve, self.suggestion, self.default, self.steps)
 
 
 def find_learning_rate(
@@ -79,23 +90,30 @@ def find_learning_rate(
         UserError: as `regraft.workflows.train.train`; TrainingError if the loss diverges at the first rates.
     """
     started = time.time() if started is None else started
-    config = config.model_copy(update={"backbone": config.networks[0]})
-    with PreparedPhotos(config, screen) as prepared, prepare_run(config, screen, prepared, started, "lr") as run:
+    with PreparedPhotos(config, screen) as prepared:
+        config, _ = with_chosen_backbone(config, prepared, screen, started)
+        return _found_rate(config.model_copy(update={"backbone": config.networks[0]}), screen, prepared, steps, started)
+
+
+def _found_rate(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, steps: int, started: float) -> FoundRate:
+    """Return the result of the finder for the network of ``config``."""
+    with prepare_run(config, screen, prepared, started, "lr") as run:
         context = compute_features_and_split(run, prepared)
-        curve, default = _train_on_a_rising_rate(context, steps)
+        found = _train_on_a_rising_rate(context, steps)
+        curve, default = found.curve, found.default
         folder = context.folder
         plot, table = folder.path / "learning_rate.svg", folder.path / "learning_rate.csv"
         curve.plot(plot)
         write_text(table, _csv(curve))
-        result = FoundRate(folder.path, curve, default, plot, table)
+        result = replace(found, folder=folder.path, plot=plot, table=table)
         facts = {"suggestion": result.suggestion, "at_minimum": curve.at_minimum, "default": default}
         folder.journal.add("learning rate", **facts)
     clear(folder)
     return result
 
 
-def _train_on_a_rising_rate(context: RunContext, steps: int) -> tuple[LearningRateCurve, float]:
-    """Return the loss at each learning rate, and the peak learning rate that the recipe would use."""
+def _train_on_a_rising_rate(context: RunContext, steps: int) -> FoundRate:
+    """Return the loss at each learning rate, and the rates that the recipe would use; no file is written yet."""
     train = context.parts.gradient.train
     plan = plan_from_options(context.config)
     sized = at_input_size(context)
@@ -108,10 +126,14 @@ def _train_on_a_rising_rate(context: RunContext, steps: int) -> tuple[LearningRa
     precision = training_precision(sized.context, classifier, plan.batch_size, len(train) * plan.epochs)
     context.report(precision)
     trainer = fine_tuning_trainer(classifier, default, precision=precision.precision, device=context.device)
+    assert trainer.optimizer is not None
+    rates = {str(group["name"]): float(group["lr"]) for group in reversed(trainer.optimizer.param_groups)}
     torch.manual_seed(context.config.seed)
     with context.screen.progress("lr", steps, unit="steps") as bar:
         batches = _Counted(photo_batches(sized.context, train, plan.batch_size, Augmentation()), bar)
-        return trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps), default
+        curve = trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps)
+    whole = plan.epochs * -(-len(train) // plan.batch_size)
+    return FoundRate(context.folder.path, curve, default, context.folder.path, context.folder.path, rates, whole)
 
 
 class _Counted:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from regraft.advice.own_runs import record_run
 from regraft.context.config import BUILT_IN_CALLBACK_OPTIONS, TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.context.run_context import RunContext
@@ -21,6 +22,7 @@ from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
 from regraft.text import command
+from regraft.workflows.choose_backbone import BackboneChoice
 from regraft.workflows.comparisons import compare
 from regraft.workflows.features_and_split import compute_features_and_split
 from regraft.workflows.prepare import PreparedRun, prepare_run
@@ -37,7 +39,13 @@ RUN_RECIPE: dict[RecipeName, Callable[[RunContext], RecipeResult]] = {
 }
 
 
-def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, started: float) -> Run:
+def run_training(
+    config: TrainConfig,
+    screen: Screen,
+    prepared: PreparedPhotos,
+    started: float,
+    backbone: BackboneChoice | None = None,
+) -> Run:
     """Train as the resolved ``config`` says, and return the run; see `regraft.workflows.train.train_config`.
 
     Args:
@@ -45,8 +53,11 @@ def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, 
         screen: where progress and warnings go.
         prepared: the photos.
         started: start of the process, in seconds since 1970.
+        backbone: the choice of the network, if it was chosen.
     """
     with prepare_run(config, screen, prepared, started) as run, _interruptions_explained(run):
+        if backbone is not None:
+            backbone.record(run.decisions)
         context = compute_features_and_split(run, prepared)
         result = RUN_RECIPE[config.recipe](context)
         _warn_unused(context)
@@ -57,6 +68,7 @@ def run_training(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, 
             metrics = write_results(context, result, comparisons)
         seconds = run.decisions.spent + time.time() - started
         run.decisions.note("end", chosen=result.chosen, seconds=round(seconds, 2))
+        record_run(metrics, (entry.content for entry in context.dataset.usable), config.seed)
     clear(run.folder)
     write_report_or_warn(run.folder.path, screen)
     return Run(run.folder.path, config, metrics)

@@ -13,6 +13,7 @@ from regraft.data.data_frame import is_data_frame, stored_frame
 from regraft.data.manifest import Manifest
 from regraft.data.selection import MovedPhotos
 from regraft.interrupts import INTERRUPTS
+from regraft.models.catalogue import AUTO
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
@@ -104,12 +105,17 @@ def train_config(
         INTERRUPTS.after(config.stop_after),
         PreparedPhotos(config, screen, callbacks, moved) as prepared,
     ):
+        choice = None
+        if config.backbone == AUTO:
+            from regraft.workflows.choose_backbone import with_chosen_backbone  # imports torch
+
+            config, choice = with_chosen_backbone(config, prepared, screen, started)
         finished_run = _finished_run(config, prepared.dataset.manifest, screen)
         if finished_run is not None:
             return finished_run
         with importing():
             from regraft.workflows.run_training import run_training  # imports torch, while photos are decoded
-        return run_training(config, screen, prepared, started)
+        return run_training(config, screen, prepared, started, choice)
 
 
 def _finished_run(config: TrainConfig, manifest: Manifest, screen: Screen) -> Run | None:
