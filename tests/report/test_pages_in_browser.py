@@ -104,7 +104,7 @@ def test_a_click_on_the_matrix_shows_the_photos_of_that_pair(page, run):
     page.keyboard.press("Enter")  # the button that shows all photos has the focus
     with (run / "predictions.csv").open(encoding="utf-8") as file:
         wrong = sum(row["class"] != row["predicted"] for row in csv.DictReader(file))
-    assert page.locator("article.mistake:visible").count() == wrong
+    assert page.locator("article.mistake:not([hidden])").count() == wrong
 
 
 def test_it_needs_no_script(chromium, run):

@@ -70,27 +70,33 @@ def _compared(anchor: str, first: RunData, second: RunData, comparison: RunCompa
             f"{comparison.neither:,} in neither.</p>"
         )
     flips = [
-        _flipped(run, f"Only {run.path.name} gets these right", names)
-        for run, names in zip((first, second), comparison.only, strict=True)
+        _flipped(run, other, names)
+        for run, other, names in zip((first, second), (second, first), comparison.only, strict=True)
     ]
     return section(anchor, f"{a} and {b}", verdict, *flips, _settings(comparison, a, b))
 
 
-def _flipped(run: RunData, title: str, names: Sequence[str]) -> str:
+def _flipped(run: RunData, other: RunData, names: Sequence[str]) -> str:
+    """Return the photos that only ``run`` gets right, with what both predict."""
     if not names:
         return ""
-    shown = {photo.path: photo for photo in run.photos.predicted}
-    tiles = "".join(_tile(run, path) for path in names[:MAX_FLIPPED] if path in shown)
+    tiles = "".join(_tile(run, other, path) for path in names[:MAX_FLIPPED])
     more = f"<p class='note'>and {len(names) - MAX_FLIPPED:,} more</p>" if len(names) > MAX_FLIPPED else ""
-    listed = "" if tiles else f"<p>{', '.join(map(name, names[:MAX_FLIPPED]))}</p>"
-    return f'<h3>{text(title)} ({len(names):,})</h3>{listed}<div class="tiles">{tiles}</div>{more}'
+    title = f"Only {run.path.name} gets these right ({len(names):,})"
+    return f'<h3>{text(title)}</h3><div class="tiles">{tiles}</div>{more}'
 
 
-def _tile(run: RunData, path: str) -> str:
-    photo = next(one for one in run.photos.predicted if one.path == path)
-    says = f"{name(photo.predicted)} {percent(photo.probability)}"
+def _tile(run: RunData, other: RunData, path: str) -> str:
+    """Return a photo; its small picture is in the folder of the run that got it wrong."""
+    rows = [(one, {photo.path: photo for photo in one.photos.predicted}.get(path)) for one in (run, other)]
+    says = "".join(
+        f"<br>{name(one.path.name)}: {name(photo.predicted)} {percent(photo.probability)}"
+        for one, photo in rows
+        if photo is not None
+    )
+    label = next((photo.label for _, photo in rows if photo is not None), "")
     return (
-        f'<figure class="tile">{picture(run.photos, path)}<figcaption><b>{name(photo.label)}</b><br>{says}<br>'
+        f'<figure class="tile">{picture(other.photos, path)}<figcaption>labeled <b>{name(label)}</b>{says}<br>'
         f"{file_name(path)}</figcaption></figure>"
     )
 

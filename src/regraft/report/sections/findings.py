@@ -35,8 +35,12 @@ def _copies(run: RunData) -> list[str]:
         return []
     event = events[-1]
     parts = [
-        f"{event[key]:,} {title}"
-        for key, title in (("files", "equal files"), ("pixels", "equal pictures"), ("near_copies", "near-copies"))
+        counted(int(event[key]), *titles)
+        for key, *titles in (
+            ("files", "equal file"),
+            ("pixels", "equal picture"),
+            ("near_copies", "near-copy", "near-copies"),
+        )
         if event.get(key)
     ]
     if not parts:

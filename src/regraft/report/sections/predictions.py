@@ -13,6 +13,9 @@ from regraft.text import counted, percent
 AT_ONCE = 6
 """Mistakes of a class that are shown at once."""
 
+CLASSES_AT_ONCE = 12
+"""Classes whose photos are shown at once; those of further classes after a click on their names."""
+
 MAX_NAMED = 1000
 """Mistakes that are named; the others are in ``predictions.csv``."""
 
@@ -52,9 +55,18 @@ def predictions(run: RunData) -> str:
     wrong = [photo for photo in photos if not photo.is_right]
     mistakes, right = mistakes_to_show(photos), right_to_show(photos)
     labels = [label for label in run.classes if any(photo.label == label for photo in (*mistakes, *right))]
+    if len(labels) > CLASSES_AT_ONCE:
+        worst = [photo.label for photo in mistakes]
+        labels.sort(key=lambda label: worst.index(label) if label in worst else len(worst))
     of_class = [
-        _class(run, label, [m for m in mistakes if m.label == label], [r for r in right if r.label == label])
-        for label in labels
+        _class(
+            run,
+            label,
+            [photo for photo in mistakes if photo.label == label],
+            [photo for photo in right if photo.label == label],
+            is_open=position < CLASSES_AT_ONCE,
+        )
+        for position, label in enumerate(labels)
     ]
     shown = f"The {len(mistakes):,} worst are shown. " if len(mistakes) < len(wrong) else ""
     intro = (
@@ -69,7 +81,9 @@ def predictions(run: RunData) -> str:
     )
 
 
-def _class(run: RunData, label: str, mistakes: Sequence[PredictedPhoto], right: Sequence[PredictedPhoto]) -> str:
+def _class(
+    run: RunData, label: str, mistakes: Sequence[PredictedPhoto], right: Sequence[PredictedPhoto], *, is_open: bool
+) -> str:
     cards = [_mistake(run, photo) for photo in mistakes]
     tiles = "".join(_right(run, photo) for photo in right)
     head = f"{name(label)} <small>{counted(len(mistakes), 'mistake') if mistakes else 'no mistakes'} shown</small>"
@@ -77,7 +91,7 @@ def _class(run: RunData, label: str, mistakes: Sequence[PredictedPhoto], right: 
     rest = "".join(cards[AT_ONCE:])
     more = details(f"{len(cards) - AT_ONCE} more of its mistakes", f'<div class="cards">{rest}</div>') if rest else ""
     good = f'<div class="tiles">{tiles}</div>' if tiles else ""
-    return f'<div class="of-class">{details(head, worst + more + good, is_open=True)}</div>'
+    return f'<div class="of-class">{details(head, worst + more + good, is_open=is_open)}</div>'
 
 
 def _mistake(run: RunData, photo: PredictedPhoto) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from regraft.context.commands import train_command
@@ -69,9 +69,17 @@ def _thresholds(run: RunData) -> str:
         says = "below it, <code>regraft predict</code> says unsure"
         end = f"<p>The model file has the threshold for {promise}: {says}.</p>"
     else:
-        command = train_command({**run.config, "max_error": "2%"}) if run.config.get("photos") else ""
-        end = command_line(command, "Put a threshold into the model file:") if command else ""
+        end = _suggestion(run, reject["thresholds"])
     return f"<h3>Certified thresholds</h3>{intro}{table(head, rows, left=(4,), caption='Certified thresholds')}{end}"
+
+
+def _suggestion(run: RunData, thresholds: Sequence[Mapping[str, Any]]) -> str:
+    """Return the command that puts the strictest certified threshold into the model file."""
+    certified = [one for one in thresholds if one["threshold"] is not None]
+    if not certified or not run.config.get("photos"):
+        return ""
+    command = train_command({**run.config, "max_error": f"{100 * certified[0]['max_error']:.3g}%"})
+    return command_line(command, "Put a threshold into the model file:")
 
 
 def _row(one: Mapping[str, Any]) -> list[str]:
@@ -81,7 +89,7 @@ def _row(one: Mapping[str, Any]) -> list[str]:
         answer = percent(one["threshold"]) if one["threshold"] else "any"
         return [promise, answer, share, f"{one['mistakes']:,} of {one['accepted']:,}", "certified"]
     needed = one["photos_needed"]
-    why = "mistakes are too frequent even among the surest" if needed is None else f"needs about {needed:,} photos"
+    why = "too many mistakes even among the surest" if needed is None else f"needs about {needed:,} photos"
     return [promise, "–", "–", "–", why]
 
 
