@@ -184,3 +184,18 @@ def test_the_page_needs_its_runtime(model_file, tmp_path, monkeypatch):
 def test_other_inputs_have_no_page(model_file, tmp_path):
     with pytest.raises(ConfigError, match="--input tensor does not apply to --format web; expected photo"):
         export_model(model_file, tmp_path / "out", format="web", input="tensor")
+
+
+def test_the_certified_threshold_is_in_the_file(tmp_path, odd_photos):
+    from regraft.data.decode import read_photo
+
+    classifier = tiny_classifier()
+    classifier.facts |= {"reject_below": "0.99999", "max_error": "0.02"}
+    classifier.save(tmp_path / "model.safetensors")
+    made = export_model(tmp_path / "model.safetensors", photos=odd_photos)
+    photo = np.array(read_photo(odd_photos / "large.jpg"))
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(str(made.file))
+    assert session.run(["unsure"], {"photo": photo})[0]
+    assert rg.Predictor.load(tmp_path / "model.safetensors").predict(odd_photos / "large.jpg").unsure

@@ -128,7 +128,7 @@ def _job(path: Path, given: Input, runtime: Path | None) -> tuple[Job, tuple[str
         engine = REFERENCE
         notes.append("regraft predict runs this network in bfloat16 here; the file is compared in single precision")
     predictor = Predictor(classifier, own=True, views=views, engine=engine)
-    options = GraphOptions(given, views if given != "tensor" else 1)
+    options = GraphOptions(given, views if given != "tensor" else 1, predictor.reject_below or 0.0)
     return Job(predictor, options, _facts(predictor, path), runtime), tuple(notes)
 
 
