@@ -21,8 +21,20 @@ INTRODUCTION = """\
 
 Generated from `--help` by `make docs`; please don't edit it by hand.
 
-A mistake of the user ends with one message and exit code 2, Ctrl-C with 130, an unexpected error with 1; `--debug`
-shows its traceback.
+| exit code | meaning |
+|---|---|
+| 0 | done |
+| 1 | findings of `check --strict`; an unexpected error (`--debug` shows its traceback); an error such as a full disk |
+| 2 | a mistake that the user can put right: one message says what was expected, what was found, and what to do |
+| 3 | some or all photos that `predict` or `evaluate` was given could not be read; the others have their results |
+| 124 | `--stop-after` was reached |
+| 130, 143 | Ctrl-C, SIGTERM |
+| 141 | the reader of the output closed it, as `head` does |
+
+With `--json`, standard output is exactly one JSON object, also for an error:
+`{"error": {"type", "message", "exit_code"}}`. With `--quiet` it is only the result, and standard error is empty unless
+there is an error. Nothing is wider than the terminal, or than 80 columns in files and pipes; `COLUMNS` says otherwise,
+and rows of `predict` are never cut in files and pipes.
 """
 
 

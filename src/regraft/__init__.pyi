@@ -7,6 +7,7 @@ from .data.preprocessing import Preprocessing as Preprocessing
 from .errors import BackboneError as BackboneError
 from .errors import ConfigError as ConfigError
 from .errors import DecodeError as DecodeError
+from .errors import FindingsError as FindingsError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import ModelFileError as ModelFileError
 from .errors import PhotosError as PhotosError
@@ -15,6 +16,7 @@ from .errors import RunFolderError as RunFolderError
 from .errors import SnapshotError as SnapshotError
 from .errors import StorageError as StorageError
 from .errors import TrainingError as TrainingError
+from .errors import UnreadableError as UnreadableError
 from .errors import UserError as UserError
 from .errors import WeightsError as WeightsError
 from .export.export_folder import export_model as export_model

@@ -3,6 +3,8 @@
     RegraftError
     ├── UserError            something that the user can put right; exit code 2 on the command line
     │   ├── PhotosError      the folder of photos, or the CSV that lists them
+    │   │   ├── FindingsError    a check has findings that it was asked to fail on; exit code 1
+    │   │   └── UnreadableError  none of the photos can be read; exit code 3
     │   ├── ConfigError      options and configuration files (also a ValueError)
     │   ├── BackboneError    an unknown backbone, or one that is unavailable offline
     │   ├── WeightsError     weights that do not match the network
@@ -34,6 +36,14 @@ class UserError(RegraftError):
 
 class PhotosError(UserError):
     """The folder of photos, or the CSV that lists them, is unusable."""
+
+
+class FindingsError(PhotosError):
+    """A check has findings that it was asked to fail on."""
+
+
+class UnreadableError(PhotosError):
+    """None of the photos can be read."""
 
 
 class ConfigError(UserError, ValueError):

@@ -203,9 +203,16 @@ def test_a_name_of_another_program_leads_to_ours(refused, words, meant):
     assert meant in refused(*words)
 
 
-def test_a_run_is_not_a_file_of_weights(regraft, trained, photos):
-    message = regraft("train", photos, "--weights", trained.folder).one_message()
-    assert "is a run folder; expected a file of weights" in message and "regraft resume" in message
+def test_an_unfinished_run_has_no_weights(regraft, trained, photos, tmp_path):
+    (tmp_path / "unfinished").mkdir()
+    shutil.copy(trained.folder / "config.json", tmp_path / "unfinished")
+    message = regraft("train", photos, "--weights", tmp_path / "unfinished").one_message()
+    assert "the run did not finish" in message and "regraft resume" in message
+
+
+def test_a_run_has_the_weights_of_its_own_backbone(regraft, trained, photos):
+    message = regraft("train", photos, "--weights", trained.folder, "--backbone", "resnet18").one_message()
+    assert "is a classifier with the backbone test_resnet" in message and "found resnet18" in message
 
 
 def test_a_size_that_a_network_does_not_accept_comes_with_others():

@@ -40,8 +40,9 @@ def test_what_is_kept_is_shown_by_kind(regraft):
     fill(300, "net · plain · eager fp32")
     fill(100, "other net · plain · eager bf16")
     said = regraft("cache").out
-    assert "entries  400" in said
-    assert "net · plain · eager fp32            300    1.5 MB  today" in said
+    lines = said.splitlines()
+    assert "entries  400" in lines
+    assert any(line.startswith("net · plain") and line.split()[-4:] == ["300", "1.5", "MB", "today"] for line in lines)
     found = facts(regraft)
     assert [kind["entries"] for kind in found["kinds"]] == [300, 100]
     assert found["bytes"] < found["bound"]

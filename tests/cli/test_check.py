@@ -91,7 +91,7 @@ def test_json_is_one_object(regraft, photos, words):
 
 def test_strict_makes_findings_an_error(regraft, photos, words):
     said = regraft("check", photos, *words, "--strict", "error", "-q")
-    assert said.code == 2 and said.out == ""
+    assert said.code == 1 and said.out == ""
     assert "2 findings of level error or above" in said.one_message()
     clean = make_photos(photos.parent / "clean", {"ash": 25, "birch": 25}, noise=20)
     assert regraft("check", clean, *words, "--strict", "error").code == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -11,8 +12,9 @@ import sys
 import pytest
 
 from cli.conftest import in_shell
+from making import make_photos
 from regraft.cli import sample as _sample  # noqa: F401  (the module that is patched below)
-from regraft.errors import BackboneError, DecodeError, several
+from regraft.errors import BackboneError, DecodeError, FindingsError, UnreadableError, several
 
 
 @pytest.fixture
@@ -42,6 +44,36 @@ def test_something_unexpected_says_how_to_see_more(failing):
     assert said.one_message() == (
         "unexpected ZeroDivisionError: division by zero\n  run the command again with --debug for a traceback"
     )
+
+
+def test_findings_and_unreadable_photos_have_codes_of_their_own(failing):
+    assert failing(FindingsError("2 findings")).code == 1
+    assert failing(UnreadableError("no photo could be read")).code == 3
+
+
+def test_json_prints_errors_as_json_too(failing, regraft):
+    said = failing(BackboneError("no such network\n  see: regraft backbones"), "--json")
+    assert json.loads(said.out) == {
+        "error": {
+            "type": "BackboneError",
+            "message": "no such network\n  see: regraft backbones",
+            "exit_code": 2,
+        }
+    }
+    assert said.err == "regraft: no such network\n  see: regraft backbones\n"
+    assert json.loads(failing(KeyboardInterrupt(), "--json").out)["error"]["exit_code"] == 130
+    for words in (["train", "--json", "--recip", "x"], ["train", "--recipe", "x", "--json"], ["train", "--json"]):
+        assert json.loads(regraft(*words).out)["error"]["type"].endswith(("UsageError", "BadParameter", "NoSuchOption"))
+
+
+def test_json_is_still_one_object_if_the_error_comes_after_it(regraft, tiny, tmp_path):
+    photos = make_photos(tmp_path / "photos", {"ash": 6, "birch": 6})
+    (photos / "ash" / "cut.png").write_bytes((photos / "ash" / "photo 000.png").read_bytes()[:2000])
+    words = [word for name, value in tiny.items() for word in (f"--{name}", value)]
+    said = regraft("check", photos, *words, "--json", "--strict", "error")
+    assert said.code == 1 and "findings" in json.loads(said.out)
+    quiet = regraft("check", photos, *words, "--quiet")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
 
 
 def test_debug_shows_the_traceback(failing):

@@ -70,7 +70,7 @@ def test_all_that_names_nothing_is_said_at_once(new):
 def test_csv_has_a_row_for_every_photo(regraft, trained, new):
     said = regraft("predict", trained.folder, new, "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(said.out)))
-    assert said.code == 0 and len(rows) == 6
+    assert said.code == 3 and len(rows) == 6
     assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2", "error"]
     good = [row for row in rows if not row["error"]]
     assert len(good) == 5
@@ -124,7 +124,7 @@ def test_quiet_says_the_answer_alone(regraft, trained, new):
 
 def test_copies_are_sorted_and_said(regraft, trained, new, tmp_path):
     said = regraft("predict", trained.folder, new, "--copy-to", tmp_path / "sorted")
-    assert said.code == 0 and f"copies   5 photos, in folders below {tmp_path / 'sorted'}" in said.err
+    assert said.code == 3 and f"copies   5 photos, in folders below {tmp_path / 'sorted'}" in said.err
     copies = list((tmp_path / "sorted").rglob("*.png"))
     assert len(copies) == 5 and {p.parent.name for p in copies} <= {"ash", "birch", "cedar"}
     assert len(list(new.rglob("*.png"))) == 7  # nothing was moved
@@ -132,7 +132,7 @@ def test_copies_are_sorted_and_said(regraft, trained, new, tmp_path):
 
 def test_a_photo_that_cannot_be_read_alone_is_a_mistake(regraft, trained, new):
     said = regraft("predict", trained.folder, new / "b" / "damaged.png")
-    assert said.code == 2 and "the photo could not be read" in said.one_message()
+    assert said.code == 3 and "the photo could not be read" in said.one_message()
     assert "not read: truncated" in said.out
 
 
@@ -239,3 +239,31 @@ def test_a_run_with_callback_objects_is_refused_on_the_command_line(regraft, tin
         said = regraft(*arguments)
         assert said.code == 2
         assert "callbacks were given to this training as objects" in said.one_message()
+
+
+class Stdin:
+    def __init__(self, data):
+        self.buffer = io.BytesIO(data)
+
+
+@pytest.mark.parametrize("separator", [b"\n", b"\r\n", b"\0"])
+def test_names_come_from_standard_input(regraft, trained, monkeypatch, separator):
+    photos = sorted((trained.folder.parent / "trees" / "ash").iterdir())[:3]
+    names = separator.join(str(path).encode() for path in photos) + separator
+    monkeypatch.setattr("sys.stdin", Stdin(names))
+    said = regraft("predict", trained.folder, "-", "--format", "csv")
+    assert said.code == 0, said.err
+    assert [row["path"] for row in csv.DictReader(io.StringIO(said.out))] == [str(path) for path in photos]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"), [(b" \n", "one a line; there are none"), (b"\x89PNG\0\n\0x", "found something else")]
+)
+def test_standard_input_without_names(regraft, trained, monkeypatch, data, message):
+    monkeypatch.setattr("sys.stdin", Stdin(data))
+    assert message in regraft("predict", trained.folder, "-").one_message()
+
+
+def test_an_address_is_refused(regraft, trained):
+    said = regraft("predict", trained.folder, "https://example.org/cat.jpg")
+    assert said.code == 2 and "is an address: regraft loads nothing from the network" in said.one_message()

@@ -29,7 +29,7 @@ Examples:
   regraft check photos -o checked          then open checked/check.html
   regraft check photos --review            decide in the terminal
   regraft train photos --decisions decisions.csv
-  regraft check photos --strict error      for a script: exit code 2 if there is an error"""
+  regraft check photos --strict error      for a script: exit code 1 if there is an error"""
 
 
 @cloup.command(name="check", short_help="Find problems in photos and labels.", epilog=_EXAMPLES)
@@ -49,7 +49,7 @@ Examples:
     cloup.option(
         "--strict",
         type=Choice(LEVELS),
-        help="Exit with code 2 if there is a finding of this level or a more serious one.",
+        help="Exit with code 1 if there is a finding of this level or a more serious one.",
     ),
     cloup.option(
         "--thorough",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from regraft.cli.exits import DONE, UNREADABLE
 from regraft.cli.options import (
     PATH,
     Choice,
@@ -74,10 +75,11 @@ def evaluate(
     device: str,
     workers: int | None,
     **options: Any,
-) -> None:
+) -> int:
     """Measure MODEL on PHOTOS or on a part of its own split: accuracy with its 95 % interval, and results by class.
 
-    Photos that the run was trained on are left out: accuracy on them is too high for new photos.
+    Photos that the run was trained on are left out: accuracy on them is too high for new photos. If some photos cannot
+    be read, the exit code is 3.
     """
     context = click.get_current_context()
     if (photos is None) == (split is None):
@@ -110,3 +112,4 @@ def evaluate(
         session.print_json(evaluation)
     else:
         show_evaluation(evaluation, split or str(photos), screen_for(verbose=session.verbose))
+    return UNREADABLE if evaluation["put_aside"] else DONE

@@ -1,8 +1,9 @@
 """The end of a call: error messages, exit codes, and standard streams that hold any name.
 
 0    done
-1    an unexpected error, or one of the system (a full disk)
+1    findings of check --strict; an unexpected error, or one of the system (a full disk)
 2    a mistake that the user can put right
+3    done, but some or all of the photos to classify or to measure could not be read
 124  the time limit of --stop-after was reached
 130  Ctrl-C
 141  the reader of the output closed it
@@ -23,13 +24,15 @@ from typing import NoReturn
 
 import click
 
+from regraft.cli.output import dumps
 from regraft.context.option_synonyms import option_meant
-from regraft.errors import RegraftError, StorageError
+from regraft.errors import FindingsError, RegraftError, StorageError, UnreadableError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.screen import printable
 from regraft.screen_layout import message_lines, terminal_width
 
-DONE, FAILED, USER_ERROR, TIME_UP, INTERRUPTED, BROKEN_PIPE, TERMINATED = 0, 1, 2, 124, 130, 141, 143
+DONE, FAILED, USER_ERROR, UNREADABLE = 0, 1, 2, 3
+TIME_UP, INTERRUPTED, BROKEN_PIPE, TERMINATED = 124, 130, 141, 143
 
 
 def exit_now(kind: type[BaseException]) -> None:
@@ -60,8 +63,14 @@ def exit_cleanly(code: int) -> NoReturn:
     os._exit(code)
 
 
-def report_error(error: BaseException, *, debug: bool) -> int:
-    """Print ``error`` on standard error as one message and return the exit code; with ``debug``, its traceback too."""
+def report_error(error: BaseException, *, debug: bool, json: bool = False) -> int:
+    """Print ``error`` on standard error as one message and return the exit code.
+
+    Args:
+        error: the error.
+        debug: whether to print its traceback too.
+        json: whether to print it as a JSON object on standard output too.
+    """
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return DONE
@@ -71,6 +80,9 @@ def report_error(error: BaseException, *, debug: bool) -> int:
     message = _with_notes(message, error)
     for line in message_lines(f"regraft: {printable(message)}", terminal_width()):
         click.echo(line, err=True)
+    if json:
+        facts = {"type": type(error).__name__, "message": message, "exit_code": code}
+        click.echo(dumps({"error": facts}, indent=2))
     return code
 
 
@@ -79,8 +91,10 @@ def _message(error: BaseException) -> tuple[str, int]:
         return _usage(error), USER_ERROR
     if isinstance(error, click.ClickException):
         return error.format_message(), USER_ERROR
-    if isinstance(error, StorageError):
+    if isinstance(error, (StorageError, FindingsError)):
         return str(error), FAILED
+    if isinstance(error, UnreadableError):
+        return str(error), UNREADABLE
     if isinstance(error, RegraftError):
         return str(error), USER_ERROR
     if isinstance(error, (click.Abort, KeyboardInterrupt)):

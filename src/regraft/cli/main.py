@@ -74,7 +74,8 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit:
         raise  # click has answered the shell's request for completions
     except BaseException as error:  # noqa: BLE001  (every error becomes a message and an exit code)
-        return exits.report_error(error, debug=session.debug)
+        wants_json = session.json or "--json" in arguments  # a wrong option is found before the others are read
+        return exits.report_error(error, debug=session.debug, json=wants_json and not session.printed_json)
     return code if isinstance(code, int) else exits.DONE
 
 

@@ -33,6 +33,7 @@ class Session:
     json: bool = False
     verbose: bool = False
     debug: bool = False
+    printed_json: bool = False
 
     def screen(self, *, on_stderr: bool = False) -> Screen:
         """Return the screen for progress.
@@ -58,6 +59,7 @@ class Session:
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as one JSON object, in characters that the encoding of the output can hold."""
+        self.printed_json = True
         click.echo(dumps(value, indent=2))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
+from regraft.cli.exits import DONE, UNREADABLE
 from regraft.cli.options import PATH, Choice, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.output import (
     PredictionCsv,
@@ -22,7 +23,8 @@ from regraft.cli.output import (
     as_json,
     warn_above_classes,
 )
-from regraft.errors import PhotosError
+from regraft.cli.photo_names import with_names_on_stdin
+from regraft.errors import PhotosError, UnreadableError
 from regraft.screen import Screen, printable
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ _EXAMPLES = """\b
 Examples:
   regraft predict runs/photos-auto-001 new/*.jpg
   regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
-  regraft predict model.safetensors camera --copy-to sorted"""
+  regraft predict model.safetensors camera --copy-to sorted
+  find camera -newer last -name '*.jpg' | regraft predict model.safetensors -"""
 
 
 @cloup.command(name="predict", short_help="Classify new photos.", epilog=_EXAMPLES)
@@ -46,7 +49,10 @@ Examples:
     help="A run folder, a copy of its model.safetensors, or a file of a Classifier that a Trainer saved.",
 )
 @cloup.argument(
-    "photos", nargs=-1, required=True, help="Photos, folders (photos at any depth) and patterns such as 'new/*.jpg'."
+    "photos",
+    nargs=-1,
+    required=True,
+    help="Photos, folders (photos at any depth), patterns such as 'new/*.jpg', and - for names on standard input.",
 )
 @cloup.option_group(
     "Answer",
@@ -88,8 +94,8 @@ def predict(
     views: int | None,
     device: str,
     workers: int | None,
-) -> None:
-    """Classify PHOTOS with MODEL. An unreadable photo gets a row with the reason."""
+) -> int:
+    """Classify PHOTOS with MODEL. An unreadable photo gets a row with the reason, and the exit code is 3."""
     from regraft.inference.predictor import Predictor
     from regraft.inference.sorted_copies import SortedCopies
 
@@ -112,9 +118,10 @@ def predict(
     if copies is not None:
         _show_copies(copies, screen)
     if unread == len(paths):
-        raise PhotosError("none of the photos could be read" if unread > 1 else "the photo could not be read")
+        raise UnreadableError("none of the photos could be read" if unread > 1 else "the photo could not be read")
     if unread:
         screen.warn(f"{unread:,} of {len(paths):,} photos could not be read")
+    return UNREADABLE if unread else DONE
 
 
 def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session: Session) -> Iterator[Prediction]:
@@ -161,8 +168,8 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
     """Return the photos that ``arguments`` name, without repetition, in the order of arguments and of names in folders.
 
     Args:
-        arguments: photos; folders, which are searched at any depth; and patterns with ``*``, ``?``, ``[…]`` or ``**``
-            that the shell has not expanded.
+        arguments: photos; folders, which are searched at any depth; patterns with ``*``, ``?``, ``[…]`` or ``**`` that
+            the shell has not expanded; and ``-`` for the names on standard input.
         outside: a folder whose content is left out, because the copies go there.
 
     Raises:
@@ -171,8 +178,8 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
     photos: dict[Path, None] = {}
     missing = []
     skipped: Skipped = []
-    for argument in arguments:
-        paths = _matches(argument)
+    for argument, may_be_pattern in with_names_on_stdin(arguments):
+        paths = _matches(argument) if may_be_pattern else [Path(argument)]
         if not paths:
             missing.append(argument)
         for path in paths:

@@ -33,6 +33,7 @@ from regraft.data.selection import PhotoSelection
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
+from regraft.models.own_weights import own_weights
 
 Unfreeze = Literal["all"] | int | tuple[str, ...]
 """All blocks, a number of blocks from the top, or blocks by name."""
@@ -196,11 +197,26 @@ def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
     photos = values.get("photos")
     if isinstance(photos, (list, tuple)) and photos:
         values |= {"photos": photos[0], "more_photos": tuple(photos[1:])}
+    if isinstance(values.get("weights"), (str, Path)):
+        values = _with_own_network(values, Path(values["weights"]))
     try:
         return TrainConfig(**values)
     except ValidationError as error:
         subject = str(file) if file is not None else "options"
         raise ConfigError(several(subject, [_problem(dict(e)) for e in error.errors()])) from None
+
+
+def _with_own_network(values: dict[str, Any], weights: Path) -> dict[str, Any]:
+    """Return ``values`` with the network of a classifier of regraft that ``weights`` names: its file, name and size.
+
+    Raises:
+        WeightsError: ``weights`` is the folder of an unfinished run.
+    """
+    own = own_weights(weights)
+    if own is None:
+        return values
+    size = {} if own.size is None else {"size": own.size}
+    return {"backbone": own.backbone, **size, **values, "weights": own.file}
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from regraft.data.source import select_photos
 from regraft.data.split import check_split, split_by_content, use_given_sides
 from regraft.data.split_units import make_units
 from regraft.data.threads import workers_or_default
+from regraft.models.own_weights import OwnWeights, own_weights
 from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
 from regraft.text import counted
@@ -37,10 +38,11 @@ class Dataset:
     Attributes:
         manifest: every file and its status.
         given: sides that the folder or the CSV assigns; empty if regraft makes the split.
-        kept_sides: content hash to the photo's side in the run that ``split_from`` names.
+        kept_sides: content hash to the photo's side in the run that ``split_from`` or ``weights`` names.
         labels_before_decisions: name to the label on disk, for photos that a decision has dropped or relabeled.
         duplicate_group: content hash to the id of its group, for photos that show the same picture.
         median_side: median of the photos' shorter sides in pixels; None until they have been decoded.
+        tuned_before: whether the backbone was trained on some of the photos, so that only others can test it.
     """
 
     manifest: Manifest
@@ -49,6 +51,7 @@ class Dataset:
     labels_before_decisions: Mapping[str, str] = field(default_factory=dict)
     duplicate_group: Mapping[str, str] = field(default_factory=dict)
     median_side: int | None = None
+    tuned_before: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -63,7 +66,7 @@ class Dataset:
     @property
     def small(self) -> bool:
         """True if there are too few photos to reserve some for a test."""
-        return not self.given and len(self.usable) < SMALL
+        return not self.given and not self.tuned_before and len(self.usable) < SMALL
 
     def on(self, *sides: Side) -> list[Entry]:
         """Return the photos on any of ``sides``, in name order."""
@@ -105,9 +108,14 @@ def load_dataset(config: TrainConfig, screen: Screen, moved: MovedPhotos | None 
     now = {entry.name: entry.label for entry in manifest.usable}
     changed = {name: label for name, label in labels.items() if now.get(name) != label}
     notes = (*decided, *check_usable(manifest))
-    kept = {} if config.split_from is None or source.given_sides else _earlier_sides(config.split_from)
-    dataset = Dataset(manifest, source.given_sides, kept, changed)
+    own = None if config.weights is None else own_weights(config.weights)
+    earlier = config.split_from or (own.run if own is not None and own.held_back else None)
+    kept = {} if earlier is None or source.given_sides else _earlier_sides(earlier)
+    tuned = own is not None and own.trained
+    dataset = Dataset(manifest, source.given_sides, kept, changed, tuned_before=tuned)
     _print_photos(dataset, (config.photos, *(config.more_photos or ())), screen)
+    if own is not None:
+        _print_own_weights(own, dataset, config.recipe, screen)
     for note in (*source.notes, *notes):
         screen.warn(note)
     _check_can_be_split(dataset)
@@ -228,6 +236,24 @@ def _print_photos(dataset: Dataset, roots: Sequence[Path], screen: Screen) -> No
     if skipped > videos:
         parts.append(f"{skipped - videos:,} other files skipped")
     screen.line("photos", " · ".join(parts), ", ".join(map(str, roots)))
+
+
+def _print_own_weights(own: OwnWeights, dataset: Dataset, recipe: RecipeName, screen: Screen) -> None:
+    """Print which classifier the run starts from, and which photos keep their side."""
+    state = "trained on photos" if own.trained else "as it was pretrained"
+    screen.line("weights", f"the backbone of {own.run or own.file}, {state}")
+    if recipe in ("linear-probe", "auto"):
+        screen.line("", "its head is not taken over: the linear probe is solved again on its features")
+    elif not own.held_back:
+        screen.line("", "its head is not taken over: no photos were held back from it to test the result")
+    kept = sum(entry.content in dataset.kept_sides for entry in dataset.usable)
+    if kept:
+        screen.line("", f"{counted(kept, 'photo')} of that run keep their side; the others are assigned now")
+    elif own.trained and not dataset.given:
+        screen.warn(
+            "photos that it was trained on may be among the test photos, so that the accuracy is too high: "
+            "name its run folder, which lists them"
+        )
 
 
 def _first(entries: Sequence[Entry]) -> str:

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from regraft.data.augmentation import Augmentation, random_view
+from regraft.data.augmentation import Augmentation, random_view, view_decode_size
 from regraft.data.photo_task import LoadPhoto, mirror
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
     from PIL.Image import Image
+
+    from regraft.data.decode import Size
 
 PLAIN = "plain"
 """Name of view 0 in keys."""
@@ -51,6 +55,11 @@ def fixed_view(image: Image, p: Preprocessing, number: int, content: str) -> NDA
         pixels = evaluation_pixels(image, p)
         return mirror(pixels) if number else pixels
     return random_view(image, p, AUGMENTATION, *fixed_view_key(number), content)
+
+
+def view_size(p: Preprocessing, number: int, content: str) -> Callable[[Size], Size]:
+    """Return the function from the size of a photo to the size that a random view of it needs, for `read_photo`."""
+    return lambda size: view_decode_size(size, p, AUGMENTATION, *fixed_view_key(number), content)
 
 
 def fixed_view_task(p: Preprocessing, number: int) -> LoadPhoto:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import fixed_view, fixed_view_task, view_name
+from regraft.data.fixed_views import FIRST_CROP, fixed_view, fixed_view_task, view_name, view_size
 from regraft.data.manifest import Entry
-from regraft.data.rendering import Rendering
+from regraft.errors import DecodeError
 from regraft.features.engine import Engine
 from regraft.features.engine_choice import certified_engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
+from regraft.inference.pictures import Picture
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.screen import Bar
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 class HeadLogits:
@@ -92,18 +89,36 @@ class NetworkPass:
             bar=bar,
         )
 
-    @property
-    def rendering(self) -> Rendering:
-        """The rendering of photos for this network."""
-        return self._backbone.spec.preprocessing.rendering
-
-    def image_features(self, image: Image, view: int, content: str) -> NDArray[np.float32]:
-        """Return the features of a view of an image in memory, shape (1, D).
+    def picture_features(
+        self, pictures: Sequence[Picture], view: int, failed: dict[int, str], bar: Bar | None
+    ) -> NDArray[np.float32]:
+        """Return the features of a view of pictures in memory, shape (n, D); those that cannot be decoded have zeros.
 
         Args:
-            image: the image, in RGB.
+            pictures: the pictures.
             view: number of the view.
-            content: SHA-256 of the image, in hex; random views depend on it.
+            failed: reasons by position; those of pictures that cannot be decoded are added.
+            bar: advances by one for each picture.
         """
-        pixels = fixed_view(image, self._backbone.spec.preprocessing, view, content)
-        return self.engine.run(pixels[None])
+        p, size = self._backbone.spec.preprocessing, self.engine.batch_size
+        blank = np.zeros((p.height, p.width, 3), np.uint8)
+        parts = []
+        for start in range(0, len(pictures), size):
+            batch = []
+            for position, picture in enumerate(pictures[start : start + size], start=start):
+                try:
+                    batch.append(blank if position in failed else self._pixels(picture, view))
+                except DecodeError as error:
+                    failed[position] = str(error)
+                    batch.append(blank)
+            parts.append(self.engine.run(np.stack(batch)))
+            if bar is not None:
+                bar.advance(len(batch))
+        return np.concatenate(parts)
+
+    def _pixels(self, picture: Picture, view: int) -> NDArray[np.uint8]:
+        """Return the pixels of a view of a picture, shape (H, W, 3), decoded as those of a file are."""
+        p = self._backbone.spec.preprocessing
+        at_least = p.at_least if view < FIRST_CROP else view_size(p, view, picture.content)
+        content = picture.content if view >= FIRST_CROP else ""
+        return fixed_view(picture.rgb(p.rendering, at_least), p, view, content)

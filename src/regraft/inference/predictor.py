@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -18,6 +19,7 @@ from regraft.features.engine_choice import REFERENCE
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.inference.network_pass import HeadLogits, NetworkPass
+from regraft.inference.pictures import Channels, Picture, is_one_photo, photo_forms
 from regraft.inference.prediction import Prediction, Scores, threshold_in_file
 from regraft.inference.shared_network import shared_networks
 from regraft.models.class_only import class_only
@@ -67,6 +69,7 @@ class Predictor:
             not have one output per class.
 
     Example:
+        >>> import numpy as np
         >>> import regraft as rg
         >>> from PIL import Image
         >>> backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
@@ -79,6 +82,9 @@ class Predictor:
         'ant'
         >>> [prediction.path for prediction in predictor.predict(["new.png", "new.png"])]
         ['new.png', 'new.png']
+        >>> pixels = np.full((60, 80, 3), 255, np.uint8)
+        >>> predictor.predict(pixels, channels="bgr").top == predictor.predict("new.png").top
+        True
     """
 
     def __init__(
@@ -133,32 +139,41 @@ class Predictor:
         return predictor
 
     @overload
-    def predict(self, photos: Path | str | Image) -> Prediction: ...
+    def predict(self, photos: Path | str | bytes | Image) -> Prediction: ...
     @overload
-    def predict(self, photos: list[Path | str | Image] | tuple[Path | str | Image, ...]) -> list[Prediction]: ...
-    def predict(
-        self, photos: Path | str | Image | list[Path | str | Image] | tuple[Path | str | Image, ...]
-    ) -> Prediction | list[Prediction]:
-        """Classify one photo, or several: paths or PIL images.
+    def predict(self, photos: list[Any] | tuple[Any, ...] | Iterator[Any]) -> list[Prediction]: ...
+    @overload
+    def predict(self, photos: Any, *, channels: Channels = "rgb") -> Any: ...
+    def predict(self, photos: Any, *, channels: Channels = "rgb") -> Any:
+        """Classify one photo, or several.
 
-        A photo that cannot be read gives a `Prediction` with an ``error`` instead of a label.
+        A photo is a path, the bytes of a photo file, a file object that reads bytes, a PIL image, or an array or tensor
+        of pixels: shape (H, W, 3), (H, W, 4) or (H, W), or for tensors (3, H, W); 0 to 255, or floating-point numbers
+        of 0 to 1, before any normalization. Several photos are an iterable of these, a batch of arrays, or a pattern
+        such as ``"new/*.jpg"``. The prediction for a file does not depend on the form. Pixels of a large JPEG that was
+        decoded elsewhere differ slightly, because regraft decodes it at the size that it needs.
+
+        Args:
+            photos: one photo, or several.
+            channels: order of the channels of arrays and tensors: ``"rgb"``, or ``"bgr"`` as OpenCV has them.
+
+        Returns:
+            A `Prediction` for one photo, a list of them for several. A photo that cannot be read gives a `Prediction`
+            with an ``error`` instead of a label.
+
+        Raises:
+            ConfigError: something is not a photo in any of these forms, or an array has other values.
+            PhotosError: an address in the web, or a pattern that matches nothing.
         """
-        if not isinstance(photos, (list, tuple)):
-            return self._predict_one(photos)
-        if any(not isinstance(photo, (str, Path)) for photo in photos):
-            return [self._predict_one(photo) for photo in photos]
-        return list(self.stream(Path(p) for p in photos if isinstance(p, (str, Path))))
+        predictions = list(self.stream(photos, channels=channels))
+        return predictions[0] if is_one_photo(photos) else predictions
 
-    def stream(self, paths: Iterable[Path], bar: Bar | None = None) -> Iterator[Prediction]:
-        """Yield a prediction for each of ``paths``, in order and in bounded memory."""
-        chunk: list[Path] = []
-        for path in paths:
-            chunk.append(path)
-            if len(chunk) == STREAM_CHUNK:
-                yield from self._predict_paths(chunk, bar)
-                chunk = []
-        if chunk:
-            yield from self._predict_paths(chunk, bar)
+    def stream(self, photos: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
+        """Yield a prediction for each of ``photos``, in order and in bounded memory; see `predict`."""
+        for in_memory, forms in itertools.groupby(photo_forms(photos, channels), lambda one: isinstance(one, Picture)):
+            predicted: Any = self._predict_pictures if in_memory else self._predict_paths
+            while chunk := list(itertools.islice(forms, STREAM_CHUNK)):
+                yield from predicted(chunk, bar)
 
     def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
         """Return the probabilities for ``entries``; features in ``store`` are not computed again.
@@ -212,21 +227,20 @@ class Predictor:
             else:
                 yield Prediction(str(path), None, None, (), failed[position])
 
-    def _predict_one(self, photo: Path | str | Image) -> Prediction:
-        if isinstance(photo, (str, Path)):
-            return next(iter(self._predict_paths([Path(photo)], None)))
-        from regraft.data.decode import as_rgb
-
-        images = {rendering: as_rgb(photo, rendering) for rendering in {network.rendering for network in self._passes}}
-        content = hashlib.sha256(images[self._passes[0].rendering].tobytes()).hexdigest()
-        values = np.zeros(len(self.classes))
+    def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
+        """Yield a prediction for each of some pictures in memory."""
+        values, failed = np.zeros((len(pictures), len(self.classes))), dict[int, str]()
         for view in range(self.views):
             logits: dict[int, NDArray[np.float64]] = {}
             for network in self._passes:
-                features = network.image_features(images[network.rendering], view, content)
+                features = network.picture_features(pictures, view, failed, bar)
                 logits |= {head.member: head.logits(features) for head in network.heads}
-            values += self._probabilities(logits)[0]
-        return self._prediction(str(getattr(photo, "filename", "") or "image"), values / self.views)
+            values += self._probabilities(logits)
+        for position, picture in enumerate(pictures):
+            if position in failed:
+                yield Prediction(picture.name, None, None, (), failed[position])
+            else:
+                yield self._prediction(picture.name, values[position] / self.views)
 
     def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
         order = np.argsort(-values, kind="stable")
@@ -280,14 +294,4 @@ def _entry(path: Path, *, hashed: bool) -> Entry:
     if hashed:
         with contextlib.suppress(OSError):  # decoding reports the error
             content = hashlib.sha256(read_regular(path)).hexdigest()
-    return Entry(
-        name=str(path),
-        path=path,
-        content=content,
-        label="",
-        side=None,
-        group=None,
-        status="ok",
-        why="",
-        given_side=None,
-    )
+    return Entry(str(path), path, content, "")

@@ -86,6 +86,11 @@ class EnsembleMetadata:
         return {MODEL_KEY: json.dumps(values, sort_keys=True)}
 
 
+def is_mixed_with_its_probe(metadata: EnsembleMetadata) -> bool:
+    """Return whether a run made the ensemble, of one network: its last member is fine-tuned, the others are not."""
+    return "chosen" in metadata.extra and len({member.backbone.name for member in metadata.members}) == 1
+
+
 def metadata_from_text(metadata: Mapping[str, str]) -> ModelMetadata | EnsembleMetadata:
     """Return the metadata of a model file: that of a classifier or of an ensemble.
 

@@ -17,9 +17,9 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
+from regraft.models.own_weights import model_file_of_run
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 from regraft.tensors import state_dict_mismatches, strided_tensor
-from regraft.text import command
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
@@ -46,12 +46,6 @@ def read_weights(path: Path) -> WeightsFile:
     Raises:
         WeightsError: the file is missing, damaged, contains no tensors, or would have to run code.
     """
-    if _is_run_folder(path):
-        raise WeightsError(
-            f"{path} is a run folder; expected a file of weights for the backbone\n"
-            f"  continue an interrupted run with  {command('regraft', 'resume', path)}\n"
-            f"  its trained weights are in  {path / 'model.safetensors'}"
-        )
     if path.is_dir():
         raise WeightsError(f"{path} is a folder; expected a file of weights for the backbone")
     if not path.is_file():
@@ -66,20 +60,17 @@ def read_weights(path: Path) -> WeightsFile:
     )
 
 
-def _is_run_folder(path: Path) -> bool:
-    return (path / "config.json").exists()
-
-
 def weights_file(path: Path, name: str) -> Path:
     """Return the file of weights of the network ``name``: the file of that name in a folder, or else ``path`` itself.
 
-    A run folder is returned too: `read_weights` refuses it. A file without the tag of the weights, such as
-    ``resnet18.pth`` for ``resnet18.a1_in1k``, is the second choice.
+    Of a run folder it is the model file. A file without the tag of the weights, such as ``resnet18.pth`` for
+    ``resnet18.a1_in1k``, is the second choice.
 
     Raises:
-        WeightsError: the folder contains no file for this network.
+        WeightsError: the folder contains no file for this network, or is that of an unfinished run.
     """
-    if not path.is_dir() or _is_run_folder(path):
+    path = model_file_of_run(path)
+    if not path.is_dir():
         return path
     suffixes = (".safetensors", *sorted(_PICKLED))
     files = [path / f"{stem}{suffix}" for stem in dict.fromkeys((name, name.partition(".")[0])) for suffix in suffixes]

@@ -27,7 +27,7 @@ from regraft.models.pretrained import LICENCE, package_name, packaged_file, pack
 from regraft.models.skip_random_init import skip_random_init
 from regraft.models.spec import BackboneSpec, allows_commercial_use, trained_on
 from regraft.models.timm_import import import_timm
-from regraft.models.weights import fit_weights, read_weights, weights_file
+from regraft.models.weights import WeightsFile, fit_weights, read_weights, weights_file
 
 MAX_SIZE = 4096
 """Maximum input size in pixels."""
@@ -182,38 +182,51 @@ def _run_without_weights(name: str, size: int, fixed_input_size: bool) -> None:
 
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     file = read_weights(path)
-    spec = _backbone_in_file(path, file.metadata)
+    spec, state = _own_backbone(path, file)
+    if spec is not None and spec.name != name:
+        raise WeightsError(
+            f"{path} is a classifier with the backbone {spec.name}; expected --backbone {spec.name}, found {name}"
+        )
     network = create_network(name, size, random_init=False)
-    notes = fit_weights(network, file.state, str(path))
+    notes = fit_weights(network, state, str(path))
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
     if spec is not None:  # use the preprocessing of its training
         own = backbone.spec.preprocessing
         prepared = replace(spec.preprocessing, height=own.height, width=own.width)
         backbone.spec = replace(backbone.spec, preprocessing=prepared)
-    backbone.notes = tuple(f"{path.name}: {note}" for note in notes)
+    backbone.notes = () if spec else tuple(f"{path.name}: {note}" for note in notes)
     return backbone
 
 
-def _backbone_in_file(path: Path, metadata: Mapping[str, str]) -> BackboneSpec | None:
-    """Return the backbone's spec from a file of regraft; None for any other file.
+def _own_backbone(path: Path, file: WeightsFile) -> tuple[BackboneSpec | None, Mapping[str, torch.Tensor]]:
+    """Return the backbone's spec from a file of regraft, None for any other file, and its weights.
+
+    Of a network that was mixed with the linear probe on its pretrained state, it is the trained one: the last member.
 
     Raises:
-        ModelFileError: the file contains several networks.
+        ModelFileError: the file contains different networks.
     """
-    from regraft.models.ensemble_metadata import EnsembleMetadata, metadata_from_text
+    from regraft.models.ensemble import Ensemble
+    from regraft.models.ensemble_metadata import EnsembleMetadata, is_mixed_with_its_probe, metadata_from_text
+    from regraft.models.model_file import load_classifier
 
     try:
-        several = metadata_from_text(metadata)
+        several = metadata_from_text(file.metadata)
     except FormatError:
-        return backbone_in_metadata(metadata)
+        return backbone_in_metadata(file.metadata), file.state
+    if isinstance(several, EnsembleMetadata) and is_mixed_with_its_probe(several):
+        classifier = load_classifier(path)
+        assert isinstance(classifier, Ensemble)
+        last = classifier.members[-1].backbone
+        return last.spec, last.network.state_dict()
     if isinstance(several, EnsembleMetadata):
         names = ", ".join(member.backbone.name for member in several.members)
         raise ModelFileError(
             f"{path} contains {len(several.members)} networks ({names}); expected the weights of one\n"
             "  save the one that you want: Ensemble.load(FILE).members[0].save('one.safetensors')"
         )
-    return several.backbone
+    return several.backbone, file.state
 
 
 def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:

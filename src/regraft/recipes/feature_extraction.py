@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
+from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import model_checksums, model_ledger
 from regraft.recipes.result import RecipeResult
+from regraft.recipes.steps.earlier_head import take_over_head
 from regraft.recipes.steps.epoch_callbacks import Recorder, TrainingEnd, epoch_callbacks
 from regraft.recipes.steps.feature_batches import FeatureBatches, Scaling, standardization
 from regraft.recipes.steps.solve_probe import head_classifier, probe_classifier, solve_probe
@@ -41,7 +43,7 @@ def run(context: RunContext) -> RecipeResult:
     views = [context.features.of(parts.train, view) for view in range(number)]
     scaling = standardization(views[0])
     lr = config.lr or LEARNING_RATE
-    head = _new_head(context, views[0].shape[1])
+    head = _first_head(context, scaling)
     end = _train_head(context, head, lr, views, scaling)
 
     before = model_checksums(probe_classifier(context, probe.probe))
@@ -60,12 +62,24 @@ def run(context: RunContext) -> RecipeResult:
     )
 
 
-def _new_head(context: RunContext, features: int) -> torch.nn.Linear:
-    """Return a linear layer that gives all classes the same probability."""
+def _first_head(context: RunContext, scaling: Scaling) -> torch.nn.Linear:
+    """Return a linear layer that gives all classes the same probability, or that of the run to start from."""
     torch.manual_seed(context.config.seed)
-    head = torch.nn.Linear(features, len(context.dataset.classes))
+    mean, scale = scaling
+    head = torch.nn.Linear(len(mean), len(context.dataset.classes))
     torch.nn.init.zeros_(head.weight)
     torch.nn.init.zeros_(head.bias)
+    if context.config.weights is None or len(context.features.networks) > 1:
+        return head
+    classifier = Classifier(context.backbone, context.dataset.classes)
+    classifier.set_head(torch.zeros_like(classifier.head.weight), torch.zeros_like(classifier.head.bias))
+    taken = take_over_head(context, classifier)
+    context.report(taken)
+    if taken.kept:
+        weight, bias = (value.cpu().double() for value in classifier.linear_head())
+        with torch.no_grad():
+            head.bias.copy_(bias + weight @ torch.from_numpy(mean).double())
+            head.weight.copy_(weight * torch.from_numpy(scale).double())
     return head
 
 

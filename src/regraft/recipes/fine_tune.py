@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from regraft.context.run_context import RunContext
 from regraft.recipes.result import RecipeResult
+from regraft.recipes.steps.earlier_head import take_over_head
 from regraft.recipes.steps.fine_tuning import fine_tune
 from regraft.recipes.steps.input_size import at_input_size
 from regraft.recipes.steps.mix_with_probe import mix_with_probe
@@ -38,6 +39,7 @@ def run(context: RunContext) -> RecipeResult:
     context.report(head)
 
     classifier = pretrained_classifier(sized.context, head.probe)
+    context.report(take_over_head(context, classifier))
     plan = plan_from_options(context.config)
     classifier.unfreeze(plan.unfreeze)
     tuned = fine_tune(sized, plan, classifier, parts.train, parts.validation)
