@@ -14,9 +14,9 @@ import regraft
 from regraft import errors
 
 ERRORS = {
-    "BackboneError", "ConfigError", "DecodeError", "FindingsError", "MissingExtraError", "ModelFileError", "PhotosError",
-    "RegraftError", "RunFolderError", "SnapshotError", "StorageError", "TrainingError", "UnreadableError", "UserError",
-    "WeightsError",
+    "BackboneError", "ConfigError", "DecodeError", "FindingsError", "MissingExtraError", "ModelFileError",
+    "PhotosError", "RegraftError", "RunFolderError", "SnapshotError", "StorageError", "TrainingError",
+    "UnreadableError", "UserError", "WeightsError",
 }  # fmt: skip
 CLASSES = {
     "Augmentation": "scale ratio flip brightness contrast saturation",

@@ -13,6 +13,8 @@ import pytest
 
 import regraft.report
 from audit.conftest import save, scene
+from regraft.audit.finding import ACTIONABLE
+from regraft.report.check_kinds import explanation
 from regraft.report.check_page import write_page
 
 
@@ -86,13 +88,14 @@ def test_only_findings_that_a_decision_can_settle_have_buttons(tmp_path):
 
 BROWSER = """
 const [script, attributes, kept] = JSON.parse(require("fs").readFileSync(0, "utf8"));
-const element = () => ({querySelectorAll: () => [], querySelector: () => ({}), dataset: {}});
-const ids = {save: {addEventListener: () => {}}, message: {}};
+const quiet = () => ({addEventListener: () => {}});
+const ids = {save: quiet(), undo: quiet(), message: {}, "open-only": {checked: false}, zoom: {open: false}};
 const box = {dataset: {path: '"b.jpg"', why: "tiny"}, querySelectorAll: () => [], querySelector: () => ({})};
-const button = {parentElement: box, dataset: {do: '"drop"'}};
+const button = {closest: selector => selector === ".buttons" ? box : button, dataset: {do: '"drop"'}};
 const listeners = {};
 globalThis.document = {
-  body: {dataset: attributes}, activeElement: null, getElementById: id => ids[id], querySelectorAll: () => [box],
+  body: {dataset: attributes}, activeElement: null, getElementById: id => ids[id],
+  querySelectorAll: selector => selector === ".buttons" ? [box] : [],
   addEventListener: (name, listener) => { listeners[name] = listener; },
 };
 globalThis.addEventListener = () => {};
@@ -147,3 +150,11 @@ def test_a_damaged_jpeg_is_shown_as_far_as_it_can_be_decoded(tmp_path):
              "counts": {"error": 1, "warning": 0, "info": 0}, "findings": [finding]}  # fmt: skip
     write_page(found, tmp_path, workers=0)
     assert Page((tmp_path / "check.html").read_text(encoding="utf-8")).tags.count("img") == 1
+
+
+def test_every_kind_of_finding_is_explained():
+    source = Path(regraft.report.__file__).parent.parent / "audit"
+    text = "".join(file.read_text(encoding="utf-8") for file in sorted(source.rglob("*.py")))
+    kinds = set(re.findall(r'Finding\(\s*"([a-z A-Z]+)"', text)) | set(ACTIONABLE)
+    assert len(kinds) > 20
+    assert {kind for kind in kinds if not explanation(kind)} == set()

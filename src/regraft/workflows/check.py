@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.audit.class_examples import class_examples
 from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import grouping_problem, user_groups
@@ -31,7 +32,7 @@ from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.disk.row_table import side_by_side, take
-from regraft.errors import ConfigError, PhotosError, RunFolderError
+from regraft.errors import ConfigError, FindingsError, RunFolderError
 from regraft.features.disk_store import DiskStore
 from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import Features, extract
@@ -118,6 +119,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         "findings": [{**finding.as_dict(), "decided": _is_decided(finding, decided)} for finding in findings],
         "decisions": [{"path": d.name, "decision": d.text, "why": d.why} for d in decisions],
         "labels": _labels(manifest, findings),
+        "examples": class_examples(subject, findings),
         "seconds": round(time.monotonic() - begun, 1),
     }
 
@@ -282,7 +284,7 @@ def fail_on(check: dict[str, Any], level: str) -> None:
     """Raise if a finding is as serious as ``level`` or more, and the user has not decided about all of its photos.
 
     Raises:
-        PhotosError: there is such a finding; the message gives their number and the first one.
+        FindingsError: there is such a finding; the message gives their number and the first one.
     """
     serious = LEVELS[LEVELS.index(level) :]
     bad = [finding for finding in check["findings"] if finding["level"] in serious and not finding["decided"]]
@@ -290,6 +292,6 @@ def fail_on(check: dict[str, Any], level: str) -> None:
         first = " and ".join(bad[0]["photos"][:2])
         findings = "1 finding" if len(bad) == 1 else f"{len(bad):,} findings"
         about = f": {first}" if first else ""
-        raise PhotosError(
+        raise FindingsError(
             f"{check['photos']}: {findings} of level {level} or above\n  {bad[0]['kind']}{about}: {bad[0]['words']}"
         )
