@@ -97,7 +97,8 @@ def _list(session: Session, base: Path) -> None:
         for run in found:
             session.print(str(run.folder))
     elif not found:
-        session.print(f"no runs in {base}: start one with regraft train PHOTOS, or name another folder with --in")
+        screen = session.screen()
+        screen.line("runs", f"no runs in {base}: start one with regraft train PHOTOS, or name another folder with --in")
     else:
         session.table([HEADING, *(run.row() for run in found)], right=RIGHT, optional=OPTIONAL)
         finished = [run.folder.name for run in found if run.measured][:2]

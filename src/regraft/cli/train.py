@@ -28,7 +28,7 @@ Examples:
   regraft train photos
   regraft train photos --recipe linear-probe -o runs/first
   regraft train photos --recipe fine-tune --unfreeze 2 --epochs 4
-  regraft train photos --recipe fine-tune --epochs 20 --early-stop 3 --tensorboard
+  regraft train photos --recipe fine-tune --epochs 20 --early-stop 3
   regraft train photos.zip more_photos
   regraft train photos --labels labels.xlsx --label-column species
   regraft train cats_and_dogs --label-from prefix
@@ -169,10 +169,10 @@ def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, **
 
     \b
     Recipes
-      linear-probe        freeze the network and solve a linear classifier on its features: seconds
+      linear-probe        solve a linear classifier on frozen features: seconds
       feature-extraction  the same, but train the classifier in epochs
-      fine-tune           also train blocks of the network, starting from the linear probe: minutes
-      auto                the linear probe, then fine-tuning if the budget allows it; keeps the better one
+      fine-tune           also train blocks of the network: minutes
+      auto                the probe, then fine-tuning if it helps and fits
     """  # noqa: D301  (click reads \b as: do not wrap the next lines)
     if not photos and config is None:
         raise click.UsageError("expected a folder of photos: regraft train PHOTOS", click.get_current_context())

@@ -254,10 +254,20 @@ def _problem(error: dict[str, Any]) -> str:
         meant = value_meant(str(error["input"]), allowed)
         near = f"; did you mean {meant!r}?" if meant else did_you_mean(str(error["input"]), allowed)
         return f"{name}: expected {', '.join(allowed)}, found {error['input']!r}{near}"
+    if error["type"] in _BOUNDS:
+        return f"{name}: expected {_BOUNDS[error['type']].format(**error['ctx'])}, found {error['input']!r}"
     message = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return message
     return f"{name}: {message}" if "found" in message else f"{name}: {message}, found {error['input']!r}"
+
+
+_BOUNDS = {
+    "greater_than_equal": "at least {ge}",
+    "greater_than": "a number above {gt}",
+    "less_than_equal": "at most {le}",
+    "less_than": "a number below {lt}",
+}
 
 
 def _literals(annotation: Any) -> list[str]:
