@@ -75,10 +75,16 @@ function choose(kind) {
 }
 // Zoom
 const zoom = document.getElementById("zoom");
+let enlarged = null;
 function enlarge(figure) {
   const image = figure && figure.querySelector("img");
   if (!image) return;
-  zoom.querySelector("img").src = image.src;
+  if (enlarged === null) {
+    enlarged = document.createElement("img");
+    enlarged.alt = "";
+    zoom.prepend(enlarged);
+  }
+  enlarged.src = image.src;
   zoom.querySelector("p").textContent = figure.querySelector("figcaption").textContent;
   zoom.showModal();
 }

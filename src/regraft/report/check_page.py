@@ -77,7 +77,7 @@ def write_page(
 {_bar([(level, kind, len(findings)) for (level, kind), findings in kinds.items()], check, train)}
 <datalist id="classes">{"".join(f'<option value="{text(label)}">' for label in sorted(check["classes"]))}</datalist>
 <main>{sections or "<p>No problems found.</p>"}</main>
-<dialog id="zoom" aria-label="photo"><img alt=""><p></p><button type="button">close</button></dialog>"""
+<dialog id="zoom" aria-label="photo"><p></p><button type="button">close</button></dialog>"""
     attributes = f'data-key="{_findings_key(check)}" data-decisions="{_decisions(check)}"'
     title = f"Check of {check['photos']}"
     html = page(title, body, css=[resource("check.css")], js=[resource("check.js")], attributes=attributes)
