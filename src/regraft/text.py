@@ -60,6 +60,14 @@ def command(*words: str | Path) -> str:
     return subprocess.list2cmdline(texts) if os.name == "nt" else " ".join(shlex.quote(text) for text in texts)
 
 
+def relative_if_below(path: str | Path) -> str:
+    """Return a path as it can be written from the current folder: relative if it is absolute and below that folder."""
+    try:
+        return str(Path(path).relative_to(Path.cwd())) if Path(path).is_absolute() else str(path)
+    except (OSError, ValueError):  # elsewhere, or the current folder is gone
+        return str(path)
+
+
 def cell_width(texts: Iterable[str]) -> int:
     """Return the number of terminal columns of the widest text; wide characters take two."""
     from rich.cells import cell_len

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 
 import pytest
@@ -26,6 +27,7 @@ def hour(regraft, tiny, tmp_path, monkeypatch):
     folder = tmp_path / "here"
     make_folder(folder)
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     net = [word for name, value in tiny.items() for word in (f"--{name}", str(value))]
     before = state_of(folder / "photos")
     done = []

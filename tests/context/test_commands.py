@@ -76,3 +76,10 @@ def test_a_check_repeats_what_it_shares_with_a_training():
     assert " --skip-missing --folders classes --group-by " in command
     assert command.endswith(" -o checked") and "--epochs" not in command
     program.commands["check"].make_context("check", shlex.split(command)[2:])
+
+
+def test_paths_below_the_current_folder_are_relative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config = {"photos": f"{tmp_path}/my photos", "labels": f"{tmp_path}/labels.csv", "weights": "/elsewhere/a.pt"}
+    text = train_command(config)
+    assert text == "regraft train 'my photos' --labels labels.csv --weights /elsewhere/a.pt"

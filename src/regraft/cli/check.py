@@ -29,7 +29,7 @@ Examples:
   regraft check photos -o checked          then open checked/check.html
   regraft check photos --review            decide in the terminal
   regraft train photos --decisions decisions.csv
-  regraft check photos --strict error      for a script: exit code 1 if there is an error"""
+  regraft check photos --strict error    for scripts: exit code 1 on errors"""
 
 
 @cloup.command(name="check", short_help="Find problems in photos and labels.", epilog=_EXAMPLES)

@@ -112,4 +112,15 @@ def evaluate(
         session.print_json(evaluation)
     else:
         show_evaluation(evaluation, split or str(photos), screen_for(verbose=session.verbose))
-    return UNREADABLE if evaluation["put_aside"] else DONE
+    return UNREADABLE if len(evaluation["put_aside"]) > _put_aside_before(model, split) else DONE
+
+
+def _put_aside_before(model: Path, split: Side | None) -> int:
+    """Return how many photos the run left out when it was trained; 0 if photos of a folder were measured."""
+    from regraft.data.manifest import Manifest
+    from regraft.run.folder import RunFolder
+
+    if split is None:
+        return 0
+    entries = Manifest.read(RunFolder(model).manifest).entries
+    return sum(entry.status == "put aside" for entry in entries)

@@ -30,7 +30,10 @@ def with_names_on_stdin(arguments: Sequence[str]) -> Iterator[tuple[str, bool]]:
 
 
 def _names() -> list[str]:
-    data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else os.fsencode(sys.stdin.read())
+    if sys.stdin is None:  # a program without a console
+        data = b""
+    else:
+        data = sys.stdin.buffer.read() if hasattr(sys.stdin, "buffer") else os.fsencode(sys.stdin.read())
     if not data.strip():
         raise PhotosError("- stands for names of photos on standard input, one a line; there are none")
     parts = data.split(b"\0") if b"\0" in data else data.splitlines()

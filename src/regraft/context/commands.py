@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from regraft.context.config import TrainConfig
-from regraft.text import command
+from regraft.text import command, relative_if_below
 
 NOT_REPEATED: Final = frozenset({"photos", "more_photos", "out", "choices", "callbacks", "stop_after", "fresh"})
 """Fields of a configuration that a command for another run does not repeat. Callback objects cannot be repeated."""
@@ -17,6 +17,10 @@ PHOTO_OPTIONS: Final = (
     *("backbone", "weights", "size"),
 )
 """Options that `train` and `check` share: which photos, with which classes, for which network."""
+
+
+PATHS: Final = frozenset({"labels", "weights", "split_from", "decisions", "rescue_dir"})
+"""Options whose value is a path."""
 
 
 def train_command(config: Mapping[str, Any], **changes: Any) -> str:
@@ -36,7 +40,7 @@ def check_command(config: Mapping[str, Any], *more: str | Path) -> str:
 
 def _words(config: Mapping[str, Any], names: tuple[str, ...]) -> list[str | Path]:
     """Return the words of the folder and of the options ``names`` whose value is not the default."""
-    folders = (config["photos"], *(config.get("more_photos") or ()))
+    folders = [relative_if_below(folder) for folder in (config["photos"], *(config.get("more_photos") or ()))]
     words: list[str | Path] = [f"./{folder}" if str(folder).startswith("-") else folder for folder in folders]
     for name in names:
         value = config.get(name)
@@ -62,4 +66,6 @@ def _text(name: str, value: Any) -> str:
         return ",".join(value)
     if name in ("budget", "snapshot_every") and not isinstance(value, str):
         return f"{value:g}s"
+    if name in PATHS:
+        return relative_if_below(value)
     return f"{value!r}" if isinstance(value, float) else str(value)

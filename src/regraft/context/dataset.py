@@ -234,7 +234,7 @@ def _print_photos(dataset: Dataset, roots: Sequence[Path], screen: Screen) -> No
     if videos:
         parts.append(f"{counted(videos, 'video')} skipped")
     if skipped > videos:
-        parts.append(f"{skipped - videos:,} other files skipped")
+        parts.append(f"{counted(skipped - videos, 'other file')} skipped")
     screen.line("photos", " · ".join(parts), ", ".join(map(str, roots)))
 
 
