@@ -11,7 +11,7 @@ from regraft.report.check_page import write_page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives a browser, is not installed")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
 
 SUGGESTED = ("ash/photo 000.png", "ash/photo 001.png", "ash/photo 002.png")
 PAIR = ("birch/photo 000.png", "birch/photo 001.png")
