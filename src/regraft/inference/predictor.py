@@ -168,9 +168,9 @@ class Predictor:
         predictions = list(self.stream(photos, channels=channels))
         return predictions[0] if is_one_photo(photos) else predictions
 
-    def stream(self, photos: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
-        """Yield a prediction for each of ``photos``, in order and in bounded memory; see `predict`."""
-        for in_memory, forms in itertools.groupby(photo_forms(photos, channels), lambda one: isinstance(one, Picture)):
+    def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
+        """Yield a prediction for each of some photos in any form of `predict`, in order and in bounded memory."""
+        for in_memory, forms in itertools.groupby(photo_forms(paths, channels), lambda one: isinstance(one, Picture)):
             predicted: Any = self._predict_pictures if in_memory else self._predict_paths
             while chunk := list(itertools.islice(forms, STREAM_CHUNK)):
                 yield from predicted(chunk, bar)
