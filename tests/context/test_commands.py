@@ -58,7 +58,7 @@ def test_several_folders_and_the_pattern_of_names_are_repeated():
     command = train_command(vars(config))
     assert command.startswith("regraft train 'a b' ./-c d.zip --label-from ")
     assert parsed(command).as_dict() == config.as_dict()
-    assert check_command(config.as_dict()).startswith(f"regraft check '{Path.cwd()}/a b' {Path.cwd()}/-c ")
+    assert check_command(config.as_dict()).startswith("regraft check 'a b' ./-c d.zip ")
 
 
 def test_defaults_are_left_out_and_changes_win():

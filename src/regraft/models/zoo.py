@@ -183,12 +183,15 @@ def _run_without_weights(name: str, size: int, fixed_input_size: bool) -> None:
 def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     file = read_weights(path)
     spec, state = _own_backbone(path, file)
-    if spec is not None and spec.name != name:
+    network = create_network(name, size, random_init=False)
+    try:
+        notes = fit_weights(network, state, str(path))
+    except WeightsError as error:
+        if spec is None or spec.name == name:
+            raise
         raise WeightsError(
             f"{path} is a classifier with the backbone {spec.name}; expected --backbone {spec.name}, found {name}"
-        )
-    network = create_network(name, size, random_init=False)
-    notes = fit_weights(network, state, str(path))
+        ) from error
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
     if spec is not None:  # use the preprocessing of its training
