@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
@@ -20,6 +20,9 @@ from regraft.cli.options import (
 from regraft.cli.output import Session
 from regraft.cli.photo_options import SELECTION, label_options, moved_option
 from regraft.screen import printable
+
+if TYPE_CHECKING:
+    from regraft.data.selection import MovedPhotos
 
 LEVELS = ("info", "warning", "error")
 
@@ -93,25 +96,19 @@ def check(
 
     Photos are only read, never changed. Decisions about findings go into a CSV that train reads with --decisions.
     """
-    context = click.get_current_context()
     if review and session.json:
-        raise click.UsageError("--review asks in the terminal, so it does not go with --json", context)
+        raise click.UsageError(
+            "--review asks in the terminal, so it does not go with --json", click.get_current_context()
+        )
     from regraft.context.commands import check_command, train_command
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
-    from regraft.run.folder import RunFolder
     from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
-    from regraft.workflows.photos_of_run import moved_photos, photo_options, selection_of
+    from regraft.workflows.photos_of_run import selection_of
 
-    run = RunFolder(photos[0])
-    of_run = len(photos) == 1 and run.config.exists() and run.events.exists()
-    if moved_to is not None and not of_run:
-        raise click.UsageError("--photos applies only with a run folder: regraft check RUN --photos FOLDER", context)
-    places = photo_options(run) if of_run else {"photos": photos[0], "more_photos": photos[1:]}
-    checked = {**places, **{name: value for name, value in options.items() if value is not None}}
+    checked, moved = _photos_to_check(photos, options, moved_to)
     decisions = decisions or checked.pop("decisions", None)
-    moved = None if moved_to is None else moved_photos(run, moved_to, options["workers"])
     file = decisions or Path("decisions.csv")
     earlier = file if (decisions is not None or review) and (file.exists() or not review) else None
     screen = session.screen()
@@ -132,6 +129,23 @@ def check(
         _show_next(screen, out, result, check_command(checked, "-o", "checked"))
     if strict is not None:
         fail_on(result, strict)
+
+
+def _photos_to_check(
+    photos: tuple[Path, ...], options: dict[str, Any], moved_to: Path | None
+) -> tuple[dict[str, Any], MovedPhotos | None]:
+    """Return all options of a check, those of a run if ``photos`` is a run folder, and where its photos are now."""
+    from regraft.run.folder import RunFolder
+    from regraft.workflows.photos_of_run import moved_photos, photo_options
+
+    run = RunFolder(photos[0])
+    of_run = len(photos) == 1 and run.config.exists() and run.events.exists()
+    if moved_to is not None and not of_run:
+        message = "--photos applies only with a run folder: regraft check RUN --photos FOLDER"
+        raise click.UsageError(message, click.get_current_context())
+    places = photo_options(run) if of_run else {"photos": photos[0], "more_photos": photos[1:]}
+    moved = None if moved_to is None else moved_photos(run, moved_to, options["workers"])
+    return {**places, **{name: value for name, value in options.items() if value is not None}}, moved
 
 
 def _review(result: dict[str, Any], file: Path, earlier: list[Any], train: str) -> None:

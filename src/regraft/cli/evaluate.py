@@ -33,6 +33,9 @@ Examples:
   regraft evaluate model.safetensors photos --labels labels.csv"""
 
 
+_EXPECTED = "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split"
+
+
 @cloup.command(name="evaluate", short_help="Measure a classifier on labeled photos.", epilog=_EXAMPLES)
 @cloup.argument("model", type=PATH, help="A run folder, or a copy of its model.safetensors.")
 @cloup.argument("photos", type=PATH, required=False, help="A folder with one folder per class, or an archive of one.")
@@ -83,13 +86,10 @@ def evaluate(
     """
     context = click.get_current_context()
     if (photos is None) == (split is None):
-        raise click.UsageError(
-            "expected either PHOTOS, a folder of labeled photos, or --split, a part of the run's own split", context
-        )
+        raise click.UsageError(_EXPECTED, context)
     if split is not None:
         refuse_without(context, "PHOTOS", **options, include_training=include_training)
-    else:
-        refuse_without(context, "--split", photos=moved_to)
+    refuse_without(context, "--split", photos=moved_to if split is None else None)
     from regraft.data.selection import PhotoSelection
     from regraft.inference.predictor import Predictor
     from regraft.report.evaluation import show_evaluation
@@ -100,10 +100,9 @@ def evaluate(
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
     warn_above_classes(screen, top, len(predictor.classes))
     if photos is not None:
-        used = used_photos(model)
         selection = PhotoSelection(photos, **take_label_options(options))
         evaluation = evaluate_folder(
-            predictor, selection, screen, top=top, used=used, include_training=include_training
+            predictor, selection, screen, top=top, used=used_photos(model), include_training=include_training
         )
     else:
         assert split is not None

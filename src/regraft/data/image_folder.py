@@ -123,10 +123,8 @@ class ImageFolder(PhotoSet):
         for note in notes:
             (screen or screen_for()).warn(note)
         common: dict[str, Any] = {"seed": seed, "workers": workers}
-        prepared = wanted.preprocessing
-        super().__init__(
-            self._entries_on("train"), self.manifest.classes, prepared, augmentation=augmentation, **common
-        )
+        prepared, entries = wanted.preprocessing, self._entries_on("train")
+        super().__init__(entries, self.manifest.classes, prepared, augmentation=augmentation, **common)
         self.train: PhotoSet = self
         self.validation = self._photo_set("validation", prepared, common)
         self.test = self._photo_set("test", prepared, common)

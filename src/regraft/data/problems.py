@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from regraft.data.archive import ARCHIVE_SUFFIXES, is_archive
+from regraft.data.archive import ARCHIVE_SUFFIXES, archive_notes, is_archive
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
 from regraft.data.folder_tree import Tree, filled, last_part
 from regraft.data.name_patterns import plain_pattern
@@ -226,6 +226,7 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
         example = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
         inside = [name for name, _ in skipped if is_archive(root / name)]
         example += f"\n  perhaps    {command('regraft', 'train', f'{text}/{inside[0]}')}" if inside else ""
+        example += "".join(f"\n  {note}" for note in archive_notes(skipped) if not inside)
         raise PhotosError(f"{text} has no photos.\n{_expected_layout(root)}\n{example}")
     raise PhotosError(f"{text} is empty: there are no photos in it.\n{_expected_layout(root)}")
 

@@ -77,13 +77,7 @@ class Run:
                 photos that the run was trained on.
         """
         selection = PhotoSelection(
-            Path(photos),
-            labels=labels,
-            folders=folders,
-            label_from=label_from,
-            path_column=path_column,
-            label_column=label_column,
-            skip_missing=skip_missing,
+            Path(photos), (), labels, folders, label_from, path_column, label_column, skip_missing=skip_missing
         )
         return evaluate_folder(
             self.model,
