@@ -1,30 +1,29 @@
-"""Regret of the choices of `auto`: `python benchmarks/choice_regret.py PHOTOS --folders flowers5 cells --sizes 80 160`.
+"""Regret of the choices of `auto`, replayed on the table of ways: `python benchmarks/choice_regret.py TABLE`.
 
-The test accuracy of the best of its own candidates (probe, upper blocks, their mix) minus that of the kept one. Each
-choice uses the evidence of the other folders only. Cuts are trained once, as by `evidence.py`, and kept in
-`--predictions FOLDER`; the folders are those of `evidence.py`. Other rules are compared on the same candidates.
+The test accuracy of the best of its own candidates minus that of the kept one. The candidates are the plain probe, that
+at all depths, that on two networks, and if a fine-tuning is tried the upper blocks and their mix with the probe. Each
+choice uses the evidence of other folders only; cuts of the same photos count as one folder. TABLE is the folder that
+`candidate_table.py` wrote.
 """
 
 from __future__ import annotations
 
 import argparse
-import tempfile
+import re
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
-from _candidates import Cut, load, measure, save
-from _synthetic_folders import KINDS
-from evidence import PHOTOS, TEST, source
+from evidence import Cut, read_cuts
 
-from regraft.measure.metrics import log_losses
-from regraft.measure.paired import log_loss_difference
+from regraft.recipes.auto import MIN_TRAIN, MIN_VALIDATION
 from regraft.recipes.steps import outlook as outlooks
 from regraft.recipes.steps.candidates import Candidate, measured_gain
-from regraft.recipes.steps.evidence import Situation, read_evidence
-from regraft.recipes.steps.gain import NO_GAIN
-from regraft.recipes.steps.mixing import WORTHWHILE, mixing_share
+from regraft.recipes.steps.evidence import Situation, fine_tuning_step, mixing_step, read_evidence
+from regraft.recipes.steps.frozen_probes import OUT_OF_FOLD_GROWTH
+from regraft.recipes.steps.mixing import mixing_share
+from regraft.recipes.steps.more_features import WORTHWHILE as WORTHWHILE_FEATURES
 from regraft.recipes.steps.outlook import Outlook
 from regraft.recipes.steps.prior_gain import fit_gain_model
 
@@ -32,86 +31,79 @@ from regraft.recipes.steps.prior_gain import fit_gain_model
 def main() -> None:
     """Print a row for each cut, and the mean and the worst regret of each rule."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
-    parser.add_argument("--folders", nargs="*", default=[*PHOTOS, *KINDS])
-    parser.add_argument("--sizes", type=int, nargs="*", default=[80, 160])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, help="of the upper blocks; the recipe's own number without it")
-    parser.add_argument("--predictions", type=Path, default=Path(tempfile.gettempdir()) / "regraft-evidence")
-    parser.add_argument("--only-stored", action="store_true", help="measure nothing; read the stored predictions")
+    parser.add_argument("table", type=Path)
     given = parser.parse_args()
-    given.predictions.mkdir(parents=True, exist_ok=True)
-    cuts = [Cut(f, n, TEST, s) for s in range(given.seeds) for n in given.sizes for f in given.folders]
-    for cut in [] if given.only_stored else cuts:
-        path = given.predictions / f"{cut.name}.npz"
-        if not path.exists():
-            options = {} if given.epochs is None else {"epochs": given.epochs}
-            with tempfile.TemporaryDirectory() as place:
-                save(measure(source(cut.folder, given.photos, Path(place)), cut, seed=cut.seed, **options), path)
-    wanted = (
-        sorted(given.predictions.glob("*.npz"))
-        if given.only_stored
-        else [given.predictions / f"{cut.name}.npz" for cut in cuts]
-    )
     regrets: dict[str, list[float]] = {}
-    for path in wanted:
-        accuracy, kept = choices(path)
+    gains: dict[str, list[float]] = {}
+    for cut in (cut for cut in read_cuts(given.table) if "upper-blocks_test" in cut.arrays):
+        accuracy, kept = choices(cut)
         best = max(accuracy.values())
         for rule, candidate in kept.items():
             regrets.setdefault(rule, []).append(best - accuracy[candidate])
+            gains.setdefault(rule, []).append(accuracy[candidate] - accuracy["plain"])
         shown = "  ".join(f"{name} {value:.1f}" for name, value in accuracy.items())
-        print(f"{path.stem:24} {shown}   kept {kept['auto']}, regret {best - accuracy[kept['auto']]:.1f}")
+        name = f"{cut.facts['folder']}, {cut.facts['refit']}"
+        print(f"{name:18} {shown}   kept {kept['auto']}, regret {best - accuracy[kept['auto']]:.1f}")
     for rule, values in regrets.items():
-        print(f"{rule:24} regret: mean {np.mean(values):.2f}, worst {max(values):.2f} points, n = {len(values)}")
+        over = f"over the plain probe {np.mean(gains[rule]):+.2f} (worst {min(gains[rule]):+.1f})"
+        print(
+            f"{rule:24} regret: mean {np.mean(values):.2f}, worst {max(values):.2f} points; {over}; n = {len(values)}"
+        )
 
 
-def choices(path: Path) -> tuple[dict[str, float], dict[str, str]]:
+def choices(cut: Cut) -> tuple[dict[str, float], dict[str, str]]:
     """Return the test accuracy of each candidate in per cent, and the candidate that each rule keeps."""
-    arrays, facts = load(path)
-    folder = path.stem.split("-")[0]
-    y, labels = arrays["y_test"], arrays["y_validation"]
-    share = mixing_share(arrays["validation_0"], arrays["validation_1"], labels)
-    probe = Candidate("probe", arrays["validation_0"], labels, share_of_probe=1.0)
-    tuned = Candidate("tuned", arrays["validation_1"], labels)
-    mix = Candidate("mix", (1 - share) * probe.predicted + share * tuned.predicted, labels, share_of_probe=1 - share)
-    test = {
-        "probe": arrays["test_refit"],
-        "tuned": arrays["test_1"],
-        "mix": (1 - share) * arrays["test_refit"] + share * arrays["test_1"],
-    }
+    arrays, facts = cut.arrays, cut.facts
+    y, rows = arrays["y_test"], arrays["validation_rows"]
+    labels, upper = arrays["y_refit"][rows], cut.tuned("upper-blocks", "validation")
+    test = {"plain": arrays["probe_test"], "one": cut.base(1, "test"), "two": cut.base(2, "test")}
+    test["upper"] = cut.tuned("upper-blocks", "test")
+    for number, name in ((1, "one"), (2, "two")):
+        share = mixing_share(cut.base(number, "oof")[rows], upper, labels, facts["train"])
+        test[f"mix with {name}"] = (1 - share) * test[name] + share * test["upper"]
     accuracy = {name: 100 * float((p.argmax(axis=1) == y).mean()) for name, p in test.items()}
-    old = log_loss_difference(probe.probabilities, tuned.probabilities, labels)
-    factor = 1 + min(1.0, 50 / len(labels))
-    return accuracy, {
-        "auto": by_expectation(folder, arrays, facts, probe, tuned, mix),
-        "one standard error": "tuned" if old.value > factor * old.standard_error else "probe",
-        "always the probe": "probe",
-        "always fine-tuning": "tuned",
-        "always the mix": "mix",
-    }
-
-
-def by_expectation(
-    folder: str, arrays: dict[str, Any], facts: dict[str, Any], probe: Candidate, tuned: Candidate, mix: Candidate
-) -> str:
-    """Return the candidate that `auto` keeps, as its recipe decides, without evidence of the folder itself."""
-    oof, y = arrays["oof"], arrays["y_oof"]
-    error = (int((oof.argmax(axis=1) != y).sum()) + 1) / (len(y) + 2)
-    log_loss = min(float(log_losses(oof, y).mean()), float(np.log(facts["classes"])))
 
     def model(step: str) -> Any:
-        rows = [row for row in read_evidence() if row.step == step and row.folder.split("-")[0] != folder]
+        photos = re.sub(r"[-\d].*", "", facts["folder"])
+        rows = [row for row in read_evidence() if row.step == step and re.sub(r"[-\d].*", "", row.folder) != photos]
         return fit_gain_model(rows)
 
     with mock.patch.object(outlooks, "gain_model", model):
-        outlook = Outlook("fine-tuning", Situation(facts["train"], error, log_loss), len(probe.labels))
-        if not outlook.pays:
-            return "probe"
-        gain = outlook.prior.updated(measured_gain(probe, tuned, outlook))
-        best, lead = (tuned, NO_GAIN) if gain.accuracy > 0 else (probe, gain)
-        mixing = outlook.of("mixing")
-        mixed = mixing.prior.updated(measured_gain(tuned, mix, mixing)).plus(lead)
-        return mix.title if mixed.points(error)[0] > WORTHWHILE else best.title
+        kept = by_expectation(cut, labels, rows)
+    fixed = {
+        "plain": "plain",
+        "upper": "upper",
+        "two": "two",
+        "mix with one": "mix with one",
+        "mix with two": "mix with two",
+    }
+    return accuracy, {"auto": kept, **{f"always {name}": candidate for name, candidate in fixed.items()}}
+
+
+def by_expectation(cut: Cut, labels: Any, rows: Any) -> str:
+    """Return the candidate that `auto` keeps, as its recipe decides."""
+    facts = cut.facts
+
+    def outlook_of(networks: int) -> Outlook:
+        return Outlook("fine-tuning", Situation(facts["train"], *cut.situation(networks)), len(labels))
+
+    joining, y = outlook_of(0).of("second network").out_of_fold(len(cut.arrays["y_refit"])), cut.arrays["y_refit"]
+    one, two = (Candidate("", cut.base(number, "oof"), y) for number in (1, 2))
+    networks = 1
+    if joining.expects(WORTHWHILE_FEATURES):
+        expected = joining.prior.updated(measured_gain(one, two, joining))
+        networks = 1 + (expected.points(joining.situation.error)[0] > WORTHWHILE_FEATURES)
+    name = ("one", "two")[networks - 1]
+    outlook = outlook_of(networks).of(fine_tuning_step(networks))
+    pays = outlook.of(mixing_step(networks)).pays
+    if facts["train"] < MIN_TRAIN or len(labels) < MIN_VALIDATION or not pays:
+        return name
+    oof, upper = cut.base(networks, "oof")[rows], cut.tuned("upper-blocks", "validation")
+    probe = Candidate("", oof, labels, growth=OUT_OF_FOLD_GROWTH)
+    share, mixing = mixing_share(oof, upper, labels, facts["train"]), outlook.of(mixing_step(networks))
+    mix = Candidate("", (1 - share) * oof + share * upper, labels, growth=(1 - share) * OUT_OF_FOLD_GROWTH)
+    mixed = mixing.prior.updated(measured_gain(probe, mix, mixing))
+    return f"mix with {name}" if mixed.accuracy > 0 else name
 
 
 if __name__ == "__main__":

@@ -1,114 +1,134 @@
-"""Measured gains of fine-tuning for `evidence.csv`: `python benchmarks/evidence.py PHOTOS OUT.csv [--sizes 80 160]`.
+"""Gains for `evidence.csv` from the table of ways: `python benchmarks/evidence.py TABLE OUT.csv`.
 
-PHOTOS has the folders hymenoptera, flowers5, clothing10/train and textile3/train; rendered folders are made here.
-`auto` trains its first rung on each cut, and its candidates are measured on photos that no choice has used. Cuts whose
-predictions are in `--predictions FOLDER` are not trained again; `choice_regret.py` reads them too. Rows of OUT.csv from
-another source than this script stay.
+TABLE is the folder that `candidate_table.py` wrote. Each step of `auto` is measured on photos that no choice has used.
+Rows of OUT.csv from another source than this script stay.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import tempfile
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _candidates import Cut, load, measure, save
-from _synthetic_folders import KINDS, write_folder
+from numpy.typing import NDArray
 
-from regraft.recipes.steps.mixing import USUAL_SHARE
+from regraft.measure.metrics import log_losses
+from regraft.recipes.steps.mixing import usual_share
 
 SOURCE = "benchmarks/evidence.py"
 COLUMNS = (
     "folder", "kind", "step", "classes", "photos", "seed", "error", "log_loss", "accuracy_before", "accuracy_after",
     "log_loss_before", "log_loss_after", "accuracy_error", "log_loss_error", "test", "seconds", "source",
 )  # fmt: skip
-PHOTOS = {"hymenoptera": "", "flowers5": "", "clothing10": "train", "textile3": "train"}
-TEST = 240
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A measured cut: the arrays and facts of `candidate_table.py`.
+
+    Attributes:
+        arrays: probabilities and labels, by name.
+        facts: the facts.
+    """
+
+    arrays: dict[str, NDArray[Any]]
+    facts: dict[str, Any]
+
+    def base(self, networks: int, part: str) -> NDArray[np.float64]:
+        """Return the probabilities of the probe of `auto` on one network or two; ``part`` is "oof" or "test"."""
+        deep, joint = self.arrays[f"depth_{part}"], self.arrays[f"two-networks_{part}"]
+        return deep if networks == 1 else (deep + joint) / 2
+
+    def tuned(self, way: str, part: str) -> NDArray[np.float64]:
+        """Return the probabilities of a fine-tuning; ``part`` is "validation" or "test"."""
+        return self.arrays[f"{way}_{part}"]
+
+    def situation(self, networks: int) -> tuple[float, float]:
+        """Return error and log-loss of the probe as `auto` estimates them, out of fold; 0 networks: the plain one."""
+        oof, y = self.arrays["probe_oof"] if networks == 0 else self.base(networks, "oof"), self.arrays["y_refit"]
+        error = ((oof.argmax(axis=1) != y).sum() + 1) / (len(y) + 2)
+        return float(error), min(float(log_losses(oof, y).mean()), float(np.log(self.facts["classes"])))
+
+
+def read_cuts(table: Path) -> Iterator[Cut]:
+    """Yield the measured cuts of a table, by name."""
+    for path in sorted((table / "candidates").glob("*.npz")):
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in file.files if name.partition("_")[0] not in {"lite0", "lite2"}}
+        yield Cut(arrays, json.loads(str(arrays.pop("facts"))))
+
+
+def rows_of(cut: Cut) -> Iterator[dict[str, Any]]:
+    """Yield the rows of one cut."""
+    yield _row(cut, "all depths", 0, cut.arrays["probe_test"], cut.base(1, "test"), "depth")
+    yield _row(cut, "second network", 1, cut.base(1, "test"), cut.base(2, "test"), "two-networks")
+    if "upper-blocks_test" not in cut.arrays:
+        return
+    upper = cut.tuned("upper-blocks", "test")
+    for networks, more in ((1, ""), (2, ", two networks")):
+        base = cut.base(networks, "test")
+        share = usual_share(cut.facts["train"])
+        mixed = (1 - share) * base + share * upper
+        yield _row(cut, f"fine-tuning{more}", networks, base, upper, "upper-blocks")
+        yield _row(cut, f"mixing{more}", networks, base, mixed, "upper-blocks")
+    if "all-blocks_test" in cut.arrays:
+        yield _row(cut, "all blocks", None, upper, cut.tuned("all-blocks", "test"), "all-blocks")
+
+
+def _row(
+    cut: Cut, step: str, networks: int | None, before: NDArray[Any], after: NDArray[Any], way: str
+) -> dict[str, Any]:
+    """Return a row; ``networks`` is those of the probe before, or None if the figures before are those of the test."""
+    y, facts = cut.arrays["y_test"], cut.facts
+    right = [(p.argmax(axis=1) == y).astype(float) for p in (before, after)]
+    loss = [log_losses(p, y) for p in (before, after)]
+    if networks is None:
+        error, log_loss = ((1 - right[0]).sum() + 1) / (len(y) + 2), float(loss[0].mean())
+    else:
+        error, log_loss = cut.situation(networks)
+    values = {
+        "error": error,
+        "log_loss": log_loss,
+        "accuracy_before": right[0].mean(),
+        "accuracy_after": right[1].mean(),
+        "log_loss_before": loss[0].mean(),
+        "log_loss_after": loss[1].mean(),
+        "accuracy_error": max((right[1] - right[0]).std() / len(y) ** 0.5, 1 / len(y)),
+        "log_loss_error": (loss[0] - loss[1]).std() / len(y) ** 0.5,
+    }
+    return {
+        "folder": facts["folder"],
+        "kind": facts["kind"],
+        "step": step,
+        "classes": facts["classes"],
+        "photos": facts["refit"] if step in ("all depths", "second network") else facts["train"],
+        "seed": facts["seed"],
+        **{key: f"{value:.4f}" for key, value in values.items()},
+        "test": len(y),
+        "seconds": f"{facts['seconds'][way]:.0f}",
+        "source": SOURCE,
+    }
 
 
 def main() -> None:
-    """Measure the cuts that the table lacks, and write it after each."""
+    """Write the rows of all cuts, next to those from other sources."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("table", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--predictions", type=Path, default=Path(tempfile.gettempdir()) / "regraft-evidence")
-    parser.add_argument("--sizes", type=int, nargs="*", default=[160, 80])
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, help="of the upper blocks; the recipe's own number without it")
-    parser.add_argument("--only-stored", action="store_true", help="measure nothing; read the stored predictions")
     given = parser.parse_args()
-    given.predictions.mkdir(parents=True, exist_ok=True)
     table = list(csv.DictReader(given.out.open(encoding="utf-8"))) if given.out.exists() else []
     rows = [row for row in table if row["source"] != SOURCE]
-    if not given.only_stored:
-        for cut in [Cut(f, n, TEST, s) for s in range(given.seeds) for n in given.sizes for f in (*PHOTOS, *KINDS)]:
-            path = given.predictions / f"{cut.name}.npz"
-            if not path.exists():
-                options = {} if given.epochs is None else {"epochs": given.epochs}
-                with tempfile.TemporaryDirectory() as place:
-                    save(measure(source(cut.folder, given.photos, Path(place)), cut, seed=cut.seed, **options), path)
-    for path in sorted(given.predictions.glob("*.npz")):
-        rows += rows_of(path)
+    for cut in read_cuts(given.table):
+        rows += rows_of(cut)
     with given.out.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-def source(folder: str, photos: Path, place: Path) -> Path:
-    """Return the folder of the photos of all classes; a rendered one is made in ``place``."""
-    if folder in KINDS:
-        return write_folder(folder, place / folder, per_class=150, seed=7)
-    return photos / folder / PHOTOS[folder]
-
-
-def rows_of(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of one cut, from the stored predictions of its candidates."""
-    arrays, facts = load(path)
-    folder, _, seed = path.stem.rsplit("-", 2)
-    y, oof, y_oof = arrays["y_test"], arrays["oof"], arrays["y_oof"]
-    candidates = [arrays["test_refit"], *(arrays[f"test_{i}"] for i in range(1, len(facts["titles"])))]
-    steps = list(zip(("fine-tuning", "all blocks"), candidates, candidates[1:], strict=False))
-    steps.append(("mixing", candidates[-1], (1 - USUAL_SHARE) * candidates[0] + USUAL_SHARE * candidates[-1]))
-    rows = []
-    for step, before, after in steps:
-        right = [p.argmax(axis=1) == y for p in (before, after)]
-        loss = [-np.log(np.maximum(p[np.arange(len(y)), y], 1e-12)) for p in (before, after)]
-        error, log_loss = (1 - right[0].mean(), loss[0].mean())
-        if step != "all blocks":
-            wrong = (oof.argmax(axis=1) != y_oof).sum()
-            error = (wrong + 1) / (len(y_oof) + 2)
-            log_loss = -np.log(np.maximum(oof[np.arange(len(y_oof)), y_oof], 1e-12)).mean()
-        else:
-            error = (error * len(y) + 1) / (len(y) + 2)
-        values: dict[str, Any] = {
-            "error": error,
-            "log_loss": log_loss,
-            "accuracy_before": right[0].mean(),
-            "accuracy_after": right[1].mean(),
-            "log_loss_before": loss[0].mean(),
-            "log_loss_after": loss[1].mean(),
-            "accuracy_error": max((right[1].astype(float) - right[0]).std() / len(y) ** 0.5, 1 / len(y)),
-            "log_loss_error": (loss[0] - loss[1]).std() / len(y) ** 0.5,
-        }
-        rows.append(
-            {
-                "folder": folder,
-                "kind": "rendered" if folder in KINDS else "photos",
-                "step": step,
-                "classes": facts["classes"],
-                "photos": facts["train"],
-                "seed": seed,
-                **{key: f"{value:.4f}" for key, value in values.items()},
-                "test": len(y),
-                "seconds": f"{facts['cpu_seconds']:.0f}",
-                "source": SOURCE,
-            }
-        )
-    return rows
 
 
 if __name__ == "__main__":

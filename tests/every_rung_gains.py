@@ -15,6 +15,7 @@ def every_rung_gains(monkeypatch: pytest.MonkeyPatch) -> None:
     from regraft.recipes.steps.outlook import Outlook
 
     monkeypatch.setattr(auto, "MIN_TRAIN", 4)
+    monkeypatch.setattr(auto, "MIN_PER_CLASS", 1)
     monkeypatch.setattr(auto, "MIN_VALIDATION", 1)
     monkeypatch.setattr(Outlook, "pays", True)
     monkeypatch.setattr(NoGainEnd, "_is_behind", lambda self, done: False)

@@ -60,19 +60,24 @@ def climb(
     out: Path,
     gains: list[float],
     monkeypatch: pytest.MonkeyPatch,
-    mix: float = -0.5,
+    mix: float | None = None,
     **options: Any,
 ) -> Climb:
-    """Train by `auto` where each rung and the mix gain these shares of the mistakes; return run, screen and events."""
+    """Train by `auto` where each rung and the mix gain these shares of the mistakes; return run, screen and events.
+
+    Without ``mix``, the mix gains if the first rung does.
+    """
     left = iter(gains)
+    mixed = max(gains, default=0.0) if mix is None else mix
 
     def measured(best: Any, rung: Any, outlook: Any) -> Gain:
         assert best.probabilities.shape == rung.probabilities.shape == (len(best.labels), 3)
-        return Gain(np.full(2, mix if outlook.step == "mixing" else next(left)), 1e-6 * np.eye(2))
+        return Gain(np.full(2, mixed if outlook.step == "mixing" else next(left)), 1e-6 * np.eye(2))
 
     monkeypatch.setattr(candidates, "measured_gain", measured)
     monkeypatch.setattr(mixing, "measured_gain", measured)
     monkeypatch.setattr(Outlook, "pays", True)
+    monkeypatch.setattr(Outlook, "expects", lambda self, points: False)  # the probe is the plain one
     screen = Screen()
     more = {"recipe": "auto", "split": "60/20/20", "epochs": 1, **tiny, **options}
     run = train(photos, out=out, screen=screen, **more)
@@ -142,7 +147,8 @@ def test_a_rung_that_is_not_expected_to_pay_is_skipped_and_the_reason_is_said(
 ) -> None:
     pays = iter([True, False])
     monkeypatch.setattr(auto.Outlook, "pays", property(lambda self: next(pays)))
-    for module, gain in ((candidates, 0.1), (mixing, -0.5)):
+    monkeypatch.setattr(auto.Outlook, "expects", lambda self, points: False)
+    for module, gain in ((candidates, 0.1), (mixing, 0.5)):
         measured = Gain(np.full(2, gain), 1e-6 * np.eye(2))
         monkeypatch.setattr(module, "measured_gain", lambda *_, measured=measured: measured)
     screen = Screen()
@@ -153,7 +159,7 @@ def test_a_rung_that_is_not_expected_to_pay_is_skipped_and_the_reason_is_said(
     assert choice["discarded"] == "linear probe"
     low, high = choice["expected_interval"]
     assert low < choice["expected_points"] < high
-    assert (mix["kept"], mix["discarded"]) == ("upper 2 blocks", "upper 2 blocks mixed with the linear probe")
+    assert (mix["kept"], mix["discarded"]) == ("upper 2 blocks mixed with the linear probe", "linear probe")
 
 
 @pytest.mark.parametrize("gains", [[0.1], [-0.1]])
@@ -207,7 +213,7 @@ def test_the_upper_half_is_trained_where_the_budget_leaves_it_most_epochs(monkey
     monkeypatch.setattr(budget, "_cuttable", lambda context, plan: True)
     monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    monkeypatch.setattr(budget, "budget_left", lambda context, parts: context.left)
     context, found = Context(blocks=8), []
     for context.left in (10.0, 100.0, 180.0, 250.0, None):
         found.append(budget._upper(context, parts_of(1000, 100)).unfreeze)  # type: ignore[arg-type]
@@ -222,7 +228,7 @@ def test_a_rung_is_cut_to_the_budget_and_dropped_where_even_that_does_not_fit(mo
     plan = Plan(2, 8, None, 32)
     rung, parts = budget.Rung("upper", None, plan), parts_of(1000, 100)
     context = Context(choose=lambda make: 0.01)
-    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    monkeypatch.setattr(budget, "budget_left", lambda context, parts: context.left)
     monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     whole = budget.fit_to_budget(context, rung, parts)  # type: ignore[arg-type]
     assert whole is not None and whole.plan == plan
@@ -258,7 +264,7 @@ def test_all_blocks_are_not_even_timed_where_they_cannot_fit(monkeypatch: pytest
     def measured(make: Any) -> Any:
         raise AssertionError("measured")
 
-    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: 15.0)
+    monkeypatch.setattr(budget, "budget_left", lambda context, parts: 15.0)
     monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     context = Context(choose=measured)
     rung = budget.Rung("all blocks", None, Plan("all", 4, None, 32))
@@ -271,7 +277,7 @@ def test_the_last_rung_takes_what_would_not_do_for_another(monkeypatch: pytest.M
     monkeypatch.setattr(budget, "photo_seconds", lambda context: 0.004)
     monkeypatch.setattr(budget, "plan_from_options", lambda config: Plan("all", 4, None, 32))
     monkeypatch.setattr(budget, "upper_plan", lambda config, photos, blocks: Plan(blocks, 8, None, 32))
-    monkeypatch.setattr(budget, "_budget_left", lambda context, parts: context.left)
+    monkeypatch.setattr(budget, "budget_left", lambda context, parts: context.left)
     context, parts, found = Context(blocks=4), parts_of(1000, 100), {}
     for context.left in (60.0, 130.0, 150.0, 200.0, 250.0, 300.0, None):
         climb = budget.rungs(context, parts)  # type: ignore[arg-type]

@@ -170,7 +170,7 @@ def test_every_recipe_ends_with_figures_that_evaluate_repeats(go, recipe):
 
 
 def test_a_climb_trains_the_first_network_from_its_own_probe(go, monkeypatch):
-    for name, value in (("MIN_TRAIN", 4), ("MIN_VALIDATION", 1)):
+    for name, value in (("MIN_TRAIN", 4), ("MIN_PER_CLASS", 1), ("MIN_VALIDATION", 1)):
         monkeypatch.setattr(auto, name, value)  # whatever the photos: a rung is tried …
     gain = Gain(np.full(2, 0.9), 1e-6 * np.eye(2))
     for module in (candidates, mixing):
@@ -180,7 +180,7 @@ def test_a_climb_trains_the_first_network_from_its_own_probe(go, monkeypatch):
     assert [[member.backbone.spec.name for member in group] for group in groups] == [list(NAMES), ["test_resnet"]]
     events = [json.loads(line) for line in (run.folder / "events.jsonl").open()]
     labels = [event["label"] for event in events if event["event"] == "probe"]
-    assert {"start", "start of fine-tuning"} <= set(labels)
+    assert "start of fine-tuning" in labels
     assert any(event["event"] == "compared" for event in events)
     again = evaluate_run(run.folder, "test", Predictor.load(run.folder, device="cpu"))
     assert again["figures"] == run.metrics["measured"]["final/test"]["figures"]

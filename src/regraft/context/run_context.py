@@ -70,6 +70,11 @@ class RunContext:
         """
         return replace(self, backbone=backbone, features=self._features_of(backbone, engine_choice))
 
+    def with_network(self, backbone: Backbone) -> Self:
+        """Return a context with one more network, whose features stand next to those of the others."""
+        more = self._features_of(backbone, f"engine of {backbone.spec.name}")
+        return replace(self, features=FrozenFeatures((*self.features.networks, *more.networks)))
+
     def with_all_depths(self) -> Self:
         """Return a context whose features end with pooled activations of all blocks; the backbone stays the plain one.
 

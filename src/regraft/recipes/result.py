@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
@@ -30,6 +33,8 @@ class RecipeResult:
         freeze: rows of the freeze ledger.
         views: number of views of a photo; a prediction averages their probabilities.
         facts: facts about the training for `metrics.json`, such as the best epoch.
+        out_of_fold: out-of-fold probabilities of ``out_of_fold_photos`` by the saved classifier, shape (n, k); None if
+            they are those of ``cross_validated_probe``, or unknown.
     """
 
     chosen: str
@@ -42,6 +47,7 @@ class RecipeResult:
     freeze: list[dict[str, Any]]
     views: int = 1
     facts: dict[str, Any] = field(default_factory=dict)
+    out_of_fold: NDArray[np.float64] | None = None
 
 
 def probe_result(context: RunContext, probe: Probe, **facts: Any) -> RecipeResult:

@@ -94,7 +94,8 @@ def model_facts(context: RunContext, result: RecipeResult) -> dict[str, str]:
     if result.views > 1:
         facts["views"] = str(result.views)
     if result.chosen in FROZEN and isinstance(result.classifier, Classifier):
-        facts["engine"] = context.features.engine.title  # the head was fitted on its features; members have their own
+        own = result.classifier.facts.get("engine", context.features.engine.title)
+        facts["engine"] = own  # the head was fitted on its features; members have their own
     return facts
 
 
@@ -115,7 +116,7 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
     measured_photos = [entries[int(row)] for row in scores.rows]
     final = Predicted(measured_photos, scores.values)
     probe, how = final, RELOADED
-    if result.chosen != "linear-probe":
+    if result.chosen != "linear-probe" or result.out_of_fold is not None:
         classifier = probe_classifier(context, result.probe)
         frozen = Predictor(classifier, device=device, workers=context.workers, own=True)
         probabilities = frozen.scores(measured_photos, store=context.store).values
@@ -133,16 +134,21 @@ def _measure_out_of_fold(context: RunContext, result: RecipeResult) -> dict[str,
     probe = result.cross_validated_probe
     if probe is None or probe.oof is None:
         return {}
-    predictions = Predicted(result.out_of_fold_photos, _out_of_fold_probabilities(result))
+    predictions = Predicted(result.out_of_fold_photos, np.asarray(probe.oof, dtype=np.float64))
     used = "views_compared" in probe.choice  # these figures decided whether to pool views
     entry = _measurement(context, "linear-probe", "out-of-fold", predictions, OUT_OF_FOLD, used)
     measured = {"linear-probe/out-of-fold": entry}
     if result.headline_out_of_fold:
+        final = Predicted(result.out_of_fold_photos, _out_of_fold_probabilities(result))
+        entry = _measurement(context, "linear-probe", "out-of-fold", final, OUT_OF_FOLD, used)
         measured["final/out-of-fold"] = {**entry, "model": "final"}
     return measured
 
 
 def _out_of_fold_probabilities(result: RecipeResult) -> NDArray[np.float64]:
+    """Return the out-of-fold probabilities of the saved classifier, shape (n, k)."""
+    if result.out_of_fold is not None:
+        return result.out_of_fold
     assert result.cross_validated_probe is not None
     assert result.cross_validated_probe.oof is not None
     return np.asarray(result.cross_validated_probe.oof, dtype=np.float64)

@@ -96,7 +96,7 @@ def rungs(context: RunContext, parts: Parts) -> list[Rung]:
 
 def _both_fit(context: RunContext, first: Rung, then: Rung, parts: Parts) -> bool:
     """Return whether enough epochs of ``then`` fit into what ``first`` leaves of the budget."""
-    left, fits = _budget_left(context, parts), fit_to_budget(context, first, parts)
+    left, fits = budget_left(context, parts), fit_to_budget(context, first, parts)
     if left is None:
         return True
     if fits is None or fits.seconds is None:
@@ -126,7 +126,7 @@ def _upper(context: RunContext, parts: Parts) -> Plan:
 def fit_to_budget(context: RunContext, rung: Rung, parts: Parts) -> Rung | None:
     """Return the rung, shortened to the budget, with its time; None if it does not fit."""
     plan = rung.plan
-    left = _budget_left(context, parts)
+    left = budget_left(context, parts)
     per_pass = photo_seconds(context)
     if left is not None and plan.unfreeze == "all" and MIN_STEP_COST * per_pass * len(parts.train) > left:
         return None
@@ -246,7 +246,7 @@ def pooled_views(context: RunContext, linear: Parts, parts: Parts) -> int:
 def _pooled_views(context: RunContext, linear: Parts, parts: Parts) -> int:
     number = 4 if context.config.views is None else context.config.views
     seconds = photo_seconds(context) * (number - 1) * len(linear.refit)
-    left = _budget_left(context, parts)
+    left = budget_left(context, parts)
     worth_it = linear.test_side is not None and len(linear.refit) < SMALL
     if number < 2 or (context.config.views is None and not worth_it):
         return 1
@@ -255,7 +255,8 @@ def _pooled_views(context: RunContext, linear: Parts, parts: Parts) -> int:
     return number
 
 
-def _budget_left(context: RunContext, parts: Parts) -> float | None:
+def budget_left(context: RunContext, parts: Parts) -> float | None:
+    """Return the seconds of the budget that are left before the work after a training, or None without a budget."""
     left = context.decisions.seconds_left()
     return None if left is None else left - after_seconds(context, parts)
 

@@ -7,8 +7,7 @@ so that a preference for the cheaper one would only give away accuracy.
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -21,16 +20,15 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.calibration import at_best_temperature
 from regraft.measure.metrics import log_losses
 from regraft.measure.paired import Difference, accuracy_difference, log_loss_difference, paired_gains
-from regraft.models.classifier import Classifier
-from regraft.models.ensemble import Ensemble
 from regraft.recipes.steps.fine_tuning import FineTuned
 from regraft.recipes.steps.gain import Gain
 from regraft.recipes.steps.no_gain_end import Baseline
 from regraft.recipes.steps.outlook import Outlook
 
 REFIT = np.array([0.35, 0.15])
-"""Shares of its mistakes and of its log-loss that the probe loses when its training photos grow by a factor of e. If it
-is kept it is fitted again, with the validation photos; a fine-tuned network is not (`docs/recipes.md`)."""
+"""Shares of its mistakes and of its log-loss that the probe loses when its training photos grow by a factor of e. The
+saved one is fitted on all photos, those with out-of-fold probabilities on a part; a fine-tuned network is not fitted
+again (`docs/recipes.md`)."""
 
 WIDENING = 2.0
 """Factor on the variance of a measured gain: the epoch of the fine-tuned network was chosen on the same photos."""
@@ -48,14 +46,15 @@ class Candidate:
         predicted: its probabilities of the validation photos, shape (n, k).
         labels: classes of these photos, shape (n,).
         tuned: the fine-tuning; None for the probe.
-        share_of_probe: share of the linear probe in its probabilities.
+        growth: logarithm of the factor by which the photos of its linear probe grow before it is saved, times the share
+            of the probe in its probabilities.
     """
 
     title: str
     predicted: NDArray[np.float64]
     labels: NDArray[np.int64]
     tuned: FineTuned | None = None
-    share_of_probe: float = 0.0
+    growth: float = 0.0
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -185,16 +184,9 @@ def measured_gain(best: Candidate, rung: Candidate, outlook: Outlook) -> Gain:
     """
     mean, covariance = paired_gains(best.probabilities, rung.probabilities, best.labels)
     photos, scale = len(best.labels), outlook.scale
-    more_photos = math.log(1 + photos / outlook.situation.photos)
-    refit = (best.share_of_probe - rung.share_of_probe) * more_photos * REFIT
+    refit = (best.growth - rung.growth) * REFIT
     error = (covariance / np.outer(scale, scale) + PRIOR_PHOTOS * outlook.measurement_error) / (photos + PRIOR_PHOTOS)
     return Gain(mean / scale - refit, WIDENING * error)
-
-
-def probe_candidate(context: RunContext, classifier: Classifier | Ensemble) -> Candidate:
-    """Return the linear probe as a candidate."""
-    predictor = Predictor(classifier, device=context.device.type, workers=context.workers, own=True)
-    return replace(_candidate(context, "linear probe", predictor), share_of_probe=1.0)
 
 
 def fine_tuned_candidate(context: RunContext, title: str, tuned: FineTuned) -> Candidate:

@@ -15,13 +15,32 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Step = Literal["fine-tuning", "all blocks", "mixing"]
-"""Fine-tuning after the probe; all blocks after upper blocks; mixing the fine-tuned network with the probe."""
+Step = Literal[
+    "all depths",
+    "second network",
+    "fine-tuning",
+    "all blocks",
+    "mixing",
+    "fine-tuning, two networks",
+    "mixing, two networks",
+]
+"""All depths in the probe; a second network in it; fine-tuning after the probe; all blocks after upper blocks; the mix
+of the fine-tuned network with the probe, over the probe. Two networks: the probe uses two."""
 
 STEPS: dict[str, Step] = {step: step for step in get_args(Step)}
 
 TYPICAL_MISTAKES = 100.0
 """Mistakes at which the second predictor is 0."""
+
+
+def fine_tuning_step(networks: int) -> Step:
+    """Return the step of a fine-tuning after a probe on this many networks."""
+    return "fine-tuning" if networks == 1 else "fine-tuning, two networks"
+
+
+def mixing_step(networks: int) -> Step:
+    """Return the step of mixing with a probe on this many networks."""
+    return "mixing" if networks == 1 else "mixing, two networks"
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,6 @@ class Gain:
         moves = self.covariance @ np.linalg.inv(self.covariance + error) @ self.covariance
         return mean_of_positive_part(float(self.mean[0]), math.sqrt(max(float(moves[0, 0]), 0.0)))
 
-    def plus(self, other: Gain) -> Gain:
-        """Return the sum of two independent gains, shares of the same candidate's mistakes."""
-        return Gain(self.mean + other.mean, self.covariance + other.covariance)
-
     def points(self, error: float) -> tuple[float, float, float]:
         """Return the expected points of accuracy and their 95 % interval, for a candidate with this ``error``."""
         mean, half = self.accuracy, Z95 * self.accuracy_deviation
@@ -70,10 +66,6 @@ class Gain:
     def accuracy_deviation(self) -> float:
         """Standard deviation of the share of the mistakes that disappears."""
         return math.sqrt(max(float(self.covariance[0, 0]), 0.0))
-
-
-NO_GAIN = Gain(np.zeros(2), np.zeros((2, 2)))
-"""The gain of a candidate over itself."""
 
 
 def normal_probability(z: float) -> float:

@@ -20,7 +20,7 @@ from regraft.models.ensemble import Ensemble
 from regraft.probe.linear_probe import Probe
 from regraft.recipes.steps.candidates import fine_tuned_candidate
 from regraft.recipes.steps.fine_tuning import FineTuned
-from regraft.recipes.steps.mixing import MIXING_CHOICE, USUAL_SHARE, mixed_classifier, mixed_ledger, mixing_share
+from regraft.recipes.steps.mixing import MIXING_CHOICE, mixed_classifier, mixed_ledger, mixing_share, usual_share
 from regraft.recipes.steps.solve_probe import probe_classifier
 
 
@@ -64,14 +64,14 @@ def mix_with_probe(context: RunContext, probe: Probe, entries: Sequence[Entry], 
         entries: the photos that it is fitted on; the validation photos are among them.
         tuned: the fine-tuning of the first network.
     """
-    validation = context.parts.gradient.validation
-    share, losses = USUAL_SHARE, dict[str, float]()
+    validation, photos = context.parts.gradient.validation, len(context.parts.gradient.train)
+    share, losses = usual_share(photos), dict[str, float]()
     if validation and probe.oof is not None:
         row_of = {entry.name: row for row, entry in enumerate(entries)}
         frozen = np.asarray(probe.oof, dtype=np.float64)[[row_of[entry.name] for entry in validation]]
         candidate = fine_tuned_candidate(context, "fine-tuned", tuned)
         labels, values = candidate.labels, candidate.predicted
-        share = context.decisions.choose(*MIXING_CHOICE, lambda: mixing_share(frozen, values, labels))
+        share = context.decisions.choose(*MIXING_CHOICE, lambda: mixing_share(frozen, values, labels, photos))
         mixed = (1 - share) * frozen + share * values
         for name, probabilities in (("mix", mixed), ("fine_tuned", values)):
             losses[name] = round(float(log_losses(probabilities, labels).mean()), 6)

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
 from regraft.measure.metrics import log_losses
-from regraft.probe.linear_probe import Probe
 from regraft.recipes.steps.evidence import Situation, Step
 from regraft.recipes.steps.gain import Gain
 from regraft.recipes.steps.prior_gain import gain_model
@@ -55,6 +54,10 @@ class Outlook:
         """True if that is worth the time of a training."""
         return self.points >= WORTHWHILE
 
+    def expects(self, points: float) -> bool:
+        """Return whether the step is expected to add at least this many points of accuracy."""
+        return self.points >= points
+
     @property
     def why(self) -> str:
         """The reason in words."""
@@ -70,20 +73,30 @@ class Outlook:
         """Return the outlook of another step at the same point."""
         return replace(self, step=step)
 
+    def out_of_fold(self, photos: int) -> Self:
+        """Return the outlook of a step that is fitted on this many photos, and compared on all of them out of fold."""
+        return replace(self, situation=replace(self.situation, photos=photos), photos=photos)
+
     @property
     def scale(self) -> NDArray[np.float64]:
         """The error and the log-loss that gains are shares of, shape (2,)."""
         return np.array([self.situation.error, self.situation.log_loss])
 
 
-def outlook_after_probe(context: RunContext, probe: Probe, parts: Parts) -> Outlook:
-    """Return the outlook of a fine-tuning after ``probe``; without out-of-fold probabilities, the probe is a guess."""
+def outlook_after_probe(context: RunContext, oof: NDArray[np.float64] | None, parts: Parts) -> Outlook:
+    """Return the outlook of a fine-tuning after a probe.
+
+    Args:
+        context: the run.
+        oof: its out-of-fold probabilities of ``context.parts.linear.refit``; without any, the probe is a guess.
+        parts: photos of the fine-tuning.
+    """
     train, validation, classes = len(parts.train), len(parts.validation), len(context.dataset.classes)
     guess = math.log(classes)
-    if probe.oof is None:
+    if oof is None:
         return Outlook("fine-tuning", Situation(train, 1 - 1 / classes, guess), validation)
     y = context.dataset.labels(context.parts.linear.refit)
-    accuracy, log_loss = float((probe.oof.argmax(axis=1) == y).mean()), float(log_losses(probe.oof, y).mean())
+    accuracy, log_loss = float((oof.argmax(axis=1) == y).mean()), float(log_losses(oof, y).mean())
     return outlook_of_figures(accuracy, min(guess, log_loss), len(y), train=train, validation=validation)
 
 

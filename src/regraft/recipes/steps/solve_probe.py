@@ -254,7 +254,7 @@ def head_classifier(
     members = list[Classifier]()
     start = 0
     for network in context.features.networks:
-        width = weight.shape[1] if len(context.features.networks) == 1 else network.backbone.spec.num_features
+        width = weight.shape[1] if len(context.features.networks) == 1 else network.backbone.spec.top_features
         end = start + width
         own_bias = np.zeros_like(bias) if members else bias
         own_bounds = None if bounds is None else FeatureBounds(bounds.lower[start:end], bounds.upper[start:end])
