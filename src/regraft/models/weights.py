@@ -85,13 +85,11 @@ def weights_file(path: Path, name: str) -> Path:
 
 def has_weights_of(folder: Path, name: str) -> bool:
     """Return whether a folder contains a file of weights of the network ``name``."""
-    if not folder.is_dir() or _is_run_folder(folder):
-        return False
     try:
-        weights_file(folder, name)
+        file = weights_file(folder, name)
     except WeightsError:
         return False
-    return True
+    return folder.is_dir() and file.stem in (name, name.partition(".")[0])
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, torch.Tensor], source: str) -> tuple[str, ...]:
