@@ -45,3 +45,9 @@ def serious_problems(page):
     return [
         f"{one['id']}: {one['nodes'][0]['html'][:200]}" for one in found if one["impact"] in ("serious", "critical")
     ]
+
+
+def wait_until(page, function, arg=None):
+    """Wait until a function of the page returns true; the security policy of our pages forbids Playwright's own way."""
+    while not page.evaluate(function, arg):
+        page.wait_for_timeout(20)

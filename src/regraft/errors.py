@@ -11,6 +11,7 @@
     │   ├── ModelFileError   a model file that is damaged, truncated or foreign
     │   │   └── SnapshotError    an interrupted training has no intact snapshot
     │   ├── RunFolderError   a folder that is not a run folder, or is not writable
+    │   ├── ServerError      a server that cannot listen on its port (`regraft monitor`)
     │   ├── MissingExtraError an optional package that is not installed (also an ImportError)
     │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
     ├── StorageError         a disk that is full or unavailable; exit code 1
@@ -68,6 +69,10 @@ class SnapshotError(ModelFileError):
 
 class RunFolderError(UserError):
     """A folder is not a run folder, or is not writable."""
+
+
+class ServerError(UserError):
+    """A server cannot listen on its port, or an option of it is invalid."""
 
 
 class MissingExtraError(UserError, ImportError):

@@ -172,7 +172,9 @@ def test_options_without_effect_are_named(regraft, trained, tmp_path):
     assert "--top 99: the classifier has only 3 classes" in said.err and "--format csv is not used" in said.err
     assert "--top 99: the classifier has only 3 classes" in regraft("evaluate", trained.folder, more, "--top", 99).out
     message = regraft("check", more, "--review", "--json").one_message()
-    assert message.startswith("--review asks in the terminal, so it does not go with --json")
+    assert message.startswith(
+        "--review asks in the terminal and --serve in the browser; neither goes with the other, or with --json"
+    )
 
 
 @pytest.mark.parametrize("rule", ["parent", "photo", "^(ash|birch)"])

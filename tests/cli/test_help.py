@@ -26,6 +26,7 @@ COMMANDS = (
     "export",
     "lesson",
     "lr",
+    "monitor",
     "predict",
     "report",
     "resume",

@@ -30,6 +30,7 @@ _EXAMPLES = """\b
 Examples:
   regraft check photos
   regraft check photos -o checked          then open checked/check.html
+  regraft check photos --serve             decide in the browser
   regraft check photos --review            decide in the terminal
   regraft train photos --decisions decisions.csv
   regraft check photos --strict error    for scripts: exit code 1 on errors"""
@@ -60,6 +61,11 @@ Examples:
         help="Also check labels with fine-tuned networks: finds more wrong labels, and takes minutes.",
     ),
     cloup.option("--review", is_flag=True, help="Decide about findings in the terminal; writes the --decisions file."),
+    cloup.option(
+        "--serve",
+        is_flag=True,
+        help="Decide about findings in the browser, the most useful photo first; each decision is saved at once.",
+    ),
 )
 @cloup.option_group(
     "Photos",
@@ -74,7 +80,7 @@ Examples:
         "--decisions",
         type=PATH,
         metavar="CSV",
-        help="Earlier decisions, as a CSV of path,decision,why. --review adds to it; decisions.csv if not given.",
+        help="Earlier decisions, as a CSV of path,decision,why. --review and --serve add to it (or to decisions.csv).",
     ),
 )
 @network_options()
@@ -88,6 +94,7 @@ def check(
     out: Path | None,
     strict: str | None,
     review: bool,
+    serve: bool,
     decisions: Path | None,
     moved_to: Path | None,
     **options: Any,
@@ -96,10 +103,9 @@ def check(
 
     Photos are only read, never changed. Decisions about findings go into a CSV that train reads with --decisions.
     """
-    if review and session.json:
-        raise click.UsageError(
-            "--review asks in the terminal, so it does not go with --json", click.get_current_context()
-        )
+    if review + serve + session.json > 1:
+        how = "--review asks in the terminal and --serve in the browser; neither goes with the other, or with --json"
+        raise click.UsageError(how, click.get_current_context())
     from regraft.context.commands import check_command, train_command
     from regraft.data.decisions import read_decisions
     from regraft.report.check_page import write_page
@@ -109,8 +115,8 @@ def check(
 
     checked, moved = _photos_to_check(photos, options, moved_to)
     decisions = decisions or checked.pop("decisions", None)
-    file = decisions or Path("decisions.csv")
-    earlier = file if (decisions is not None or review) and (file.exists() or not review) else None
+    file, asks = decisions or Path("decisions.csv"), review or serve
+    earlier = file if (decisions is not None or asks) and (file.exists() or not asks) else None
     screen = session.screen()
     others = {name: value for name, value in checked.items() if name not in SELECTION}
     result = check_photos(CheckOptions(selection_of(checked), **others, decisions=earlier, moved=moved), screen)
@@ -125,6 +131,10 @@ def check(
         show_check(result, screen)
     if review:
         _review(result, file, read_decisions(earlier) if earlier is not None else [], train)
+    elif serve:
+        from regraft.cli.browser_review import review_check
+
+        review_check(result, file, train, screen, None if moved is None else moved.paths)
     elif not session.json:
         _show_next(screen, out, result, check_command(checked, "-o", "checked"))
     if strict is not None:

@@ -22,6 +22,7 @@ from regraft.cli.evaluate import evaluate
 from regraft.cli.export import export
 from regraft.cli.lesson import lesson
 from regraft.cli.lr import lr
+from regraft.cli.monitor import monitor
 from regraft.cli.options import SETTINGS
 from regraft.cli.output import Session
 from regraft.cli.predict import predict
@@ -55,7 +56,7 @@ class _Commands(cloup.Group):
     context_settings=SETTINGS,
     sections=[
         cloup.Section("Make a classifier", [train, resume, advise, check, lr, demo, sample, lesson]),
-        cloup.Section("Use and measure it", [predict, evaluate, report, runs, export]),
+        cloup.Section("Use and measure it", [predict, evaluate, report, monitor, runs, export]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",

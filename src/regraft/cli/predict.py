@@ -39,7 +39,8 @@ Examples:
   regraft predict runs/photos-auto-001 new/*.jpg
   regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
   regraft predict model.safetensors camera --copy-to sorted
-  find camera -newer last -name '*.jpg' | regraft predict model.safetensors -"""
+  find camera -newer last -name '*.jpg' | regraft predict model.safetensors -
+  regraft predict runs/photos-auto-001 new --review     then train on the corrected classes"""
 
 
 @cloup.command(name="predict", short_help="Classify new photos.", epilog=_EXAMPLES)
@@ -80,6 +81,12 @@ Examples:
         metavar="OUT",
         help="Copy every photo into OUT, into a folder per class. Nothing is overwritten.",
     ),
+    cloup.option(
+        "--review",
+        is_flag=True,
+        help="Accept or correct the classes in the browser, the least certain first; writes reviewed.csv, for train "
+        "--labels.",
+    ),
 )
 @cloup.option_group("Machine", device_option(), workers_option())
 @output_options(quiet="Print only the predictions.")
@@ -91,6 +98,7 @@ def predict(
     form: str,
     top: int,
     copy_to: Path | None,
+    review: bool,
     views: int | None,
     device: str,
     workers: int | None,
@@ -106,7 +114,9 @@ def predict(
     if session.json and form != "table":
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
-    predictions = _sorted(_stream(predictor, paths, screen, session), copies)
+    predictions: Iterable[Prediction] = _sorted(_stream(predictor, paths, screen, session), copies)
+    if review:
+        predictions = list(predictions)
     top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
     if session.json:
         rows = list(predictions)
@@ -121,6 +131,10 @@ def predict(
         raise UnreadableError("none of the photos could be read" if unread > 1 else "the photo could not be read")
     if unread:
         screen.warn(f"{unread:,} of {len(paths):,} photos could not be read")
+    if review:
+        from regraft.cli.browser_review import review_predictions
+
+        review_predictions(list(predictions), predictor.classes, screen)
     return UNREADABLE if unread else DONE
 
 

@@ -55,6 +55,7 @@ Examples:
         metavar="FILE",
         help="YAML or JSON with these settings, such as config.json of a run; options take precedence.",
     ),
+    cloup.option("--watch", is_flag=True, help="Open a live page of the run in the browser; needs regraft[monitor]."),
 )
 @cloup.option_group(
     "Recipe",
@@ -160,7 +161,7 @@ Examples:
 )
 @output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
-def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, **options: Any) -> None:
+def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, watch: bool, **options: Any) -> None:
     """Train a classifier on PHOTOS and test it.
 
     The summary at the end shows the accuracy on photos that were never used to make a choice, and the command to use
@@ -182,5 +183,11 @@ def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, **
     from regraft.workflows.train import train_config
 
     screen = session.screen()
-    run = train_config(resolve(config, photos=photos or None, **options), screen, started=process_start_time())
+    resolved = resolve(config, photos=photos or None, **options)
+    if watch:
+        from regraft.monitor.watch import watch as open_live_page
+        from regraft.run.folder import BASE
+
+        open_live_page(BASE if resolved.out is None else resolved.out.parent, screen)
+    run = train_config(resolved, screen, started=process_start_time())
     show_result(session, run, screen)

@@ -1,0 +1,29 @@
+"""The live page: an empty frame, which its script fills with the runs that the server sends."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from regraft.report.page import page
+
+POLICY = ("connect-src 'self'", "frame-src 'self'")
+
+
+@cache
+def live_page() -> str:
+    """Return the live page as HTML."""
+    body = """<header class="top"><h1>regraft monitor</h1><p id="connection" role="status">Connecting …</p></header>
+<main><p class="lead" id="lead">Waiting for a run.</p><dl class="facts" id="facts"></dl>
+<section id="compare" hidden aria-labelledby="compare-title"><h2 id="compare-title">Side by side</h2>
+<div class="row" id="choice"></div><div class="charts" id="charts"></div></section>
+<section id="all" aria-labelledby="all-title"><h2 id="all-title">Runs</h2><div id="runs"></div>
+<p class="note" id="none">No run yet. Start one with <code>regraft train PHOTOS</code>, or post figures to this address
+with Keras’s <code>RemoteMonitor</code>.</p></section></main>"""
+    scripts = [_own(name) for name in ("chart.js", "live.js", "live_runs.js")]
+    return page("regraft monitor", body, css=[_own("live.css")], js=scripts, allow=POLICY)
+
+
+def _own(name: str) -> str:
+    """Return the text of a file of this package."""
+    return resources.files("regraft.monitor").joinpath(name).read_text(encoding="utf-8")
