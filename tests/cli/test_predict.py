@@ -267,3 +267,31 @@ def test_standard_input_without_names(regraft, trained, monkeypatch, data, messa
 def test_an_address_is_refused(regraft, trained):
     said = regraft("predict", trained.folder, "https://example.org/cat.jpg")
     assert said.code == 2 and "is an address: regraft loads nothing from the network" in said.one_message()
+
+
+@pytest.fixture
+def hesitant(tmp_path):
+    """A model file whose certified threshold is above the probability 0.5 of its every prediction."""
+    from regraft.models.classifier import Classifier
+    from regraft.models.zoo import build_backbone
+
+    classifier = Classifier(build_backbone("test_resnet", pretrained=False, size=64), ["ant", "bee"])
+    classifier.facts["reject_below"] = "0.9"
+    classifier.save(tmp_path / "hesitant.safetensors")
+    return tmp_path / "hesitant.safetensors"
+
+
+def test_a_prediction_below_the_certified_threshold_is_unsure(regraft, hesitant, new):
+    assert all(line.endswith("unsure") for line in regraft("predict", hesitant, new / "a").out.splitlines())
+    rows = list(csv.DictReader(io.StringIO(regraft("predict", hesitant, new / "a", "--format", "csv").out)))
+    assert {row["unsure"] for row in rows} == {"yes"} and {row["label"] for row in rows} == {"ant"}
+    assert all(
+        row["unsure"] for row in json.loads(regraft("predict", hesitant, new / "a", "--json").out)["predictions"]
+    )
+    lines = regraft("predict", hesitant, new / "a", "--format", "jsonl").out.splitlines()
+    assert all(json.loads(line)["unsure"] is True for line in lines) and len(lines) == len(rows)
+
+
+def test_without_a_threshold_nothing_is_said_about_it(regraft, trained, new):
+    assert "unsure" not in regraft("predict", trained.folder, new, "--format", "csv").out
+    assert "unsure" not in regraft("predict", trained.folder, new, "--format", "jsonl").out

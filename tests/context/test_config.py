@@ -3,7 +3,7 @@
 import pytest
 
 from regraft.context.config import TrainConfig, resolve
-from regraft.context.option_readers import seconds
+from regraft.context.option_readers import seconds, share_of_mistakes
 from regraft.errors import ConfigError
 
 
@@ -71,3 +71,16 @@ def test_what_can_be_unfrozen(value):
 def test_what_cannot_be_unfrozen(value):
     with pytest.raises(ConfigError, match="expected all, a number of blocks"):
         resolve(None, photos="x", unfreeze=value)
+
+
+@pytest.mark.parametrize(
+    ("text", "share"), [("2%", 0.02), ("0.02", 0.02), (0.1, 0.1), (" 12.5 % ", 0.125), (None, None)]
+)
+def test_a_share_of_mistakes(text, share):
+    assert share_of_mistakes(text) == share
+
+
+@pytest.mark.parametrize("text", ["60%", "0", "-1%", "two", "nan", 1])
+def test_what_is_no_share_of_mistakes(text):
+    with pytest.raises(ConfigError, match=r"above 0 and below 50 %, such as 2% or 0\.02, found"):
+        resolve(None, photos="photos", max_error=text)

@@ -13,7 +13,7 @@ from regraft.context.option_values import RecipeName
 from regraft.context.run_context import RunContext
 from regraft.context.unused_options import EPOCH_OPTIONS, given_options, options_text
 from regraft.disk.atomic import make_folder, write_json
-from regraft.errors import SnapshotError
+from regraft.errors import RunFolderError, SnapshotError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
 from regraft.recipes.result import RecipeResult
@@ -78,10 +78,9 @@ def write_report_or_warn(run: Path, screen: Screen) -> None:
     """Write ``report.html``; if it cannot be written, warn, because the run is finished without it."""
     try:
         run_page.write_report(run)
-    except OSError as error:
-        screen.warn(
-            f"the report could not be written: {error.strerror or error}; later: {command('regraft', 'report', run)}"
-        )
+    except (OSError, RunFolderError) as error:
+        why = getattr(error, "strerror", None) or error
+        screen.warn(f"the report could not be written: {why}; later: {command('regraft', 'report', run)}")
 
 
 @contextmanager
