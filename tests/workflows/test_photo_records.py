@@ -13,8 +13,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from making import make_photos
+from recorded_screen import RecordedScreen
 from regraft.data.manifest import Manifest
 from regraft.inference.predictor import Predictor
+from regraft.report import run_page
 from regraft.report.run_page import write_report
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -101,3 +103,22 @@ def test_a_run_is_shown_in_a_notebook(run):
     assert html.startswith("<table>") and f"{100 * accuracy:.1f} %" in html and str(run.folder) in html
     assert len(run.confusion_matrix().axes[0].texts) >= 2
     assert len([axes for axes in run.show_predictions(n=2).axes if axes.images]) == 4
+
+
+def test_a_training_ends_with_its_report(tmp_path, tiny, reports, monkeypatch):
+    photos = make_photos(tmp_path / "trees", {"ash": 6, "elm": 6})
+    screen = RecordedScreen()
+    options = {"recipe": "linear-probe", "screen": screen, **tiny}
+    first = train(photos, out=tmp_path / "first", **options)
+    page = (first.folder / "report.html").read_bytes()
+    assert b"cannot be shown" not in page and write_report(first.folder).read_bytes() == page
+
+    def fail(run):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(run_page, "write_report", fail)
+    second = train(photos, out=tmp_path / "second", **options)
+    assert second.accuracy == first.accuracy and not (second.folder / "report.html").exists()
+    assert screen.texts[-1].startswith(
+        "the report could not be written: No space left on device; later: regraft report"
+    )
