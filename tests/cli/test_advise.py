@@ -46,7 +46,8 @@ def test_nothing_is_written_next_to_the_photos_or_here(regraft, photos, tiny):
     assert not list(Path.cwd().iterdir())
 
 
-def test_the_screen_fits_80_columns_and_ends_with_the_command(regraft, photos, tiny):
+def test_the_screen_fits_80_columns_and_ends_with_the_command(regraft, photos, tiny, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     said = regraft("advise", photos, *network(tiny))
     assert said.code == 0, said.err
     lines = said.out.splitlines()
