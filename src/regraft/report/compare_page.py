@@ -90,7 +90,7 @@ def _tile(run: RunData, other: RunData, path: str) -> str:
     """Return a photo; its small picture is in the folder of the run that got it wrong."""
     rows = [(one, {photo.path: photo for photo in one.photos.predicted}.get(path)) for one in (run, other)]
     says = "".join(
-        f"<br>{name(one.path.name)}: {name(photo.predicted)} {percent(photo.probability)}"
+        f"<br>{name(one.path.name)}: {name(photo.predicted)} {percent(photo.probability).replace(' ', '&nbsp;')}"
         for one, photo in rows
         if photo is not None
     )
