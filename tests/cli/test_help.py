@@ -35,7 +35,7 @@ COMMANDS = (
     "train",
     "tune",
 )
-HEAVY = ("torch", "numpy", "PIL", "timm", "sklearn", "pydantic", "yaml", "rich", "safetensors", "scipy")
+HEAVY = ("torch", "numpy", "PIL", "timm", "sklearn", "pydantic", "yaml", "rich", "safetensors", "scipy", "matplotlib")
 
 
 def test_the_commands_are_these():
