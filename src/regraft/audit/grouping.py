@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from regraft.audit.look_groups import look_groups
+from regraft.audit.photo_order import LOOK_RULE, NUMBER_RULE, TIME_RULE, blocks_of, number_order, time_order
 from regraft.audit.photo_stats import PhotoStats
 from regraft.data.columns import RECOGNIZED, ColumnNames
 from regraft.data.manifest import Entry
@@ -19,12 +24,15 @@ from regraft.errors import ConfigError
 from regraft.text import shorten
 
 BURST_RULE = "exif-burst"
-"""The rule of bursts, the only one that needs decoded photos."""
+"""The rule of bursts."""
+
+DECODED_RULES = (BURST_RULE, TIME_RULE, NUMBER_RULE, LOOK_RULE)
+"""Rules that need decoded photos, their stats or their features."""
 
 BURST_SECONDS = 10.0
 """Maximum seconds between consecutive photos of a burst."""
 
-RULES = "parent, exif-burst, column:NAME, or a regular expression on the path"
+RULES = "parent, exif-burst, time, number, look, column:NAME, or a regular expression on the path"
 
 
 def user_groups(
@@ -34,17 +42,21 @@ def user_groups(
     labels: Path | None = None,
     *,
     columns: ColumnNames = RECOGNIZED,
+    features: NDArray[np.float32] | None = None,
 ) -> dict[str, str]:
     """Return photo name to group; photos to which the rule does not apply are missing.
 
     Args:
         rule: ``"parent"``: the folder of the photo; ``"exif-burst"``: photos of one folder that follow each other
-            within `BURST_SECONDS` by the camera's clock; ``"column:NAME"``: a column of the CSV of labels; otherwise a
-            regular expression for the path, whose first group, or whole match if it has no group, is the group's name.
+            within `BURST_SECONDS` by the camera's clock; ``"time"``, ``"number"``: up to ten blocks of consecutive
+            photos of a class by capture time, or by folder and name; ``"look"``: photos of a class that look as if
+            they were taken together; ``"column:NAME"``: a column of the CSV of labels; otherwise a regular expression
+            for the path, whose first group, or whole match if it has no group, is the group's name.
         entries: the photos.
-        photo_stats: their stats; used for ``"exif-burst"`` only.
+        photo_stats: their stats; used for the `DECODED_RULES` only.
         labels: the CSV.
         columns: columns of the CSV that the user names.
+        features: shape (n, d), for ``"time"``, ``"number"`` and ``"look"``.
 
     Raises:
         ConfigError: the rule is invalid, or applies to no photo.
@@ -55,6 +67,8 @@ def user_groups(
         groups = {entry.name: entry.name.rpartition("/")[0] for entry in entries}
     elif rule == BURST_RULE:
         groups = _bursts(entries, photo_stats)
+    elif rule in DECODED_RULES and features is not None:
+        groups = _series(rule, entries, photo_stats, features)
     elif rule.startswith("column:"):
         groups = _column(rule.removeprefix("column:"), labels, entries, columns)
     else:
@@ -151,6 +165,26 @@ def _bursts(entries: Sequence[Entry], photo_stats: Sequence[PhotoStats]) -> dict
         groups[name] = groups[last[2]] if near else f"burst {name}"
         last = (folder, taken, name)
     return groups
+
+
+def _series(
+    rule: str, entries: Sequence[Entry], photo_stats: Sequence[PhotoStats], features: NDArray[np.float32]
+) -> dict[str, str]:
+    """Return photo name to group by the rules of photos in series."""
+    labels = [entry.label for entry in entries]
+    if rule == LOOK_RULE:
+        groups = look_groups(features, labels)
+    else:
+        order = (
+            time_order(entries, [stats.captured_at for stats in photo_stats])
+            if rule == TIME_RULE
+            else number_order(entries)
+        )
+        if order is None:
+            wanted = "a capture time in its Exif" if rule == TIME_RULE else "a number in its name"
+            raise ConfigError(f"group_by: {rule!r} expects {wanted} in nine of ten photos; expected {RULES}")
+        groups = blocks_of(order, labels, features)
+    return {entry.name: group for entry, group in zip(entries, groups, strict=True)}
 
 
 def _column(column: str, labels: Path | None, entries: Sequence[Entry], columns: ColumnNames) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from regraft.audit.checks import bias, classes, duplicates, files, labels
+from regraft.audit.checks import bias, classes, duplicates, files, labels, series
 from regraft.audit.finding import Finding
 from regraft.audit.subject import Subject
 
@@ -12,6 +12,7 @@ CHECKS: tuple[Callable[[Subject], list[Finding]], ...] = (
     files.find_damaged,
     duplicates.find_leaks,
     duplicates.find_conflicting_labels,
+    series.find_series,
     labels.find_suspect_labels,
     duplicates.find_duplicates,
     classes.find_similar_class_names,

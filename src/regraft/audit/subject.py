@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from regraft.audit.duplicates import Duplicates
 from regraft.audit.photo_stats import PhotoStats
+from regraft.audit.series import SeriesEffect
 from regraft.data.manifest import Entry, Manifest
 
 
@@ -28,6 +29,7 @@ class Subject:
         probabilities: out-of-fold class probabilities, shape (n, k), float64; None if there are too few photos for
             cross-validation.
         split_given: whether the folder or the CSV has a split.
+        series: losses of accuracy in blocks of photos that were probably taken together.
     """
 
     manifest: Manifest
@@ -38,6 +40,7 @@ class Subject:
     duplicates: Duplicates
     probabilities: NDArray[np.float64] | None = None
     split_given: bool = False
+    series: Sequence[SeriesEffect] = ()
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:

@@ -120,8 +120,8 @@ Examples:
     cloup.option(
         "--group-by",
         metavar="RULE",
-        help="Keep photos together that belong together: parent, exif-burst, column:NAME of the CSV, or a regular "
-        "expression on the path whose first group names them.",
+        help="Keep photos together that belong together: parent, exif-burst, time, number, look, column:NAME of the "
+        "CSV, or a regular expression on the path whose first group names them.",
     ),
     cloup.option(
         "--fix-leaks",

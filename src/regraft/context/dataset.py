@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
+from regraft.audit.grouping import DECODED_RULES, check_grouping, user_groups
 from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.data.decisions import apply_decisions, read_decisions
@@ -43,6 +43,7 @@ class Dataset:
         duplicate_group: content hash to the id of its group, for photos that show the same picture.
         median_side: median of the photos' shorter sides in pixels; None until they have been decoded.
         tuned_before: whether the backbone was trained on some of the photos, so that only others can test it.
+        capture_times: content hash to the capture time in seconds, for photos whose files contain one.
     """
 
     manifest: Manifest
@@ -52,6 +53,7 @@ class Dataset:
     duplicate_group: Mapping[str, str] = field(default_factory=dict)
     median_side: int | None = None
     tuned_before: bool = False
+    capture_times: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -124,13 +126,13 @@ def load_dataset(config: TrainConfig, screen: Screen, moved: MovedPhotos | None 
 
 
 def _check_groups(dataset: Dataset, config: TrainConfig, screen: Screen) -> None:
-    """Check the user's groups before anything is computed; bursts are checked once the photos are decoded.
+    """Check the user's groups before anything is computed; some rules are checked once the photos are decoded.
 
     Raises:
         ConfigError: the rule is invalid, or learning is impossible with these groups.
     """
     entries = divisible(dataset)
-    if config.group_by not in (None, BURST_RULE):
+    if config.group_by not in (None, *DECODED_RULES):
         groups = user_groups(config.group_by, dataset.usable, (), config.labels, columns=config.selection.columns)
         if len(groups) < len(dataset.usable):
             screen.warn(f"--group-by {config.group_by} applies to {len(groups):,} of {len(dataset.usable):,} photos")

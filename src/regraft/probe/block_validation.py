@@ -2,8 +2,8 @@
 
 Photos that were taken one after another often show the same person, plant or afternoon. With random folds, the model
 has then seen the subject of the photo that it predicts. Blocks of consecutive photos keep most subjects in one block,
-and leaving out the neighboring blocks too keeps out the rest (Roberts et al. 2017, "Cross-validation strategies for data
-with temporal, spatial, hierarchical, or phylogenetic structure", https://doi.org/10.1111/ecog.02881).
+and leaving out the neighboring blocks too keeps out the rest (Roberts et al. 2017, "Cross-validation strategies for
+data with temporal, spatial, hierarchical, or phylogenetic structure", https://doi.org/10.1111/ecog.02881).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class BlockTest:
         """
         tested = block[None] == np.arange(BLOCKS)[:, None]
         left_out = np.abs(block[None] - np.arange(BLOCKS)[:, None]) <= 1
-        for rows, out in zip(tested, left_out, strict=True):
-            out |= np.isin(self.units, self.units[rows])
+        same_unit = [np.isin(self.units, self.units[rows]) for rows in tested]
+        left_out |= np.stack(same_unit)
         logits = self._fitted_logits((~left_out).astype(np.float64))
         best = logits.argmax(axis=1)[block, np.arange(len(self.y))]
         return np.asarray(best == self.y)

@@ -15,6 +15,8 @@ from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, megabytes, percent
 
+_GROUPING = {"time": "capture time", "number": "number in the name", "look": "look"}
+
 
 def show_run(run: Path, screen: Screen) -> None:
     """Show the accuracy and the files of a finished run, and the commands to use it.
@@ -34,6 +36,7 @@ def show_run(run: Path, screen: Screen) -> None:
         screen.line("chosen", text, note)
     screen.line("", "")
     show_accuracy(figures, measured_on(entry), screen)
+    show_series(metrics, config, screen)
     screen.line("compare", GAP.join(_comparisons(metrics, entry)))
     screen.detail("", _random_split_detail(metrics))
     if "decisions" in metrics:
@@ -63,6 +66,21 @@ def _show_threshold(reject: dict[str, Any], screen: Screen) -> None:
             answered = percent(one["accepted"] / one["n"])
             promise = f"at most {percent(one['max_error'])} mistakes above it, with 95 % confidence"
             screen.line("unsure", f"below {percent(one['threshold'])}: {promise} · {answered} of photos are above it")
+
+
+def show_series(metrics: dict[str, Any], config: dict[str, Any], screen: Screen) -> None:
+    """Warn if the accuracy on new subjects is lower, because photos that were taken together look alike."""
+    series = metrics.get("series") or {}
+    effect = next((one for one in series.get("tested", []) if one["group_by"] == series.get("group_by")), None)
+    if effect is None:
+        return
+    reported = _accuracy(metrics["measured"][metrics["headline"]])
+    expected = max(0.0, reported - effect["loss"]["value"])
+    screen.warn(
+        f"photos taken together look alike: expect about {100 * expected:.0f} %, not {100 * reported:.0f} %, on new "
+        f"subjects (found by {_GROUPING[effect['group_by']]})"
+    )
+    screen.line("", train_command(config, group_by=effect["group_by"]), "keeps them together")
 
 
 def measured_on(entry: dict[str, Any]) -> str:

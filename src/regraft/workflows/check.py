@@ -22,6 +22,7 @@ from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import grouping_problem, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.run_checks import run_checks
+from regraft.audit.series import SeriesEffect, SeriesTest
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.decisions import named_as_photos, read_decisions
@@ -42,7 +43,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
 from regraft.models.zoo import build_backbones
 from regraft.probe.label_noise import reweighted_probabilities
-from regraft.probe.linear_probe import PROBE_STEPS, fit_probe
+from regraft.probe.linear_probe import PROBE_STEPS, Probe, fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
 from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
@@ -174,7 +175,7 @@ def _subject(
     features, entries = joined[0], manifest.usable
     photo_stats = photo_stats_of(stats_store, entries, workers)
     if options.group_by is not None:
-        apply_user_groups(_groups(options, entries, photo_stats), entries)
+        apply_user_groups(_groups(options, entries, photo_stats, features), entries)
     problem = grouping_problem(entries, {}) if any(entry.group for entry in entries) else None
     if problem is not None:
         screen.warn(problem.text)
@@ -184,19 +185,29 @@ def _subject(
     )
     given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
     dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
-    probabilities, accuracy = _label_probabilities(dataset, side_by_side(joined), screen)
+    table = side_by_side(joined)
+    probe, probabilities = _label_probabilities(dataset, table, screen)
+    times = [stats.captured_at for stats in photo_stats]
+    series = [] if probe is None or given else _series(dataset, table, times, probe.C)
     if options.thorough:
         probabilities = _fine_tuned(options, dataset, probabilities, backbone, device, store, screen)
-    subject = Subject(
-        manifest, names, entries, photo_stats, features, duplicates, probabilities, split_given=bool(given)
-    )
-    return subject, accuracy
+    subject = Subject(manifest, names, entries, photo_stats, features, duplicates, probabilities, bool(given), series)
+    return subject, None if probe is None else probe.cv_accuracy
 
 
-def _groups(options: CheckOptions, entries: Sequence[Entry], photo_stats: PhotoStatsTable) -> dict[str, str]:
+def _series(dataset: Dataset, features: NDArray[np.float32], times: Sequence[float], C: float) -> list[SeriesEffect]:
+    """Return the losses of accuracy in blocks of photos that were probably taken together."""
+    entries = dataset.usable
+    return SeriesTest(entries, times, features, dataset.labels(entries), dataset.units(entries), C).effects()
+
+
+def _groups(
+    options: CheckOptions, entries: Sequence[Entry], photo_stats: PhotoStatsTable, features: NDArray[np.float32]
+) -> dict[str, str]:
     assert options.group_by is not None
-    selection = options.selection
-    return user_groups(options.group_by, entries, photo_stats, selection.labels, columns=selection.columns)
+    chosen = options.selection
+    rule, columns = options.group_by, chosen.columns
+    return user_groups(rule, entries, photo_stats, chosen.labels, columns=columns, features=features)
 
 
 def _features(
@@ -228,8 +239,8 @@ def _networks(options: CheckOptions) -> tuple[str, ...]:
 
 def _label_probabilities(
     dataset: Dataset, features: NDArray[np.float32], screen: Screen
-) -> tuple[NDArray[np.float64] | None, float | None]:
-    """Return out-of-fold probabilities of each class for each photo, and the accuracy of the probe behind them.
+) -> tuple[Probe | None, NDArray[np.float64] | None]:
+    """Return the cross-validated probe, and out-of-fold probabilities of each class for each photo.
 
     The probe has seen neither the photo nor a duplicate of it. Both are None if cross-validation is not possible.
     """
@@ -244,7 +255,7 @@ def _label_probabilities(
             return None, None
         probabilities = reweighted_probabilities(features, labels, probe, classes=classes, groups=groups, keys=keys)
         bar.advance()
-    return probabilities, probe.cv_accuracy
+    return probe, probabilities
 
 
 def _fine_tuned(

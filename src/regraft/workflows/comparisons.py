@@ -6,6 +6,7 @@ folds or the labels differ. The difference is measured photo by photo.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.audit.series import SeriesTest, clearest
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.measure.intervals import proportion
@@ -21,7 +23,7 @@ from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.recipes.steps.solve_all_depths import all_depths_key, fit_all_depths
-from regraft.recipes.steps.solve_probe import cross_run_key, probe_key
+from regraft.recipes.steps.solve_probe import cross_run_key, digest, probe_key
 from regraft.workflows.learning_curve import learning_curve
 
 
@@ -33,16 +35,23 @@ class Comparisons:
         decisions: the accuracy before and after the user's decisions.
         naive_split: the accuracy that a random split would have reported.
         learning_curve: the accuracy with fewer training photos, and what more of them are expected to gain.
+        series: the loss of accuracy where photos that were probably taken together stay together.
     """
 
     decisions: dict[str, Any] | None
     naive_split: dict[str, Any] | None
     learning_curve: dict[str, Any] | None
+    series: dict[str, Any] | None
 
 
 def compare(context: RunContext, result: RecipeResult) -> Comparisons:
     """Return all comparisons of a run."""
-    return Comparisons(decision_effect(context), random_split_gap(context, result), learning_curve(context, result))
+    return Comparisons(
+        decision_effect(context),
+        random_split_gap(context, result),
+        learning_curve(context, result),
+        series_loss(context, result),
+    )
 
 
 def decision_effect(context: RunContext) -> dict[str, Any] | None:
@@ -119,6 +128,33 @@ def random_split_gap(context: RunContext, result: RecipeResult) -> dict[str, Any
         "grouped": proportion(_correct(probe.oof, y), len(y)),
         "difference": accuracy_difference(random, probe.oof, y).as_dict(),
     }
+
+
+def series_loss(context: RunContext, result: RecipeResult) -> dict[str, Any] | None:
+    """Return the loss of accuracy of the linear probe in blocks of photos that were probably taken together.
+
+    None if the photos came with a split, are too few, have no order, or if the budget is spent.
+    """
+    probe, entries = result.cross_validated_probe, result.out_of_fold_photos
+    left = context.decisions.seconds_left()
+    if probe is None or context.dataset.given or (left is not None and left <= 0):
+        return None
+    units, times = context.dataset.units(entries), context.dataset.capture_times
+    own_times = [times.get(entry.content, math.nan) for entry in entries]
+    labels, seed = context.dataset.labels(entries), context.config.seed
+
+    def measure() -> dict[str, Any]:
+        test = SeriesTest(entries, own_times, context.features.of(entries), labels, units, probe.C, seed)
+        effects = test.effects()
+        best = clearest(effects)
+        return {"tested": [effect.as_dict() for effect in effects], "group_by": None if best is None else best.rule}
+
+    names = [[entry.name, times.get(entry.content)] for entry in entries]
+    key = digest(["series1", probe_key(context, entries, units, nested=False), probe.C, names])
+    measured = get_or_solve(cross_run_key(context, key), measure)
+    if not measured["tested"]:
+        return None
+    return {"how": "accuracy of the linear probe in random folds and in blocks, with equally many photos", **measured}
 
 
 def _out_of_fold(

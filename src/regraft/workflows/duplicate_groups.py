@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regraft.audit.checks import duplicates
 from regraft.audit.duplicates import Duplicates, detect_duplicates
-from regraft.audit.grouping import BURST_RULE, check_grouping, user_groups
+from regraft.audit.grouping import DECODED_RULES, check_grouping, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.subject import Subject
 from regraft.context.commands import check_command
@@ -36,6 +37,11 @@ class DuplicateGroups:
     def copies(self) -> Duplicates:
         """The duplicates and near-duplicates."""
         return self.subject.duplicates
+
+    def capture_times(self) -> dict[str, float]:
+        """Return the capture time in seconds by content hash, for photos whose files contain one."""
+        pairs = zip(self.subject.entries, self.subject.photo_stats, strict=True)
+        return {entry.content: stats.captured_at for entry, stats in pairs if math.isfinite(stats.captured_at)}
 
     def event(self) -> Event:
         """Return the event for the journal."""
@@ -99,13 +105,13 @@ def group_duplicates(
         ConfigError: the rule of ``group_by`` is invalid, or matches no photo.
     """
     entries = dataset.usable
-    if config.group_by is not None:
-        apply_user_groups(
-            user_groups(config.group_by, entries, stats, config.labels, columns=config.selection.columns), entries
-        )
-        if config.group_by == BURST_RULE:
-            check_grouping(config.group_by, divisible(dataset), {})
     values = features.of(entries)
+    if config.group_by is not None:
+        columns = config.selection.columns
+        groups = user_groups(config.group_by, entries, stats, config.labels, columns=columns, features=values)
+        apply_user_groups(groups, entries)
+        if config.group_by in DECODED_RULES:
+            check_grouping(config.group_by, divisible(dataset), {})
     rendering = features.backbone.spec.preprocessing.rendering
     copies = detect_duplicates(
         entries, values, stats, store=features.store, workers=features.workers, rendering=rendering

@@ -56,7 +56,12 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
     if run.dataset.given and config.fix_leaks:
         notes = leave_out_leaks(manifest, groups.subject)
         check_usable(manifest)
-    dataset = replace(run.dataset, duplicate_group=groups.copies.groups, median_side=table.median_side)
+    dataset = replace(
+        run.dataset,
+        duplicate_group=groups.copies.groups,
+        median_side=table.median_side,
+        capture_times=groups.capture_times(),
+    )
     for warning in one_picture_notes(dataset):
         screen.warn(warning)
     notes += assign_sides(dataset, config)
