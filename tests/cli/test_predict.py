@@ -13,8 +13,9 @@ from rich.cells import cell_len
 
 from cli.conftest import in_shell
 from making import make_photos
+from regraft.cli.copying import check_place
 from regraft.cli.predict import expand
-from regraft.errors import PhotosError
+from regraft.errors import PhotosError, UserError
 
 
 @pytest.fixture
@@ -52,11 +53,16 @@ def test_a_photo_named_twice_is_classified_once(new):
     assert len(expand([str(new / "a"), str(new / "a" / "photo 001.png"), str(new / "a")])) == 3
 
 
-def test_the_folder_that_copies_go_to_is_left_out(new):
-    (new / "sorted").mkdir()
-    shutil.copy(new / "a" / "photo 000.png", new / "sorted")
-    assert len(expand([str(new)])) == 7
-    assert len(expand([str(new)], outside=new / "sorted")) == 6
+@pytest.mark.parametrize("out", [".", "sorted", "a/deep"])
+def test_copies_do_not_go_into_the_photos(new, out):
+    with pytest.raises(UserError, match="lies inside the photos"):
+        check_place(new / out, [str(new)], expand([str(new)]))
+
+
+def test_photos_are_not_among_the_copies(new):
+    with pytest.raises(UserError, match=r"photo 000\.png lies inside --copy-to"):
+        check_place(new, [str(new / "a" / "photo 000.png")], [new / "a" / "photo 000.png"])
+    check_place(new / "sorted", [str(new / "a")], expand([str(new / "a")]))
 
 
 def test_all_that_names_nothing_is_said_at_once(new):
@@ -71,7 +77,7 @@ def test_csv_has_a_row_for_every_photo(regraft, trained, new):
     said = regraft("predict", trained.folder, new, "--format", "csv", "--top", 2)
     rows = list(csv.DictReader(io.StringIO(said.out)))
     assert said.code == 3 and len(rows) == 6
-    assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2", "error"]
+    assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2", "error", "novelty", "doubt"]
     good = [row for row in rows if not row["error"]]
     assert len(good) == 5
     for row in good:
@@ -126,8 +132,31 @@ def test_copies_are_sorted_and_said(regraft, trained, new, tmp_path):
     said = regraft("predict", trained.folder, new, "--copy-to", tmp_path / "sorted")
     assert said.code == 3 and f"copies   5 photos, in folders below {tmp_path / 'sorted'}" in said.err
     copies = list((tmp_path / "sorted").rglob("*.png"))
-    assert len(copies) == 5 and {p.parent.name for p in copies} <= {"ash", "birch", "cedar"}
+    assert len(copies) == 5
+    placed = {p.relative_to(tmp_path / "sorted").parts[:-1] for p in copies}
+    assert {label for label, _ in placed} <= {"ash", "birch", "cedar"} and {card for _, card in placed} <= {"a", "b"}
     assert len(list(new.rglob("*.png"))) == 7  # nothing was moved
+
+
+def test_doubtful_photos_are_apart_and_repeating_leaves_as_many(regraft, trained, new, tmp_path):
+    command = ("predict", trained.folder, new, "--copy-to", tmp_path / "sorted", "--unsure", "1")
+    said = regraft(*command, "--format", "csv")
+    assert said.code == 0 and "class" in said.err and "unsure" in said.err
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    doubts = [row["doubt"] for row in rows if not row["error"]]
+    assert len(doubts) == 5 and set(doubts) <= {"unsure", "unlike"}
+    assert all((float(row["novelty"]) > 1) == (row["doubt"] == "unlike") for row in rows if row["novelty"])
+    copies = sorted((tmp_path / "sorted").rglob("*.png"))
+    folders = [path.relative_to(tmp_path / "sorted").parts[0] for path in copies]
+    assert sorted(folders) == sorted(doubts)
+    assert regraft(*command).code == 0
+    assert sorted((tmp_path / "sorted").rglob("*.png")) == copies
+
+
+def test_copies_inside_the_photos_are_refused(regraft, trained, new):
+    said = regraft("predict", trained.folder, new, "--copy-to", new / "sorted")
+    assert said.code == 2 and "lies inside the photos" in said.one_message()
+    assert not (new / "sorted").exists()
 
 
 def test_a_photo_that_cannot_be_read_alone_is_a_mistake(regraft, trained, new):

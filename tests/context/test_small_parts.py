@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from regraft.context.parts import Parts
-from regraft.context.small_parts import small_part_notes
+from regraft.context.small_parts import small_part_notes, worthless_figure_note
 from regraft.data.manifest import Entry
 
 CLASSES = ("ash", "birch", "cedar")
@@ -37,3 +37,26 @@ def test_few_photos_are_named_by_class(recipe):
 )
 def test_enough_photos_and_recipes_that_cross_validate_have_no_note(validation, test, recipe):
     assert small_part_notes(parts(validation, test), CLASSES, recipe) == []
+
+
+@pytest.mark.parametrize(
+    ("counts", "worthless"),
+    [
+        ((1, 1, 0), True),
+        ((2, 1, 0), True),
+        ((1, 1, 1), False),
+        ((9, 1, 0), True),
+        ((5, 5, 0), False),
+        ((0, 0, 0), False),
+    ],
+)
+def test_a_figure_that_cannot_beat_the_largest_class_is_said_before_training(counts, worthless):
+    note = worthless_figure_note(of(*counts))
+    assert bool(note) == worthless
+    if worthless:
+        assert f"{sum(counts)} photo" in note and "'ash'" in note and "will mean nothing" in note
+
+
+def test_that_note_takes_the_place_of_the_interval():
+    (note,) = small_part_notes(parts(of(7, 7, 7), of(2, 1, 0)), CLASSES, "fine-tune")
+    assert "will mean nothing" in note

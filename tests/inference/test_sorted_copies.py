@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.errors import UserError
-from regraft.inference.sorted_copies import MAX_BYTES, SortedCopies, folder_names
+from regraft.errors import StorageError, UserError
+from regraft.inference.copy_list import NAME
+from regraft.inference.folder_names import MAX_BYTES, folder_names
+from regraft.inference.sorted_copies import SortedCopies
 
 NASTY = [
     "../../x",
@@ -177,3 +179,107 @@ def test_a_copy_that_fails_leaves_nothing_behind(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"gone\.jpg"):
         SortedCopies(tmp_path / "out", ["rose"]).add(tmp_path / "gone.jpg", "rose")
     assert everything_below(tmp_path / "out") == {}
+
+
+def sort(out, photos, label, *, doubt="", classes=("rose", "daisy")):
+    """Copy ``photos`` as one call of the command does, and return what is there then."""
+    copies = SortedCopies(out, classes)
+    for photo in photos:
+        copies.add(photo, label, doubt=doubt)
+    copies.finish()
+    return {name: data for name, data in everything_below(out).items() if name != NAME}
+
+
+def test_repeating_replaces_and_does_not_double(tmp_path, photo):
+    out = tmp_path / "out"
+    other = tmp_path / "card" / "photo.jpg"
+    other.parent.mkdir()
+    other.write_bytes(b"two")
+    expected = {"rose/photo.jpg": b"one", "rose/photo (2).jpg": b"two"}
+    assert sort(out, [photo, other], "rose") == expected
+    made = {path: path.stat().st_ino for path in out.rglob("*.jpg")}
+    assert sort(out, [photo, other], "rose") == expected
+    assert {path: path.stat().st_ino for path in out.rglob("*.jpg")} == made
+    assert sort(out, [photo, other], "daisy") == {"daisy/photo.jpg": b"one", "daisy/photo (2).jpg": b"two"}
+    assert sort(out, [photo], "daisy", doubt="unsure") == {
+        "unsure/daisy/photo.jpg": b"one",
+        "daisy/photo (2).jpg": b"two",
+    }
+
+
+def test_equal_photos_have_a_copy_each_and_keep_it(tmp_path, photo):
+    twin = tmp_path / "card" / "photo.jpg"
+    twin.parent.mkdir()
+    twin.write_bytes(b"one")
+    once = sort(tmp_path / "out", [photo, twin], "rose")
+    assert once == {"rose/photo.jpg": b"one", "rose/photo (2).jpg": b"one"}
+    assert sort(tmp_path / "out", [twin, photo], "rose") == once
+
+
+def test_a_changed_photo_replaces_its_copy(tmp_path, photo):
+    sort(tmp_path / "out", [photo], "rose")
+    photo.write_bytes(b"edited")
+    assert sort(tmp_path / "out", [photo], "rose") == {"rose/photo.jpg": b"edited"}
+
+
+def test_a_copy_that_the_user_changed_stays(tmp_path, photo):
+    sort(tmp_path / "out", [photo], "rose")
+    (tmp_path / "out" / "rose" / "photo.jpg").write_bytes(b"retouched")
+    assert sort(tmp_path / "out", [photo], "daisy") == {"rose/photo.jpg": b"retouched", "daisy/photo.jpg": b"one"}
+
+
+def test_copies_are_recognized_without_their_list(tmp_path, photo):
+    first = sort(tmp_path / "out", [photo], "rose")
+    (tmp_path / "out" / NAME).unlink()
+    assert sort(tmp_path / "out", [photo], "rose") == first
+
+
+def test_a_list_cannot_name_a_file_outside(tmp_path, photo):
+    out = tmp_path / "out"
+    sort(out, [photo], "rose")
+    precious = tmp_path / "precious.jpg"
+    precious.write_bytes(b"one")
+    os.utime(precious, ns=(10**18, 10**18))
+    text = (out / NAME).read_text().replace("rose/photo.jpg", "../precious.jpg")
+    (out / NAME).write_text(text)
+    sort(out, [photo], "daisy")
+    assert precious.read_bytes() == b"one"
+
+
+def test_a_foreign_list_is_refused_and_stays(tmp_path, photo):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / NAME).write_text("my,notes\n")
+    with pytest.raises(UserError, match=r"copies\.csv is not a list of copies that regraft wrote"):
+        SortedCopies(out, ["rose"])
+    assert (out / NAME).read_text() == "my,notes\n"
+
+
+def test_doubtful_photos_are_apart_and_a_class_keeps_its_name(tmp_path, photo):
+    copies = SortedCopies(tmp_path / "out", ["rose", "Unsure"])
+    assert copies.folders["Unsure"] == "Unsure"
+    assert copies.add(photo, "Unsure").parent.name == "Unsure"
+    placed = copies.add(photo, "rose", doubt="unsure")
+    assert placed.relative_to(tmp_path / "out").as_posix() == "unsure-2/rose/photo.jpg"
+    assert copies.add(photo, "rose", doubt="unlike").relative_to(tmp_path / "out").parts[:2] == ("unlike", "rose")
+    assert copies.counts == {("Unsure", ""): 1, ("rose", "unsure"): 1, ("rose", "unlike"): 1}
+
+
+def test_a_full_disk_names_the_photo_and_how_many_are_done(tmp_path, photo, monkeypatch):
+    import errno
+    import shutil
+
+    other = tmp_path / "other.jpg"
+    other.write_bytes(b"two")
+    copies = SortedCopies(tmp_path / "out", ["rose"])
+    copies.add(photo, "rose")
+
+    def full(*_arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(
+        StorageError, match=r"other\.jpg could not be copied to .*No space left(.|\n)*1 photos are copied"
+    ):
+        copies.add(other, "rose")
+    assert everything_below(tmp_path / "out") == {"rose/photo.jpg": b"one"}

@@ -32,6 +32,7 @@ def shown(tmp_path):
         recipe="auto",
         training=None,
         naive=None,
+        series=None,
         verbose=False,
         **config,
     ):
@@ -41,6 +42,8 @@ def shown(tmp_path):
         metrics["training"] = training or {"photos": 100}
         if naive is not None:
             metrics["naive_split"] = naive
+        if series is not None:
+            metrics["series"] = series
         (run / "metrics.json").write_text(json.dumps(metrics))
         (run / "config.json").write_text(json.dumps({"format": 1, "photos": "my trees", "labels": None, **config}))
         (run / "model.safetensors").write_bytes(b"x" * 17_000_000)
@@ -163,3 +166,37 @@ def test_a_choice_is_shown_with_what_it_may_have_cost(shown):
 def test_no_finished_run(tmp_path):
     with pytest.raises(RunFolderError, match="no such run folder"):
         show_run(tmp_path / "gone", PlainScreen(io.StringIO()))
+
+
+def test_the_accuracy_on_new_subjects_stands_beside_the_accuracy(shown):
+    y = np.repeat([0, 1], [100, 100])
+    wrong = y.copy()
+    wrong[:10] = 1
+    measured = {"final/test": entry(y, wrong, ["ash", "birch"])}
+    effect = {"group_by": "number", "n": 200, "loss": {"value": 0.1, "n": 200, "interval": [0.06, 0.14]}}
+    text = " ".join(shown(measured, series={"tested": [effect], "group_by": "number"}).split())
+    assert "expect about 85 %, not 95 %, on new subjects (found by number in the name)" in text
+    assert "regraft train 'my trees' --group-by number" in text
+
+
+def test_no_series_no_word_of_them(shown):
+    y = np.repeat([0, 1], [100, 100])
+    effect = {"group_by": "number", "n": 200, "loss": {"value": 0.0, "n": 200, "interval": [-0.02, 0.02]}}
+    text = shown({"final/test": entry(y, y, ["ash", "birch"])}, series={"tested": [effect], "group_by": None})
+    assert "new subjects" not in text
+
+
+def test_a_fine_tuned_network_is_compared_photo_by_photo_and_by_the_figure_of_all_photos(shown):
+    y = np.repeat([0, 1], [6, 5])
+    probe, all_y = y.copy(), np.repeat([0, 1], [60, 60])
+    probe[:2] = 1
+    classes = ["ash", "birch"]
+    final = entry(y, y, classes) | {"over_linear_probe": {"value": 2 / 11, "n": 11, "interval": [-0.1, 0.4]}}
+    measured = {
+        "final/test": final,
+        "linear-probe/test": entry(y, probe, classes),
+        "linear-probe/out-of-fold": entry(all_y, all_y, classes, photos="out-of-fold"),
+    }
+    text = " ".join(shown(measured).split())
+    assert "linear probe 81.8 % on the same photos (+18.2 points, -10.0 to +40.0)" in text
+    assert "out of fold on 120 photos 100.0 %" in text

@@ -74,8 +74,8 @@ Examples:
     cloup.option(
         "--group-by",
         metavar="RULE",
-        help="Photos that belong together: parent, exif-burst, time, number, look, column:NAME of the CSV, or a regular "
-        "expression.",
+        help="Photos that belong together: parent, exif-burst, time, number, look, column:NAME of the CSV, or a "
+        "regular expression.",
     ),
     cloup.option(
         "--decisions",

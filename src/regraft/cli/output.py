@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from regraft.cli.copying import doubt_about
 from regraft.line_breaks import broken, cells
 from regraft.screen import PlainScreen, Screen, printable, screen_for
 from regraft.screen_layout import table_lines, terminal_width
@@ -103,9 +104,11 @@ class PredictionTable:
         paths: all photos that will follow, for the width of the first column.
         classes: all classes, for the width of their columns.
         top: number of classes per row.
+        unsure: minimum probability of a sure prediction, or None.
     """
 
-    def __init__(self, paths: Sequence[str], classes: Sequence[str], top: int) -> None:
+    def __init__(self, paths: Sequence[str], classes: Sequence[str], top: int, unsure: float | None = None) -> None:
+        self._unsure = unsure
         self._path_width = min(cell_width(paths), MAX_WIDTH)
         self._label_width = min(cell_width(classes), MAX_WIDTH)
         self._top = top
@@ -123,8 +126,8 @@ class PredictionTable:
         ]
         if prediction.error is not None:
             answers = [f"not read: {printable(prediction.error)}"]
-        if prediction.unsure:
-            answers.append("unsure")
+        doubt = doubt_about(prediction, self._unsure)
+        answers += [doubt] if doubt else []
         if self._room is not None:
             path = shortened_path(path, self._path_width)
         row = "  ".join([padded(path, self._path_width), *answers]).rstrip()
@@ -137,23 +140,28 @@ class PredictionTable:
 
 
 class PredictionCsv:
-    """CSV with the columns path, label, probability, label_2, probability_2 …, error [, unsure].
+    """CSV with the columns path, label, probability, label_2, probability_2 …, error [, unsure], novelty, doubt.
 
     Args:
         top: number of classes per row.
         threshold: whether the classifier has a certified threshold, and so the column ``unsure`` (``yes`` or empty).
+        unsure: minimum probability of a sure prediction, or None.
     """
 
-    def __init__(self, top: int, *, threshold: bool) -> None:
-        self._top, self._threshold = top, threshold
+    def __init__(self, top: int, *, threshold: bool, unsure: float | None = None) -> None:
+        self._top, self._threshold, self._unsure = top, threshold, unsure
         more = [column for k in range(2, top + 1) for column in (f"label_{k}", f"probability_{k}")]
-        self._write(["path", "label", "probability", *more, "error", *(["unsure"] if threshold else [])])
+        self._write(
+            ["path", "label", "probability", *more, "error", *(["unsure"] if threshold else []), "novelty", "doubt"]
+        )
 
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
         cells: list[Any] = [cell for label, p in prediction.top[: self._top] for cell in (label, f"{p:.6f}")]
         cells += [""] * (2 * self._top - len(cells))
         last = ["yes" if prediction.unsure else ""] if self._threshold else []
+        novelty = "" if prediction.novelty is None else f"{prediction.novelty:.3f}"
+        last += [novelty, doubt_about(prediction, self._unsure)]
         self._write([prediction.path, *cells, prediction.error or "", *last])
 
     def _write(self, cells: Sequence[Any]) -> None:
@@ -165,21 +173,22 @@ class PredictionCsv:
 class PredictionJsonLines:
     """One JSON object per line; see `as_json` for the arguments."""
 
-    def __init__(self, top: int, *, threshold: bool) -> None:
-        self._top, self._threshold = top, threshold
+    def __init__(self, top: int, *, threshold: bool, unsure: float | None = None) -> None:
+        self._top, self._threshold, self._unsure = top, threshold, unsure
 
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
-        click.echo(dumps(as_json(prediction, self._top, threshold=self._threshold)))
+        click.echo(dumps(as_json(prediction, self._top, threshold=self._threshold, unsure=self._unsure)))
 
 
-def as_json(prediction: Prediction, top: int, *, threshold: bool) -> dict[str, Any]:
+def as_json(prediction: Prediction, top: int, *, threshold: bool, unsure: float | None = None) -> dict[str, Any]:
     """Return ``prediction`` as JSON values.
 
     Args:
         prediction: the prediction.
         top: number of classes, the most probable first.
         threshold: whether the classifier has a certified threshold, and so the key ``unsure``.
+        unsure: minimum probability of a sure prediction, or None.
     """
     values: dict[str, Any] = {
         "path": prediction.path,
@@ -187,6 +196,8 @@ def as_json(prediction: Prediction, top: int, *, threshold: bool) -> dict[str, A
         "probability": prediction.probability,
         "top": [{"label": label, "probability": p} for label, p in prediction.top[:top]],
         "error": prediction.error,
+        "novelty": prediction.novelty,
+        "doubt": doubt_about(prediction, unsure),
     }
     return {**values, "unsure": prediction.unsure} if threshold else values
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
+from regraft.cli.copying import check_place, copied, show_copies
 from regraft.cli.exits import DONE, UNREADABLE
 from regraft.cli.options import PATH, Choice, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.output import (
@@ -25,20 +26,19 @@ from regraft.cli.output import (
 )
 from regraft.cli.photo_names import with_names_on_stdin
 from regraft.errors import PhotosError, UnreadableError
-from regraft.screen import Screen, printable
+from regraft.screen import Screen
 
 if TYPE_CHECKING:
     from regraft.data.walk import Skipped
     from regraft.inference.prediction import Prediction
     from regraft.inference.predictor import Predictor
-    from regraft.inference.sorted_copies import SortedCopies
 
 
 _EXAMPLES = """\b
 Examples:
   regraft predict runs/photos-auto-001 new/*.jpg
   regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
-  regraft predict model.safetensors camera --copy-to sorted
+  regraft predict model.safetensors camera --copy-to sorted --unsure 0.8
   find camera -newer last -name '*.jpg' | regraft predict model.safetensors -
   regraft predict runs/photos-auto-001 new --review     then train on the corrected classes"""
 
@@ -64,7 +64,7 @@ Examples:
         default="table",
         show_default=True,
         help="csv has the columns path,label,probability, then those of the next classes, then error; then unsure, if "
-        "the classifier was trained with --max-error.",
+        "the classifier was trained with --max-error; then novelty,doubt.",
     ),
     cloup.option(
         "--top",
@@ -79,7 +79,15 @@ Examples:
         "--copy-to",
         type=PATH,
         metavar="OUT",
-        help="Copy every photo into OUT, into a folder per class. Nothing is overwritten.",
+        help="Copy every photo into OUT, into a folder per class; folders of the photos are kept below it. A repeated "
+        "call replaces its own copies, and no other file.",
+    ),
+    cloup.option(
+        "--unsure",
+        type=click.FloatRange(0, 1),
+        metavar="P",
+        help="Mark photos whose class is less probable than P as unsure, and those unlike all training photos as "
+        "unlike; --copy-to puts both into folders of their own.",
     ),
     cloup.option(
         "--review",
@@ -98,6 +106,7 @@ def predict(
     form: str,
     top: int,
     copy_to: Path | None,
+    unsure: float | None,
     review: bool,
     views: int | None,
     device: str,
@@ -108,25 +117,27 @@ def predict(
     from regraft.inference.sorted_copies import SortedCopies
 
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
-    paths = expand(photos, outside=copy_to)
+    paths = expand(photos)
+    if copy_to is not None:
+        check_place(copy_to, photos, paths)
     copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
     screen = session.screen(on_stderr=True)
     if session.json and form != "table":
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
-    predictions: Iterable[Prediction] = _sorted(_stream(predictor, paths, screen, session), copies)
+    predictions: Iterable[Prediction] = copied(_stream(predictor, paths, screen, session), copies, photos, unsure)
     if review:
         predictions = list(predictions)
     top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
     if session.json:
         rows = list(predictions)
-        values = [as_json(row, top, threshold=threshold) for row in rows]
+        values = [as_json(row, top, threshold=threshold, unsure=unsure) for row in rows]
         session.print_json({"classes": list(predictor.classes), "predictions": values})
         unread = sum(row.error is not None for row in rows)
     else:
-        unread = _print(predictions, _writer(form, paths, predictor, top))
+        unread = _print(predictions, _writer(form, paths, predictor, top, unsure))
     if copies is not None:
-        _show_copies(copies, screen)
+        show_copies(copies, screen)
     if unread == len(paths):
         raise UnreadableError("none of the photos could be read" if unread > 1 else "the photo could not be read")
     if unread:
@@ -146,20 +157,13 @@ def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session
         yield from predictor.stream(paths, bar)
 
 
-def _sorted(predictions: Iterable[Prediction], copies: SortedCopies | None) -> Iterator[Prediction]:
-    for prediction in predictions:
-        if copies is not None and prediction.label is not None:
-            copies.add(Path(prediction.path), prediction.label)
-        yield prediction
-
-
-def _writer(form: str, paths: Sequence[Path], predictor: Predictor, top: int) -> PredictionWriter:
+def _writer(form: str, paths: Sequence[Path], predictor: Predictor, top: int, unsure: float | None) -> PredictionWriter:
     threshold = predictor.reject_below is not None
     if form == "csv":
-        return PredictionCsv(top, threshold=threshold)
+        return PredictionCsv(top, threshold=threshold, unsure=unsure)
     if form == "jsonl":
-        return PredictionJsonLines(top, threshold=threshold)
-    return PredictionTable([str(path) for path in paths], predictor.classes, top)
+        return PredictionJsonLines(top, threshold=threshold, unsure=unsure)
+    return PredictionTable([str(path) for path in paths], predictor.classes, top, unsure)
 
 
 def _print(predictions: Iterable[Prediction], writer: PredictionWriter) -> int:
@@ -171,20 +175,12 @@ def _print(predictions: Iterable[Prediction], writer: PredictionWriter) -> int:
     return unread
 
 
-def _show_copies(copies: SortedCopies, screen: Screen) -> None:
-    screen.line("copies", f"{copies.copied:,} photos, in folders below {copies.out}")
-    for label, folder in copies.folders.items():
-        if label != folder and (copies.out / folder).is_dir():
-            screen.line("", f"class {printable(label)!r} is in the folder {folder}")
-
-
-def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Path]:
+def expand(arguments: Sequence[str]) -> list[Path]:
     """Return the photos that ``arguments`` name, without repetition, in the order of arguments and of names in folders.
 
     Args:
-        arguments: photos; folders, which are searched at any depth; patterns with ``*``, ``?``, ``[…]`` or ``**`` that
-            the shell has not expanded; and ``-`` for the names on standard input.
-        outside: a folder whose content is left out, because the copies go there.
+        arguments: photos; folders, which are searched at any depth; and patterns with ``*``, ``?``, ``[…]`` or ``**``
+            that the shell has not expanded.
 
     Raises:
         PhotosError: some arguments match nothing (all are named in one message), or there are no photos at all.
@@ -197,7 +193,7 @@ def expand(arguments: Sequence[str], *, outside: Path | None = None) -> list[Pat
         if not paths:
             missing.append(argument)
         for path in paths:
-            photos.update(dict.fromkeys(_in_folder(path, outside, skipped) if _is_folder(path) else [path]))
+            photos.update(dict.fromkeys(_in_folder(path, skipped) if _is_folder(path) else [path]))
     if missing:
         raise PhotosError(f"no such photo or folder: {', '.join(missing)}")
     if not photos:
@@ -223,15 +219,10 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() or is_in_archive(path)
 
 
-def _in_folder(folder: Path, outside: Path | None, skipped: Skipped) -> Iterable[Path]:
+def _in_folder(folder: Path, skipped: Skipped) -> Iterable[Path]:
     from regraft.data.listing import list_root
     from regraft.data.walk import photos_below  # not for --help
 
     if folder.is_dir():
-        paths = [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
-    else:
-        paths = [path for _, path in list_root(folder, None).photos()]
-    if outside is None:
-        return paths
-    left_out = outside.resolve()
-    return [path for path in paths if not path.resolve().is_relative_to(left_out)]
+        return [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
+    return [path for _, path in list_root(folder, None).photos()]

@@ -36,6 +36,7 @@ class HeadLogits:
         self._columns = slice(start, start + classifier.backbone.spec.num_features)
         weight, bias = classifier.linear_head()
         self._weight, self._bias = weight.cpu().double().numpy(), bias.cpu().double().numpy()
+        self._novelty = classifier.novelty
         bounds = classifier.feature_bounds
         self._bounds = None if bounds is None else [bound.float().cpu().numpy() for bound in bounds]
 
@@ -47,6 +48,12 @@ class HeadLogits:
             clipped = feature if self._bounds is None else np.clip(feature, *self._bounds)
             logits[row] = self._weight @ clipped.astype(np.float64) + self._bias
         return logits
+
+    def novelty(self, features: NDArray[np.float32]) -> NDArray[np.float64] | None:
+        """Return how unlike the training photos features are: shape (n, D) to shape (n,); None if it is not known."""
+        if self._novelty is None:
+            return None
+        return np.array([self._novelty.of(row[self._columns]) for row in features], dtype=np.float64)
 
 
 class NetworkPass:
@@ -88,6 +95,10 @@ class NetworkPass:
             workers=self._workers,
             bar=bar,
         )
+
+    def novelties(self, features: NDArray[np.float32]) -> list[NDArray[np.float64]]:
+        """Return how unlike the training photos features are, by each head that measures it: (n, D) to (n,)."""
+        return [novelty for head in self.heads if (novelty := head.novelty(features)) is not None]
 
     def picture_features(
         self, pictures: Sequence[Picture], view: int, failed: dict[int, str], bar: Bar | None

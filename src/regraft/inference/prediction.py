@@ -20,6 +20,8 @@ class Prediction:
         top: all classes with their probabilities, most probable first; empty if there is an error.
         error: the reason if the photo could not be read, else None.
         unsure: whether the probability is below the certified threshold of the classifier (``train --max-error``).
+        novelty: how unlike the training photos it is; above 1 it is more unlike them than about 98 % of such photos.
+            None if the model file does not contain this measure.
 
     Example:
         >>> import regraft as rg
@@ -41,6 +43,12 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     error: str | None = None
     unsure: bool = False
+    novelty: float | None = None
+
+    @property
+    def unlike(self) -> bool:
+        """True if the photo is unlike all that the model was trained on, so that its label means little."""
+        return self.novelty is not None and self.novelty > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +59,13 @@ class Scores:
         values: shape (n, C), float64; rows sum to 1.
         rows: shape (n,): ``values[i]`` belongs to photo ``rows[i]`` of the request.
         failed: photos that could not be read, as (index, reason).
+        novelty: how unlike the training photos each photo is, shape (n,); None if the model does not measure it.
     """
 
     values: NDArray[np.float64]
     rows: NDArray[np.int64]
     failed: tuple[tuple[int, str], ...]
+    novelty: NDArray[np.float64] | None = None
 
 
 def threshold_in_file(extra: Mapping[str, str]) -> float | None:

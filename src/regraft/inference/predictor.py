@@ -25,6 +25,7 @@ from regraft.inference.shared_network import shared_networks
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
+from regraft.models.feature_novelty import mean_novelty
 from regraft.models.model_file import find_model_file, load_classifier
 from regraft.screen import Bar
 
@@ -180,12 +181,13 @@ class Predictor:
 
         ``bar`` advances `passes` times for each photo.
         """
-        values, rows, failed = self._view_scores(entries, 0, store, bar)
+        values, rows, failed, novelty = self._view_scores(entries, 0, store, bar)
         for view in range(1, self.views):
-            more, left, missing = self._view_scores([entries[row] for row in rows.tolist()], view, store, bar)
+            more, left, missing, _ = self._view_scores([entries[row] for row in rows.tolist()], view, store, bar)
             failed += [(int(rows[position]), why) for position, why in missing]  # removed since the first view
             values, rows = values[left] + more, rows[left]
-        return Scores(values / self.views, rows, tuple(sorted(failed)))
+            novelty = None if novelty is None else novelty[left]
+        return Scores(values / self.views, rows, tuple(sorted(failed)), novelty)
 
     @property
     def passes(self) -> int:
@@ -194,8 +196,9 @@ class Predictor:
 
     def _view_scores(
         self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[tuple[int, str]]]:
-        """Return probabilities of a view of photos, the positions of these photos, and failures by position."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[tuple[int, str]], NDArray[np.float64] | None]:
+        """Return probabilities of a view of photos, their positions, failures by position, and their novelty."""
+        novelties: list[NDArray[np.float64]] = []
         logits: dict[int, NDArray[np.float64]] = {}
         rows, failed = np.arange(len(entries), dtype=np.int64), list[tuple[int, str]]()
         for network in self._passes:
@@ -203,8 +206,9 @@ class Predictor:
             failed += [(int(rows[position]), why) for position, why in features.failed]
             logits = {member: earlier[features.rows] for member, earlier in logits.items()}
             logits |= {head.member: head.logits(features.values) for head in network.heads}
+            novelties = [earlier[features.rows] for earlier in novelties] + network.novelties(features.values)
             rows = rows[features.rows]
-        return self._probabilities(logits), rows, failed
+        return self._probabilities(logits), rows, failed, mean_novelty(novelties)
 
     def _probabilities(self, logits: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
         """Return the probabilities for the logits of each member, shape (n, C): logits of a group are added."""
@@ -219,34 +223,40 @@ class Predictor:
 
     def _predict_paths(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
         scores = self.scores([_entry(path, hashed=self.views > 2) for path in paths], bar=bar)
-        rows = {int(row): values for row, values in zip(scores.rows, scores.values, strict=True)}
+        rows = {int(row): position for position, row in enumerate(scores.rows)}
         failed = dict(scores.failed)
         for position, path in enumerate(paths):
             if position in rows:
-                yield self._prediction(str(path), rows[position])
+                novelty = None if scores.novelty is None else float(scores.novelty[rows[position]])
+                yield self._prediction(str(path), scores.values[rows[position]], novelty)
             else:
                 yield Prediction(str(path), None, None, (), failed[position])
 
     def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
         """Yield a prediction for each of some pictures in memory."""
         values, failed = np.zeros((len(pictures), len(self.classes))), dict[int, str]()
+        novelty: NDArray[np.float64] | None = None
         for view in range(self.views):
             logits: dict[int, NDArray[np.float64]] = {}
+            novelties: list[NDArray[np.float64]] = []
             for network in self._passes:
                 features = network.picture_features(pictures, view, failed, bar)
                 logits |= {head.member: head.logits(features) for head in network.heads}
+                novelties += network.novelties(features)
             values += self._probabilities(logits)
+            novelty = mean_novelty(novelties) if view == 0 else novelty
         for position, picture in enumerate(pictures):
             if position in failed:
                 yield Prediction(picture.name, None, None, (), failed[position])
             else:
-                yield self._prediction(picture.name, values[position] / self.views)
+                own = None if novelty is None else float(novelty[position])
+                yield self._prediction(picture.name, values[position] / self.views, own)
 
-    def _prediction(self, path: str, values: NDArray[np.float64]) -> Prediction:
+    def _prediction(self, path: str, values: NDArray[np.float64], novelty: float | None) -> Prediction:
         order = np.argsort(-values, kind="stable")
         top = tuple((self.classes[i], float(values[i])) for i in order)
         unsure = self.reject_below is not None and top[0][1] < self.reject_below
-        return Prediction(path, top[0][0], top[0][1], top, unsure=unsure)
+        return Prediction(path, top[0][0], top[0][1], top, unsure=unsure, novelty=novelty)
 
 
 def _views_in_file(extra: Mapping[str, str]) -> int:

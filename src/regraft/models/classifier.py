@@ -18,6 +18,7 @@ from regraft.errors import ConfigError, ModelFileError
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import HEAD
 from regraft.models.class_only import class_only
+from regraft.models.feature_novelty import FeatureNovelty
 from regraft.models.freezing import BlockSelection, block_groups, check_rates, decay_groups
 from regraft.models.linear_head import WITHOUT_BOUNDS, LinearHead, bounds_of, checked_weights, set_bounds, set_weights
 from regraft.models.model_metadata import CLASSIFIER_KEY, ModelMetadata, check_same_classifier
@@ -179,6 +180,11 @@ class Classifier(nn.Module):
     def feature_bounds(self) -> tuple[torch.Tensor, torch.Tensor] | None:
         """Lowest and highest value of each feature, (D,) and (D,), to which the head clips features; None for none."""
         return bounds_of(self.head)
+
+    @property
+    def novelty(self) -> FeatureNovelty | None:
+        """Measure of how unlike the training photos a photo is; None if it is missing. Training removes it."""
+        return self.head.novelty if isinstance(self.head, LinearHead) else None
 
     def save(self, path: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Write a model file: weights, classes, backbone and preprocessing, which is enough to predict.

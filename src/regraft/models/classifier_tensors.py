@@ -18,7 +18,8 @@ from regraft.models.backbone import Backbone
 from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.models.linear_head import BOUNDS
+from regraft.models.feature_novelty import FeatureNovelty
+from regraft.models.linear_head import BOUNDS, LinearHead
 from regraft.models.model_metadata import ModelMetadata
 from regraft.models.spec import BackboneSpec
 from regraft.models.weights import weight_mismatches
@@ -26,7 +27,7 @@ from regraft.models.zoo import create_network
 
 T = TypeVar("T")
 
-BACKBONE, HEAD = "backbone.", "head."
+BACKBONE, HEAD, NOVELTY = "backbone.", "head.", "novelty."
 """Prefixes of the names of a classifier's tensors."""
 
 
@@ -36,6 +37,8 @@ def classifier_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:
     weight, bias = classifier.linear_head()
     tensors |= {f"{HEAD}weight": weight, f"{HEAD}bias": bias}
     tensors |= {f"{HEAD}{name}": value for name, value in zip(BOUNDS, classifier.feature_bounds or (), strict=False)}
+    if classifier.novelty is not None:
+        tensors |= {f"{NOVELTY}{name}": value for name, value in classifier.novelty.tensors().items()}
     return {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
 
 
@@ -61,8 +64,24 @@ def classifier_from_tensors(path: Path, metadata: ModelMetadata, tensors: Mappin
         classifier.set_head(complete[f"{HEAD}weight"], complete[f"{HEAD}bias"], bounds)
     except ConfigError as error:
         raise ModelFileError(f"{path} is not a usable model file: {error}") from error
+    set_novelty(classifier, _novelty(path, complete, metadata))
     classifier.facts = dict(metadata.extra)
     return classifier
+
+
+def set_novelty(classifier: Classifier, novelty: FeatureNovelty | None) -> None:
+    """Let ``classifier`` measure how unlike the training photos the features of a photo are; training removes it."""
+    if isinstance(classifier.head, LinearHead):
+        classifier.head.novelty = novelty
+
+
+def _novelty(path: Path, tensors: Mapping[str, torch.Tensor], metadata: ModelMetadata) -> FeatureNovelty | None:
+    """Return the novelty in a file; None if it has none, as files of earlier versions."""
+    own = {name.removeprefix(NOVELTY): value for name, value in tensors.items() if name.startswith(NOVELTY)}
+    try:
+        return FeatureNovelty.from_tensors(own, metadata.backbone.num_features) if own else None
+    except ValueError as error:
+        raise ModelFileError(f"{path} is not a usable model file: the novelty of its features: {error}") from error
 
 
 def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -71,7 +90,7 @@ def _with_bias(path: Path, tensors: Mapping[str, torch.Tensor]) -> dict[str, tor
     Raises:
         ModelFileError: the head is not a single linear layer, with or without bounds of its features.
     """
-    others = [name for name in tensors if not name.startswith((BACKBONE, HEAD))]
+    others = [name for name in tensors if not name.startswith((BACKBONE, HEAD, NOVELTY))]
     if others:
         raise ModelFileError(
             f"{path} is not a usable model file: it contains {', '.join(others[:5])}, which a Classifier does not have"

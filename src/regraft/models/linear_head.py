@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from regraft.errors import ConfigError
+from regraft.models.feature_novelty import FeatureNovelty
 
 BOUNDS = ("lower", "upper")
 """Names of the bounds, in the head and in files."""
@@ -38,6 +39,7 @@ class LinearHead(nn.Linear):
     Attributes:
         lower: lowest value of each feature, shape (D,), float32; None without bounds.
         upper: highest value of each feature, shape (D,), float32; None without bounds.
+        novelty: how unlike the training photos features are, or None; it disappears as the bounds do.
     """
 
     lower: torch.Tensor | None
@@ -45,6 +47,7 @@ class LinearHead(nn.Linear):
 
     def __init__(self, in_features: int, out_features: int, device: torch.device | None = None) -> None:
         super().__init__(in_features, out_features, device=device, dtype=torch.float32)
+        self.novelty: FeatureNovelty | None = None
         self.register_buffer("lower", None, persistent=False)
         self.register_buffer("upper", None, persistent=False)
 
@@ -62,6 +65,8 @@ class LinearHead(nn.Linear):
 def set_bounds(head: nn.Module, bounds: tuple[torch.Tensor, torch.Tensor] | None) -> None:
     """Let ``head`` clip features to ``bounds``, (lower, upper), each of shape (D,); None ends the clipping.
 
+    The novelty of features is forgotten: it belongs to the features before this call.
+
     Raises:
         ConfigError: the head is not a `LinearHead`, a shape differs, or a lower bound exceeds its upper bound.
     """
@@ -69,7 +74,7 @@ def set_bounds(head: nn.Module, bounds: tuple[torch.Tensor, torch.Tensor] | None
         if bounds is None:
             return
         raise ConfigError(f"bounds: expected the head that Classifier makes, found a {type(head).__name__}")
-    head.lower, head.upper = None, None
+    head.lower, head.upper, head.novelty = None, None, None
     if bounds is None:
         return
     shape, (lower, upper) = (head.in_features,), bounds

@@ -15,6 +15,9 @@ from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, megabytes, percent
 
+FEW_PHOTOS = 1000
+"""Photos below which the accuracy on a test set says less than that of the linear probe out of fold."""
+
 _GROUPING = {"time": "capture time", "number": "number in the name", "look": "look"}
 
 
@@ -101,8 +104,26 @@ def _comparisons(metrics: dict[str, Any], entry: dict[str, Any]) -> list[str]:
     if metrics["chosen"] == "linear-probe":
         parts.append("this is the linear probe")
     elif probe is not None:
-        parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}")
+        parts.append(f"linear probe  {percent(probe['figures']['accuracy']['value'])}{_paired(entry)}")
+        parts += _comparable(metrics)
     return [*parts, *_random_split(metrics), *baselines(figures)]
+
+
+def _paired(entry: dict[str, Any]) -> str:
+    """Return the difference to the linear probe on the same photos, or "" if it was not recorded or is exactly zero."""
+    difference = entry.get("over_linear_probe") or {}
+    if not difference.get("interval") or not difference["value"]:
+        return ""
+    low, high = (100 * bound for bound in difference["interval"])
+    return f" on the same photos ({100 * difference['value']:+.1f} points, {low:+.1f} to {high:+.1f})"
+
+
+def _comparable(metrics: dict[str, Any]) -> list[str]:
+    """Return the out-of-fold accuracy of the linear probe, which recipes on the same few photos can be compared by."""
+    probe = metrics["measured"].get("linear-probe/out-of-fold")
+    if probe is None or probe["n"] >= FEW_PHOTOS:
+        return []
+    return [f"out of fold on {probe['n']:,} photos  {percent(probe['figures']['accuracy']['value'])}"]
 
 
 def _decision_effect(effect: dict[str, Any]) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.network_features import NetworkFeatures
 from regraft.context.parts import parts_of
 from regraft.context.run_context import RunContext
-from regraft.context.small_parts import small_part_notes
+from regraft.context.small_parts import part_notes
 from regraft.context.unused_options import unused_by_split
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.features.engine_costs import PassCost, record_pass
@@ -67,7 +67,7 @@ def compute_features_and_split(run: PreparedRun, prepared: PreparedPhotos) -> Ru
     notes += assign_sides(dataset, config)
     print_sides(dataset, notes, config.recipe, screen)
     parts = parts_of(dataset, config)
-    for note in (*unused_by_split(config, dataset), *small_part_notes(parts.gradient, dataset.classes, config.recipe)):
+    for note in (*unused_by_split(config, dataset), *part_notes(parts, dataset.classes, config.recipe)):
         screen.warn(note)
     return RunContext(
         config=config,

@@ -20,6 +20,7 @@ from regraft.disk.atomic import write_json, write_text
 from regraft.errors import StorageError
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
+from regraft.measure.paired import accuracy_difference
 from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import relative_changes
 from regraft.models.model_file import save_classifier
@@ -126,6 +127,10 @@ def _measure_held_out(context: RunContext, result: RecipeResult) -> tuple[dict[s
         f"final/{side}": _measurement(context, "final", str(side), final, RELOADED, used),
         f"linear-probe/{side}": _measurement(context, "linear-probe", str(side), probe, how, False),
     }
+    if probe is not final and measured_photos:
+        labels = context.dataset.labels(measured_photos)
+        difference = accuracy_difference(final.probabilities, probe.probabilities, labels)
+        measured[f"final/{side}"]["over_linear_probe"] = difference.as_dict()
     return measured, final
 
 

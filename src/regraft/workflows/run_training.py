@@ -25,6 +25,7 @@ from regraft.text import command
 from regraft.workflows.choose_backbone import BackboneChoice
 from regraft.workflows.comparisons import compare
 from regraft.workflows.features_and_split import compute_features_and_split
+from regraft.workflows.novelty import measure_novelty
 from regraft.workflows.prepare import PreparedRun, prepare_run
 from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.results import save_elsewhere, save_model, write_results
@@ -61,6 +62,7 @@ def run_training(
         context = compute_features_and_split(run, prepared)
         result = RUN_RECIPE[config.recipe](context)
         _warn_unused(context)
+        measure_novelty(context, result)
         with _model_rescued(context, result):
             _restore_folder(context)
             save_model(context, result)
