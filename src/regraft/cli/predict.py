@@ -179,8 +179,8 @@ def expand(arguments: Sequence[str]) -> list[Path]:
     """Return the photos that ``arguments`` name, without repetition, in the order of arguments and of names in folders.
 
     Args:
-        arguments: photos; folders, which are searched at any depth; and patterns with ``*``, ``?``, ``[…]`` or ``**``
-            that the shell has not expanded.
+        arguments: photos; folders, which are searched at any depth; patterns with ``*``, ``?``, ``[…]`` or ``**`` that
+            the shell has not expanded; and ``-`` for the names on standard input.
 
     Raises:
         PhotosError: some arguments match nothing (all are named in one message), or there are no photos at all.

@@ -9,6 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+MAX_VIEWS = 64
+"""Maximum number of views of a photo to average."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """Prediction for one photo.
@@ -75,3 +79,9 @@ def threshold_in_file(extra: Mapping[str, str]) -> float | None:
     except ValueError:
         return None
     return threshold if 0 <= threshold <= 1 else None
+
+
+def views_in_file(extra: Mapping[str, str]) -> int:
+    """Return the number of views in a model file, within bounds, because other programs may write any number."""
+    text = str(extra.get("views", "1"))
+    return min(max(int(text), 1), MAX_VIEWS) if text.isdecimal() else 1

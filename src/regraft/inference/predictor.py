@@ -20,7 +20,7 @@ from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.inference.network_pass import HeadLogits, NetworkPass
 from regraft.inference.pictures import Channels, Picture, is_one_photo, photo_forms
-from regraft.inference.prediction import Prediction, Scores, threshold_in_file
+from regraft.inference.prediction import Prediction, Scores, threshold_in_file, views_in_file
 from regraft.inference.shared_network import shared_networks
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
@@ -32,9 +32,6 @@ from regraft.screen import Bar
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
-
-MAX_VIEWS = 64
-"""Maximum number of views of a photo to average."""
 
 STREAM_CHUNK = 256
 """Photos per step of `Predictor.stream`; memory does not grow with their total number."""
@@ -99,7 +96,7 @@ class Predictor:
         own: bool = False,
     ) -> None:
         _check_classifier(classifier)
-        views = _views_in_file(classifier.facts) if views is None else views
+        views = views_in_file(classifier.facts) if views is None else views
         if type(views) is not int or views < 1:
             raise ConfigError(f"views: expected a positive number, found {views!r}")
         self.views = views
@@ -257,12 +254,6 @@ class Predictor:
         top = tuple((self.classes[i], float(values[i])) for i in order)
         unsure = self.reject_below is not None and top[0][1] < self.reject_below
         return Prediction(path, top[0][0], top[0][1], top, unsure=unsure, novelty=novelty)
-
-
-def _views_in_file(extra: Mapping[str, str]) -> int:
-    """Return the number of views in a model file, within bounds, because other programs may write any number."""
-    text = str(extra.get("views", "1"))
-    return min(max(int(text), 1), MAX_VIEWS) if text.isdecimal() else 1
 
 
 def _groups(classifier: Classifier | Ensemble) -> tuple[Sequence[Sequence[Classifier]], tuple[float, ...]]:

@@ -22,7 +22,6 @@ from regraft.audit.finding import LEVELS, Finding
 from regraft.audit.grouping import grouping_problem, user_groups
 from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.run_checks import run_checks
-from regraft.audit.series import SeriesEffect, SeriesTest
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.decisions import named_as_photos, read_decisions
@@ -46,6 +45,7 @@ from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import PROBE_STEPS, Probe, fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
+from regraft.workflows.comparisons import series_effects
 from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
 from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
 from regraft.workflows.run_directory import check_outside
@@ -188,17 +188,11 @@ def _subject(
     table = side_by_side(joined)
     probe, probabilities = _label_probabilities(dataset, table, screen)
     times = [stats.captured_at for stats in photo_stats]
-    series = [] if probe is None or given else _series(dataset, table, times, probe.C)
+    series = [] if probe is None or given else series_effects(dataset, dataset.usable, table, times, probe.C)
     if options.thorough:
         probabilities = _fine_tuned(options, dataset, probabilities, backbone, device, store, screen)
     subject = Subject(manifest, names, entries, photo_stats, features, duplicates, probabilities, bool(given), series)
     return subject, None if probe is None else probe.cv_accuracy
-
-
-def _series(dataset: Dataset, features: NDArray[np.float32], times: Sequence[float], C: float) -> list[SeriesEffect]:
-    """Return the losses of accuracy in blocks of photos that were probably taken together."""
-    entries = dataset.usable
-    return SeriesTest(entries, times, features, dataset.labels(entries), dataset.units(entries), C).effects()
 
 
 def _groups(

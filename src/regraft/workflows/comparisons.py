@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.series import SeriesTest, clearest
+from regraft.audit.series import SeriesEffect, SeriesTest, clearest
+from regraft.context.dataset import Dataset
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.measure.intervals import proportion
@@ -141,11 +142,10 @@ def series_loss(context: RunContext, result: RecipeResult) -> dict[str, Any] | N
         return None
     units, times = context.dataset.units(entries), context.dataset.capture_times
     own_times = [times.get(entry.content, math.nan) for entry in entries]
-    labels, seed = context.dataset.labels(entries), context.config.seed
+    seed = context.config.seed
 
     def measure() -> dict[str, Any]:
-        test = SeriesTest(entries, own_times, context.features.of(entries), labels, units, probe.C, seed)
-        effects = test.effects()
+        effects = series_effects(context.dataset, entries, context.features.of(entries), own_times, probe.C, seed)
         best = clearest(effects)
         return {"tested": [effect.as_dict() for effect in effects], "group_by": None if best is None else best.rule}
 
@@ -155,6 +155,19 @@ def series_loss(context: RunContext, result: RecipeResult) -> dict[str, Any] | N
     if not measured["tested"]:
         return None
     return {"how": "accuracy of the linear probe in random folds and in blocks, with equally many photos", **measured}
+
+
+def series_effects(
+    dataset: Dataset,
+    entries: Sequence[Entry],
+    features: NDArray[np.float32],
+    times: Sequence[float],
+    C: float,
+    seed: int = 0,
+) -> list[SeriesEffect]:
+    """Return the losses of accuracy in blocks of photos that were probably taken together; see `SeriesTest`."""
+    labels, units = dataset.labels(entries), dataset.units(entries)
+    return SeriesTest(entries, times, features, labels, units, C, seed).effects()
 
 
 def _out_of_fold(
