@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-
 MAX_VIEWS = 64
 """Maximum number of views of a photo to average."""
 
