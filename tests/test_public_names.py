@@ -25,7 +25,7 @@ CLASSES = {
     "Ensemble": "groups weights own",
     "ImageFolder": "root labels network classes size mean std augmentation split_seed split seed preprocessing workers "
     "check screen folders label_from",
-    "Prediction": "path label probability top error unsure",
+    "Prediction": "path label probability top error unsure novelty",
     "Predictor": "classifier device workers engine views own",
     "Preprocessing": "height width interpolation mean std crop_pct crop_mode white_level ground",
     "Run": "folder config metrics",

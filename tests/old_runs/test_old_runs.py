@@ -117,11 +117,18 @@ def test_finished_runs_are_read_and_evaluated(recipe, old):
     assert rg.resume(old / recipe, screen=QuietScreen()).metrics == metrics
 
 
+def without_novelty(tensors):
+    """Return ``tensors`` without the novelty of photos, which earlier versions did not measure."""
+    novelty = {name for name in tensors if "novelty." in name}
+    assert len(novelty) % 3 == 0
+    return {name: value for name, value in tensors.items() if name not in novelty}
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_run_is_repeated_from_its_configuration(recipe, fresh):
     again = rg.train(None, config=fresh / recipe / "config.json", out=fresh / "again", screen=QuietScreen())
     assert again.metrics["chosen"] == json.loads((fresh / recipe / "metrics.json").read_text())["chosen"]
-    now = state(again.folder)
+    now = without_novelty(state(again.folder))
     bounds = {name: now.pop(name) for name in ("head.lower", "head.upper") if name in now}
     assert len(bounds) == (2 if again.metrics["chosen"] == "linear-probe" else 0)  # earlier probes clip no feature
     assert_close(now, state(fresh / recipe))
@@ -134,7 +141,7 @@ def test_an_interrupted_run_is_resumed_inside_its_epoch(fresh):
     assert names.count("resume") == 1
     assert [event["epoch"] for event in events if event["event"] == "epoch"] == [1, 2]
     assert names.index("epoch") < names.index("resume")
-    assert_close(state(run.folder), state(fresh / "fine-tune"))
+    assert_close(without_novelty(state(run.folder)), state(fresh / "fine-tune"))
 
 
 def test_a_run_of_a_version_that_cannot_be_resumed_is_refused_with_that_version(fresh):
