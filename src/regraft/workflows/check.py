@@ -198,10 +198,8 @@ def _subject(
 def _groups(
     options: CheckOptions, entries: Sequence[Entry], photo_stats: PhotoStatsTable, features: NDArray[np.float32]
 ) -> dict[str, str]:
-    assert options.group_by is not None
-    chosen = options.selection
-    rule, columns = options.group_by, chosen.columns
-    return user_groups(rule, entries, photo_stats, chosen.labels, columns=columns, features=features)
+    rule, chosen = str(options.group_by), options.selection
+    return user_groups(rule, entries, photo_stats, chosen.labels, columns=chosen.columns, features=features)
 
 
 def _features(
