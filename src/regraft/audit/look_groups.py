@@ -23,6 +23,9 @@ CLOSE, LINKED = (3, 0.5), (5, 0.65)
 MIN_CLOSE_SHARE = 0.12
 """Minimum share of photos in close sets of three or more for a folder that has series by look."""
 
+MAX_GROUP_SHARE = 0.5
+"""Maximum share of a class in one group; larger groups are chains of neighbors, and the class could not be divided."""
+
 MAX_OF_CLASS = 2000
 """Maximum photos of a class whose distances are compared at once; of more, each part is compared by itself."""
 
@@ -53,6 +56,12 @@ def close_share(features: NDArray[np.float32], labels: Sequence[str]) -> float:
     groups = look_groups(features, labels, rule=CLOSE)
     sizes = Counter(groups)
     return sum(sizes[group] >= 3 for group in groups) / max(1, len(groups))
+
+
+def largest_share(groups: Sequence[str], labels: Sequence[str]) -> float:
+    """Return the largest share of a class that is in one group."""
+    of_class = Counter(labels)
+    return max(count / of_class[label] for (_, label), count in Counter(zip(groups, labels, strict=True)).items())
 
 
 def _links(unit: NDArray[np.float64], neighbors: int, share: float) -> list[tuple[int, int]]:

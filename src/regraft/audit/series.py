@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.look_groups import MIN_CLOSE_SHARE, close_share, look_groups
+from regraft.audit.look_groups import MAX_GROUP_SHARE, MIN_CLOSE_SHARE, close_share, largest_share, look_groups
 from regraft.audit.photo_order import LOOK_RULE, photo_orders
 from regraft.data.manifest import Entry
 from regraft.measure.intervals import figure
@@ -134,8 +134,9 @@ class SeriesTest:
         orders = photo_orders(self.entries, self.times)
         blocks = [(order.rule, consecutive_blocks(order.positions.tolist(), self.labels)) for order in orders]
         names = [entry.label for entry in self.entries]
-        if close_share(self.features, names) >= MIN_CLOSE_SHARE:
-            groups = look_groups(self.features, names)
+        close = close_share(self.features, names) >= MIN_CLOSE_SHARE
+        groups = look_groups(self.features, names) if close else []
+        if close and largest_share(groups, names) <= MAX_GROUP_SHARE:
             keys = [entry.name for entry in self.entries]
             folds = make_folds(self.labels, keys, groups, count=BLOCKS, seed=self.seed)
             blocks.append((LOOK_RULE, folds.fold_of_row))
