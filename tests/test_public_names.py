@@ -15,8 +15,8 @@ from regraft import errors
 
 ERRORS = {
     "BackboneError", "ConfigError", "DecodeError", "FindingsError", "MissingExtraError", "ModelFileError",
-    "PhotosError", "RegraftError", "RunFolderError", "SnapshotError", "StorageError", "TrainingError",
-    "UnreadableError", "UserError", "WeightsError",
+    "PhotosError", "ProofError", "RegraftError", "RunFolderError", "ServerError", "SnapshotError", "StorageError",
+    "TrainingError", "UnreadableError", "UserError", "WeightsError",
 }  # fmt: skip
 CLASSES = {
     "Augmentation": "scale ratio flip brightness contrast saturation",

@@ -11,8 +11,10 @@ from .errors import FindingsError as FindingsError
 from .errors import MissingExtraError as MissingExtraError
 from .errors import ModelFileError as ModelFileError
 from .errors import PhotosError as PhotosError
+from .errors import ProofError as ProofError
 from .errors import RegraftError as RegraftError
 from .errors import RunFolderError as RunFolderError
+from .errors import ServerError as ServerError
 from .errors import SnapshotError as SnapshotError
 from .errors import StorageError as StorageError
 from .errors import TrainingError as TrainingError

@@ -11,6 +11,7 @@
     │   ├── ModelFileError   a model file that is damaged, truncated or foreign
     │   │   └── SnapshotError    an interrupted training has no intact snapshot
     │   ├── RunFolderError   a folder that is not a run folder, or is not writable
+    │   ├── ProofError       an exported model that answers differently from `regraft predict`
     │   ├── ServerError      a server that cannot listen on its port (`regraft monitor`)
     │   ├── MissingExtraError an optional package that is not installed (also an ImportError)
     │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
@@ -69,6 +70,10 @@ class SnapshotError(ModelFileError):
 
 class RunFolderError(UserError):
     """A folder is not a run folder, or is not writable."""
+
+
+class ProofError(UserError):
+    """An exported model answers differently from `regraft predict`."""
 
 
 class ServerError(UserError):

@@ -29,7 +29,8 @@ def parsed(command: str) -> TrainConfig:
     name, train, *words = shlex.split(command)
     assert (name, train) == ("regraft", "train")
     context = program.commands["train"].make_context("train", words)
-    return resolve(context.params.pop("config"), **context.params)
+    options = {name: value for name, value in context.params.items() if name != "watch"}  # opens a page, no setting
+    return resolve(options.pop("config"), **options)
 
 
 def test_every_option_is_repeated():

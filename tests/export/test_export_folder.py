@@ -14,11 +14,11 @@ import pytest
 
 import regraft as rg
 from exported_models import CLASSES, tiny_classifier
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, ProofError
 from regraft.export import formats
 from regraft.export.export_folder import export_model
 from regraft.export.exported_file import ExportedFile
-from regraft.export.proof import Proof, ProofError
+from regraft.export.proof import Proof
 from regraft.export.repeat_proof import repeat_proof
 from regraft.screen import QuietScreen
 

@@ -13,7 +13,7 @@ import pytest
 
 from making import make_photos
 from regraft.errors import StorageError
-from regraft.inference import predictor as predictors
+from regraft.inference.prediction import views_in_file
 from regraft.inference.predictor import Predictor
 from regraft.recipes.steps import after_training
 from regraft.screen import QuietScreen
@@ -78,7 +78,7 @@ def test_where_it_would_cost_more_or_nothing_can_be_compared_it_is_not_tried(
 
 @pytest.mark.parametrize(("text", "views"), [("2", 2), ("0", 1), ("-1", 1), ("many", 1), ("10000", 64), ("", 1)])
 def test_a_file_may_say_anything(text: str, views: int) -> None:
-    assert predictors._views_in_file({"views": text}) == views
+    assert views_in_file({"views": text}) == views
 
 
 def test_a_rescued_model_predicts_as_the_saved_one_would(

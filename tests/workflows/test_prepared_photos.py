@@ -86,7 +86,7 @@ def test_the_budget_runs_from_before_the_photos_are_looked_at(tmp_path, monkeypa
         def __exit__(self, *_):
             return None
 
-    def run_training(config, screen, prepared, started):
+    def run_training(config, screen, prepared, started, choice):
         told.append(started)
 
     monkeypatch.setattr("regraft.workflows.train.PreparedPhotos", Slow)

@@ -40,7 +40,7 @@ Examples:
   regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
   regraft predict model.safetensors camera --copy-to sorted --unsure 0.8
   find camera -newer last -name '*.jpg' | regraft predict model.safetensors -
-  regraft predict runs/photos-auto-001 new --review     then train on the corrected classes"""
+  regraft predict runs/photos-auto-001 new --review"""
 
 
 @cloup.command(name="predict", short_help="Classify new photos.", epilog=_EXAMPLES)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from regraft.data.decode import Size, read_photo
 from regraft.data.rendering import Rendering
-from regraft.errors import DecodeError, UserError
+from regraft.errors import DecodeError, ProofError
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.models.ensemble import members_of
@@ -28,10 +28,6 @@ TOLERANCE = 1e-3
 
 _SHOWN = 5
 _LISTED = 5
-
-
-class ProofError(UserError):
-    """An exported file answers differently."""
 
 
 @dataclass(frozen=True)

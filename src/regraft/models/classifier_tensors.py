@@ -18,7 +18,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.catalogue import pretrained_config
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.models.feature_novelty import FeatureNovelty
+from regraft.models.feature_novelty import NOVELTY, FeatureNovelty
 from regraft.models.linear_head import BOUNDS, LinearHead
 from regraft.models.model_metadata import ModelMetadata
 from regraft.models.spec import BackboneSpec
@@ -27,8 +27,8 @@ from regraft.models.zoo import create_network
 
 T = TypeVar("T")
 
-BACKBONE, HEAD, NOVELTY = "backbone.", "head.", "novelty."
-"""Prefixes of the names of a classifier's tensors."""
+BACKBONE, HEAD = "backbone.", "head."
+"""Prefixes of the names of a classifier's tensors, with `NOVELTY`."""
 
 
 def classifier_tensors(classifier: Classifier) -> dict[str, torch.Tensor]:

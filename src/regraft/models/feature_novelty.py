@@ -16,6 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+NOVELTY = "novelty."
+"""Prefix of the names of its tensors in files."""
+
 DIRECTIONS = 32
 """Maximum number of directions."""
 

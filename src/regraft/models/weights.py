@@ -17,6 +17,8 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
+from regraft.models.feature_novelty import NOVELTY
+from regraft.models.model_metadata import MODEL_KEY
 from regraft.models.own_weights import model_file_of_run
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 from regraft.tensors import state_dict_mismatches, strided_tensor
@@ -137,6 +139,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
             header.metadata.get("format") == TRAINER_FORMAT
         ):  # a Trainer wrote it: its optimizer's state is none of the weights
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
+        if MODEL_KEY in header.metadata:  # a classifier: how unlike photos are is none of the weights either
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(NOVELTY)}
         return WeightsFile(tensors, header.metadata)
     except (HeaderError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a usable weights file: {error}") from error

@@ -10,6 +10,8 @@ EXPLANATIONS = {
     "accept the suggestion, or keep the photo as it is.",
     "near copies": "Almost the same picture: saved again, cut, turned, or taken in the same moment. regraft keeps them "
     "on one side of the split. Drop some only if one picture counts too much.",
+    "series": "Photos taken together look alike, so that the result is too good for new subjects. `--group-by` with "
+    "the named grouping keeps them on one side of the split.",
     "same file": "Files with equal bytes. One of them is enough.",
     "same pixels": "Different files that show exactly the same picture. One of them is enough.",
     "placeholder": "Looks like a drawing or an “image not found” picture. Drop it if it shows nothing of its class.",

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.context.network_features import NetworkFeatures
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
+from regraft.disk.row_table import leading_columns
 from regraft.features.engine_choice import REFERENCE, certified_engine
 from regraft.features.extract import extract
 from regraft.models.classifier import Classifier
@@ -33,12 +35,25 @@ def measure_novelty(context: RunContext, result: RecipeResult) -> None:
         weights = member.backbone.weights_hash()
         if weights in frozen:
             entries = parts.refit if result.chosen == "linear-probe" else parts.train
-            novelty = fit_novelty(frozen[weights].of(_evenly(entries, MAX_PHOTOS)))
+            novelty = fit_novelty(_frozen_features(context, member, frozen[weights], _evenly(entries, MAX_PHOTOS)))
         else:
             trained = _features(context, member, weights, _evenly(parts.train, MAX_TRAINED))
             held_out = _features(context, member, weights, _evenly(parts.validation, MAX_HELD_OUT))
             novelty = fit_novelty(trained, held_out)
         set_novelty(member, novelty)
+
+
+def _frozen_features(
+    context: RunContext, member: Classifier, network: NetworkFeatures, entries: Sequence[Entry]
+) -> NDArray[np.float32]:
+    """Return the features of ``entries`` by the network of ``member``, (n, D): those of the run, if it has all of them.
+
+    The network of the run, the network of ``member`` or both may also return pooled activations of their blocks.
+    """
+    wanted = member.backbone.spec.num_features
+    if network.backbone.spec.num_features < wanted:
+        return _features(context, member, network.weights, entries)
+    return leading_columns(network.all_depths(entries), wanted)
 
 
 def _features(context: RunContext, member: Classifier, weights: str, entries: Sequence[Entry]) -> NDArray[np.float32]:

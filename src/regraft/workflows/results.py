@@ -77,11 +77,12 @@ def write_results(context: RunContext, result: RecipeResult, comparisons: Compar
         "measured": measured,
     }
     metrics |= {name: value for name, value in vars(comparisons).items() if value is not None}
-    thresholds = metrics["reject"] = reject_thresholds(context, predictions, measured[headline])
-    warn_without_threshold(thresholds, context.screen)
-    if threshold_facts(thresholds):
-        facts = model_facts(context, result) | threshold_facts(thresholds)
-        save_classifier(context.folder.model, result.classifier, facts)
+    if headline in measured:
+        thresholds = metrics["reject"] = reject_thresholds(context, predictions, measured[headline])
+        warn_without_threshold(thresholds, context.screen)
+        if threshold_facts(thresholds):
+            facts = model_facts(context, result) | threshold_facts(thresholds)
+            save_classifier(context.folder.model, result.classifier, facts)
     manifest.write(context.folder.manifest)
     write_text(context.folder.predictions, _predictions_csv(context, predictions))
     write_photo_records(context, result, predictions)
