@@ -140,6 +140,7 @@ def test_a_proof_without_photos_is_none():
         Proof("nothing", ()).check("model.onnx", CLASSES)
 
 
+@pytest.mark.slow  # it compiles a graph of any size for each size
 def test_openvino_answers_alike(model_file, odd_photos, tmp_path):
     pytest.importorskip("openvino")
     few = tmp_path / "few"

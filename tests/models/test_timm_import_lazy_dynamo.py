@@ -9,6 +9,8 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a process of its own, which imports torch and all of timm
+
 SCRIPT = """
 import json, sys
 import torch

@@ -16,6 +16,8 @@ import pytest
 
 import regraft
 
+pytestmark = pytest.mark.slow  # several processes, each of which imports torch
+
 REGISTERS = 'import torch\ntorch.library.register_fake("torchvision::nms", lambda *a: None)\n'
 PACKAGES = {
     "whole": "mark = 'whole'\n",

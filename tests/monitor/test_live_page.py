@@ -9,6 +9,8 @@ import pytest
 from chromium import serious_problems, wait_until
 from making_runs import add_epochs, beat, make_run
 
+pytestmark = pytest.mark.slow  # a browser
+
 X_OF = "name => [...runs.values()].find(run => run.status.name === name)?.x"
 
 

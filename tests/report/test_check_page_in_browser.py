@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
+from chromium import chromium
 from making import make_photos
 from regraft.report.check_page import write_page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright, which drives a browser, is not installed")
-pytestmark = [pytest.mark.slow, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")]
+__all__ = ["chromium"]
+
+pytestmark = pytest.mark.slow
 
 SUGGESTED = ("ash/photo 000.png", "ash/photo 001.png", "ash/photo 002.png")
 PAIR = ("birch/photo 000.png", "birch/photo 001.png")
@@ -32,17 +31,9 @@ def address(tmp_path_factory):
     return (root / "check.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
-
-
 @pytest.fixture
-def page(browser, address):
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+def page(chromium, address):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
     opened = context.new_page()
     problems = []
     opened.on("pageerror", lambda error: problems.append(str(error)))
@@ -118,8 +109,8 @@ def test_every_button_says_its_photo(page):
     assert len(labels) == 15 and all(".png" in label for label in labels)
 
 
-def test_a_phone_has_room_for_the_photos(browser, address):
-    context = browser.new_context(viewport={"width": 390, "height": 844})
+def test_a_phone_has_room_for_the_photos(chromium, address):
+    context = chromium.new_context(viewport={"width": 390, "height": 844})
     phone = context.new_page()
     phone.goto(address)
     assert phone.evaluate("document.documentElement.scrollWidth") <= 390
