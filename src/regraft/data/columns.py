@@ -16,7 +16,7 @@ _SAMPLE = 50
 _MOST, _NEAR = 0.9, 0.7
 
 Known = Callable[[str], bool]
-"""Whether a text names a photo."""
+"""True for a text that names a photo."""
 
 
 @dataclass(frozen=True)

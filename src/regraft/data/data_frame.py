@@ -16,7 +16,7 @@ from regraft.disk.atomic import make_folder, write_text
 
 @runtime_checkable
 class DataFrame(Protocol):
-    """What `is_data_frame` looks for: columns with names, and a shape."""
+    """A table in memory: columns with names, and a shape."""
 
     @property
     def columns(self) -> Iterable[Any]:

@@ -33,7 +33,7 @@ FORMATS: tuple[Format, ...] = ("onnx", "openvino", "timm", "web")
 
 @dataclass(frozen=True)
 class Job:
-    """What is exported.
+    """The classifier to export, and the form of the file.
 
     Attributes:
         predictor: the classifier in use; its answers are expected of the file.

@@ -19,7 +19,7 @@ NOT_FIGURES = frozenset({"event", "time", "stage", "epoch", "run"})
 
 
 class RunEvents:
-    """What the events of a run say so far.
+    """State of a run according to its events so far.
 
     Attributes:
         curves: the figures of the epochs.

@@ -41,7 +41,7 @@ class DepthProfile:
 
     @property
     def top(self) -> float:
-        """What the top layer explains."""
+        """Share of the classes that the top layer explains."""
         return self.explained[-1]
 
     @property
@@ -51,7 +51,7 @@ class DepthProfile:
 
     @property
     def lead_of_top(self) -> float:
-        """What the top layer explains minus what the best lower block explains: low for unlike photos."""
+        """Share that the top layer explains, minus that of the best lower block: low for unlike photos."""
         return self.top - self.explained[self.best_lower]
 
     @property

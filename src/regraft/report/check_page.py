@@ -37,7 +37,7 @@ _KEYS = (
 
 @dataclass(frozen=True)
 class _Photos:
-    """What the page knows of photos, by their names: pictures and classes; and a typical photo of each class."""
+    """Pictures and classes of the photos on the page, by their names; and a typical photo of each class."""
 
     pictures: Mapping[str, str]
     labels: Mapping[str, str]

@@ -38,12 +38,12 @@ class PredictedPhoto:
 
     @property
     def is_right(self) -> bool:
-        """Whether the prediction is right."""
+        """True if the prediction is right."""
         return self.label == self.predicted
 
     @property
     def confusion(self) -> float:
-        """How wrong it is: the probability of the predicted class minus that of the right one."""
+        """Probability of the predicted class minus that of the right one."""
         return self.probability - self.probability_of_class
 
 

@@ -68,7 +68,7 @@ class FoundRate:
 
     @property
     def agreement(self) -> RateAgreement:
-        """Whether the recipe's own rate agrees with the curve, and why."""
+        """Agreement of the recipe's own rate with the curve, and its reason."""
         return rate_agreement(self.curve, self.suggestion, self.default, self.steps)
 
 
