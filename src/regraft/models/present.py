@@ -30,7 +30,7 @@ WEIGHT_SUFFIXES = frozenset({".safetensors", ".pt", ".pth", ".bin", ".tar", ".ck
 """Suffixes of files of weights in a folder."""
 
 Source = Literal["package", "earlier download", "folder", "to download"]
-"""Where the weights of a network are."""
+"""The place of the weights of a network."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def write_labels(
 
 
 def read_labels(file: Path) -> dict[str, str]:
-    """Return the labels by absolute path that `write_labels` wrote; empty if there is no such file."""
+    """Return the labels by absolute path that `write_labels` wrote; empty if the file does not exist."""
     if not file.exists():
         return {}
     with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
