@@ -90,15 +90,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             X[used], codes, len(self.classes_), None, 1.0 if self.C is None else self.C
         )
         grouped = None if groups is None else _taken(groups, used, "groups")
-        data = ProbeData.sorted_by_key(
-            features,
-            labels,
-            k,
-            grouped,
-            None if keys is None else _taken(keys, used, "keys"),
-            balanced,
-            self.seed,
-        )
+        names = None if keys is None else [keys[row] for row in used.tolist()]
+        data = ProbeData.sorted_by_key(features, labels, k, grouped, names, balanced, self.seed)
         self._solve(replace(data, weight=data.weight * weight[used][data.order]))
         return self
 
@@ -118,7 +111,8 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """Return the probability of each class, shape (n, k), in the order of ``classes_``."""
-        return softmax(self._logits(self._checked(X)))
+        probabilities: NDArray[np.float64] = softmax(self._logits(self._checked(X))).astype(np.float64)
+        return probabilities
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return the most probable class of each row, shape (n,)."""
