@@ -144,6 +144,24 @@ def test_no_side_of_a_class_is_empty(counts: dict[str, int], seed: int, fraction
                 assert sides[side] >= 1
 
 
+@given(st.integers(20, 99), st.integers(0, 1000))
+@settings(max_examples=100, deadline=None)
+def test_small_classes_have_their_share_on_every_side(n: int, seed: int) -> None:
+    sides = counted(photos(rose=n, tulip=40), split_by_content(photos(rose=n, tulip=40), seed=seed).sides)
+    for label, units in (("rose", n), ("tulip", 40)):
+        for side, share in zip(SIDES, (0.8, 0.1, 0.1), strict=True):
+            least = int(share * units + 1e-9)
+            assert least <= sides[label][side] <= least + 2, f"{label} {side}: {sides[label]}"
+
+
+@given(st.integers(20, 98), st.integers(0, 1000))
+@settings(max_examples=100, deadline=None)
+def test_one_photo_more_moves_few_others_of_a_small_class(n: int, seed: int) -> None:
+    before = split_by_content(photos(rose=n), seed=seed).sides
+    after = split_by_content(photos(rose=n + 1), seed=seed).sides
+    assert sum(before[content] != after[content] for content in before) <= 2
+
+
 def test_what_is_filled_is_the_lowest_draw_and_is_said() -> None:
     entries = photos(rose=6)
     seed = next(s for s in range(100) if all(drawn(e.content, s) == "train" for e in entries))

@@ -7,9 +7,10 @@ is compared with the fractions: low draws are train, then validation, then test.
 are added, removed, renamed or moved.
 
 **Filling.** A class of at least three units has at least one on every side whose fraction is not 0; a class of one or
-two units has at least one in train. A missing unit is taken from the class's lowest draws on sides that can spare one:
-train is filled first, then test, then validation. This is the one exception to the rule above: such a unit moves back
-when a later photo fills the side.
+two units has at least one in train. A class of fewer than 100 units has its full share on every side, rounded down:
+of 40 units, 4 are test and 4 validation, where draws alone leave 1 to 8. A missing unit is taken from the class's lowest
+draws on sides that can spare one: train is filled first, then test, then validation. This is the one exception to the
+rule above: such a unit moves back when a later photo fills the side.
 
 **Precedence.** A side from the folder or the CSV takes precedence over a side kept from an earlier run, and both over
 the draw. If a new photo shows that photos kept on different sides belong together, all of them move to the side of the
@@ -32,6 +33,9 @@ from regraft.text import counted
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 """Shares of train, validation and test if the user gives none."""
+
+STRATIFIED_BELOW = 100
+"""Units of a class below which its sides are filled up to their shares; more units have them nearly, by chance."""
 
 _HELD_OUT_FIRST: tuple[Side, ...] = ("test", "validation", "train")
 _FILL_ORDER: tuple[Side, ...] = ("train", "test", "validation")
@@ -229,16 +233,31 @@ class _SideAssignment:
         return next(side for side in reversed(SIDES) if self.shares[side] > 0)
 
     def _fill(self, label: str, members: Sequence[int]) -> None:
-        """Move units so that the class has one on each required side; ``members``: its units, lowest draw first."""
-        wanted = _FILL_ORDER if len(members) > 2 else _FILL_ORDER[:1]
-        for side in wanted:
+        """Move units so that the class has enough on each required side; ``members``: its units, lowest draw first."""
+        least = self._least_units(len(members))
+        for side in _FILL_ORDER if len(members) > 2 else _FILL_ORDER[:1]:
             counts = Counter(self._side[i] for i in members)
-            if self.shares[side] == 0 or counts[side]:
-                continue
-            spare = [i for i in self._movable(members) if counts[self._side[i]] > 1 or side == "train"]
-            if spare:
-                self._side[spare[0]] = side
+            empty = not counts[side]
+            for i in self._movable(members):
+                if counts[side] >= least[side]:
+                    break
+                origin = self._side[i]
+                if origin != side and (counts[origin] > least[origin] or (side == "train" and not counts[side])):
+                    self._side[i] = side
+                    counts.update({side: 1, origin: -1})
+            if empty and counts[side]:
                 self.filled[side].append(label)
+
+    def _least_units(self, units: int) -> dict[Side, int]:
+        """Return how many of a class's ``units`` must be on each side."""
+        shares = {side: share if units < STRATIFIED_BELOW else 0 for side, share in self.shares.items()}
+        held_out = {
+            side: max(int(self.shares[side] > 0), math.floor(share * units + 1e-9))
+            for side, share in shares.items()
+            if side != "train"
+        }
+        train = min(math.floor(shares["train"] * units + 1e-9), units - sum(held_out.values()))
+        return {**held_out, "train": max(1, train)}
 
     def _movable(self, members: Iterable[int]) -> list[int]:
         """Return the units that are not fixed and belong to one class only."""
