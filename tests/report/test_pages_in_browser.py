@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 
 import pytest
 
@@ -90,6 +91,42 @@ def test_every_figure_is_that_of_metrics_json(page, run):
     for line, one in zip(thresholds, metrics["reject"]["thresholds"], strict=True):
         shown = "–" if one["threshold"] is None else f"{100 * one['threshold']:.1f} %"
         assert line.split("\t")[1] == shown
+
+
+def test_figures_to_compare_with_and_expected_gains_are_those_of_metrics_json(page, run):
+    metrics = json.loads((run / "metrics.json").read_text())
+    show(page, run / "report.html")
+    titles, texts = (page.locator(f".facts {tag}").all_inner_texts() for tag in ("dt", "dd"))
+    facts = dict(zip(titles, texts, strict=True))
+
+    def percents(*values):
+        return [f"{100 * value:.1f}" for value in values]
+
+    probe = metrics["measured"]["linear-probe/test"]["figures"]["accuracy"]
+    final = metrics["measured"]["final/test"]["figures"]
+    assert probe["value"] != final["accuracy"]["value"]
+    assert re.findall(r"\d+\.\d", facts["linear probe"]) == percents(probe["value"], *probe["interval"])
+    split = metrics["naive_split"]
+    shown = re.findall(r"\d+\.\d", facts["a random split would have reported"])
+    assert shown == percents(split["random"]["value"], split["grouped"]["value"]) and len(set(shown)) == 2
+    error = final["calibration_error"]
+    caption = page.locator("#trust figure").first.inner_text()
+    assert f"calibration error {percents(error['value'])[0]} %" in caption
+    curve = metrics["learning_curve"]
+    rows = page.locator("#photos-needed table").first.locator("tbody tr").all_inner_texts()
+    gains = sorted(curve["gains"], key=lambda one: -one["recall"]["value"])
+    assert len(rows) == len(gains) == 3
+    for row, gain in zip(rows, gains, strict=True):
+        label, training, *points = row.split("\t")
+        assert label == gain["label"] and training == str(gain["training"])
+        assert re.findall(r"\d+\.\d", points[0]) == percents(gain["recall"]["value"], *gain["recall"]["interval"])
+    for line, one in zip(page.locator("#trust tbody tr").all(), metrics["reject"]["thresholds"], strict=True):
+        cells = line.locator("td").all_inner_texts()
+        if one["threshold"] is None:
+            assert cells[:3] == ["–"] * 3
+        else:
+            assert cells[1] == f"{percents(one['accepted'] / one['n'])[0]} %"
+            assert cells[2] == f"{one['mistakes']:,} of {one['accepted']:,}"
 
 
 def test_a_click_on_the_matrix_shows_the_photos_of_that_pair(page, run):
