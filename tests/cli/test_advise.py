@@ -75,6 +75,7 @@ def test_without_another_network_its_rows_say_what_to_install(regraft, photos, t
     assert "pip install" in rows["two networks"]["missing"] and rows["two networks"]["command"] is None
 
 
+@pytest.mark.slow
 def test_the_users_own_runs_on_the_folder_count(regraft, photos, tiny, monkeypatch):
     monkeypatch.setattr("regraft.advice.own_runs.MIN_TEST", 1)
     before = json.loads(regraft("advise", photos, "--json", *network(tiny)).out)

@@ -86,6 +86,7 @@ def test_the_sample_is_said_and_written(regraft, tmp_path):
     assert again == {"sample": "digits", "folder": "digits", "photos": 1797}
 
 
+@pytest.mark.slow
 def test_the_demo_on_photos_of_ones_own(regraft, photos, tmp_path):
     said = regraft("demo", photos)
     assert said.code == 0, said.err

@@ -25,6 +25,7 @@ def words(tiny) -> list[str]:
     return [str(word) for name in ("backbone", "weights", "size") for word in (f"--{name}", tiny[name])]
 
 
+@pytest.mark.slow
 def test_engines_are_measured_and_certified(regraft, words, tmp_path):
     photos = make_photos(tmp_path / "photos", {"a": 10, "b": 10})
     said = regraft("tune", photos, *words, "--json")

@@ -100,6 +100,7 @@ def test_one_pass_computes_all_depths_and_a_second_run_computes_nothing(
     assert (first.folder / "model.safetensors").read_bytes() == (second.folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_file(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, first: Any, with_scale: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -129,6 +129,7 @@ def test_auto_says_that_nothing_called_them(photos, tiny, tmp_path):
     assert "--lr is not used: auto kept the linear probe, and trained nothing in epochs" in screen.warnings
 
 
+@pytest.mark.slow
 def test_every_training_of_auto_calls_the_same_object(tmp_path, tiny, monkeypatch):
     every_rung_gains(monkeypatch)
     root = make_photos(tmp_path / "photos", {"ash": 40, "birch": 40}, noise=150.0)

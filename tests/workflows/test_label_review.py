@@ -78,6 +78,7 @@ def test_a_class_in_one_fold_alone_is_not_learned_without_it(labelled: LabeledPh
     assert "a class is too small" in network["screen"].warned[0]
 
 
+@pytest.mark.slow
 def test_the_check_takes_it_where_it_is_asked_for(
     tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_a_training_from_the_cut_point_goes_on_inside_its_epoch(photos: Path, op
     assert bytes_of(run.folder) == bytes_of(whole.folder)
 
 
+@pytest.mark.slow
 def test_a_climb_that_is_killed_on_its_second_rung_goes_on_there(
     photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +240,7 @@ def test_damage_to_both_snapshots_is_said(photos: Path, options: dict[str, Any],
     assert Path("mine-002/events.jsonl").exists()
 
 
+@pytest.mark.slow
 def test_choices_are_replayed(photos: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     every_rung_gains(monkeypatch)
     options |= {"recipe": "auto", "budget": "1h", "out": "mine"}

@@ -33,6 +33,7 @@ def series(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_training_records_the_loss_and_a_grouped_one_has_none(series, tiny, tmp_path):
     options = {"recipe": "linear-probe", "screen": QuietScreen(), **tiny}
     run = train(series, out=tmp_path / "plain", **options)

@@ -101,6 +101,7 @@ def content_of(run, *names):
     return [(run.folder / name).read_bytes() for name in names or ("model.safetensors", "predictions.csv")]
 
 
+@pytest.mark.slow
 def test_a_photo_goes_once_through_each_network(photos, weights, tmp_path, passes):
     photos = shutil.copytree(photos, tmp_path / "photos")
 

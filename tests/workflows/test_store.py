@@ -44,6 +44,7 @@ def passes(monkeypatch):
     return since
 
 
+@pytest.mark.slow
 def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passes, tmp_path_factory):
     runs = iter(range(100))
 
@@ -79,6 +80,7 @@ def test_only_what_is_new_goes_through_the_network(photos, tiny, tmp_path, passe
     assert passes() == 91
 
 
+@pytest.mark.slow
 def test_one_photo_more_costs_one_pass_for_each_view(photos, tiny, tmp_path, passes):
     for side in ("train", "val"):
         shutil.copytree(photos, tmp_path / "given" / side)
@@ -150,6 +152,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(photos, tiny, tmp_path, 
     assert sum("feature cache" in text for text in screen.texts) == 1
 
 
+@pytest.mark.slow
 def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives_the_same_weights(
     photos, tiny, tmp_path, passes, monkeypatch
 ):

@@ -112,7 +112,14 @@ def test_another_seed_gives_other_weights(one_epoch, photos, tiny, tmp_path):
     assert weights(another) != weights(one_epoch("fine-tune"))
 
 
-@pytest.mark.parametrize("counts", [{"a": 5, "b": 5}, {f"c{i}": 3 for i in range(30)}, {"many": 300, "few": 5}])
+@pytest.mark.parametrize(
+    "counts",
+    [
+        {"a": 5, "b": 5},
+        pytest.param({f"c{i}": 3 for i in range(30)}, marks=pytest.mark.slow),
+        {"many": 300, "few": 5},
+    ],
+)
 def test_small_and_lopsided_folders_train(tiny, tmp_path, counts):
     photos = make_photos(tmp_path / "photos", counts, size=32)
     run = go(photos, tmp_path / "run", recipe="auto", **tiny)
@@ -153,6 +160,7 @@ def hard_photos(tmp_path_factory):
     return make_photos(tmp_path_factory.mktemp("hard"), {"ash": 60, "birch": 60, "cedar": 60}, size=32, noise=200.0)
 
 
+@pytest.mark.slow
 def test_a_run_with_a_budget_is_repeated_from_its_configuration(hard_photos, tiny, tmp_path):
     first = go(hard_photos, tmp_path / "first", recipe="auto", budget="40s", epochs=2, split="60/20/20", **tiny)
     config = json.loads((first.folder / "config.json").read_text())
