@@ -8,7 +8,7 @@ are added, removed, renamed or moved.
 
 **Filling.** A class of at least three units has at least one on every side whose fraction is not 0; a class of one or
 two units has at least one in train. A class of fewer than 100 units has its full share on every side, rounded down:
-of 40 units, 4 are test and 4 validation, where draws alone leave 1 to 8. A missing unit is taken from the class's lowest
+of 40 units, 4 are test and 4 validation (draws alone leave 1 to 8). A missing unit is taken from the class's lowest
 draws on sides that can spare one: train is filled first, then test, then validation. This is the one exception to the
 rule above: such a unit moves back when a later photo fills the side.
 
