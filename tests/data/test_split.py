@@ -159,7 +159,7 @@ def test_small_classes_have_their_share_on_every_side(n: int, seed: int) -> None
 def test_one_photo_more_moves_few_others_of_a_small_class(n: int, seed: int) -> None:
     before = split_by_content(photos(rose=n), seed=seed).sides
     after = split_by_content(photos(rose=n + 1), seed=seed).sides
-    assert sum(before[content] != after[content] for content in before) <= 2
+    assert sum(before[content] != after[content] for content in before) <= 3
 
 
 def test_what_is_filled_is_the_lowest_draw_and_is_said() -> None:

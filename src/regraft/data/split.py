@@ -250,14 +250,12 @@ class _SideAssignment:
 
     def _least_units(self, units: int) -> dict[Side, int]:
         """Return how many of a class's ``units`` must be on each side."""
-        shares = {side: share if units < STRATIFIED_BELOW else 0 for side, share in self.shares.items()}
-        held_out = {
-            side: max(int(self.shares[side] > 0), math.floor(share * units + 1e-9))
-            for side, share in shares.items()
-            if side != "train"
-        }
-        train = min(math.floor(shares["train"] * units + 1e-9), units - sum(held_out.values()))
-        return {**held_out, "train": max(1, train)}
+        share = self.shares if units < STRATIFIED_BELOW else dict.fromkeys(SIDES, 0.0)
+        least = {side: math.floor(share[side] * units + 1e-9) for side in SIDES}
+        for side in ("validation", "test"):
+            least[side] = max(int(self.shares[side] > 0), least[side])
+        least["train"] = max(1, min(least["train"], units - least["validation"] - least["test"]))
+        return least
 
     def _movable(self, members: Iterable[int]) -> list[int]:
         """Return the units that are not fixed and belong to one class only."""
