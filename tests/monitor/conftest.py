@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 
 from chromium import chromium, page
 from regraft.monitor import monitor_app
-from regraft.monitor.guard import Access
 from regraft.monitor.monitor_app import MonitorState
 from regraft.monitor.remote_runs import RemoteRuns
-from regraft.monitor.server import address_of, listen, serve
 from regraft.monitor.watched_runs import WatchedRuns
+from regraft.web.access import Access
+from regraft.web.server import address_of, listen, serve
 
 __all__ = ["chromium", "page"]
 

@@ -6,8 +6,8 @@ import pytest
 
 from monitor.conftest import state_of
 from regraft.errors import ServerError
-from regraft.monitor.guard import COOKIE
 from regraft.monitor.run_monitor import access_for
+from regraft.web.guard import COOKIE
 
 TOKEN = "correct horse".replace(" ", "-")
 FIGURES = {"epoch": 0, "loss": 1.0}

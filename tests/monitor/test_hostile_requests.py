@@ -11,9 +11,9 @@ import pytest
 
 from making_runs import make_run
 from monitor.conftest import state_of
-from regraft.monitor.guard import Access
 from regraft.monitor.monitor_app import monitor_app
-from regraft.monitor.server import listen, serve
+from regraft.web.access import Access
+from regraft.web.server import listen, serve
 
 TOKEN = "a-token-of-the-test"
 PATHS = (

@@ -16,7 +16,7 @@ import pytest
 
 from chromium import wait_until
 from making_runs import make_run
-from regraft.monitor.server import listen
+from regraft.web.server import listen
 
 KILLS = int(os.environ.get("REGRAFT_MONITOR_KILLS", "6"))
 

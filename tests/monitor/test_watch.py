@@ -11,8 +11,8 @@ from making_runs import make_run
 from recorded_screen import RecordedScreen
 from regraft.errors import MissingExtraError
 from regraft.monitor import watch as watching
-from regraft.monitor.server import listen
 from regraft.monitor.watch import start_monitor, watch
+from regraft.web.server import listen
 
 
 def test_the_monitor_is_started_on_a_free_port_and_ends_when_it_is_not_used(tmp_path, monkeypatch):

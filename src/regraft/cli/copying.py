@@ -7,25 +7,13 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from regraft.errors import UserError
+from regraft.inference.prediction_json import doubt_about
 from regraft.screen import Screen, printable
 from regraft.text import counted
 
 if TYPE_CHECKING:
     from regraft.inference.prediction import Prediction
-    from regraft.inference.sorted_copies import Doubt, SortedCopies
-
-
-def doubt_about(prediction: Prediction, unsure: float | None) -> Doubt:
-    """Return why a prediction is doubtful, or "".
-
-    Args:
-        prediction: the prediction.
-        unsure: minimum probability of a sure one; None for the certified threshold of the classifier, if it has one.
-    """
-    if prediction.unlike:
-        return "unlike"
-    below = unsure is not None and prediction.probability is not None and prediction.probability < unsure
-    return "unsure" if below or prediction.unsure else ""
+    from regraft.inference.sorted_copies import SortedCopies
 
 
 def check_place(out: Path, arguments: Sequence[str], photos: Iterable[Path]) -> None:

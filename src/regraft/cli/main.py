@@ -30,6 +30,7 @@ from regraft.cli.report import report
 from regraft.cli.resume import resume
 from regraft.cli.runs import runs
 from regraft.cli.sample import sample
+from regraft.cli.serve import serve
 from regraft.cli.train import train
 from regraft.cli.tune import tune
 from regraft.interrupts import INTERRUPTS
@@ -56,7 +57,7 @@ class _Commands(cloup.Group):
     context_settings=SETTINGS,
     sections=[
         cloup.Section("Make a classifier", [train, resume, advise, check, lr, demo, sample, lesson]),
-        cloup.Section("Use and measure it", [predict, evaluate, report, monitor, runs, export]),
+        cloup.Section("Use and measure it", [predict, evaluate, report, monitor, runs, export, serve]),
         cloup.Section("Environment", [backbones, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from regraft.cli.copying import doubt_about
+from regraft.inference.prediction_json import as_json, doubt_about
 from regraft.line_breaks import broken, cells
 from regraft.screen import PlainScreen, Screen, printable, screen_for
 from regraft.screen_layout import table_lines, terminal_width
@@ -179,27 +179,6 @@ class PredictionJsonLines:
     def add(self, prediction: Prediction) -> None:
         """Print one prediction."""
         click.echo(dumps(as_json(prediction, self._top, threshold=self._threshold, unsure=self._unsure)))
-
-
-def as_json(prediction: Prediction, top: int, *, threshold: bool, unsure: float | None = None) -> dict[str, Any]:
-    """Return ``prediction`` as JSON values.
-
-    Args:
-        prediction: the prediction.
-        top: number of classes, the most probable first.
-        threshold: whether the classifier has a certified threshold, and so the key ``unsure``.
-        unsure: minimum probability of a sure prediction, or None.
-    """
-    values: dict[str, Any] = {
-        "path": prediction.path,
-        "label": prediction.label,
-        "probability": prediction.probability,
-        "top": [{"label": label, "probability": p} for label, p in prediction.top[:top]],
-        "error": prediction.error,
-        "novelty": prediction.novelty,
-        "doubt": doubt_about(prediction, unsure),
-    }
-    return {**values, "unsure": prediction.unsure} if threshold else values
 
 
 def warn_above_classes(screen: Screen, top: Sequence[int], classes: int) -> None:

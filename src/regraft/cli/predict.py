@@ -21,11 +21,11 @@ from regraft.cli.output import (
     PredictionTable,
     PredictionWriter,
     Session,
-    as_json,
     warn_above_classes,
 )
 from regraft.cli.photo_names import with_names_on_stdin
 from regraft.errors import PhotosError, UnreadableError
+from regraft.inference.prediction_json import as_json
 from regraft.screen import Screen
 
 if TYPE_CHECKING:

@@ -15,7 +15,6 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from regraft.monitor.guard import Access, Guard, RefusalError, refused
 from regraft.monitor.live_page import live_page
 from regraft.monitor.message_log import as_json
 from regraft.monitor.post_body import BodyError, figures_in
@@ -24,6 +23,8 @@ from regraft.monitor.remote_runs import LimitError, RemoteRuns, Sender
 from regraft.monitor.run_status import REPORT
 from regraft.monitor.watched_runs import WatchedRuns
 from regraft.run.heartbeat import request_stop
+from regraft.web.access import Access
+from regraft.web.guard import Guard, RefusalError, refused
 
 MAX_PAGES = 64
 """Maximum number of pages that are open at a time."""

@@ -19,12 +19,13 @@ from starlette.routing import Route
 
 from regraft.data.decode import read_photo
 from regraft.errors import DecodeError
-from regraft.monitor.guard import Access, Guard, RefusalError, refused
 from regraft.monitor.message_log import as_json
 from regraft.monitor.regular_file import parse_json
 from regraft.monitor.review_items import Review
-from regraft.monitor.server import address_of, listen, serve
 from regraft.report.page import page, text
+from regraft.web.access import Access
+from regraft.web.guard import Guard, RefusalError, refused
+from regraft.web.server import address_of, listen, serve
 
 LARGE, SMALL = 1024, 240
 """Longer side of the photo to decide about, and of those to compare with, in pixels."""

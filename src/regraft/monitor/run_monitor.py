@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.errors import ServerError
-from regraft.monitor.guard import Access, is_loopback
 from regraft.monitor.monitor_app import MonitorState, monitor_app
 from regraft.monitor.remote_runs import RemoteRuns
-from regraft.monitor.server import address_of, listen, serve
 from regraft.monitor.watched_runs import WatchedRuns
-
-MIN_TOKEN = 8
-"""Minimum characters of a token."""
+from regraft.web.access import Access, checked_token
+from regraft.web.server import address_of, listen, serve
 
 
 @dataclass(frozen=True)
@@ -64,11 +59,7 @@ def access_for(host: str, token: str | None) -> Access:
     Raises:
         ServerError: the token is too short.
     """
-    if token is None and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
-    if token is not None and (len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token):
-        raise ServerError(f"--token: expected at least {MIN_TOKEN} ASCII characters without spaces")
-    return Access(host=host, token=token)
+    return Access(host=host, token=checked_token(host, token))
 
 
 def _is_used(state: MonitorState) -> bool:

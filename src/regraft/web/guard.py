@@ -10,20 +10,20 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import secrets
-import socket
 import sys
 import time
 import urllib.parse
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from regraft.web.access import Access
+from regraft.web.short_answers import error_line, short_answer
 
 COOKIE = "regraft-token"
 
@@ -34,34 +34,6 @@ _HEADERS = [
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 ]
-
-
-@dataclass(frozen=True)
-class Access:
-    """The rules of a server.
-
-    Attributes:
-        host: address on which it listens, or the name of this machine.
-        token: the token, or None if no request needs it.
-        body: maximum size of a body in bytes.
-        posts_per_second: maximum number of posts in a second, averaged over a few seconds.
-    """
-
-    host: str = "127.0.0.1"
-    token: str | None = None
-    body: int = 1 << 18
-    posts_per_second: float = 3000.0
-
-    @property
-    def is_local(self) -> bool:
-        """True if only this machine can reach the server."""
-        return is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is an address of this machine that no other machine can reach."""
-    address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
 
 
 class RefusalError(Exception):
@@ -76,6 +48,12 @@ async def refused(request: Request, error: Exception) -> Response:
     """Return the answer to a request that is refused while its body is read."""
     assert isinstance(error, RefusalError)
     return PlainTextResponse(f"{error.text}\n", error.status)
+
+
+async def refused_as_json(request: Request, error: Exception) -> Response:
+    """Return the answer to a request that is refused while its body is read, as a line of JSON."""
+    assert isinstance(error, RefusalError)
+    return Response(error_line(error.text), error.status, media_type="application/json")
 
 
 class Guard:
@@ -110,20 +88,33 @@ class Guard:
             self._check(scope, headers)
             login = self._login(scope)
             if login is not None:
-                await _answer(guarded_send, HTTPStatus.SEE_OTHER, "", [(b"location", b"/"), (b"set-cookie", login)])
+                more = [(b"location", b"/"), (b"set-cookie", login)]
+                await self._answer(guarded_send, HTTPStatus.SEE_OTHER, "", more)
                 return
             await self._app(scope, _limited(receive, headers, self._access.body), guarded_send)
         except RefusalError as refusal:
             if not started:
-                await _answer(guarded_send, refusal.status, refusal.text)
+                await self._answer(guarded_send, refusal.status, refusal.text)
         except Exception as error:  # noqa: BLE001  (a request must not end the server, nor print a traceback)
             sys.stderr.write(f"regraft: a request failed: {type(error).__name__}: {error}\n")
             if not started:
-                await _answer(guarded_send, HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed")
+                await self._answer(guarded_send, HTTPStatus.INTERNAL_SERVER_ERROR, "the request failed")
+
+    async def _answer(
+        self, send: Send, status: HTTPStatus, text: str, headers: Iterable[tuple[bytes, bytes]] = ()
+    ) -> None:
+        media_type, body = short_answer(text, as_json=self._access.as_json and bool(text))
+        more = [(b"content-type", media_type), (b"content-length", str(len(body)).encode()), *headers]
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            more.append((b"retry-after", b"1"))
+        if status == HTTPStatus.UNAUTHORIZED:
+            more.append((b"www-authenticate", b"Bearer"))
+        await send({"type": "http.response.start", "status": status.value, "headers": more})
+        await send({"type": "http.response.body", "body": body})
 
     def _check(self, scope: Scope, headers: dict[bytes, list[bytes]]) -> None:
         host = _one(headers, b"host")
-        if not self._is_own(host):
+        if not self._access.is_own(host):
             raise RefusalError(HTTPStatus.FORBIDDEN, "this host name is not an address of the server")
         origin = headers.get(b"origin")
         if origin is not None and _one(headers, b"origin") not in (f"http://{host}", f"https://{host}"):
@@ -132,21 +123,10 @@ class Guard:
         if headers.get(b"sec-fetch-site", [b"none"])[0] in (b"cross-site", b"same-site") and not navigates:
             raise RefusalError(HTTPStatus.FORBIDDEN, "requests from other web pages are refused")
         if self._access.token is not None and not self._has_token(scope, headers, self._access.token):
-            raise RefusalError(HTTPStatus.UNAUTHORIZED, "open the address with the token, as the server printed it")
+            text = "open the address with the token, as the server printed it, or send Authorization: Bearer TOKEN"
+            raise RefusalError(HTTPStatus.UNAUTHORIZED, text)
         if scope["method"] not in ("GET", "HEAD") and not self._posts.take():
             raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "too many posts in a second; send fewer")
-
-    def _is_own(self, host: str) -> bool:
-        """Return whether the host of a request, with or without a port, is an address of this server."""
-        try:
-            parts = urllib.parse.urlsplit(f"//{host}")
-            name, _ = (parts.hostname or "").rstrip("."), parts.port  # the port is checked by reading it
-        except ValueError:
-            return False
-        address = _address(name)
-        if self._access.is_local:
-            return name == "localhost" or (address is not None and address.is_loopback)
-        return address is not None or name in (self._access.host.lower(), socket.gethostname().lower(), "localhost")
 
     def _has_token(self, scope: Scope, headers: dict[bytes, list[bytes]], token: str) -> bool:
         given = [value for values in headers.values() for value in values]
@@ -201,15 +181,6 @@ def _limited(receive: Receive, headers: dict[bytes, list[bytes]], most: int) -> 
     return limited
 
 
-async def _answer(send: Send, status: HTTPStatus, text: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
-    body = (text + "\n" if text else "").encode()
-    more = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(body)).encode()), *headers]
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        more.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": status.value, "headers": more})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _headers(scope: Scope) -> dict[bytes, list[bytes]]:
     headers: dict[bytes, list[bytes]] = {}
     for name, value in scope["headers"]:
@@ -223,13 +194,6 @@ def _one(headers: dict[bytes, list[bytes]], name: bytes) -> str:
     if len(values) != 1:
         raise RefusalError(HTTPStatus.BAD_REQUEST, f"expected one header {name.decode()}")
     return values[0].decode("latin-1").lower()
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host.strip("[]"))
-    except ValueError:
-        return None
 
 
 def _query_tokens(scope: Scope) -> list[bytes]:

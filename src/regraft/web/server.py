@@ -7,21 +7,62 @@ import contextlib
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from regraft.errors import ServerError
+from regraft.web.connection import USUAL_BOUNDS, Bounds, bounded_connection
 
-MAX_CONNECTIONS = 512
+BACKLOG = 1024
+"""Connections that wait for the server to accept them."""
 
 _CHECK_IDLE_EVERY = 1.0  # seconds
+_CHECK_FINISHED_EVERY = 0.02
+
+
+@dataclass(frozen=True)
+class GracefulStop:
+    """The end of a server that finishes the requests in progress.
+
+    Attributes:
+        begin: called when the server should end; from then on the application refuses new requests.
+        is_finished: returns whether no request is in progress.
+        seconds: maximum time until the server ends.
+    """
+
+    begin: Callable[[], None]
+    is_finished: Callable[[], bool]
+    seconds: float
 
 
 class _Server(uvicorn.Server):
     """A server that ends quietly at Ctrl-C and SIGTERM, and leaves the handlers of the process as they were."""
+
+    def __init__(self, config: uvicorn.Config, stop: GracefulStop | None) -> None:
+        super().__init__(config)
+        self._stop = stop
+        self._stop_by: float | None = None
+
+    def end(self, number: int | None = None, frame: FrameType | None = None) -> None:
+        """End when the requests in progress are finished; a second call ends the server now."""
+        if self._stop is None or self._stop_by is not None:
+            self.should_exit = True
+            return
+        self._stop.begin()
+        self._stop_by = time.monotonic() + self._stop.seconds
+
+    async def end_when_finished(self) -> None:
+        """Wait for the call of `end`, then for the requests in progress, and let the server end."""
+        while self._stop is not None:
+            await asyncio.sleep(_CHECK_FINISHED_EVERY)
+            if self._stop_by is not None and (self._stop.is_finished() or time.monotonic() > self._stop_by):
+                self.should_exit = True
+                return
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -29,10 +70,7 @@ class _Server(uvicorn.Server):
             yield
             return
 
-        def end(number: int, frame: FrameType | None) -> None:
-            self.should_exit = True
-
-        before = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.signal(number, self.end) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
         finally:
@@ -40,8 +78,13 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Return a socket that listens on a port; 0 is any free one.
+
+    Args:
+        host: the address.
+        port: the port.
+        shared: whether other processes of the same user may listen on it too; the system gives each connection to one.
 
     Raises:
         ServerError: the port is in use, or the host is not an address of this machine.
@@ -49,9 +92,11 @@ def listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listener.bind((host, port))
-        listener.listen(1024)
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise ServerError(
@@ -81,15 +126,23 @@ def own_address() -> str:
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, *, idle: float | None = None, is_used: Callable[[], bool] = lambda: True
+    app: ASGIApp,
+    listener: socket.socket,
+    *,
+    bounds: Bounds = USUAL_BOUNDS,
+    idle: float | None = None,
+    is_used: Callable[[], bool] = lambda: True,
+    stop: GracefulStop | None = None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, and then close the socket.
 
     Args:
         app: the application.
         listener: the socket.
+        bounds: bounds of its connections.
         idle: seconds without use after which the server ends by itself; None: it does not.
         is_used: returns whether the server is in use now.
+        stop: the end of the server; None ends it within a second.
     """
     config = uvicorn.Config(
         app,
@@ -97,19 +150,21 @@ def serve(
         log_level="critical",
         access_log=False,
         server_header=False,
+        http=bounded_connection(bounds),
         ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
         timeout_graceful_shutdown=1,
-        h11_max_incomplete_event_size=1 << 16,
     )
-    server = _Server(config)
+    server = _Server(config, stop)
 
     async def run() -> None:
-        watching = asyncio.create_task(_end_when_idle(server, idle, is_used))
+        watching = [asyncio.create_task(server.end_when_finished())]
+        watching.append(asyncio.create_task(_end_when_idle(server, idle, is_used)))
         try:
             await server.serve(sockets=[listener])
         finally:
-            watching.cancel()
+            for task in watching:
+                task.cancel()
 
     try:
         asyncio.run(run())

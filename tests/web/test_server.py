@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from regraft.errors import ServerError
-from regraft.monitor import server
-from regraft.monitor.server import address_of, listen
+from regraft.web import server
+from regraft.web.server import address_of, listen
 
 
 def test_a_port_in_use_and_a_foreign_address_are_errors():

@@ -1,0 +1,1 @@
+"""A server of predictions: photos in requests, answers as `regraft predict --json` gives them."""

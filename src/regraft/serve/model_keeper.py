@@ -1,0 +1,76 @@
+"""The file of the model under watch: a new file is loaded and takes over, a broken one is refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from regraft.errors import RegraftError
+from regraft.models.model_file import find_model_file
+from regraft.serve.pipeline import Pipeline
+from regraft.serve.served_model import ServedModel
+
+CHECK_EVERY = 1.0
+"""Seconds between two looks at the file."""
+
+
+class ModelKeeper:
+    """Watches the file of a model.
+
+    Args:
+        path: a run folder, or a model file.
+        load: returns the model of the file.
+        report: called with a message about each change.
+
+    Attributes:
+        refused: the reason for which the present file is not in use; None if it is in use.
+    """
+
+    def __init__(self, path: Path, load: Callable[[], ServedModel], report: Callable[[str], None]) -> None:
+        self._path, self._load, self._report = path, load, report
+        self.refused: str | None = None
+        self._seen = _state_of(path)
+        self._end = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def start(self, pipeline: Pipeline) -> None:
+        """Watch the file from now on, in a thread; new models answer the requests of ``pipeline``."""
+        self._threads.append(threading.Thread(target=self._watch, args=(pipeline,), daemon=True))
+        self._threads[-1].start()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+    def look(self, pipeline: Pipeline) -> None:
+        """Load the file if it has changed since the last look."""
+        state = _state_of(self._path)
+        if state == self._seen:
+            return
+        self._seen = state
+        try:
+            model = self._load()
+        except Exception as error:  # noqa: BLE001  (the model in use stays, whatever is wrong with the file)
+            self.refused = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
+            self._report(f"the changed model is refused, and the one in use stays: {self.refused}")
+            return
+        self.refused = None
+        if model.sha256 != pipeline.model.sha256:
+            pipeline.replace_model(model)
+            self._report(f"the changed model is in use now: {model.file}, SHA-256 {model.sha256[:12]}")
+
+    def _watch(self, pipeline: Pipeline) -> None:
+        while not self._end.wait(CHECK_EVERY):
+            self.look(pipeline)
+
+
+def _state_of(path: Path) -> tuple[int, int, int] | None:
+    """Return what changes when the file of a model changes; None if there is no file."""
+    try:
+        status = find_model_file(path).stat()
+    except (OSError, RegraftError):
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size

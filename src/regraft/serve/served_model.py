@@ -1,0 +1,105 @@
+"""The model of a server: a copy of its file, loaded and tried once, so that its first answer is as quick as others."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from regraft.errors import RegraftError, ServerError
+from regraft.features.single_photo import single_photo_engine
+from regraft.inference.prediction import Prediction
+from regraft.inference.predictor import Predictor
+from regraft.inference.prepared_photos import PreparedPhoto, TwoStepPredictor
+from regraft.models.model_file import find_model_file
+from regraft.serve.photo_checks import check_photo
+
+
+@dataclass(frozen=True, eq=False)
+class ServedModel:
+    """A model that answers requests; several threads may call it.
+
+    Attributes:
+        file: the file that it was loaded from.
+        sha256: hash of that file.
+        classes: names of the classes.
+        has_threshold: whether the model has a certified threshold, so that answers have ``unsure``.
+        steps: the predictor.
+        max_pixels: maximum pixels of a photo.
+    """
+
+    file: Path
+    sha256: str
+    classes: tuple[str, ...]
+    has_threshold: bool
+    steps: TwoStepPredictor
+    max_pixels: int
+    _slots: threading.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_slots", threading.Semaphore(self.steps.parallel_batches))
+
+    def prepare(self, name: str, photo: bytes) -> PreparedPhoto:
+        """Return the pixels of a photo.
+
+        Raises:
+            PhotoTooLargeError: it has too many pixels.
+            DecodeError: it cannot be decoded.
+        """
+        check_photo(photo, self.max_pixels)
+        return self.steps.prepare(name, photo)
+
+    def predict(self, photos: Sequence[PreparedPhoto]) -> list[Prediction]:
+        """Return the predictions for photos."""
+        with self._slots:
+            return self.steps.predict(photos)
+
+
+def load_served_model(path: Path, *, device: str, max_pixels: int) -> ServedModel:
+    """Return the model of a run folder or a model file.
+
+    It is loaded from a copy, so that a file that changes meanwhile cannot mix two models.
+
+    Args:
+        path: a run folder, or a model file.
+        device: device of the network.
+        max_pixels: maximum pixels of a photo.
+
+    Raises:
+        ServerError: there is no model, or it cannot be used; the message is that of the cause.
+    """
+    try:
+        file = find_model_file(path)
+        with tempfile.TemporaryDirectory(prefix="regraft-serve-") as folder:
+            copy = Path(folder) / file.name
+            shutil.copyfile(file, copy)
+            return _loaded(file, copy, device, max_pixels)
+    except (RegraftError, OSError) as error:
+        raise ServerError(str(error)) from error
+
+
+def _loaded(file: Path, copy: Path, device: str, max_pixels: int) -> ServedModel:
+    with copy.open("rb") as content:
+        sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+    try:
+        predictor = Predictor.load(copy, device=device)
+    except RegraftError as error:
+        raise ServerError(str(error).replace(str(copy), str(file))) from error
+    steps = TwoStepPredictor(predictor, single_photo_engine)
+    threshold = predictor.reject_below is not None
+    model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels)
+    model.predict([model.prepare("trial", _gray_photo())])
+    return model
+
+
+def _gray_photo() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "gray").save(out, "PNG")
+    return out.getvalue()

@@ -1,0 +1,31 @@
+"""Answers of one line: text for people, or JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+
+def short_answer(text: str, *, as_json: bool) -> tuple[bytes, bytes]:
+    """Return media type and body of an answer of one line; the JSON is ``{"error": text}``."""
+    if as_json:
+        return b"application/json", error_line(text)
+    return b"text/plain; charset=utf-8", f"{text}\n".encode() if text else b""
+
+
+def error_line(text: str, **more: object) -> bytes:
+    """Return ``{"error": text}``, with further values, as one line of JSON."""
+    return json.dumps({"error": text, **more}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+
+
+def whole_response(status: HTTPStatus, text: str, *, as_json: bool) -> bytes:
+    """Return a response with its head, after which the connection is closed."""
+    media_type, body = short_answer(text, as_json=as_json)
+    lines = (
+        f"HTTP/1.1 {status.value} {status.phrase}".encode(),
+        b"content-type: " + media_type,
+        f"content-length: {len(body)}".encode(),
+        b"connection: close",
+        *((b"retry-after: 1",) if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) else ()),
+    )
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
