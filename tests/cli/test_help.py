@@ -32,6 +32,7 @@ COMMANDS = (
     "resume",
     "runs",
     "sample",
+    "serve",
     "train",
     "tune",
 )

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.features.engine import EagerEngine, Engine, PaddedEngine
+from regraft.features.engine import EagerEngine, Engine
 from regraft.features.graph_engines import GraphEngine
 from regraft.features.operations import BATCH_SAFE, operation_names
 from regraft.features.trial import synthetic_photos
@@ -33,7 +33,7 @@ def single_photo_engine(engine: Engine) -> Engine:
     return single if np.concatenate(in_batches).tobytes() == np.concatenate(alone).tobytes() else engine
 
 
-def _with_one_photo(engine: Engine) -> PaddedEngine | None:
+def _with_one_photo(engine: Engine) -> EagerEngine | GraphEngine | None:
     """Return the same engine for batches of one photo; None if there is none, or its bits might differ unnoticed."""
     if engine.batch_size == 1 or not isinstance(engine, (EagerEngine, GraphEngine)):
         return None

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from regraft.screen import printable
 from regraft.web.guard import RefusalError
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FIELD = "photos"
 """Name of the form's field."""
@@ -89,7 +93,7 @@ class _Form:
     _value: bytearray = field(default_factory=bytearray)
     _content: bytearray = field(default_factory=bytearray)
 
-    def callbacks(self) -> dict[str, object]:
+    def callbacks(self) -> MultipartCallbacks:
         """Return the functions that the parser calls."""
         return {
             "on_part_begin": self._begin_part,

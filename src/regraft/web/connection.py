@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from regraft.web.short_answers import whole_response
 
@@ -68,7 +68,7 @@ class _BoundedConnection(HttpToolsProtocol):
             self._wait(self.bounds.head_seconds)
         self._overhead += len(data)
         super().data_received(data)
-        if self._overhead > self.bounds.head + self._body // 4 and not self.transport.is_closing():
+        if self._overhead > self.bounds.head + self._body and not self.transport.is_closing():
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, self._too_large())
 
     def on_message_begin(self) -> None:
@@ -124,7 +124,8 @@ class _BoundedConnection(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         self._end_waiting()
-        if self.cycle is None or self.cycle.response_complete:  # no answer is under way
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        if cycle is None or cycle.response_complete:  # no answer is under way
             self.transport.write(whole_response(status, text, as_json=self.bounds.as_json))
         self.transport.close()
 
