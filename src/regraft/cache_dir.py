@@ -12,6 +12,9 @@ GRAPHS, PROBES = ("graphs", "*.onnx"), ("probes", "*.safetensors")
 PIXELS = "pixels"
 """Folder of the store of decoded photos, which trainings read instead of decoding them in each epoch."""
 
+SHARED = "shared"
+"""Folder of local copies of files from shared feature stores at an address."""
+
 
 def cache_folder() -> Path:
     """Return the folder of everything that can be recomputed: ``REGRAFT_CACHE``, or the system's folder for caches."""

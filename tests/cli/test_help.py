@@ -24,6 +24,7 @@ COMMANDS = (
     "demo",
     "evaluate",
     "export",
+    "features",
     "lesson",
     "lr",
     "monitor",

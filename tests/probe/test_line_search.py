@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize
 
 from regraft.probe import line_search
-from regraft.probe.line_search import LineSearch, _Bracket
+from regraft.probe.line_search import Bracket, LineSearch
 from regraft.probe.logistic_problems import Point
 from textbook_logistic import only, problems_of_folds
 
@@ -152,7 +152,7 @@ def slope_of_a_steep_start(length):
 
 
 def narrowed(slope, first, steps):
-    bracket, length = _Bracket(np.array([slope(0.0)])), first
+    bracket, length = Bracket(np.array([slope(0.0)])), first
     for _ in range(steps):
         length = bracket.next_length(0, length, slope(length))
     return length

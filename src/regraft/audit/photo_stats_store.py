@@ -127,6 +127,15 @@ class PhotoStatsStore:
         self._flush()
         return table
 
+    def add_missing(self, entries: Sequence[Entry], workers: int | None = None) -> None:
+        """Write the stats of all photos to the store; missing ones are computed, undecodable photos left out."""
+        self._flush()
+        workers = workers_or_default(workers)
+        missing = self.missing(entries)
+        for _ in map_in_order(self._compute, missing, workers=workers, ahead=4 * max(workers, 1)):
+            pass
+        self._flush()
+
     def _compute(self, entry: Entry) -> NDArray[np.float32] | None:
         try:
             row = decode_with_stats(entry, self.preprocessing)[1].pack()

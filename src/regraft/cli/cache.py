@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from regraft.cache_dir import GRAPHS, PIXELS, PROBES, cache_folder, files_by_use
-from regraft.cli.options import output_options, pass_session
+from regraft.cache_dir import GRAPHS, PIXELS, PROBES, SHARED, cache_folder, files_by_use
+from regraft.cli.options import output_options, pass_session, store_option
 from regraft.cli.output import Session
 from regraft.errors import ConfigError
 from regraft.text import file_size
@@ -19,7 +19,7 @@ from regraft.text import file_size
 if TYPE_CHECKING:
     from regraft.features.disk_store import DiskStore
 
-ACTIONS = ("show", "verify", "prune", "clear")
+ACTIONS = ("show", "verify", "prune", "clear", "compact")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 _EXAMPLES = """\b
@@ -28,12 +28,13 @@ Examples:
   regraft cache verify
   regraft cache prune --max 2GB
   regraft cache prune --older-than 30
-  regraft cache clear"""
+  regraft cache clear
+  regraft cache compact --store /shared/features"""
 
 
-@cloup.command(name="cache", short_help="Show, verify, prune or clear the cache.", epilog=_EXAMPLES)
+@cloup.command(name="cache", short_help="Show, verify, prune, clear or compact the cache.", epilog=_EXAMPLES)
 @cloup.argument(
-    "action", type=click.Choice(ACTIONS), default="show", help="show (the default), verify, prune or clear."
+    "action", type=click.Choice(ACTIONS), default="show", help="show (the default), verify, prune, clear or compact."
 )
 @cloup.option_group(
     "Prune",
@@ -50,17 +51,31 @@ Examples:
         help="Remove entries not used for DAYS days.",
     ),
 )
+@cloup.option_group("Shared store", store_option())
 @output_options(quiet="Print only warnings.")
 @pass_session
-def cache(session: Session, action: str, most: str | None, older_than: int | None) -> None:
+def cache(session: Session, action: str, most: str | None, older_than: int | None, store: str | None) -> None:
     """Show or clean up the cache: features, decoded photos, compiled networks and solved probes, shared by all runs.
 
-    Everything in it can be recomputed. It is in the folder REGRAFT_CACHE, or in the system's folder for caches.
+    Everything in it can be recomputed. It is in the folder REGRAFT_CACHE, or in the system's folder for caches. With
+    --store, show, verify and compact a feature store that several machines share instead.
     """
-    from regraft.features.disk_store import DiskStore
-
     if action != "prune" and (most is not None or older_than is not None):
         raise ConfigError(f"--max and --older-than apply to prune, not to {action}: regraft cache prune …")
+    if store is not None:
+        from regraft.cli.shared_cache import tend_shared_store
+
+        tend_shared_store(session, action, store)
+        return
+    if action == "compact":
+        raise ConfigError("compact applies to a shared store: regraft cache compact --store ADDRESS")
+    _tend(session, action, most, older_than)
+
+
+def _tend(session: Session, action: str, most: str | None, older_than: int | None) -> None:
+    """Do ``action`` with the cache of this machine."""
+    from regraft.features.disk_store import DiskStore
+
     screen = session.screen()
     store, pixels = DiskStore(warn=screen.warn), DiskStore(cache_folder() / PIXELS, warn=screen.warn)
     result: dict[str, Any] = {}
@@ -107,7 +122,11 @@ def _prune(store: DiskStore, pixels: DiskStore, most: str | None, older_than: in
 
 def _files() -> list[tuple[str, list[Path]]]:
     """Return the cached files outside the feature store, by kind; each kind has a limit of its own."""
-    return [("networks as graphs", files_by_use(*GRAPHS)), ("solved probes", files_by_use(*PROBES))]
+    return [
+        ("networks as graphs", files_by_use(*GRAPHS)),
+        ("solved probes", files_by_use(*PROBES)),
+        ("copies of shared stores", files_by_use(SHARED, "*/*.arrow")),
+    ]
 
 
 def _remove(file: Path) -> int | None:

@@ -15,6 +15,7 @@ from regraft.cli.options import (
     network_options,
     output_options,
     pass_session,
+    store_option,
     workers_option,
 )
 from regraft.cli.output import Session
@@ -85,7 +86,7 @@ Examples:
     ),
 )
 @network_options()
-@cloup.option_group("Machine", device_option(), workers_option())
+@cloup.option_group("Machine", device_option(), workers_option(), store_option())
 @output_options(quiet="Print only the message of --strict.")
 @pass_session
 def check(

@@ -20,6 +20,7 @@ from regraft.cli.completion import completion
 from regraft.cli.demo import demo
 from regraft.cli.evaluate import evaluate
 from regraft.cli.export import export
+from regraft.cli.features import features
 from regraft.cli.lesson import lesson
 from regraft.cli.lr import lr
 from regraft.cli.monitor import monitor
@@ -58,7 +59,7 @@ class _Commands(cloup.Group):
     sections=[
         cloup.Section("Make a classifier", [train, resume, advise, check, lr, demo, sample, lesson]),
         cloup.Section("Use and measure it", [predict, evaluate, report, monitor, runs, export, serve]),
-        cloup.Section("Environment", [backbones, cache, tune, completion]),
+        cloup.Section("Environment", [backbones, features, cache, tune, completion]),
     ],
     epilog="Start with:  regraft demo      then:  regraft train PHOTOS      (one folder per class in PHOTOS)",
 )

@@ -104,6 +104,17 @@ def workers_option() -> Callable[[F], F]:
     return decorator
 
 
+def store_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--store``, for features that several machines share."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--store",
+        metavar="ADDRESS",
+        help="Feature store that many machines may use at once: a shared folder, or an address such as "
+        "s3://bucket/features. Default: REGRAFT_STORE, or the store of this machine.",
+    )
+    return decorator
+
+
 def network_options() -> Callable[[F], F]:
     """Return the decorator that adds ``--backbone``, ``--weights`` and ``--size``."""
     decorator: Callable[[F], F] = cloup.option_group(

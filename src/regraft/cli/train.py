@@ -17,6 +17,7 @@ from regraft.cli.options import (
     output_options,
     pass_session,
     resume_options,
+    store_option,
     workers_option,
 )
 from regraft.cli.output import Session, show_result
@@ -158,6 +159,7 @@ Examples:
         help="Precision of training steps; auto measures which is faster.",
     ),
     workers_option(),
+    store_option(),
 )
 @output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session

@@ -14,7 +14,7 @@ NOT_REPEATED: Final = frozenset({"photos", "more_photos", "out", "choices", "cal
 
 PHOTO_OPTIONS: Final = (
     *("labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "group_by", "decisions"),
-    *("backbone", "weights", "size"),
+    *("backbone", "weights", "size", "store"),
 )
 """Options that `train` and `check` share: which photos, with which classes, for which network."""
 

@@ -45,7 +45,7 @@ USER_CALLBACK_OPTIONS = ("callback", "callbacks")
 """Options that add callbacks of the user."""
 
 CALLBACK_OPTIONS = (*BUILT_IN_CALLBACK_OPTIONS, *USER_CALLBACK_OPTIONS)
-HOW = ("out", "choices", "workers", "stop_after", "snapshot_every", "fresh", "rescue_dir")
+HOW = ("out", "choices", "workers", "store", "stop_after", "snapshot_every", "fresh", "rescue_dir")
 """Options that do not change what is trained."""
 
 
@@ -89,6 +89,8 @@ class TrainConfig(BaseModel):
     device: DeviceName = "auto"
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     workers: Annotated[int | None, Field(ge=0, le=256)] = None
+    store: str | None = None
+    """Address of a feature store that several machines share; None for the store of this machine."""
     early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None
     tensorboard: bool = False
     remote_monitor: Annotated[str | None, BeforeValidator(server_address)] = None

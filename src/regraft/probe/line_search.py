@@ -68,7 +68,7 @@ class LineSearch:
         """
         noise = 4 * np.finfo(self.logit_change.dtype).eps * self.C * self.loss
         value, slope, at = self._evaluate(np.ones(len(self.slope)), np.arange(len(self.slope)))
-        bracket = _Bracket(self.slope)
+        bracket = Bracket(self.slope)
         for _ in range(MAX_STEPS):
             wolfe = (value <= SUFFICIENT_DECREASE * at.length * self.slope) & (slope >= CURVATURE * self.slope)
             flat = (value <= noise) & (np.abs(slope) <= CURVATURE * np.abs(self.slope))
@@ -99,7 +99,7 @@ class LineSearch:
         return value, slope, LineSearchResult(length, loss, residual)
 
 
-class _Bracket:
+class Bracket:
     """An interval for each problem that has the minimum: the slope is negative at its low end, positive at its high.
 
     The root of the slope is found by the Illinois method (Dowell and Jarratt 1971, https://doi.org/10.1007/BF01934364):

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.disk.row_table import take
 from regraft.probe.cross_validation import GRID, CrossValidation, OuterModel, cross_validate
 from regraft.probe.feature_bounds import FeatureBounds, FoldRanges
 from regraft.probe.feature_matrix import BLOCK_ROWS, FeatureMatrix, Float
@@ -17,10 +18,15 @@ from regraft.probe.logistic_problems import LogisticProblems, Point, softmax
 from regraft.probe.model_selection import grouped_standard_error
 from regraft.probe.scaling import ScaleRule, center_features, feature_scales, mean_and_deviation
 from regraft.probe.solver import Solution, solve
+from regraft.probe.streamed_problem import ArrayRows, StreamedProblem, moments_of
+from regraft.probe.streamed_solver import solve_streamed
 from regraft.process import cores
 
 MAX_SEARCH_ROWS = 20_000
 """Rows used to choose the regularization. More rows would take longer without a better choice."""
+
+STREAMED_BYTES = 4 << 30
+"""Size of the features from which `ProbeData.solve` streams them: 840,000 rows of 1,280 features."""
 
 DEFAULT_C = 1e-3
 """Regularization for data that is too small to cross-validate."""
@@ -98,13 +104,30 @@ class ProbeData:
     def solve(
         self, C: float, validated: CrossValidation | None
     ) -> tuple[Solution, NDArray[np.float64], NDArray[np.float64]]:
-        """Return the solution on all rows, and its weights and biases with the standardization folded in."""
+        """Return the solution on all rows, and its weights and biases with the standardization folded in.
+
+        Features of `STREAMED_BYTES` or more are read block by block. The optimum is the same, the last bits may differ.
+        """
+        if self.X.nbytes >= STREAMED_BYTES:
+            return self._solve_streamed(C, validated)
         mean, deviation = mean_and_deviation(self.X, self.order)
         scale = self.scales(mean[None], deviation[None])[0]
         features = FeatureMatrix(self.X, mean[None], scale[None], np.float64, self.order, cores())
         problems = LogisticProblems.from_sample_weights(features, self.y, self.weight[None], self.classes)
         start = _starting_point(validated.outer[0], mean, scale) if validated else None
         solution = solve(problems, C, start)
+        weight = solution.weight * scale
+        return solution, weight, solution.bias - weight @ mean
+
+    def _solve_streamed(
+        self, C: float, validated: CrossValidation | None
+    ) -> tuple[Solution, NDArray[np.float64], NDArray[np.float64]]:
+        rows = ArrayRows(take(self.X, self.order))
+        moments = moments_of(rows, cores())
+        mean, scale = moments.mean, self.scales(moments.mean[None], moments.deviation[None])[0]
+        problem = StreamedProblem(rows, self.y, self.weight, self.classes, mean, scale, cores())
+        start = _starting_point(validated.outer[0], mean, scale) if validated else None
+        solution = solve_streamed(problem, C, moments.covariance, start).solution
         weight = solution.weight * scale
         return solution, weight, solution.bias - weight @ mean
 

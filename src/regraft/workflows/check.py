@@ -33,9 +33,9 @@ from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.disk.row_table import side_by_side, take
 from regraft.errors import ConfigError, FindingsError, RunFolderError
-from regraft.features.disk_store import DiskStore
 from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import Features, extract
+from regraft.features.open_store import open_store
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
@@ -72,6 +72,7 @@ class CheckOptions:
         workers: threads that decode, or None for the default.
         thorough: whether fine-tuned networks look for wrong labels too, which takes minutes.
         moved: where photos are now, if they are no longer in the folders of ``selection``.
+        store: address of a feature store that several machines share, or None for the store of this machine.
     """
 
     selection: PhotoSelection
@@ -84,6 +85,7 @@ class CheckOptions:
     workers: int | None = None
     thorough: bool = False
     moved: MovedPhotos | None = None
+    store: str | None = None
 
 
 def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
@@ -104,7 +106,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         *(apply_decisions_file(manifest, options.decisions) if options.decisions is not None else ()),
     ):
         screen.warn(note)
-    store = DiskStore(warn=screen.warn) if store is None else store
+    store = open_store(options.store, warn=screen.warn) if store is None else store
     subject, accuracy = _subject(options, manifest, class_order(p.label for p in source.photos), store, screen)
     findings = run_checks(subject)
     decided = {decision.name for decision in decisions}

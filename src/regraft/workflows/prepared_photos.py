@@ -14,7 +14,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.rendering import measure_rendering
 from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
-from regraft.features.disk_store import DiskStore
+from regraft.features.open_store import open_store
 from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen
@@ -55,7 +55,7 @@ class PreparedPhotos:
         keep_freed_memory()
         self.user_callbacks = [*objects, *_callbacks_by_name(config.callback)]
         _check_schedules(config, self.user_callbacks)
-        self.store = DiskStore(warn=screen.warn)
+        self.store = open_store(config.store, warn=screen.warn)
         self.dataset = load_dataset(config, screen, moved)
         workers = workers_or_default(config.workers)
         measured = measure_rendering(self.dataset.usable, workers=workers)
