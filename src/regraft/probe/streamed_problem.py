@@ -17,7 +17,7 @@ from regraft.probe.feature_matrix import FeatureMatrix, Float, map_in_threads
 from regraft.probe.logistic_problems import LogisticProblems, Point
 
 ROWS = 2048
-"""Rows in a block; a block of 1,280 features has 10 megabytes in memory, and about three times that while it is used."""
+"""Rows in a block. A block of 1,280 features takes about 40 megabytes while it is used."""
 
 R = TypeVar("R")
 

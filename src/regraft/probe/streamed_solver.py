@@ -1,9 +1,9 @@
 """The solver for rows that are not in memory: the optimum of `regraft.probe.solver.solve`, in few passes over the rows.
 
 A pass is what costs time, so the solver spends arithmetic to need few of them. One pass gives the covariance of the
-features. Along its eigenvectors, scaled by the curvature of the objective at the start, the problem is nearly round, and
-L-BFGS needs a fraction of the passes that it needs along the features themselves. The scaling changes the path, not the
-optimum: the solver stops where `solve` stops, at the same bound on the distance to the optimum.
+features. Along its eigenvectors, scaled by the curvature of the objective at the start, the problem is nearly round,
+and L-BFGS needs a fraction of the passes that it needs along the features themselves. The scaling changes the path, not
+the optimum: the solver stops where `solve` stops, at the same bound on the distance to the optimum.
 """
 
 from __future__ import annotations
