@@ -17,11 +17,14 @@ from regraft.probe.feature_matrix import single_threaded_blas
 from regraft.probe.lbfgs import LbfgsHistory
 from regraft.probe.line_search import CURVATURE, MAX_LENGTH, MAX_STEPS, SUFFICIENT_DECREASE, Bracket
 from regraft.probe.logistic_problems import Point
-from regraft.probe.solver import MAX_PAIRS, NotConvergedError, Solution
+from regraft.probe.solver import NotConvergedError, Solution
 from regraft.probe.streamed_problem import Evaluation, StreamedProblem
 
 STREAMED_SOLVER = "streamed1"
 """Version of this solver's arithmetic; it changes if the same rows may give other bits."""
+
+MAX_PAIRS, MAX_PAIR_BYTES = 50, 512 << 20
+"""Number of pairs in the history of L-BFGS, and the memory for them; more pairs need fewer passes."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ def solve_streamed(
     scaled = covariance * np.outer(problem.scale, problem.scale)
     coordinates = _Coordinates.of(problem, C, scaled)
     descent = _Descent(problem, C, coordinates, start)
-    history = LbfgsHistory(1, coordinates.size, MAX_PAIRS, np.float64)
+    pairs = max(3, min(MAX_PAIRS, MAX_PAIR_BYTES // (16 * coordinates.size)))
+    history = LbfgsHistory(1, coordinates.size, pairs, np.float64)
     iterations = 0
     with single_threaded_blas():
         while not descent.solved(tolerance):
