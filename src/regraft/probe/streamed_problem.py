@@ -112,7 +112,7 @@ class StreamedProblem:
     @property
     def totals(self) -> NDArray[np.float64]:
         """Total weight of each class, shape (k,)."""
-        return np.bincount(self.y, self.sample_weight, self.classes)
+        return np.bincount(self.y, self.sample_weight, self.classes).astype(np.float64)
 
     def evaluate(self, weight: NDArray[np.float64], bias: NDArray[np.float64]) -> Evaluation:
         """Return loss and gradient at weights (k, d) and biases (k,), by one pass over the rows."""

@@ -133,7 +133,7 @@ class _Descent:
         bias = logs - logs.mean() if start is None else start.bias[0]
         curvature = C * totals * (1 - totals / totals.sum())
         self._bias_norm = np.where(curvature > 0, np.sqrt(curvature / (1 + curvature)), 1.0)  # as `bias_scale` has it
-        self._rounding = 64 * np.finfo(np.float64).eps * np.sqrt(C * totals.sum())
+        self._rounding = float(64 * np.finfo(np.float64).eps * np.sqrt(C * totals.sum()))
         self.passes = 0
         self._variables = coordinates.of_point(weight, bias)
         self._evaluated = self._evaluate(self._variables)

@@ -132,7 +132,7 @@ def prepare_pass(options: PassOptions, store: FeatureStore, screen: Screen) -> P
         screen.line("", note)
     device = pick_device(options.device)
     shard = options.shard.of(entries)
-    networks = []
+    networks: list[PassNetwork] = []
     for backbone in build_backbones(_names(options.backbone), weights=options.weights, size=options.size):
         backbone.render(measured.rendering)
         stats = None if networks else PhotoStatsStore(backbone.spec.preprocessing, store)
@@ -160,7 +160,7 @@ def run_pass(
     figures = []
     for network in photos.networks:
         with screen.progress("features", len(network.missing)) as bar:
-            bad = dict.fromkeys((), "")
+            bad: dict[str, str] = {}
             for entry, why in (compute or compute_here)(network, store, bar):
                 bad[entry.content] = why
                 failed[entry.name] = why

@@ -48,8 +48,8 @@ class SharedStore:
             positions[bytes.fromhex(key)].append(position)
         wanted = list(positions)
         for first in range(0, len(wanted), _LOOKUP_BATCH):
-            for key, numbers in self._found(wanted[first : first + _LOOKUP_BATCH]):
-                for position in positions[key]:
+            for raw, numbers in self._found(wanted[first : first + _LOOKUP_BATCH]):
+                for position in positions[raw]:
                     yield position, numbers
 
     def missing(self, keys: Sequence[FeatureKey]) -> list[int]:

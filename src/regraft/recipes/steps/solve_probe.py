@@ -26,7 +26,9 @@ from regraft.models.ensemble import Ensemble
 from regraft.probe.feature_bounds import FeatureBounds
 from regraft.probe.linear_probe import PROBE_STEPS, SOLVER, Probe, fit_probe
 from regraft.probe.model_selection import grouped_standard_error
+from regraft.probe.probe_data import STREAMED_BYTES
 from regraft.probe.solver import Solution
+from regraft.probe.streamed_solver import STREAMED_SOLVER
 from regraft.process import release_freed_memory
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.text import counted
@@ -63,6 +65,9 @@ class SolvedProbe:
             return None
         accuracy = f"{100 * self.probe.cv_accuracy:.1f} % ± {100 * self.probe.cv_accuracy_error:.1f}"
         text = f"{accuracy}, cross-validated on {counted(self.photos, 'photo')}"
+        searched = int(self.probe.choice.get("searched", 0))
+        if 0 < searched < self.photos * self.views:
+            text = f"{text} by models fitted on {searched:,} of them"
         return Line(self.label, text, detail=f"C = {self.probe.C:.2g}, chosen by cross-validation")
 
 
@@ -205,7 +210,10 @@ def probe_key(
         views: views of each photo.
     """
     rows = [[e.content, e.label, str(u)] for e, u in zip(entries, units or [None] * len(entries), strict=True)]
+    width = sum(network.backbone.spec.top_features for network in context.features.networks)
+    streamed = 4 * width * len(entries) * views >= STREAMED_BYTES
     facts = [
+        *([STREAMED_SOLVER] if streamed else []),
         context.features.weights,
         context.features.preprocessing,
         context.dataset.classes,
