@@ -66,7 +66,7 @@ class SolvedProbe:
         accuracy = f"{100 * self.probe.cv_accuracy:.1f} % ± {100 * self.probe.cv_accuracy_error:.1f}"
         text = f"{accuracy}, cross-validated on {counted(self.photos, 'photo')}"
         searched = int(self.probe.choice.get("searched", 0))
-        if 0 < searched < self.photos * self.views:
+        if self.views == 1 and 0 < searched < self.photos:
             text = f"{text} by models fitted on {searched:,} of them"
         return Line(self.label, text, detail=f"C = {self.probe.C:.2g}, chosen by cross-validation")
 
