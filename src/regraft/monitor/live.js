@@ -128,7 +128,7 @@ function showFacts(status) {
   }
   if (best) {
     const [name, value] = mainFigure(best.figures);
-    tiles.push([status.kind === "remote" ? "best so far" : "if it stopped now", brief(value), `${name}, epoch ${brief(best.epoch)}`]);
+    tiles.push([status.kind !== "training" ? "best so far" : "if it stopped now", brief(value), `${name}, epoch ${brief(best.epoch)}`]);
   }
   if (status && status.probe !== null) tiles.push(["linear probe", percent(status.probe), "cross-validated"]);
   if (status?.memory) tiles.push(["memory", `${Math.round(status.memory / 1e6).toLocaleString("en")} MB`, ""]);
@@ -147,7 +147,7 @@ function doing(run) {
     return `${clean(wait.label)} ${Math.floor(100 * wait.done / Math.max(1, wait.total))} %${left}.`;
   }
   if (status.headline) return `accuracy ${percent(status.headline.value)} on ${status.headline.n} photos.`;
-  if (status.state === "running" && status.kind === "remote") return `${run.count.toLocaleString("en")} points so far.`;
+  if (status.state === "running" && status.kind !== "training") return `${run.count.toLocaleString("en")} points so far.`;
   return status.state === "running" ? "in progress." : status.state + ".";
 }
 

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from regraft.monitor.event_files import event_files
 from regraft.monitor.message_log import MessageLog
 from regraft.monitor.regular_file import signature
 from regraft.monitor.run_events import RunEvents
 from regraft.monitor.run_status import REPORT, read_status
+from regraft.monitor.tensorboard_run import TensorBoardRun
 from regraft.run.folder import RunFolder
 from regraft.run.heartbeat import PROGRESS
 
@@ -89,12 +91,12 @@ class WatchedRuns:
 
     Attributes:
         log: messages about what is new.
-        runs: the runs, by their numbers.
+        runs: the runs, by their numbers; also folders that TensorBoard's event files are in.
     """
 
     def __init__(self, root: Path) -> None:
         self.log = MessageLog()
-        self.runs: dict[int, WatchedRun] = {}
+        self.runs: dict[int, WatchedRun | TensorBoardRun] = {}
         self._root = root
         self._numbers: dict[Path, int] = {}
         self._next = 1
@@ -120,9 +122,11 @@ class WatchedRuns:
     def _list(self) -> None:
         """Add new run folders, and remove those that are gone."""
         paths = set(run_folders(self._root))
+        logs = set(log_folders(self._root, MAX_RUNS - len(paths)))
+        paths |= logs
         for path in paths - self._numbers.keys():
             self._numbers[path] = self._next
-            self.runs[self._next] = WatchedRun(self._next, path)
+            self.runs[self._next] = (TensorBoardRun if path in logs else WatchedRun)(self._next, path)
             self._next += 1
         for path in self._numbers.keys() - paths:
             number = self._numbers.pop(path)
@@ -134,10 +138,23 @@ def run_folders(root: Path) -> list[Path]:
     """Return the run folders in a folder, or the folder itself if it is one; links are not followed."""
     if signature(root / "config.json") is not None:
         return [root]
+    runs = [(config[2], path) for path in _folders_in(root) if (config := signature(path / "config.json")) is not None]
+    return [path for _, path in sorted(runs, reverse=True)[:MAX_RUNS]]
+
+
+def log_folders(root: Path, most: int) -> list[Path]:
+    """Return at most ``most`` folders of TensorBoard's event files that are no run folders; ``root`` may be one."""
+    if signature(root / "config.json") is not None:
+        return []
+    if event_files(root):
+        return [root][:most]
+    folders = (path for path in _folders_in(root) if signature(path / "config.json") is None)
+    return [path for path in sorted(folders) if event_files(path)][: max(0, most)]
+
+
+def _folders_in(root: Path) -> list[Path]:
     try:
         with os.scandir(root) as entries:
-            paths = [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            return [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return []
-    runs = [(config[2], path) for path in paths if (config := signature(path / "config.json")) is not None]
-    return [path for _, path in sorted(runs, reverse=True)[:MAX_RUNS]]
