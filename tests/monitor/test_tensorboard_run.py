@@ -120,9 +120,9 @@ def test_an_event_without_figures_is_no_point(tmp_path):
 def test_it_has_no_report_and_cannot_be_stopped(tmp_path):
     from starlette.testclient import TestClient
 
-    from regraft.monitor.guard import Access
     from regraft.monitor.monitor_app import MonitorState, monitor_app
     from regraft.monitor.remote_runs import RemoteRuns
+    from regraft.web.guard import Access
 
     log(tmp_path / "logs" / "b", {"loss": [1.0]})
     state = MonitorState(WatchedRuns(tmp_path / "logs"), RemoteRuns(tmp_path / "logs"), allow_stop=True)
