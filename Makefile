@@ -16,12 +16,13 @@ DATA ?=
 PEERS ?=
 BASE ?= HEAD
 SHORT ?=
+PUBLISH ?=
 # Python keeps what it compiles: compiling all tests again takes each process ten seconds.
 TESTING := OMP_WAIT_POLICY=PASSIVE PYTHONDONTWRITEBYTECODE=
 export PIP_REQUIRE_VIRTUALENV := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types layers unit slow package isa golden measure format docs bench torture clean
+.PHONY: help demo test lint types layers unit slow package isa golden measure format docs site bench torture clean
 
 help: ## list the targets
 	@echo "regraft: a classifier from a folder of labeled photos"
@@ -74,6 +75,9 @@ format: .venv/dev.stamp ## format the code and repair what the linter can
 docs: .venv/base.stamp ## write docs/cli.md from --help
 	@$(BIN)/python scripts/cli_reference.py
 
+site: .venv/site.stamp ## build the documentation site in site/, for any web server; PUBLISH=folder adds this version to a folder of versions
+	@$(BIN)/python scripts/build_site.py $(if $(PUBLISH),--publish --out "$(PUBLISH)")
+
 bench: .venv/dev.stamp ## the benchmarks, one after the other; slow. DATA=folder PEERS=folder adds docs/benchmarks.md
 	@for name in loop_overhead probe_solver many_photos; do \
 	  echo "== benchmarks/$$name.py"; $(BIN)/python benchmarks/$$name.py || exit 1; done
@@ -84,7 +88,7 @@ torture: .venv/dev.stamp ## kill 100 trainings at random instants and compare th
 	@$(BIN)/python benchmarks/torture.py "$(DATA)" --runs 100
 
 clean: ## remove .venv and all caches
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/base.stamp: .venv/made.stamp pyproject.toml constraints.txt
 	@echo "== installing regraft and its dependencies into .venv (a few minutes the first time, mostly PyTorch)"
@@ -95,6 +99,11 @@ clean: ## remove .venv and all caches
 	@echo "== installing regraft and its development tools into .venv (a few minutes the first time, mostly PyTorch)"
 	@$(PIP) install -qq -c constraints.txt -e ".[dev]"
 	@touch $@ .venv/base.stamp
+
+.venv/site.stamp: .venv/made.stamp pyproject.toml constraints.txt
+	@echo "== installing the generator of the documentation site into .venv"
+	@$(PIP) install -qq -c constraints.txt -e ".[site]"
+	@touch $@
 
 .venv/made.stamp:
 	@sh scripts/find_python.sh "$(PYTHON)" > /dev/null
