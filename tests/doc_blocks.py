@@ -10,9 +10,9 @@ import tomllib
 import yaml
 
 from command_syntax import check_command
-from doc_pages import blocks_of, text_of
+from doc_pages import ROOT, blocks_of, text_of
 
-RUN_BY = {"docs/callbacks.md": "tests/callbacks/test_docs.py", "docs/python.md": "tests/test_docs_python.py"}
+RUNS_A_PAGE = re.compile(r'"""(docs/\S+\.md): .*\b(?:code runs|examples run)\b')
 PROGRAMS = {
     ".",
     "cd",
@@ -26,6 +26,7 @@ PROGRAMS = {
     "pipx",
     "python",
     "python3",
+    "torchrun",
     ".venv/bin/pre-commit",
 }
 PARSERS = {
@@ -35,6 +36,20 @@ PARSERS = {
     "sh": lambda text: subprocess.run(["sh", "-n"], input=text, text=True, check=True),
 }
 REASON = re.compile(r"not run: \S.{8,}")
+
+
+def tests_of_pages() -> dict[str, str]:
+    """Return the test that runs the code of a page, by page: the docstring of the test begins with the page."""
+    found = {}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        with path.open(encoding="utf-8") as file:
+            match = RUNS_A_PAGE.match(file.readline())
+        if match:
+            found[match[1]] = path.relative_to(ROOT).as_posix()
+    return found
+
+
+RUN_BY = tests_of_pages()
 
 
 def way_of(block):
@@ -47,8 +62,9 @@ def way_of(block):
         for command in block.commands:
             program = command.split()[0]
             assert program in {"regraft", *PROGRAMS} or "=" in program, f"{block.place}: {command}"
-            if program == "regraft":
-                check_command(command)
+            called = re.search(r"(?:^|-m )(regraft .*)", command)
+            if called:
+                check_command(called[1])
         return "parsed"
     if block.language == "text":
         return way_of_text(block)

@@ -17,7 +17,7 @@ from collections import Counter
 import pytest
 
 from doc_blocks import RUN_BY, way_of
-from doc_pages import PAGES, ROOT, all_blocks, blocks_of, name_of, text_of, tokens_of
+from doc_pages import PAGES, ROOT, all_blocks, blocks_of, name_of, tokens_of
 
 NAMED = [name_of(page) for page in PAGES]
 
@@ -48,6 +48,6 @@ def test_blocks_of_every_kind_were_found():
 
 
 def test_the_tests_that_run_pages_exist():
+    assert {"docs/callbacks.md", "docs/python.md", "docs/scikit-learn.md"} <= set(RUN_BY)
     for page, test in RUN_BY.items():
-        assert page in text_of(test)
-        assert (ROOT / page).exists()
+        assert (ROOT / page).exists(), test

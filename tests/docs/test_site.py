@@ -5,12 +5,10 @@ from __future__ import annotations
 import functools
 import http.server
 import json
-import shutil
 import subprocess
 import sys
 import threading
 from html.parser import HTMLParser
-from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -85,7 +83,9 @@ class Page(HTMLParser):
 @pytest.fixture(scope="module")
 def pages(site):
     """All pages by their addresses."""
-    found = {"/" + path.relative_to(site).as_posix().removesuffix("index.html"): Page(path) for path in site.rglob("*.html")}
+    found = {
+        "/" + path.relative_to(site).as_posix().removesuffix("index.html"): Page(path) for path in site.rglob("*.html")
+    }
     assert len(found) >= 45
     return found
 
