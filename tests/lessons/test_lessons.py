@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import glob
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
 
 from regraft.errors import ConfigError
-from regraft.lessons.lesson import find_lesson, lessons
+from regraft.lessons.lesson import INSTALL, find_lesson, find_solution, lessons
+from regraft.lessons.stated import stated
 
-COUNT = 4
+COUNT = 7
 
 
 def test_the_lessons_are_these():
@@ -23,6 +26,9 @@ def test_the_lessons_are_these():
         "Feature extraction",
         "A new head on a frozen body",
         "Fine-tuning",
+        "When to use which",
+        "The exercise, five flowers",
+        "Honest numbers",
     ]
 
 
@@ -31,6 +37,8 @@ def test_a_notebook_has_the_cells_of_the_script(lesson):
     nbformat = pytest.importorskip("nbformat")
     notebook = nbformat.reads(lesson.notebook(), 4)
     nbformat.validate(notebook)
+    install = notebook.cells.pop(1)
+    assert install.source == INSTALL
     assert len(notebook.cells) == lesson.script.count("\n# %%") + 1
     code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
     assert ast.dump(ast.parse(code)) == ast.dump(ast.parse(lesson.script))
@@ -38,10 +46,39 @@ def test_a_notebook_has_the_cells_of_the_script(lesson):
     assert not any(line.startswith("#") and "%%" in line for cell in notebook.cells for line in cell.source.split("\n"))
 
 
+@pytest.mark.parametrize("lesson", [*lessons()[:5], lessons()[6], find_solution(6)], ids=lambda lesson: lesson.name)
+def test_every_lesson_checks_its_numbers(lesson):
+    nodes = list(ast.walk(ast.parse(lesson.script)))
+    stated = sum(isinstance(node, ast.Call) and getattr(node.func, "id", "") == "stated" for node in nodes)
+    assert stated + sum(isinstance(node, ast.Assert) for node in nodes) >= 4
+
+
 @pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
-def test_every_lesson_checks_its_numbers_and_ends_with_tasks(lesson):
-    assert sum(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(lesson.script))) >= 4
+def test_every_lesson_ends_with_tasks(lesson):
     assert "## Your turn" in lesson.script
+
+
+def test_only_the_exercise_has_a_solution():
+    assert find_solution(6).name == "6_exercise_solution"
+    with pytest.raises(ConfigError, match=r"lesson 2 \(Feature extraction\) has no solution to copy; lesson 6 has one"):
+        find_solution(2)
+
+
+def test_colab_installs_an_uploaded_wheel_or_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    choose = re.search(r"{(.+)}", INSTALL)[1]
+    assert eval(choose, {"glob": glob}) == "regraft"
+    (tmp_path / "regraft-0.1-py3-none-any.whl").touch()
+    assert eval(choose, {"glob": glob}) == "regraft-0.1-py3-none-any.whl"
+
+
+def test_a_stated_number_is_compared_unless_the_photos_are_the_readers(monkeypatch, capsys):
+    assert stated(5, 4, 6) == 5
+    assert capsys.readouterr().out == "5   (4 … 6)\n"
+    with pytest.raises(AssertionError, match=r"the lesson states a number between 4 and 6, found 7"):
+        stated(7, 4, 6)
+    monkeypatch.setenv("PHOTOS", "mine")
+    assert stated(7, 4, 6) == 7
 
 
 def test_an_unknown_lesson_lists_the_others():
@@ -56,12 +93,13 @@ def test_a_notebook_is_json_with_characters_as_they_are():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("lesson", lessons(), ids=lambda lesson: lesson.name)
+@pytest.mark.parametrize("lesson", [*lessons(), find_solution(6)], ids=lambda lesson: lesson.name)
 def test_a_lesson_runs_to_its_end(lesson, tmp_path):
     script = tmp_path / f"{lesson.name}.py"
     script.write_text(lesson.script, encoding="utf-8")
     environment = {**os.environ, "MPLBACKEND": "Agg"}
-    environment.pop("PHOTOS", None)
+    for name in ("PHOTOS", "NETWORK"):
+        environment.pop(name, None)
     run = subprocess.run(
         [sys.executable, script],
         cwd=tmp_path,

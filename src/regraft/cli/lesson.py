@@ -18,7 +18,7 @@ Examples:
 
 @cloup.group(name="lesson", context_settings=SETTINGS, short_help="Learn transfer learning.", epilog=_EXAMPLES)
 def lesson() -> None:
-    """Lessons on callbacks, features, frozen bodies and fine-tuning: notebooks that run offline in a minute each."""
+    """Seven lessons on transfer learning, with an exercise: notebooks that run offline in about a minute each."""
 
 
 @lesson.command(name="list", short_help="List the lessons.")
@@ -42,15 +42,16 @@ def list_lessons(session: Session) -> None:
     "--format", "form", type=Choice(["notebook", "script"]), default="notebook", show_default=True,
     help="notebook: for Jupyter. script: Python with # %% between the cells.",
 )  # fmt: skip
+@cloup.option("--solution", is_flag=True, help="Put the solution of the exercise there instead.")
 @output_options(quiet="Print only the file.")
 @pass_session
-def copy_lesson(session: Session, number: int, out: Path | None, form: str) -> None:
+def copy_lesson(session: Session, number: int, out: Path | None, form: str, solution: bool) -> None:
     """Put lesson NUMBER into the current folder. A file of yours is never replaced."""
     from regraft.disk.atomic import make_folder, write_text
     from regraft.errors import ConfigError
-    from regraft.lessons.lesson import find_lesson
+    from regraft.lessons.lesson import find_lesson, find_solution
 
-    found = find_lesson(number)
+    found = find_solution(number) if solution else find_lesson(number)
     folder = out or Path()
     file = folder / f"{found.name}{'.ipynb' if form == 'notebook' else '.py'}"
     content = found.notebook() if form == "notebook" else found.script

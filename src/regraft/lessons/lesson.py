@@ -16,6 +16,12 @@ from regraft.errors import ConfigError
 
 _CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 
+INSTALL = """\
+import glob, importlib.util
+if importlib.util.find_spec("regraft") is None:
+    %pip install -q {(glob.glob("regraft-*.whl") or ["regraft"])[0]}"""
+"""The first code cell of a notebook: it installs regraft if missing, from an uploaded wheel if there is one."""
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -38,8 +44,13 @@ class Lesson:
         return heading[1] if heading else self.name
 
     def notebook(self) -> str:
-        """Return the lesson as a Jupyter notebook without outputs, in format 4.5 of nbformat."""
-        cells = [_cell(index, kind, source) for index, (kind, source) in enumerate(_cells(self.script))]
+        """Return the lesson as a Jupyter notebook without outputs, in format 4.5 of nbformat.
+
+        Its second cell is `INSTALL`, below the title.
+        """
+        title, *others = _cells(self.script)
+        parts = [title, ("code", INSTALL), *others]
+        cells = [_cell(index, kind, source) for index, (kind, source) in enumerate(parts)]
         about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
         notebook = {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}
         return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
@@ -66,6 +77,19 @@ def find_lesson(number: int) -> Lesson:
             return lesson
     listed = ", ".join(f"{lesson.number} ({lesson.title})" for lesson in lessons())
     raise ConfigError(f"no lesson {number}; there are {listed}")
+
+
+def find_solution(number: int) -> Lesson:
+    """Return the solution of lesson ``number``.
+
+    Raises:
+        ConfigError: the lesson has none, or does not exist.
+    """
+    lesson = find_lesson(number)
+    file = importlib.resources.files("regraft.lessons") / "content" / "solutions" / f"{lesson.name}.py"
+    if not file.is_file():
+        raise ConfigError(f"lesson {number} ({lesson.title}) has no solution to copy; lesson 6 has one")
+    return Lesson(number, f"{lesson.name}_solution", file.read_text(encoding="utf-8"))
 
 
 def _cells(script: str) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@
 # You train a small network **from scratch** on handwritten digits, see it **overfit**, and let callbacks deal with it. At
 # the end you kill a training and go on where it was, to the last bit. Time: about a minute, no download.
 #
-# In Colab or Kaggle, run `%pip install regraft` first.
+#
 
 # %%
 import csv

@@ -5,7 +5,7 @@
 # list of numbers, the **features**. A linear classifier on these numbers, a *linear probe*, is often all that you need.
 #
 # You compute the features of a few hundred digits once, look at what they mean, and solve a classifier on them in a
-# second. Time: about a minute, no download. In Colab or Kaggle, run `%pip install regraft` first.
+# second. Time: about a minute, no download.
 
 # %%
 import os

@@ -4,7 +4,7 @@
 # Now the features pass through a head that gradient descent trains, as in `tf.keras` with `base_model.trainable =
 # False`. You freeze the body by hand, meet the trap that almost everybody falls into, and let regraft do it right.
 #
-# Time: about a minute, no download. In Colab or Kaggle, run `%pip install regraft` first.
+# Time: about a minute, no download.
 
 # %%
 import copy

@@ -4,7 +4,7 @@
 # The body of a pretrained network may learn, too. It knows much already, so it must learn **gently**: first the head alone,
 # then the upper blocks with very small steps, few epochs. You see what it gains, and you destroy a network on purpose.
 #
-# Time: about a minute, no download. In Colab or Kaggle, run `%pip install regraft` first.
+# Time: about a minute, no download.
 
 # %%
 import os
