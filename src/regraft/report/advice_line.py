@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 from regraft.advice.evidence import shipped_evidence
 from regraft.advice.folder_figures import FolderFigures, smoothed_error
 from regraft.advice.gain_model import WayGain
 from regraft.advice.own_runs import own_evidence, way_of_run
-from regraft.advice.ranking import Z90, way_gains
+from regraft.advice.ranking import TOSS_UP, Z90, way_gains
 from regraft.advice.reasons import place_of
 from regraft.advice.ways import FACTS, TRAINED, Way
 
@@ -36,7 +37,11 @@ def advice_line(metrics: Mapping[str, Any]) -> str:
     points = 100 * figures.error * gains[best].mean
     if points < WORTH_NAMING or metrics["chosen"] != "linear-probe" or metrics["training"].get("depth_scale"):
         return f"no other way is expected to gain half a point ({size})"
-    return f"{FACTS[best].title}: {_points(figures, gains[best])} expected over the linear probe ({size})"
+    gain = gains[best]
+    chance = NormalDist().cdf(gain.mean / gain.deviation)
+    tossed = "a toss-up, " if chance < TOSS_UP else ""
+    expected = f"{_points(figures, gain)} expected over the linear probe"
+    return f"{tossed}{FACTS[best].title}: {expected}; better on {100 * chance:.0f} of 100 such folders ({size})"
 
 
 def figures_of_run(metrics: Mapping[str, Any]) -> FolderFigures | None:
