@@ -29,8 +29,9 @@ from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import default_workers, map_in_order
 from regraft.features.certification import certify, real_photos
-from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine import EagerEngine
 from regraft.features.engine_choice import candidates, choose_engine, make_engine
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore
 from regraft.models.backbone import Backbone

@@ -32,8 +32,15 @@ class Said:
 
 
 @pytest.fixture
-def regraft(capsys, monkeypatch, tmp_path):
+def prepares() -> None:
+    """Let `regraft predict` prepare models for later calls, which takes a second with the empty cache of each test."""
+
+
+@pytest.fixture
+def regraft(capsys, monkeypatch, tmp_path, request):
     """Call the command line in this process, in an empty folder of its own."""
+    if "prepares" not in request.fixturenames:
+        monkeypatch.setattr("regraft.cli.predict.prepare_later_calls", lambda *_: None)
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))

@@ -14,7 +14,7 @@ from rich.cells import cell_len
 from cli.conftest import in_shell
 from making import make_photos
 from regraft.cli.copying import check_place
-from regraft.cli.predict import expand
+from regraft.cli.photo_arguments import expand
 from regraft.errors import PhotosError, UserError
 
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from regraft.disk.safetensors_file import read_header
 from regraft.errors import ConfigError, ModelFileError
-from regraft.inference.network_pass import HeadLogits
+from regraft.inference.predictor import head_of
 from regraft.models.classifier import Classifier
 from regraft.models.classifier_tensors import classifier_from_tensors, classifier_tensors
 from regraft.models.linear_head import set_bounds
@@ -54,7 +54,7 @@ def test_features_are_clipped_before_the_linear_layer(classifier, x):
 
 def test_a_predictor_clips_as_the_classifier_does(classifier, x):
     features = classifier.backbone(x)
-    found = HeadLogits(classifier).logits(features.numpy())
+    found = head_of(classifier).logits(features.numpy())
     assert torch.allclose(torch.from_numpy(found), classifier(x).double(), atol=1e-6)
 
 

@@ -181,6 +181,22 @@ class PredictionJsonLines:
         click.echo(dumps(as_json(prediction, self._top, threshold=self._threshold, unsure=self._unsure)))
 
 
+class PredictionJson:
+    """One JSON object with all predictions, which is printed at the end; see `as_json` for the arguments."""
+
+    def __init__(self, classes: Sequence[str], top: int, *, threshold: bool, unsure: float | None = None) -> None:
+        self._classes, self._top, self._threshold, self._unsure = classes, top, threshold, unsure
+        self._predictions: list[dict[str, Any]] = []
+
+    def add(self, prediction: Prediction) -> None:
+        """Add one prediction."""
+        self._predictions.append(as_json(prediction, self._top, threshold=self._threshold, unsure=self._unsure))
+
+    def value(self) -> dict[str, Any]:
+        """Return the object."""
+        return {"classes": list(self._classes), "predictions": self._predictions}
+
+
 def warn_above_classes(screen: Screen, top: Sequence[int], classes: int) -> None:
     """Warn of values of ``--top`` above the number of classes, which show all of them."""
     for k in (k for k in top if k > classes):

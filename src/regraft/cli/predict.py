@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
-import os
+import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,21 +17,22 @@ from regraft.cli.exits import DONE, UNREADABLE
 from regraft.cli.options import PATH, Choice, device_option, output_options, pass_session, views_option, workers_option
 from regraft.cli.output import (
     PredictionCsv,
+    PredictionJson,
     PredictionJsonLines,
     PredictionTable,
     PredictionWriter,
     Session,
     warn_above_classes,
 )
-from regraft.cli.photo_names import with_names_on_stdin
-from regraft.errors import PhotosError, UnreadableError
-from regraft.inference.prediction_json import as_json
+from regraft.cli.photo_arguments import expand
+from regraft.cli.preparing import MAX_COMPARED, prepare_later_calls
+from regraft.cli.watching import check_watched, watched
+from regraft.errors import UnreadableError
 from regraft.screen import Screen
 
 if TYPE_CHECKING:
-    from regraft.data.walk import Skipped
-    from regraft.inference.prediction import Prediction
-    from regraft.inference.predictor import Predictor
+    from regraft.inference.prediction import AnyPredictor, Prediction
+    from regraft.inference.sorted_copies import SortedCopies
 
 
 _EXAMPLES = """\b
@@ -40,7 +41,8 @@ Examples:
   regraft predict runs/photos-auto-001 new --top 3 --format csv > new.csv
   regraft predict model.safetensors camera --copy-to sorted --unsure 0.8
   find camera -newer last -name '*.jpg' | regraft predict model.safetensors -
-  regraft predict runs/photos-auto-001 new --review"""
+  regraft predict runs/photos-auto-001 new --review
+  regraft predict runs/photos-auto-001 --watch incoming --format jsonl"""
 
 
 @cloup.command(name="predict", short_help="Classify new photos.", epilog=_EXAMPLES)
@@ -90,6 +92,11 @@ Examples:
         "unlike; --copy-to puts both into folders of their own.",
     ),
     cloup.option(
+        "--watch",
+        is_flag=True,
+        help="After the photos that are there, classify those that arrive in the folders, each once, until Ctrl-C.",
+    ),
+    cloup.option(
         "--review",
         is_flag=True,
         help="Accept or correct the classes in the browser, the least certain first; writes reviewed.csv, for train "
@@ -107,49 +114,67 @@ def predict(
     top: int,
     copy_to: Path | None,
     unsure: float | None,
+    watch: bool,
     review: bool,
     views: int | None,
     device: str,
     workers: int | None,
 ) -> int:
     """Classify PHOTOS with MODEL. An unreadable photo gets a row with the reason, and the exit code is 3."""
-    from regraft.inference.predictor import Predictor
-    from regraft.inference.sorted_copies import SortedCopies
-
-    predictor = Predictor.load(model, device=device, workers=workers, views=views)
-    paths = expand(photos)
-    if copy_to is not None:
-        check_place(copy_to, photos, paths)
-    copies = SortedCopies(copy_to, predictor.classes) if copy_to is not None else None
+    if watch:
+        check_watched(photos, json=session.json, review=review)
+    limits = () if unsure is None else (unsure,)
+    predictor = _open(model, device, workers, views, limits)
+    paths = [] if watch else expand(photos)
+    copies = _copies(copy_to, photos, paths, predictor)
     screen = session.screen(on_stderr=True)
     if session.json and form != "table":
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
-    predictions: Iterable[Prediction] = copied(_stream(predictor, paths, screen, session), copies, photos, unsure)
-    if review:
-        predictions = list(predictions)
-    top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
-    if session.json:
-        rows = list(predictions)
-        values = [as_json(row, top, threshold=threshold, unsure=unsure) for row in rows]
-        session.print_json({"classes": list(predictor.classes), "predictions": values})
-        unread = sum(row.error is not None for row in rows)
-    else:
-        unread = _print(predictions, _writer(form, paths, predictor, top, unsure))
+    writer = _writer("json" if session.json else form, photos if watch else paths, predictor, top, unsure)
+    found = watched(photos, predictor, screen) if watch else _stream(predictor, paths, screen, session)
+    with contextlib.closing(copied(found, copies, photos, unsure)) as predictions:
+        answered = _print(predictions, writer, len(paths), keep=None if review else MAX_COMPARED)
+    if isinstance(writer, PredictionJson):
+        session.print_json(writer.value())
     if copies is not None:
         show_copies(copies, screen)
-    if unread == len(paths):
-        raise UnreadableError("none of the photos could be read" if unread > 1 else "the photo could not be read")
-    if unread:
-        screen.warn(f"{unread:,} of {len(paths):,} photos could not be read")
+    if answered.unread == len(paths):
+        raise UnreadableError("none of the photos could be read" if len(paths) > 1 else "the photo could not be read")
+    if answered.unread:
+        screen.warn(f"{answered.unread:,} of {len(paths):,} photos could not be read")
     if review:
         from regraft.cli.browser_review import review_predictions
 
-        review_predictions(list(predictions), predictor.classes, screen)
-    return UNREADABLE if unread else DONE
+        review_predictions(answered.predictions, predictor.classes, screen)
+    prepare_later_calls(model, predictor, answered.predictions, screen)
+    return UNREADABLE if answered.unread else DONE
 
 
-def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session: Session) -> Iterator[Prediction]:
+def _open(model: Path, device: str, workers: int | None, views: int | None, limits: Sequence[float]) -> AnyPredictor:
+    """Return the predictor for a run folder, a model file or an exported file."""
+    from regraft.export.exported_predictor import ExportedPredictor, exported_file_of
+    from regraft.inference.prepared import open_predictor
+
+    file = exported_file_of(model)
+    if file is not None:
+        return ExportedPredictor(file, workers=workers, views=views, device=device)
+    return open_predictor(model, device=device, workers=workers, views=views, limits=limits)
+
+
+def _copies(
+    copy_to: Path | None, photos: Sequence[str], paths: Sequence[Path], predictor: AnyPredictor
+) -> SortedCopies | None:
+    """Return the copies that ``--copy-to`` asks for; None without it."""
+    from regraft.inference.sorted_copies import SortedCopies
+
+    if copy_to is None:
+        return None
+    check_place(copy_to, photos, paths)
+    return SortedCopies(copy_to, predictor.classes)
+
+
+def _stream(predictor: AnyPredictor, paths: Sequence[Path], screen: Screen, session: Session) -> Iterator[Prediction]:
     if not session.json and sys.stdout.isatty():  # the rows themselves show the progress
         yield from predictor.stream(paths)
         return
@@ -157,72 +182,39 @@ def _stream(predictor: Predictor, paths: Sequence[Path], screen: Screen, session
         yield from predictor.stream(paths, bar)
 
 
-def _writer(form: str, paths: Sequence[Path], predictor: Predictor, top: int, unsure: float | None) -> PredictionWriter:
-    threshold = predictor.reject_below is not None
+def _writer(
+    form: str, photos: Sequence[str] | Sequence[Path], predictor: AnyPredictor, top: int, unsure: float | None
+) -> PredictionWriter:
+    top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
+    if form == "json":
+        return PredictionJson(predictor.classes, top, threshold=threshold, unsure=unsure)
     if form == "csv":
         return PredictionCsv(top, threshold=threshold, unsure=unsure)
     if form == "jsonl":
         return PredictionJsonLines(top, threshold=threshold, unsure=unsure)
-    return PredictionTable([str(path) for path in paths], predictor.classes, top, unsure)
+    return PredictionTable([str(photo) for photo in photos], predictor.classes, top, unsure)
 
 
-def _print(predictions: Iterable[Prediction], writer: PredictionWriter) -> int:
-    """Print all predictions and return the number of unreadable photos."""
-    unread = 0
-    for prediction in predictions:
-        writer.add(prediction)
-        unread += prediction.error is not None
-    return unread
+@dataclass(frozen=True)
+class _Answered:
+    """Predictions that were printed: their number without an answer, and the first of them."""
+
+    unread: int
+    predictions: list[Prediction]
 
 
-def expand(arguments: Sequence[str]) -> list[Path]:
-    """Return the photos that ``arguments`` name, without repetition, in the order of arguments and of names in folders.
-
-    Args:
-        arguments: photos; folders, which are searched at any depth; patterns with ``*``, ``?``, ``[…]`` or ``**`` that
-            the shell has not expanded; and ``-`` for the names on standard input.
-
-    Raises:
-        PhotosError: some arguments match nothing (all are named in one message), or there are no photos at all.
-    """
-    photos: dict[Path, None] = {}
-    missing = []
-    skipped: Skipped = []
-    for argument, may_be_pattern in with_names_on_stdin(arguments):
-        paths = _matches(argument) if may_be_pattern else [Path(argument)]
-        if not paths:
-            missing.append(argument)
-        for path in paths:
-            photos.update(dict.fromkeys(_in_folder(path, skipped) if _is_folder(path) else [path]))
-    if missing:
-        raise PhotosError(f"no such photo or folder: {', '.join(missing)}")
-    if not photos:
-        why = f"\n  found {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise PhotosError(f"no photos in {', '.join(arguments)}{why}")
-    return list(photos)
-
-
-def _matches(argument: str) -> list[Path]:
-    from regraft.data.photos_by_content import is_readable  # not for --help
-
-    if os.path.lexists(argument) or _is_folder(Path(argument)) or is_readable(Path(argument)):
-        return [Path(argument)]
-    if glob.has_magic(argument):
-        return [Path(path) for path in sorted(glob.glob(argument, recursive=True))]
-    return []
-
-
-def _is_folder(path: Path) -> bool:
-    """Return whether a path is a folder on the disk, an archive of photos, or a folder in one."""
-    from regraft.data.listing import is_in_archive  # not for --help
-
-    return path.is_dir() or is_in_archive(path)
-
-
-def _in_folder(folder: Path, skipped: Skipped) -> Iterable[Path]:
-    from regraft.data.listing import list_root
-    from regraft.data.walk import photos_below  # not for --help
-
-    if folder.is_dir():
-        return [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]
-    return [path for _, path in list_root(folder, None).photos()]
+def _print(predictions: Iterable[Prediction], writer: PredictionWriter, photos: int, keep: int | None) -> _Answered:
+    """Print predictions, each as soon as it is known; keep the first ``keep`` of them, or all if None."""
+    unread, done = 0, 0
+    kept: list[Prediction] = []
+    try:
+        for prediction in predictions:
+            writer.add(prediction)
+            unread, done = unread + (prediction.error is not None), done + 1
+            if keep is None or len(kept) < keep:
+                kept.append(prediction)
+    except KeyboardInterrupt as error:
+        of = f" of {photos:,}" if photos else ""
+        error.add_note(f"{done:,}{of} photos have their answer")
+        raise
+    return _Answered(unread, kept)

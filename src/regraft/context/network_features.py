@@ -16,8 +16,8 @@ from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns, take
 from regraft.errors import ConfigError, MissingExtraError, PhotosError
-from regraft.features.engine import Engine
 from regraft.features.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone

@@ -9,16 +9,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
 from regraft.data.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.photo import Photo, Side
-from regraft.data.source import Source, class_order
 from regraft.data.threads import map_in_order
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, RunFolderError, several
 from regraft.screen import Bar
+
+if TYPE_CHECKING:
+    from regraft.data.source import Source
 
 Status: TypeAlias = Literal["ok", "put aside", "skipped"]
 
@@ -122,6 +124,8 @@ class Manifest:
         entries, problems = _parse(rows, base)
         if problems:
             raise RunFolderError(several(str(path), problems))
+        from regraft.data.source import class_order  # it loads much that predictions do not need
+
         return cls(base, class_order(entry.label for entry in entries if entry.status == "ok"), entries)
 
 

@@ -17,12 +17,13 @@ from regraft.errors import ConfigError
 from regraft.export.classifier_graph import GraphOptions, Input
 from regraft.export.formats import Format, Job, Written, usage, write_format
 from regraft.export.model_card import model_card
-from regraft.export.proof import Decoding, Proof, prove
+from regraft.export.proof import Proof, decoding_of, prove
 from regraft.export.proof_photos import find_proof_photos
 from regraft.features.engine_choice import REDUCED_PRECISIONS, REFERENCE
 from regraft.inference.predictor import Predictor
 from regraft.models.ensemble import members_of
-from regraft.models.model_file import find_model_file, load_classifier
+from regraft.models.model_file import load_classifier
+from regraft.models.model_place import find_model_file
 from regraft.run.folder import RunFolder
 from regraft.screen import QuietScreen, Screen
 
@@ -150,7 +151,7 @@ def _proved(written: Written, model: Path, photos: Path | None, screen: Screen) 
 
 def _facts(predictor: Predictor, path: Path) -> dict[str, str]:
     """Return the metadata of an exported file: what a program needs to decode photos for it, and its origin."""
-    decoding, members = Decoding.of(predictor), members_of(predictor.classifier)
+    decoding, members = decoding_of(predictor), members_of(predictor.classifier)
     licences: Sequence[str] = sorted({member.backbone.spec.licence or "unknown" for member in members})
     return {
         "regraft": __version__,
@@ -160,6 +161,8 @@ def _facts(predictor: Predictor, path: Path) -> dict[str, str]:
         "at_least": json.dumps(list(decoding.at_least)),
         "white_level": str(decoding.rendering.white_level),
         "ground": decoding.rendering.ground,
+        "views": str(min(predictor.views, _MAX_VIEWS)),
+        "unsure_below": "" if predictor.reject_below is None else repr(predictor.reject_below),
     }
 
 

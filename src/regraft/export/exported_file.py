@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.threads import default_workers
 from regraft.errors import MissingExtraError, ModelFileError
 from regraft.run.environment import package_version
 
@@ -22,6 +23,7 @@ class ExportedFile:
 
     Args:
         path: ``model.onnx``, or ``model.xml`` of OpenVINO.
+        threads: number of threads for one photo; None for all cores.
 
     Attributes:
         path: the file.
@@ -33,13 +35,13 @@ class ExportedFile:
         MissingExtraError: its library is not installed.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, threads: int | None = None) -> None:
         if not path.is_file():
             raise ModelFileError(f"no such file: {path}; expected a model.onnx or a model.xml of regraft export")
         self.path = path
         open_file = _open_openvino if path.suffix == ".xml" else _open_onnx
         try:
-            self.classify, self.facts, self.runtime = open_file(path)
+            self.classify, self.facts, self.runtime = open_file(path, threads)
         except (MissingExtraError, ModelFileError):
             raise
         except Exception as error:
@@ -52,11 +54,13 @@ class ExportedFile:
         return tuple(json.loads(self.facts["classes"]))
 
 
-def _open_onnx(path: Path) -> tuple[Classify, dict[str, str], str]:
+def _open_onnx(path: Path, threads: int | None) -> tuple[Classify, dict[str, str], str]:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if threads is not None:
+        options.intra_op_num_threads = options.inter_op_num_threads = threads
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     facts = dict(session.get_modelmeta().custom_metadata_map)
     inputs = [one.name for one in session.get_inputs()]
@@ -71,7 +75,7 @@ def _open_onnx(path: Path) -> tuple[Classify, dict[str, str], str]:
     return classify, facts, f"onnxruntime {package_version('onnxruntime')}"
 
 
-def _open_openvino(path: Path) -> tuple[Classify, dict[str, str], str]:
+def _open_openvino(path: Path, threads: int | None) -> tuple[Classify, dict[str, str], str]:
     version = package_version("openvino")
     if version is None:
         raise MissingExtraError("files of OpenVINO", "openvino")
@@ -79,13 +83,17 @@ def _open_openvino(path: Path) -> tuple[Classify, dict[str, str], str]:
 
     core = openvino.Core()
     model = core.read_model(path)
-    compiled: Any = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    settings = {"INFERENCE_PRECISION_HINT": "f32"}
+    if threads is not None:
+        settings |= {"INFERENCE_NUM_THREADS": str(default_workers() * threads), "NUM_STREAMS": str(default_workers())}
+    compiled: Any = core.compile_model(model, "CPU", settings)
     facts = {name: model.get_rt_info(["regraft", name]).astype(str) for name in json.loads(_names(model))}
     inputs = [one.get_any_name() for one in model.inputs]
     _check(path, inputs, facts)
 
     def classify(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
-        found: NDArray[np.float32] = np.array(compiled([photo])["probabilities"])
+        request = compiled.create_infer_request()  # several threads may call this function
+        found: NDArray[np.float32] = np.array(request.infer([photo])["probabilities"])
         return found
 
     return classify, facts, f"openvino {version}"

@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.data.decode import Size, read_photo
-from regraft.data.rendering import Rendering
 from regraft.errors import DecodeError, ProofError
+from regraft.export.decoding import Decoding
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.models.ensemble import members_of
@@ -145,33 +144,12 @@ class Proof:
         }
 
 
-@dataclass(frozen=True)
-class Decoding:
-    """The decoding of a photo for an exported file, which takes pixels.
-
-    Attributes:
-        at_least: (width, height) that the photo is resized to; a JPEG is decoded at a reduced scale if at least twice
-            that size remains.
-        rendering: the white level of 16-bit gray, and the ground of transparent photos.
-        is_one_size: True if all networks have this size.
-    """
-
-    at_least: Size
-    rendering: Rendering
-    is_one_size: bool
-
-    def pixels(self, photo: Path | bytes) -> NDArray[np.uint8]:
-        """Return the pixels of a photo, (H, W, 3), upright, in sRGB."""
-        return np.array(read_photo(photo, at_least=self.at_least, rendering=self.rendering))
-
-    @classmethod
-    def of(cls, predictor: Predictor) -> Decoding:
-        """Return the decoding that suits all networks of ``predictor``."""
-        classifier = predictor.classifier
-        members = members_of(classifier)
-        sizes = {member.preprocessing.at_least for member in members}
-        largest = max(width for width, _ in sizes), max(height for _, height in sizes)
-        return cls(largest, members[0].preprocessing.rendering, len(sizes) == 1)
+def decoding_of(predictor: Predictor) -> Decoding:
+    """Return the decoding that suits all networks of ``predictor``."""
+    members = members_of(predictor.classifier)
+    sizes = {member.preprocessing.at_least for member in members}
+    largest = max(width for width, _ in sizes), max(height for _, height in sizes)
+    return Decoding(largest, members[0].preprocessing.rendering, len(sizes) == 1)
 
 
 def prove(
@@ -190,7 +168,7 @@ def prove(
         about: description of the photos.
         bar: advances once for each photo.
     """
-    decoding = Decoding.of(predictor)
+    decoding = decoding_of(predictor)
     compared, unreadable = list[Comparison](), 0
     for path, prediction in zip(photos, _predictions(predictor, decoding, photos), strict=True):
         try:

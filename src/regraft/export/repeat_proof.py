@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from regraft.data.file_types import read_regular
-from regraft.data.rendering import Rendering
 from regraft.data.walk import photos_below
 from regraft.errors import DecodeError, ModelFileError, PhotosError
+from regraft.export.decoding import Decoding
 from regraft.export.exported_file import ExportedFile
-from regraft.export.proof import Comparison, Decoding, Proof
+from regraft.export.proof import Comparison, Proof
 from regraft.screen import Screen
 
 
@@ -38,9 +38,7 @@ def repeat_proof(file: Path, photos: Path, screen: Screen) -> dict[str, Any]:
     exported, answers = ExportedFile(file), _answers(file.with_name("proof.json"))
     if not photos.is_dir():
         raise PhotosError(f"no such folder of photos: {photos}")
-    width, height = json.loads(exported.facts["at_least"])
-    rendering = Rendering(int(exported.facts["white_level"]), exported.facts["ground"])  # type: ignore[arg-type]
-    decoding = Decoding((width, height), rendering, is_one_size=True)
+    decoding = Decoding.from_facts(exported.facts)
     paths = [path for _, path in photos_below(photos, "", frozenset(), [])]
     compared = []
     with screen.progress("proof", len(paths)) as bar:

@@ -20,7 +20,7 @@ from regraft.data.manifest import Entry
 from regraft.data.reduced_views import ReducedViews
 from regraft.data.threads import map_in_order
 from regraft.errors import DecodeError
-from regraft.features.engine import Engine
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import WriteBuffer, run_batches
 from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone

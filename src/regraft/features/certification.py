@@ -13,7 +13,7 @@ from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import normalise
-from regraft.features.engine import Engine, map_batches
+from regraft.features.engine_interface import Engine, map_batches
 from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.models.backbone import Backbone
 from regraft.models.spec import BackboneSpec

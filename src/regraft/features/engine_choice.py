@@ -16,8 +16,9 @@ import torch
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, did_you_mean
 from regraft.features.certification import CERTIFICATION_PHOTOS, MIN_COSINE, certificate, is_certified
-from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine import EagerEngine
 from regraft.features.engine_costs import certify_seconds, photos_per_second, setup_cost
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import feature_keys
 from regraft.features.graph_engines import OnnxEngine
 from regraft.features.openvino_engine import OpenVinoEngine

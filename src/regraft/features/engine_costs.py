@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 
 from regraft.data.threads import default_workers
-from regraft.features.engine import Engine
+from regraft.features.engine_interface import Engine
 from regraft.features.graph_engines import has_graph
 from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.processor import has_amx, has_avx2, has_avx512

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,18 @@ from regraft.data.loader import DecodedBatch, decode_in_order
 from regraft.data.manifest import Entry
 from regraft.data.photo_task import LoadPhoto
 from regraft.disk.row_table import new_table, take
-from regraft.features.engine import Engine, map_batches
+from regraft.features.engine_interface import Engine, map_batches
 from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
-from regraft.models.backbone import Backbone
+from regraft.models.spec import BackboneSpec
 from regraft.screen import Bar
+
+
+class Network(Protocol):
+    """A frozen network, as far as the extraction of features needs to know it; a `Backbone` is one."""
+
+    @property
+    def spec(self) -> BackboneSpec:
+        """Its description."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,7 @@ class Features:
 
 def extract(
     entries: Sequence[Entry],
-    backbone: Backbone,
+    backbone: Network,
     engine: Engine,
     store: FeatureStore | None = None,
     *,
@@ -51,6 +59,7 @@ def extract(
     weights: str | None = None,
     workers: int | None = None,
     bar: Bar | None = None,
+    alone: bool = False,
 ) -> Features:
     """Return the features of ``entries``; threads decode while the network runs.
 
@@ -67,6 +76,7 @@ def extract(
         weights: hash of the weights, if they have not changed since it was computed; computed if None.
         workers: number of decoding threads; None for the default, 0 for none.
         bar: progress bar, advanced by one per photo.
+        alone: whether to do all work in the calling thread, because other threads do the same with other photos.
     """
     p = backbone.spec.preprocessing
     weights = engine.refresh() if weights is None else engine.set_weights_hash(weights)
@@ -80,10 +90,10 @@ def extract(
                 entries,
                 load or LoadPhoto(p),
                 batch_size=engine.batch_size,
-                workers=workers,
+                workers=0 if alone else workers,
                 order=positions,
             )
-            for index, features, failed in run_batches(engine, batches):
+            for index, features, failed in run_batches(engine, batches, alone=alone):
                 extraction.keep(index, features)
                 extraction.fail(failed)
     finally:
@@ -94,18 +104,24 @@ def extract(
 _Done: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32], list[tuple[int, str]]]
 
 
-def run_batches(engine: Engine, batches: Iterator[DecodedBatch]) -> Iterator[_Done]:
-    """Yield (positions, features, failures) of each batch, in order; decoding continues while the network runs."""
+def run_batches(engine: Engine, batches: Iterator[DecodedBatch], *, alone: bool = False) -> Iterator[_Done]:
+    """Yield (positions, features, failures) of each batch, in order; decoding continues while the network runs.
+
+    Args:
+        engine: runs the network.
+        batches: the batches.
+        alone: whether to run the network in the calling thread only.
+    """
 
     def work(batch: DecodedBatch) -> _Done:
         features = engine.run(batch.pixels) if len(batch.index) else np.empty((0, 0), dtype=np.float32)
         return batch.index, features, batch.failed
 
-    return map_batches(engine, work, batches)
+    return map(work, batches) if alone else map_batches(engine, work, batches)
 
 
 def feature_keys(
-    entries: Sequence[Entry], backbone: Backbone, weights_hash: str, numerics: str, view: str = PLAIN
+    entries: Sequence[Entry], backbone: Network, weights_hash: str, numerics: str, view: str = PLAIN
 ) -> list[FeatureKey | None]:
     """Return the store key of each photo's features; None for photos without a content hash."""
     preprocessing, cut = backbone.spec.preprocessing.id, f"{backbone.spec.name}/features"

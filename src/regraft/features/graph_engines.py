@@ -12,31 +12,29 @@ import io
 import threading
 import warnings
 from abc import abstractmethod
-from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar, TypeAlias
+from typing import ClassVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from regraft.cache_dir import GRAPHS, cache_folder, files_by_use
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import default_workers
 from regraft.disk.atomic import atomic
-from regraft.disk.sealed import SealError, read_sealed, seal
-from regraft.features.engine import PaddedEngine, ReadyNetwork
+from regraft.disk.sealed import SealError, seal
+from regraft.features.engine import PaddedEngine
+from regraft.features.engine_interface import ReadyNetwork
 from regraft.features.folding import folded
 from regraft.features.frozen_network import Precision
+from regraft.features.graph_files import INPUT, OUTPUT, Run, compile_onnx, graph_files, graph_place, read_graph
 from regraft.features.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.operations import BATCH_SAFE, operation_names
 from regraft.features.processor import instruction_set, require_bf16
 from regraft.features.trial import TRIAL_PHOTOS, is_batch_invariant, synthetic_photos
 from regraft.models.backbone import Backbone
 from regraft.run.environment import package_version
-
-Run: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BATCH_SIZE = 8
 """Photos per batch; their activations fit into the caches of a processor."""
@@ -100,6 +98,12 @@ class GraphEngine(PaddedEngine):
         p = self.backbone.spec.preprocessing
         return f"{self.versions}/{self.precision}/cpu {instruction_set()}/{self.batch_size}x3x{p.height}x{p.width}"
 
+    @property
+    def graph_file(self) -> str:
+        """Name of the file of its graph in the cache folder; the graph is exported if it is not there."""
+        size = self._prepare().batch_size
+        return _path(self.backbone, self.weights, size).name
+
     def _key(self) -> str:
         about = (self.versions, self.precision, self._requested_batch_size, machine_id())
         return " / ".join(
@@ -123,7 +127,7 @@ class GraphEngine(PaddedEngine):
         if recorded is None and size > 1 and not self._is_batch_safe():
             size = 1
         run = self._compile(exported_graph(self.backbone, self.weights, size))
-        if size == 1 or recorded is not None or is_batch_invariant(run, _synthetic_pixels(p.height, p.width), size):
+        if size == 1 or recorded is not None or is_batch_invariant(run, synthetic_pixels(p.height, p.width), size):
             return ReadyNetwork(size, run)
         return ReadyNetwork(1, self._compile(exported_graph(self.backbone, self.weights, 1)))
 
@@ -138,13 +142,13 @@ class GraphEngine(PaddedEngine):
         return operation_names(self.backbone.network, x) <= BATCH_SAFE
 
 
-def _synthetic_pixels(height: int, width: int) -> NDArray[np.uint8]:
+def synthetic_pixels(height: int, width: int) -> NDArray[np.uint8]:
+    """Return generated images, shape (`TRIAL_PHOTOS`, height, width, 3), uint8."""
     values = synthetic_photos(TRIAL_PHOTOS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
     pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
     return pixels
 
 
-INPUT, OUTPUT = "pixels", "features"
 _GRAPH_VERSION = "1"  # change it whenever the same network gives another graph
 _OPSET = 17
 _MAX_GRAPH_BYTES = 2 * 10**9  # maximum size of the cache; least recently used graphs are deleted
@@ -158,9 +162,7 @@ def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> by
     """
     path = _path(backbone, weights_hash, batch_size)
     try:
-        graph = bytes(read_sealed(path)[0])
-        with contextlib.suppress(OSError):
-            path.touch()
+        graph = read_graph(path)
     except (OSError, SealError):  # missing or damaged: export it
         graph = _export(backbone, batch_size)
         _keep(path, graph)
@@ -170,11 +172,6 @@ def exported_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> by
 def has_graph(backbone: Backbone, weights_hash: str, batch_size: int) -> bool:
     """Return whether the graph was exported before."""
     return _path(backbone, weights_hash, batch_size).exists()
-
-
-def graph_files() -> list[Path]:
-    """Return the files of all graphs, most recently used last."""
-    return files_by_use(*GRAPHS)
 
 
 class _NetworkFromPixels(nn.Module):
@@ -225,7 +222,7 @@ def _path(backbone: Backbone, weights_hash: str, batch_size: int) -> Path:
         str((p.height, p.width, p.mean, p.std)),
     )
     name = hashlib.sha256("\n".join((*parts, str(batch_size))).encode()).hexdigest()[:40]
-    return cache_folder() / "graphs" / f"{name}.onnx"
+    return graph_place(f"{name}.onnx")
 
 
 def _keep(path: Path, graph: bytes) -> None:
@@ -251,15 +248,4 @@ class OnnxEngine(GraphEngine):
         return str(package_version("onnxruntime"))
 
     def _compile(self, graph: bytes) -> Run:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-
-        def run(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-            features: NDArray[np.float32] = session.run([OUTPUT], {INPUT: pixels})[0]
-            return features
-
-        return run
+        return compile_onnx(graph)

@@ -11,15 +11,14 @@ import json
 import os
 from typing import Any
 
-import torch
-
 from regraft.cache_dir import cache_folder
 from regraft.disk.atomic import write_text
-from regraft.features.processor import isa_limit
 from regraft.process import cores
 from regraft.run.environment import processor_name
 
 _MAX_FACTS = 2000  # maximum number of facts; the oldest are dropped
+
+_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 FILE = "engines.json"
 """Name of the file in the cache folder."""
@@ -53,11 +52,19 @@ def write_fact(key: str, value: Any) -> None:
         write_text(cache_folder() / FILE, f"{_checksum(text)}\n{text}\n")
 
 
+def isa_limit() -> str:
+    """Return the instruction set that oneDNN is limited to, such as ``"AVX2"``; ``""`` if it may use all."""
+    value = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
+    return "" if value in ("ALL", "DEFAULT") else value
+
+
 def machine_id() -> str:
     """Return the processor, its usable cores and torch's number of threads, on which measurements depend.
 
     Limits on instruction sets by environment variables are included.
     """
+    import torch
+
     limits = {"ATEN": os.environ.get("ATEN_CPU_CAPABILITY", ""), "oneDNN": isa_limit()}
     limited = "".join(f" · {library} {value}" for library, value in limits.items() if value)
     return f"{processor_name()} · {cores()} cores · {torch.get_num_threads()} threads{limited}"

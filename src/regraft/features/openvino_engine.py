@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from regraft.errors import MissingExtraError
 from regraft.features.frozen_network import Precision
-from regraft.features.graph_engines import GraphEngine, Run
+from regraft.features.graph_engines import GraphEngine
+from regraft.features.graph_files import Run
 from regraft.process import cores
 from regraft.run.environment import package_version
 

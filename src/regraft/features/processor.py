@@ -5,7 +5,6 @@ The instruction sets are those of the processor, except the ones that environmen
 
 from __future__ import annotations
 
-import os
 import threading
 from contextlib import ContextDecorator
 from types import TracebackType
@@ -14,15 +13,9 @@ from typing import Any
 import torch
 
 from regraft.errors import ConfigError
+from regraft.features.machine_facts import isa_limit
 
-_LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_FP16 includes bfloat16
-
-
-def isa_limit() -> str:
-    """Return the instruction set that oneDNN is limited to, such as ``"AVX2"``; ``""`` if it may use all."""
-    value = next((value for name in _LIMITS if (value := os.environ.get(name, "").strip().upper())), "")
-    return "" if value in ("ALL", "DEFAULT") else value
 
 
 def instruction_set() -> str:

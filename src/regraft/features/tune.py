@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.features.certification import MIN_COSINE, certify
-from regraft.features.engine import Engine, map_batches
 from regraft.features.engine_choice import REFERENCE, candidates, make_engine
 from regraft.features.engine_costs import record_speed
+from regraft.features.engine_interface import Engine, map_batches
 from regraft.models.backbone import Backbone
 from regraft.process import cores
 from regraft.randomness import generator

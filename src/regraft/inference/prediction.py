@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from regraft.screen import Bar
 
 MAX_VIEWS = 64
 """Maximum number of views of a photo to average."""
@@ -69,6 +72,25 @@ class Scores:
     rows: NDArray[np.int64]
     failed: tuple[tuple[int, str], ...]
     novelty: NDArray[np.float64] | None = None
+
+
+class AnyPredictor(Protocol):
+    """A classifier in use, as far as the command line needs it.
+
+    Attributes:
+        classes: class names in the order of the outputs.
+        reject_below: certified threshold of the probability; None without one.
+    """
+
+    classes: tuple[str, ...]
+    reject_below: float | None
+
+    @property
+    def passes(self) -> int:
+        """Number of times that the bar of `stream` advances for each photo."""
+
+    def stream(self, paths: Any, bar: Bar | None = None) -> Iterator[Prediction]:
+        """Yield a prediction for each photo, in order."""
 
 
 def threshold_in_file(extra: Mapping[str, str]) -> float | None:

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
-from numpy.typing import NDArray
-
-from regraft.data.file_types import read_regular
-from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
-from regraft.features.engine_choice import REFERENCE
-from regraft.features.store import FeatureStore
+from regraft.features.engine_choice import REFERENCE, certified_engine
+from regraft.features.engine_interface import Engine
 from regraft.inference.device import pick_device
-from regraft.inference.network_pass import HeadLogits, NetworkPass
-from regraft.inference.pictures import Channels, Picture, is_one_photo, photo_forms
-from regraft.inference.prediction import Prediction, Scores, threshold_in_file, views_in_file
+from regraft.inference.head_logits import HeadLogits
+from regraft.inference.network_pass import NetworkPass
+from regraft.inference.pass_predictor import Mix, PassPredictor, checked_views
+from regraft.inference.pictures import Channels, is_one_photo
+from regraft.inference.prediction import Prediction, threshold_in_file
 from regraft.inference.shared_network import shared_networks
+from regraft.models.backbone import Backbone
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
-from regraft.models.feature_novelty import mean_novelty
-from regraft.models.model_file import find_model_file, load_classifier
-from regraft.screen import Bar
+from regraft.models.model_file import load_classifier
+from regraft.models.model_place import find_model_file
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-STREAM_CHUNK = 256
-"""Photos per step of `Predictor.stream`; memory does not grow with their total number."""
 
-
-class Predictor:
+class Predictor(PassPredictor):
     """A trained classifier in use, or several of them as one.
 
     A photo's probabilities have the same bits whatever other photos are predicted with it: the network runs on batches
@@ -96,18 +88,18 @@ class Predictor:
         own: bool = False,
     ) -> None:
         _check_classifier(classifier)
-        views = views_in_file(classifier.facts) if views is None else views
-        if type(views) is not int or views < 1:
-            raise ConfigError(f"views: expected a positive number, found {views!r}")
-        self.views = views
-        self.reject_below = threshold_in_file(classifier.facts)
+        views = checked_views(views, classifier.facts)
         self.classifier = classifier.eval() if own else classifier.snapshot()
-        self.classes: tuple[str, ...] = tuple(classifier.classes)
         self.workers = workers
-        groups, self._weights = _groups(self.classifier)
-        self._sizes = tuple(len(group) for group in groups)
-        place = pick_device(device)
-        self._passes = tuple(_passes([one for group in groups for one in group], engine, place, workers))
+        groups, weights = _groups(self.classifier)
+        members = [one for group in groups for one in group]
+        super().__init__(
+            classifier.classes,
+            _passes(members, engine, pick_device(device), workers),
+            Mix(tuple(len(group) for group in groups), weights),
+            views=views,
+            reject_below=threshold_in_file(classifier.facts),
+        )
 
     @class_only
     def load(
@@ -166,95 +158,6 @@ class Predictor:
         predictions = list(self.stream(photos, channels=channels))
         return predictions[0] if is_one_photo(photos) else predictions
 
-    def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
-        """Yield a prediction for each of some photos in any form of `predict`, in order and in bounded memory."""
-        for in_memory, forms in itertools.groupby(photo_forms(paths, channels), lambda one: isinstance(one, Picture)):
-            predicted: Any = self._predict_pictures if in_memory else self._predict_paths
-            while chunk := list(itertools.islice(forms, STREAM_CHUNK)):
-                yield from predicted(chunk, bar)
-
-    def scores(self, entries: Sequence[Entry], *, store: FeatureStore | None = None, bar: Bar | None = None) -> Scores:
-        """Return the probabilities for ``entries``; features in ``store`` are not computed again.
-
-        ``bar`` advances `passes` times for each photo.
-        """
-        values, rows, failed, novelty = self._view_scores(entries, 0, store, bar)
-        for view in range(1, self.views):
-            more, left, missing, _ = self._view_scores([entries[row] for row in rows.tolist()], view, store, bar)
-            failed += [(int(rows[position]), why) for position, why in missing]  # removed since the first view
-            values, rows = values[left] + more, rows[left]
-            novelty = None if novelty is None else novelty[left]
-        return Scores(values / self.views, rows, tuple(sorted(failed)), novelty)
-
-    @property
-    def passes(self) -> int:
-        """Number of passes for each photo: one for each view and each network; shared lower blocks are one network."""
-        return self.views * len(self._passes)
-
-    def _view_scores(
-        self, entries: Sequence[Entry], view: int, store: FeatureStore | None, bar: Bar | None
-    ) -> tuple[NDArray[np.float64], NDArray[np.int64], list[tuple[int, str]], NDArray[np.float64] | None]:
-        """Return probabilities of a view of photos, their positions, failures by position, and their novelty."""
-        novelties: list[NDArray[np.float64]] = []
-        logits: dict[int, NDArray[np.float64]] = {}
-        rows, failed = np.arange(len(entries), dtype=np.int64), list[tuple[int, str]]()
-        for network in self._passes:
-            features = network.features([entries[row] for row in rows.tolist()], view, store, bar)
-            failed += [(int(rows[position]), why) for position, why in features.failed]
-            logits = {member: earlier[features.rows] for member, earlier in logits.items()}
-            logits |= {head.member: head.logits(features.values) for head in network.heads}
-            novelties = [earlier[features.rows] for earlier in novelties] + network.novelties(features.values)
-            rows = rows[features.rows]
-        return self._probabilities(logits), rows, failed, mean_novelty(novelties)
-
-    def _probabilities(self, logits: Mapping[int, NDArray[np.float64]]) -> NDArray[np.float64]:
-        """Return the probabilities for the logits of each member, shape (n, C): logits of a group are added."""
-        out = np.zeros_like(logits[0])
-        for row in range(len(out)):
-            members = (logits[member] for member in range(len(logits)))
-            for size, weight in zip(self._sizes, self._weights, strict=True):
-                total = np.add.reduce([next(members)[row] for _ in range(size)])
-                exponent = np.exp(total - total.max())
-                out[row] += weight * (exponent / exponent.sum())
-        return out
-
-    def _predict_paths(self, paths: Sequence[Path], bar: Bar | None) -> Iterator[Prediction]:
-        scores = self.scores([_entry(path, hashed=self.views > 2) for path in paths], bar=bar)
-        rows = {int(row): position for position, row in enumerate(scores.rows)}
-        failed = dict(scores.failed)
-        for position, path in enumerate(paths):
-            if position in rows:
-                novelty = None if scores.novelty is None else float(scores.novelty[rows[position]])
-                yield self._prediction(str(path), scores.values[rows[position]], novelty)
-            else:
-                yield Prediction(str(path), None, None, (), failed[position])
-
-    def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
-        """Yield a prediction for each of some pictures in memory."""
-        values, failed = np.zeros((len(pictures), len(self.classes))), dict[int, str]()
-        novelty: NDArray[np.float64] | None = None
-        for view in range(self.views):
-            logits: dict[int, NDArray[np.float64]] = {}
-            novelties: list[NDArray[np.float64]] = []
-            for network in self._passes:
-                features = network.picture_features(pictures, view, failed, bar)
-                logits |= {head.member: head.logits(features) for head in network.heads}
-                novelties += network.novelties(features)
-            values += self._probabilities(logits)
-            novelty = mean_novelty(novelties) if view == 0 else novelty
-        for position, picture in enumerate(pictures):
-            if position in failed:
-                yield Prediction(picture.name, None, None, (), failed[position])
-            else:
-                own = None if novelty is None else float(novelty[position])
-                yield self._prediction(picture.name, values[position] / self.views, own)
-
-    def _prediction(self, path: str, values: NDArray[np.float64], novelty: float | None) -> Prediction:
-        order = np.argsort(-values, kind="stable")
-        top = tuple((self.classes[i], float(values[i])) for i in order)
-        unsure = self.reject_below is not None and top[0][1] < self.reject_below
-        return Prediction(path, top[0][0], top[0][1], top, unsure=unsure, novelty=novelty)
-
 
 def _groups(classifier: Classifier | Ensemble) -> tuple[Sequence[Sequence[Classifier]], tuple[float, ...]]:
     """Return the groups of an ensemble and their weights; a classifier is a group of one."""
@@ -269,12 +172,39 @@ def _passes(
     """Yield the passes that compute the features of all ``members``."""
     titles = [member.facts.get("engine", REFERENCE) if engine is None else engine for member in members]
     for network in shared_networks(members):
-        heads = [
-            HeadLogits(members[member], member, start)
-            for member, start in zip(network.members, network.starts, strict=True)
-        ]
-        title = {titles[member] for member in network.members}
-        yield NetworkPass(network.backbone, heads, title.pop() if len(title) == 1 else REFERENCE, device, workers)
+        pairs = zip(network.members, network.starts, strict=True)
+        heads = [head_of(members[member], member, start) for member, start in pairs]
+        wanted = {titles[member] for member in network.members}
+        title = wanted.pop() if len(wanted) == 1 else REFERENCE
+        open_engine = partial(_opened, title, network.backbone, device)
+        yield NetworkPass(network.backbone, heads, title, open_engine, workers)
+
+
+def _opened(title: str, backbone: Backbone, device: torch.device) -> Engine:
+    weights = backbone.weights_hash()
+    engine = certified_engine(title, backbone, device, weights)
+    engine.set_weights_hash(weights)
+    return engine
+
+
+def head_of(classifier: Classifier, member: int = 0, start: int = 0) -> HeadLogits:
+    """Return the head of a classifier, which must not be trained any more.
+
+    Args:
+        classifier: the classifier.
+        member: its number in the ensemble.
+        start: column of its first feature among the features of the pass.
+    """
+    weight, bias = classifier.linear_head()
+    bounds = classifier.feature_bounds
+    return HeadLogits(
+        weight.cpu().double().numpy(),
+        bias.cpu().double().numpy(),
+        None if bounds is None else (bounds[0].float().cpu().numpy(), bounds[1].float().cpu().numpy()),
+        classifier.novelty,
+        member,
+        start,
+    )
 
 
 def _check_classifier(classifier: object) -> None:
@@ -288,11 +218,3 @@ def _check_classifier(classifier: object) -> None:
             f"classifier: {type(classifier).__name__} overrides forward, which a Predictor does not call; "
             "predict with Trainer.predict"
         )
-
-
-def _entry(path: Path, *, hashed: bool) -> Entry:
-    content = ""
-    if hashed:
-        with contextlib.suppress(OSError):  # decoding reports the error
-            content = hashlib.sha256(read_regular(path)).hexdigest()
-    return Entry(str(path), path, content, "")

@@ -225,7 +225,8 @@ class Classifier(nn.Module):
             ModelFileError: the file is missing, damaged, not a classifier, lacks metadata, or contains an `Ensemble`.
             ConfigError: ``classes`` or ``backbone`` differ from those in the file.
         """
-        from regraft.models.model_file import find_model_file, load_classifier
+        from regraft.models.model_file import load_classifier
+        from regraft.models.model_place import find_model_file
 
         loaded = load_classifier(find_model_file(Path(path)), classes=classes, backbone=backbone)
         if not isinstance(loaded, Classifier):

@@ -22,11 +22,9 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError
 from regraft.models.class_only import class_only
 from regraft.models.classifier import Classifier
+from regraft.models.ensemble_metadata import MAX_MEMBERS
 
 Groups: TypeAlias = Sequence[Classifier | Sequence[Classifier]]
-
-MAX_MEMBERS = 16
-"""Maximum number of classifiers in an ensemble; it bounds the memory that a small model file can ask for."""
 
 _RESIZE_MODES = {"nearest": "nearest-exact", "bilinear": "bilinear", "bicubic": "bicubic"}
 
@@ -151,7 +149,8 @@ class Ensemble(nn.Module):
         Raises:
             ModelFileError: the file is missing, damaged, or not a model file.
         """
-        from regraft.models.model_file import find_model_file, load_classifier
+        from regraft.models.model_file import load_classifier
+        from regraft.models.model_place import find_model_file
 
         loaded = load_classifier(find_model_file(Path(path)))
         if isinstance(loaded, Ensemble):

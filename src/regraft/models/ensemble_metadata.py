@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from regraft._version import __version__
-from regraft.models.ensemble import MAX_MEMBERS
 from regraft.models.model_metadata import (
     MODEL_KEY,
     FormatError,
@@ -25,6 +24,9 @@ from regraft.models.model_metadata import (
 from regraft.models.spec import BackboneSpec
 
 ENSEMBLE_FORMAT = 2
+MAX_MEMBERS = 16
+"""Maximum number of classifiers in an ensemble; it bounds the memory that a small model file can ask for."""
+
 _FIELDS = ("version", "classes", "groups", "extra", "sha256")
 
 

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 NOVELTY = "novelty."
 """Prefix of the names of its tensors in files."""
@@ -61,18 +64,25 @@ class FeatureNovelty:
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Return the values for a file, by name."""
+        import torch
+
         return {name: torch.from_numpy(np.array(getattr(self, name), dtype=np.float32)) for name in _NAMES}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, torch.Tensor], features: int) -> FeatureNovelty:
-        """Return the novelty from the result of `tensors`.
+        """Return the novelty from the result of `tensors`; errors are those of `from_arrays`."""
+        return cls.from_arrays({name: tensor.float().numpy() for name, tensor in tensors.items()}, features)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[np.float32]], features: int) -> FeatureNovelty:
+        """Return the novelty from the values in a file, by name.
 
         Raises:
-            ValueError: a tensor is missing or unexpected, or has another shape or impossible values.
+            ValueError: an array is missing or unexpected, or has another shape or impossible values.
         """
-        if sorted(tensors) != sorted(_NAMES):
-            raise ValueError(f"expected {', '.join(_NAMES)}, found {', '.join(sorted(tensors))}")
-        mean, directions, variances = (tensors[name].float().numpy() for name in _NAMES)
+        if sorted(arrays) != sorted(_NAMES):
+            raise ValueError(f"expected {', '.join(_NAMES)}, found {', '.join(sorted(arrays))}")
+        mean, directions, variances = (arrays[name] for name in _NAMES)
         rank = len(directions)
         if mean.shape != (features,) or directions.shape != (rank, features) or variances.shape != (rank + 2,):
             raise ValueError(f"its shapes do not match {features:,} features")

@@ -25,10 +25,7 @@ from regraft.models.ensemble_metadata import EnsembleMetadata, metadata_from_tex
 from regraft.models.ensemble_tensors import ensemble_from_tensors, ensemble_tensors
 from regraft.models.model_metadata import MODEL_KEY, FormatError, ModelMetadata
 from regraft.models.trainer_file import FileContent, read_trainer_file
-from regraft.run.folder import RunFolder
 from regraft.tensors import tensors_checksum
-
-_WEIGHT_SUFFIXES = (".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".ckpt")
 
 
 def save_classifier(
@@ -123,25 +120,6 @@ def read_metadata(path: Path | str) -> ModelMetadata | EnsembleMetadata:
         raise ModelFileError(f"{path} is not a usable model file: {error}") from error
     except OSError as error:
         raise ModelFileError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def find_model_file(path: Path) -> Path:
-    """Return the model file of ``path``: the path itself, or the model file in a run folder.
-
-    Raises:
-        ModelFileError: there is none.
-    """
-    if not path.exists():
-        raise ModelFileError(f"no such run folder or model file: {path}")
-    if not path.is_dir():
-        return path
-    inside = RunFolder(path).model
-    if inside.exists():
-        return inside
-    why = "the run did not finish" if RunFolder(path).config.exists() else "it is not a run folder"
-    others = sorted(one.name for one in path.iterdir() if one.suffix in _WEIGHT_SUFFIXES)
-    more = f"\n  it contains {', '.join(others[:5])}: name that file" if others else ""
-    raise ModelFileError(f"{path} contains no {inside.name}: {why}{more}")
 
 
 def _read_model_file(path: Path) -> FileContent | None:

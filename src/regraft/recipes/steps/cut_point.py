@@ -17,8 +17,8 @@ from regraft.data.manifest import Entry
 from regraft.data.reduced_views import ReducedViews
 from regraft.features.activations import Activations, channels_last
 from regraft.features.certification import real_photos, run_all
-from regraft.features.engine import Engine
 from regraft.features.engine_choice import EngineChoice, choose_engine
+from regraft.features.engine_interface import Engine
 from regraft.features.machine_facts import read_fact, write_fact
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier

@@ -1,0 +1,108 @@
+"""Preparation of a model file, so that later processes use it without torch (`regraft.inference.prepared`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from regraft.disk.sealed import SealError
+from regraft.errors import ModelFileError
+from regraft.features.engine import EagerEngine
+from regraft.features.engine_interface import Engine
+from regraft.features.graph_engines import OnnxEngine, synthetic_pixels
+from regraft.features.machine_facts import write_fact
+from regraft.features.prepared_engine import PreparedGraph
+from regraft.inference.head_file import read_heads
+from regraft.inference.network_pass import NetworkPass
+from regraft.inference.prediction import AnyPredictor, Prediction
+from regraft.inference.predictor import Predictor
+from regraft.inference.prepared import (
+    TOLERANCE,
+    Preparation,
+    PreparedNetwork,
+    PreparedPredictor,
+    preparation_key,
+)
+from regraft.models.backbone import Backbone
+from regraft.models.model_place import find_model_file
+
+_MAX_COMPARED, _IMAGE_SIDE = 16, 128
+
+
+def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Prediction]) -> Preparation | None:
+    """Prepare a model file for later predictions without torch, and return the comparison.
+
+    Graphs are exported where the run's engine is torch. A refusal is recorded if a network cannot be exported, if an
+    engine is one that needs torch, or if an answer differs: in a bit where the engine is the same, in the class or in
+    more than `TOLERANCE` of a probability where it is not.
+
+    Args:
+        model: a run folder or a model file.
+        predictor: the predictor that was loaded from it.
+        predictions: predictions of photos in files, which are compared.
+    """
+    if not isinstance(predictor, Predictor):
+        return None
+    path = find_model_file(model)
+    content = path.read_bytes()
+    try:
+        preparation = _compared(path, content, predictor, predictions)
+    except (ModelFileError, SealError, OSError):  # a file of a Trainer, or a cache that cannot be written
+        preparation = None
+    write_fact(preparation_key(content), {"refused": True} if preparation is None else preparation.as_dict())
+    return preparation
+
+
+def _compared(
+    path: Path, content: bytes, predictor: Predictor, predictions: Sequence[Prediction]
+) -> Preparation | None:
+    """Return the preparation of a model file after comparing it; None if it is refused."""
+    heads = read_heads(path, content)
+    networks, same_bits = list[PreparedNetwork](), True
+    for one in predictor.network_passes:
+        engine = _graph_engine(one)
+        if engine is None:
+            return None
+        same_bits &= engine is one.engine
+        graph = PreparedGraph(engine.graph_file, engine.batch_size, engine.weights, engine.versions, engine.numerics)
+        members, starts = tuple(head.member for head in one.heads), tuple(head.start for head in one.heads)
+        networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts))
+    preparation = Preparation(tuple(networks), same_bits)
+    prepared = PreparedPredictor(path, heads, replace(preparation, same_bits=True), None, predictor.views)
+    differences = _differences(prepared, predictor, predictions)
+    if max(differences) > (0.0 if same_bits else TOLERANCE):
+        return None
+    return replace(preparation, compared=len(differences), largest_difference=max(differences))
+
+
+def _graph_engine(network: NetworkPass) -> OnnxEngine | None:
+    """Return the engine that runs the graph of a network; None if the network needs torch or another engine."""
+    engine: Engine = network.engine
+    try:
+        if isinstance(engine, EagerEngine) and engine.device.type == "cpu" and engine.precision == "fp32":
+            if not isinstance(network.network, Backbone):
+                return None
+            weights, engine = engine.weights, OnnxEngine(network.network)
+            engine.set_weights_hash(weights)
+        return engine if isinstance(engine, OnnxEngine) and engine.graph_file else None
+    except Exception:  # noqa: BLE001  (torch and ONNX Runtime raise all kinds where they cannot take a network)
+        return None
+
+
+def _differences(prepared: PreparedPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
+    """Return the largest difference of each of some photos, and of generated images."""
+    photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:_MAX_COMPARED]
+    images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE))
+    expected = [*photos, *predictor.predict(images)]
+    found = [*prepared.stream([Path(one.path) for one in photos]), *prepared.stream(images)]
+    return [_difference(*pair) for pair in zip(expected, found, strict=True)]
+
+
+def _difference(expected: Prediction, found: Prediction) -> float:
+    """Return the largest difference of a probability, or a tenth of the relative difference of the novelty."""
+    others = dict(found.top)
+    difference = max((abs(p - others.get(label, 2.0)) for label, p in expected.top), default=2.0)
+    if expected.novelty is None or found.novelty is None:
+        return difference if expected.novelty is found.novelty else 2.0
+    return max(difference, abs(expected.novelty - found.novelty) / (10 * max(1.0, expected.novelty)))
