@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.features.engine import EagerEngine, Engine
+from regraft.features.engine import EagerEngine
+from regraft.features.engine_interface import Engine
 from regraft.features.graph_engines import GraphEngine
 from regraft.features.operations import BATCH_SAFE, operation_names
 from regraft.features.trial import synthetic_photos

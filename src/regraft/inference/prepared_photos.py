@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.features.engine import Engine
+from regraft.features.engine_interface import Engine
 from regraft.inference.pictures import Picture
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
@@ -73,7 +73,7 @@ class TwoStepPredictor:
                 features = _features(engine, [photo.pixels[position] for photo in photos])
                 logits |= {head.member: head.logits(features) for head in network.heads}
                 novelties += network.novelties(features)
-            values += predictor._probabilities(logits)
+            values += predictor._mix.probabilities(logits)
             novelty = mean_novelty(novelties) if view == 0 else novelty
         return [
             predictor._prediction(photo.name, row / predictor.views, None if novelty is None else float(novelty[place]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from regraft.errors import RegraftError
-from regraft.models.model_file import find_model_file
+from regraft.models.model_place import find_model_file
 from regraft.serve.pipeline import Pipeline
 from regraft.serve.served_model import ServedModel
 

@@ -18,7 +18,7 @@ from regraft.features.single_photo import single_photo_engine
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.prepared_photos import PreparedPhoto, TwoStepPredictor
-from regraft.models.model_file import find_model_file
+from regraft.models.model_place import find_model_file
 from regraft.serve.photo_checks import check_photo
 
 

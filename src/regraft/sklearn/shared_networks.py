@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, WeightsError
 from regraft.features.disk_store import DiskStore
-from regraft.features.engine import Engine
 from regraft.features.engine_choice import REFERENCE, certified_engine, choose_engine
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import extract
 from regraft.features.store import FeatureStore, MemoryStore
 from regraft.inference.device import pick_device

@@ -24,8 +24,8 @@ from regraft.data.source import select_photos
 from regraft.data.threads import workers_or_default
 from regraft.errors import ConfigError, PhotosError, StorageError, UnreadableError
 from regraft.features.certification import is_certified
-from regraft.features.engine import Engine
 from regraft.features.engine_choice import REFERENCE, choose_engine, make_engine
+from regraft.features.engine_interface import Engine
 from regraft.features.extract import extract, feature_keys
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
