@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ def copied(
     copies: SortedCopies | None,
     arguments: Sequence[str],
     unsure: float | None,
-) -> Iterator[Prediction]:
+) -> Generator[Prediction, None, None]:
     """Yield ``predictions``, each after its photo was copied; without ``copies`` no photo is copied.
 
     Args:
