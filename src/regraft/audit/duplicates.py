@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from regraft.audit import near_duplicates
+from regraft.audit.approximate_neighbours import exact_search_warning, is_approximate
 from regraft.audit.near_duplicates import (
     CANDIDATES,
     FINE_SIDE,
@@ -74,6 +75,7 @@ def detect_duplicates(
     store: FeatureStore | None = None,
     workers: int | None = None,
     rendering: Rendering = PLAIN,
+    warn: Callable[[str], None] | None = None,
 ) -> Duplicates:
     """Return the duplicates and near-duplicates among photos.
 
@@ -84,6 +86,7 @@ def detect_duplicates(
         store: cache of the near-duplicates of this set of photos; None for no cache.
         workers: number of threads that compare photos and decode some of them again.
         rendering: the white level of 16-bit gray, and the ground of transparent photos.
+        warn: called with a sentence if the search will take long; None to say nothing.
     """
     packed = PhotoStatsTable.from_sequence(photo_stats)
     by_bytes = equal_positions([entry.content for entry in entries])
@@ -97,6 +100,9 @@ def detect_duplicates(
     key = _pairs_key([entries[i].content for i in representatives], rendering)
     near = _cached_pairs(store, key)
     if near is None:
+        warning = exact_search_warning(len(representatives))
+        if warning is not None and warn is not None:
+            warn(warning)
         near = _search_near_duplicates(entries, features, packed, representatives, workers, rendering)
         if store is not None:
             table = np.column_stack([near.pairs.astype(np.float32), near.fit]).astype(np.float32)
@@ -145,7 +151,8 @@ def _fine_gray(entry: Entry, rendering: Rendering) -> NDArray[np.uint8]:
 def _pairs_key(contents: Sequence[str], rendering: Rendering) -> str:
     decoder = DECODER + "".join(f" {name}={value}" for name, value in rendering.unusual.items())
     whole = hashlib.sha256("".join(contents).encode()).hexdigest()
-    return feature_key(whole, decoder, "near-copies", "", "", near_duplicates.VERSION)
+    search = f"{near_duplicates.VERSION} approximate" if is_approximate(len(contents)) else near_duplicates.VERSION
+    return feature_key(whole, decoder, "near-copies", "", "", search)
 
 
 def _cached_pairs(store: FeatureStore | None, key: str) -> NearDuplicates | None:

@@ -1,4 +1,4 @@
-"""Exact nearest neighbors of every photo by features, computed in blocks of matrix products."""
+"""Nearest neighbors of every photo by features, computed exactly in blocks of matrix products, or by an index."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from regraft.audit.approximate_neighbours import approximate_neighbours, is_approximate
 from regraft.disk.row_table import new_table
 
 PROJECTED_DIMENSIONS = 256
@@ -43,8 +44,9 @@ class Neighbours:
 def nearest_neighbours(features: NDArray[np.float32], k: int, rows: NDArray[np.int64] | None = None) -> Neighbours:
     """Return the ``k`` nearest neighbors of every row (fewer if there are fewer rows).
 
-    Time grows with n²: about a second for 10,000 photos and two minutes for 100,000 on two cores. Apart from the
-    result, memory is bounded.
+    Up to `EXACT_ROWS` photos, and without faiss, the search is exact. Its time grows with n²: about a second for 10,000
+    photos and two minutes for 100,000 on two cores. Apart from the result, memory is bounded. Beyond, an index in the
+    memory searches, see `regraft.audit.approximate_neighbours`.
 
     Args:
         features: shape (n, d), float32.
@@ -57,6 +59,8 @@ def nearest_neighbours(features: NDArray[np.float32], k: int, rows: NDArray[np.i
     index, cosine = np.zeros((n, k), dtype=np.int64), np.zeros((n, k), dtype=np.float32)
     if k:
         unit = _unit_vectors(features, rows)
+        if is_approximate(n):
+            return Neighbours(*approximate_neighbours(unit, k))
         for i in range(0, n, _BLOCK):
             _block(unit, i, k, index, cosine)
     return Neighbours(index, cosine)

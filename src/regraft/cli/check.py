@@ -13,6 +13,7 @@ from regraft.cli.options import (
     Choice,
     device_option,
     network_options,
+    on_option,
     output_options,
     pass_session,
     store_option,
@@ -86,7 +87,7 @@ Examples:
     ),
 )
 @network_options()
-@cloup.option_group("Machine", device_option(), workers_option(), store_option())
+@cloup.option_group("Machine", device_option(), workers_option(), store_option(), on_option())
 @output_options(quiet="Print only the message of --strict.")
 @pass_session
 def check(

@@ -13,6 +13,7 @@ from regraft.cli.options import (
     Choice,
     device_option,
     network_options,
+    on_option,
     output_options,
     pass_session,
     store_option,
@@ -66,7 +67,7 @@ Examples:
 )
 @cloup.option_group("Photos", *label_options())
 @network_options()
-@cloup.option_group("Machine", device_option(), workers_option())
+@cloup.option_group("Machine", device_option(), workers_option(), on_option())
 @output_options(quiet="Print only warnings, and the names of --list.")
 @pass_session
 def features(
@@ -76,6 +77,7 @@ def features(
     shard: str | None,
     store: str | None,
     listed: str | None,
+    cluster: str | None,
     **options: Any,
 ) -> int:
     """Compute the frozen features of PHOTOS into the store, where train and check find them.
@@ -87,6 +89,7 @@ def features(
     from regraft.data.shards import Shard
     from regraft.features.open_store import open_store
     from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
+    from regraft.workflows.pass_network import on_cluster
 
     part = Shard() if shard is None else Shard.parse(shard)
     screen = session.screen(on_stderr=listed is not None)
@@ -99,7 +102,8 @@ def features(
         _list(session, prepared, facts, listed)
         return DONE
     _show_plan(screen, facts)
-    result = {**facts, **run_pass(prepared, opened, screen)}
+    compute = None if cluster is None else on_cluster(cluster, given.get("weights"))
+    result = {**facts, **run_pass(prepared, opened, screen, compute)}
     if session.json:
         session.print_json(result)
     else:

@@ -115,6 +115,18 @@ def store_option() -> Callable[[F], F]:
     return decorator
 
 
+def on_option() -> Callable[[F], F]:
+    """Return the decorator that adds ``--on``, for passes over photos on a cluster."""
+    decorator: Callable[[F], F] = cloup.option(
+        "--on",
+        "cluster",
+        metavar="ray[://HOST:PORT]",
+        help="Run the network on a Ray cluster: that of RAY_ADDRESS, one at an address, or one that is started here. "
+        "Its machines need the photos under the same paths.",
+    )
+    return decorator
+
+
 def network_options() -> Callable[[F], F]:
     """Return the decorator that adds ``--backbone``, ``--weights`` and ``--size``."""
     decorator: Callable[[F], F] = cloup.option_group(

@@ -14,7 +14,16 @@ import cloup
 
 from regraft.cli.copying import check_place, copied, show_copies
 from regraft.cli.exits import DONE, UNREADABLE
-from regraft.cli.options import PATH, Choice, device_option, output_options, pass_session, views_option, workers_option
+from regraft.cli.options import (
+    PATH,
+    Choice,
+    device_option,
+    on_option,
+    output_options,
+    pass_session,
+    views_option,
+    workers_option,
+)
 from regraft.cli.output import (
     PredictionCsv,
     PredictionJson,
@@ -103,7 +112,7 @@ Examples:
         "--labels.",
     ),
 )
-@cloup.option_group("Machine", device_option(), workers_option())
+@cloup.option_group("Machine", device_option(), workers_option(), on_option())
 @output_options(quiet="Print only the predictions.")
 @pass_session
 def predict(
@@ -119,12 +128,17 @@ def predict(
     views: int | None,
     device: str,
     workers: int | None,
+    cluster: str | None,
 ) -> int:
     """Classify PHOTOS with MODEL. An unreadable photo gets a row with the reason, and the exit code is 3."""
     if watch:
         check_watched(photos, json=session.json, review=review)
+        if cluster is not None:
+            raise click.UsageError("--on does not go with --watch", click.get_current_context())
     limits = () if unsure is None else (unsure,)
     predictor = _open(model, device, workers, views, limits)
+    if cluster is not None:
+        predictor = _on_cluster(predictor, cluster, model, views)
     paths = [] if watch else expand(photos)
     copies = _copies(copy_to, photos, paths, predictor)
     screen = session.screen(on_stderr=True)
@@ -160,6 +174,13 @@ def _open(model: Path, device: str, workers: int | None, views: int | None, limi
     if file is not None:
         return ExportedPredictor(file, workers=workers, views=views, device=device)
     return open_predictor(model, device=device, workers=workers, views=views, limits=limits)
+
+
+def _on_cluster(predictor: AnyPredictor, address: str, model: Path, views: int | None) -> AnyPredictor:
+    """Return the predictor that runs the network on a Ray cluster, once the cluster answers."""
+    from regraft.on_ray.prediction_actors import ClusterPredictor
+
+    return ClusterPredictor(predictor, address, model, views)
 
 
 def _copies(

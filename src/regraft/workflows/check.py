@@ -6,7 +6,7 @@ import csv
 import io
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,14 +32,14 @@ from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.disk.row_table import side_by_side, take
-from regraft.errors import ConfigError, FindingsError, RunFolderError
+from regraft.errors import FindingsError, RunFolderError
 from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import Features, extract
 from regraft.features.open_store import open_store
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
-from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
+from regraft.models.catalogue import DEFAULT_BACKBONE
 from regraft.models.zoo import build_backbones
 from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import PROBE_STEPS, Probe, fit_probe
@@ -47,7 +47,9 @@ from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
 from regraft.workflows.comparisons import series_effects
 from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
+from regraft.workflows.feature_pass import network_names
 from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
+from regraft.workflows.pass_network import compute_ahead, on_cluster, pass_of
 from regraft.workflows.run_directory import check_outside
 
 FORMAT = 1
@@ -73,6 +75,7 @@ class CheckOptions:
         thorough: whether fine-tuned networks look for wrong labels too, which takes minutes.
         moved: where photos are now, if they are no longer in the folders of ``selection``.
         store: address of a feature store that several machines share, or None for the store of this machine.
+        cluster: the Ray cluster that computes features, as in ``--on``, or None for this process.
     """
 
     selection: PhotoSelection
@@ -86,6 +89,7 @@ class CheckOptions:
     thorough: bool = False
     moved: MovedPhotos | None = None
     store: str | None = None
+    cluster: str | None = None
 
 
 def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | None = None) -> dict[str, Any]:
@@ -101,10 +105,8 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     with screen.progress("photos", len(source.photos)) as bar:
         manifest = scan(source, workers=workers, bar=bar)
     decisions = [] if options.decisions is None else named_as_photos(read_decisions(options.decisions), manifest)
-    for note in (
-        *source.notes,
-        *(apply_decisions_file(manifest, options.decisions) if options.decisions is not None else ()),
-    ):
+    decided_notes = () if options.decisions is None else apply_decisions_file(manifest, options.decisions)
+    for note in (*source.notes, *decided_notes):
         screen.warn(note)
     store = open_store(options.store, warn=screen.warn) if store is None else store
     subject, accuracy = _subject(options, manifest, class_order(p.label for p in source.photos), store, screen)
@@ -160,7 +162,7 @@ def _subject(
     options: CheckOptions, manifest: Manifest, names: Sequence[str], store: FeatureStore, screen: Screen
 ) -> tuple[Subject, float | None]:
     """Decode every photo once; return all that the checks need, and the accuracy of the probe that reviews labels."""
-    networks = build_backbones(_networks(options), weights=options.weights, size=options.size)
+    networks = build_backbones(network_names(options.backbone), weights=options.weights, size=options.size)
     workers = workers_or_default(options.workers)
     measured = measure_rendering(manifest.usable, workers=workers)
     for network in networks:
@@ -170,7 +172,7 @@ def _subject(
     backbone, *others = networks
     device = pick_device(options.device)
     stats_store = PhotoStatsStore(backbone.spec.preprocessing, store)
-    joined = [_features(options, manifest, backbone.to(device), device, stats_store.load, store, screen).values]
+    joined = [_features(options, manifest, backbone.to(device), device, stats_store, store, screen).values]
     for other in others:
         more = _features(options, manifest, other.to(device), device, None, store, screen)
         joined = [*(take(values, more.rows) for values in joined), more.values]
@@ -183,7 +185,7 @@ def _subject(
         screen.warn(problem.text)
     manifest.classes = class_order(entry.label for entry in entries)
     duplicates = detect_duplicates(
-        entries, features, photo_stats, store=store, workers=workers, rendering=measured.rendering
+        entries, features, photo_stats, store=store, workers=workers, rendering=measured.rendering, warn=screen.warn
     )
     given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
     dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
@@ -209,26 +211,22 @@ def _features(
     manifest: Manifest,
     backbone: Backbone,
     device: torch.device,
-    load: Callable[[Entry], NDArray[np.uint8]] | None,
+    stats: PhotoStatsStore | None,
     store: FeatureStore,
     screen: Screen,
 ) -> Features:
     """Return the features of every photo; photos that cannot be decoded are left out."""
     entries = manifest.usable
     choice = choose_engine(backbone, entries, store, device=device, workers=options.workers)
-    engine = choice.engine_for(backbone, device)
+    engine, load = choice.engine_for(backbone, device), None if stats is None else stats.load
+    if options.cluster is not None:
+        compute = on_cluster(options.cluster, options.weights)
+        compute_ahead(compute, pass_of(backbone, engine, stats, entries, store), store, screen)
     with screen.progress("features", len(entries)) as bar:
         result = extract(entries, backbone, engine, store, load=load, workers=options.workers, bar=bar)
     for position, why in result.failed:
         manifest.set_aside(entries[position], why)
     return result
-
-
-def _networks(options: CheckOptions) -> tuple[str, ...]:
-    try:
-        return backbone_names(options.backbone)
-    except ValueError as error:
-        raise ConfigError(f"backbone: {error}") from None
 
 
 def _label_probabilities(
@@ -270,7 +268,7 @@ def _fine_tuned(
     size = size_for(dataset.median_side, backbone.spec.preprocessing) if options.size is None else None
     if size is not None:
         rendering = backbone.spec.preprocessing.rendering
-        (backbone,) = build_backbones(_networks(options)[:1], weights=options.weights, size=size)
+        (backbone,) = build_backbones(network_names(options.backbone)[:1], weights=options.weights, size=size)
         backbone.to(device)
         backbone.render(rendering)
     labeled = LabeledPhotos(entries, dataset.labels(entries), dataset.units(entries), probabilities)

@@ -114,7 +114,13 @@ def group_duplicates(
             check_grouping(config.group_by, divisible(dataset), {})
     rendering = features.backbone.spec.preprocessing.rendering
     copies = detect_duplicates(
-        entries, values, stats, store=features.store, workers=features.workers, rendering=rendering
+        entries,
+        values,
+        stats,
+        store=features.store,
+        workers=features.workers,
+        rendering=rendering,
+        warn=features.screen.warn,
     )
     release_freed_memory()
     subject = Subject(

@@ -8,10 +8,10 @@ one.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -22,20 +22,17 @@ from regraft.data.selection import PhotoSelection
 from regraft.data.shards import Shard
 from regraft.data.source import select_photos
 from regraft.data.threads import workers_or_default
-from regraft.errors import ConfigError, PhotosError, StorageError, UnreadableError
+from regraft.errors import ConfigError, PhotosError, UnreadableError
 from regraft.features.certification import is_certified
 from regraft.features.engine_choice import REFERENCE, choose_engine, make_engine
 from regraft.features.engine_interface import Engine
-from regraft.features.extract import extract, feature_keys
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
 from regraft.models.zoo import build_backbones
-from regraft.screen import Bar, Screen
-
-CHUNK = 4096
-"""Photos whose features are in memory at once."""
+from regraft.screen import Screen
+from regraft.workflows.pass_network import ComputeMissing, PassNetwork, check_stored, compute_here, pass_of
 
 
 @dataclass(frozen=True)
@@ -61,30 +58,6 @@ class PassOptions:
     engine: str | None = None
     device: str = "auto"
     workers: int | None = None
-
-
-@dataclass(frozen=True)
-class PassNetwork:
-    """A network of a pass, with the photos that it has to run.
-
-    Attributes:
-        backbone: the network, on its device.
-        engine: the engine that runs it.
-        stats: decodes the photos and stores their stats; None for networks after the first.
-        missing: photos of the shard without an entry in the store.
-    """
-
-    backbone: Backbone
-    engine: Engine
-    stats: PhotoStatsStore | None
-    missing: list[Entry]
-
-
-class ComputeMissing(Protocol):
-    """A way to compute the missing entries of a network and put them into the store."""
-
-    def __call__(self, network: PassNetwork, store: FeatureStore, bar: Bar) -> Iterator[tuple[Entry, str]]:
-        """Compute the entries, advance the bar by one for each photo, and yield each photo that failed, with why."""
 
 
 @dataclass(frozen=True)
@@ -133,10 +106,11 @@ def prepare_pass(options: PassOptions, store: FeatureStore, screen: Screen) -> P
     device = pick_device(options.device)
     shard = options.shard.of(entries)
     networks: list[PassNetwork] = []
-    for backbone in build_backbones(_names(options.backbone), weights=options.weights, size=options.size):
+    for backbone in build_backbones(network_names(options.backbone), weights=options.weights, size=options.size):
         backbone.render(measured.rendering)
         stats = None if networks else PhotoStatsStore(backbone.spec.preprocessing, store)
-        networks.append(_network(options, backbone.to(device), device, stats, entries, shard, store))
+        engine = _engine(options, backbone.to(device), device, entries, store)
+        networks.append(pass_of(backbone, engine, stats, shard, store))
     return PassPhotos(manifest, shard, tuple(networks))
 
 
@@ -164,7 +138,7 @@ def run_pass(
             for entry, why in (compute or compute_here)(network, store, bar):
                 bad[entry.content] = why
                 failed[entry.name] = why
-        _check_stored(network, store, bad)
+        check_stored(network, store, bad)
         figures.append(
             {
                 "network": network.backbone.spec.name,
@@ -184,58 +158,20 @@ def run_pass(
     }
 
 
-def compute_here(network: PassNetwork, store: FeatureStore, bar: Bar) -> Iterator[tuple[Entry, str]]:
-    """Compute the missing entries of a network in this process; see `ComputeMissing`."""
-    for first in range(0, len(network.missing), CHUNK):
-        yield from compute_chunk(network, network.missing[first : first + CHUNK], store, bar)
-
-
-def compute_chunk(
-    network: PassNetwork, entries: Sequence[Entry], store: FeatureStore, bar: Bar | None = None
-) -> list[tuple[Entry, str]]:
-    """Compute features, and stats if the network has them, of some photos; return those that failed, each with why."""
-    load: Callable[[Entry], Any] | None = None if network.stats is None else network.stats.load
-    result = extract(
-        entries, network.backbone, network.engine, store, load=load, weights=network.engine.weights, bar=bar
-    )
-    if network.stats is not None:
-        bad = {position for position, _ in result.failed}
-        network.stats.add_missing([entry for position, entry in enumerate(entries) if position not in bad])
-    return [(entries[position], why) for position, why in result.failed]
-
-
-def _network(
-    options: PassOptions,
-    backbone: Backbone,
-    device: torch.device,
-    stats: PhotoStatsStore | None,
-    entries: Sequence[Entry],
-    shard: Sequence[Entry],
-    store: FeatureStore,
-) -> PassNetwork:
-    """Return a network, its engine, and the photos of the shard that lack an entry."""
-    weights = backbone.weights_hash()
-    engine = _engine(options, backbone, device, entries, store, weights)
-    engine.set_weights_hash(weights)
-    keys = [key for key in feature_keys(shard, backbone, weights, engine.numerics) if key is not None]
-    contents = {shard[position].content for position in store.missing(keys)}
-    if stats is not None:
-        contents |= {entry.content for entry in stats.missing(shard)}
-    return PassNetwork(backbone, engine, stats, [entry for entry in shard if entry.content in contents])
-
-
 def _engine(
     options: PassOptions,
     backbone: Backbone,
     device: torch.device,
     entries: Sequence[Entry],
     store: FeatureStore,
-    weights: str,
 ) -> Engine:
     """Return the engine: the chosen one for all photos, so that every shard uses the same, or the one that is named."""
+    weights = backbone.weights_hash()
     if options.engine is None:
         choice = choose_engine(backbone, entries, store, device=device, workers=options.workers, weights=weights)
-        return choice.engine_for(backbone, device)
+        engine = choice.engine_for(backbone, device)
+        engine.set_weights_hash(weights)
+        return engine
     engine = make_engine(options.engine, backbone, device)
     engine.set_weights_hash(weights)
     if options.engine != REFERENCE and not is_certified(engine, backbone, weights, entries, options.workers):
@@ -246,23 +182,12 @@ def _engine(
     return engine
 
 
-def _check_stored(network: PassNetwork, store: FeatureStore, failed: dict[str, str]) -> None:
-    """Check that the store has every entry that was computed.
+def network_names(backbone: str) -> tuple[str, ...]:
+    """Return the names of networks that are joined by ``+``.
 
     Raises:
-        StorageError: it lacks some.
+        ConfigError: they do not go together.
     """
-    done = [entry for entry in network.missing if entry.content not in failed]
-    keys = feature_keys(done, network.backbone, network.engine.weights, network.engine.numerics)
-    lost = store.missing([key for key in keys if key is not None])
-    if lost:
-        raise StorageError(
-            f"the features of {len(lost):,} of {len(done):,} photos could not be stored\n"
-            "  check that the store can be written and has room; the same command computes the rest"
-        )
-
-
-def _names(backbone: str) -> tuple[str, ...]:
     try:
         return backbone_names(backbone)
     except ValueError as error:

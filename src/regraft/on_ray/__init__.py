@@ -1,0 +1,1 @@
+"""Passes over photos on a Ray cluster. Only ``--on`` imports the package ray."""
