@@ -9,7 +9,7 @@ from typing import Any
 
 from regraft.inference.prediction import AnyPredictor, Prediction
 from regraft.inference.predictor import Predictor
-from regraft.models.model_file import find_model_file
+from regraft.models.model_place import find_model_file
 from regraft.on_ray.cluster import check_agreement, connect, map_blocks, versions
 from regraft.screen import Bar
 
