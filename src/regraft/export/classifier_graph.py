@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import warnings
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -28,6 +28,9 @@ from regraft.models.ensemble import Ensemble
 Input: TypeAlias = Literal["photo", "photos", "tensor"]
 """Input of an exported graph: one photo, several of one size, or pixels that were resized and normalized elsewhere."""
 
+Change: TypeAlias = Callable[[onnx.ModelProto, Preprocessing], onnx.ModelProto]
+"""Maps the graph of a network with its heads, and the preprocessing of its photos, to a graph in its place."""
+
 TOP = 5
 """Number of classes in the output ``top``."""
 
@@ -49,7 +52,9 @@ class GraphOptions:
     unsure_below: float = 0.0
 
 
-def classifier_graph(classifier: Classifier | Ensemble, options: GraphOptions) -> onnx.ModelProto:
+def classifier_graph(
+    classifier: Classifier | Ensemble, options: GraphOptions, change: Change | None = None
+) -> onnx.ModelProto:
     """Return the graph of a classifier, of standard operators only.
 
     Its input ``photo`` is (H, W, 3), uint8, RGB, of any size; as ``photos``, (n, H, W, 3); as ``tensor``, (n, 3, h, w),
@@ -60,6 +65,7 @@ def classifier_graph(classifier: Classifier | Ensemble, options: GraphOptions) -
     Args:
         classifier: in inference mode.
         options: the form of the graph.
+        change: replaces the graph of each network.
 
     Raises:
         ConfigError: the classifier resizes photos to the nearest pixel, or needs photos of several sizes where the
@@ -70,7 +76,7 @@ def classifier_graph(classifier: Classifier | Ensemble, options: GraphOptions) -
     sizes = list(dict.fromkeys(_of_pixels(network.backbone.spec.preprocessing) for network in networks))
     if options.input == "tensor" and len(sizes) > 1:
         raise ConfigError("input tensor: this model prepares each photo in several ways; expected input photo")
-    graph = _Pieces(options)
+    graph = _Pieces(options, change)
     for number, size in enumerate(sizes):
         graph.add_pixels(number, size)
     for number, network in enumerate(networks):
@@ -87,8 +93,8 @@ def _of_pixels(p: Preprocessing) -> Preprocessing:
 class _Pieces:
     """Parts of a graph, joined one after the other."""
 
-    def __init__(self, options: GraphOptions) -> None:
-        self.options = options
+    def __init__(self, options: GraphOptions, change: Change | None = None) -> None:
+        self.options, self.change = options, change
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: list[onnx.TensorProto] = []
         self.logits: dict[int, str] = {}
@@ -125,6 +131,8 @@ class _Pieces:
     def add_network(self, number: int, size: int, network: SharedNetwork, heads: Sequence[Classifier]) -> None:
         """Add a network and the heads on its features."""
         model = exported_network(network, heads)
+        if self.change is not None:
+            model = self.change(model, network.backbone.spec.preprocessing)
         names = [f"{_LOGITS}_of_{member}" for member in network.members]
         outputs = {output.name: name for output, name in zip(model.graph.output, names, strict=True)}
         self._join(model, f"network_{number}/", {"x": f"normalized_{size}"}, outputs)

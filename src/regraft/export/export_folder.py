@@ -15,7 +15,10 @@ from regraft._version import __version__
 from regraft.disk.atomic import PART, make_folder, write_json, write_text
 from regraft.errors import ConfigError
 from regraft.export.classifier_graph import GraphOptions, Input
+from regraft.export.compressed_network import Precision
+from regraft.export.compression import Compression
 from regraft.export.formats import Format, Job, Written, usage, write_format
+from regraft.export.lower_precision import check_lower_precision, write_lower_precision
 from regraft.export.model_card import model_card
 from regraft.export.proof import Proof, decoding_of, prove
 from regraft.export.proof_photos import find_proof_photos
@@ -48,12 +51,14 @@ class Exported:
         file: the exported file in it.
         proof: the proof; None if the file takes prepared pixels, which cannot be compared on photos.
         notes: sentences for the user about what differs from the run.
+        compression: what lower precision costs and gains; None in single precision.
     """
 
     folder: Path
     file: Path
     proof: Proof | None
     notes: tuple[str, ...] = ()
+    compression: Compression | None = None
 
 
 def export_model(
@@ -64,6 +69,7 @@ def export_model(
     input: Input = "photo",  # noqa: A002
     photos: Path | str | None = None,
     runtime: Path | str | None = None,
+    precision: Precision = "fp32",
     screen: Screen | None = None,
 ) -> Exported:
     """Write a classifier as a file that other programs run, after proving that it answers as `regraft predict` does.
@@ -77,12 +83,14 @@ def export_model(
             ``"tensor"``, pixels that were resized and normalized elsewhere, (n, 3, h, w), without a proof.
         photos: folder of photos for the proof; None for those of the run, or generated images where they are missing.
         runtime: folder of the npm package onnxruntime-web, for ``"web"``; None for ``node_modules`` here.
+        precision: ``"int8"`` for 8-bit integers, or ``"fp16"`` for weights in half precision, for ``"onnx"``; the file
+            is compared on labeled photos, those of the run or of a folder with a folder for each class.
         screen: where progress and warnings go.
 
     Raises:
         ModelFileError: the model file is missing or damaged.
         ConfigError: the model cannot be exported in this form, or ``out`` contains other files.
-        ProofError: the file would answer differently. Nothing is written.
+        ProofError: the file would answer differently, or its precision may cost half a point. Nothing is written.
         OSError: the folder cannot be written.
 
     Example:
@@ -95,22 +103,30 @@ def export_model(
     """
     screen = screen or QuietScreen()
     path = find_model_file(Path(model))
-    folder = Path(out) if out is not None else path.parent / "export" / format
+    check_lower_precision(precision, format, input)
+    name = format if precision == "fp32" else f"{format}-{precision}"
+    folder = Path(out) if out is not None else path.parent / "export" / name
     _check_target(folder)
     job, notes = _job(path, input, Path(runtime) if runtime is not None else None)
     given = Path(photos) if photos is not None else None
     run = RunFolder(path.parent)
     with _written_at_once(folder) as place:
-        written = write_format(format, job, place)
+        compression: Compression | None = None
+        if precision == "fp32":
+            written = write_format(format, job, place)
+            proof = _proved(written, Path(model), given, screen)
+        else:
+            lower = write_lower_precision(precision, job, place, run, given, screen)
+            written, proof, compression = lower.written, lower.proof, lower.compression
         notes += written.notes
-        proof = _proved(written, Path(model), given, screen)
         sha256 = hashlib.sha256((place / written.name).read_bytes()).hexdigest()
         about = {"format": 1, "regraft": __version__, "file": written.name, "sha256": sha256}
         compared = {"compared": 0} if proof is None else proof.as_dict(job.predictor.classes)
-        write_json(place / PROOF, about | {"runtime": written.runtime} | compared)
+        lost = {} if compression is None else {"compression": compression.as_dict()}
+        write_json(place / PROOF, about | {"runtime": written.runtime} | lost | compared)
         is_own_run = run.finished and run.model == path
         write_text(place / "README.md", model_card(job.classifier, run if is_own_run else None, usage(format), notes))
-    return Exported(folder, folder / written.name, proof, notes)
+    return Exported(folder, folder / written.name, proof, notes, compression)
 
 
 def _job(path: Path, given: Input, runtime: Path | None) -> tuple[Job, tuple[str, ...]]:

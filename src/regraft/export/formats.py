@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from regraft.disk.atomic import write_bytes, write_text
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.export.classifier_graph import GraphOptions, add_metadata, classifier_graph
+from regraft.export.classifier_graph import Change, GraphOptions, add_metadata, classifier_graph
 from regraft.export.exported_file import ExportedFile
 from regraft.export.timm_folder import WITHOUT_BOUNDS, LoadedByTimm, write_timm_folder
 from regraft.export.web_page import find_runtime, web_page
@@ -40,12 +40,14 @@ class Job:
         options: the form of the graph.
         facts: text by key for the metadata.
         runtime: folder of ONNX Runtime Web, for a web page.
+        change: replaces the graph of each network; None for single precision.
     """
 
     predictor: Predictor
     options: GraphOptions
     facts: dict[str, str]
     runtime: Path | None = None
+    change: Change | None = None
 
     @property
     def classifier(self) -> Classifier | Ensemble:
@@ -54,7 +56,7 @@ class Job:
 
     def graph(self) -> bytes:
         """Return the ONNX file."""
-        model = classifier_graph(self.classifier, self.options)
+        model = classifier_graph(self.classifier, self.options, self.change)
         add_metadata(model, self.facts, self.predictor.classes)
         data: bytes = model.SerializeToString()
         return data

@@ -79,19 +79,19 @@ def _photos_of_run(model: Path) -> dict[Path, str]:
         usable = Manifest.read(folder.manifest, root).usable
     except (RunFolderError, KeyError):
         return {}
-    return {entry.path: entry.content for entry in _spread(usable) if entry.path.is_file()}
+    return {entry.path: entry.content for entry in spread(usable) if entry.path.is_file()}
 
 
-def _spread(items: list[T]) -> list[T]:
-    """Return at most `MAX_PHOTOS` of ``items``, at even distances."""
-    if len(items) <= MAX_PHOTOS:
+def spread(items: list[T], count: int = MAX_PHOTOS) -> list[T]:
+    """Return at most ``count`` of ``items``, at even distances."""
+    if len(items) <= count:
         return items
-    return [items[round(i)] for i in np.linspace(0, len(items) - 1, MAX_PHOTOS)]
+    return [items[round(i)] for i in np.linspace(0, len(items) - 1, count)]
 
 
 def _hashed(paths: list[Path]) -> dict[Path, str]:
     found = {}
-    for path in _spread(paths):
+    for path in spread(paths):
         try:
             found[path] = hashlib.sha256(read_regular(path)).hexdigest()
         except OSError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from regraft.data.walk import photos_below
 from regraft.errors import DecodeError, ModelFileError, PhotosError
 from regraft.export.decoding import Decoding
 from regraft.export.exported_file import ExportedFile
-from regraft.export.proof import Comparison, Proof
+from regraft.export.proof import TOLERANCE, Comparison, Proof
 from regraft.screen import Screen
 
 
@@ -28,14 +29,16 @@ def repeat_proof(file: Path, photos: Path, screen: Screen) -> dict[str, Any]:
         screen: where progress goes.
 
     Returns:
-        ``{"compared": photos, "largest_difference": of a probability}``
+        ``{"compared": photos, "same_label": photos with the same class, "largest_difference": of a probability}``
 
     Raises:
         ModelFileError: the file or its proof is missing or damaged.
         PhotosError: the folder contains none of the photos.
         ProofError: the file answers differently.
     """
-    exported, answers = ExportedFile(file), _answers(file.with_name("proof.json"))
+    exported = ExportedFile(file)
+    recorded = _recorded(file.with_name("proof.json"))
+    answers = recorded.answers
     if not photos.is_dir():
         raise PhotosError(f"no such folder of photos: {photos}")
     decoding = Decoding.from_facts(exported.facts)
@@ -49,9 +52,13 @@ def repeat_proof(file: Path, photos: Path, screen: Screen) -> dict[str, Any]:
             bar.advance()
     if not compared:
         raise PhotosError(f"{photos} contains none of the {len(answers):,} photos that {file} was compared on")
-    proof = Proof(str(photos), tuple(compared))
+    proof = Proof(str(photos), tuple(compared), 0, recorded.tolerance, recorded.minimum_share)
     proof.check(file.name, exported.classes)
-    return {"compared": len(compared), "largest_difference": proof.largest_difference}
+    return {
+        "compared": len(compared),
+        "same_label": proof.same_labels,
+        "largest_difference": proof.largest_difference,
+    }
 
 
 def _compared(
@@ -73,14 +80,24 @@ def _compared(
     return Comparison(path.name, content, expected, found)
 
 
-def _answers(path: Path) -> dict[str, dict[str, float]]:
-    """Return the probabilities of the most probable classes of each photo of a proof, by the SHA-256 of its bytes.
+@dataclass(frozen=True)
+class _Recorded:
+    """A recorded proof: the probabilities of the best classes by the SHA-256 of a photo, and what it tolerates."""
+
+    answers: dict[str, dict[str, float]]
+    tolerance: float
+    minimum_share: float
+
+
+def _recorded(path: Path) -> _Recorded:
+    """Return the proof in a file.
 
     Raises:
         ModelFileError: the proof is missing or damaged.
     """
     try:
-        answers = json.loads(path.read_text(encoding="utf-8"))["answers"]
-        return {str(one["sha256"]): {str(k): float(v) for k, v in one["top"].items()} for one in answers}
+        proof = json.loads(path.read_text(encoding="utf-8"))
+        answers = {str(one["sha256"]): {str(k): float(v) for k, v in one["top"].items()} for one in proof["answers"]}
+        return _Recorded(answers, float(proof.get("tolerance", TOLERANCE)), float(proof.get("minimum_share", 1.0)))
     except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(f"{path} cannot be read, so that there is nothing to compare with: {error}") from None
