@@ -37,12 +37,15 @@ from regraft.cli.photo_arguments import expand
 from regraft.cli.preparing import MAX_COMPARED, prepare_later_calls
 from regraft.cli.watching import check_watched, watched
 from regraft.errors import UnreadableError
+from regraft.interrupts import Terminated
 from regraft.screen import Screen
 
 if TYPE_CHECKING:
     from regraft.inference.prediction import AnyPredictor, Prediction
     from regraft.inference.sorted_copies import SortedCopies
 
+
+_USUAL_NAME = "IMG_20260101_120000.jpg"  # its width is that of the column of names that are not known yet
 
 _EXAMPLES = """\b
 Examples:
@@ -145,7 +148,8 @@ def predict(
     if session.json and form != "table":
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
-    writer = _writer("json" if session.json else form, photos if watch else paths, predictor, top, unsure)
+    names = [f"{folder}/{_USUAL_NAME}" for folder in photos] if watch else [str(path) for path in paths]
+    writer = _writer("json" if session.json else form, names, predictor, top, unsure)
     found = watched(photos, predictor, screen) if watch else _stream(predictor, paths, screen, session)
     with contextlib.closing(copied(found, copies, photos, unsure)) as predictions:
         answered = _print(predictions, writer, len(paths), keep=None if review else MAX_COMPARED)
@@ -204,7 +208,7 @@ def _stream(predictor: AnyPredictor, paths: Sequence[Path], screen: Screen, sess
 
 
 def _writer(
-    form: str, photos: Sequence[str] | Sequence[Path], predictor: AnyPredictor, top: int, unsure: float | None
+    form: str, photos: Sequence[str], predictor: AnyPredictor, top: int, unsure: float | None
 ) -> PredictionWriter:
     top, threshold = min(top, len(predictor.classes)), predictor.reject_below is not None
     if form == "json":
@@ -213,7 +217,7 @@ def _writer(
         return PredictionCsv(top, threshold=threshold, unsure=unsure)
     if form == "jsonl":
         return PredictionJsonLines(top, threshold=threshold, unsure=unsure)
-    return PredictionTable([str(photo) for photo in photos], predictor.classes, top, unsure)
+    return PredictionTable(photos, predictor.classes, top, unsure)
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ def _print(predictions: Iterable[Prediction], writer: PredictionWriter, photos: 
             unread, done = unread + (prediction.error is not None), done + 1
             if keep is None or len(kept) < keep:
                 kept.append(prediction)
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, Terminated) as error:
         of = f" of {photos:,}" if photos else ""
         error.add_note(f"{done:,}{of} photos have their answer")
         raise

@@ -28,6 +28,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.model_place import find_model_file
 
 _MAX_COMPARED, _IMAGE_SIDE = 16, 128
+_MAX_PARAMETERS = 100_000_000  # of all networks; exporting more takes longer than importing torch a few times
 
 
 def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Prediction]) -> Preparation | None:
@@ -59,6 +60,8 @@ def _compared(
 ) -> Preparation | None:
     """Return the preparation of a model file after comparing it; None if it is refused."""
     heads = read_heads(path, content)
+    if sum(one.network.spec.parameters for one in predictor.network_passes) > _MAX_PARAMETERS:
+        return None
     networks, same_bits = list[PreparedNetwork](), True
     for one in predictor.network_passes:
         engine = _graph_engine(one)
