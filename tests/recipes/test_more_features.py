@@ -17,6 +17,7 @@ from regraft.interrupts import TimeUp
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
 from regraft.models.zoo import build_backbone
+from regraft.probe import depth_probe
 from regraft.recipes import auto
 from regraft.recipes.steps import candidates, mixing, more_features
 from regraft.recipes.steps.gain import Gain
@@ -103,6 +104,8 @@ def test_the_mean_with_the_probe_at_all_depths_is_the_model_if_that_gains_too(
     go: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(more_features.Outlook, "expects", lambda self, points: True)
+    monkeypatch.setattr(depth_probe, "SCALES", (0.0, 1.0))
+    monkeypatch.setattr(depth_probe, "CERTAINTY", -100.0)  # so few photos prove no gain
     run = go(**tuned(monkeypatch))
     ensemble = Ensemble.load(run.folder)
     assert [[member.backbone.spec.name for member in group] for group in ensemble.groups] == [
