@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.randomness import derive, fraction, generator, permutation
+from regraft.randomness import derive, fraction, fractions, generator, permutation
 
 PARTS = st.lists(st.one_of(st.text(), st.integers(), st.binary()), max_size=4)
 
@@ -33,3 +33,8 @@ def test_a_fraction_is_below_one(parts):
 def test_a_part_of_another_type_is_refused(part):
     with pytest.raises(TypeError, match=f"str, int or bytes, not {type(part).__name__}"):
         derive("order", part)
+
+
+def test_many_fractions_are_the_fractions_of_their_keys():
+    draw = fractions("split", 7)
+    assert [draw(part) for part in ("a", 3, b"x")] == [fraction("split", 7, part) for part in ("a", 3, b"x")]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from regraft.audit.duplicates import connected_sets
 from regraft.data.manifest import Entry
-from regraft.data.split_units import DisjointSets, make_units
+from regraft.data.split_units import DisjointSets, make_units, unit_ids
 from regraft.randomness import fraction
 
 PAIRS = st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=20)
@@ -56,3 +56,13 @@ def test_units_do_not_depend_on_the_order_of_the_photos(entries: list[Entry]) ->
     near = {"3": "pair", "5": "pair"}
     expected = [("1", "2"), ("3", "5"), ("4",)]
     assert [unit.contents for unit in make_units(entries, near, ("split", 0))] == expected
+
+
+def test_the_id_of_a_unit_is_its_smallest_content_and_a_content_by_itself_is_not_listed() -> None:
+    entries = [photo("4", group="g"), photo("2"), photo("3", group="g"), photo("1"), photo("2")]
+    assert unit_ids(entries, {"1": "near", "4": "near"}) == {"1": "1", "3": "1", "4": "1"}
+
+
+def test_photos_of_one_class_share_the_set_of_its_label() -> None:
+    one, two, both = make_units([photo("1"), photo("2"), photo("3"), photo("3", "other")], {}, ("split", 0))
+    assert one.labels is two.labels and both.labels == one.labels | {"other"}

@@ -20,7 +20,7 @@ from regraft.data.photo import SIDES, Side
 from regraft.data.selection import MovedPhotos
 from regraft.data.source import select_photos
 from regraft.data.split import check_split, split_by_content, use_given_sides
-from regraft.data.split_units import make_units
+from regraft.data.split_units import unit_ids
 from regraft.data.threads import workers_or_default
 from regraft.models.own_weights import OwnWeights, own_weights
 from regraft.run.folder import open_run_folder
@@ -76,12 +76,8 @@ class Dataset:
 
     def units(self, entries: Sequence[Entry]) -> list[str]:
         """Return for each entry the id of its unit: photos that share a side (duplicates, the user's group)."""
-        unit_of = {
-            content: unit.contents[0]
-            for unit in make_units(self.usable, self.duplicate_group, ("unit",))
-            for content in unit.contents
-        }
-        return [unit_of[entry.content] for entry in entries]
+        shared = unit_ids(self.usable, self.duplicate_group)
+        return [shared.get(entry.content, entry.content) for entry in entries]
 
     def labels(self, entries: Sequence[Entry]) -> NDArray[np.int64]:
         """Return the class index of each entry, shape (n,), int64."""

@@ -19,7 +19,7 @@ from regraft.features.shared.places import FolderPlace
 from regraft.features.shared.shared_store import SharedStore
 from store_damage import PHOTOS, key_of, right, some
 
-WRITERS, KILLS, BATCH = 4, 40, 12
+WRITERS, KILLS, BATCH = 4, 25, 12
 REPORT = struct.Struct("<i")
 FAILED = -1
 
