@@ -95,7 +95,8 @@ def test_it_gives_up_with_a_message():
         solve_streamed(problem, 1.0, covariance, max_passes=2)
 
 
-def test_the_probe_of_large_features_is_streamed_and_is_the_same_classifier(monkeypatch, class_weight="balanced"):
+def test_the_probe_of_large_features_is_streamed_and_is_the_same_classifier(monkeypatch):
+    class_weight = "balanced"
     X, y = correlated(240, 12, 3, seed=3)
     plain = fit_probe(X, y, classes=3, class_weight=class_weight)
     monkeypatch.setattr(probe_data, "STREAMED_BYTES", X.nbytes)
