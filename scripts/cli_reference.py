@@ -24,7 +24,8 @@ Generated from `--help` by `make docs`; please don't edit it by hand.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | findings of `check --strict`; an unexpected error (`--debug` shows its traceback); an error such as a full disk |
+| 1 | findings of `check --strict`; unsolved tasks of `lesson check`; an unexpected error (`--debug` shows its \
+traceback); an error such as a full disk |
 | 2 | a mistake that the user can put right: one message says what was expected, what was found, and what to do |
 | 3 | some or all photos that `predict` or `evaluate` was given could not be read; the others have their results |
 | 124 | `--stop-after` was reached |

@@ -1,7 +1,7 @@
 """The end of a call: error messages, exit codes, and standard streams that hold any name.
 
 0    done
-1    findings of check --strict; an unexpected error, or one of the system (a full disk)
+1    findings of check --strict, unsolved tasks of lesson check; an unexpected error, or one of the system (a full disk)
 2    a mistake that the user can put right
 3    done, but some or all of the photos to classify or to measure could not be read
 124  the time limit of --stop-after was reached

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import cloup
 
+from regraft.cli.exits import FAILED
 from regraft.cli.options import PATH, SETTINGS, Choice, output_options, pass_session
 from regraft.cli.output import Session
 
@@ -13,7 +15,8 @@ _EXAMPLES = """\b
 Examples:
   regraft lesson list
   regraft lesson copy 1
-  regraft lesson copy 3 --format script"""
+  regraft lesson copy 3 --format script
+  regraft lesson check 6_exercise.ipynb"""
 
 
 @cloup.group(name="lesson", context_settings=SETTINGS, short_help="Learn transfer learning.", epilog=_EXAMPLES)
@@ -67,3 +70,38 @@ def copy_lesson(session: Session, number: int, out: Path | None, form: str, solu
         session.print(f"{file}: {found.title}")
         if form == "notebook":
             session.print(f"open it with:  jupyter lab {file.name}")
+
+
+@lesson.command(name="check", short_help="Grade the exercise, task by task.")
+@cloup.argument("notebook", type=PATH, help="Your notebook (.ipynb) or script (.py) of lesson 6.")
+@cloup.option("--no-run", is_flag=True, help="Grade the answers.json that lies next to it, without running it.")
+@output_options(quiet="Print only the number of solved tasks.")
+@pass_session
+def check_lesson(session: Session, notebook: Path, no_run: bool) -> None:
+    """Run NOTEBOOK from its first cell to its last, and grade what it leaves in answers.json.
+
+    The cells run in a process of their own, in the folder of the notebook, and write their files there as in Jupyter.
+    Run only notebooks of people whom you trust. Results are compared, not source text: any library may be used. Each
+    task that is not solved gets a hint, and the exit code is 1.
+    """
+    from regraft.grading.grade import grade_notebook
+
+    screen = session.screen()
+    if not no_run and not session.json and not session.quiet:
+        screen.line("run", f"{notebook.name}, from the first cell to the last; this may take minutes")
+    grade = grade_notebook(notebook, run=not no_run)
+    if session.json:
+        session.print_json(grade.as_dict())
+    elif session.quiet:
+        session.print(f"{grade.solved}/{len(grade.verdicts)}")
+    else:
+        if grade.error:
+            screen.warn(f"the notebook ended with an error:\n{grade.error}")
+        for verdict in grade.verdicts:
+            state = "not graded" if verdict.skipped else "solved" if verdict.is_solved else "not yet"
+            screen.line(f"task {verdict.task}", f"{state} · {verdict.title}")
+            if verdict.hint:
+                screen.line("", verdict.hint)
+        screen.line("grade", f"{grade.solved} of {len(grade.verdicts)} tasks are solved")
+    if not grade.passed:
+        raise click.exceptions.Exit(FAILED)

@@ -4,7 +4,8 @@
 # Now the features pass through a head that gradient descent trains, as in `tf.keras` with `base_model.trainable =
 # False`. You freeze the body by hand, meet the trap that almost everybody falls into, and let regraft do it right.
 #
-# Time: about a minute, no download.
+# Time: about half a minute, no download. With `PHOTOS` you take a folder of your own, such as ants and bees, with `NETWORK`
+# the lecture's `resnet18` (it is downloaded).
 
 # %%
 import copy
@@ -12,19 +13,21 @@ import os
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
 import regraft as rg
-from regraft.sample.digits import write_digits
+from regraft.lessons.stated import stated
+from regraft.sample.flowers import draw_flowers
 
 out = Path(tempfile.mkdtemp())
-folder = Path(os.environ.get("PHOTOS", out / "digits"))
+folder = Path(os.environ.get("PHOTOS", out / "flowers"))
 if "PHOTOS" not in os.environ:
-    write_digits(folder, per_class=30)
+    draw_flowers(folder, plants=50)
 
-backbone = rg.build_backbone(size=64)
-photos = rg.ImageFolder(folder, network=backbone, split=(0.6, 0.0, 0.4))
+backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
+photos = rg.ImageFolder(folder, network=backbone, split=(0.5, 0.0, 0.5))
 classes = len(photos.classes)
 print(len(photos.entries), "train photos,", len(photos.test.entries), "test photos")
 
@@ -49,7 +52,7 @@ class HandMade(nn.Module):
         return self.head(self.body(x))
 
 
-def train_by_hand(model, epochs=6, learning_rate=3e-3):
+def train_by_hand(model, epochs=5, learning_rate=3e-3):
     torch.manual_seed(0)
     optimizer = torch.optim.Adam(model.head.parameters(), learning_rate)
     loader = torch.utils.data.DataLoader(photos, batch_size=16, shuffle=True)
@@ -64,15 +67,18 @@ def train_by_hand(model, epochs=6, learning_rate=3e-3):
     return first
 
 
-def accuracy(model):
+def right_photos(model):
     model.eval()
     with torch.inference_mode():
-        right = [(model(x).argmax(1) == y).float().sum() for x, y in torch.utils.data.DataLoader(photos.test, 32)]
-    return (sum(right) / len(photos.test)).item()
+        return torch.cat([model(x).argmax(1) == y for x, y in torch.utils.data.DataLoader(photos.test, 32)]).float()
 
 
 def statistics(model):
-    return torch.cat([m.running_mean for m in model.modules() if isinstance(m, nn.BatchNorm2d)]).clone()
+    return [m.running_mean.clone() for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+
+
+def drift(model, before):
+    return [((now - old).norm() / old.norm()).item() for now, old in zip(statistics(model), before, strict=True)]
 
 
 # %% [markdown]
@@ -89,10 +95,9 @@ trapped = HandMade()
 before = statistics(trapped.body)
 trapped.train()
 first_loss = train_by_hand(trapped)
-drift = (statistics(trapped.body) - before).abs().mean() / before.abs().mean()
-trapped_accuracy = accuracy(trapped)
 print(f"first loss {first_loss:.2f}; ln({classes}) is {torch.log(torch.tensor(float(classes))):.2f}")
-print(f"the statistics moved by {drift:.0%}; accuracy {trapped_accuracy:.1%}")
+drifted = drift(trapped.body, before)
+trapped_right = right_photos(trapped)
 
 # %% [markdown]
 # ## The remedy: a frozen body stays in inference mode
@@ -106,10 +111,28 @@ careful = HandMade()
 careful.train()
 careful.body.eval()
 train_by_hand(careful)
-careful_drift = (statistics(careful.body) - before).abs().max().item()
-careful_accuracy = accuracy(careful)
-print(f"the statistics moved by {careful_drift:.0%}; accuracy {careful_accuracy:.1%}")
-print(f"the trap cost {100 * (careful_accuracy - trapped_accuracy):.1f} points")
+careful_right = right_photos(careful)
+
+figure, axes = plt.subplots(figsize=(7, 3))
+axes.plot(drifted, label="model.train()")
+axes.plot(drift(careful.body, before), label="model.train(); model.body.eval()")
+axes.set_xlabel("BatchNorm layer, from the bottom")
+axes.set_ylabel("drift of its running mean")
+axes.legend()
+plt.show()
+
+# %% [markdown]
+# No parameter of the body was trained, and still it is another network. On the same test photos the trap costs, in points
+# of accuracy, with a 95 % interval:
+
+# %%
+lost = 100 * (careful_right - trapped_right)
+half = 1.96 * (lost.std() / len(lost) ** 0.5).item()
+print(f"accuracy {trapped_right.mean():.1%} with the trap, {careful_right.mean():.1%} without")
+print(f"{lost.mean():.1f} points lost, ± {half:.1f}")
+points_lost = stated(lost.mean().item(), 3, 40)
+lower_bound = stated(lost.mean().item() - half, 0, 35)
+mean_drift = stated(100 * sum(drifted) / len(drifted), 5, 100)
 
 # %% [markdown]
 # ## regraft
@@ -121,7 +144,7 @@ print(f"the trap cost {100 * (careful_accuracy - trapped_accuracy):.1f} points")
 classifier = rg.Classifier(backbone, photos.classes)
 before_training = classifier.backbone.weights_hash()
 trainer = rg.Trainer(classifier, "adam", "cross_entropy", ["accuracy"], learning_rate=3e-3)
-trainer.fit(photos, epochs=6, batch_size=16, verbose=2)
+trainer.fit(photos, epochs=5, batch_size=16, verbose=2)
 measured = trainer.evaluate(photos.test, verbose=0, return_dict=True)
 print(f"accuracy {measured['accuracy']:.1%}; body unchanged: {classifier.backbone.weights_hash() == before_training}")
 
@@ -132,18 +155,15 @@ print(f"accuracy {measured['accuracy']:.1%}; body unchanged: {classifier.backbon
 # base = keras.applications.Xception(weights="imagenet", include_top=False, pooling="avg")
 # base.trainable = False                      # parameters frozen, BatchNorm in inference mode
 # inputs = keras.Input((299, 299, 3))
-# outputs = keras.layers.Dense(10)(base(inputs, training=False))
+# outputs = keras.layers.Dense(5)(base(inputs, training=False))
 # model = keras.Model(inputs, outputs)
 # ```
 
 # %%
 assert classifier.backbone.weights_hash() == before_training
-assert careful_drift == 0
-assert drift > 0.05
-if "PHOTOS" not in os.environ:
-    assert abs(first_loss - 2.303) < 0.01
-    assert careful_accuracy - trapped_accuracy > 0.02
-    assert measured["accuracy"] > 0.7
+assert max(drift(careful.body, before)) == 0
+loss_of_a_new_head = stated(first_loss, 1.59, 1.63)
+with_regraft = stated(100 * measured["accuracy"], 70, 99)
 
 # %% [markdown]
 # ## Your turn
