@@ -132,3 +132,15 @@ def test_other_bytes_are_refused(port_of):
     with connect(port_of()) as connection:
         connection.sendall(b"\x16\x03\x01 hello\r\n\r\n")
         assert told(all_of(connection)) == (400, "expected a request in HTTP/1.1")
+
+
+def test_a_sender_that_ends_its_side_reads_the_answer(port_of):
+    port = port_of()
+    with connect(port) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
+        connection.shutdown(socket.SHUT_WR)
+        assert all_of(connection).endswith(b"3")
+    with connect(port) as connection:
+        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\na")
+        connection.shutdown(socket.SHUT_WR)
+        assert all_of(connection) == b""

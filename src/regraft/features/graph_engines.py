@@ -142,9 +142,9 @@ class GraphEngine(PaddedEngine):
         return operation_names(self.backbone.network, x) <= BATCH_SAFE
 
 
-def synthetic_pixels(height: int, width: int) -> NDArray[np.uint8]:
-    """Return generated images, shape (`TRIAL_PHOTOS`, height, width, 3), uint8."""
-    values = synthetic_photos(TRIAL_PHOTOS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
+def synthetic_pixels(height: int, width: int, count: int = TRIAL_PHOTOS) -> NDArray[np.uint8]:
+    """Return generated images, shape (count, height, width, 3), uint8."""
+    values = synthetic_photos(count, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
     pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
     return pixels
 

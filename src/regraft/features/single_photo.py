@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
 from regraft.features.engine import EagerEngine
 from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import GraphEngine
+from regraft.features.graph_engines import GraphEngine, synthetic_pixels
 from regraft.features.operations import BATCH_SAFE, operation_names
 from regraft.features.trial import synthetic_photos
 
@@ -27,7 +25,7 @@ def single_photo_engine(engine: Engine) -> Engine:
         return engine
     single.set_weights_hash(engine.weights)
     p = single.backbone.spec.preprocessing
-    pixels = _noise(p.height, p.width)
+    pixels = synthetic_pixels(p.height, p.width, _TRIAL_PHOTOS)
     size = engine.batch_size
     in_batches = [engine.run(pixels[start : start + size]) for start in range(0, len(pixels), size)]
     alone = [single.run(pixels[number : number + 1]) for number in range(len(pixels))]
@@ -50,10 +48,3 @@ def _with_one_photo(engine: Engine) -> EagerEngine | GraphEngine | None:
             return None
         return EagerEngine(engine.backbone, device=engine.device, precision=engine.precision, batch_size=1)
     return type(engine)(engine.backbone, precision=engine.precision, batch_size=1)
-
-
-def _noise(height: int, width: int) -> NDArray[np.uint8]:
-    """Return photos of noise, shape (n, H, W, 3)."""
-    values = synthetic_photos(_TRIAL_PHOTOS, height, width).permute(0, 2, 3, 1).mul(40).add(128).clamp(0, 255)
-    pixels: NDArray[np.uint8] = values.to(torch.uint8).contiguous().numpy()
-    return pixels

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,16 @@ class NetworkPass:
     ) -> None:
         self.network, self.heads, self.title = network, tuple(heads), title
         self._open_engine, self._workers = open_engine, workers
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
 
-    @cached_property
+    @property
     def engine(self) -> Engine:
         """The engine that runs the network; it is chosen once, before the first photo."""
-        return self._open_engine()
+        with self._lock:  # several threads may be the first
+            if self._engine is None:
+                self._engine = self._open_engine()
+            return self._engine
 
     @property
     def runs_in_parallel(self) -> bool:
@@ -93,7 +98,7 @@ class NetworkPass:
             batch = []
             for position, picture in enumerate(pictures[start : start + size], start=start):
                 try:
-                    batch.append(blank if position in failed else self._pixels(picture, view))
+                    batch.append(blank if position in failed else self.pixels(picture, view))
                 except DecodeError as error:
                     failed[position] = str(error)
                     batch.append(blank)
@@ -102,8 +107,12 @@ class NetworkPass:
                 bar.advance(len(batch))
         return np.concatenate(parts)
 
-    def _pixels(self, picture: Picture, view: int) -> NDArray[np.uint8]:
-        """Return the pixels of a view of a picture, shape (H, W, 3), decoded as those of a file are."""
+    def pixels(self, picture: Picture, view: int) -> NDArray[np.uint8]:
+        """Return the pixels of a view of a picture, shape (H, W, 3), decoded as those of a file are.
+
+        Raises:
+            DecodeError: it cannot be decoded.
+        """
         p = self.network.spec.preprocessing
         at_least = p.at_least if view < FIRST_CROP else view_size(p, view, picture.content)
         content = picture.content if view >= FIRST_CROP else ""

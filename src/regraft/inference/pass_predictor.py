@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,23 +161,47 @@ class PassPredictor:
 
     def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
         """Yield a prediction for each of some pictures in memory."""
-        values, failed = np.zeros((len(pictures), len(self.classes))), dict[int, str]()
-        novelty: NDArray[np.float64] | None = None
-        for view in range(self.views):
-            logits: dict[int, NDArray[np.float64]] = {}
-            novelties: list[NDArray[np.float64]] = []
-            for network in self._passes:
-                features = network.picture_features(pictures, view, failed, bar)
-                logits |= {head.member: head.logits(features) for head in network.heads}
-                novelties += network.novelties(features)
-            values += self._mix.probabilities(logits)
-            novelty = mean_novelty(novelties) if view == 0 else novelty
+        failed = dict[int, str]()
+        values, novelty = self.combined(
+            len(pictures), lambda network, view: network.picture_features(pictures, view, failed, bar)
+        )
         for position, picture in enumerate(pictures):
             if position in failed:
                 yield Prediction(picture.name, None, None, (), failed[position])
             else:
                 own = None if novelty is None else float(novelty[position])
-                yield self._prediction(picture.name, values[position] / self.views, own)
+                yield self._prediction(picture.name, values[position], own)
+
+    def combined(
+        self, photos: int, features_of: Callable[[NetworkPass, int], NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        """Return the probabilities for photos, shape (n, C), and their novelty, shape (n,).
+
+        Args:
+            photos: number of photos n.
+            features_of: returns the features of a view by a pass, shape (n, D).
+        """
+        values = np.zeros((photos, len(self.classes)))
+        novelty: NDArray[np.float64] | None = None
+        for view in range(self.views):
+            logits: dict[int, NDArray[np.float64]] = {}
+            novelties: list[NDArray[np.float64]] = []
+            for network in self._passes:
+                features = features_of(network, view)
+                logits |= {head.member: head.logits(features) for head in network.heads}
+                novelties += network.novelties(features)
+            values += self._mix.probabilities(logits)
+            novelty = mean_novelty(novelties) if view == 0 else novelty
+        return values / self.views, novelty
+
+    def predictions(
+        self, names: Sequence[str], values: NDArray[np.float64], novelty: NDArray[np.float64] | None
+    ) -> list[Prediction]:
+        """Return the predictions for photos with these names, from the result of `combined`."""
+        return [
+            self._prediction(name, values[row], None if novelty is None else float(novelty[row]))
+            for row, name in enumerate(names)
+        ]
 
     def _prediction(self, path: str, values: NDArray[np.float64], novelty: float | None) -> Prediction:
         order = np.argsort(-values, kind="stable")

@@ -33,7 +33,7 @@ class Predictor(PassPredictor):
     """A trained classifier in use, or several of them as one.
 
     A photo's probabilities have the same bits whatever other photos are predicted with it: the network runs on batches
-    padded to one shape, and the head on one photo at a time.
+    padded to one shape, and the head on one photo at a time. Several threads may use one predictor at the same time.
 
     Each member of an `Ensemble` has its own preprocessing and its own engine; the photo is decoded for each of them.
     Members that share half of their blocks or more, such as a probe and the network whose upper blocks were fine-tuned

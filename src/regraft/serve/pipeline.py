@@ -14,7 +14,7 @@ from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 
 from regraft.inference.prediction import Prediction
-from regraft.inference.prepared_photos import PreparedPhoto
+from regraft.inference.two_steps import PhotoPixels
 from regraft.serve.metrics import Metrics
 from regraft.serve.served_model import ServedModel
 
@@ -65,7 +65,7 @@ class Pipeline:
         self._lock, self._unanswered = threading.Lock(), 0
         self._arrived: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         most_ready = _READY_BATCHES * runners * model.steps.batch_size
-        self._ready: queue.Queue[tuple[_Job, PreparedPhoto] | None] = queue.Queue(most_ready)
+        self._ready: queue.Queue[tuple[_Job, PhotoPixels] | None] = queue.Queue(most_ready)
         self._decoders = [threading.Thread(target=self._decode, daemon=True) for _ in range(decoders)]
         self._runners = [threading.Thread(target=self._run, daemon=True) for _ in range(runners)]
         for thread in (*self._decoders, *self._runners):
@@ -131,7 +131,7 @@ class Pipeline:
             self._ready.put((job, prepared))
 
     def _run(self) -> None:
-        waiting: list[tuple[_Job, PreparedPhoto]] = []
+        waiting: list[tuple[_Job, PhotoPixels]] = []
         while True:
             if not waiting:
                 first = self._ready.get()
@@ -145,7 +145,7 @@ class Pipeline:
             waiting = [pair for pair in waiting if pair[0].model is not model]
             self._answer(model, [pair for pair in batch if not pair[0].future.done()])
 
-    def _fill(self, waiting: list[tuple[_Job, PreparedPhoto]]) -> bool:
+    def _fill(self, waiting: list[tuple[_Job, PhotoPixels]]) -> bool:
         """Add photos that are ready to ``waiting``, up to a batch; return False at the end of all photos."""
         size = waiting[0][0].model.steps.batch_size
         with contextlib.suppress(queue.Empty):
@@ -156,7 +156,7 @@ class Pipeline:
                 waiting.append(pair)
         return True
 
-    def _answer(self, model: ServedModel, batch: list[tuple[_Job, PreparedPhoto]]) -> None:
+    def _answer(self, model: ServedModel, batch: list[tuple[_Job, PhotoPixels]]) -> None:
         if not batch:
             return
         began = time.perf_counter()

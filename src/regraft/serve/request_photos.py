@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 FIELD = "photos"
 """Name of the form's field."""
+
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())  # it logs each damaged form
 
 _MAX_HEADERS = 16
 _MAX_NAME = 200

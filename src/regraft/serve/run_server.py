@@ -81,15 +81,15 @@ def serve_in_process(options: ServeOptions, listener: socket, worker: int, opene
         options: the options, with their token.
         listener: the socket.
         worker: number of this process.
-        opened: called when the model is loaded.
+        opened: called when this process answers requests.
     """
     Image.MAX_IMAGE_PIXELS = options.limits.pixels  # for pictures inside of files, whose size is in no header
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
     with started_app(options, worker) as app:
-        opened()
         serve(
             app,
             listener,
+            opened=opened,
             bounds=Bounds(options.limits.connections, head_seconds=options.limits.read_seconds, as_json=True),
             stop=GracefulStop(app.stop, lambda: app.is_finished, options.limits.stop_seconds),
         )

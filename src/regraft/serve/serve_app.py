@@ -27,6 +27,9 @@ from regraft.serve.serve_page import serve_page
 from regraft.web.access import Access
 from regraft.web.guard import Guard, RefusalError, refused_as_json
 
+_LARGE_BODY = 1 << 18
+"""Bytes of a form that is parsed in a thread, so that other requests do not wait."""
+
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -99,7 +102,7 @@ class ServeApp:
         content_type, top = request.headers.get("content-type", ""), _top(request, self._top)
         check_media_type(content_type)
         async with self._memory.body_of(request, self._limits) as body:
-            if content_type.lower().startswith("multipart/"):
+            if len(body) > _LARGE_BODY:
                 photos = await asyncio.to_thread(photos_in, content_type, body, self._limits.photos)
             else:
                 photos = photos_in(content_type, body, self._limits.photos)

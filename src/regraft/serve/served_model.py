@@ -17,7 +17,7 @@ from regraft.errors import RegraftError, ServerError
 from regraft.features.single_photo import single_photo_engine
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
-from regraft.inference.prepared_photos import PreparedPhoto, TwoStepPredictor
+from regraft.inference.two_steps import PhotoPixels, TwoStepPredictor
 from regraft.models.model_place import find_model_file
 from regraft.serve.photo_checks import check_photo
 
@@ -46,7 +46,7 @@ class ServedModel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_slots", threading.Semaphore(self.steps.parallel_batches))
 
-    def prepare(self, name: str, photo: bytes) -> PreparedPhoto:
+    def prepare(self, name: str, photo: bytes) -> PhotoPixels:
         """Return the pixels of a photo.
 
         Raises:
@@ -54,9 +54,9 @@ class ServedModel:
             DecodeError: it cannot be decoded.
         """
         check_photo(photo, self.max_pixels)
-        return self.steps.prepare(name, photo)
+        return self.steps.pixels_of(name, photo)
 
-    def predict(self, photos: Sequence[PreparedPhoto]) -> list[Prediction]:
+    def predict(self, photos: Sequence[PhotoPixels]) -> list[Prediction]:
         """Return the predictions for photos."""
         with self._slots:
             return self.steps.predict(photos)

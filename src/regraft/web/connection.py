@@ -49,6 +49,7 @@ class _BoundedConnection(HttpToolsProtocol):
         self._in_head, self._in_body = True, False
         self._overhead = 0  # bytes since the last request that are not part of a body
         self._body = 0
+        self._is_half_closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -60,6 +61,11 @@ class _BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._end_waiting()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """Return whether the connection stays open: a sender that has ended its side still reads the answer."""
+        self._is_half_closed = True
+        return self._in_head and self._answers()
 
     def data_received(self, data: bytes) -> None:
         if self.transport.is_closing():
@@ -97,12 +103,19 @@ class _BoundedConnection(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
+        if self._is_half_closed and not self.pipeline:
+            self.transport.close()
         if self._in_body and not self.transport.is_closing():  # refused: the sender may finish, but not for long
             self._wait(self.bounds.linger_seconds)
 
     def send_400_response(self, msg: str) -> None:
         if not self.transport.is_closing():
             self._refuse(HTTPStatus.BAD_REQUEST, "expected a request in HTTP/1.1")
+
+    def _answers(self) -> bool:
+        """Return whether an answer is under way."""
+        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
+        return cycle is not None and not cycle.response_complete
 
     def _too_large(self) -> str:
         return f"the head of the request is too large; at most {self.bounds.head:,} bytes"
@@ -124,8 +137,7 @@ class _BoundedConnection(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, text: str) -> None:
         self._end_waiting()
-        cycle: RequestResponseCycle | None = self.cycle  # None before the first request
-        if cycle is None or cycle.response_complete:  # no answer is under way
+        if not self._answers():
             self.transport.write(whole_response(status, text, as_json=self.bounds.as_json))
         self.transport.close()
 

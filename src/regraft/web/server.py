@@ -43,10 +43,15 @@ class GracefulStop:
 class _Server(uvicorn.Server):
     """A server that ends quietly at Ctrl-C and SIGTERM, and leaves the handlers of the process as they were."""
 
-    def __init__(self, config: uvicorn.Config, stop: GracefulStop | None) -> None:
+    def __init__(self, config: uvicorn.Config, stop: GracefulStop | None, opened: Callable[[], None]) -> None:
         super().__init__(config)
-        self._stop = stop
+        self._stop, self._opened = stop, opened
         self._stop_by: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to answer."""
+        await super().startup(sockets)
+        self._opened()
 
     def end(self, number: int | None = None, frame: FrameType | None = None) -> None:
         """End when the requests in progress are finished; a second call ends the server now."""
@@ -133,6 +138,7 @@ def serve(
     idle: float | None = None,
     is_used: Callable[[], bool] = lambda: True,
     stop: GracefulStop | None = None,
+    opened: Callable[[], None] = lambda: None,
 ) -> None:
     """Serve until Ctrl-C or SIGTERM, and then close the socket.
 
@@ -143,6 +149,7 @@ def serve(
         idle: seconds without use after which the server ends by itself; None: it does not.
         is_used: returns whether the server is in use now.
         stop: the end of the server; None ends it within a second.
+        opened: called when the server answers, and ends at a signal as described.
     """
     config = uvicorn.Config(
         app,
@@ -155,7 +162,7 @@ def serve(
         backlog=BACKLOG,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config, stop)
+    server = _Server(config, stop, opened)
 
     async def run() -> None:
         watching = [asyncio.create_task(server.end_when_finished())]

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.features.engine_interface import Engine
+from regraft.inference.network_pass import NetworkPass
+from regraft.inference.pass_predictor import PassPredictor
 from regraft.inference.pictures import Picture
 from regraft.inference.prediction import Prediction
-from regraft.inference.predictor import Predictor
-from regraft.models.feature_novelty import mean_novelty
 
 
 @dataclass(frozen=True)
-class PreparedPhoto:
+class PhotoPixels:
     """The pixels of a photo for each view and each network.
 
     Attributes:
@@ -29,16 +29,16 @@ class PreparedPhoto:
 
 
 class TwoStepPredictor:
-    """A `Predictor` whose two steps are called by different threads; its predictions have the same bits.
+    """A predictor whose two steps are called by different threads; its predictions have the same bits.
 
     Args:
         predictor: the predictor.
         engine_of: returns the engine to use in place of each engine of the predictor, with the same bits.
     """
 
-    def __init__(self, predictor: Predictor, engine_of: Callable[[Engine], Engine]) -> None:
-        self._predictor = predictor
-        self._engines = tuple(engine_of(network.engine) for network in predictor._passes)
+    def __init__(self, predictor: PassPredictor, engine_of: Callable[[Engine], Engine]) -> None:
+        self._predictor, self._passes = predictor, predictor.network_passes
+        self._engines = tuple(engine_of(network.engine) for network in self._passes)
 
     @property
     def batch_size(self) -> int:
@@ -50,35 +50,25 @@ class TwoStepPredictor:
         """Number of batches that may run at the same time, each on its own thread."""
         return min(engine.parallel_batches for engine in self._engines)
 
-    def prepare(self, name: str, photo: bytes) -> PreparedPhoto:
+    def pixels_of(self, name: str, photo: bytes) -> PhotoPixels:
         """Return the pixels of a photo.
 
         Raises:
             DecodeError: the photo cannot be decoded.
         """
         picture, views = Picture(name, photo), range(self._predictor.views)
-        pixels = [network._pixels(picture, view) for view in views for network in self._predictor._passes]
-        return PreparedPhoto(name, tuple(pixels))
+        return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
 
-    def predict(self, photos: Sequence[PreparedPhoto]) -> list[Prediction]:
+    def predict(self, photos: Sequence[PhotoPixels]) -> list[Prediction]:
         """Return the prediction for each of some photos."""
-        predictor = self._predictor
-        values = np.zeros((len(photos), len(predictor.classes)))
-        novelty: NDArray[np.float64] | None = None
-        for view in range(predictor.views):
-            logits: dict[int, NDArray[np.float64]] = {}
-            novelties: list[NDArray[np.float64]] = []
-            for number, (network, engine) in enumerate(zip(predictor._passes, self._engines, strict=True)):
-                position = view * len(self._engines) + number
-                features = _features(engine, [photo.pixels[position] for photo in photos])
-                logits |= {head.member: head.logits(features) for head in network.heads}
-                novelties += network.novelties(features)
-            values += predictor._mix.probabilities(logits)
-            novelty = mean_novelty(novelties) if view == 0 else novelty
-        return [
-            predictor._prediction(photo.name, row / predictor.views, None if novelty is None else float(novelty[place]))
-            for place, (photo, row) in enumerate(zip(photos, values, strict=True))
-        ]
+
+        def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:
+            number = self._passes.index(network)
+            position = view * len(self._passes) + number
+            return _features(self._engines[number], [photo.pixels[position] for photo in photos])
+
+        values, novelty = self._predictor.combined(len(photos), features_of)
+        return self._predictor.predictions([photo.name for photo in photos], values, novelty)
 
 
 def _features(engine: Engine, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -1,0 +1,79 @@
+"""The bits of an answer do not depend on who else asks: random requests at the same time, against a running server."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+import regraft as rg
+from exported_models import tiny_classifier
+from regraft.features.engine import EagerEngine
+from regraft.features.single_photo import single_photo_engine
+from regraft.models.backbone import Backbone
+from regraft.serve import served_model
+from serve.conftest import photo, running
+
+SIZES = [(80, 60), (64, 64), (300, 40), (1, 1), (200, 333), (65, 64)]
+PHOTOS = [photo(seed, *SIZES[seed % len(SIZES)], form=("JPEG", "PNG", "WEBP")[seed % 3]) for seed in range(24)]
+
+
+def ask(address, photos):
+    """Return the probabilities of the classes of photos, in one form."""
+    parts = [b'--x\r\nContent-Disposition: form-data; name="photos"; filename="a"\r\n\r\n' + one for one in photos]
+    connection = http.client.HTTPConnection(address.removeprefix("http://"), timeout=60)
+    headers = {"Content-Type": "multipart/form-data; boundary=x"}
+    connection.request("POST", "/predict?top=3", b"\r\n".join([*parts, b"--x--\r\n"]), headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    connection.close()
+    assert answer.status == 200, text
+    return [{one["label"]: one["probability"] for one in row["top"]} for row in json.loads(text)["predictions"]]
+
+
+def expected_of(path):
+    predictor = rg.Predictor.load(path)
+    return [dict(predictor.predict(one).top) for one in PHOTOS]
+
+
+@pytest.mark.parametrize("one_at_a_time", [True, False])
+def test_answers_are_those_of_the_predictor_whoever_else_asks(model_file, monkeypatch, one_at_a_time):
+    if not one_at_a_time:
+        monkeypatch.setattr(served_model, "single_photo_engine", lambda engine: engine)
+    expected, draw = expected_of(model_file), random.Random(0)
+    requests = [[draw.randrange(len(PHOTOS)) for _ in range(draw.choice([1, 1, 1, 2, 5]))] for _ in range(60)]
+    with running(model_file) as (app, address), ThreadPoolExecutor(12) as threads:
+        assert (app._pipeline.model.steps.batch_size == 1) == one_at_a_time
+        answers = list(threads.map(lambda numbers: ask(address, [PHOTOS[k] for k in numbers]), requests))
+    assert len(answers) == 60
+    for numbers, answer in zip(requests, answers, strict=True):
+        assert answer == [expected[number] for number in numbers]
+    if not one_at_a_time:
+        counts = app._metrics.batches._counts
+        assert sum(counts) < sum(map(len, requests))  # some photos shared a batch
+
+
+@pytest.mark.slow
+def test_an_ensemble_and_several_views_too(tmp_path, model_file):
+    members = [tiny_classifier(seed=3), tiny_classifier("test_vit", seed=4)]
+    members[0].facts["views"] = "4"
+    rg.Ensemble([[members[0]], [members[1]]]).save(tmp_path / "ensemble.safetensors")
+    members[0].save(tmp_path / "views.safetensors")
+    for name in ("ensemble.safetensors", "views.safetensors"):
+        expected = expected_of(tmp_path / name)
+        with running(tmp_path / name) as (_, address), ThreadPoolExecutor(6) as threads:
+            answers = list(threads.map(lambda one: ask(address, [one]), PHOTOS))
+        assert [answer for (answer,) in answers] == expected
+
+
+def test_networks_whose_bits_may_differ_keep_their_batches():
+    silu = rg.build_backbone("test_efficientnet", pretrained=False, size=64)
+    engine = EagerEngine(silu, batch_size=8)
+    assert single_photo_engine(engine) is engine
+    plain = rg.build_backbone("test_resnet", pretrained=False, size=64)
+    single = single_photo_engine(EagerEngine(plain, batch_size=8))
+    assert isinstance(plain, Backbone) and single.batch_size == 1
+    assert single_photo_engine(single) is single
