@@ -3,7 +3,7 @@
 python benchmarks/_serve_peers.py fastapi|fastapi-1|litserve|litserve-2 MODEL.onnx PORT
 
 `fastapi` runs the file with the runtime's own number of threads, `fastapi-1` with one thread for each photo, so that
-photos are computed at the same time; `litserve-2` has two workers of one thread each.
+photos are computed at the same time; `litserve-2` (`_serve_litserve.py`) has two workers of one thread each.
 """
 
 from __future__ import annotations
@@ -58,33 +58,11 @@ def serve_fastapi(path: str, port: int, threads: int) -> None:
     uvicorn.run(app, host="127.0.0.1", port=port, log_level="error")
 
 
-def serve_litserve(path: str, port: int, workers: int) -> None:
-    """Serve with LitServe."""
-    import litserve
-
-    threads = 1 if workers > 1 else 0
-
-    class Api(litserve.LitAPI):  # type: ignore[misc]
-        def setup(self, device: str) -> None:
-            self.session = session_of(path, threads)
-            self.classes = classes_of(self.session)
-
-        def decode_request(self, request: Any) -> np.ndarray:
-            return pixels_of(request["photos"].file.read())
-
-        def predict(self, x: np.ndarray) -> dict[str, Any]:
-            return answer_of(self.session, self.classes, x)
-
-        def encode_response(self, output: dict[str, Any]) -> dict[str, Any]:
-            return output
-
-    server = litserve.LitServer(Api(api_path="/predict"), accelerator="cpu", workers_per_device=workers)
-    server.run(host="127.0.0.1", port=port, log_level="error", generate_client_file=False)
-
-
 if __name__ == "__main__":
     kind, path, port = sys.argv[1:]
     if kind.startswith("fastapi"):
         serve_fastapi(path, int(port), 1 if kind == "fastapi-1" else 0)
     else:
+        from _serve_litserve import serve_litserve
+
         serve_litserve(path, int(port), 2 if kind == "litserve-2" else 1)

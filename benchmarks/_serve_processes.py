@@ -71,7 +71,7 @@ def running(words: Sequence[str], port: int, log: Path) -> Iterator[Server]:
     with log.open("ab") as out:
         process = subprocess.Popen(list(words), stdout=out, stderr=out, start_new_session=True)
     try:
-        _wait_for(port, process)
+        _wait_for(port, process, log)
         yield Server(process, port)
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -82,11 +82,13 @@ def running(words: Sequence[str], port: int, log: Path) -> Iterator[Server]:
             process.wait()
 
 
-def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     by = time.monotonic() + 180
     while time.monotonic() < by:
         if process.poll() is not None:
-            raise RuntimeError(f"the server ended with {process.returncode}")
+            raise RuntimeError(
+                f"the server ended with {process.returncode}:\n{log.read_text(errors='replace')[-2000:]}"
+            )
         try:
             with socket.create_connection((HOST, port), timeout=60) as connection:
                 connection.sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
