@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import cloup
@@ -10,6 +11,9 @@ import cloup
 from regraft.cli.options import PATH, device_option, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from regraft.serve.limits import Limits
 
 _EXAMPLES = """\b
 Examples:
@@ -136,6 +140,7 @@ Examples:
 @pass_session
 def serve(
     session: Session,
+    /,
     model: Path,
     host: str,
     port: int,
@@ -144,13 +149,7 @@ def serve(
     workers: int,
     top: int,
     device: str,
-    max_mb: float,
-    max_megapixels: float,
-    queue: int,
-    timeout: float,
-    read_timeout: float,
-    connections: int,
-    stop_timeout: float,
+    **limits: Any,
 ) -> None:
     """Answer requests with the classes of photos, as MODEL predicts them.
 
@@ -161,17 +160,7 @@ def serve(
         from regraft.serve.run_server import ServeOptions, run_server
     except ImportError as error:
         raise MissingExtraError("predictions over HTTP", "serve") from error
-    from regraft.serve.limits import Limits
 
-    limits = Limits(
-        body=round(max_mb * 1e6),
-        pixels=round(max_megapixels * 1e6),
-        queue=queue,
-        seconds=timeout,
-        read_seconds=read_timeout,
-        connections=connections,
-        stop_seconds=stop_timeout,
-    )
     screen = session.screen()
 
     def opened(address: str, token: str | None) -> None:
@@ -182,4 +171,27 @@ def serve(
         example = f"curl -F photos=@photo.jpg {address}/predict"
         screen.line("predict", example if token is None else f"{example} -H 'Authorization: Bearer {token}'")
 
-    run_server(ServeOptions(model, host, port, token, names, top, device, workers, limits), opened)
+    run_server(ServeOptions(model, host, port, token, names, top, device, workers, _limits(**limits)), opened)
+
+
+def _limits(
+    *,
+    max_mb: float,
+    max_megapixels: float,
+    queue: int,
+    timeout: float,
+    read_timeout: float,
+    connections: int,
+    stop_timeout: float,
+) -> Limits:
+    from regraft.serve.limits import Limits
+
+    return Limits(
+        body=round(max_mb * 1e6),
+        pixels=round(max_megapixels * 1e6),
+        queue=queue,
+        seconds=timeout,
+        read_seconds=read_timeout,
+        connections=connections,
+        stop_seconds=stop_timeout,
+    )

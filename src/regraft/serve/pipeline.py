@@ -12,6 +12,7 @@ import threading
 import time
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from regraft.inference.prediction import Prediction
 from regraft.inference.two_steps import PhotoPixels
@@ -49,6 +50,9 @@ class _Job:
     future: Future[Answer] = field(default_factory=Future)
 
 
+_Ready: TypeAlias = tuple[_Job, PhotoPixels]
+
+
 class Pipeline:
     """Threads that answer photos.
 
@@ -65,7 +69,7 @@ class Pipeline:
         self._lock, self._unanswered = threading.Lock(), 0
         self._arrived: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         most_ready = _READY_BATCHES * runners * model.steps.batch_size
-        self._ready: queue.Queue[tuple[_Job, PhotoPixels] | None] = queue.Queue(most_ready)
+        self._ready: queue.Queue[_Ready | None] = queue.Queue(most_ready)
         self._decoders = [threading.Thread(target=self._decode, daemon=True) for _ in range(decoders)]
         self._runners = [threading.Thread(target=self._run, daemon=True) for _ in range(runners)]
         for thread in (*self._decoders, *self._runners):
@@ -98,7 +102,7 @@ class Pipeline:
         model = self._model
         jobs = [_Job(name, photo, model) for name, photo in photos]
         for job in jobs:
-            job.future.add_done_callback(self._answered)
+            job.future.add_done_callback(lambda _: self._count_answer())
             self._arrived.put(job)
         return [job.future for job in jobs]
 
@@ -113,7 +117,7 @@ class Pipeline:
         for thread in self._runners:
             thread.join()
 
-    def _answered(self, future: Future[Answer]) -> None:
+    def _count_answer(self) -> None:
         with self._lock:
             self._unanswered -= 1
 
@@ -131,32 +135,21 @@ class Pipeline:
             self._ready.put((job, prepared))
 
     def _run(self) -> None:
-        waiting: list[tuple[_Job, PhotoPixels]] = []
+        waiting: list[_Ready] = []
         while True:
             if not waiting:
                 first = self._ready.get()
                 if first is None:
                     return
                 waiting = [first]
-            if not self._fill(waiting):
+            if not _fill(waiting, self._ready):
                 self._ready.put(None)  # the end, which this thread sees again after its last batch
             model = waiting[0][0].model
             batch = [pair for pair in waiting if pair[0].model is model]
             waiting = [pair for pair in waiting if pair[0].model is not model]
             self._answer(model, [pair for pair in batch if not pair[0].future.done()])
 
-    def _fill(self, waiting: list[tuple[_Job, PhotoPixels]]) -> bool:
-        """Add photos that are ready to ``waiting``, up to a batch; return False at the end of all photos."""
-        size = waiting[0][0].model.steps.batch_size
-        with contextlib.suppress(queue.Empty):
-            while len(waiting) < size:
-                pair = self._ready.get_nowait()
-                if pair is None:
-                    return False
-                waiting.append(pair)
-        return True
-
-    def _answer(self, model: ServedModel, batch: list[tuple[_Job, PhotoPixels]]) -> None:
+    def _answer(self, model: ServedModel, batch: list[_Ready]) -> None:
         if not batch:
             return
         began = time.perf_counter()
@@ -176,3 +169,15 @@ class Pipeline:
 def _fail(job: _Job, error: Exception) -> None:
     with contextlib.suppress(InvalidStateError):
         job.future.set_exception(error)
+
+
+def _fill(waiting: list[_Ready], ready: queue.Queue[_Ready | None]) -> bool:
+    """Add photos that are ready to ``waiting``, up to a batch; return False at the end of all photos."""
+    size = waiting[0][0].model.steps.batch_size
+    with contextlib.suppress(queue.Empty):
+        while len(waiting) < size:
+            pair = ready.get_nowait()
+            if pair is None:
+                return False
+            waiting.append(pair)
+    return True

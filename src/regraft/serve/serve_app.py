@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from http import HTTPStatus
 
@@ -56,7 +57,7 @@ class ServeApp:
             Route("/predict", self._predict, methods=["POST"]),
             Route("/health", self._health, methods=["GET"]),
             Route("/metrics", self._figures, methods=["GET"]),
-            Route("/openapi.json", self._openapi, methods=["GET"]),
+            Route("/openapi.json", _fixed(openapi(limits, top)), methods=["GET"]),
         ]
         handlers = {RefusalError: refused_as_json, HTTPException: http_error, Exception: unexpected_error}
         self._guard = Guard(Starlette(routes=routes, exception_handlers=handlers), access)
@@ -156,8 +157,14 @@ class ServeApp:
         text = self._metrics.text(waiting=waiting, ready=not self._is_stopping, memory=memory)
         return PlainTextResponse(text, media_type=_MEDIA_TYPE)
 
-    async def _openapi(self, request: Request) -> Response:
-        return JSONResponse(openapi(self._limits, self._top))
+
+def _fixed(value: object) -> Callable[[Request], Awaitable[Response]]:
+    """Return a function that answers each request with the same JSON."""
+
+    async def answer(request: Request) -> Response:
+        return JSONResponse(value)
+
+    return answer
 
 
 def _top(request: Request, usual: int) -> int:

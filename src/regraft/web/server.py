@@ -151,18 +151,7 @@ def serve(
         stop: the end of the server; None ends it within a second.
         opened: called when the server answers, and ends at a signal as described.
     """
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="critical",
-        access_log=False,
-        server_header=False,
-        http=bounded_connection(bounds),
-        ws="none",
-        backlog=BACKLOG,
-        timeout_graceful_shutdown=1,
-    )
-    server = _Server(config, stop, opened)
+    server = _Server(_config(app, bounds), stop, opened)
 
     async def run() -> None:
         watching = [asyncio.create_task(server.end_when_finished())]
@@ -177,6 +166,20 @@ def serve(
         asyncio.run(run())
     finally:
         listener.close()
+
+
+def _config(app: ASGIApp, bounds: Bounds) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        http=bounded_connection(bounds),
+        ws="none",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=1,
+    )
 
 
 async def _end_when_idle(server: uvicorn.Server, idle: float | None, is_used: Callable[[], bool]) -> None:
