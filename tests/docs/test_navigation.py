@@ -30,11 +30,11 @@ def test_each_page_that_is_listed_exists():
 
 
 def test_an_unknown_page_goes_to_the_section_of_its_folder():
-    entries = navigation({"index.md", "serve.md", "tutorial/more.md", "elsewhere/deep.md"})
+    entries = navigation({"index.md", "unknown.md", "tutorial/more.md", "elsewhere/deep.md"})
     assert entries == [
         {"Home": "index.md"},
         {"Tutorial": ["tutorial/more.md"]},
-        {"How-to guides": ["elsewhere/deep.md", "serve.md"]},
+        {"How-to guides": ["elsewhere/deep.md", "unknown.md"]},
     ]
 
 

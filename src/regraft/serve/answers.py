@@ -15,15 +15,15 @@ from regraft.inference.prediction_json import as_json
 from regraft.screen import printable
 from regraft.serve.photo_checks import PhotoTooLargeError
 from regraft.serve.pipeline import Answer
-from regraft.web.short_answers import error_line
+from regraft.web.short_answers import TRY_AGAIN, error_line
 
 JSON = "application/json"
 
 
 def error_answer(status: int, text: str, **more: object) -> Response:
     """Return an error as one line of JSON; a client may try again soon after 429 and 503."""
-    again = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    return Response(error_line(text, **more), status, {"retry-after": "1"} if again else None, JSON)
+    again = {"retry-after": "1"} if status in TRY_AGAIN else None
+    return Response(error_line(text, **more), status, again, JSON)
 
 
 def predictions_answer(answers: Sequence[Answer], top: int) -> Response:

@@ -23,7 +23,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from regraft.web.access import Access
-from regraft.web.short_answers import error_line, short_answer
+from regraft.web.short_answers import TRY_AGAIN, error_line, short_answer
 
 COOKIE = "regraft-token"
 
@@ -53,7 +53,8 @@ async def refused(request: Request, error: Exception) -> Response:
 async def refused_as_json(request: Request, error: Exception) -> Response:
     """Return the answer to a request that is refused while its body is read, as a line of JSON."""
     assert isinstance(error, RefusalError)
-    return Response(error_line(error.text), error.status, media_type="application/json")
+    again = {"retry-after": "1"} if error.status in TRY_AGAIN else None
+    return Response(error_line(error.text), error.status, again, "application/json")
 
 
 class Guard:
@@ -105,7 +106,7 @@ class Guard:
     ) -> None:
         media_type, body = short_answer(text, as_json=self._access.as_json and bool(text))
         more = [(b"content-type", media_type), (b"content-length", str(len(body)).encode()), *headers]
-        if status == HTTPStatus.TOO_MANY_REQUESTS:
+        if status in TRY_AGAIN:
             more.append((b"retry-after", b"1"))
         if status == HTTPStatus.UNAUTHORIZED:
             more.append((b"www-authenticate", b"Bearer"))

@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+TRY_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Statuses of requests that may be sent again after a second."""
+
 
 def short_answer(text: str, *, as_json: bool) -> tuple[bytes, bytes]:
     """Return media type and body of an answer of one line; the JSON is ``{"error": text}``."""
@@ -26,6 +29,6 @@ def whole_response(status: HTTPStatus, text: str, *, as_json: bool) -> bytes:
         b"content-type: " + media_type,
         f"content-length: {len(body)}".encode(),
         b"connection: close",
-        *((b"retry-after: 1",) if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS) else ()),
+        *((b"retry-after: 1",) if status in TRY_AGAIN else ()),
     )
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
