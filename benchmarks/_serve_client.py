@@ -45,16 +45,17 @@ async def load(port: int, clients: int, seconds: float, requests: list[bytes]) -
     start = time.perf_counter()
     counts_from, end = start + seconds / 10, start + seconds
     times: list[float] = []
-    errors = 0
+    errors, whole = 0, 0
 
     async def client(number: int) -> None:
-        nonlocal errors
+        nonlocal errors, whole
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         position = number * 7
         while (began := time.perf_counter()) < end:
             status, _ = await answer_of(reader, writer, requests[position % len(requests)])
             position += 1
             errors += status != 200
+            whole += 1
             if began >= counts_from:
                 times.append(time.perf_counter() - began)
         writer.close()
@@ -64,6 +65,7 @@ async def load(port: int, clients: int, seconds: float, requests: list[bytes]) -
     return {
         "answers": len(times),
         "errors": errors,
+        "with_warm_up": whole,
         "per_second": len(times) / took,
         "p50_ms": 1000 * ordered[len(ordered) // 2],
         "p99_ms": 1000 * ordered[min(int(len(ordered) * 0.99), len(ordered) - 1)],

@@ -46,7 +46,7 @@ def measure(
         for count in clients:
             before = started.cpu()
             figures = load(port, count, seconds, photos)
-            figures["cpu_ms"] = 1000 * (started.cpu() - before) / max(figures["answers"] / 0.9, 1)
+            figures["cpu_ms"] = 1000 * (started.cpu() - before) / max(figures["with_warm_up"], 1)
             figures["rss_mb"] = started.memory()
             yield count, figures
 
