@@ -1,6 +1,6 @@
 """`regraft serve` beside LitServe and plain FastAPI: answers a second, p50 and p99 at 1, 8 and 64 clients.
 
-python benchmarks/serve_load.py RUN PHOTOS [--seconds 5] [--rounds 3] [--clients 1 8 64] [--servers ...]
+python benchmarks/serve_load.py RUN PHOTOS [--onnx FILE] [--seconds 5] [--rounds 3] [--clients 1 8 64] [--servers ...]
 
 RUN is the run folder of a finished training on this machine. Its model is exported to ONNX once; the other servers
 run that file (`_serve_peers.py`), and regraft serve the run itself, whose network is the same. One server runs at a
@@ -64,6 +64,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("photos", type=Path)
+    parser.add_argument("--onnx", type=Path, help="an earlier export of the run")
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 64])
@@ -73,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         import regraft as rg
 
-        onnx = rg.export_model(given.run, Path(folder) / "onnx", photos=given.photos).file
+        onnx = given.onnx or rg.export_model(given.run, Path(folder) / "onnx", photos=given.photos).file
         found: dict[tuple[int, str], list[dict[str, float]]] = defaultdict(list)
         for number in range(given.rounds):
             for server in given.servers:
