@@ -47,10 +47,12 @@ def own_cache_and_width_of_the_tests(tmp_path_factory):
     tests that replace what is cached, set ``REGRAFT_CACHE`` to a folder of their own.
 
     The terminal of the tests is so wide that messages stay on one line; tests of line breaks set their own ``COLUMNS``.
+    Messages are in English, whatever the locale; tests of a translation set ``REGRAFT_LANG``.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("REGRAFT_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.setenv("COLUMNS", "300")
+        patch.setenv("REGRAFT_LANG", "en")
         yield
 
 

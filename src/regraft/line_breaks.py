@@ -2,7 +2,8 @@
 
 A line breaks between facts that are separated by " · " or by three spaces, then between words. Only a word that is
 longer than a line is cut, after a separator of paths if it has one. A command line to paste stays one: its lines end
-with the backslash of the shell.
+with the backslash of the shell. Chinese has no spaces between words: where it is the language, a line also breaks
+between its characters, but no line begins with a closing mark of punctuation or ends with an opening one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
+
+from regraft.language import ENGLISH, language
+from regraft.language.typography import CLOSING, HAN, OPENING
 
 MIN_WIDTH = 10
 """Minimum number of columns for text; narrower terminals wrap lines themselves."""
@@ -23,6 +27,9 @@ _GLUE = "\ue000"
 _BETWEEN_FACTS = re.compile(r"( +· +| {3,})")
 _COMMAND = re.compile(r"regraft [a-z]")
 _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^\s'"\\])+|\S+""")
+_BETWEEN_CHARACTERS = re.compile(
+    rf"(?<=[{HAN}{CLOSING}])(?=[^{CLOSING}{_GLUE},.;:!?)\]}}%])|(?<=[^{OPENING}{_GLUE}(\[{{])(?=[{HAN}{OPENING}])"
+)
 _AFTER = "/\\,;:=_"
 """Characters after which a word that is longer than a line is cut."""
 
@@ -56,9 +63,8 @@ def broken(text: str, width: int, hang: int = 0) -> list[str]:
     lines, current = [], indent
     for gap, fact in _facts(body):
         whole = width - cells(rest)
-        words = [w for word in fact.split(" ") for w in ([word] if cells(word) <= whole else word.split(_GLUE)) if w]
-        for number, word in enumerate(words):
-            between = (gap if number == 0 else " ") if current.strip() else ""
+        for number, (space, word) in enumerate(_words(fact, whole)):
+            between = (gap if number == 0 else space) if current.strip() else ""
             fits = cells(current + between + word) <= width
             if number == 0 and between and cells(rest + fact) <= width < cells(current + between + fact):
                 fits = False  # a fact that fits on a line of its own is not divided
@@ -89,6 +95,18 @@ def _facts(body: str) -> Iterator[tuple[str, str]]:
     parts = [part if k % 2 else part.replace("  ", 2 * _GLUE) for k, part in enumerate(parts)]
     yield "", parts[0]
     yield from zip(parts[1::2], parts[2::2], strict=True)
+
+
+def _words(fact: str, width: int) -> Iterator[tuple[str, str]]:
+    """Yield the parts of a fact between which a line may break, each with the space before it."""
+    for word in fact.split(" "):
+        space = " "
+        for part in [word] if cells(word) <= width else word.split(_GLUE):
+            for piece in [part] if language() == ENGLISH else _BETWEEN_CHARACTERS.split(part):
+                if piece:
+                    yield space, piece
+                    space = ""
+            space = " "
 
 
 def _second_column(body: str) -> int:

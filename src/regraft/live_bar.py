@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from regraft.language import translate_word
 from regraft.line_breaks import cells, printable
 from regraft.plain_bar import Bar
 from regraft.screen_layout import LABEL_WIDTH, label_column, progress_text, time_left
@@ -30,7 +31,7 @@ class LiveBar(AbstractContextManager[Bar]):
 
     def __init__(self, console: Console, label: str, total: int, unit: str) -> None:
         self._progress = Progress(_Line(console, unit), console=console, transient=True)
-        self._task = self._progress.add_task(printable(label)[: LABEL_WIDTH - 1], total=total, note="")
+        self._task = self._progress.add_task(printable(translate_word(label))[: LABEL_WIDTH - 1], total=total, note="")
 
     def __enter__(self) -> Bar:
         self._progress.start()

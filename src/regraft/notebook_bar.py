@@ -9,6 +9,7 @@ from html import escape
 from types import TracebackType
 from typing import Any
 
+from regraft.language import translate_word
 from regraft.line_breaks import printable
 from regraft.plain_bar import Bar
 from regraft.screen_layout import progress_text, time_left
@@ -80,7 +81,7 @@ class NotebookBar(AbstractContextManager[Bar]):
             printable(self._text),
             WIDTH,
         )
-        label = escape(printable(self._label))
+        label = escape(printable(translate_word(self._label)))
         return (
             f'<label>{label} <progress value="{min(self._done, self._total)}" max="{max(self._total, 1)}"></progress> '
             f"{escape(text)}</label>"

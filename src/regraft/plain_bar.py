@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Protocol, TextIO
 
+from regraft.language import translate_word
 from regraft.line_breaks import printable
 from regraft.screen_layout import LABEL_WIDTH, label_column, progress_text, terminal_width, time_left
 
@@ -74,4 +75,4 @@ class PlainBar(AbstractContextManager[Bar]):
             printable(self._text),
             terminal_width() - LABEL_WIDTH,
         )
-        print(f"{label_column(printable(self._label))}{text}", file=self._file, flush=True)
+        print(f"{label_column(printable(translate_word(self._label)))}{text}", file=self._file, flush=True)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
+from regraft.language import translate, translate_cell, translate_word
 from regraft.line_breaks import printable
 from regraft.plain_bar import Bar, NoBar, PlainBar
 from regraft.screen_layout import (
@@ -65,6 +66,11 @@ class Screen(Protocol):
         """Return a progress bar over ``total`` units; it shows its speed and the time left."""
 
 
+def translated_rows(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return a table in the language of the user; the first row is the heading."""
+    return [[(translate_cell if k else translate_word)(cell) for cell in row] for k, row in enumerate(rows)]
+
+
 class QuietScreen:
     """Shows nothing: no fact, no warning, no progress."""
 
@@ -100,7 +106,8 @@ class _FittingScreen:
 
     def line(self, label: str, text: str, note: str = "", *, strong: bool = False) -> None:
         """Print the fact; further lines of the text are aligned under its first."""
-        self._write(fact_lines(printable(label), printable(text), printable(note), self._width()), strong=strong)
+        fact = (printable(translate_word(label)), printable(translate(text)), printable(translate(note)))
+        self._write(fact_lines(*fact, self._width()), strong=strong)
 
     def detail(self, label: str, text: str) -> None:
         """Print the fact dimmed, if the screen is verbose."""
@@ -111,13 +118,14 @@ class _FittingScreen:
         self, label: str, rows: Sequence[Sequence[str]], right: Sequence[int] = (), optional: Sequence[int] = ()
     ) -> None:
         """Print the table with the label before its heading."""
-        cells = [[printable(cell) for cell in row] for row in rows]
+        cells = [[printable(cell) for cell in row] for row in translated_rows(rows)]
+        label = translate_word(label)
         lines = table_lines(cells, self._width() - LABEL_WIDTH, right, optional)
         self._write([FactLine(label_column(label if k == 0 else ""), line) for k, line in enumerate(lines)])
 
     def warn(self, text: str) -> None:
         """Print the warning after an exclamation mark."""
-        self._write(fact_lines("!", printable(text), "", self._width()), warning=True)
+        self._write(fact_lines("!", printable(translate(text)), "", self._width()), warning=True)
 
 
 class PlainScreen(_FittingScreen):

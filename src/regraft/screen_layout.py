@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from regraft.language import translate
 from regraft.line_breaks import MIN_WIDTH, broken, cells, is_command, longest_word
 
 LABEL_WIDTH = 9
@@ -118,6 +119,7 @@ def _row(row: Sequence[str], shown: Sequence[int], widths: dict[int, int], right
 
 def progress_text(count: str, speed: str, left: str, note: str, width: int) -> str:
     """Return the facts of a progress bar in at most ``width`` columns: the speed is dropped first, then the note."""
+    speed, left, note = translate(speed), translate(left), translate(note)
     for facts in ((count, speed, left, note), (count, left, note), (count, note), (count, left)):
         text = " · ".join(fact for fact in facts if fact)
         if cells(text) <= width:

@@ -21,6 +21,7 @@ from regraft.cli.options import (
 )
 from regraft.cli.output import Session
 from regraft.cli.photo_options import SELECTION, label_options, moved_option
+from regraft.language import translate
 from regraft.screen import printable
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def _review(result: dict[str, Any], file: Path, earlier: list[Any], train: str) 
             stop.add_note(f"your decisions are in {file}; the same command continues")
         raise
     if decisions:
-        click.echo(f"{len(decisions):,} decisions in {file}; use them: {printable(train)}")
+        click.echo(translate(f"{len(decisions):,} decisions in {file}; use them: {printable(train)}"))
 
 
 def _show_next(screen: Any, out: Path | None, result: dict[str, Any], side_by_side: str) -> None:

@@ -28,6 +28,7 @@ from regraft.cli.output import dumps
 from regraft.context.option_synonyms import option_meant
 from regraft.errors import FindingsError, RegraftError, StorageError, UnreadableError
 from regraft.interrupts import Terminated, TimeUp
+from regraft.language import translate
 from regraft.screen import printable
 from regraft.screen_layout import message_lines, terminal_width
 
@@ -39,7 +40,7 @@ def exit_now(kind: type[BaseException]) -> None:
     """End this process immediately; incomplete files have temporary names, so finished files are intact."""
     if sys.stderr.isatty():
         sys.stderr.write("\x1b[?25h")  # a live progress bar has hidden the cursor
-    sys.stderr.write("\nregraft: stopped immediately\n")
+    sys.stderr.write(f"\nregraft: {translate('stopped immediately')}\n")
     sys.stderr.flush()
     os._exit(TERMINATED if kind is Terminated else INTERRUPTED)
 
@@ -78,7 +79,7 @@ def report_error(error: BaseException, *, debug: bool, json: bool = False) -> in
         traceback.print_exception(error, file=sys.stderr)
     message, code = _message(error)
     message = _with_notes(message, error)
-    for line in message_lines(f"regraft: {printable(message)}", terminal_width()):
+    for line in message_lines(f"regraft: {printable(translate(message))}", terminal_width()):
         click.echo(line, err=True)
     if json:
         facts = {"type": type(error).__name__, "message": message, "exit_code": code}

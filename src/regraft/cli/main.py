@@ -33,6 +33,7 @@ from regraft.cli.runs import runs
 from regraft.cli.sample import sample
 from regraft.cli.serve import serve
 from regraft.cli.train import train
+from regraft.cli.translated_help import translate_help_of
 from regraft.cli.tune import tune
 from regraft.interrupts import INTERRUPTS
 from regraft.process import claim_process, sleep_while_waiting
@@ -66,6 +67,9 @@ class _Commands(cloup.Group):
 @cloup.version_option(__version__, prog_name="regraft", message="%(prog)s %(version)s")
 def regraft() -> None:
     """Turn a folder of labeled photos into a classifier, by transfer learning from a pretrained network."""
+
+
+translate_help_of([regraft])
 
 
 def call(arguments: Sequence[str]) -> int:

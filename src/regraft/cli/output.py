@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from regraft.inference.prediction_json import as_json, doubt_about
+from regraft.language import translate, translate_word
 from regraft.line_breaks import broken, cells
-from regraft.screen import PlainScreen, Screen, printable, screen_for
+from regraft.screen import PlainScreen, Screen, printable, screen_for, translated_rows
 from regraft.screen_layout import table_lines, terminal_width
 from regraft.text import cell_width, padded, percent, shortened_path
 
@@ -50,13 +51,13 @@ class Session:
 
     def table(self, rows: Sequence[Sequence[str]], right: Sequence[int] = (), optional: Sequence[int] = ()) -> None:
         """Print a table as a result, see `regraft.screen.Screen.table`."""
-        cells = [[printable(cell) for cell in row] for row in rows]
+        cells = [[printable(cell) for cell in row] for row in translated_rows(rows)]
         for line in table_lines(cells, terminal_width(), right, optional):
             click.echo(line)
 
     def print(self, text: str) -> None:
         """Print a result, with control characters made visible."""
-        click.echo(printable(text))
+        click.echo(printable(translate(text)))
 
     def print_json(self, value: Any) -> None:
         """Print ``value`` as one JSON object, in characters that the encoding of the output can hold."""
@@ -125,9 +126,9 @@ class PredictionTable:
             for label, probability in prediction.top[: self._top]
         ]
         if prediction.error is not None:
-            answers = [f"not read: {printable(prediction.error)}"]
+            answers = [printable(translate(f"not read: {prediction.error}"))]
         doubt = doubt_about(prediction, self._unsure)
-        answers += [doubt] if doubt else []
+        answers += [translate_word(doubt)] if doubt else []
         if self._room is not None:
             path = shortened_path(path, self._path_width)
         row = "  ".join([padded(path, self._path_width), *answers]).rstrip()

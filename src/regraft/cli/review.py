@@ -9,6 +9,7 @@ import click
 
 from regraft.audit.finding import ACTIONABLE
 from regraft.data.decisions import Decision
+from regraft.language import translate, translate_word
 from regraft.screen import printable
 
 
@@ -24,9 +25,13 @@ def review(
     """
     decisions = {decision.name: decision for decision in earlier}
     findings = [f for kind in ACTIONABLE for f in check["findings"] if f["kind"] == kind and f["photos"]]
-    click.echo(f"{len(findings):,} findings. Answer k to keep, d to drop, r to relabel, Enter to skip, q to stop.")
+    click.echo(
+        translate(f"{len(findings):,} findings. Answer k to keep, d to drop, r to relabel, Enter to skip, q to stop.")
+    )
     for number, finding in enumerate(findings, start=1):
-        click.echo(f"\n{number}/{len(findings)}  {finding['kind']}: {printable(finding['words'])}")
+        click.echo(
+            f"\n{number}/{len(findings)}  {translate_word(finding['kind'])}: {printable(translate(finding['words']))}"
+        )
         for name in finding["photos"]:
             if name in decisions:
                 continue
@@ -50,6 +55,8 @@ def _ask(name: str, finding: dict[str, Any], check: dict[str, Any]) -> Decision 
             return Decision(name, "keep" if answer == "k" else "drop", why=kind)
         if answer == "r":
             classes = sorted(check["classes"])
-            new = click.prompt("    class", default=finding["suggestion"] or None, type=click.Choice(classes))
+            new = click.prompt(
+                translate_word("    class"), default=finding["suggestion"] or None, type=click.Choice(classes)
+            )
             return Decision(name, "relabel", new, kind)
-        click.echo("    expected k, d, r, q or Enter")
+        click.echo(translate("    expected k, d, r, q or Enter"))

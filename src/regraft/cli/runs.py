@@ -10,6 +10,7 @@ import cloup
 
 from regraft.cli.options import PATH, output_options, pass_session
 from regraft.cli.output import Session
+from regraft.language import translate
 
 _EXAMPLES = """\b
 Examples:
@@ -75,7 +76,7 @@ def remove(session: Session, names: tuple[str, ...], yes: bool) -> None:
             raise click.UsageError("expected --yes, because there is no terminal to ask in", context)
         for folder in folders:
             session.print(str(folder))
-        click.confirm(f"Remove {counted(len(folders), 'run')}, {file_size(size)}?", abort=True)
+        click.confirm(translate(f"Remove {counted(len(folders), 'run')}, {file_size(size)}?"), abort=True)
     kept = [path for folder in folders for path in remove_run(folder)]
     if session.json:
         session.print_json({"removed": [str(folder) for folder in folders], "kept": [str(path) for path in kept]})

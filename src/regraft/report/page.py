@@ -28,6 +28,10 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from regraft.language import language, translate_word
+from regraft.language.choice import tag
+from regraft.language.html import translate_html
+from regraft.language.javascript import translate_script
 from regraft.screen import printable
 
 
@@ -52,6 +56,7 @@ def page(
         allow: more directives of the security policy.
         scripts_from: more sources of scripts, such as ``blob:``.
     """
+    js = [translate_script(script) for script in js]
     style = "".join((resource("page.css"), *css))
     scripts = "".join(f"<script>{script}</script>" for script in js)
     sources = " ".join([*map(_hash, js), *scripts_from]) or "'none'"
@@ -67,12 +72,12 @@ def page(
         ]
     )
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8">
+<html lang="{tag(language())}"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light dark">
-<title>{text(title)}</title>
+<title>{text(translate_word(title))}</title>
 <style>{style}</style></head><body{" " + attributes if attributes else ""}>
-{body}
+{translate_html(body)}
 {scripts}</body></html>
 """
 

@@ -39,9 +39,11 @@ def _sentence(run: RunData) -> str:
     names = " and ".join(filter(None, [", ".join(map(name, classes[:-1])), name(classes[-1])]))
     what = f"tells {names} apart" if len(classes) <= FEW_CLASSES else f"tells {len(classes):,} classes apart"
     low, high = accuracy["interval"] or (0.0, 1.0)
-    right = f"of 100 new photos like these, about <b>{100 * accuracy['value']:.0f}</b> get the right name"
-    plausible = f" (anything from {100 * low:.0f} to {100 * high:.0f} is plausible)"
-    lead = f'<p class="lead">This classifier {what}: {right}{plausible}.</p>'
+    lead = (
+        f'<p class="lead">This classifier {what}: of 100 new photos like these, about '
+        f"<b>{100 * accuracy['value']:.0f}</b> get the right name (anything from {100 * low:.0f} to {100 * high:.0f} "
+        "is plausible).</p>"
+    )
     largest = figures["largest_class"]
     if low <= (largest["accuracy"]["value"] or 0.0):
         lead += (
