@@ -36,7 +36,8 @@ NOT_SHOWN = (
     "language/", "context/option_synonyms.py", "data/column_words.py", "data/side_words.py", "data/folder_tree.py",
     "data/name_patterns.py", "data/augmentation.py", "data/image_folder", "data/worker_processes.py",
     "disk/hdf5_file.py", "features/operations.py", "export/classifier_graph.py", "export/model_card.py",
-    "report/drawing.py", "report/figures.py",
+    "report/drawing.py", "report/figures.py", "sklearn/", "serve/openapi.py", "serve/metrics.py",
+    "sample/exercise_photos.py", "sample/flowers.py",
 )  # fmt: skip
 """Files whose strings neither the command line nor a page shows: word lists, code, and errors of Python's callers."""
 

@@ -14,7 +14,8 @@ _PART = re.compile(r"\{\{|\}\}|\{(\w+)(:n)?(!t)?\}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*")
 
 NUMBER = r"[-+−]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|nan|inf)%?"
-TEXT = r".*?"
+TEXT = r"(?:(?! · | {3}).)*?"
+"""Any text, but not several facts: those are translated one by one."""
 
 
 def escaped(text: str) -> str:
@@ -51,8 +52,8 @@ class Template:
 
     @cached_property
     def is_weak(self) -> bool:
-        """Whether it has so little text that it fits texts of another meaning: at most one word."""
-        return len(_WORD.findall(self.literals)) <= 1
+        """Whether it has so little text that it fits texts of another meaning: one word, and no mark after it."""
+        return len(_WORD.findall(self.literals)) <= 1 and not re.search(r"[a-z](:| {2})", self.literals)
 
     @property
     def names(self) -> list[str]:

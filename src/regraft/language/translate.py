@@ -112,7 +112,9 @@ def _filled(translation: Template, values: Mapping[str, str], translated: Callab
 
 def _fits(value: str, translated: Callable[[str, bool], str]) -> bool:
     """Return whether a value can stand in a template with little text: a number, a name without a space, a message."""
-    return not _LETTERS.search(value) or _ONE_WORD.fullmatch(value) is not None or translated(value, True) != value
+    if not _LETTERS.search(value) or _ONE_WORD.fullmatch(value):
+        return True
+    return not re.search(r"[:;] ", value) and translated(value, True) != value
 
 
 def prose(text: str) -> int:
