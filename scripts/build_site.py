@@ -89,7 +89,8 @@ def write_sources(folder: Path, language: str, site: Site) -> None:
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, folder / place)
     (folder / "assets").mkdir(exist_ok=True)
-    shutil.copyfile(PARTS / "site.css", folder / "assets" / "site.css")
+    for name in ("site.css", "site.js"):
+        shutil.copyfile(PARTS / name, folder / "assets" / name)
 
 
 def configure(language: str, site: Site, version: str, several: bool) -> str:

@@ -23,6 +23,8 @@ OTHER_PAGES = {
 CHINESE = "zh_TW"
 FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?(\))")
+FILE_NAME = re.compile(r"\[(?:docs/)?[\w-]+\.md\]\(([^)\s#]+\.md)")
+TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
 PYGMENTS = {".py": "python", ".toml": "toml", ".sh": "sh", ".md": "markdown", ".csv": "text", ".json": "json"}
 
 
@@ -60,7 +62,7 @@ def _name(path: Path) -> str:
 
 
 def markdown(site: Site, name: str) -> str:
-    """Return the text of a page with the links of the site.
+    """Return the text of a page with the links of the site; a link named by a file is named by the title of its page.
 
     Raises:
         FileNotFoundError: a link leads to no file of the repository.
@@ -74,7 +76,12 @@ def markdown(site: Site, name: str) -> str:
             return found[0]
         return f"{found[1]}{_address(site, name, here, target)}{anchor}{found[4]}"
 
-    return outside_code(text, lambda part: LINK.sub(link, part))
+    def titled(found: re.Match[str]) -> str:
+        target = ROOT / posixpath.normpath(posixpath.join(posixpath.dirname(name), found[1]))
+        title = TITLE.search(target.read_text(encoding="utf-8")) if target.is_file() else None
+        return f"[{title[1]}]({found[1]}" if title else found[0]
+
+    return outside_code(text, lambda part: LINK.sub(link, FILE_NAME.sub(titled, part)))
 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:

@@ -22,8 +22,14 @@ def _page(module: str, text: str) -> str:
     members = [
         place for place in public_names(module) if module != "regraft" or not place.startswith("regraft.training")
     ]
+    members.sort(key=_rank)
     directives = "\n\n".join(f"::: {place}" for place in members)
     return f"# {module}\n\n{text}\n\n{directives}\n"
+
+
+def _rank(place: str) -> int:
+    """Return the place of a name on a page: whole workflows first, errors last."""
+    return 0 if ".workflows." in place else 2 if ".errors." in place else 1
 
 
 def public_names(module: str) -> list[str]:

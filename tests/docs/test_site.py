@@ -38,7 +38,7 @@ def site(tmp_path_factory):
     build = [sys.executable, str(ROOT / "scripts" / "build_site.py"), "--out", str(out)]
     done = subprocess.run(build, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "No issues found" in done.stdout
+    assert "No issues found" in done.stdout + done.stderr
     return out
 
 

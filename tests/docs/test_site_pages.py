@@ -19,7 +19,7 @@ def repository(tmp_path, monkeypatch):
         "docs/zh_TW/how/a.md": "[首頁](../index.md) [photos](../../photos.md#formats) [home](../../index.md)\n",
         "docs/zh_TW/install.md": "install",
         "docs/images/p.png": "png",
-        "CONTRIBUTING.md": "[docs](docs/photos.md) [folder](benchmarks)",
+        "CONTRIBUTING.md": "[docs](docs/photos.md) [folder](benchmarks) [photos.md](docs/photos.md#x)",
         "CHANGELOG.md": "",
         "benchmarks/README.md": "",
         "README.md": "",
@@ -40,7 +40,10 @@ def test_links_of_the_english_site(repository):
     page = markdown(site, "docs/how/a.md")
     assert page.startswith("[up](../photos.md) [self](#x) ![p](../images/p.png)")
     assert "[not](a-link.md)" in page
-    assert markdown(site, "CONTRIBUTING.md") == "[docs](../photos.md) [folder](benchmark-scripts.md)"
+    assert (
+        markdown(site, "CONTRIBUTING.md")
+        == "[docs](../photos.md) [folder](benchmark-scripts.md) [Photos](../photos.md#x)"
+    )
 
 
 def test_links_of_the_chinese_site(repository):
