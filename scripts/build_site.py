@@ -125,7 +125,7 @@ def alternate(english: bool) -> list[dict[str, str]]:
 def twins() -> list[str]:
     """Return the addresses of pages that are there in both languages."""
     english, chinese = (set(site.pages.values()) for site in languages().values())
-    return sorted(place.removesuffix("index.md").removesuffix(".md") + "/" for place in english & chinese)
+    return sorted(re.sub(r"(^|/)index\.md$|\.md$", "/", place).lstrip("/") for place in english & chinese)
 
 
 def list_version(out: Path, version: str) -> None:
