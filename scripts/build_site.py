@@ -55,7 +55,7 @@ def main() -> int:
             code = subprocess.run(build, check=False).returncode
             if code:
                 return code
-            shutil.copytree(staging / "site", place)
+            shutil.copytree(staging / "site", place, dirs_exist_ok=True)
     if arguments.publish:
         list_version(out, version)
     print(f"wrote {target}")

@@ -128,5 +128,5 @@ def code_page(path: str) -> str:
 def assets() -> Iterator[tuple[Path, str]]:
     """Yield pictures and other files of docs/ that are not pages, with their paths in the site."""
     for path in sorted((ROOT / "docs").rglob("*")):
-        if path.is_file() and path.suffix not in {".md", ".toml"}:
+        if path.is_file() and path.suffix not in {".md", ".toml"} and not path.name.startswith("."):
             yield path, os.path.relpath(path, ROOT / "docs").replace(os.sep, "/")
