@@ -104,18 +104,25 @@ def _address(site: Site, name: str, here: str, target: str) -> str:
     if path in site.pages:
         return posixpath.relpath(site.pages[path], start)
     if path in site.english:
-        return _in_english_site(here, site.english[path].removesuffix("index.md").removesuffix(".md"))
+        return _between_languages(f"{CHINESE}/{here}", site.english[path])
     if path.startswith("docs/"):
-        asset = path.removeprefix("docs/")
-        return _in_english_site(here, asset) if site.english else posixpath.relpath(asset, start)
+        place = path.removeprefix("docs/")
+        if site.english or path.endswith(".md"):
+            return _between_languages(f"{CHINESE}/{here}" if site.english else here, place)
+        return posixpath.relpath(place, start)
     place = site.code.setdefault(path, f"source/{path}.md")
     return posixpath.relpath(place, start)
 
 
-def _in_english_site(here: str, place: str) -> str:
-    """Return the relative address of a place in the English site, from a page of the Chinese one."""
-    folder = posixpath.join(CHINESE, here.removesuffix("index.md").removesuffix(".md"))
-    return posixpath.relpath(place or ".", folder) + ("" if "." in posixpath.basename(place) else "/")
+def _between_languages(here: str, place: str) -> str:
+    """Return the relative address of a page or a picture of the other language, which is another site."""
+    address = posixpath.relpath(_address_of(place), _address_of(here))
+    return f"{address}/" if place.endswith(".md") else address
+
+
+def _address_of(place: str) -> str:
+    """Return the folder that has the page of a Markdown file; the file itself, if it is no page."""
+    return re.sub(r"(^|/)index\.md$|\.md$", "", place) or "."
 
 
 def code_page(path: str) -> str:

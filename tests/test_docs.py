@@ -71,3 +71,10 @@ def test_names_in_the_first_column_are_in_the_file_that_they_are_from():
 
 def test_the_readme_leads_to_the_page_for_students():
     assert "docs/transfer-learning.md" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_shows_a_report():
+    assert len(text_of("README.md").splitlines()) <= 120
+    picture = ROOT / "docs" / "images" / "report.png"
+    assert f"({picture.relative_to(ROOT).as_posix()})" in text_of("README.md")
+    assert picture.stat().st_size < 200_000

@@ -17,7 +17,7 @@ from regraft.cli.main import regraft as program
 SCRIPTS = [name for name in map(name_of, PAGES) if any(way_of(block) == "run as a script" for block in blocks_of(name))]
 TUTORIAL = ("docs/tutorial/first-classifier.md", "docs/tutorial/your-photos.md", "docs/tutorial/reading-the-report.md")
 RUN_ELSEWHERE = {"demo", "--split"}
-"""Commands and options that need the whole sample: `tests/cli/test_demo.py`, `tests/cli/test_evaluate.py`."""
+"""Commands and options that need the whole sample; `tests/cli/test_train.py` runs them."""
 
 PHOTOS = 12
 

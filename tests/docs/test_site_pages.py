@@ -12,7 +12,7 @@ from site_pages import Site, code_page, markdown, outside_code
 def repository(tmp_path, monkeypatch):
     """A repository with an English page, its Chinese twin, a picture and a file of code."""
     for name, text in {
-        "docs/index.md": "home",
+        "docs/index.md": "[home](zh_TW/index.md) [page](zh_TW/how/a.md)",
         "docs/photos.md": "# Photos\n\n[code](../src/a.py) [map](../CONTRIBUTING.md#set-up) [web](https://a.org)\n",
         "docs/how/a.md": "[up](../photos.md) [self](#x) ![p](../images/p.png)\n\n```text\n[not](a-link.md)\n```\n",
         "docs/zh_TW/index.md": "[照片](../photos.md) [安裝](install.md) ![p](../images/p.png)\n",
@@ -37,6 +37,7 @@ def test_links_of_the_english_site(repository):
     page = markdown(site, "docs/photos.md")
     assert "[code](source/src/a.py.md) [map](project/contributing.md#set-up) [web](https://a.org)" in page
     assert site.code == {"src/a.py": "source/src/a.py.md"}
+    assert markdown(site, "docs/index.md") == "[home](zh_TW/) [page](zh_TW/how/a/)"
     page = markdown(site, "docs/how/a.md")
     assert page.startswith("[up](../photos.md) [self](#x) ![p](../images/p.png)")
     assert "[not](a-link.md)" in page
