@@ -21,7 +21,7 @@ OTHER_PAGES = {
     "benchmarks/README.md": "project/benchmark-scripts.md",
 }
 CHINESE = "zh_TW"
-FENCED = re.compile(r"^(`{3,}).*?^\1`*\s*?$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)(`{3,}).*?^\1\2`*\s*?$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(\]\()([^)\s#]*)(#[^)\s]*)?(\))")
 FILE_NAME = re.compile(r"\[(?:docs/)?[\w-]+\.md\]\(([^)\s#]+\.md)")
 TITLE = re.compile(r"^# (.+)$", re.MULTILINE)
@@ -88,9 +88,15 @@ def outside_code(text: str, change: Callable[[str], str]) -> str:
     """Return a page with its text outside fenced code changed."""
     parts, end = [], 0
     for block in FENCED.finditer(text):
-        parts += [change(text[end : block.start()]), block[0]]
+        parts += [change(text[end : block.start()]), _nested(block)]
         end = block.end()
     return "".join([*parts, change(text[end:])])
+
+
+def _nested(block: re.Match[str]) -> str:
+    """Return a block of code; in a list, it has the four spaces that the generator expects."""
+    missing = " " * (-len(block[1]) % 4)
+    return "".join(missing + line for line in block[0].splitlines(keepends=True))
 
 
 def _address(site: Site, name: str, here: str, target: str) -> str:

@@ -12,7 +12,10 @@ from markdown_it import MarkdownIt
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "benchmarks").glob("*.md")])
-FENCE = re.compile(r"^(?:<!-- (?P<note>.*?) -->\n)?```(?P<language>\S*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCE = re.compile(
+    r"^(?P<indent> *)(?:<!-- (?P<note>.*?) -->\n(?P=indent))?```(?P<language>\S*)\n(?P<code>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,15 @@ def blocks_of(name: str) -> tuple[Block, ...]:
     """Return the fenced blocks of a page."""
     text = text_of(name)
     return tuple(
-        Block(name, text.count("\n", 0, m.start("code")), m["language"], m["code"], m["note"] or "")
+        Block(
+            name, text.count("\n", 0, m.start("code")), m["language"], _without(m["indent"], m["code"]), m["note"] or ""
+        )
         for m in FENCE.finditer(text)
     )
+
+
+def _without(indent: str, code: str) -> str:
+    return "".join(line.removeprefix(indent) for line in code.splitlines(keepends=True))
 
 
 def all_blocks() -> list[Block]:

@@ -68,6 +68,7 @@ def test_a_link_to_nothing_is_an_error(repository):
 
 
 def test_code_is_left_alone(repository):
+    assert outside_code("- a\n\n  ```text\n  b\n  ```\n", str.upper) == "- A\n\n    ```text\n    b\n    ```\n"
     text = "a\n```text\nb\n```\nc\n````python\n```\nd\n````\ne"
     assert outside_code(text, str.upper) == "A\n```text\nb\n```\nC\n````python\n```\nd\n````\nE"
     assert code_page("src/a.py") == "# src/a.py\n\n````python\npass\n````\n"
