@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -128,3 +130,28 @@ def test_a_dead_address_is_one_message():
         pytest.skip("a cluster is connected")
     with pytest.raises(ConfigError, match=r"no Ray cluster answers at ray://127.0.0.1:9: "):
         connect("ray://127.0.0.1:9")
+
+
+@pytest.mark.slow
+def test_commands_on_a_cluster_print_what_they_print_here(cluster, photos, tiny, tmp_path, monkeypatch, capsys):
+    from regraft.cli.main import call
+    from regraft.models.classifier import Classifier
+    from regraft.models.zoo import build_backbone
+
+    backbone = build_backbone(tiny["backbone"], weights=tiny["weights"], size=tiny["size"])
+    model = tmp_path / "model.safetensors"
+    Classifier(backbone, ["ash", "birch"]).save(model)
+    network = [str(word) for name, value in tiny.items() for word in (f"--{name}", value)]
+    commands = {
+        "check": ["check", str(photos), *network, "--json"],
+        "predict": ["predict", str(model), str(photos), "--format", "csv"],
+    }
+    printed = {}
+    for place in ("here", "cluster"):
+        monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / place))
+        for name, words in commands.items():
+            code = call([*words, "--on", "ray"] if place == "cluster" else words)
+            out = capsys.readouterr().out
+            printed[name, place] = code, {**json.loads(out), "seconds": 0} if name == "check" else out
+    assert printed["check", "here"] == printed["check", "cluster"] and printed["check", "here"][0] == 0
+    assert printed["predict", "here"] == printed["predict", "cluster"] and printed["predict", "here"][0] == 3

@@ -34,6 +34,13 @@ def open_store(address: str | None = None, *, warn: Callable[[str], None] | None
     return SharedStore(place_at(place), warn=warn)
 
 
+def local_store(store: FeatureStore, *, warn: Callable[[str], None] | None = None) -> FeatureStore:
+    """Return ``store``, or that of this machine if it is shared: for activations, which are large and serve one run."""
+    from regraft.features.shared.shared_store import SharedStore
+
+    return DiskStore(warn=warn) if isinstance(store, SharedStore) else store
+
+
 def store_address(address: str | None = None) -> str | None:
     """Return the address of the shared store: ``address``, or that of `VARIABLE`; None without either."""
     return address or os.environ.get(VARIABLE) or None

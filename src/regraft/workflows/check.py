@@ -35,7 +35,7 @@ from regraft.disk.row_table import side_by_side, take
 from regraft.errors import FindingsError, RunFolderError
 from regraft.features.engine_choice import choose_engine
 from regraft.features.extract import Features, extract
-from regraft.features.open_store import open_store
+from regraft.features.open_store import local_store, open_store
 from regraft.features.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
@@ -273,7 +273,7 @@ def _fine_tuned(
         backbone.render(rendering)
     labeled = LabeledPhotos(entries, dataset.labels(entries), dataset.units(entries), probabilities)
     return fine_tuned_label_probabilities(
-        labeled, backbone, store=store, device=device, workers=options.workers, screen=screen
+        labeled, backbone, store=local_store(store), device=device, workers=options.workers, screen=screen
     )
 
 

@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 
 from regraft.errors import ConfigError
-from regraft.features.open_store import VARIABLE, open_store
+from regraft.features.disk_store import DiskStore
+from regraft.features.open_store import VARIABLE, local_store, open_store
 from regraft.features.shared.arrow_file import EntryFile, Row, encoded, name_of
 from regraft.features.shared.compaction import compact, verify
 from regraft.features.shared.places import FolderPlace, RemotePlace, place_at
@@ -200,6 +201,13 @@ def test_a_command_opens_the_store_of_its_option_or_of_the_environment(tmp_path,
     assert open_store().place.folder == tmp_path / "b"
     with pytest.raises(ConfigError, match="--store nothing://x: "):
         open_store("nothing://x")
+
+
+def test_activations_stay_on_this_machine(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    assert isinstance(local_store(shared(tmp_path / "shared")), DiskStore)
+    own = DiskStore()
+    assert local_store(own) is own
 
 
 def test_the_kind_and_the_columns_can_be_read_by_other_programs(tmp_path):

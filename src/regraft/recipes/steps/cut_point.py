@@ -20,6 +20,7 @@ from regraft.features.certification import real_photos, run_all
 from regraft.features.engine_choice import EngineChoice, choose_engine
 from regraft.features.engine_interface import Engine
 from regraft.features.machine_facts import read_fact, write_fact
+from regraft.features.open_store import local_store
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError
@@ -66,11 +67,12 @@ def find_cut_point(
         return None, str(error)
     photos = views * len(train) + len(validation)
     needed = photos * 2 * int(np.prod(halves.shape))
-    room = int(STORE_SHARE * getattr(context.store, "bound", 2**62))
+    store = local_store(context.store, warn=context.screen.warn)
+    room = int(STORE_SHARE * getattr(store, "bound", 2**62))
     if not context.decisions.choose(f"cut below {name}", "room for the activations", lambda: needed <= room):
         takes = f"{views} views of {len(train):,} photos take {needed / 1e9:.1f} GB"
         return None, f"{takes}, and there is room for {room / 1e9:.1f}"
-    cached = partial(Activations, lower, store=context.store, workers=context.workers, reduced=reduced)
+    cached = partial(Activations, lower, store=store, workers=context.workers, reduced=reduced)
     engine = _engine(context, lower, train, validation, views, name, cached)
     rounding = context.decisions.choose(
         f"rounding below {name}",
