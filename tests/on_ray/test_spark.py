@@ -46,7 +46,8 @@ def test_the_recipe_answers_as_the_predictor_does(recipe):
     names, paths = recipe
     frames = list(names["classify"](iter([pd.DataFrame({"path": paths[:5]}), pd.DataFrame({"path": paths[5:]})])))
     assert [len(frame) for frame in frames] == [5, 4]
-    found = {row.path: (row.label, row.probability) for frame in frames for row in frame.itertuples() if not row.error}
+    rows = [row for frame in frames for row in frame.itertuples()]
+    found = {row.path: (row.label, row.probability) for row in rows if not isinstance(row.error, str)}
     assert found == {path: answer for path, answer in expected_of(recipe).items() if answer[0]} and len(found) == 8
 
 
