@@ -74,9 +74,26 @@ def test_a_proof_of_lower_precision_is_repeated_by_its_own_tolerance(exports, ru
 
 def test_a_loss_of_more_than_half_a_point_is_refused(run, tmp_path, monkeypatch):
     monkeypatch.setattr(compression, "MAX_LOSS", -0.001)  # a gain is expected
-    with pytest.raises(ProofError, match=r"--fp16 is refused.*\n.*MB instead of.*\n  more labeled photos") as refused:
+    with pytest.raises(
+        ProofError, match=r"--fp16 is refused.*\n  fp16 weights: .*MB instead of.*\n  more labeled"
+    ) as refused:
         export_model(run.folder, tmp_path / "out", precision="fp16")
     assert "95 % interval" in str(refused.value) and list(tmp_path.iterdir()) == []
+
+
+def test_if_integers_cost_too_much_only_the_weights_are_integers(run, tmp_path, monkeypatch):
+    good = compression.Compression.is_good
+    monkeypatch.setattr(
+        compression.Compression, "is_good", property(lambda one: one.method == "weights" and good.fget(one))
+    )
+    made = export_model(run.folder, tmp_path / "out", precision="int8")
+    assert made.compression.method == "weights" and made.proof.passed
+    assert made.notes[-1].startswith("int8 weights and activations: the same class for ")
+    graph = onnx.load(made.file).graph
+    stored = {one.name: one.data_type for one in graph.initializer}
+    assert onnx.TensorProto.INT8 in stored.values()
+    assert "DequantizeLinear" not in {node.op_type for node in graph.node}
+    assert made.compression.size[0] < 0.6 * made.compression.size[1]
 
 
 def test_a_model_without_a_run_needs_labeled_photos(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from regraft.errors import ProofError
 from regraft.export.compressed_network import Precision
 from regraft.export.decoding import Decoding
 from regraft.export.exported_file import ExportedFile
+from regraft.export.labeled_photos import LabeledPhotos
 from regraft.export.proof import Comparison, Proof
 from regraft.measure.changed_margins import accuracy_change, margins
 from regraft.measure.paired import Difference, accuracy_difference
@@ -32,6 +33,7 @@ class Compression:
 
     Attributes:
         precision: its precision.
+        method: what has it: ``"weights"``, or ``"weights and activations"``.
         photos: number of labeled photos.
         same_label: number of them with the same most probable class.
         counted: difference of the accuracies on them.
@@ -41,6 +43,7 @@ class Compression:
     """
 
     precision: Precision
+    method: str
     photos: int
     same_label: int
     counted: Difference
@@ -74,23 +77,16 @@ class Compression:
         times = f"{fast:.1f} ms instead of {slow:.1f} ms per photo on one thread"
         return f"{small:.1f} MB instead of {usual:.1f} MB; {times}"
 
-    def check(self) -> None:
-        """Check that the file is good enough.
-
-        Raises:
-            ProofError: a loss of more than half a point is possible; the message has all figures.
-        """
-        if not self.is_good:
-            raise ProofError(
-                f"--{self.precision} is refused, because a loss of more than half a point is possible: "
-                f"{self.accuracy_text}\n  {self.size_text}\n"
-                "  more labeled photos make the interval narrower: --photos FOLDER, with a folder for each class"
-            )
+    @property
+    def text(self) -> str:
+        """All figures as a sentence."""
+        return f"{self.precision} {self.method}: {self.accuracy_text}; {self.size_text}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return all figures, ready for JSON."""
         return {
             "precision": self.precision,
+            "method": self.method,
             "photos": self.photos,
             "same_label": self.same_label,
             "counted_difference": self.counted.as_dict(),
@@ -101,36 +97,35 @@ class Compression:
 
 
 def compare_precisions(
-    precision: Precision,
+    kind: tuple[Precision, str],
     files: tuple[ExportedFile, ExportedFile],
     comparisons: Sequence[Comparison],
-    labels: Mapping[str, int],
-    usual: NDArray[np.float64] | None,
+    known: LabeledPhotos,
     photos: Sequence[Path],
 ) -> Compression:
     """Return the comparison of a file with the same classifier in single precision.
 
     Args:
-        precision: precision of the file.
+        kind: precision of the file, and what has it.
         files: the file, and that in single precision.
         comparisons: answers of `regraft predict` and of the file.
-        labels: position of the class of each photo, by its SHA-256.
-        usual: margins of photos that the classifier was not trained on; None for those of the comparisons.
+        known: classes of the photos, and margins of photos that the classifier was not trained on.
         photos: photos for the measurement of time.
     """
-    labeled = [one for one in comparisons if one.content in labels]
-    y = np.array([labels[one.content] for one in labeled], dtype=np.int64)
+    labeled = [one for one in comparisons if one.content in known.labels]
+    y = np.array([known.labels[one.content] for one in labeled], dtype=np.int64)
     if not labeled:
-        raise ProofError(f"--{precision}: none of the labeled photos could be read")
+        raise ProofError(f"--{kind[0]}: none of the labeled photos could be read")
     before, after = (np.stack([getattr(one, name) for one in labeled]) for name in ("expected", "found"))
     own = margins(before, y)
     small, large = files
+    usual = own if known.usual_margins is None else known.usual_margins
     return Compression(
-        precision,
+        *kind,
         len(labeled),
         sum(one.same_label for one in labeled),
         accuracy_difference(_normalized(after), _normalized(before), y),
-        accuracy_change(own if usual is None else usual, margins(after, y) - own, precision),
+        accuracy_change(usual, margins(after, y) - own, kind[0]),
         (small.path.stat().st_size, large.path.stat().st_size),
         _milliseconds(files, photos),
     )

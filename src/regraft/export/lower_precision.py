@@ -5,19 +5,17 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from regraft.data.decode import read_photo
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels, normalise
 from regraft.disk.atomic import write_bytes
-from regraft.errors import ConfigError, DecodeError
+from regraft.errors import ConfigError, DecodeError, ProofError
 from regraft.export.classifier_graph import Change
-from regraft.export.compressed_network import Precision, in_half_precision, in_integers
+from regraft.export.compressed_network import Precision, in_half_precision, in_integer_weights, in_integers
 from regraft.export.compression import Compression, compare_precisions, with_own_tolerance
 from regraft.export.exported_file import ExportedFile
 from regraft.export.formats import Job, Written, write_format
@@ -27,6 +25,7 @@ from regraft.run.folder import RunFolder
 from regraft.screen import Screen
 
 _TIMED_PHOTOS = 12
+_REFUSED = "refused, because a loss of more than half a point is possible"
 
 
 @dataclass(frozen=True)
@@ -62,19 +61,18 @@ def write_lower_precision(
         ProofError: the file may lose more than half a point of accuracy; the message has all figures.
     """
     labeled = find_labeled_photos(run, photos, job.predictor.classes)
-    written = write_format("onnx", replace(job, change=_change(precision, labeled)), place)
-    assert written.classify is not None  # a file for prepared pixels was refused before
-    with screen.progress("compare", len(labeled.photos)) as bar:
-        proof = prove(written.classify, written.expected, labeled.photos, labeled.about, bar)
-    with tempfile.TemporaryDirectory() as folder:
-        usual = Path(folder) / written.name
-        write_bytes(usual, job.graph())
-        files = (ExportedFile(place / written.name, threads=1), ExportedFile(usual, threads=1))
-        compression = compare_precisions(
-            precision, files, proof.comparisons, labeled.labels, labeled.usual_margins, _readable(labeled)
-        )
-    compression.check()
-    return Lower(written, with_own_tolerance(proof), compression)
+    refused: list[str] = []
+    for method, change in _changes(precision, labeled).items():
+        lower = _written(replace(job, change=change), job, place, labeled, screen, (precision, method))
+        if lower.compression.is_good:
+            notes = tuple(f"{text}: {_REFUSED}" for text in refused)
+            return replace(lower, written=replace(lower.written, notes=notes))
+        refused.append(lower.compression.text)
+    raise ProofError(
+        f"--{precision} is refused, because a loss of more than half a point is possible"
+        + "".join(f"\n  {text}" for text in refused)
+        + "\n  more labeled photos make the interval narrower: --photos FOLDER, with a folder for each class"
+    )
 
 
 def check_lower_precision(precision: Precision, form: str, given: str) -> None:
@@ -88,14 +86,30 @@ def check_lower_precision(precision: Precision, form: str, given: str) -> None:
         raise ConfigError(f"--{precision} does not apply to {option}; expected --format onnx with --input photo")
 
 
-def _change(precision: Precision, labeled: LabeledPhotos) -> Change:
+def _written(
+    job: Job, usual: Job, place: Path, labeled: LabeledPhotos, screen: Screen, kind: tuple[Precision, str]
+) -> Lower:
+    """Write the file of ``job`` and compare it with that of ``usual``, in single precision."""
+    written = write_format("onnx", job, place)
+    assert written.classify is not None  # a file for prepared pixels was refused before
+    with screen.progress("compare", len(labeled.photos)) as bar:
+        proof = prove(written.classify, written.expected, labeled.photos, labeled.about, bar)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / written.name
+        write_bytes(file, usual.graph())
+        files = (ExportedFile(place / written.name, threads=1), ExportedFile(file, threads=1))
+        compression = compare_precisions(kind, files, proof.comparisons, labeled, _readable(labeled))
+    return Lower(written, with_own_tolerance(proof), compression)
+
+
+def _changes(precision: Precision, labeled: LabeledPhotos) -> dict[str, Change]:
+    """Return the ways to lower the precision, the fastest first; each is tried if those before it are refused."""
     if precision == "fp16":
-        return lambda network, _: in_half_precision(network)
-    return partial(_in_integers, labeled.calibration)
-
-
-def _in_integers(photos: Sequence[Path], network: onnx.ModelProto, preprocessing: Preprocessing) -> onnx.ModelProto:
-    return in_integers(network, _inputs(photos, preprocessing))
+        return {"weights": lambda network, _: in_half_precision(network)}
+    return {
+        "weights and activations": lambda network, p: in_integers(network, list(_inputs(labeled.calibration, p))),
+        "weights": lambda network, _: in_integer_weights(network),
+    }
 
 
 def _inputs(photos: Sequence[Path], p: Preprocessing) -> Iterator[NDArray[np.float32]]:
