@@ -134,6 +134,15 @@ def test_a_network_that_needs_torch_is_refused(photos, tmp_path, monkeypatch):
     assert open_prepared(path) is None
 
 
+def test_without_a_cache_nothing_is_exported(photos, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "file"))
+    monkeypatch.setattr("torch.onnx.export", lambda *_, **__: pytest.fail("it was exported"))
+    path = tmp_path / "m.safetensors"
+    assert prepared_file(classifier(), path, photos)[1] is None
+    assert open_prepared(path) is None
+
+
 def test_a_damaged_record_means_torch(photos, tmp_path):
     path = tmp_path / "m.safetensors"
     prepared_file(classifier(), path, photos)

@@ -11,7 +11,7 @@ from regraft.errors import ModelFileError
 from regraft.features.engine import EagerEngine
 from regraft.features.engine_interface import Engine
 from regraft.features.graph_engines import OnnxEngine, synthetic_pixels
-from regraft.features.machine_facts import write_fact
+from regraft.features.machine_facts import read_fact, write_fact
 from regraft.features.prepared_engine import PreparedGraph
 from regraft.inference.head_file import read_heads
 from regraft.inference.network_pass import NetworkPass
@@ -28,6 +28,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.model_place import find_model_file
 
 _MAX_COMPARED, _IMAGE_SIDE = 16, 128
+_PROBE = "prepared / the cache can be written"
 _MAX_PARAMETERS = 100_000_000  # of all networks; exporting more takes longer than importing torch a few times
 
 
@@ -43,7 +44,7 @@ def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Predicti
         predictor: the predictor that was loaded from it.
         predictions: predictions of photos in files, which are compared.
     """
-    if not isinstance(predictor, Predictor):
+    if not isinstance(predictor, Predictor) or not _can_be_recorded():
         return None
     path = find_model_file(model)
     content = path.read_bytes()
@@ -53,6 +54,12 @@ def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Predicti
         preparation = None
     write_fact(preparation_key(content), {"refused": True} if preparation is None else preparation.as_dict())
     return preparation
+
+
+def _can_be_recorded() -> bool:
+    """Return whether the cache can be written; otherwise each call would prepare the model again."""
+    write_fact(_PROBE, 1)
+    return bool(read_fact(_PROBE) == 1)
 
 
 def _compared(
