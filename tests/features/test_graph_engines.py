@@ -21,7 +21,8 @@ from regraft.features import graph_engines
 from regraft.features.certification import run_all
 from regraft.features.engine import EagerEngine
 from regraft.features.graph_engines import GraphEngine, OnnxEngine
-from regraft.features.openvino_engine import NoSplitError, OpenVinoEngine, split_model
+from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.features.openvino_graph import NoSplitError, split_model
 from regraft.features.processor import computes_bf16, has_avx2
 from regraft.models.zoo import build_backbone
 

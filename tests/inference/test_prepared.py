@@ -56,14 +56,19 @@ def prepared_file(made, path, photos, views=None):
     return expected, prepare(path, predictor, expected)
 
 
-@pytest.mark.parametrize("views", [None, 3])
-def test_the_same_engine_gives_the_same_bits(photos, tmp_path, monkeypatch, views):
+@pytest.mark.parametrize(
+    ("engine", "views"), [("ONNX Runtime fp32", None), ("ONNX Runtime fp32", 3), ("OpenVINO fp32", None)]
+)
+def test_the_same_engine_gives_the_same_bits(photos, tmp_path, monkeypatch, engine, views):
+    if engine.startswith("OpenVINO"):
+        pytest.importorskip("openvino")
     certified(monkeypatch)
     path = tmp_path / "model.safetensors"
-    made = classifier(engine="ONNX Runtime fp32")
+    made = classifier(engine=engine)
     expected, preparation = prepared_file(made, path, photos, views)
     assert preparation.same_bits and preparation.largest_difference == 0.0
     found = open_prepared(path, views=views)
+    assert found.network_passes[0].engine.title == engine
     assert list(found.stream(photos)) == expected
     assert list(found.stream(photos[:1])) == expected[:1]
     assert found.reject_below == 0.5 and found.classes == ("ant", "bee", "wasp")

@@ -1,4 +1,4 @@
-"""`PreparedEngine`: a network whose graph an earlier process exported, run by ONNX Runtime without torch."""
+"""`PreparedEngine`: a network whose graph an earlier process exported, run without torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from regraft.data.threads import default_workers
 from regraft.features.engine_interface import ReadyNetwork
-from regraft.features.graph_files import compile_onnx, graph_place, read_graph
+from regraft.features.graph_files import Run, compile_onnx, graph_place, read_graph
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class PreparedGraph:
 
     Attributes:
         file: its name.
+        title: name of the engine that runs it, such as ``"ONNX Runtime fp32"`` or ``"OpenVINO mixed"``.
         batch_size: photos in its fixed shape.
         weights: SHA-256 of the weights of the network.
         versions: versions of the packages that compute the features.
@@ -27,6 +28,7 @@ class PreparedGraph:
     """
 
     file: str
+    title: str
     batch_size: int
     weights: str
     versions: str
@@ -44,14 +46,14 @@ class PreparedGraph:
             TypeError: a field is missing, unknown, or has another type.
         """
         graph = cls(**values)
-        texts = (graph.file, graph.weights, graph.versions, graph.numerics)
+        texts = (graph.file, graph.title, graph.weights, graph.versions, graph.numerics)
         if not all(isinstance(text, str) for text in texts) or type(graph.batch_size) is not int:
             raise TypeError("a field of a prepared graph has another type")
         return graph
 
 
 class PreparedEngine:
-    """An engine that runs a prepared graph as `regraft.features.graph_engines.OnnxEngine` runs it, to the bit.
+    """An engine that runs a prepared graph as a `regraft.features.graph_engines.GraphEngine` runs it, to the bit.
 
     Args:
         graph: the graph.
@@ -63,7 +65,7 @@ class PreparedEngine:
 
     def __init__(self, graph: PreparedGraph) -> None:
         self._graph = graph
-        self._network = ReadyNetwork(graph.batch_size, compile_onnx(read_graph(graph_place(graph.file))))
+        self._network = ReadyNetwork(graph.batch_size, _compiled(graph.title, read_graph(graph_place(graph.file))))
 
     @property
     def batch_size(self) -> int:
@@ -88,7 +90,7 @@ class PreparedEngine:
     @property
     def title(self) -> str:
         """Name for people."""
-        return "ONNX Runtime fp32"
+        return self._graph.title
 
     @property
     def weights(self) -> str:
@@ -117,3 +119,13 @@ class PreparedEngine:
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the features of ``pixels``, (b, H, W, 3), uint8, with shape (b, D), float32."""
         return self._network.features(pixels)
+
+
+def _compiled(title: str, graph: bytes) -> Run:
+    """Return the function that runs a graph with the engine called ``title``."""
+    name, _, precision = title.rpartition(" ")
+    if name != "OpenVINO":
+        return compile_onnx(graph)
+    from regraft.features.openvino_graph import compile_openvino
+
+    return compile_openvino(graph, precision, default_workers())

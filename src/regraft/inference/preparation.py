@@ -10,7 +10,7 @@ from regraft.disk.sealed import SealError
 from regraft.errors import ModelFileError
 from regraft.features.engine import EagerEngine
 from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import OnnxEngine, synthetic_pixels
+from regraft.features.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
 from regraft.features.machine_facts import read_fact, write_fact
 from regraft.features.prepared_engine import PreparedGraph
 from regraft.inference.head_file import read_heads
@@ -75,7 +75,9 @@ def _compared(
         if engine is None:
             return None
         same_bits &= engine is one.engine
-        graph = PreparedGraph(engine.graph_file, engine.batch_size, engine.weights, engine.versions, engine.numerics)
+        graph = PreparedGraph(
+            engine.graph_file, engine.title, engine.batch_size, engine.weights, engine.versions, engine.numerics
+        )
         members, starts = tuple(head.member for head in one.heads), tuple(head.start for head in one.heads)
         networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts))
     preparation = Preparation(tuple(networks), same_bits)
@@ -86,7 +88,7 @@ def _compared(
     return replace(preparation, compared=len(differences), largest_difference=max(differences))
 
 
-def _graph_engine(network: NetworkPass) -> OnnxEngine | None:
+def _graph_engine(network: NetworkPass) -> GraphEngine | None:
     """Return the engine that runs the graph of a network; None if the network needs torch or another engine."""
     engine: Engine = network.engine
     try:
@@ -95,7 +97,7 @@ def _graph_engine(network: NetworkPass) -> OnnxEngine | None:
                 return None
             weights, engine = engine.weights, OnnxEngine(network.network)
             engine.set_weights_hash(weights)
-        return engine if isinstance(engine, OnnxEngine) and engine.graph_file else None
+        return engine if isinstance(engine, GraphEngine) and engine.graph_file else None
     except Exception:  # noqa: BLE001  (torch and ONNX Runtime raise all kinds where they cannot take a network)
         return None
 

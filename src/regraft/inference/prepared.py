@@ -38,8 +38,8 @@ from regraft.screen import Bar
 TOLERANCE = 1e-4
 """Maximum difference of a probability between a prepared graph and torch, where the run's engine is torch."""
 
-_VERSION = "1"  # change it whenever an earlier preparation may no longer be valid
-_PACKAGES = ("torch", "timm", "onnxruntime", "numpy")
+_VERSION = "2"  # change it whenever an earlier preparation may no longer be valid
+_PACKAGES = ("torch", "timm", "onnxruntime", "openvino", "numpy")
 _VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
 
