@@ -1,6 +1,6 @@
 """10,000 hostile requests to `regraft serve`, next to ordinary ones: statuses by kind, memory, and the others' answers.
 
-python benchmarks/serve_hostile.py MODEL PHOTOS [--requests 10000] [--at-a-time 32]
+python benchmarks/serve_hostile.py MODEL PHOTOS [--requests 10000] [--at-a-time 32] [--seed 0]
 
 MODEL is a run folder or a model file. The requests are those of `tests/serve/hostile_requests.py`: bombs, damaged
 photos and forms, wrong lengths, large heads, slow senders, and senders that disconnect. Meanwhile an ordinary client
@@ -48,14 +48,14 @@ async def ordinary(
 
 
 async def attack(
-    server: Server, photos: list[Path], count: int, at_a_time: int
+    server: Server, photos: list[Path], count: int, at_a_time: int, seed: int
 ) -> tuple[Counter[tuple[str, int | None]], list[float], tuple[int, int, float]]:
     """Return statuses by kind, samples of memory, and the result of the ordinary client."""
     requests = [request_of(photo) for photo in photos]
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     expected = [(await answer_of(reader, writer, request))[1] for request in requests]
     writer.close()
-    end, made = asyncio.Event(), Requests(0, LARGE, pause=3.0)
+    end, made = asyncio.Event(), Requests(seed, LARGE, pause=3.0)
     others = asyncio.create_task(ordinary(server.port, requests, expected, end))
     statuses: Counter[tuple[str, int | None]] = Counter()
     memory = [server.memory()]
@@ -76,6 +76,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--at-a-time", type=int, default=32)
     parser.add_argument("--max-growth", type=float, default=150)
     given = parser.parse_args()
@@ -85,7 +86,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running(words, port, Path(folder) / "log") as server:
         began = time.perf_counter()
         statuses, memory, (answers, wrong, slowest) = asyncio.run(
-            attack(server, photos, given.requests, given.at_a_time)
+            attack(server, photos, given.requests, given.at_a_time, given.seed)
         )
         ended = server.process.poll()
         seconds, cpu = time.perf_counter() - began, server.cpu()

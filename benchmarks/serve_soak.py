@@ -1,10 +1,11 @@
 """`regraft serve` for half an hour: memory, open files and threads must not grow.
 
-python benchmarks/serve_soak.py MODEL PHOTOS [--minutes 30] [--clients 4] [--reload 60]
+python benchmarks/serve_soak.py MODEL PHOTOS [--minutes 30] [--clients 4] [--reload 60] [--pause 0]
 
-Clients send photos without a pause; every `--reload` seconds the file of the model is replaced by a copy with another
-content hash, as an updated model would be. Prints resident memory, open files and threads 20 times, and fails if the
-mean memory of the last quarter is more than 5 % above that of the second quarter, or if a request failed.
+Clients send photos, with `--pause` seconds between them; every `--reload` seconds the file of the model is replaced by
+a copy with another content hash, as an updated model would be. Prints resident memory, open files and threads 20
+times, and fails if the mean memory of the last quarter is more than 5 % above that of the second quarter, or if a
+request failed.
 """
 
 from __future__ import annotations
@@ -36,33 +37,35 @@ def copies_of(model: Path, folder: Path) -> list[Path]:
     return files
 
 
-async def client(port: int, requests: list[bytes], until: float, counts: dict[str, int]) -> None:
+async def client(port: int, requests: list[bytes], until: float, pause: float, counts: dict[str, int]) -> None:
     """Send photos until a time."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     while time.monotonic() < until:
         for request in requests:
             status, _ = await answer_of(reader, writer, request)
             counts["answers" if status == 200 else "errors"] += 1
+            await asyncio.sleep(pause)
     writer.close()
 
 
 async def soak(
-    server: Server, requests: list[bytes], minutes: float, clients: int, reload: float, place: Path, files: list[Path]
+    server: Server, requests: list[bytes], given: argparse.Namespace, place: Path, files: list[Path]
 ) -> tuple[list[float], dict[str, int]]:
     """Return samples of memory, and the number of answers, errors and replaced models."""
     start, counts = time.monotonic(), {"answers": 0, "errors": 0, "replaced": 0}
-    until = start + 60 * minutes
-    tasks = [asyncio.create_task(client(server.port, requests, until, counts)) for _ in range(clients)]
-    memory, next_reload = list[float](), start + reload
+    seconds = 60 * given.minutes
+    calls = (client(server.port, requests, start + seconds, given.pause, counts) for _ in range(given.clients))
+    tasks = [asyncio.create_task(call) for call in calls]
+    memory, next_reload = list[float](), start + given.reload
     while len(memory) < SAMPLES:
-        await asyncio.sleep(min(60 * minutes / SAMPLES, max(next_reload - time.monotonic(), 0.1)))
+        await asyncio.sleep(min(seconds / SAMPLES, max(next_reload - time.monotonic(), 0.1)))
         if time.monotonic() >= next_reload:
             new = place.with_name("new")
             new.write_bytes(files[(counts["replaced"] + 1) % 2].read_bytes())
             new.replace(place)
             counts["replaced"] += 1
-            next_reload += reload
-        if time.monotonic() >= start + 60 * minutes * (len(memory) + 1) / SAMPLES:
+            next_reload += given.reload
+        if time.monotonic() >= start + seconds * (len(memory) + 1) / SAMPLES:
             memory.append(server.memory())
             folder = Path(f"/proc/{server.process.pid}")
             files_open, threads = len(list((folder / "fd").iterdir())), len(list((folder / "task").iterdir()))
@@ -79,6 +82,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--clients", type=int, default=4)
+    parser.add_argument("--pause", type=float, default=0, help="seconds of each client between two requests")
     parser.add_argument("--reload", type=float, default=60)
     given = parser.parse_args()
     requests = [request_of(photo) for photo in sorted(given.photos.rglob("*.jpg"))[:40]]
@@ -89,9 +93,7 @@ def main() -> None:
         place.write_bytes(files[0].read_bytes())
         words = [sys.executable, "-m", "regraft", "serve", str(place), "--port", str(port)]
         with running(words, port, folder / "log") as server:
-            memory, counts = asyncio.run(
-                soak(server, requests, given.minutes, given.clients, given.reload, place, files)
-            )
+            memory, counts = asyncio.run(soak(server, requests, given, place, files))
         print((folder / "log").read_text(encoding="utf-8")[-1500:])
     quarter = len(memory) // 4
     before, after = statistics.mean(memory[quarter : 2 * quarter]), statistics.mean(memory[-quarter:])

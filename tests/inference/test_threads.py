@@ -6,6 +6,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 import regraft as rg
 from exported_models import model_file
@@ -47,6 +48,7 @@ def test_sixteen_threads_share_a_predictor_that_has_not_run_yet(model_file):
     assert len(engines) == 1
 
 
+@pytest.mark.slow
 def test_sixteen_threads_load_and_predict_at_the_same_time(model_file):
     expected = rg.Predictor.load(model_file).predict(photos()[0]).top
     answers = all_at_once(lambda number: rg.Predictor.load(model_file).predict(photos()[0]).top, range(THREADS))

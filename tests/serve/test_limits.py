@@ -41,11 +41,11 @@ def test_slow_bodies_and_full_memory(model_file):
 def test_a_full_queue_and_a_late_answer(model_file, monkeypatch):
     may_answer, asked, usual = threading.Event(), threading.Event(), ServedModel.predict
 
-    def predict(self, photos):
+    def predict(self, photos, *, alone):
         if photos[0].name != "trial":
             asked.set()
             assert may_answer.wait(60)
-        return usual(self, photos)
+        return usual(self, photos, alone=alone)
 
     monkeypatch.setattr(ServedModel, "predict", predict)
     with running(model_file, limits=Limits(queue=1, seconds=0.5)) as (app, address):
@@ -64,8 +64,8 @@ def test_a_full_queue_and_a_late_answer(model_file, monkeypatch):
 def test_an_error_of_the_network_is_one_line_and_in_the_log(model_file, monkeypatch, capsys):
     usual = ServedModel.predict
 
-    def predict(self, photos):
-        return usual(self, photos) if photos[0].name == "trial" else 1 / 0
+    def predict(self, photos, *, alone):
+        return usual(self, photos, alone=alone) if photos[0].name == "trial" else 1 / 0
 
     monkeypatch.setattr(ServedModel, "predict", predict)
     with running(model_file) as (_, address):

@@ -33,7 +33,7 @@ class Model:
         self.prepared.append(name)
         return name
 
-    def predict(self, photos):
+    def predict(self, photos, *, alone):
         self.asked.set()
         assert self.may_answer.wait(60)
         self.batches.append(list(photos))
@@ -111,7 +111,7 @@ def test_errors_belong_to_their_photo_and_abandoned_photos_are_not_computed(pipe
 
 def test_an_error_of_the_network_reaches_every_request_of_its_batch(pipeline_of):
     model = Model("m")
-    model.predict = lambda photos: 1 / 0
+    model.predict = lambda photos, *, alone: 1 / 0
     for future in pipeline_of(model).submit([("0", b""), ("1", b"")]):
         with pytest.raises(ZeroDivisionError):
             future.result(60)

@@ -12,7 +12,8 @@ import pytest
 import regraft as rg
 from exported_models import tiny_classifier
 from regraft.features.engine import EagerEngine
-from regraft.features.single_photo import single_photo_engine
+from regraft.features.graph_engines import OnnxEngine, synthetic_pixels
+from regraft.features.single_photo import lone_photo_engine, single_photo_engine
 from regraft.models.backbone import Backbone
 from regraft.serve import served_model
 from serve.conftest import photo, running
@@ -39,7 +40,7 @@ def expected_of(path):
     return [dict(predictor.predict(one).top) for one in PHOTOS]
 
 
-@pytest.mark.parametrize("one_at_a_time", [True, False])
+@pytest.mark.parametrize("one_at_a_time", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_answers_are_those_of_the_predictor_whoever_else_asks(model_file, monkeypatch, one_at_a_time):
     if not one_at_a_time:
         monkeypatch.setattr(served_model, "single_photo_engine", lambda engine: engine)
@@ -67,6 +68,21 @@ def test_an_ensemble_and_several_views_too(tmp_path, model_file):
         with running(tmp_path / name) as (_, address), ThreadPoolExecutor(6) as threads:
             answers = list(threads.map(lambda one: ask(address, [one]), PHOTOS))
         assert [answer for (answer,) in answers] == expected
+
+
+def test_one_photo_on_several_threads_has_the_same_bits():
+    backbone = rg.build_backbone("test_resnet", pretrained=False, size=64)
+    plain = OnnxEngine(backbone, batch_size=1)
+    lone = lone_photo_engine(plain, 2)
+    assert lone is not plain and lone_photo_engine(plain, 1) is plain
+    pixels = synthetic_pixels(64, 64, 20)
+    for number in range(20):
+        one = pixels[number : number + 1]
+        assert lone.run(one).tobytes() == plain.run(one).tobytes()
+    batches = OnnxEngine(backbone)
+    assert batches.batch_size == 1 or lone_photo_engine(batches, 2) is batches
+    eager = EagerEngine(backbone, batch_size=1)
+    assert lone_photo_engine(eager, 2) is eager
 
 
 def test_networks_whose_bits_may_differ_keep_their_batches():

@@ -43,12 +43,18 @@ def read_graph(path: Path) -> bytes:
     return graph
 
 
-def compile_onnx(graph: bytes) -> Run:
-    """Return a function that runs ``graph`` with ONNX Runtime; several threads may call it at the same time."""
+def compile_onnx(graph: bytes, threads: int = 1) -> Run:
+    """Return a function that runs ``graph`` with ONNX Runtime; several threads may call it at the same time.
+
+    Args:
+        graph: the graph.
+        threads: number of threads that share a batch; between batches they wait without using a processor.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 

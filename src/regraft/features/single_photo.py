@@ -1,4 +1,7 @@
-"""Engines that run photos one at a time with the bits of a batch: a lone request need not pay for a full batch."""
+"""Engines with the bits of another engine, for requests to a server: one photo at a time, on one thread or on several.
+
+A lone request need not pay for a full batch, and may use the processors that no other request uses.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,8 @@ import numpy as np
 
 from regraft.features.engine import EagerEngine
 from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import GraphEngine, synthetic_pixels
+from regraft.features.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
+from regraft.features.graph_files import Run, compile_onnx
 from regraft.features.operations import BATCH_SAFE, operation_names
 from regraft.features.trial import synthetic_photos
 
@@ -20,31 +24,59 @@ def single_photo_engine(engine: Engine) -> Engine:
     devices; if the network has operations that are not sums or exact, since a trial could miss a difference; and if the
     bits of a trial differ.
     """
-    single = _with_one_photo(engine)
-    if single is None:
+    if engine.batch_size == 1 or not isinstance(engine, (EagerEngine, GraphEngine)) or not _is_sums(engine):
         return engine
+    single: EagerEngine | GraphEngine
+    if isinstance(engine, GraphEngine):
+        single = type(engine)(engine.backbone, precision=engine.precision, batch_size=1)
+    else:
+        single = EagerEngine(engine.backbone, device=engine.device, precision=engine.precision, batch_size=1)
     single.set_weights_hash(engine.weights)
+    return single if _have_same_bits(single, engine) else engine
+
+
+def lone_photo_engine(engine: Engine, threads: int) -> Engine:
+    """Return an engine that computes the same bits as ``engine``, but one photo on several threads.
+
+    The result is ``engine`` itself if there is none: only ONNX Runtime has one here, for networks as described at
+    `single_photo_engine`.
+
+    Args:
+        engine: runs one photo at a time on one thread.
+        threads: number of threads.
+    """
+    if threads < 2 or engine.batch_size > 1 or not isinstance(engine, OnnxEngine) or not _is_sums(engine):
+        return engine
+    lone = _ThreadedOnnxEngine(engine, threads)
+    lone.set_weights_hash(engine.weights)
+    return lone if _have_same_bits(lone, engine) else engine
+
+
+class _ThreadedOnnxEngine(OnnxEngine):
+    """ONNX Runtime with several threads for each photo."""
+
+    def __init__(self, engine: OnnxEngine, threads: int) -> None:
+        super().__init__(engine.backbone, batch_size=1)
+        self._threads = threads
+
+    def _compile(self, graph: bytes) -> Run:
+        return compile_onnx(graph, self._threads)
+
+
+def _is_sums(engine: EagerEngine | GraphEngine) -> bool:
+    """Return whether the network is on the processor and consists of sums and exact operations."""
+    network, p = engine.backbone.network, engine.backbone.spec.preprocessing
+    if isinstance(engine, EagerEngine) and engine.device.type != "cpu":
+        return False
+    on_processor = next(network.parameters()).device.type == "cpu"
+    return on_processor and operation_names(network, synthetic_photos(1, p.height, p.width)) <= BATCH_SAFE
+
+
+def _have_same_bits(single: EagerEngine | GraphEngine, engine: Engine) -> bool:
+    """Return whether two engines have the same bits on a trial of some photos; ``single`` runs them one by one."""
     p = single.backbone.spec.preprocessing
     pixels = synthetic_pixels(p.height, p.width, _TRIAL_PHOTOS)
     size = engine.batch_size
     in_batches = [engine.run(pixels[start : start + size]) for start in range(0, len(pixels), size)]
     alone = [single.run(pixels[number : number + 1]) for number in range(len(pixels))]
-    return single if np.concatenate(in_batches).tobytes() == np.concatenate(alone).tobytes() else engine
-
-
-def _with_one_photo(engine: Engine) -> EagerEngine | GraphEngine | None:
-    """Return the same engine for batches of one photo; None if there is none, or its bits might differ unnoticed."""
-    if engine.batch_size == 1 or not isinstance(engine, (EagerEngine, GraphEngine)):
-        return None
-    network, p = engine.backbone.network, engine.backbone.spec.preprocessing
-    parameter = next(network.parameters())
-    if (
-        parameter.device.type != "cpu"
-        or not operation_names(network, synthetic_photos(1, p.height, p.width)) <= BATCH_SAFE
-    ):
-        return None
-    if isinstance(engine, EagerEngine):
-        if engine.device.type != "cpu":
-            return None
-        return EagerEngine(engine.backbone, device=engine.device, precision=engine.precision, batch_size=1)
-    return type(engine)(engine.backbone, precision=engine.precision, batch_size=1)
+    return np.concatenate(in_batches).tobytes() == np.concatenate(alone).tobytes()

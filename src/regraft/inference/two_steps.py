@@ -34,11 +34,18 @@ class TwoStepPredictor:
     Args:
         predictor: the predictor.
         engine_of: returns the engine to use in place of each engine of the predictor, with the same bits.
+        lone_engine_of: returns the engine to use in place of one of those for a photo while no other photo waits.
     """
 
-    def __init__(self, predictor: PassPredictor, engine_of: Callable[[Engine], Engine]) -> None:
+    def __init__(
+        self,
+        predictor: PassPredictor,
+        engine_of: Callable[[Engine], Engine],
+        lone_engine_of: Callable[[Engine], Engine] = lambda engine: engine,
+    ) -> None:
         self._predictor, self._passes = predictor, predictor.network_passes
         self._engines = tuple(engine_of(network.engine) for network in self._passes)
+        self._lone_engines = tuple(map(lone_engine_of, self._engines))
 
     @property
     def batch_size(self) -> int:
@@ -59,13 +66,14 @@ class TwoStepPredictor:
         picture, views = Picture(name, photo), range(self._predictor.views)
         return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
 
-    def predict(self, photos: Sequence[PhotoPixels]) -> list[Prediction]:
-        """Return the prediction for each of some photos."""
+    def predict(self, photos: Sequence[PhotoPixels], *, alone: bool = False) -> list[Prediction]:
+        """Return the prediction for each of some photos; ``alone`` if no other photo waits."""
+        engines = self._lone_engines if alone else self._engines
 
         def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:
             number = self._passes.index(network)
             position = view * len(self._passes) + number
-            return _features(self._engines[number], [photo.pixels[position] for photo in photos])
+            return _features(engines[number], [photo.pixels[position] for photo in photos])
 
         values, novelty = self._predictor.combined(len(photos), features_of)
         return self._predictor.predictions([photo.name for photo in photos], values, novelty)

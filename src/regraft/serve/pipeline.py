@@ -154,7 +154,7 @@ class Pipeline:
             return
         began = time.perf_counter()
         try:
-            predictions = model.predict([prepared for _, prepared in batch])
+            predictions = model.predict([prepared for _, prepared in batch], alone=self._unanswered == 1)
         except Exception as error:  # noqa: BLE001  (the requests get it)
             for job, _ in batch:
                 _fail(job, error)

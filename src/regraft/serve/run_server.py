@@ -103,10 +103,10 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
         ServerError: the model cannot be used.
     """
     limits, metrics = options.limits, Metrics(worker)
-    load = partial(load_served_model, options.model, device=options.device, max_pixels=limits.pixels)
+    threads = max(cores() // options.workers, 1)
+    load = partial(load_served_model, options.model, device=options.device, max_pixels=limits.pixels, threads=threads)
     keeper = ModelKeeper(options.model, load, report)
     model = load()
-    threads = max(cores() // options.workers, 1)
     runners = min(threads, model.steps.parallel_batches)
     pipeline = Pipeline(model, metrics, decoders=threads, runners=runners, queue_limit=limits.queue)
     keeper.start(pipeline)

@@ -9,12 +9,13 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
 
 from regraft.errors import RegraftError, ServerError
-from regraft.features.single_photo import single_photo_engine
+from regraft.features.single_photo import lone_photo_engine, single_photo_engine
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.two_steps import PhotoPixels, TwoStepPredictor
@@ -56,13 +57,13 @@ class ServedModel:
         check_photo(photo, self.max_pixels)
         return self.steps.pixels_of(name, photo)
 
-    def predict(self, photos: Sequence[PhotoPixels]) -> list[Prediction]:
-        """Return the predictions for photos."""
+    def predict(self, photos: Sequence[PhotoPixels], *, alone: bool) -> list[Prediction]:
+        """Return the predictions for photos; ``alone`` if no other photo waits."""
         with self._slots:
-            return self.steps.predict(photos)
+            return self.steps.predict(photos, alone=alone)
 
 
-def load_served_model(path: Path, *, device: str, max_pixels: int) -> ServedModel:
+def load_served_model(path: Path, *, device: str, max_pixels: int, threads: int = 1) -> ServedModel:
     """Return the model of a run folder or a model file.
 
     It is loaded from a copy, so that a file that changes meanwhile cannot mix two models.
@@ -71,6 +72,7 @@ def load_served_model(path: Path, *, device: str, max_pixels: int) -> ServedMode
         path: a run folder, or a model file.
         device: device of the network.
         max_pixels: maximum pixels of a photo.
+        threads: number of threads that may share a photo while no other photo waits.
 
     Raises:
         ServerError: there is no model, or it cannot be used; the message is that of the cause.
@@ -80,22 +82,23 @@ def load_served_model(path: Path, *, device: str, max_pixels: int) -> ServedMode
         with tempfile.TemporaryDirectory(prefix="regraft-serve-") as folder:
             copy = Path(folder) / file.name
             shutil.copyfile(file, copy)
-            return _loaded(file, copy, device, max_pixels)
+            return _loaded(file, copy, device, max_pixels, threads)
     except (RegraftError, OSError) as error:
         raise ServerError(str(error)) from error
 
 
-def _loaded(file: Path, copy: Path, device: str, max_pixels: int) -> ServedModel:
+def _loaded(file: Path, copy: Path, device: str, max_pixels: int, threads: int) -> ServedModel:
     with copy.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     try:
         predictor = Predictor.load(copy, device=device)
     except RegraftError as error:
         raise ServerError(str(error).replace(str(copy), str(file))) from error
-    steps = TwoStepPredictor(predictor, single_photo_engine)
+    steps = TwoStepPredictor(predictor, single_photo_engine, partial(lone_photo_engine, threads=threads))
     threshold = predictor.reject_below is not None
     model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels)
-    model.predict([model.prepare("trial", _gray_photo())])
+    for alone in (True, False):
+        model.predict([model.prepare("trial", _gray_photo())], alone=alone)
     return model
 
 
