@@ -16,7 +16,7 @@ from regraft import errors
 ERRORS = {
     "BackboneError", "ConfigError", "DecodeError", "FindingsError", "MissingExtraError", "ModelFileError",
     "PhotosError", "ProofError", "RegraftError", "RunFolderError", "ServerError", "SnapshotError", "StorageError",
-    "TrainingError", "UnreadableError", "UserError", "WeightsError",
+    "TrainingError", "UnreadableError", "UserError", "WeightsError", "WorkersError",
 }  # fmt: skip
 CLASSES = {
     "Augmentation": "scale ratio flip brightness contrast saturation",
@@ -31,7 +31,8 @@ CLASSES = {
     "Run": "folder config metrics",
     "Snapshots": "folder every identity",
     "Trainer": "module optimizer loss metrics weighted_metrics loss_weights learning_rate parameters device precision "
-    "accumulate clip_norm clip_value ema ema_overwrite_frequency compile seed fixed freeze_normalization screen",
+    "accumulate clip_norm clip_value ema ema_overwrite_frequency compile seed fixed freeze_normalization screen "
+    "shards fast_reduce",
 }
 FUNCTIONS = {
     "build_backbone": "name weights size pretrained seed",

@@ -21,6 +21,7 @@ from .errors import TrainingError as TrainingError
 from .errors import UnreadableError as UnreadableError
 from .errors import UserError as UserError
 from .errors import WeightsError as WeightsError
+from .errors import WorkersError as WorkersError
 from .export.export_folder import export_model as export_model
 from .inference.prediction import Prediction as Prediction
 from .inference.predictor import Predictor as Predictor

@@ -14,7 +14,8 @@
     │   ├── ProofError       an exported model that answers differently from `regraft predict`
     │   ├── ServerError      a server that cannot listen on its port (`regraft monitor`)
     │   ├── MissingExtraError an optional package that is not installed (also an ImportError)
-    │   └── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
+    │   ├── TrainingError    arguments of `Trainer` and of callbacks (also a ValueError)
+    │   └── WorkersError     processes that train together and differ, or one that ended or hangs
     ├── StorageError         a disk that is full or unavailable; exit code 1
     └── DecodeError          one photo that cannot be decoded; it is skipped and the run continues
 
@@ -94,6 +95,10 @@ class MissingExtraError(UserError, ImportError):
 
 class TrainingError(UserError, ValueError):
     """An argument of `Trainer` or of a callback is invalid."""
+
+
+class WorkersError(UserError):
+    """Processes that train together differ from each other, or one of them ended or does not answer."""
 
 
 class StorageError(RegraftError):

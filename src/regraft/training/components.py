@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from regraft.distributed.shards import Sharding
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
@@ -21,6 +22,7 @@ from regraft.training.numerics import Precision, PrecisionName
 from regraft.training.objective import Objective
 from regraft.training.optimizer_view import OptimizerView
 from regraft.training.optimizers import as_optimizer
+from regraft.training.sharded_forward import ShardedForward
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
 from regraft.training.trainable import Build
 
@@ -33,6 +35,7 @@ class UpdateOptions:
         accumulate: batches per update.
         clip_norm: maximum norm of all gradients together; None: no limit.
         clip_value: maximum absolute value of a gradient; None: no limit.
+        sharding: the way in which batches are cut into virtual shards; None: each batch is computed as one.
 
     Raises:
         TrainingError: ``accumulate`` is below 1.
@@ -41,6 +44,7 @@ class UpdateOptions:
     accumulate: int = 1
     clip_norm: float | None = None
     clip_value: float | None = None
+    sharding: Sharding | None = None
 
     def __post_init__(self) -> None:
         if self.accumulate < 1:
@@ -102,6 +106,11 @@ class Components:
         common = (self.objective, self.precision, self.device, self.input_types, self.auxiliary)
         return Forward(self.forward, *common, weights)
 
+    def evaluation_step(self) -> Callable[[Any, EpochMetrics], Tensor]:
+        """Return the step from a batch to its loss and figures, shard by shard if batches are cut into shards."""
+        forward, sharding = self.forward_step(), self.update.sharding
+        return forward if sharding is None else ShardedForward(forward, self.module, sharding, list)
+
     def train_step(
         self,
         optimizer: OptimizerView | None,
@@ -133,7 +142,10 @@ class Components:
         forward.module = LoneSample(self.forward, self.module, self.device, saw_larger_batch, self._say)
         forward.training = True
         forward.classes = self.class_count if forward.objective.by_class else None
-        return TrainStep(forward, update, steps)
+        if options.sharding is None:
+            return TrainStep(forward, update, steps)
+        sharded = ShardedForward(forward, self.module, options.sharding, optimizer.trainable)
+        return TrainStep(sharded, update, steps, sharded.backward)
 
     def _outputs_in_mode(self, x: Any, training: bool) -> Any:
         """Return the module's outputs for ``x`` in train or inference mode, without changing the module."""

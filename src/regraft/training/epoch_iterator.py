@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from regraft.distributed.shards import Bounds
 from regraft.errors import TrainingError
 from regraft.training.data_adapters import as_batch_source, split_validation
 from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
@@ -31,6 +32,8 @@ class EpochIterator:
         num_batches: batches of an epoch, None where it is not known yet.
         device: device whose random state is recorded at the start of each pass, so that training can resume within it;
             None if it never will.
+        bounds: the rows of each batch that this process needs; None for whole batches. A source with a method
+            ``epoch_part(epoch, start, bounds)`` reads only those.
 
     Raises:
         TrainingError: the source is known to have no end, and there is no number of steps.
@@ -43,6 +46,7 @@ class EpochIterator:
         self.steps = steps
         self.num_batches = steps or _length(source)
         self.device: torch.device | None = None
+        self.bounds: Bounds | None = None
         self._pass = 0
         self._taken = 0
         self._begun: dict[str, Any] | None = None
@@ -91,16 +95,23 @@ class EpochIterator:
             return iter(())  # the pass had ended: training resumes with the validation after it
         if pending is None or not start:
             self._begun = None if self.device is None else generator_states(self.device, self._generators)
-            return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
+            return self._read(number, start)
         assert self.device is not None  # what was begun to be trained on
         self._begun = pending["begun"]
         if pending["loader"] is not None:
             return _stream(self.source.restored(pending["loader"]))
         now = generator_states(self.device, self._generators)
         restore_generators(pending["begun"], self.device, self._generators)
-        batches = _stream(self.source.epoch(number, start))
+        batches = self._read(number, start)
         restore_generators(now, self.device, self._generators)
         return batches
+
+    def _read(self, number: int, start: int) -> Iterator[Any]:
+        """Return the batches of pass ``number`` from ``start`` on, or the parts of them that this process needs."""
+        part = getattr(self.source, "epoch_part", None)
+        if self.bounds is not None and callable(part):
+            return iter(part(number, start, self.bounds))
+        return _stream(self.source.epoch(number, start) if start else self.source.epoch(number))
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[int, Any]]:
         """Yield ``(number, batch)`` of an epoch, from number ``start`` on.

@@ -27,7 +27,7 @@ def run_test(
         callbacks: their ``on_test_...`` hooks are called.
         after_batch: called after each batch.
     """
-    forward, meter = trainer.components.forward_step(), trainer.components.new_meter()
+    forward, meter = trainer.components.evaluation_step(), trainer.components.new_meter()
     feed.restart()
     with _own_stop_flag(trainer, "stop_evaluating"):
         callbacks.on_test_begin()

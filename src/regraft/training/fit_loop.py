@@ -15,6 +15,7 @@ from regraft.training.epoch_iterator import EpochIterator
 from regraft.training.evaluation import run_test
 from regraft.training.modes import modes_kept
 from regraft.training.numerics import reproducible
+from regraft.training.replica import check_replicas, share_result, share_start
 from regraft.training.resume import FitSnapshots
 from regraft.training.snapshots import Snapshots
 from regraft.training.steps import TrainStep
@@ -56,6 +57,7 @@ class FitLoop:
             saved = snapshots.load()
             callbacks.on_train_begin()
             self._resume_from(saved)
+            share_start(trainer)
             snapshots.first()
             for epoch in state.remaining_epochs(epochs):
                 first_batch = state.enter_epoch(epoch)
@@ -70,12 +72,14 @@ class FitLoop:
                     snapshots.before_validation()
                     state.logs |= self._validate(self.validation, snapshots)
                 state.position = (epoch + 1, 0)
+                check_replicas(trainer)
                 callbacks.on_epoch_end(epoch, state.logs)
                 snapshots.after_epoch(last=state.stop.requested or epoch + 1 == epochs)
                 if state.stop.requested:
                     break
             self._end_fit()
             callbacks.on_train_end(state.logs)
+            share_result(trainer)
 
     def _train_epoch(self, epoch: int, first_batch: int, snapshots: FitSnapshots) -> None:
         """Train on the batches of an epoch from ``first_batch`` on."""

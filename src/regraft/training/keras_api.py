@@ -10,12 +10,14 @@ from typing import Any
 import torch
 
 from regraft.callbacks.callback_list import CallbackList
-from regraft.screen import Screen, screen_for
+from regraft.distributed.world import current, leads
+from regraft.screen import QuietScreen, Screen, screen_for
 from regraft.training.argument_checks import check_agreement
 from regraft.training.components import Components
 from regraft.training.epoch_iterator import feed_of
 from regraft.training.epoch_metrics import EpochMetrics, MetricView, views_of
 from regraft.training.evaluation import as_keras_result, run_prediction, run_test
+from regraft.training.led_callbacks import LedCallbacks
 from regraft.training.loop_state import LoopState, Stop
 from regraft.training.modes import evaluating, modes_kept
 from regraft.training.module_weights import ModuleWeights
@@ -58,10 +60,14 @@ class KerasApi(ModuleWeights):
         self, callbacks: Any, verbose: Verbose, epochs: int, steps: int | None, *, history: bool = False
     ) -> CallbackList:
         """Return the callbacks of a loop, with a `ProgbarLogger` unless it is silent, and a `History` if asked for."""
-        if isinstance(callbacks, CallbackList):
+        led = current().size > 1
+        if isinstance(callbacks, CallbackList) and not led:
             return callbacks
+        if isinstance(callbacks, CallbackList):
+            callbacks = callbacks.callbacks
         params = {"verbose": verbose, "epochs": epochs, "steps": steps}
-        return CallbackList(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
+        kind = LedCallbacks if led else CallbackList
+        return kind(callbacks, add_history=history, add_progbar=verbose != 0, model=self, **params)
 
     def evaluate(
         self,
@@ -131,7 +137,9 @@ class KerasApi(ModuleWeights):
 
     @property
     def screen(self) -> Screen:
-        """The screen of the constructor, or else one for the present standard output."""
+        """The screen of the constructor, or one for standard output; a quiet one in processes that follow another."""
+        if self.components.update.sharding is not None and not leads():
+            return QuietScreen()
         return self._screen or screen_for()
 
     @screen.setter

@@ -131,6 +131,10 @@ class OptimizerView:
     def iterations(self, value: Any) -> None:
         self._iterations = int(value)
 
+    def trainable(self) -> list[torch.nn.Parameter]:
+        """Return the parameters that the optimizer trains now, in the order of their groups."""
+        return [p for group in self.torch.param_groups for p in group["params"] if p.requires_grad]
+
     def count_update(self) -> None:
         """Add 1 to `iterations`."""
         self.__dict__["_iterations"] += 1

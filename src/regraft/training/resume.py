@@ -8,6 +8,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from regraft.distributed.world import current
 from regraft.errors import TrainingError
 from regraft.interrupts import INTERRUPTS
 from regraft.training.snapshots import Snapshots
@@ -26,13 +27,18 @@ class FitSnapshots:
 
     def __init__(self, trainer: Trainer, resume: str | os.PathLike[str] | Snapshots | None) -> None:
         self._trainer = trainer
+        wanted = resume is not None
         self._snapshots = resume if resume is None or isinstance(resume, Snapshots) else Snapshots(resume)
+        if current().rank:
+            self._snapshots = None  # process 0 reads and writes them for all
+        self._wanted = wanted
         self._stack = contextlib.ExitStack()
-        self.after_batch: Callable[[], None] = self._after_batch if self._snapshots is not None else _do_nothing
+        self.after_batch: Callable[[], None] = self._after_batch if wanted else _do_nothing
 
     def __enter__(self) -> Self:
         if self._snapshots is not None:
             self._stack.callback(self._snapshots.close)
+        if self._wanted:
             self._stack.enter_context(INTERRUPTS.deferred())
         return self
 
@@ -82,18 +88,19 @@ class FitSnapshots:
 
     def _after_batch(self) -> None:
         """Take a snapshot inside the epoch if one is due; stop if an interrupt is pending."""
-        assert self._snapshots is not None
-        if INTERRUPTS.pending is not None:
-            if self._seekable:
+        interrupt = current().interrupt
+        if interrupt is not None:
+            if self._seekable and self._snapshots is not None:
                 self._snapshots.save(self._trainer.state_dict(), wait=True)
-            INTERRUPTS.raise_pending()
-        if self._snapshots.due and self._can_be_taken:
+            raise interrupt
+        if self._snapshots is not None and self._snapshots.due and self._can_be_taken:
             self._snapshots.save(self._trainer.state_dict())
 
     def after_validation_batch(self) -> None:
         """Stop inside a validation if an interrupt is pending; a resumed training repeats the validation."""
-        if self._snapshots is not None and INTERRUPTS.pending is not None:
-            INTERRUPTS.raise_pending()
+        interrupt = current().interrupt
+        if self._wanted and interrupt is not None:
+            raise interrupt
 
     def before_validation(self) -> None:
         """Take a snapshot before a validation, if it costs little."""
@@ -102,13 +109,11 @@ class FitSnapshots:
 
     def after_epoch(self, *, last: bool) -> None:
         """Take a snapshot after an epoch if it is the last one or costs little; stop if an interrupt is pending."""
-        if self._snapshots is None:
-            return
-        interrupted = INTERRUPTS.pending is not None
-        if last or interrupted or self._snapshots.cheap:
-            self._snapshots.save(self._trainer.state_dict(), wait=last or interrupted)
-        if interrupted:
-            INTERRUPTS.raise_pending()
+        interrupt = current().interrupt if self._wanted else None
+        if self._snapshots is not None and (last or interrupt is not None or self._snapshots.cheap):
+            self._snapshots.save(self._trainer.state_dict(), wait=last or interrupt is not None)
+        if interrupt is not None:
+            raise interrupt
 
 
 def _do_nothing() -> None:

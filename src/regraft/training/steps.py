@@ -132,26 +132,50 @@ class Forward:
         """Return the loss of a batch, with its gradient graph, and add its figures to ``meter``."""
         x, targets, weight = unpack(batch)
         x, y = moved(x, self.device), moved(targets, self.device)
-        if weight is not None:
-            weight = moved(weight, self.device)
-        if self.class_weights is not None:
-            weight = self.class_weights(y, weight)
+        weight = self.weights(y, weight)
         with self.precision.autocast():
-            outputs = self.inputs.call(self.module, x)
-            self.auxiliary.inspect(x, outputs, y, training=self.training)
+            outputs = self.outputs(x, y)
             loss, parts = self.objective(outputs, y, weight, self.auxiliary)  # finds targets that do not fit
-        if self.classes is not None and self.classes.watching:
-            self.classes.see(main_output(outputs), targets)
+        self.count_classes(outputs, targets)
         with torch.no_grad():
             meter.update(loss, parts, size_of(x), outputs, y, weight, self.auxiliary)
         return loss
 
+    def outputs(self, x: Any, y: Any) -> Any:
+        """Return the outputs of the module for inputs on its device; ``y`` are the targets there."""
+        outputs = self.inputs.call(self.module, x)
+        self.auxiliary.inspect(x, outputs, y, training=self.training)
+        return outputs
+
+    def weights(self, y: Any, weight: Any) -> Any:
+        """Return the weights of the samples on the device, with those of their classes; None if there are none."""
+        weight = None if weight is None else moved(weight, self.device)
+        return weight if self.class_weights is None else self.class_weights(y, weight)
+
+    def count_classes(self, outputs: Any, targets: Any) -> None:
+        """Count the classes of targets on the host, as long as they are counted."""
+        if self.classes is not None and self.classes.watching:
+            self.classes.see(main_output(outputs), targets)
+
 
 class TrainStep:
-    """Trains on one batch: forward, loss, backward, and the update after enough batches."""
+    """Trains on one batch: forward, loss, backward, and the update after enough batches.
 
-    def __init__(self, forward: Forward, update: Update, steps: int | None = None) -> None:
-        self.forward, self.update, self.steps = forward, update, steps
+    Args:
+        forward: returns the loss of a batch and adds its figures to a meter.
+        update: updates the weights.
+        steps: batches of an epoch, if known.
+        backward: adds the gradients of a loss to those of the parameters.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[[Any, EpochMetrics], Tensor],
+        update: Update,
+        steps: int | None = None,
+        backward: Callable[[Tensor], None] = Tensor.backward,
+    ) -> None:
+        self.forward, self.update, self.steps, self.backward = forward, update, steps, backward
         self._waiting = 0
 
     def __call__(self, batch: Any, number: int, meter: EpochMetrics) -> None:
@@ -169,7 +193,7 @@ class TrainStep:
                 "parameters that the outputs depend on with requires_grad_(True), and call them without torch.no_grad()"
             )
         scaler = self.update.precision.scaler
-        (loss if scaler is None else scaler.scale(loss)).backward()  # type: ignore[no-untyped-call]
+        self.backward(loss if scaler is None else scaler.scale(loss))
         self._waiting += 1
         if self._waiting == group:
             self.flush()

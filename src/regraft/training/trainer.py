@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from regraft.callbacks.history import History
+from regraft.distributed.shards import sharding_for
 from regraft.screen import Screen
 from regraft.training.argument_checks import check_agreement, check_callbacks, validates
 from regraft.training.components import Components, UpdateOptions, optimizer_builder
@@ -26,6 +27,7 @@ from regraft.training.modes import TrainModes, modes_kept
 from regraft.training.numerics import PrecisionName, resolve_device
 from regraft.training.optimizers import as_optimizer
 from regraft.training.saved_state import load_state, state_of
+from regraft.training.sharded_fit import sharded_fit
 from regraft.training.snapshots import Snapshots
 from regraft.training.state_format import read_state, write_state
 from regraft.training.steps import TrainStep
@@ -57,7 +59,7 @@ class Trainer(KerasApi):
         parameters: parameters or parameter groups to optimize, in place of those that need a gradient.
         device: where to run; None: where the module is; ``"auto"``: CUDA, Apple's MPS or the processor.
         precision: ``"fp32"``, ``"bf16"`` or, on CUDA, ``"fp16"``.
-        accumulate: batches whose gradients make one update.
+        accumulate: batches for one update.
         clip_norm: largest norm of all gradients together.
         clip_value: largest absolute value of a gradient.
         ema: momentum of a moving average of the weights, such as 0.999; None: none. See `EMA`.
@@ -66,9 +68,10 @@ class Trainer(KerasApi):
         seed: determines, with the epoch, the order of the samples.
         fixed: names in the module's ``state_dict`` that training never changes and that are there again when the same
             program runs, such as frozen pretrained weights: snapshots and kept best weights leave them out.
-        freeze_normalization: normalization layers whose parameters are all frozen stay in inference mode while the
-            module is trained, as in Keras; False: their running statistics follow the batches. See `TrainModes`.
+        freeze_normalization: frozen normalization layers stay in inference mode, as in Keras. See `TrainModes`.
         screen: receives messages; None: standard output.
+        shards: virtual shards of a batch, 0 for none; None: 8 in processes of ``torchrun``, see ``docs/scale.md``.
+        fast_reduce: whether processes add gradients in any order.
 
     Attributes:
         optimizer: the optimizer as an `OptimizerView`.
@@ -93,7 +96,6 @@ class Trainer(KerasApi):
     resuming: bool = part("loop_state.resuming.active")
     going_on: bool = resuming  # the older name
     _initial_epoch: int | None = part("loop_state.resuming.initial_epoch")  # set by Keras's own BackupAndRestore
-    # The parts that compute, see `Components`.
     objective = part("components.objective")
     precision = part("components.precision")
     accumulate: int = part("components.update.accumulate")
@@ -123,9 +125,11 @@ class Trainer(KerasApi):
         fixed: Collection[str] = (),
         freeze_normalization: bool = True,
         screen: Screen | None = None,
+        shards: int | None = None,
+        fast_reduce: bool = False,
     ) -> None:
         self._screen = screen
-        update = UpdateOptions(accumulate, clip_norm, clip_value)
+        update = UpdateOptions(accumulate, clip_norm, clip_value, sharding_for(shards, fast=fast_reduce))
         self.device = resolve_device(device, module)
         self.module = module.to(self.device)
         self.optimizer = None if optimizer is None else as_optimizer(optimizer, module, learning_rate, parameters)
@@ -182,7 +186,7 @@ class Trainer(KerasApi):
             epochs: the number of the last epoch, counted from 1.
             verbose: 0 silent, 1 or ``"auto"`` a bar, 2 a line per epoch.
             callbacks: callbacks of regraft or Keras, or torch schedulers.
-            validation_split: share at the end of ``x`` that is kept for validation.
+            validation_split: share at the end of ``x`` for validation.
             validation_data: ``(x, y)`` or ``(x, y, weight)``, or anything else that ``x`` may be.
             shuffle: a new order of the samples each epoch; ``"batch"``: only inside the batches.
             class_weight: weights of samples by class number; multiplied with ``sample_weight``.
@@ -193,8 +197,7 @@ class Trainer(KerasApi):
             validation_batch_size: as ``batch_size``, for validation.
             validation_freq: validate every this many epochs, or after those listed, counted from 1.
             resume: a folder for snapshots of the whole state, or `Snapshots`. If it contains some, training resumes
-                from the newest, inside its epoch, and ends with the same weights as without interruption. The first
-                Ctrl-C or SIGTERM finishes the step and writes one; see ``docs/resume.md``.
+                from the newest, inside its epoch, and ends with the same weights; see ``docs/resume.md``.
             **unknown: refused, with a hint to what replaces an argument of older Keras.
 
         Returns:
@@ -211,7 +214,7 @@ class Trainer(KerasApi):
         training.check_epochs(epochs - initial_epoch)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         validates(0, validation_freq)
-        with one_training(self):
+        with sharded_fit(self.components.update.sharding, self.device, training, validation), one_training(self):
             hooks = self.callback_list(callbacks, verbose, epochs, training.num_batches, history=True)
             check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
             step = self.train_step(class_weight, training.num_batches)
