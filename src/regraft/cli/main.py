@@ -35,6 +35,7 @@ from regraft.cli.serve import serve
 from regraft.cli.train import train
 from regraft.cli.translated_help import translate_help_of
 from regraft.cli.tune import tune
+from regraft.distributed.world import first_to_fail
 from regraft.interrupts import INTERRUPTS
 from regraft.process import claim_process, sleep_while_waiting
 
@@ -81,6 +82,8 @@ def call(arguments: Sequence[str]) -> int:
     except SystemExit:
         raise  # click has answered the shell's request for completions
     except BaseException as error:  # noqa: BLE001  (every error becomes a message and an exit code)
+        if not first_to_fail():
+            return exits.FAILED
         wants_json = session.json or "--json" in arguments  # a wrong option is found before the others are read
         return exits.report_error(error, debug=session.debug, json=wants_json and not session.printed_json)
     return code if isinstance(code, int) else exits.DONE

@@ -231,6 +231,33 @@ def _none_if_empty(ctx: click.Context, parameter: click.Parameter, value: tuple[
     return value or None
 
 
+def worker_options() -> Callable[[F], F]:
+    """Return the decorator that adds the group "Several processes" to `regraft train`."""
+    decorator: Callable[[F], F] = cloup.option_group(
+        "Several processes",
+        cloup.option(
+            "--shards",
+            type=click.IntRange(min=1, max=1024),
+            metavar="N",
+            help="Cut each batch into N virtual shards, so that the weights do not depend on the number of processes.  "
+            "[default: 8 under torchrun, else none]",
+        ),
+        cloup.option(
+            "--fast-reduce",
+            is_flag=True,
+            default=None,
+            help="Let each process compute one shard, and add gradients in any order: the last bits then depend on the "
+            "number of processes.",
+        ),
+        cloup.option(
+            "--worker-timeout",
+            metavar="TIME",
+            help="Maximum time that processes wait for each other; 10m if not given.",
+        ),
+    )
+    return decorator
+
+
 def resume_options() -> list[Any]:
     """Return the options that `regraft train` and `regraft resume` share; they do not change the result."""
     return [

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from regraft.distributed.world import leads
 from regraft.inference.prediction_json import as_json, doubt_about
 from regraft.language import translate, translate_word
 from regraft.line_breaks import broken, cells
-from regraft.screen import PlainScreen, Screen, printable, screen_for, translated_rows
+from regraft.screen import PlainScreen, QuietScreen, Screen, printable, screen_for, translated_rows
 from regraft.screen_layout import table_lines, terminal_width
 from regraft.text import cell_width, padded, percent, shortened_path
 
@@ -43,6 +44,8 @@ class Session:
         Args:
             on_stderr: whether standard output is reserved for results that a program may read.
         """
+        if not leads():
+            return QuietScreen()
         if not self.json and not on_stderr:
             return screen_for(sys.stdout, quiet=self.quiet, verbose=self.verbose)
         if self.quiet or not _is_pipe(sys.stdout):
@@ -205,9 +208,11 @@ def warn_above_classes(screen: Screen, top: Sequence[int], classes: int) -> None
 
 
 def show_result(session: Session, run: Run, screen: Screen) -> None:
-    """Print the result of ``run``: one JSON object, only its folder, or a summary, depending on the options."""
+    """Print the result of ``run`` as the options say: JSON, its folder, or a summary; only process 0 prints."""
     from regraft.report.summary import show_run
 
+    if not leads():
+        return
     if session.json:
         session.print_json({"run": str(run.folder), "model": str(run.folder / "model.safetensors"), **run.metrics})
     elif session.quiet:

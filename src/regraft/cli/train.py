@@ -18,6 +18,7 @@ from regraft.cli.options import (
     pass_session,
     resume_options,
     store_option,
+    worker_options,
     workers_option,
 )
 from regraft.cli.output import Session, show_result
@@ -161,6 +162,7 @@ Examples:
     workers_option(),
     store_option(),
 )
+@worker_options()
 @output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
 def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, watch: bool, **options: Any) -> None:

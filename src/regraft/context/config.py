@@ -45,7 +45,9 @@ USER_CALLBACK_OPTIONS = ("callback", "callbacks")
 """Options that add callbacks of the user."""
 
 CALLBACK_OPTIONS = (*BUILT_IN_CALLBACK_OPTIONS, *USER_CALLBACK_OPTIONS)
-HOW = ("out", "choices", "workers", "store", "stop_after", "snapshot_every", "fresh", "rescue_dir")
+HOW = (
+    "out", "choices", "workers", "store", "stop_after", "snapshot_every", "fresh", "rescue_dir", "worker_timeout",
+)  # fmt: skip
 """Options that do not change what is trained."""
 
 
@@ -103,6 +105,9 @@ class TrainConfig(BaseModel):
     snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
     fresh: Annotated[bool, Field(exclude=True)] = False
     rescue_dir: Path | None = None
+    shards: Annotated[int | None, Field(ge=1, le=1024)] = None
+    fast_reduce: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
+    worker_timeout: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
     choices: dict[str, Any] = Field(default_factory=dict)
     """Choices of an earlier run that depended on a clock or a measurement; they are replayed."""
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 
 from regraft.context.config import TrainConfig
 from regraft.disk.atomic import write_json
+from regraft.distributed.world import decided_by_first
 from regraft.errors import ModelFileError
 from regraft.run.folder import FORMAT, RunFolder
 from regraft.screen import Screen
@@ -107,7 +108,7 @@ class Decisions:
             make: returns the choice; called only if there is none to replay.
         """
         replayed = name in self.replay
-        value: T = self.replay[name] if replayed else make()
+        value: T = self.replay[name] if replayed else decided_by_first(make)
         if name in self.choices:
             return value
         self.choices[name] = value
@@ -174,6 +175,9 @@ class Decisions:
             key: hash of everything that the result depends on.
             make: returns numbers, texts, arrays, and lists and dicts of them.
         """
+        return decided_by_first(lambda: self._read_or_make(name, key, make))
+
+    def _read_or_make(self, name: str, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         path = self.folder.resume / f"{name}.safetensors"
         try:
             stored = read_state(path)

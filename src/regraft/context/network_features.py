@@ -15,13 +15,14 @@ from regraft.context.decisions import Decisions
 from regraft.data.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns, take
+from regraft.distributed.passes import fill_together
 from regraft.errors import ConfigError, MissingExtraError, PhotosError
 from regraft.features.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
 from regraft.features.engine_interface import Engine
 from regraft.features.extract import Features, extract
 from regraft.features.store import FeatureStore
 from regraft.models.backbone import Backbone
-from regraft.screen import Screen
+from regraft.screen import Bar, Screen
 
 
 @dataclass(frozen=True)
@@ -97,9 +98,10 @@ class NetworkFeatures:
 
     def extract(self, entries: Sequence[Entry], view: int = 0) -> Features:
         """Return the features of a view of those ``entries`` that can be decoded, from the cache or computed."""
-        with self.screen.progress(f"view {view}", len(entries)) as bar:
+
+        def pass_over(some: Sequence[Entry], bar: Bar | None = None) -> Features:
             return extract(
-                entries,
+                some,
                 self.backbone,
                 self.engine,
                 self.store,
@@ -109,6 +111,10 @@ class NetworkFeatures:
                 workers=self.workers,
                 bar=bar,
             )
+
+        with self.screen.progress(f"view {view}", len(entries)) as bar:
+            fill_together(entries, pass_over)
+            return pass_over(entries, bar)
 
 
 def no_longer_readable(entry: Entry, why: str = "do not change photos during a run") -> PhotosError:

@@ -12,7 +12,7 @@ from regraft.models.catalogue import AUTO
 
 _UNUSED: Final[dict[RecipeName, tuple[tuple[str, ...], str]]] = {
     "linear-probe": (
-        ("budget", "epochs", "unfreeze", "lr", "batch_size", "precision", "choose_on_val"),
+        ("budget", "epochs", "unfreeze", "lr", "batch_size", "precision", "choose_on_val", "shards", "fast_reduce"),
         "linear-probe solves the classifier at once, without epochs",
     ),
     "feature-extraction": (

@@ -15,6 +15,7 @@ from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import decoding_threads, map_in_order
 from regraft.data.worker_processes import run_task
+from regraft.distributed.shards import Bounds, Part
 from regraft.errors import ConfigError, DecodeError
 from regraft.randomness import permutation
 
@@ -171,20 +172,42 @@ class PhotoBatches:
         Raises:
             DecodeError: a photo cannot be decoded; its name is in the message.
         """
+        yield from self._read(epoch, self.order(epoch)[start * self.batch_size :].tolist(), self.batch_size)
+
+    def epoch_part(self, epoch: int, start: int, bounds: Bounds) -> Iterator[Part]:
+        """Yield the rows of each batch that one of several processes computes; no other photo is decoded.
+
+        Args:
+            epoch: number of the epoch.
+            start: number of its first batch.
+            bounds: returns the first row, and the one after the last, for the size of a batch.
+
+        Raises:
+            DecodeError: a photo cannot be decoded; its name is in the message.
+        """
+        order = self.order(epoch)[start * self.batch_size :]
+        whole, rest = divmod(len(order), self.batch_size)
+        for count, size in ((whole, self.batch_size), (1, rest)):
+            if not count or not size:
+                continue
+            first, end = bounds(size)
+            rows, order = order[: count * size].reshape(count, size)[:, first:end], order[count * size :]
+            batches = self._read(epoch, rows.ravel().tolist(), end - first) if end > first else iter([None] * count)
+            yield from (Part(size, batch) for batch in batches)
+
+    def _read(self, epoch: int, order: Sequence[int], batch_size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Yield the photos at the positions ``order``, in batches."""
         import torch
 
-        order = self.order(epoch)[start * self.batch_size :]
         if self.reduced is not None:
-            key, size = (self.seed, epoch), self.batch_size
+            key = (self.seed, epoch)
             for index, x in self.reduced.inputs(
-                self.entries, self.augmentation, key, batch_size=size, order=order.tolist()
+                self.entries, self.augmentation, key, batch_size=batch_size, order=order
             ):
                 yield x, torch.from_numpy(self.labels[index])
             return
         load = LoadPhoto(self.preprocessing, self.augmentation, (self.seed, epoch))
-        for batch in decode_in_order(
-            self.entries, load, batch_size=self.batch_size, workers=self.workers, order=order.tolist()
-        ):
+        for batch in decode_in_order(self.entries, load, batch_size=batch_size, workers=self.workers, order=order):
             for position, why in batch.failed:
                 raise DecodeError(f"{self.entries[position].name}: {why}")
             yield normalise(batch.pixels, self.preprocessing), torch.from_numpy(self.labels[batch.index])

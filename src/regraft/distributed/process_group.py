@@ -39,6 +39,8 @@ def joined_world() -> Processes:
     limit = dt.timedelta(seconds=seconds_to_wait())
     try:
         if not dist.is_initialized():
+            if torch.cuda.is_available():
+                torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
             store = meet(seconds_to_wait())
             rank, size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
             dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=limit)
@@ -52,6 +54,14 @@ def joined_world() -> Processes:
             "  start all of them with one torchrun command per machine, with the same --nnodes and --rdzv-endpoint"
         ) from error
     return Processes(control, fast)
+
+
+def claim(what: str) -> bool:
+    """Return whether this process is the first of all that claims ``what``; yes, if they cannot be asked."""
+    try:
+        return int(dist.distributed_c10d._get_default_store().add(f"claim/{what}", 1)) == 1
+    except RuntimeError:
+        return True
 
 
 class Processes:

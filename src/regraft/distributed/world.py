@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from regraft.interrupts import INTERRUPTS
 
@@ -111,9 +111,27 @@ def leads() -> bool:
     return not is_launched() or int(os.environ.get("RANK", "0")) == 0
 
 
+def first_to_fail() -> bool:
+    """Return whether this process is the first one that ends with an error, so that one message is printed."""
+    if not is_launched():
+        return True
+    group = sys.modules.get("regraft.distributed.process_group")
+    if group is None or not group.joined_world.cache_info().currsize:
+        return leads()  # the others have the same options, and the same error
+    return bool(group.claim("failed"))
+
+
 def current() -> World:
     """Return the world that the running code works in: that of the innermost `together` or `alone`, else `ALONE`."""
     return _worlds[-1] if _worlds else ALONE
+
+
+def decided_by_first(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns in process 0; the other processes do not call it."""
+    world = current()
+    value: Any = make() if world.rank == 0 else None
+    decided: T = world.broadcast(value)
+    return decided
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from regraft.data.loader import DecodedBatch, decode_in_order
 from regraft.data.manifest import Entry
 from regraft.data.reduced_views import ReducedViews
 from regraft.data.threads import map_in_order
+from regraft.distributed.passes import fill_together
+from regraft.distributed.shards import Bounds, Part
 from regraft.errors import DecodeError
 from regraft.features.engine_interface import Engine
 from regraft.features.extract import WriteBuffer, run_batches
@@ -70,6 +72,10 @@ class Activations:
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
         """
+        fill_together(entries, lambda own: self._fill(own, views))
+        return self._fill(entries, views, bar)
+
+    def _fill(self, entries: Sequence[Entry], views: Sequence[int], bar: Bar | None = None) -> int:
         computed = 0
         for view in views:
             keys = self._keys([(entry, view) for entry in entries])
@@ -192,9 +198,30 @@ class ActivationBatches:
         Raises:
             DecodeError: a photo cannot be decoded; the message names it.
         """
+        return self._read(epoch, self._rows(epoch, start))
+
+    def epoch_part(self, epoch: int, start: int, bounds: Bounds) -> Iterator[Part]:
+        """Yield the rows of each batch that one of several processes computes; no other row is read.
+
+        Args:
+            epoch: number of the epoch.
+            start: number of its first batch.
+            bounds: returns the first row, and the one after the last, for the size of a batch.
+        """
+        rows = self._rows(epoch, start)
+        own = [part[slice(*bounds(len(part)))] for part in rows]
+        batches = self._read(epoch, [part for part in own if len(part)])
+        for whole, part in zip(rows, own, strict=True):
+            yield Part(len(whole), next(batches) if len(part) else None)
+
+    def _rows(self, epoch: int, start: int) -> list[NDArray[np.int64]]:
+        """Return the positions of the photos of each batch of an epoch, from batch ``start`` on."""
         n = len(self.entries)
         order = permutation(n, "order", self.seed, epoch) if self.shuffle else np.arange(n, dtype=np.int64)
-        parts = [order[i : i + self.batch_size] for i in range(start * self.batch_size, n, self.batch_size)]
+        return [order[i : i + self.batch_size] for i in range(start * self.batch_size, n, self.batch_size)]
+
+    def _read(self, epoch: int, parts: Sequence[NDArray[np.int64]]) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield the batches of the photos at ``parts``."""
 
         def read(part: NDArray[np.int64]) -> torch.Tensor:
             chosen = [self.entries[i] for i in part.tolist()]

@@ -95,7 +95,14 @@ def _train_head(
     epochs, batch_size = config.epochs or EPOCHS, config.batch_size or BATCH_SIZE
     optimizer = torch.optim.AdamW(head.parameters(), lr=lr, weight_decay=WEIGHT_DECAY)
     trainer = Trainer(
-        head, optimizer=optimizer, loss="cross_entropy", metrics=["accuracy"], device="cpu", screen=context.screen
+        head,
+        optimizer=optimizer,
+        loss="cross_entropy",
+        metrics=["accuracy"],
+        device="cpu",
+        screen=context.screen,
+        shards=config.shards,
+        fast_reduce=bool(config.fast_reduce),
     )
 
     def batches(entries: Sequence[Entry], features: Sequence[NDArray[np.float32]], seed: int | None) -> FeatureBatches:

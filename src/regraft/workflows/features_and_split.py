@@ -15,10 +15,11 @@ from regraft.context.run_context import RunContext
 from regraft.context.small_parts import part_notes
 from regraft.context.unused_options import unused_by_split
 from regraft.data.manifest import Entry, Manifest, check_usable
+from regraft.distributed.passes import fill_together
 from regraft.features.engine_costs import PassCost, record_pass
 from regraft.features.extract import Features, extract
 from regraft.process import release_freed_memory
-from regraft.screen import Screen
+from regraft.screen import Bar, Screen
 from regraft.text import counted
 from regraft.workflows.distinct_photos import check_distinct, one_picture_notes
 from regraft.workflows.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
@@ -112,9 +113,10 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
     entries = run.dataset.usable
     engine, spec = network.engine, network.backbone.spec
     begun = time.monotonic()
-    with run.screen.progress("features", len(entries)) as bar:
+
+    def pass_over(some: Sequence[Entry], bar: Bar | None = None) -> Features:
         result = extract(
-            entries,
+            some,
             network.backbone,
             engine,
             run.store,
@@ -123,6 +125,13 @@ def _compute_network(run: PreparedRun, network: NetworkFeatures, stats: PhotoSta
             workers=run.workers,
             bar=bar,
         )
+        if bar is None and stats is not None:
+            stats.add_missing(some, run.workers)
+        return result
+
+    with run.screen.progress("features", len(entries)) as bar:
+        fill_together(entries, pass_over)
+        result = pass_over(entries, bar)
     spent = time.monotonic() - begun
     with_decoding = _with_decoding(spent, result.computed, 0 if stats is None else stats.prefetched)
     pixels = spec.preprocessing.height * spec.preprocessing.width

@@ -34,6 +34,7 @@ from regraft.run.heartbeat import Heartbeat
 from regraft.screen import Screen
 from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
+from regraft.workflows.workers import check_workers, directory_of_workers
 
 SMALL_FILES = 8 << 20
 """Bytes reserved for the tables, logs and figures of a run."""
@@ -100,10 +101,12 @@ def prepare_run(
     weights = [backbone.weights_hash() for backbone in backbones]
     frozen = [_with_depths(backbone) for backbone in backbones] if config.all_depths else backbones
     manifest, resume = prepared.dataset.manifest, name is None
+    check_workers(config, manifest, "+".join(weights), device)
+    opened = open_or_create_run_directory(
+        config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
+    )
     with (
-        open_or_create_run_directory(
-            config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
-        ) as directory,
+        directory_of_workers(opened) as directory,
         _decoding_processes(config, device),
         Heartbeat(directory.folder.resume, screen) as heartbeat,
     ):

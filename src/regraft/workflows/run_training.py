@@ -13,6 +13,7 @@ from regraft.context.option_values import RecipeName
 from regraft.context.run_context import RunContext
 from regraft.context.unused_options import EPOCH_OPTIONS, given_options, options_text
 from regraft.disk.atomic import make_folder, write_json
+from regraft.distributed.world import current
 from regraft.errors import RunFolderError, SnapshotError
 from regraft.interrupts import Terminated, TimeUp
 from regraft.recipes import auto, feature_extraction, fine_tune, linear_probe
@@ -61,6 +62,8 @@ def run_training(
             backbone.record(run.decisions)
         context = compute_features_and_split(run, prepared)
         result = RUN_RECIPE[config.recipe](context)
+        if current().rank:
+            return Run(run.folder.path, config, {})  # process 0 writes and measures the result
         _warn_unused(context)
         measure_novelty(context, result)
         with _model_rescued(context, result):

@@ -12,6 +12,7 @@ from regraft.context.unused_options import unused_by_recipe
 from regraft.data.data_frame import is_data_frame, stored_frame
 from regraft.data.manifest import Manifest
 from regraft.data.selection import MovedPhotos
+from regraft.distributed.world import decided_by_first, is_launched, together
 from regraft.interrupts import INTERRUPTS
 from regraft.models.catalogue import AUTO
 from regraft.process import importing
@@ -93,6 +94,10 @@ def train_config(
         ConfigError: the callbacks are not those that ``config`` describes.
     """
     started = time.time() if started is None else started
+    if is_launched():
+        from regraft.workflows.workers import configured_for_workers  # imports torch
+
+        config = configured_for_workers(config)
     for note in unused_by_recipe(config):
         screen.warn(note)
     if config.callbacks or callbacks:
@@ -103,6 +108,7 @@ def train_config(
     with (
         INTERRUPTS.handled(),
         INTERRUPTS.after(config.stop_after),
+        together(),
         PreparedPhotos(config, screen, callbacks, moved) as prepared,
     ):
         choice = None
@@ -110,7 +116,7 @@ def train_config(
             from regraft.workflows.choose_backbone import with_chosen_backbone  # imports torch
 
             config, choice = with_chosen_backbone(config, prepared, screen, started)
-        finished_run = _finished_run(config, prepared.dataset.manifest, screen)
+        finished_run = decided_by_first(lambda: _finished_run(config, prepared.dataset.manifest, screen))
         if finished_run is not None:
             return finished_run
         with importing():

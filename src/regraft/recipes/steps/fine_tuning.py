@@ -137,6 +137,8 @@ def _train(
         metrics=["accuracy"],
         fixed=frozen_tensors(classifier),
         screen=context.screen,
+        shards=context.config.shards,
+        fast_reduce=bool(context.config.fast_reduce),
     )
     assert trainer.optimizer is not None
     rates = {str(group["name"]): float(group["lr"]) for group in trainer.optimizer.param_groups}

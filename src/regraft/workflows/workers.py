@@ -1,0 +1,120 @@
+"""A run on several processes: process 0 owns the run folder, and the others train with it and write to a copy.
+
+A process that follows has a temporary run folder with the small files of the run, so that every step finds what it
+needs: choices of earlier processes, the journal, the photos. The copy is deleted at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import torch
+
+from regraft.cache_dir import cache_folder
+from regraft.context.config import TrainConfig
+from regraft.data.manifest import Manifest
+from regraft.distributed.agreement import check_equal, check_shared
+from regraft.distributed.hangs import VARIABLE
+from regraft.distributed.shards import SHARDS
+from regraft.distributed.world import current, is_launched
+from regraft.errors import ConfigError, several
+from regraft.models.catalogue import AUTO
+from regraft.run.environment import describe_environment
+from regraft.run.folder import RunFolder
+from regraft.run.lock import RunLock
+from regraft.workflows.run_directory import RunDirectory
+
+_SMALL_FILES = (
+    "config.json",
+    "environment.json",
+    "events.jsonl",
+    "history.csv",
+    "resume/photos.csv",
+    "resume/identity.json",
+)
+
+
+def configured_for_workers(config: TrainConfig) -> TrainConfig:
+    """Return the configuration of a process that `torchrun` started; unchanged for any other process.
+
+    Raises:
+        ConfigError: an option makes choices by the clock, which processes would make differently.
+    """
+    if config.worker_timeout is not None:
+        os.environ[VARIABLE] = str(config.worker_timeout)
+    if not is_launched():
+        return config
+    problems = []
+    if config.recipe == "auto":
+        problems.append("the recipe auto makes choices by the clock; choose feature-extraction or fine-tune")
+    if config.backbone == AUTO:
+        problems.append("--backbone auto measures networks; name one")
+    if config.budget is not None:
+        problems.append("--budget ends a training by the clock; choose --epochs")
+    if problems:
+        raise ConfigError(several("options that torchrun cannot be used with", problems))
+    return config if config.shards is not None else config.model_copy(update={"shards": SHARDS})
+
+
+def check_workers(config: TrainConfig, manifest: Manifest, weights: str, device: torch.device) -> None:
+    """Check that all processes train the same, before anything is written.
+
+    Raises:
+        WorkersError: software, options, photos or weights differ.
+    """
+    if current().size == 1:
+        return
+    environment = describe_environment()
+    photos = hashlib.sha256()
+    for entry in manifest.entries:
+        photos.update(f"{entry.name}\0{entry.content}\0{entry.label}\0".encode("utf-8", "surrogatepass"))
+    options = {f"option {name}": str(value) for name, value in config.arguments().items()}
+    check_equal(
+        {f"version of {name}": str(version) for name, version in environment["packages"].items()}
+        | {"version of Python": environment["python"], "device": device.type, "threads": str(torch.get_num_threads())}
+        | {"hash of the pretrained weights": weights, "hash of the photos and labels": photos.hexdigest()[:16]}
+        | options
+    )
+
+
+@contextmanager
+def directory_of_workers(
+    directory: AbstractContextManager[RunDirectory],
+) -> Iterator[RunDirectory]:
+    """Yield the run directory in process 0, and a copy of its small files in the others.
+
+    Args:
+        directory: opens the directory; only process 0 enters it.
+
+    Raises:
+        WorkersError: the processes do not share the run folder and the cache.
+    """
+    world = current()
+    if world.rank == 0:
+        with directory as opened:
+            if world.size > 1:
+                paths = [opened.folder.path / name for name in _SMALL_FILES]
+                files = {name: p.read_bytes() for name, p in zip(_SMALL_FILES, paths, strict=True) if p.exists()}
+                world.broadcast((str(opened.folder.path.absolute()), opened.resumed, files))
+                check_shared([opened.folder.path, cache_folder()])
+            yield opened
+        return
+    place, resumed, files = world.broadcast(("", False, dict[str, bytes]()))
+    check_shared([])
+    with tempfile.TemporaryDirectory(prefix="regraft-worker-") as temporary:
+        copy = RunFolder(Path(temporary) / Path(place).name)
+        for name, content in files.items():
+            path = copy.path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        copy.resume.mkdir(parents=True, exist_ok=True)
+        lock = RunLock(copy.resume, copy.path).take()
+        try:
+            yield RunDirectory(copy, resumed, lock)
+        finally:
+            lock.release()
