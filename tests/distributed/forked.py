@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import torch
 
 
 def free_port() -> int:
@@ -17,8 +20,13 @@ def free_port() -> int:
         return int(listening.getsockname()[1])
 
 
-def forked(size: int, folder: Path, work: Callable[[], Any], **environment: str) -> list[Any]:
-    """Return what ``work`` returns in each of ``size`` processes, by rank; a text of its error where it fails."""
+def forked(
+    size: int, folder: Path, work: Callable[[], Any], *, kill_after_first: bool = False, **environment: str
+) -> list[Any]:
+    """Return what ``work`` returns in each of ``size`` processes, by rank; a text of its error where it fails.
+
+    None stands for a process that was killed. With ``kill_after_first`` all are killed when process 0 has ended.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     common = {"WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     children = []
@@ -26,6 +34,9 @@ def forked(size: int, folder: Path, work: Callable[[], Any], **environment: str)
         child = os.fork()
         if child == 0:
             os.environ.update({**common, "RANK": str(rank), **environment})
+            errors = os.open(folder / f"{rank}.stderr", os.O_WRONLY | os.O_CREAT)
+            os.dup2(errors, 2)
+            torch.set_num_threads(1)
             try:
                 result = {"result": work()}
             except BaseException as error:  # noqa: BLE001  (the parent looks at it)
@@ -33,7 +44,15 @@ def forked(size: int, folder: Path, work: Callable[[], Any], **environment: str)
             (folder / f"{rank}.json").write_text(json.dumps(result))
             os._exit(0)
         children.append(child)
-    for child in children:
+    for rank, child in enumerate(children):
+        if rank and kill_after_first:
+            os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    results = [json.loads((folder / f"{rank}.json").read_text()) for rank in range(size)]
-    return [result.get("result", result.get("error")) for result in results]
+    return [_result(folder / f"{rank}.json") for rank in range(size)]
+
+
+def _result(file: Path) -> Any:
+    if not file.exists():
+        return None
+    content = json.loads(file.read_text())
+    return content.get("result", content.get("error"))
