@@ -18,9 +18,9 @@ EVERYWHERE = {
     "photos", "more_photos", "labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "out",
     "recipe", "backbone", "download", "weights", "size", "views", "seed", "split", "split_seed", "split_from",
     "group_by", "fix_leaks", "decisions", "class_weight", "device", "workers", "max_error", "stop_after",
-    "snapshot_every", "fresh", "rescue_dir", "choices", "store",
+    "snapshot_every", "fresh", "rescue_dir", "choices", "store", "worker_timeout",
 }  # fmt: skip
-IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", *CALLBACK_OPTIONS}
+IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", "shards", "fast_reduce", *CALLBACK_OPTIONS}
 USED = {
     "linear-probe": EVERYWHERE | {"all_depths"},
     "feature-extraction": EVERYWHERE | IN_EPOCHS,
@@ -30,7 +30,8 @@ USED = {
 VALUES = {
     "epochs": 3, "lr": 0.1, "batch_size": 8, "choose_on_val": True, "unfreeze": 2, "precision": "bf16", "budget": "5m",
     "early_stop": 1, "tensorboard": True, "remote_monitor": "http://localhost:1", "reduce_lr_on_plateau": True,
-    "lr_schedule": "linear", "callback": "a:B", "callbacks": ("a",), "all_depths": True,
+    "lr_schedule": "linear", "callback": "a:B", "callbacks": ("a",), "all_depths": True, "shards": 4,
+    "fast_reduce": True,
 }  # fmt: skip
 
 

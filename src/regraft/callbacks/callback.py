@@ -50,6 +50,8 @@ class Callback:
     display: ClassVar[bool] = False
     #: Whether the hooks run after those of all other callbacks, whatever the order of the list.
     runs_last: ClassVar[bool] = False
+    #: Whether the hooks run in every process of a training on several processes, not only in process 0.
+    every_rank: ClassVar[bool] = False
 
     def __init__(self) -> None:
         self.params: dict[str, Any] | None = None

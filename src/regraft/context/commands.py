@@ -9,7 +9,9 @@ from typing import Any, Final
 from regraft.context.config import TrainConfig
 from regraft.text import command, relative_if_below
 
-NOT_REPEATED: Final = frozenset({"photos", "more_photos", "out", "choices", "callbacks", "stop_after", "fresh"})
+NOT_REPEATED: Final = frozenset(
+    {"photos", "more_photos", "out", "choices", "callbacks", "stop_after", "fresh", "worker_timeout"}
+)
 """Fields of a configuration that a command for another run does not repeat. Callback objects cannot be repeated."""
 
 PHOTO_OPTIONS: Final = (

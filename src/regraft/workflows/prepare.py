@@ -106,7 +106,7 @@ def prepare_run(
         config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
     )
     with (
-        directory_of_workers(opened) as directory,
+        directory_of_workers(opened, config.store) as directory,
         _decoding_processes(config, device),
         Heartbeat(directory.folder.resume, screen) as heartbeat,
     ):

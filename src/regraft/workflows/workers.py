@@ -83,25 +83,24 @@ def check_workers(config: TrainConfig, manifest: Manifest, weights: str, device:
 
 
 @contextmanager
-def directory_of_workers(
-    directory: AbstractContextManager[RunDirectory],
-) -> Iterator[RunDirectory]:
+def directory_of_workers(directory: AbstractContextManager[RunDirectory], store: str | None) -> Iterator[RunDirectory]:
     """Yield the run directory in process 0, and a copy of its small files in the others.
 
     Args:
         directory: opens the directory; only process 0 enters it.
+        store: the address of the shared store of features; None for the cache folder, which has to be shared too.
 
     Raises:
         WorkersError: the processes do not share the run folder and the cache.
     """
-    world = current()
+    world, caches = current(), [cache_folder()] if store is None else []
     if world.rank == 0:
         with directory as opened:
             if world.size > 1:
                 paths = [opened.folder.path / name for name in _SMALL_FILES]
                 files = {name: p.read_bytes() for name, p in zip(_SMALL_FILES, paths, strict=True) if p.exists()}
                 world.broadcast((str(opened.folder.path.absolute()), opened.resumed, files))
-                check_shared([opened.folder.path, cache_folder()])
+                check_shared([opened.folder.path, *caches])
             yield opened
         return
     place, resumed, files = world.broadcast(("", False, dict[str, bytes]()))
