@@ -82,11 +82,13 @@ def start(size: int, folder: Path) -> list[int]:
         child = os.fork()
         if child == 0:
             os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-            with contextlib.suppress(WorkersError):
-                result = fit(folder / "snapshots")
-                if rank == 0:
-                    (folder / "result").write_text(repr(result))
-            os._exit(0)
+            try:
+                with contextlib.suppress(WorkersError):
+                    result = fit(folder / "snapshots")
+                    if rank == 0:
+                        (folder / "result").write_text(repr(result))
+            finally:
+                os._exit(0)
         children.append(child)
     return children
 

@@ -33,22 +33,26 @@ def forked(
     for rank in range(size):
         child = os.fork()
         if child == 0:
-            os.environ.update({**common, "RANK": str(rank), **environment})
-            errors = os.open(folder / f"{rank}.stderr", os.O_WRONLY | os.O_CREAT)
-            os.dup2(errors, 2)
-            torch.set_num_threads(1)
             try:
-                result = {"result": work()}
-            except BaseException as error:  # noqa: BLE001  (the parent looks at it)
-                result = {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
-            (folder / f"{rank}.json").write_text(json.dumps(result))
-            os._exit(0)
+                os.environ.update({**common, "RANK": str(rank), **environment})
+                os.dup2(os.open(folder / f"{rank}.stderr", os.O_WRONLY | os.O_CREAT), 2)
+                torch.set_num_threads(1)
+                (folder / f"{rank}.json").write_text(json.dumps(_outcome(work)))
+            finally:
+                os._exit(0)
         children.append(child)
     for rank, child in enumerate(children):
         if rank and kill_after_first:
             os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
     return [_result(folder / f"{rank}.json") for rank in range(size)]
+
+
+def _outcome(work: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"result": work()}
+    except BaseException as error:  # noqa: BLE001  (the test looks at it)
+        return {"error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
 
 
 def _result(file: Path) -> Any:

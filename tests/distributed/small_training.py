@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from regraft.callbacks import Callback, EarlyStopping
+from regraft.callbacks import Callback, EarlyStopping, SwapEMAWeights
 from regraft.tensors import tensors_checksum
 from regraft.training import Trainer
 
@@ -86,6 +86,8 @@ def train(options: dict[str, Any]) -> dict[str, Any]:
     every = Ranks((x[:20], y[:20]), every=True)
     lead = Ranks((x[:20], y[:20]), every=False)
     callbacks: list[Any] = [EarlyStopping("val_loss", patience=1, restore_best_weights=True), SlowDown(), every, lead]
+    if options.get("average"):
+        callbacks.append(SwapEMAWeights(swap_on_epoch=True))
     if "kill" in options:
         callbacks.append(KillSelf(options["kill"], Path(options["out"]) / "killed"))
     from regraft.training import Snapshots

@@ -34,23 +34,19 @@ def test_a_difference_is_named(tmp_path: Path) -> None:
 
 
 def unshared(folder: Path) -> str:
+    if rank() == 1:  # as if another disk was mounted there
+        Path.exists = lambda path, **more: False  # type: ignore[method-assign]
     with together():
-        if rank() == 1:  # as if another disk was mounted here
-            os.chroot(folder) if os.geteuid() == 0 else os.chdir(folder)
         check_shared([folder / "run"])
     return "shared"
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may hide a folder from a process"
-)
 def test_a_folder_that_a_process_does_not_see_is_named(tmp_path: Path) -> None:
-    (tmp_path / "place").mkdir()
     first, second = forked(2, tmp_path / "out", lambda: unshared(tmp_path / "place"))
+    assert first == second
     assert first.startswith("WorkersError: the processes of this training do not share their folders")
     assert f"does not see {tmp_path / 'place' / 'run'}" in first
     assert list((tmp_path / "place" / "run").iterdir()) == []
-    del second  # that process cannot write its result to a folder that it does not see
 
 
 def shared(folder: Path) -> str:

@@ -39,6 +39,15 @@ def test_weights_and_figures_do_not_depend_on_the_number_of_processes(
     assert len(alone["losses"]) == 4  # a callback evaluates in a hook; it runs in process 0, or in all if it says so
 
 
+def test_an_average_and_accumulated_clipped_gradients_do_not_depend_on_it_either(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    options = {"average": True, "trainer": {"shards": 4, "ema": 0.8, "accumulate": 3, "clip_norm": 0.1}, "epochs": 2}
+    expected = train(options)
+    first, second = forked(2, tmp_path, lambda: train(options))
+    assert first == expected
+    assert (second["weights"], second["history"]) == (expected["weights"], expected["history"])
+
+
 def test_shards_compute_what_one_batch_does() -> None:
     """Without batch normalization and dropout the gradients differ by rounding alone."""
     x, y = photos()
