@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from regraft.callbacks.callback_list import CallbackList
+from regraft.distributed.shards import Part
 from regraft.training.argument_checks import validates
 from regraft.training.epoch_iterator import EpochIterator
 from regraft.training.evaluation import run_test
@@ -90,7 +91,7 @@ class FitLoop:
         prepare_modules(trainer)
         meter = state.meter
         for number, batch in self.training.epoch(epoch, first_batch):
-            state.batch = batch
+            state.batch = batch.batch if isinstance(batch, Part) else batch
             if begins:
                 callbacks.on_train_batch_begin(number)
                 follow_hook(trainer)

@@ -14,6 +14,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.rendering import measure_rendering
 from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
+from regraft.distributed.world import current
 from regraft.features.open_store import open_store
 from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
@@ -64,7 +65,7 @@ class PreparedPhotos:
             screen.line("", note)
         self._prefetched: PhotoStatsStore | None = None
         preprocessing = expected_preprocessing(config.networks[0], config.size) if config.weights is None else None
-        if preprocessing is not None and workers and can_prefetch():
+        if preprocessing is not None and workers and can_prefetch() and current().size == 1:
             stats = self._prefetched = PhotoStatsStore(preprocessing.rendered(self.rendering), self.store)
             stats.prefetch(stats.missing(self.dataset.usable[:_LOOKED_UP])[:MAX_PREFETCHED], workers)
 
