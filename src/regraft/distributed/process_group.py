@@ -23,6 +23,8 @@ from regraft.interrupts import INTERRUPTS
 
 T = TypeVar("T")
 
+_ADVICE = "its stack is above if it was still running; --worker-timeout 30m waits longer"
+
 GRACE = 3.0
 """Seconds in which processes whose wait has timed out report that they have arrived."""
 
@@ -166,12 +168,12 @@ def _explanation(world: Processes, error: RuntimeError) -> str:
             f"another process of this training has ended (process {world.rank} was told: {_first_line(error)})\n"
             "  torchrun --max-restarts 3 starts all of them again; the training resumes from its last snapshot"
         )
-    missing = _missing(world)
-    late = f"process {missing[0]} was" if len(missing) == 1 else f"processes {', '.join(map(str, missing))} were"
-    return (
-        f"{late if missing else 'a process was'} expected within {seconds_to_wait():.0f} s, and did not arrive\n"
-        "  its stack is above if it was still running; a longer limit: --worker-timeout 30m"
-    )
+    missing, limit = _missing(world), f"{seconds_to_wait():.0f}"
+    if len(missing) == 1:
+        late = f"process {missing[0]} did not arrive within {limit} s"
+    else:
+        late = f"processes {', '.join(map(str, missing))} did not arrive within {limit} s"
+    return f"{late if missing else f'a process did not arrive within {limit} s'}\n  {_ADVICE}"
 
 
 def _missing(world: Processes) -> list[int]:
