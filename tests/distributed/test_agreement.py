@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from distributed.forked import forked
+from distributed.small_training import Net, photos
 from regraft.distributed.agreement import check_equal, check_shared
 from regraft.distributed.world import alone, current, decided_by_first, first_to_fail, together
+from regraft.training import Trainer
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes of these tests are forks")
 
@@ -79,3 +82,9 @@ def test_a_process_alone_exchanges_nothing() -> None:
         assert (world.size, world.broadcast("a"), world.gather("a")) == (1, "a", ["a"])
     check_equal({"device": "cpu"})
     assert first_to_fail()
+
+
+def test_an_ordinary_training_loads_no_process_group() -> None:
+    x, y = photos()
+    Trainer(Net(), "sgd", "cross_entropy").fit(x, y, verbose=0)
+    assert "regraft.distributed.process_group" not in sys.modules
