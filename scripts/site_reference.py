@@ -28,8 +28,8 @@ def _page(module: str, text: str) -> str:
 
 
 def _rank(place: str) -> int:
-    """Return the place of a name on a page: whole workflows first, errors last."""
-    return 0 if ".workflows." in place else 2 if ".errors." in place else 1
+    """Return the place of a name on a page: the functions that train first, errors last."""
+    return 0 if ".workflows.train." in place else 1 if ".workflows." in place else 3 if ".errors." in place else 2
 
 
 def public_names(module: str) -> list[str]:

@@ -18,6 +18,7 @@ import regraft
 import regraft.callbacks
 from chromium import chromium, page, serious_problems  # noqa: F401 (fixtures)
 from doc_pages import PAGES, ROOT, name_of, tokens_of
+from site_pages import chinese_site
 
 pytestmark = pytest.mark.slow
 LOOKED_AT = (
@@ -27,6 +28,7 @@ LOOKED_AT = (
     "migrate/keras/",
     "reference/regraft.training/",
     "benchmarks/",
+    *(["zh_TW/"] if chinese_site() else []),
 )
 
 
@@ -152,6 +154,16 @@ def test_a_page_in_a_browser(page, address, place, width, scheme):  # noqa: F811
     assert serious_problems(page) == []
     assert [url for url in requests if not url.startswith((address, "data:", "blob:"))] == []
     assert len(requests) > 4
+
+
+@pytest.mark.skipif(chinese_site() is None, reason="there are no pages in Chinese")
+def test_the_language_can_be_chosen(page, address):  # noqa: F811
+    page.goto(address)
+    page.locator("[hreflang='zh-TW'].md-select__link").evaluate("link => link.click()")
+    page.wait_for_url("**/zh_TW/")
+    assert page.locator("html").get_attribute("lang") == "zh-TW"
+    page.locator("[hreflang='en'].md-select__link").evaluate("link => link.click()")
+    page.wait_for_url(address)
 
 
 def test_the_search_answers(page, address):  # noqa: F811
