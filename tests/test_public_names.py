@@ -36,7 +36,7 @@ CLASSES = {
 }
 FUNCTIONS = {
     "build_backbone": "name weights size pretrained seed",
-    "export_model": "model out format input photos runtime screen",
+    "export_model": "model out format input photos runtime precision screen",
     "list_backbones": "pattern",
     "resume": "folder screen started callbacks photos options",
     "show_photos": "folder n labels",

@@ -31,6 +31,7 @@ def place(tmp_path_factory, tiny):
     return root
 
 
+@pytest.mark.slow  # exports of several kinds
 @pytest.mark.parametrize("page", ["docs/predict.md", "docs/export.md"])
 def test_the_commands_of_the_page_run(page, place, monkeypatch, arrivals, capsys):
     monkeypatch.chdir(place)

@@ -81,6 +81,7 @@ def test_a_loss_of_more_than_half_a_point_is_refused(run, tmp_path, monkeypatch)
     assert "95 % interval" in str(refused.value) and list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # it exports three graphs
 def test_if_integers_cost_too_much_only_the_weights_are_integers(run, tmp_path, monkeypatch):
     good = compression.Compression.is_good
     monkeypatch.setattr(
@@ -133,6 +134,7 @@ def test_precision_applies_to_onnx_only(run):
             export_model(run.folder, precision="int8", **more)
 
 
+@pytest.mark.slow  # two more exports
 def test_the_command_prints_size_time_and_accuracy(regraft, run, tmp_path):  # noqa: F811
     said = regraft("export", run.folder, "--fp16", "-o", tmp_path / "half")
     assert said.code == 0, said.err
