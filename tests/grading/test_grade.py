@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 
 from regraft.grading.answers import FORMS
+from regraft.grading.scores import log_loss
 from regraft.sample.exercise_photos import new_labels
 
 
@@ -47,6 +49,12 @@ def test_names_of_photos_may_be_paths(prefix, grade, answers):
 def test_scores_may_be_logits(grade, answers):
     all_rows(answers, lambda row: [10 * math.log(value) for value in row])
     assert grade(answers) == dict.fromkeys(range(1, 9), "")
+
+
+def test_scores_may_be_rounded_percentages(grade, answers):
+    all_rows(answers, lambda row: [round(100 * value) for value in row])
+    assert grade(answers) == dict.fromkeys(range(1, 9), "")
+    assert log_loss(np.array([[20.0, 80.0]]), np.array([1])) == pytest.approx(-math.log(0.8))
 
 
 def test_columns_may_have_any_order(grade, answers):

@@ -9,12 +9,17 @@ import os
 import re
 import subprocess
 import sys
+from operator import attrgetter
 
 import pytest
+import torch
 
 from regraft.errors import ConfigError
+from regraft.grading.grade import grade_folder
 from regraft.lessons.lesson import INSTALL, find_lesson, find_solution, lessons
 from regraft.lessons.stated import stated
+from regraft.models.timm_import import import_timm
+from regraft.models.zoo import create_network
 
 COUNT = 7
 
@@ -81,6 +86,34 @@ def test_a_stated_number_is_compared_unless_the_photos_are_the_readers(monkeypat
     assert stated(7, 4, 6) == 7
 
 
+def names_in(tree, module):
+    """Return the dotted names in ``tree`` that begin with ``module``."""
+    chains = {ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return {name for name in chains if re.fullmatch(rf"{module}(\.\w+)+", name)}
+
+
+def test_code_beside_regraft_uses_what_keras_and_timm_have():
+    keras, timm = pytest.importorskip("keras"), import_timm()
+    blocks = [
+        block for lesson in lessons() for block in re.findall(r"# ```python\n(.*?)# ```", lesson.script, re.DOTALL)
+    ]
+    assert len(blocks) == 4
+    tree = ast.parse("".join(line.removeprefix("#").removeprefix(" ") for b in blocks for line in b.splitlines(True)))
+    assert len(names_in(tree, "keras")) >= 6
+    for name in names_in(tree, "keras"):
+        assert attrgetter(name.removeprefix("keras."))(keras)
+    for name in names_in(tree, "timm"):
+        assert attrgetter(name.removeprefix("timm."))(timm)
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet18", "xception41"])
+def test_the_networks_of_the_lecture_accept_the_photos_of_the_lessons(name):
+    with torch.device("meta"), torch.no_grad():
+        assert create_network(name, 64, random_init=False).eval()(torch.empty(1, 3, 64, 64)).shape[0] == 1
+    page = " ".join(lesson.script for lesson in lessons())
+    assert f"`{name}`" in page
+
+
 def test_an_unknown_lesson_lists_the_others():
     with pytest.raises(ConfigError, match=r"no lesson 9; there are 1 \(Callbacks\), 2 \(Feature extraction\)"):
         find_lesson(9)
@@ -110,3 +143,6 @@ def test_a_lesson_runs_to_its_end(lesson, tmp_path):
         check=False,
     )
     assert run.returncode == 0, run.stderr
+    if lesson.number == 6:
+        hints = [verdict.hint for verdict in grade_folder(tmp_path)]
+        assert hints == [""] * 8 if lesson == find_solution(6) else all("is missing" in hint for hint in hints)

@@ -62,8 +62,9 @@ def rank2_mistake(reported: float, table: Table, y: Labels) -> str:
 
 
 def log_loss(table: Table, y: Labels) -> float:
-    """Return the mean of -log(probability of the class); logits become probabilities first."""
-    if (table < 0).any() or not np.allclose(table.sum(axis=1), 1, atol=0.02):
+    """Return the mean of -log(probability of the class); logits and percentages become probabilities first."""
+    sums = table.sum(axis=1)
+    if (table < 0).any() or not np.allclose(sums, sums.mean(), rtol=0.02):
         table = np.exp(table - table.max(axis=1, keepdims=True))
     table = table / table.sum(axis=1, keepdims=True)
     return float(-np.log(np.maximum(table[np.arange(len(y)), y], 1e-7)).mean())

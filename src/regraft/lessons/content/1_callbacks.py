@@ -16,11 +16,13 @@ import hashlib
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from torch import nn
 
 import regraft as rg
 from regraft import callbacks
+from regraft.lessons.stated import stated
 from regraft.sample.digits import load_digits
 
 out = Path(tempfile.mkdtemp())
@@ -72,16 +74,25 @@ history = fit(new_trainer(), epochs=60).history
 for epoch in (0, 4, 9, 19, 39, 59):
     print(f"epoch {epoch + 1:2}: loss {history['loss'][epoch]:.3f}   val_loss {history['val_loss'][epoch]:.3f}")
 best = min(range(60), key=history["val_loss"].__getitem__)
-print(f"the best epoch was {best + 1}")
+
+figure, axes = plt.subplots(figsize=(7, 3))
+axes.plot(range(1, 61), history["loss"], label="training")
+axes.plot(range(1, 61), history["val_loss"], label="validation")
+axes.axvline(best + 1, color="gray", linestyle="--", label="best epoch")
+axes.set_xlabel("epoch")
+axes.set_ylabel("loss")
+axes.legend()
+plt.show()
 
 # %% [markdown]
 # The training loss goes to zero: the network knows its 200 photos by heart, wrong labels included. The validation loss falls, then rises again:
-# on new photos the network becomes more and more sure of its mistakes. The best epoch is long before the last one.
+# on new photos the network becomes more and more sure of its mistakes. The best epoch is long before the last one. The last
+# training loss, the best epoch, and how many times as high the last validation loss is as the best:
 
 # %%
-assert history["loss"][-1] < 0.05
-assert history["val_loss"][-1] > 1.2 * history["val_loss"][best]
-assert best < 30
+last_loss = stated(history["loss"][-1], 0, 0.05)
+best_epoch = stated(best + 1, 3, 30)
+rise = stated(history["val_loss"][-1] / history["val_loss"][best], 1.2, 4)
 
 # %% [markdown]
 # ## `EarlyStopping`: end when nothing improves
@@ -95,11 +106,21 @@ trainer = new_trainer()
 fit(trainer, epochs=60, my_callbacks=[stopping])
 print(f"stopped after epoch {stopping.stopped_epoch + 1}, with the weights of epoch {stopping.best_epoch + 1}")
 measured = trainer.evaluate(x[validation], y[validation], verbose=0, return_dict=True)
-print(measured)
+assert stopping.stopped_epoch - stopping.best_epoch == 5
+
+# %% [markdown]
+# Its accuracy on the validation photos, in per cent:
 
 # %%
-assert stopping.stopped_epoch - stopping.best_epoch == 5
-assert measured["accuracy"] > 0.8
+accuracy = stated(100 * measured["accuracy"], 80, 95)
+
+# %% [markdown]
+# The same in Keras 3: the callback has the same name, arguments and behavior.
+#
+# ```python
+# stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5, restore_best_weights=True)
+# model.fit(x, y, batch_size=32, epochs=60, validation_data=(x_val, y_val), callbacks=[stopping])
+# ```
 
 # %% [markdown]
 # ## `ModelCheckpoint`: keep the best network on disk
