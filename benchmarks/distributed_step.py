@@ -39,7 +39,7 @@ def network(name: str) -> nn.Module:
 
 def ddp_step(name: str, x: torch.Tensor, y: torch.Tensor, rank: int) -> Callable[[], None]:
     """Return a step of a plain loop with ``DistributedDataParallel``, on half of the batch."""
-    module = nn.parallel.DistributedDataParallel(network(name), broadcast_buffers=False)
+    module = nn.parallel.DistributedDataParallel(network(name))
     optimizer = torch.optim.AdamW([p for p in module.parameters() if p.requires_grad], lr=1e-4)
     half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
 

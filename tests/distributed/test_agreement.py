@@ -68,7 +68,8 @@ def decides() -> list[object]:
         decided = decided_by_first(lambda: rank() + 7)
         with alone():
             inside = current().size
-        return [decided, current().size, inside, current().gather(None) == [None, None], first_to_fail()]
+        first = first_to_fail()
+        return [decided, current().size, inside, current().gather(None) == [None, None], first]
 
 
 def test_process_0_decides_and_one_process_reports_an_error(tmp_path: Path) -> None:
