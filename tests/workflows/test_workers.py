@@ -40,7 +40,11 @@ def test_torchrun_refuses_choices_by_the_clock(monkeypatch: pytest.MonkeyPatch) 
     launch(monkeypatch)
     with pytest.raises(ConfigError, match=r"torchrun cannot be used with(.|\n)*auto(.|\n)*--budget"):
         configured_for_workers(timed)
-    assert configured_for_workers(resolve(None, photos="photos", recipe="fine-tune")).shards == 8
+    fresh = resolve(None, photos="photos", recipe="fine-tune", fresh=True)
+    assert configured_for_workers(fresh).shards == 8
+    monkeypatch.setenv("TORCHELASTIC_MAX_RESTARTS", "3")
+    with pytest.raises(ConfigError, match="--fresh would start a new run at every restart"):
+        configured_for_workers(fresh)
     assert configured_for_workers(resolve(None, photos="photos", recipe="fine-tune", shards=4)).shards == 4
 
 

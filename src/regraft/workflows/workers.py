@@ -43,7 +43,8 @@ def configured_for_workers(config: TrainConfig) -> TrainConfig:
     """Return the configuration of a process that `torchrun` started; unchanged for any other process.
 
     Raises:
-        ConfigError: an option makes choices by the clock, which processes would make differently.
+        ConfigError: an option makes choices by the clock, which processes would make differently; or it would not let
+            a restarted process continue.
     """
     if config.worker_timeout is not None:
         os.environ[VARIABLE] = str(config.worker_timeout)
@@ -56,6 +57,8 @@ def configured_for_workers(config: TrainConfig) -> TrainConfig:
         problems.append("--backbone auto measures networks; name one")
     if config.budget is not None:
         problems.append("--budget ends a training by the clock; choose --epochs")
+    if config.fresh and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        problems.append("--fresh would start a new run at every restart; name a new folder with -o")
     if problems:
         raise ConfigError(several("options that torchrun cannot be used with", problems))
     return config if config.shards is not None else config.model_copy(update={"shards": SHARDS})
