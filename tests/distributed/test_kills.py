@@ -18,6 +18,7 @@ from regraft.training import Trainer
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the processes of these tests are forks")
 
 
+@pytest.mark.slow
 def test_killed_processes_change_nothing(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     expected = train({"trainer": {"shards": 8}})

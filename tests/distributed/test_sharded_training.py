@@ -29,7 +29,7 @@ def alone() -> dict[str, Any]:
     return result
 
 
-@pytest.mark.parametrize("size", [2, 3])
+@pytest.mark.parametrize("size", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_weights_and_figures_do_not_depend_on_the_number_of_processes(
     size: int, alone: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -109,6 +109,7 @@ def missing() -> str:
     return train({})
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_come_is_noticed(tmp_path: Path) -> None:
     first, second = forked(2, tmp_path, missing, REGRAFT_WORKER_TIMEOUT="1")
     assert first.startswith("WorkersError: the processes of this training cannot reach each other; expected 2 of them")
@@ -119,6 +120,7 @@ def fast() -> dict[str, Any]:
     return train({"trainer": {"fast_reduce": True}})
 
 
+@pytest.mark.slow
 def test_a_fast_reduction_trains_the_same_but_for_rounding(tmp_path: Path) -> None:
     first, second = forked(2, tmp_path, fast)
     assert first["weights"] == second["weights"]
