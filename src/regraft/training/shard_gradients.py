@@ -33,16 +33,20 @@ class GradientVector:
         """Return the vector of no gradients."""
         return self.parameters[0].new_zeros(sum(self._sizes) + len(self._sizes))
 
-    def of(self, gradients: Gradients) -> Tensor:
-        """Return the vector of the gradients of one shard."""
-        pairs = list(zip(self.parameters, gradients, strict=True))
+    def of_shard(self, gradients: Gradients) -> list[Tensor]:
+        """Return the gradients of one shard, zeros where there are none, and their marks."""
         if any(g is not None and g.is_sparse for g in gradients):
             raise TrainingError(
                 "a parameter has a sparse gradient, which virtual shards cannot add; expected dense gradients\n"
                 "  use nn.Embedding(..., sparse=False)"
             )
         marks = self.parameters[0].new_tensor([float(g is not None) for g in gradients])
-        return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for p, g in pairs] + [marks])
+        pairs = zip(self.parameters, gradients, strict=True)
+        return [torch.zeros_like(p) if g is None else g for p, g in pairs] + [marks]
+
+    def of(self, gradients: Sequence[Tensor]) -> Tensor:
+        """Return the vector of gradients and marks, as `of_shard` returns them for a shard."""
+        return torch.cat([gradient.reshape(-1) for gradient in gradients])
 
     def add_to_parameters(self, vector: Tensor) -> None:
         """Add the gradients in ``vector`` to those of the parameters."""
@@ -77,16 +81,17 @@ def add_gradients(
     vectors = [GradientVector([parameters[i] for i in group]) for group in groups]
     count = sharding.count(size, world)
 
-    def single(node: Node) -> list[Tensor] | None:
+    def single(node: Node) -> list[list[Tensor]] | None:
         if node[1] - node[0] > 1:
             return None
         gradients = gradients_of(node[0])
-        return [vector.of([gradients[i] for i in group]) for vector, group in zip(vectors, groups, strict=True)]
+        pairs = zip(vectors, groups, strict=True)
+        return [vector.of_shard([gradients[i] for i in group]) for vector, group in pairs]
 
     own = cover((0, count), share(count, world.rank, world.size))
     nodes = {node: fold(node, single, _add) for node in own}
     for number, vector in enumerate(vectors):
-        parts = {node: values[number] for node, values in nodes.items()}
+        parts = {node: vector.of(values[number]) for node, values in nodes.items()}
         if sharding.fast:
             total = world.sum(next(iter(parts.values()), vector.empty()))
         else:
@@ -94,7 +99,6 @@ def add_gradients(
         vector.add_to_parameters(total)
 
 
-def _add(left: list[Tensor], right: list[Tensor]) -> list[Tensor]:
-    for one, other in zip(left, right, strict=True):
-        one.add_(other)
-    return left
+def _add(left: list[list[Tensor]], right: list[list[Tensor]]) -> list[list[Tensor]]:
+    """Return the sums in new tensors, because two gradients of a shard may be the same tensor."""
+    return [list(torch._foreach_add(one, other)) for one, other in zip(left, right, strict=True)]
