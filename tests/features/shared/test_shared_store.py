@@ -184,6 +184,22 @@ def test_an_address_of_fsspec_is_read_through_the_local_cache(tmp_path, monkeypa
     assert compact(place).files_after == 1 and right(SharedStore(place_at(address)), range(15)) == 15
 
 
+def test_an_error_of_a_package_of_fsspec_warns_once_and_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    said = []
+    store = SharedStore(place_at(f"memory://broken-{tmp_path.name}"), warn=said.append)
+
+    def refuse(*arguments, **options):
+        raise RuntimeError("no credentials")
+
+    for name in ("pipe_file", "ls"):
+        monkeypatch.setattr(store.place._files, name, refuse)
+    store.put_many(some(range(3)))
+    assert store.get(key_of(0)) is None and store.size() == 0
+    (warning,) = said
+    assert warning.endswith("could not be written: RuntimeError: no credentials")
+
+
 def test_local_copies_are_limited(tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
     place = RemotePlace(f"memory://limited-{tmp_path.name}", local_bytes=1)

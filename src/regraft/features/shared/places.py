@@ -132,7 +132,8 @@ class RemotePlace:
         """Return the size in bytes of each file."""
         self._files.invalidate_cache()
         try:
-            listing = self._files.ls(self._root, detail=True)
+            with _system_errors():
+                listing = self._files.ls(self._root, detail=True)
         except FileNotFoundError:
             return {}
         sizes = {str(one["name"]).rpartition("/")[2]: int(one["size"] or 0) for one in listing}
@@ -143,25 +144,29 @@ class RemotePlace:
         """Yield a file that is open for reading: its local copy, or for its keys alone the file at the address."""
         copy = self._copies / name
         if keys_only and not copy.exists():
-            with self._files.open(f"{self._root}/{name}", "rb", cache_type="none") as file:
+            with _system_errors():
+                file = self._files.open(f"{self._root}/{name}", "rb", cache_type="none")
+            with file:
                 yield cast("BinaryIO", file)
             return
         data = _intact_copy(copy, name)
         if data is None:
-            data = self._files.cat_file(f"{self._root}/{name}")
+            with _system_errors():
+                data = self._files.cat_file(f"{self._root}/{name}")
             if is_intact(name, data):
                 self._copy(copy, data)
         yield io.BytesIO(data)
 
     def write(self, name: str, data: bytes) -> None:
         """Write a file by one request."""
-        self._files.makedirs(self._root, exist_ok=True)
-        self._files.pipe_file(f"{self._root}/{name}", data)
+        with _system_errors():
+            self._files.makedirs(self._root, exist_ok=True)
+            self._files.pipe_file(f"{self._root}/{name}", data)
 
     def remove(self, name: str) -> None:
         """Remove a file and its local copy."""
         (self._copies / name).unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError), _system_errors():
             self._files.rm_file(f"{self._root}/{name}")
 
     def sweep(self) -> None:
@@ -178,6 +183,17 @@ class RemotePlace:
                 if total > self._local_bytes:
                     total -= path.stat().st_size
                     path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _system_errors() -> Iterator[None]:
+    """Raise errors of the packages of fsspec, which are of all kinds, as `OSError`."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
 
 
 def _intact_copy(copy: Path, name: str) -> bytes | None:
