@@ -22,7 +22,7 @@ OPTIONS = {
     "device": "cpu", "precision": "bf16", "workers": 0, "early_stop": 0, "tensorboard": True,
     "remote_monitor": "http://localhost:1", "lr_schedule": "constant", "reduce_lr_on_plateau": True,
     "callback": ("a:B", "c:D"), "snapshot_every": "5s", "rescue_dir": Path("r"), "store": "/shared store",
-    "shards": 4, "fast_reduce": True,
+    "shards": 4, "fast_reduce": True, "track": "mlflow",
 }  # fmt: skip
 
 

@@ -143,7 +143,7 @@ def test_what_is_not_a_photo_is_refused(predictor, photo, message):
         predictor.predict(photo)
 
 
-@pytest.mark.parametrize("address", ["https://a.b/c.jpg", "s3://a/b.png", "file:///c.jpg", "data:image/png;base64,AA"])
+@pytest.mark.parametrize("address", ["https://a.b/c.jpg", "ftp://a/b.png", "file:///c.jpg", "data:image/png;base64,AA"])
 def test_addresses_are_refused(predictor, address):
     for photos in (address, [address]):
         with pytest.raises(PhotosError, match="is an address: regraft loads nothing from the network"):

@@ -47,6 +47,8 @@ def arrays(paths):
     return np.stack([np.asarray(Image.open(path)) for path in paths])
 
 
+QUICK = ("paths", "column", "bytes", "arrays")
+
 FORMS = {
     "paths": lambda paths: paths,
     "texts": lambda paths: [str(path) for path in paths],
@@ -62,7 +64,9 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [form if form in QUICK else pytest.param(form, marks=pytest.mark.slow) for form in FORMS]
+)
 def test_every_form_of_the_photos_gives_the_same_answer(form, model, paths, labels):
     model.fit(paths, labels)
     expected = model.predict_proba(paths)

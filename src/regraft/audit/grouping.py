@@ -16,9 +16,9 @@ from regraft.audit.look_groups import look_groups
 from regraft.audit.photo_order import LOOK_RULE, NUMBER_RULE, TIME_RULE, blocks_of, number_order, time_order
 from regraft.audit.photo_stats import PhotoStats
 from regraft.data.columns import RECOGNIZED, ColumnNames
+from regraft.data.label_files import read_labels
 from regraft.data.manifest import Entry
 from regraft.data.photo_finder import PhotoFinder
-from regraft.data.table import read_table
 from regraft.data.table_labels import column_of_photos
 from regraft.errors import ConfigError
 from regraft.text import shorten
@@ -192,4 +192,4 @@ def _column(column: str, labels: Path | None, entries: Sequence[Entry], columns:
         raise ConfigError("group_by: column:NAME needs the CSV of labels (--labels)")
     named = [(entry.name, entry.path) for entry in entries]
     finder = PhotoFinder({"": Path()}, (), lambda: named, elsewhere=True)
-    return column_of_photos(read_table(labels), column, finder, columns)
+    return column_of_photos(read_labels(labels, columns), column, finder, columns)

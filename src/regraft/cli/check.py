@@ -149,6 +149,7 @@ def _photos_to_check(
     photos: tuple[Path, ...], options: dict[str, Any], moved_to: Path | None
 ) -> tuple[dict[str, Any], MovedPhotos | None]:
     """Return all options of a check, those of a run if ``photos`` is a run folder, and where its photos are now."""
+    from regraft.data.photo_places import photo_places
     from regraft.run.folder import RunFolder
     from regraft.workflows.photos_of_run import moved_photos, photo_options
 
@@ -157,7 +158,12 @@ def _photos_to_check(
     if moved_to is not None and not of_run:
         message = "--photos applies only with a run folder: regraft check RUN --photos FOLDER"
         raise click.UsageError(message, click.get_current_context())
-    places = photo_options(run) if of_run else {"photos": photos[0], "more_photos": photos[1:]}
+    if of_run:
+        places = photo_options(run)
+    else:
+        folders, labels = photo_places(photos, options.get("labels"))
+        options = {**options, "labels": labels}
+        places = {"photos": folders[0], "more_photos": folders[1:]}
     moved = None if moved_to is None else moved_photos(run, moved_to, options["workers"])
     return {**places, **{name: value for name, value in options.items() if value is not None}}, moved
 

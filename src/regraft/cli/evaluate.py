@@ -90,6 +90,7 @@ def evaluate(
     if split is not None:
         refuse_without(context, "PHOTOS", **options, include_training=include_training)
     refuse_without(context, "--split", photos=moved_to if split is None else None)
+    from regraft.data.photo_places import photo_places
     from regraft.data.selection import PhotoSelection
     from regraft.inference.predictor import Predictor
     from regraft.report.evaluation import show_evaluation
@@ -100,7 +101,9 @@ def evaluate(
     predictor = Predictor.load(model, device=device, workers=workers, views=views)
     warn_above_classes(screen, top, len(predictor.classes))
     if photos is not None:
-        selection = PhotoSelection(photos, **take_label_options(options))
+        named = take_label_options(options)
+        places, labels = photo_places((photos,), named.get("labels"))
+        selection = PhotoSelection(places[0], **{**named, "labels": labels})
         evaluation = evaluate_folder(
             predictor, selection, screen, top=top, used=used_photos(model), include_training=include_training
         )

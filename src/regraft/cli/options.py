@@ -13,7 +13,7 @@ from cloup import HelpFormatter, HelpTheme, Style
 
 from regraft.cli.output import Session
 from regraft.context.option_synonyms import value_meant
-from regraft.context.option_values import DEVICES
+from regraft.context.option_values import DEVICES, TRACKER_NAMES
 from regraft.errors import did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -214,6 +214,11 @@ def callback_options() -> Callable[[F], F]:
             "--remote-monitor",
             metavar="URL",
             help="Post the metrics of every epoch to URL, as Keras's RemoteMonitor does.",
+        ),
+        cloup.option(
+            "--track",
+            type=Choice(TRACKER_NAMES),
+            help="Record settings, metrics of every epoch and final figures in this tracker, by its own package.",
         ),
         cloup.option(
             "--callback",

@@ -26,7 +26,8 @@ def label_options() -> list[Any]:
             "--labels",
             type=PATH,
             metavar="TABLE",
-            help="Labels from a CSV or Excel file with the columns path,label[,split,group] instead of from folders.",
+            help="Labels from a file instead of from folders: a CSV, Excel, Parquet or JSON file with the columns "
+            "path,label[,split,group], or an export of Label Studio or CVAT.",
         ),
         cloup.option(
             "--label-from",

@@ -36,6 +36,7 @@ from regraft.cli.output import (
 from regraft.cli.photo_arguments import expand
 from regraft.cli.preparing import MAX_COMPARED, prepare_later_calls
 from regraft.cli.watching import check_watched, watched
+from regraft.data.address import shown
 from regraft.errors import UnreadableError
 from regraft.interrupts import Terminated
 from regraft.screen import Screen
@@ -148,7 +149,7 @@ def predict(
     if session.json and form != "table":
         screen.warn(f"--format {form} is not used with --json, which prints one object")
     warn_above_classes(screen, [top], len(predictor.classes))
-    names = [f"{folder}/{_USUAL_NAME}" for folder in photos] if watch else [str(path) for path in paths]
+    names = [f"{folder}/{_USUAL_NAME}" for folder in photos] if watch else [shown(path) for path in paths]
     writer = _writer("json" if session.json else form, names, predictor, top, unsure)
     found = watched(photos, predictor, screen) if watch else _stream(predictor, paths, screen, session)
     with contextlib.closing(copied(found, copies, photos, unsure)) as predictions:

@@ -34,6 +34,7 @@ Examples:
   regraft train photos.zip more_photos
   regraft train photos --labels labels.xlsx --label-column species
   regraft train cats_and_dogs --label-from prefix
+  regraft train s3://bucket/photos
   regraft train photos --budget 10m --json > result.json"""
 
 
@@ -44,7 +45,8 @@ Examples:
     nargs=-1,
     required=False,
     help="A folder with one folder per class, or with train/ and val/ [and test/] and the classes below; a zip or tar "
-    "archive of one; or several, which are merged.",
+    "archive of one; an address such as s3://bucket/photos; a file of labels next to the photos; or several folders "
+    "and archives, which are merged.",
 )
 @cloup.option_group(
     "Result",

@@ -27,8 +27,10 @@ from regraft.context.option_readers import (
     unfrozen_blocks,
 )
 from regraft.context.option_synonyms import option_meant, value_meant
-from regraft.context.option_values import DeviceName, RecipeName
+from regraft.context.option_values import DeviceName, RecipeName, TrackerName
+from regraft.data.address import stored
 from regraft.data.photo import FolderMeaning
+from regraft.data.photo_places import photo_places
 from regraft.data.selection import PhotoSelection
 from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
@@ -47,6 +49,7 @@ USER_CALLBACK_OPTIONS = ("callback", "callbacks")
 CALLBACK_OPTIONS = (*BUILT_IN_CALLBACK_OPTIONS, *USER_CALLBACK_OPTIONS)
 HOW = (
     "out", "choices", "workers", "store", "stop_after", "snapshot_every", "fresh", "rescue_dir", "worker_timeout",
+    "track",
 )  # fmt: skip
 """Options that do not change what is trained."""
 
@@ -98,6 +101,7 @@ class TrainConfig(BaseModel):
     remote_monitor: Annotated[str | None, BeforeValidator(server_address)] = None
     reduce_lr_on_plateau: bool = False
     lr_schedule: Literal["cosine", "linear", "constant"] | None = None
+    track: TrackerName | None = None
     callback: Annotated[tuple[str, ...], BeforeValidator(callback_names)] = ()
     callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(callback_descriptions)] = None
     """Descriptions of the callback objects that were passed to `train`, to compare them when a run is resumed."""
@@ -153,11 +157,11 @@ class TrainConfig(BaseModel):
 
     @field_serializer("photos", "labels", "out", "weights", "split_from", "decisions")
     def _as_text(self, value: Path | None) -> str | None:
-        return None if value is None else value.absolute().as_posix()
+        return None if value is None else stored(value)
 
     @field_serializer("more_photos")
     def _as_texts(self, value: tuple[Path, ...] | None) -> list[str] | None:
-        return None if value is None else [folder.absolute().as_posix() for folder in value]
+        return None if value is None else [stored(folder) for folder in value]
 
     @property
     def selection(self) -> PhotoSelection:
@@ -201,9 +205,7 @@ def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
     """
     values = dict(_read(file)) if file is not None else {}
     values.update({name: value for name, value in given.items() if value is not None})
-    photos = values.get("photos")
-    if isinstance(photos, (list, tuple)) and photos:
-        values |= {"photos": photos[0], "more_photos": tuple(photos[1:])}
+    values = _with_places(values)
     if isinstance(values.get("weights"), (str, Path)):
         values = _with_own_network(values, Path(values["weights"]))
     try:
@@ -211,6 +213,22 @@ def resolve(file: Path | None = None, **given: Any) -> TrainConfig:
     except ValidationError as error:
         subject = str(file) if file is not None else "options"
         raise ConfigError(several(subject, [_problem(dict(e)) for e in error.errors()])) from None
+
+
+def _with_places(values: dict[str, Any]) -> dict[str, Any]:
+    """Return ``values`` with folders in place of addresses and files of labels, and the first folder apart.
+
+    Raises:
+        PhotosError: an address is not read.
+        ConfigError: a file of labels is named next to folders.
+    """
+    photos = values.get("photos")
+    named = tuple(photos) if isinstance(photos, (list, tuple)) else (photos, *(values.get("more_photos") or ()))
+    if not named or not all(isinstance(one, (str, Path)) for one in named):
+        return values
+    places, labels = photo_places(named, values.get("labels"))
+    found = {"photos": places[0], "more_photos": places[1:], "labels": labels}
+    return values | {name: value for name, value in found.items() if value or name in values}
 
 
 def _with_own_network(values: dict[str, Any], weights: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from regraft.audit.grouping import DECODED_RULES, check_grouping, user_groups
 from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
+from regraft.data.address import shown
 from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.file_types import VIDEO
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
@@ -233,7 +234,7 @@ def _print_photos(dataset: Dataset, roots: Sequence[Path], screen: Screen) -> No
         parts.append(f"{counted(videos, 'video')} skipped")
     if skipped > videos:
         parts.append(f"{counted(skipped - videos, 'other file')} skipped")
-    screen.line("photos", " · ".join(parts), ", ".join(map(str, roots)))
+    screen.line("photos", " · ".join(parts), ", ".join(map(shown, roots)))
 
 
 def _print_own_weights(own: OwnWeights, dataset: Dataset, recipe: RecipeName, screen: Screen) -> None:

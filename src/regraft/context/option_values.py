@@ -9,3 +9,6 @@ RECIPES: tuple[RecipeName, ...] = get_args(RecipeName)
 
 DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 DEVICES: tuple[DeviceName, ...] = get_args(DeviceName)
+
+TrackerName = Literal["mlflow", "wandb", "trackio", "aim"]
+TRACKER_NAMES: tuple[TrackerName, ...] = get_args(TrackerName)

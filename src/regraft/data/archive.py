@@ -1,4 +1,4 @@
-"""Archives of photos, read in place: zip, tar and compressed tar.
+"""Archives of photos and other containers, read in place: zip, tar, Parquet, Hugging Face data sets, addresses.
 
 A member has a path as if the archive were a folder, ``photos.zip/ants/1.jpg``, so that everything that reads a photo by
 its path reads members too. Names in an archive are data: nothing is written, and a name that leads out is left out.
@@ -11,12 +11,15 @@ import io
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
+from regraft.data.address import address_of, container_of_address, names_archive, shown
 from regraft.data.file_types import MAX_BYTES
+from regraft.data.members import Members
+from regraft.data.stored_file import open_stored
 from regraft.errors import PhotosError
 from regraft.text import shorten
 
@@ -32,29 +35,9 @@ NO_FILE = "neither a file nor a folder"
 
 _TAR_MAGIC, _TAR_MAGIC_AT = b"ustar", 257
 _COMPRESSED = ((b"\x1f\x8b", "gzip"), (b"BZh", "bzip2"), (b"\xfd7zXZ\0", "xz"))
+_PARQUET = b"PAR1"
+_DATASET_FILES = (("dataset_dict.json",), ("dataset_info.json", "state.json"))
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08")
-
-
-class Members(Protocol):
-    """The members of an open archive."""
-
-    @property
-    def names(self) -> Mapping[str, str]:
-        """Names with ``/`` between the parts, each with the reason why it is left out, or ``""``."""
-
-    @property
-    def folders(self) -> frozenset[str]:
-        """Names of the folders that the archive lists."""
-
-    def close(self) -> None:
-        """Close the file."""
-
-    def read(self, name: str, first: int | None = None) -> bytes:
-        """Return the bytes of a member, or its ``first`` bytes.
-
-        Raises:
-            OSError: there is no such member, it is damaged, or it is larger than `MAX_BYTES`.
-        """
 
 
 @dataclass(frozen=True)
@@ -84,7 +67,16 @@ def is_archive(path: Path) -> bool:
             head = file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC))
     except (OSError, ValueError):
         return False
-    return head.startswith(_ZIP) or compression(head) is not None or head[_TAR_MAGIC_AT:] == _TAR_MAGIC
+    known = head.startswith((*_ZIP, _PARQUET)) or compression(head) is not None
+    return known or head[_TAR_MAGIC_AT:] == _TAR_MAGIC
+
+
+def is_dataset_folder(path: Path) -> bool:
+    """Return whether a folder was written by ``save_to_disk`` of Hugging Face ``datasets``."""
+    try:
+        return any(all((path / name).is_file() for name in names) for names in _DATASET_FILES)
+    except (OSError, ValueError):  # a folder that cannot be read, or a NUL in its name
+        return False
 
 
 def is_compressed_tar(path: Path) -> bool:
@@ -101,11 +93,7 @@ def open_archive(path: Path) -> Members:
     Raises:
         PhotosError: it is damaged, encrypted, or expands to more than a photo archive does.
     """
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise PhotosError(f"{path}: cannot be read: {error.strerror or error}") from error
-    key = _Key(os.path.abspath(path), status.st_size, status.st_mtime_ns)  # noqa: PTH100
+    key = _key(path)
     with _LOCK:
         if key not in _OPEN:
             for old in [other for other in _OPEN if other.path == key.path]:
@@ -114,16 +102,48 @@ def open_archive(path: Path) -> Members:
         return _OPEN[key]
 
 
-def _opened(path: Path) -> Members:
-    from regraft.data.archive_tar import TarMembers  # they are needed for archives only
-    from regraft.data.archive_zip import ZipMembers
-
+def _key(path: Path) -> _Key:
+    address = address_of(path)
+    if address is not None:  # it is listed once per process
+        return _Key(address, 0, 0)
     try:
-        with path.open("rb") as file:
-            head = file.read(_TAR_MAGIC_AT)
-        return ZipMembers(path) if head.startswith(_ZIP) else TarMembers(path, compression(head))
+        status = path.stat()
     except OSError as error:
         raise PhotosError(f"{path}: cannot be read: {error.strerror or error}") from error
+    return _Key(os.path.abspath(path), status.st_size, status.st_mtime_ns)  # noqa: PTH100
+
+
+def _opened(path: Path) -> Members:
+    """Open a container; the modules are imported here because they are needed for containers only."""
+    try:
+        if is_dataset_folder(path):
+            from regraft.data.arrow_members import dataset_members
+
+            return dataset_members(path)
+        address = address_of(path)
+        if address is not None and not names_archive(path.name):
+            from regraft.data.remote_members import RemoteMembers
+
+            return RemoteMembers(address)
+        return _opened_file(path)
+    except OSError as error:
+        raise PhotosError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
+
+
+def _opened_file(path: Path) -> Members:
+    with open_stored(path) as file:
+        head = file.read(_TAR_MAGIC_AT)
+    if head.startswith(_PARQUET):
+        from regraft.data.arrow_members import parquet_members
+
+        return parquet_members(path)
+    if head.startswith(_ZIP):
+        from regraft.data.archive_zip import ZipMembers
+
+        return ZipMembers(path)
+    from regraft.data.archive_tar import TarMembers
+
+    return TarMembers(path, compression(head))
 
 
 def open_member(archive: Path, path: Path) -> BinaryIO:
@@ -145,15 +165,19 @@ def open_member(archive: Path, path: Path) -> BinaryIO:
 
 def archive_above(path: Path) -> Path | None:
     """Return the archive that a path leads into, or None."""
+    if address_of(path) is not None:
+        return container_of_address(path)
     for parent in path.parents:
         if parent.is_file():
             return parent if is_archive(parent) else None
+        if parent.is_dir():
+            return parent if is_dataset_folder(parent) else None
     return None
 
 
 def archive_of(root: Path) -> Path | None:
     """Return the archive that a folder of photos is, or is in, as ``photos.zip/train`` is; None for other folders."""
-    if is_archive(root):
+    if is_archive(root) or is_dataset_folder(root):
         return root
     try:
         return None if root.exists() else archive_above(root)

@@ -18,15 +18,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from regraft.data.address import address_of
 from regraft.data.archive import LEADS_OUT, LINK, NO_FILE, check_expansion, check_member_size, inner_name
+from regraft.data.members import Members
+from regraft.data.stored_file import open_stored, stored_size
 from regraft.errors import PhotosError
 
 _OPEN: dict[str, Callable[..., Any]] = {"gzip": gzip.open, "bzip2": bz2.open, "xz": lzma.open}
 _CHUNK = 1 << 20
+_BLOCK = tarfile.BLOCKSIZE
 _MAX_LINKS = 40
 
 
-class TarMembers:
+class TarMembers(Members):
     """The members of a tar archive; several threads may read them.
 
     Args:
@@ -39,11 +43,11 @@ class TarMembers:
     """
 
     def __init__(self, path: Path, compression: str | None) -> None:
+        super().__init__()
         self._lock = threading.Lock()
-        self._file: BinaryIO = path.open("rb") if compression is None else _unpacked(path, compression)
+        self._on_disk = compression is not None or address_of(path) is None
+        self._file: BinaryIO = open_stored(path) if compression is None else _unpacked(path, compression)
         self._places: dict[str, tuple[int, int]] = {}
-        self._reasons: dict[str, str] = {}
-        self._folders: frozenset[str] = frozenset()
         try:
             with tarfile.open(fileobj=self._file, mode="r:") as tar:
                 self._list(tar)
@@ -65,6 +69,7 @@ class TarMembers:
             elif member.isdir():
                 folders.add(name)
             elif member.isreg() and not member.issparse():
+                self.repeated += [name] if name in self._places else []
                 self._places[name] = member.offset_data, member.size
                 self._reasons[name] = ""
             elif member.issym() or member.islnk():
@@ -72,6 +77,7 @@ class TarMembers:
                 links[name] = posixpath.normpath(posixpath.join(start, member.linkname))
             else:
                 self._reasons[name] = NO_FILE
+        self.complete = self._read_at(tar.offset, _BLOCK) == bytes(_BLOCK)
         for name, target in links.items():
             self._link(name, target, links)
         self._folders = frozenset(folders)
@@ -87,16 +93,6 @@ class TarMembers:
                 break
             target = links[target]
         self._reasons[name] = LINK
-
-    @property
-    def names(self) -> Mapping[str, str]:
-        """Names with ``/`` between the parts, each with the reason why it is left out, or ``""``."""
-        return self._reasons
-
-    @property
-    def folders(self) -> frozenset[str]:
-        """Names of the folders that the archive lists."""
-        return self._folders
 
     def close(self) -> None:
         """Close the file."""
@@ -119,7 +115,7 @@ class TarMembers:
         return data
 
     def _read_at(self, start: int, size: int) -> bytes:
-        if hasattr(os, "pread"):  # forks share the position in the file, but this does not use it
+        if hasattr(os, "pread") and self._on_disk:  # forks share the position in the file, but this does not use it
             return os.pread(self._file.fileno(), size, start)
         with self._lock:
             self._file.seek(start)
@@ -128,10 +124,10 @@ class TarMembers:
 
 def _unpacked(path: Path, compression: str) -> BinaryIO:
     """Return a temporary file with the tar archive in a compressed one; it goes when it is closed."""
-    packed = path.stat().st_size
+    packed = stored_size(path)
     out = cast("BinaryIO", tempfile.TemporaryFile(prefix="regraft-"))  # noqa: SIM115 (it stays open)
     try:
-        with _OPEN[compression](path, "rb") as file:
+        with open_stored(path) as raw, _OPEN[compression](raw, "rb") as file:
             size = 0
             while chunk := file.read(_CHUNK):
                 size += len(chunk)

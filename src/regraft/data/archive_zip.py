@@ -8,17 +8,18 @@ import os
 import stat
 import zipfile
 import zlib
-from collections.abc import Mapping
 from pathlib import Path
 
 from regraft.data.archive import LEADS_OUT, LINK, check_expansion, check_member_size, inner_name
+from regraft.data.members import Members
+from regraft.data.stored_file import open_stored, stored_size
 from regraft.errors import PhotosError
 
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _UNIX = 3
 
 
-class ZipMembers:
+class ZipMembers(Members):
     """The members of a zip archive; `zipfile` lets several threads read them.
 
     Args:
@@ -30,46 +31,41 @@ class ZipMembers:
     """
 
     def __init__(self, path: Path) -> None:
+        opened = open_stored(path)
         try:
-            self._file = zipfile.ZipFile(path)
+            self._file = zipfile.ZipFile(opened)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
+            opened.close()
             raise PhotosError(f"{path}: the archive is damaged or cut off ({_text(error)})") from error
         self._path, self._process = path, os.getpid()
         infos = self._file.infolist()
         if any(info.flag_bits & _ENCRYPTED for info in infos):
-            self._file.close()
+            self.close()
             raise PhotosError(f"{path}: the archive is encrypted; unpack it with its password and name the folder")
-        check_expansion(path, sum(info.file_size for info in infos), path.stat().st_size)
+        check_expansion(path, sum(info.file_size for info in infos), stored_size(path))
         for info in infos:
             check_expansion(path, info.file_size, info.compress_size)
         self._infos: dict[str, zipfile.ZipInfo] = {}
-        self._reasons: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         folders = set()
         for info in infos:
             written = _written_name(info)
             name = inner_name(written)
             if name is None:
-                self._reasons[written.replace("\0", "")] = LEADS_OUT
+                reasons[written.replace("\0", "")] = LEADS_OUT
             elif written.endswith("/"):
                 folders.add(name)
             else:
                 self._infos[name] = info  # of two members of one name the later one counts, as in unpacking
-                self._reasons[name] = LINK if _is_link(info) else ""
-        self._folders = frozenset(folders)
-
-    @property
-    def names(self) -> Mapping[str, str]:
-        """Names with ``/`` between the parts, each with the reason why it is left out, or ``""``."""
-        return self._reasons
-
-    @property
-    def folders(self) -> frozenset[str]:
-        """Names of the folders that the archive lists."""
-        return self._folders
+                reasons[name] = LINK if _is_link(info) else ""
+        super().__init__(reasons, frozenset(folders))
 
     def close(self) -> None:
         """Close the file."""
+        opened = self._file.fp
         self._file.close()
+        if opened is not None:
+            opened.close()
 
     def read(self, name: str, first: int | None = None) -> bytes:
         """Return the bytes of a member, or its ``first`` bytes.
@@ -82,7 +78,7 @@ class ZipMembers:
             raise FileNotFoundError(errno.ENOENT, "there is no such file in the archive", name)
         check_member_size(name, info.file_size)
         if self._process != os.getpid():  # a fork must not share the position in an open file
-            self._file, self._process = zipfile.ZipFile(self._path), os.getpid()
+            self._file, self._process = zipfile.ZipFile(open_stored(self._path)), os.getpid()
         try:
             with self._file.open(info) as member:
                 return member.read() if first is None else member.read(first)

@@ -39,7 +39,7 @@ rótulo | categorie | soort | ras | kategoria | gatunek | etykieta | rasa | št�
 kategori | art namn | laji | kategoria | címke | faj | etiket | tür | cins | метка | категория | вид | порода |
 тип | мітка | вид рослини | 标签 | 分类 | 种类 | 品种 | 標籤 | 分類 | 種類 | ラベル | カテゴリ | カテゴリー |
 品種 | 라벨 | 레이블 | 분류 | 종류 | 품종 | تصنيف | תווית | nhãn | loài | label kelas | jenis || class id |
-label id | category id | class index | label index | target id | class number | class idx"""
+label id | category id | class index | label index | target id | class number | class idx || choice"""
 
 _SPLIT = "split | subset | partition | side | set | usage | aufteilung | ensemble | partición | разбиение"
 _GROUP = "group | gruppe | groupe | grupo | gruppo | группа"
@@ -58,7 +58,8 @@ PATH_RANKS: Final = _ranks(_PATH)
 """Names of the column of photos, with their ranks."""
 
 LABEL_RANKS: Final = _ranks(_LABEL)
-"""Names of the column of labels: 0 for classes, 1 for what classes often are, 2 for their numbers."""
+"""Names of the column of labels: 0 for classes, 1 for what classes often are, 2 for their numbers, 3 for the
+answers in Label Studio's CSV."""
 
 SPLIT_NAMES: Final = frozenset(_ranks(_SPLIT))
 GROUP_NAMES: Final = frozenset(_ranks(_GROUP))

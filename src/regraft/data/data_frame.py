@@ -60,8 +60,17 @@ def stored_frame(frame: Any) -> Path:
     Raises:
         OSError: it cannot be written.
     """
+    return stored_rows(row for _, row in frame_rows(frame))
+
+
+def stored_rows(rows: Iterable[Iterable[str]]) -> Path:
+    """Return a CSV in the cache folder with some rows.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(row for _, row in frame_rows(frame))
+    csv.writer(text, lineterminator="\n").writerows(rows)
     digest = hashlib.sha256(text.getvalue().encode("utf-8", "surrogatepass")).hexdigest()[:16]
     file = cache_folder() / "labels" / f"{digest}.csv"
     if not file.exists():

@@ -11,6 +11,7 @@ from regraft.data.image_folder_arguments import ImageFolderArguments, check_argu
 from regraft.data.loader import decode_in_order
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import FolderMeaning, Side
+from regraft.data.photo_places import photo_places
 from regraft.data.photo_set import PhotoSet
 from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
@@ -110,7 +111,8 @@ class ImageFolder(PhotoSet):
             )
         )  # fmt: skip
         workers = workers_or_default(workers)
-        source = select_photos(PhotoSelection(Path(root), labels=labels, folders=folders, label_from=label_from))
+        places, labels = photo_places((root,), labels)
+        source = select_photos(PhotoSelection(places[0], labels=labels, folders=folders, label_from=label_from))
         check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
         if check:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from regraft.data import problems
-from regraft.data.archive import ARCHIVE_SUFFIXES, Members, archive_of, open_archive
+from regraft.data.address import address_of, shown
+from regraft.data.archive import ARCHIVE_SUFFIXES, archive_of, open_archive
 from regraft.data.file_types import HEADER_BYTES, PHOTO_SUFFIXES, RAW_SUFFIXES, why_unreadable
 from regraft.data.folder_tree import Branch, Tree
+from regraft.data.members import Members
 from regraft.data.photo import SIDE_NAMES
 from regraft.data.walk import (
     RAW,
@@ -74,14 +76,23 @@ def list_root(root: Path, limit: int | None) -> Listing:
 
 
 def is_in_archive(path: Path) -> bool:
-    """Return whether a path is an archive of photos or a folder in one; only names of archives are looked at."""
-    if not any(part.suffix.lower() in ARCHIVE_SUFFIXES for part in (path, *path.parents)):
+    """Return whether a path is an archive of photos or a folder in one, or a folder at an address.
+
+    Only names of archives are looked at.
+    """
+    named = any(part.suffix.lower() in ARCHIVE_SUFFIXES for part in (path, *path.parents))
+    if not named and address_of(path) is None:
         return False
     archive = archive_of(path)
     if archive is None:
         return False
-    inside = "" if path == archive else f"{path.relative_to(archive).as_posix()}/"
-    return any(name.startswith(inside) for name in open_archive(archive).names)
+    inside = "" if path == archive else path.relative_to(archive).as_posix()
+    try:
+        return any(True for _ in open_archive(archive).below(inside))
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise PhotosError(f"{shown(path)}: cannot be read: {error.strerror or error}") from error
 
 
 def list_names(root: Path, photos: Iterable[NamedPath]) -> Listing:
@@ -126,28 +137,29 @@ def _tree_of(photos: list[NamedPath]) -> Tree:
 def _list_archive(archive: Path, root: Path) -> Listing:
     """Return the photos below ``root``, which is the archive or a folder in it."""
     members = open_archive(archive)
-    inside = "" if root == archive else f"{root.relative_to(archive).as_posix()}/"
+    inside = "" if root == archive else root.relative_to(archive).as_posix()
     skipped: Skipped = []
     photos = []
-    for full, reason in sorted(members.names.items()):
-        if not full.startswith(inside):
-            continue
-        name = full.removeprefix(inside)
-        why = reason or _reason_of_member(members, full)
+    try:
+        listed = list(members.below(inside))
+    except OSError as error:
+        raise PhotosError(f"{shown(root)}: cannot be read: {error.strerror or error}") from error
+    for name, reason in listed:
+        why = reason or _reason_of_member(members, f"{inside}/{name}" if inside else name, name)
         if why:
             skipped.append((name, why))
         else:
             photos.append((name, root / name))
-    folders = {name.removeprefix(inside) for name in members.folders if name.startswith(inside)}
-    if inside and not photos and not skipped and inside.rstrip("/") not in members.folders:
-        raise PhotosError(f"no such folder: {root}\n  the archive {archive} does not have it")
+    folders = members.folders_below(inside)
+    if inside and not photos and not skipped and not members.has_folder(inside):
+        raise PhotosError(f"no such folder: {shown(root)}\n  {shown(archive)} does not have it")
     listing = list_names(root, photos)
     empty = {name: Branch() for name in sorted(folders) if "/" not in name and not reason_by_name(name)}
     return Listing(root, dict(sorted((empty | listing.tree).items())), listing.loose, skipped)
 
 
-def _reason_of_member(members: Members, name: str) -> str | None:
-    """Return why a member of an archive is left out, or None if it looks like a photo."""
+def _reason_of_member(members: Members, member: str, name: str) -> str | None:
+    """Return why a member is left out, or None if it looks like a photo; ``name`` is relative to the folder."""
     by_name = next((why for part in name.split("/") if (why := reason_by_name(part))), None)
     suffix = PurePath(name).suffix.lower()
     if by_name or suffix in RAW_SUFFIXES:
@@ -155,6 +167,6 @@ def _reason_of_member(members: Members, name: str) -> str | None:
     if suffix in PHOTO_SUFFIXES:
         return None
     try:
-        return reason_by_first_bytes(members.read(name, HEADER_BYTES))
+        return reason_by_first_bytes(members.read(member, HEADER_BYTES))
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"

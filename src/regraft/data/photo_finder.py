@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
+from regraft.data.address import address_of
 from regraft.data.file_types import PHOTO_SUFFIXES
 from regraft.data.walk import NamedPath
 
 _JPEG = re.compile(r"\.(jpeg|jpe|jfif)$")
 _NUMBER = re.compile(r"(\d{1,40})(\.0+)?")
+_UPLOADED = re.compile(r"(?:(?:.*/)?data/upload/(?:\d+/)?)?[0-9a-f]{8}-([^/]+)")
+"""The name that Label Studio gives to an uploaded file: eight digits, then the name of the file."""
+
 _WHOLE = re.compile(r"\d{1,40}")
 _DRIVE = re.compile(r"(?:[A-Za-z]:(?=/)|/?/?[A-Za-z][A-Za-z0-9+.-]*:(?=//))")
 
@@ -62,6 +66,9 @@ class PhotoFinder:
             return matches[0]
         if matches:
             return f"{written.strip()} could be {' or '.join(name for name, _ in matches[:3])}"
+        address = address_of(written.strip())
+        if address is not None:
+            return address.partition("://")[2], Path(written.strip())
         return f"no such file: {written.strip()}" if place is None else f"{written.strip()} is a folder"
 
     def is_photo(self, written: str) -> bool:
@@ -106,13 +113,14 @@ class PhotoFinder:
                 matches = keys.full[level].get(_key(end, level), [])
                 if matches:
                     return matches
-        if len(parts) > 1:
-            return []
-        for level in keys.levels(text):
+        uploaded = _UPLOADED.fullmatch(text)
+        for level in keys.levels(text) if len(parts) == 1 else ():
             matches = keys.last[level].get(_key(text, level), [])
             if matches:
                 return matches
-        number = _NUMBER.fullmatch(text)
+        if uploaded:
+            return self._matches(uploaded[1])
+        number = _NUMBER.fullmatch(text) if len(parts) == 1 else None
         return keys.numbers.get(int(number[1]), []) if number else []
 
     def _below_roots(self, parts: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from regraft.data.address import shown
 from regraft.data.archive import ARCHIVE_SUFFIXES, archive_notes, is_archive
 from regraft.data.file_types import PHOTO_SUFFIXES, why_unreadable
 from regraft.data.folder_tree import Tree, filled, last_part
@@ -29,7 +30,7 @@ def _expected_layout(root: Path) -> str:
 
 
 def _display(root: Path) -> str:
-    return str(root) if root.name else str(root.resolve())
+    return shown(root) if root.name else str(root.resolve())
 
 
 def check_root(root: Path) -> None:

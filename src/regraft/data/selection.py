@@ -48,7 +48,7 @@ class PhotoSelection:
         Raises:
             PhotosError: a folder is named twice, or one contains another.
         """
-        return named_roots((self.photos, *self.more_photos))
+        return named_roots(self._places)
 
     def check(self) -> None:
         """Check that the options go together.
@@ -58,17 +58,31 @@ class PhotoSelection:
         """
         if self.labels is not None and self.label_from is not None:
             raise ConfigError("labels and label_from are two places of the labels; expected one of them")
-        without = [
-            name
-            for name, value in (
-                ("path_column", self.path_column),
-                ("label_column", self.label_column),
-                ("skip_missing", self.skip_missing),
-            )
-            if value and self.labels is None
-        ]
-        if without:
-            raise ConfigError(f"{' and '.join(without)} applies only with labels, a table of photos and labels")
+        if self.labels is None and self._table_options and not any(map(_may_have_labels, self._places)):
+            self.check_no_table_options()
+
+    @property
+    def _places(self) -> tuple[Path, ...]:
+        return (self.photos, *self.more_photos)
+
+    @property
+    def _table_options(self) -> list[str]:
+        named = (
+            ("path_column", self.path_column),
+            ("label_column", self.label_column),
+            ("skip_missing", self.skip_missing),
+        )
+        return [name for name, value in named if value]
+
+    def check_no_table_options(self) -> None:
+        """Check that there are no options about a table of labels.
+
+        Raises:
+            ConfigError: there are.
+        """
+        if self._table_options:
+            named = " and ".join(self._table_options)
+            raise ConfigError(f"{named} applies only with labels, a table of photos and labels")
 
 
 @dataclass(frozen=True)
@@ -78,10 +92,19 @@ class MovedPhotos:
     Attributes:
         paths: where photos are now, by their names.
         labels: where the table of their labels is now; None if it has not moved.
+        place: the folder or archive where they are now, which may have labels of its own; None if that is not known.
     """
 
     paths: Mapping[str, Path]
     labels: Path | None = None
+    place: Path | None = None
+
+
+def _may_have_labels(place: Path) -> bool:
+    """Return whether the name of a place, or a file in it, is that of photos with labels."""
+    inside = ("state.json", "dataset_dict.json", "annotations.xml", "annotations")
+    named = place.suffix.lower() in (".tar", ".parquet", ".zip")
+    return named or any((place / name).exists() for name in inside) or next(place.glob("*.tar"), None) is not None
 
 
 def named_roots(folders: tuple[Path, ...]) -> dict[str, Path]:

@@ -14,17 +14,20 @@ from typing import Any, Literal, TypeAlias
 
 from regraft.data import problems
 from regraft.data.archive import archive_notes, archive_of
+from regraft.data.cvat import without_unlabeled
+from regraft.data.label_files import read_labels
 from regraft.data.layout import FolderLayout, Folders, read_layout
 from regraft.data.listing import Listing, list_names, list_root
 from regraft.data.name_labels import NO_LABEL, labels_from_names
+from regraft.data.own_labels import OwnLabels, joined, own_labels
 from regraft.data.photo import FolderMeaning, Photo, Side
 from regraft.data.photo_finder import PhotoFinder
 from regraft.data.selection import MovedPhotos, PhotoSelection
 from regraft.data.several_folders import check_class_folders_of_all, merged, skipped_in
-from regraft.data.table import TableSource, read_table
+from regraft.data.table import TableSource
 from regraft.data.table_labels import labels_from_table
 from regraft.data.walk import NamedPath, Skipped, unreadable_folder_notes
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, PhotosError
 
 MAX_OTHER_FILES = 100_000
 """Number of files that are not photos at which a folder without photos is refused."""
@@ -104,7 +107,10 @@ def select_photos(
     roots = selection.roots
     if selection.labels is not None:
         source = _from_table(selection, roots, moved)
+    elif (own := _own_labels(selection, roots, moved)) is not None:
+        source = _from_own_labels(selection, own)
     else:
+        selection.check_no_table_options()
         listings = {first: _listing(first, root, selection, moved) for first, root in roots.items()}
         check_class_folders_of_all(listings if selection.label_from is None else {})
         layout = merged({f: _layout(f, one, selection, frozenset(map(composed, known))) for f, one in listings.items()})
@@ -124,9 +130,9 @@ def _listing(first: str, root: Path, selection: PhotoSelection, moved: MovedPhot
 
 def _layout(first: str, listing: Listing, selection: PhotoSelection, known: frozenset[str]) -> FolderLayout:
     if selection.label_from is None:
-        return read_layout(
-            Folders(listing.root, listing.tree, listing.loose, listing.skipped), selection.folders, known
-        )
+        tree, unlabeled = without_unlabeled(listing.tree, listing.skipped)
+        layout = read_layout(Folders(listing.root, tree, listing.loose, listing.skipped), selection.folders, known)
+        return replace(layout, left_out=[*layout.left_out, *unlabeled])
     named = labels_from_names(listing, selection.label_from)
     kind: Literal["classes", "split"] = "split" if any(photo.split for photo in named.photos) else "classes"
     return FolderLayout(kind, named.photos, [(name, NO_LABEL) for name in named.unlabeled], named.notes)
@@ -138,7 +144,8 @@ def _from_table(selection: PhotoSelection, roots: Mapping[str, Path], moved: Mov
         if archive_of(root) is None:
             problems.check_root(root)
             problems.check_listable(root)
-    table = read_table(moved.labels if moved is not None and moved.labels is not None else selection.labels)
+    file = moved.labels if moved is not None and moved.labels is not None else selection.labels
+    table = read_labels(file, selection.columns)
     bases = (table.folder, Path.cwd())
 
     def photos() -> Iterator[NamedPath]:
@@ -148,6 +155,35 @@ def _from_table(selection: PhotoSelection, roots: Mapping[str, Path], moved: Mov
 
     finder = PhotoFinder(roots, bases, photos, elsewhere=elsewhere)
     labels = labels_from_table(table, finder, selection.columns, skip_missing=selection.skip_missing)
+    return _source(selection.photos, labels.photos, "csv", [], list(labels.notes))
+
+
+def _own_labels(selection: PhotoSelection, roots: Mapping[str, Path], moved: MovedPhotos | None) -> OwnLabels | None:
+    """Return the labels that all roots have with their photos, or None if none has.
+
+    Raises:
+        PhotosError: only some have.
+    """
+    if selection.label_from is not None or selection.folders is not None:
+        return None
+    if moved is not None and moved.place is not None:
+        roots = {"": moved.place}
+    parts = {first: own_labels(root, selection.columns) for first, root in roots.items()}
+    having = {first: part for first, part in parts.items() if part is not None}
+    if not having:
+        return None
+    if len(having) < len(parts):
+        one, other = next(iter(having)), next(first for first in parts if first not in having)
+        raise PhotosError(
+            f"{one} has labels with its photos, and {other} has none\n"
+            "  expected   photos of one kind; train on one of them"
+        )
+    return having[""] if "" in having else joined(having, selection.photos)
+
+
+def _from_own_labels(selection: PhotoSelection, own: OwnLabels) -> Source:
+    finder = PhotoFinder({"": selection.photos}, (), lambda: own.photos, elsewhere=True)
+    labels = labels_from_table(own.table, finder, selection.columns, skip_missing=selection.skip_missing)
     return _source(selection.photos, labels.photos, "csv", [], list(labels.notes))
 
 

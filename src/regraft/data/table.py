@@ -7,7 +7,7 @@ import io
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -45,6 +45,8 @@ class Table:
         rows: the other rows that are not blank.
         notes: remarks to print for the user.
         problem: what is wrong with the table from some row on, or "".
+        unit: the word for what a row was in the file, for messages.
+        columns_chosen: whether the columns are path, label and split, whatever columns of the file the user names.
     """
 
     name: str
@@ -55,6 +57,18 @@ class Table:
     rows: list[Row]
     notes: tuple[str, ...] = ()
     problem: str = ""
+    unit: str = "line"
+    columns_chosen: bool = False
+
+    def with_rows(self, header: Sequence[str], rows: Sequence[Row], notes: Sequence[str], unit: str) -> Table:
+        """Return a table of the same file with other rows, numbered by what ``unit`` names."""
+        return replace(self, header=list(header), rows=list(rows), notes=(*self.notes, *notes), unit=unit)
+
+    def with_labels(self, rows: Sequence[Row], notes: Sequence[str], unit: str) -> Table:
+        """Return a table of the same file with the path, the label and, if all rows have it, the side of each photo."""
+        width = max((len(cells) for _, cells in rows), default=2)
+        chosen = self.with_rows(["path", "label", "split"][:width], rows, notes, unit)
+        return replace(chosen, columns_chosen=True)
 
 
 def read_table(source: TableSource, what: str = "labels", expected: str = "path,label") -> Table:

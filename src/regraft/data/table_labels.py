@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from regraft.data.columns import ColumnNames, Columns, choose_columns
+from regraft.data.columns import RECOGNIZED, ColumnNames, Columns, choose_columns
 from regraft.data.one_hot import with_label_column
 from regraft.data.photo import SIDE_NAMES, Photo, Side
 from regraft.data.photo_finder import PhotoFinder
@@ -48,10 +48,11 @@ def labels_from_table(
     Raises:
         PhotosError: columns or rows are invalid; all of them are listed with their lines.
     """
+    named = RECOGNIZED if table.columns_chosen else named
     table = with_label_column(table) if named.label is None else table
     columns = choose_columns(table, named, finder.is_photo)
     rows = table.rows if columns.header else [(table.line, table.header), *table.rows]
-    parser = _RowParser(finder, columns, len(table.header))
+    parser = _RowParser(finder, columns, len(table.header), table.unit)
     for line, fields in rows:
         parser.add_row(line, fields)
     if table.problem:
@@ -87,13 +88,13 @@ class _RowParser:
         repeated: number of rows that repeat an earlier one.
     """
 
-    def __init__(self, finder: PhotoFinder, columns: Columns, width: int) -> None:
+    def __init__(self, finder: PhotoFinder, columns: Columns, width: int, unit: str) -> None:
         self.photos: list[Photo] = []
         self.missing: list[tuple[int, str]] = []
         self.unread: list[tuple[int, str]] = []
         self.conflicts: list[tuple[int, str]] = []
         self.repeated = 0
-        self._finder, self._columns, self._width = finder, columns, width
+        self._finder, self._columns, self._width, self._unit = finder, columns, width, unit
         self._seen: dict[str, tuple[int, Photo]] = {}
         self._names: set[str] = set()
         self._no_split: list[int] = []
@@ -102,7 +103,7 @@ class _RowParser:
         """Add the photo of one row, or the problems of the row."""
         row = [*row[: self._width], *(field for field in row[self._width :] if field.strip())]
         if len(row) != self._width:
-            self.missing.append((line, f"line {line}: {len(row)} fields instead of {self._width}"))
+            self.missing.append((line, f"{self._unit} {line}: {len(row)} fields instead of {self._width}"))
             return
         columns = self._columns
         written, label = row[columns.path], row[columns.label].strip()
@@ -111,7 +112,7 @@ class _RowParser:
         side = SIDE_NAMES.get(split.casefold()) or side_of_value(split)
         place = self._finder.find(written)
         if columns.error is not None and not label and row[columns.error].strip():
-            self.unread.append((line, f"line {line}: {row[columns.error].strip()}"))
+            self.unread.append((line, f"{self._unit} {line}: {row[columns.error].strip()}"))
             return
         problems = [] if label else ["no label"]
         unknown = bool(split) and side is None
@@ -121,7 +122,7 @@ class _RowParser:
         if isinstance(place, str):
             problems.append(place)
         if problems or isinstance(place, str):
-            (self.conflicts if unknown else self.missing).append((line, f"line {line}: {'; '.join(problems)}"))
+            (self.conflicts if unknown else self.missing).append((line, f"{self._unit} {line}: {'; '.join(problems)}"))
             return
         if side is None:
             self._no_split.append(line)
@@ -130,7 +131,9 @@ class _RowParser:
     def check_splits(self) -> None:
         """Add a problem for each row without a side if other rows have one."""
         if self._no_split and any(photo.split for photo in self.photos):
-            self.conflicts += [(line, f"line {line}: no split, though other rows have one") for line in self._no_split]
+            self.conflicts += [
+                (line, f"{self._unit} {line}: no split, though other rows have one") for line in self._no_split
+            ]
 
     def problems(self) -> list[str]:
         """Return all problems, in the order of lines."""
@@ -143,7 +146,8 @@ class _RowParser:
             if (same_file.label, same_file.split, same_file.group) == (label, side, group):
                 self.repeated += 1
             else:
-                text = f"line {line}: {same_file.name} is also in line {earlier}, with different values"
+                unit = self._unit
+                text = f"{unit} {line}: {same_file.name} is also in {unit} {earlier}, with different values"
                 self.conflicts.append((line, text))
             return
         photo = Photo(path, self._unique(name), label, side, group)

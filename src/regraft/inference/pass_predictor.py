@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.address import shown
 from regraft.data.file_types import read_regular
 from regraft.data.manifest import Entry
 from regraft.data.threads import map_in_order
@@ -155,9 +156,9 @@ class PassPredictor:
         for position, path in enumerate(paths):
             if position in rows:
                 novelty = None if scores.novelty is None else float(scores.novelty[rows[position]])
-                yield self._prediction(str(path), scores.values[rows[position]], novelty)
+                yield self._prediction(shown(path), scores.values[rows[position]], novelty)
             else:
-                yield Prediction(str(path), None, None, (), failed[position])
+                yield Prediction(shown(path), None, None, (), failed[position])
 
     def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
         """Yield a prediction for each of some pictures in memory."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.address import address_of
 from regraft.data.decode import MinSize, as_rgb, read_photo
 from regraft.data.rendering import Rendering
 from regraft.errors import ConfigError, PhotosError
@@ -90,12 +91,12 @@ def photo_forms(photos: Any, channels: Channels = "rgb") -> Iterator[Path | Pict
 
 
 def refuse_address(name: str) -> None:
-    """Refuse the address of a photo in the web.
+    """Refuse the address of a photo in the web; those of storage, such as ``s3://``, are read.
 
     Raises:
         PhotosError: ``name`` is one.
     """
-    if _ADDRESS.match(name) and not Path(name).exists():
+    if _ADDRESS.match(name) and address_of(name) is None and not Path(name).exists():
         raise PhotosError(
             f"{name[:200]} is an address: regraft loads nothing from the network\n"
             "  download the photo, and give the path of its file (or its bytes, in Python)"

@@ -38,6 +38,7 @@ class RunFolder:
         self.report = self.path / "report.html"
         self.resume = self.path / _RESUME
         self.tensorboard = self.path / "tensorboard"
+        self.tracking = self.path / "tracking.json"
 
     @property
     def journal(self) -> Journal:

@@ -24,6 +24,7 @@ from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
+from regraft.data.address import shown
 from regraft.data.decisions import named_as_photos, read_decisions
 from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.rendering import measure_rendering
@@ -115,8 +116,8 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     open_findings = [finding for finding in findings if not _is_decided(finding, decided)]
     return {
         "format": FORMAT,
-        "photos": str(options.selection.photos),
-        "more_photos": [str(folder) for folder in options.selection.more_photos],
+        "photos": shown(options.selection.photos),
+        "more_photos": [shown(folder) for folder in options.selection.more_photos],
         "files": dict(Counter(entry.status for entry in manifest.entries)),
         "classes": dict(Counter(entry.label for entry in subject.entries)),
         "accuracy": accuracy,

@@ -59,7 +59,7 @@ def moved_photos(folder: RunFolder, place: Path, workers: int | None) -> MovedPh
     source = folder.manifest if folder.finished else folder.resume / "photos.csv"
     entries = [entry for entry in Manifest.read(source).entries if entry.content]
     paths = paths_by_content(place, entries, workers=workers_or_default(workers))
-    return MovedPhotos(paths, _moved_table(folder.read_config(), place))
+    return MovedPhotos(paths, _moved_table(folder.read_config(), place), place)
 
 
 def _moved_table(config: Mapping[str, Any], place: Path) -> Path | None:

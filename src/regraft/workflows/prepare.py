@@ -95,7 +95,7 @@ def prepare_run(
     backbones = build_backbones(config.networks, weights=config.weights, size=config.size)
     for backbone in backbones:
         backbone.render(prepared.rendering)
-    if config.out is not None:
+    if config.out is not None and not _folder_of_table(config):
         for folder in (config.photos, *(config.more_photos or ())):
             check_outside(config.out, folder)
     weights = [backbone.weights_hash() for backbone in backbones]
@@ -156,6 +156,11 @@ def _networks(
             )
         )
     return tuple(networks)
+
+
+def _folder_of_table(config: TrainConfig) -> bool:
+    """Return whether the folder of photos is that of the table of labels, as for ``regraft train labels.csv``."""
+    return config.labels is not None and config.labels.absolute().parent == config.photos.absolute()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from regraft.features.open_store import open_store
 from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen
+from regraft.workflows.tracked_run import tracking_callbacks
 
 MAX_PREFETCHED = 512
 """Maximum photos that are decoded ahead; each takes 150 kilobytes of memory with the default network."""
@@ -54,7 +55,7 @@ class PreparedPhotos:
         moved: MovedPhotos | None = None,
     ) -> None:
         keep_freed_memory()
-        self.user_callbacks = [*objects, *_callbacks_by_name(config.callback)]
+        self.user_callbacks = [*objects, *_callbacks_by_name(config.callback), *tracking_callbacks(config)]
         _check_schedules(config, self.user_callbacks)
         self.store = open_store(config.store, warn=screen.warn)
         self.dataset = load_dataset(config, screen, moved)

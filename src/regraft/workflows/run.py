@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig
 from regraft.data.photo import FolderMeaning
+from regraft.data.photo_places import photo_places
 from regraft.data.selection import PhotoSelection
 from regraft.data.table import TableSource
 from regraft.inference.predictor import Predictor
@@ -20,6 +21,7 @@ from regraft.report.summary import measured_on
 from regraft.screen import Screen, screen_for
 from regraft.text import interval, percent
 from regraft.workflows.evaluate import evaluate_folder
+from regraft.workflows.stored_dataset import with_stored_dataset
 from regraft.workflows.used_photos import used_photos
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Run:
 
     def evaluate(
         self,
-        photos: Path | str,
+        photos: Any,
         labels: TableSource | None = None,
         *,
         folders: FolderMeaning | None = None,
@@ -61,7 +63,7 @@ class Run:
         """Return the figures of the classifier on labeled photos, as ``regraft evaluate --json`` prints them.
 
         Args:
-            photos: a folder with one folder per class, or an archive of one.
+            photos: a folder with one folder per class, or another form of labeled photos that `regraft.train` takes.
             labels: a CSV, an Excel file or a data frame of path,label, or None where folders are the classes.
             folders: the meaning of the folders in ``photos``; None to recognize it.
             label_from: ``"prefix"``, or a regular expression whose group ``label`` is the class in a photo's name.
@@ -76,13 +78,17 @@ class Run:
             PhotosError: the folder or the CSV is invalid, has a class that the classifier does not know, or has only
                 photos that the run was trained on.
         """
+        screen = screen_for() if screen is None else screen
+        if not isinstance(photos, (str, Path)):
+            photos, labels = with_stored_dataset(photos, labels, screen)
+        places, labels = photo_places((photos,), labels)
         selection = PhotoSelection(
-            Path(photos), (), labels, folders, label_from, path_column, label_column, skip_missing=skip_missing
+            places[0], (), labels, folders, label_from, path_column, label_column, skip_missing=skip_missing
         )
         return evaluate_folder(
             self.model,
             selection,
-            screen_for() if screen is None else screen,
+            screen,
             used=used_photos(self.folder),
             include_training=include_training,
         )

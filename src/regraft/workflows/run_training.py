@@ -32,6 +32,7 @@ from regraft.workflows.prepared_photos import PreparedPhotos
 from regraft.workflows.results import save_elsewhere, save_model, write_results
 from regraft.workflows.run import Run
 from regraft.workflows.run_directory import clear
+from regraft.workflows.tracked_run import tracked
 
 RUN_RECIPE: dict[RecipeName, Callable[[RunContext], RecipeResult]] = {
     "auto": auto.run,
@@ -57,7 +58,11 @@ def run_training(
         started: start of the process, in seconds since 1970.
         backbone: the choice of the network, if it was chosen.
     """
-    with prepare_run(config, screen, prepared, started) as run, _interruptions_explained(run):
+    with (
+        prepare_run(config, screen, prepared, started) as run,
+        _interruptions_explained(run),
+        tracked(prepared.user_callbacks, config, run.folder, screen),
+    ):
         if backbone is not None:
             backbone.record(run.decisions)
         context = compute_features_and_split(run, prepared)
@@ -124,7 +129,7 @@ def _warn_unused(context: RunContext) -> None:
     """Warn of callbacks that were never called, and options that were not used, because `auto` kept the probe."""
     if any(event.get("event") == "epoch" for event in context.folder.journal.events()):
         return
-    names = [type(callback).__name__ for callback in context.user_callbacks]
+    names = [name for callback in context.user_callbacks if (name := type(callback).__name__) != "Track"]
     names += [name for name in BUILT_IN_CALLBACK_OPTIONS if getattr(context.config, name) not in (None, False)]
     if names:
         context.screen.warn(f"{', '.join(names)}: not called, because nothing was trained in epochs")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def train(
-    photos: Path | str | Sequence[Path | str],
+    photos: Any,
     *,
     screen: Screen | None = None,
     config: Path | str | None = None,
@@ -38,7 +38,8 @@ def train(
 
     Args:
         photos: a folder with one folder per class, or with ``train/``, ``val/`` and maybe ``test/`` that contain such;
-            an archive (zip, tar) of such a folder; or several of them in a list, whose photos are merged.
+            an archive (zip, tar) of such a folder; an address such as ``s3://bucket/photos``; a file or a data frame
+            of labels; a data set of torchvision, PyTorch or Hugging Face; or several folders and archives in a list.
         screen: where progress and warnings go; None for the terminal. ``regraft.screen.QuietScreen()`` prints nothing.
         config: a YAML or JSON file of options, such as the ``config.json`` of an earlier run.
         callbacks: callbacks of regraft or Keras, in a list: objects, or classes as ``"module:Class"``. If the
@@ -66,8 +67,13 @@ def train(
         options["callback"] = (*_as_tuple(options.get("callback")), *given.names) or None
     if is_data_frame(options.get("labels")):
         options["labels"] = stored_frame(options["labels"])
+    screen = screen_for() if screen is None else screen
+    if not isinstance(photos, (str, Path, list, tuple)):
+        from regraft.workflows.stored_dataset import with_stored_dataset  # for data sets only
+
+        photos, options["labels"] = with_stored_dataset(photos, options.get("labels"), screen)
     resolved = resolve(file, photos=photos, **options)
-    return train_config(resolved, screen_for() if screen is None else screen, callbacks=objects)
+    return train_config(resolved, screen, callbacks=objects)
 
 
 def _as_tuple(value: Any) -> tuple[Any, ...]:
