@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import WorkersError
+from regraft.interrupts import Terminated
 from regraft.tensors import tensors_checksum
 from regraft.training import Snapshots, Trainer
 
@@ -83,7 +84,7 @@ def start(size: int, folder: Path) -> list[int]:
         if child == 0:
             os.environ.update(RANK=str(rank), WORLD_SIZE=str(size), MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
             try:
-                with contextlib.suppress(WorkersError):
+                with contextlib.suppress(WorkersError, Terminated):
                     result = fit(folder / "snapshots")
                     if rank == 0:
                         (folder / "result").write_text(repr(result))
@@ -105,9 +106,18 @@ def kill_module(kills: int, folder: Path, draw: random.Random) -> tuple[str, int
             with contextlib.suppress(ProcessLookupError):
                 os.kill(draw.choice(children), signal.SIGKILL)
             done += not (folder / "result").exists()
-        for child in children:
-            os.waitpid(child, 0)
+        wait_as_torchrun(children)
     return (folder / "result").read_text(), done, sizes
+
+
+def wait_as_torchrun(children: list[int]) -> None:
+    """Wait for processes; when one of them was killed, terminate the others, as torchrun does."""
+    while children:
+        child, status = os.wait()
+        children.remove(child)
+        if os.WIFSIGNALED(status):
+            for other in children:
+                os.kill(other, signal.SIGTERM)
 
 
 def command(size: int, photos: str, options: str, out: Path) -> list[str]:
