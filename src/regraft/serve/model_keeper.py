@@ -8,6 +8,7 @@ from pathlib import Path
 
 from regraft.errors import RegraftError
 from regraft.models.model_place import find_model_file
+from regraft.process import release_freed_memory
 from regraft.serve.pipeline import Pipeline
 from regraft.serve.served_model import ServedModel
 
@@ -45,26 +46,31 @@ class ModelKeeper:
         for thread in self._threads:
             thread.join()
 
-    def look(self, pipeline: Pipeline) -> None:
-        """Load the file if it has changed since the last look."""
+    def look(self, pipeline: Pipeline) -> bool:
+        """Load the file if it has changed since the last look, and return whether a new model has taken over."""
         state = _state_of(self._path)
         if state == self._seen:
-            return
+            return False
         self._seen = state
         try:
             model = self._load()
         except Exception as error:  # noqa: BLE001  (the model in use stays, whatever is wrong with the file)
             self.refused = str(error) if isinstance(error, RegraftError) else f"{type(error).__name__}: {error}"
             self._report(f"the changed model is refused, and the one in use stays: {self.refused}")
-            return
+            return False
         self.refused = None
-        if model.sha256 != pipeline.model.sha256:
+        replaces = model.sha256 != pipeline.model.sha256
+        if replaces:
             pipeline.replace_model(model)
             self._report(f"the changed model is in use now: {model.file}, SHA-256 {model.sha256[:12]}")
+        return replaces
 
     def _watch(self, pipeline: Pipeline) -> None:
+        was_replaced = False
         while not self._end.wait(CHECK_EVERY):
-            self.look(pipeline)
+            if was_replaced:  # the old model has answered its last requests
+                release_freed_memory()
+            was_replaced = self.look(pipeline)
 
 
 def _state_of(path: Path) -> tuple[int, int, int] | None:

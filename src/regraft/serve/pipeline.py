@@ -10,6 +10,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -70,8 +71,8 @@ class Pipeline:
         self._arrived: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         most_ready = _READY_BATCHES * runners * model.steps.batch_size
         self._ready: queue.Queue[_Ready | None] = queue.Queue(most_ready)
-        self._decoders = [threading.Thread(target=self._decode, daemon=True) for _ in range(decoders)]
-        self._runners = [threading.Thread(target=self._run, daemon=True) for _ in range(runners)]
+        self._decoders = [threading.Thread(target=_repeat, args=(self._decode,), daemon=True) for _ in range(decoders)]
+        self._runners = [threading.Thread(target=_repeat, args=(self._run,), daemon=True) for _ in range(runners)]
         for thread in (*self._decoders, *self._runners):
             thread.start()
 
@@ -121,33 +122,34 @@ class Pipeline:
         with self._lock:
             self._unanswered -= 1
 
-    def _decode(self) -> None:
-        while (job := self._arrived.get()) is not None:
-            if job.future.done():  # the request has ended
-                continue
-            began = time.perf_counter()
-            try:
-                prepared = job.model.prepare(job.name, job.photo)
-            except Exception as error:  # noqa: BLE001  (the request gets it)
-                _fail(job, error)
-                continue
-            self._metrics.decoding.observe(time.perf_counter() - began)
-            self._ready.put((job, prepared))
+    def _decode(self) -> bool:
+        """Decode the next photo; return False at the end of all photos."""
+        job = self._arrived.get()
+        if job is None:
+            return False
+        if job.future.done():  # the request has ended
+            return True
+        began = time.perf_counter()
+        try:
+            prepared = job.model.prepare(job.name, job.photo)
+        except Exception as error:  # noqa: BLE001  (the request gets it)
+            _fail(job, error)
+            return True
+        self._metrics.decoding.observe(time.perf_counter() - began)
+        self._ready.put((job, prepared))
+        return True
 
-    def _run(self) -> None:
-        waiting: list[_Ready] = []
-        while True:
-            if not waiting:
-                first = self._ready.get()
-                if first is None:
-                    return
-                waiting = [first]
-            if not _fill(waiting, self._ready):
-                self._ready.put(None)  # the end, which this thread sees again after its last batch
-            model = waiting[0][0].model
-            batch = [pair for pair in waiting if pair[0].model is model]
-            waiting = [pair for pair in waiting if pair[0].model is not model]
-            self._answer(model, [pair for pair in batch if not pair[0].future.done()])
+    def _run(self) -> bool:
+        """Run the network on the next batch; return False at the end of all photos."""
+        first = self._ready.get()
+        if first is None:
+            return False
+        batch = [first]
+        if not _fill(batch, self._ready):
+            self._ready.put(None)  # the end, which this thread sees again after this batch
+        for model in dict.fromkeys(job.model for job, _ in batch):  # two of them after a replacement
+            self._answer(model, [pair for pair in batch if pair[0].model is model and not pair[0].future.done()])
+        return True
 
     def _answer(self, model: ServedModel, batch: list[_Ready]) -> None:
         if not batch:
@@ -171,13 +173,19 @@ def _fail(job: _Job, error: Exception) -> None:
         job.future.set_exception(error)
 
 
-def _fill(waiting: list[_Ready], ready: queue.Queue[_Ready | None]) -> bool:
-    """Add photos that are ready to ``waiting``, up to a batch; return False at the end of all photos."""
-    size = waiting[0][0].model.steps.batch_size
+def _repeat(step: Callable[[], bool]) -> None:
+    """Call ``step`` until it returns False. Between two calls, the thread holds no photo and no model."""
+    while step():
+        pass
+
+
+def _fill(batch: list[_Ready], ready: queue.Queue[_Ready | None]) -> bool:
+    """Add photos that are ready to ``batch``, up to its size; return False at the end of all photos."""
+    size = batch[0][0].model.steps.batch_size
     with contextlib.suppress(queue.Empty):
-        while len(waiting) < size:
+        while len(batch) < size:
             pair = ready.get_nowait()
             if pair is None:
                 return False
-            waiting.append(pair)
+            batch.append(pair)
     return True

@@ -13,7 +13,7 @@ from socket import socket
 
 from PIL import Image
 
-from regraft.process import cores
+from regraft.process import cores, release_freed_memory
 from regraft.serve.limits import Limits
 from regraft.serve.metrics import Metrics
 from regraft.serve.model_keeper import ModelKeeper
@@ -107,6 +107,7 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
     load = partial(load_served_model, options.model, device=options.device, max_pixels=limits.pixels, threads=threads)
     keeper = ModelKeeper(options.model, load, report)
     model = load()
+    release_freed_memory()
     runners = min(threads, model.steps.parallel_batches)
     pipeline = Pipeline(model, metrics, decoders=threads, runners=runners, queue_limit=limits.queue)
     keeper.start(pipeline)
