@@ -19,7 +19,7 @@ from regraft.serve.metrics import Metrics
 from regraft.serve.model_keeper import ModelKeeper
 from regraft.serve.pipeline import Pipeline
 from regraft.serve.serve_app import ServeApp
-from regraft.serve.served_model import load_served_model
+from regraft.serve.served_model import ServedModel, load_served_model
 from regraft.web.access import Access, checked_names, checked_token
 from regraft.web.connection import Bounds
 from regraft.web.server import GracefulStop, address_of, listen, serve
@@ -106,10 +106,8 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
     threads = max(cores() // options.workers, 1)
     load = partial(load_served_model, options.model, device=options.device, max_pixels=limits.pixels, threads=threads)
     keeper = ModelKeeper(options.model, load, report)
-    model = load()
+    pipeline = _pipeline(load(), metrics, threads, limits.queue)
     release_freed_memory()
-    runners = min(threads, model.steps.parallel_batches)
-    pipeline = Pipeline(model, metrics, decoders=threads, runners=runners, queue_limit=limits.queue)
     keeper.start(pipeline)
     access = Access(
         options.host, options.token, body=limits.body, posts_per_second=1e9, names=options.names, as_json=True
@@ -119,6 +117,11 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
     finally:
         keeper.close()
         pipeline.close()
+
+
+def _pipeline(model: ServedModel, metrics: Metrics, threads: int, queue_limit: int) -> Pipeline:
+    runners = min(threads, model.steps.parallel_batches)
+    return Pipeline(model, metrics, decoders=threads, runners=runners, queue_limit=queue_limit)
 
 
 def report(text: str) -> None:
