@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
+import weakref
 
 import pytest
 
@@ -33,12 +35,15 @@ def test_a_new_file_takes_over_and_a_broken_one_does_not(place, tmp_path, capsys
     tiny_classifier(seed=1).save(tmp_path / "new.safetensors")
     with client_of(place) as client:
         first = answer(client)
+        first_model = weakref.ref(client.app._pipeline.model)
         (tmp_path / "new.safetensors").replace(place)
         assert answer(client).json() == first.json()
         look(client)
         second = answer(client)
         assert second.json()["predictions"][0]["top"] != first.json()["predictions"][0]["top"]
         assert second.headers["x-model"] == hashlib.sha256(place.read_bytes()).hexdigest()
+        gc.collect()
+        assert first_model() is None  # its memory is free again
         assert client.get("/health").json()["model"]["sha256"] == second.headers["x-model"]
         for broken, why in ((b"broken", "is not a usable model file"), (None, "no such run folder or model file")):
             if broken is None:
