@@ -20,7 +20,7 @@ GOOD_IN_TAIWAN = (
 
 
 CODE = re.compile(
-    r"<[^>]*>|\{[^}]*\}|[\w/.-]*[/=_][\w/.-]*|--[\w-]+|[A-Z]{3,}|^photos:|\w+\([^)]*\)|\w+,\w[\w,]*|\w+\.\w+\.\w+|regraft \w+"
+    r"<[^>]*>|\{[^}]*\}|[\w/.-]*[/=_][\w/.-]*|--[\w-]+( \w+)?|[A-Z]{3,}|^photos:|\w+\([^)]*\)|\w+,\w[\w,]*|\w+\.\w+\.\w+|regraft \w+"
 )
 """What is not language in a message: tags, places, paths, options, calls, commands."""
 

@@ -10,6 +10,7 @@ import cloup
 from regraft.cli.exits import FAILED
 from regraft.cli.options import PATH, SETTINGS, Choice, output_options, pass_session
 from regraft.cli.output import Session
+from regraft.language.choice import known_language, language
 
 _EXAMPLES = """\b
 Examples:
@@ -34,7 +35,7 @@ def list_lessons(session: Session) -> None:
     if session.json:
         session.print_json([{"number": one.number, "title": one.title, "name": one.name} for one in lessons()])
         return
-    for one in lessons():
+    for one in lessons(language()):
         session.print(f"{one.number}  {one.title}")
 
 
@@ -45,16 +46,18 @@ def list_lessons(session: Session) -> None:
     "--format", "form", type=Choice(["notebook", "script"]), default="notebook", show_default=True,
     help="notebook: for Jupyter. script: Python with # %% between the cells.",
 )  # fmt: skip
+@cloup.option("--lang", type=Choice(["en", "zh-TW"]), help="Language of the text. Default: that of all messages.")
 @cloup.option("--solution", is_flag=True, help="Put the solution of the exercise there instead.")
 @output_options(quiet="Print only the file.")
 @pass_session
-def copy_lesson(session: Session, number: int, out: Path | None, form: str, solution: bool) -> None:
+def copy_lesson(session: Session, number: int, out: Path | None, form: str, lang: str | None, solution: bool) -> None:
     """Put lesson NUMBER into the current folder. A file of yours is never replaced."""
     from regraft.disk.atomic import make_folder, write_text
     from regraft.errors import ConfigError
     from regraft.lessons.lesson import find_lesson, find_solution
 
-    found = find_solution(number) if solution else find_lesson(number)
+    chosen = known_language(lang) if lang else language()
+    found = (find_solution if solution else find_lesson)(number, chosen)
     folder = out or Path()
     file = folder / f"{found.name}{'.ipynb' if form == 'notebook' else '.py'}"
     content = found.notebook() if form == "notebook" else found.script

@@ -53,7 +53,9 @@ class Template:
     @cached_property
     def is_weak(self) -> bool:
         """Whether it has so little text that it fits texts of another meaning: one word, and no mark after it."""
-        return len(_WORD.findall(self.literals)) <= 1 and not re.search(r"[a-z](:| {2})", self.literals)
+        return len(_WORD.findall(self.literals)) <= 1 and not any(
+            re.search(r"[a-z](:| {2})", part) for part in self.parts if isinstance(part, str)
+        )
 
     @property
     def names(self) -> list[str]:

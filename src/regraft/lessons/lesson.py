@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from regraft.errors import ConfigError
+from regraft.language import ENGLISH
 
 _CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 
@@ -40,7 +41,7 @@ class Lesson:
     @property
     def title(self) -> str:
         """Its title, without the number."""
-        heading = re.search(r"^# # Lesson \d+: (.+)$", self.script, re.MULTILINE)
+        heading = re.search(r"^# # (?:Lesson \d+: |第 \d+ 課：)(.+)$", self.script, re.MULTILINE)
         return heading[1] if heading else self.name
 
     def notebook(self) -> str:
@@ -57,35 +58,47 @@ class Lesson:
 
 
 @cache
-def lessons() -> tuple[Lesson, ...]:
-    """Return all lessons, in order."""
+def lessons(language: str = ENGLISH) -> tuple[Lesson, ...]:
+    """Return all lessons, in order.
+
+    Args:
+        language: one of `regraft.language.LANGUAGES`; their code is the same in all of them.
+    """
     folder = importlib.resources.files("regraft.lessons") / "content"
+    if language != ENGLISH:
+        folder /= language
     names = sorted(path.name.removesuffix(".py") for path in folder.iterdir() if path.name.endswith(".py"))
     return tuple(
-        Lesson(int(name.split("_")[0]), name, (folder / f"{name}.py").read_text(encoding="utf-8")) for name in names
+        Lesson(int(name.split("_")[0]), name, _script((folder / f"{name}.py").read_text(encoding="utf-8")))
+        for name in names
     )
 
 
-def find_lesson(number: int) -> Lesson:
-    """Return the lesson ``number``.
+def _script(text: str) -> str:
+    """Return the cells of a file, without the line above them that a translation has about its source."""
+    return text[text.index("# %%") :]
+
+
+def find_lesson(number: int, language: str = ENGLISH) -> Lesson:
+    """Return the lesson ``number`` in a language.
 
     Raises:
         ConfigError: there is none.
     """
-    for lesson in lessons():
+    for lesson in lessons(language):
         if lesson.number == number:
             return lesson
-    listed = ", ".join(f"{lesson.number} ({lesson.title})" for lesson in lessons())
+    listed = ", ".join(f"{lesson.number} ({lesson.title})" for lesson in lessons(language))
     raise ConfigError(f"no lesson {number}; there are {listed}")
 
 
-def find_solution(number: int) -> Lesson:
-    """Return the solution of lesson ``number``.
+def find_solution(number: int, language: str = ENGLISH) -> Lesson:
+    """Return the solution of lesson ``number``; its code needs no translation.
 
     Raises:
         ConfigError: the lesson has none, or does not exist.
     """
-    lesson = find_lesson(number)
+    lesson = find_lesson(number, language)
     file = importlib.resources.files("regraft.lessons") / "content" / "solutions" / f"{lesson.name}.py"
     if not file.is_file():
         raise ConfigError(f"lesson {number} ({lesson.title}) has no solution to copy; lesson 6 has one")

@@ -1,0 +1,106 @@
+# source: src/regraft/lessons/content/4_fine_tuning.py · sha256 dbfac1e2ff8b · release 0.1
+# %% [markdown]
+# # 第 4 課：微調
+#
+# 預訓練網路的主體也可以學習。它已經懂得很多，所以必須學得**溫和**：先只訓練分類頭，
+# 再用很小的步伐訓練上層區塊，週期不要多。您會看到它帶來的收穫，也會故意毀掉一個網路。
+#
+# 時間：約一分鐘，不需下載。
+
+# %%
+import os
+import tempfile
+from pathlib import Path
+
+import regraft as rg
+from regraft.callbacks import EarlyStopping
+from regraft.sample.digits import write_digits
+
+out = Path(tempfile.mkdtemp())
+folder = Path(os.environ.get("PHOTOS", out / "digits"))
+if "PHOTOS" not in os.environ:
+    write_digits(folder, per_class=40)
+
+backbone = rg.build_backbone(size=64)
+gentle_views = rg.Augmentation(scale=(0.8, 1.0), flip="PHOTOS" in os.environ)  # a mirrored 3 is not a 3
+photos = rg.ImageFolder(folder, network=backbone, augmentation=gentle_views, split=(0.5, 0.15, 0.35))
+print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(photos.test.entries), "test")
+
+
+def accuracy(trainer):
+    return trainer.evaluate(photos.test, verbose=0, return_dict=True)["accuracy"]
+
+
+# %% [markdown]
+# ## 先訓練分類頭
+#
+# 新的分類頭誤差很大，它的梯度會流進主體並造成破壞（Kumar et al. 2022,
+# https://arxiv.org/abs/2202.10054）。所以先訓練分類頭。這時只有分類頭改變，因此步伐可以大。
+
+# %%
+classifier = rg.Classifier(backbone, photos.classes)
+trainer = rg.Trainer(classifier, "adam", "cross_entropy", ["accuracy"], learning_rate=3e-3)
+trainer.fit(photos, epochs=8, verbose=2)
+head_alone = accuracy(trainer)
+print(f"head alone: {head_alone:.1%}")
+classifier.save(out / "head.safetensors")
+
+# %% [markdown]
+# ## 再訓練上層區塊，要溫和
+#
+# 較低的區塊看的是邊緣和紋理，這是所有照片共有的。上層的區塊看的是預訓練時各種物體的部位。
+# 您的照片和那些照片差異越大，就應該讓越多區塊學習。`unfreeze(4)` 讓最上面的四個區塊學習；
+# `parameter_groups` 給每個區塊一個學習率，由上往下逐層變小。
+
+# %%
+classifier.unfreeze(4)
+groups = classifier.parameter_groups(5e-4, layer_decay=0.7, weight_decay=0.05, head_lr=1e-3)
+for group in groups:
+    print(f"{group['name']:12} {sum(p.numel() for p in group['params']):9,} parameters, learning rate {group['lr']:.6f}")
+
+# %%
+trainer = rg.Trainer(classifier, "adamw", "cross_entropy", ["accuracy"], parameters=groups)
+stop = EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
+history = trainer.fit(photos, epochs=8, callbacks=[stop], verbose=2).history
+fine_tuned = accuracy(trainer)
+print(f"head alone {head_alone:.1%}, with the upper blocks {fine_tuned:.1%}")
+
+# %% [markdown]
+# ## 學習率太大會毀掉什麼
+#
+# 同樣的網路、同樣的分類頭、所有區塊，但步伐大上一百倍，就像從頭訓練時那樣。看看第一個損失：
+# 走第一步之前，網路和只訓練分類頭時一樣好；幾步之後，它就忘了一百萬張照片教它的東西。
+
+# %%
+destroyed = rg.Classifier.load(out / "head.safetensors")
+destroyed.unfreeze("all")
+trainer = rg.Trainer(destroyed, "adamw", "cross_entropy", ["accuracy"], learning_rate=5e-2)
+trainer.fit(photos, epochs=2, verbose=2)
+after_large_steps = accuracy(trainer)
+print(f"before {head_alone:.1%}, after two epochs of large steps {after_large_steps:.1%}")
+
+# %% [markdown]
+# ## 微調輸的時候
+#
+# 微調有數百萬個參數可以用來死背。照片少、又和預訓練的照片相像時，線性探測一樣好甚至更好，
+# 成本只有百分之一。`regraft train FOLDER --recipe auto` 會先做探測，
+# 預期有收穫時才繼續。在您自己的資料夾上比較看看：
+#
+# ```text
+# regraft train PHOTOS --recipe linear-probe
+# regraft train PHOTOS --recipe fine-tune
+# ```
+
+# %%
+if "PHOTOS" not in os.environ:
+    assert head_alone > 0.6
+    assert fine_tuned > head_alone + 0.02
+    assert after_large_steps < head_alone - 0.2
+assert groups[0]["lr"] < groups[-1]["lr"]
+
+# %% [markdown]
+# ## 換您試試
+#
+# 1. 略過第一階段：新的 `Classifier`、`unfreeze(4)`、訓練。同樣的訓練週期數能走到哪裡？
+# 2. `regraft lr PHOTOS` 會尋找學習率。把它的答案和 5e-4 比較。
+# 3. 設定 `layer_decay=1.0`，讓所有區塊走一樣大的步。
