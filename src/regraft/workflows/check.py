@@ -102,9 +102,8 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
     """
     begun = time.monotonic()
     source = select_photos(options.selection, one_class=True, moved=options.moved)
-    workers = workers_or_default(options.workers)
     with screen.progress("photos", len(source.photos)) as bar:
-        manifest = scan(source, workers=workers, bar=bar)
+        manifest = scan(source, workers=workers_or_default(options.workers), bar=bar)
     decisions = [] if options.decisions is None else named_as_photos(read_decisions(options.decisions), manifest)
     decided_notes = () if options.decisions is None else apply_decisions_file(manifest, options.decisions)
     for note in (*source.notes, *decided_notes):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig
 from regraft.disk.atomic import write_json
+from regraft.distributed.world import current
 from regraft.run.folder import RunFolder
 from regraft.screen import Screen
 
@@ -22,10 +23,12 @@ _FIGURES = ("accuracy", "balanced_accuracy", "log_loss", "calibration_error")
 def tracking_callbacks(config: TrainConfig) -> list[Track]:
     """Return the callback that records the training in the tracker of ``config``, or no callback.
 
+    Of several processes of one training, the first records it.
+
     Raises:
         ConfigError: the package of the tracker is not installed.
     """
-    if config.track is None:
+    if config.track is None or current().rank:
         return []
     from regraft.tracking.track import Track  # its base class imports torch
 
