@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -227,3 +229,16 @@ def check_aim(run, final, folder):
 
 
 CHECK = {"mlflow": check_mlflow, "wandb": check_wandb, "trackio": check_trackio, "aim": check_aim}
+
+
+@pytest.mark.slow
+def test_the_code_of_the_page_runs(recording, tmp_path, monkeypatch):
+    text = (Path(__file__).resolve().parents[2] / "docs" / "trackers.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    make_photos(tmp_path / "photos", {"ant": 8, "bee": 8})
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/trackers.md", "exec"), {})
+    (run,) = recording.runs
+    assert (run.name, run.params) == ("head", {"learning_rate": 1e-3})
+    assert [step for step, _ in run.logs] == [0, 1]
+    assert "val_accuracy" in run.logs[0][1]
