@@ -32,7 +32,7 @@ out = Path(tempfile.mkdtemp())
 #
 # 1,797 scans of 8 × 8 pixels come with regraft. 200 of them train the network, 400 others **validate** it: after each
 # epoch, the loop measures the network on photos that it did not train on. As in many real collections, some labels are
-# wrong: here every eighth label of the training photos. Few photos and wrong labels make a network overfit.
+# wrong: here every fourth label of the training photos. Few photos and wrong labels make a network overfit.
 
 # %%
 images, labels = load_digits()
@@ -40,7 +40,7 @@ x = torch.from_numpy(images).float()[:, None] / 16
 y = torch.from_numpy(labels).long()
 order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
 train, validation = order[:200], order[200:600]
-y[train[::8]] = (y[train[::8]] + 1) % 10
+y[train[::4]] = (y[train[::4]] + 1) % 10
 print(x[train].shape, x[validation].shape)
 
 
@@ -92,7 +92,7 @@ plt.show()
 # %%
 last_loss = stated(history["loss"][-1], 0, 0.05)
 best_epoch = stated(best + 1, 3, 30)
-rise = stated(history["val_loss"][-1] / history["val_loss"][best], 1.2, 4)
+rise = stated(history["val_loss"][-1] / history["val_loss"][best], 1.3, 4)
 
 # %% [markdown]
 # ## `EarlyStopping`: end when nothing improves
@@ -112,7 +112,7 @@ assert stopping.stopped_epoch - stopping.best_epoch == 5
 # Its accuracy on the validation photos, in per cent:
 
 # %%
-accuracy = stated(100 * measured["accuracy"], 80, 95)
+accuracy = stated(100 * measured["accuracy"], 72, 95)
 
 # %% [markdown]
 # The same in Keras 3: the callback has the same name, arguments and behavior.
@@ -200,7 +200,7 @@ class StopAtAccuracy(callbacks.Callback):
             self.model.stop_training = True
 
 
-enough = fit(new_trainer(), 60, [StopAtAccuracy(0.85)]).history
+enough = fit(new_trainer(), 60, [StopAtAccuracy(0.8)]).history
 assert len(enough["loss"]) < 60
 
 exploded = fit(new_trainer(learning_rate=1e12), 20, [callbacks.TerminateOnNaN()]).history

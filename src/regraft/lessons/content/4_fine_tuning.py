@@ -28,11 +28,12 @@ if "PHOTOS" not in os.environ:
 backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
 gentle_views = rg.Augmentation(scale=(0.8, 1.0), flip="PHOTOS" in os.environ)  # a mirrored 3 is not a 3
 photos = rg.ImageFolder(folder, network=backbone, augmentation=gentle_views, split=(0.5, 0.15, 0.35))
-print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(photos.test.entries), "test")
+test = photos.test or photos.validation
+print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(test.entries), "test")
 
 
 def right_photos(trainer):
-    return (torch.as_tensor(trainer.predict(photos.test, verbose=0)).argmax(1) == torch.as_tensor(photos.test.labels)).float()
+    return (torch.as_tensor(trainer.predict(test, verbose=0)).argmax(1) == torch.as_tensor(test.labels)).float()
 
 
 def difference(first, second):
