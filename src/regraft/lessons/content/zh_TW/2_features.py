@@ -38,8 +38,9 @@ if "PHOTOS" not in os.environ:
 # %%
 backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
 photos = rg.ImageFolder(folder, network=backbone, split=(0.7, 0.0, 0.3))
+test = photos.test or photos.validation
 print(backbone.spec.name, "·", f"{backbone.spec.parameters:,} parameters ·", backbone.spec.num_features, "features")
-print(len(photos.entries), "train photos ·", len(photos.test.entries), "test photos ·", photos.classes)
+print(len(photos.entries), "train photos ·", len(test.entries), "test photos ·", photos.classes)
 
 # %% [markdown]
 # ## 特徵，只計算一次
@@ -57,7 +58,7 @@ def features_of(part):
 
 begun = time.perf_counter()
 x, y = features_of(photos)
-x_test, y_test = features_of(photos.test)
+x_test, y_test = features_of(test)
 print(f"{tuple(x.shape)} and {tuple(x_test.shape)} in {time.perf_counter() - begun:.0f} s")
 assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
@@ -83,7 +84,7 @@ similarity = torch.nn.functional.normalize(x_test, dim=1) @ torch.nn.functional.
 nearest = similarity.topk(5).indices
 figure, axes = plt.subplots(5, 6, figsize=(8, 7))
 for row, i in zip(axes, torch.linspace(0, len(y_test) - 1, 5).long().tolist(), strict=True):
-    shown = [photos.test.entries[i], *(photos.entries[j] for j in nearest[i])]
+    shown = [test.entries[i], *(photos.entries[j] for j in nearest[i])]
     for axis, entry in zip(row, shown, strict=True):
         axis.imshow(Image.open(entry.path).convert("RGB"))
         axis.set_title(entry.label, color="black" if entry.label == shown[0].label else "red", size=9)
@@ -132,7 +133,7 @@ of_features = stated(100 * accuracy, 75, 98)
 # 單獨一個像素沒有意義，除非先有人學會看出邊緣、花瓣和圓盤。
 
 # %%
-raw, raw_test = (torch.stack([photo for photo, _ in part]).flatten(1) for part in (photos, photos.test))
+raw, raw_test = (torch.stack([photo for photo, _ in part]).flatten(1) for part in (photos, test))
 weight_raw, bias_raw = logistic_regression(raw, y)
 of_pixels = stated(100 * ((raw_test @ weight_raw.T + bias_raw).argmax(1) == y_test).float().mean().item(), 15, 60)
 

@@ -29,8 +29,9 @@ if "PHOTOS" not in os.environ:
 
 backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
 photos = rg.ImageFolder(folder, network=backbone, split=(0.5, 0.0, 0.5))
+test = photos.test or photos.validation
 classes = len(photos.classes)
-print(len(photos.entries), "train photos,", len(photos.test.entries), "test photos")
+print(len(photos.entries), "train photos,", len(test.entries), "test photos")
 
 # %% [markdown]
 # ## 親手凍結：一般的 torch
@@ -71,7 +72,7 @@ def train_by_hand(model, epochs=5, learning_rate=3e-3):
 def right_photos(model):
     model.eval()
     with torch.inference_mode():
-        return torch.cat([model(x).argmax(1) == y for x, y in torch.utils.data.DataLoader(photos.test, 32)]).float()
+        return torch.cat([model(x).argmax(1) == y for x, y in torch.utils.data.DataLoader(test, 32)]).float()
 
 
 def statistics(model):
@@ -146,7 +147,7 @@ classifier = rg.Classifier(backbone, photos.classes)
 before_training = classifier.backbone.weights_hash()
 trainer = rg.Trainer(classifier, "adam", "cross_entropy", ["accuracy"], learning_rate=3e-3)
 trainer.fit(photos, epochs=5, batch_size=16, verbose=2)
-measured = trainer.evaluate(photos.test, verbose=0, return_dict=True)
+measured = trainer.evaluate(test, verbose=0, return_dict=True)
 print(f"accuracy {measured['accuracy']:.1%}; body unchanged: {classifier.backbone.weights_hash() == before_training}")
 
 # %% [markdown]

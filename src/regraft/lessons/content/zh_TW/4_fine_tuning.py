@@ -1,19 +1,24 @@
-# source: src/regraft/lessons/content/4_fine_tuning.py · sha256 dbfac1e2ff8b · release 0.1
+# source: src/regraft/lessons/content/4_fine_tuning.py · sha256 ec2f509f3256 · release 0.1
 # %% [markdown]
 # # 第 4 課：微調
 #
 # 預訓練網路的主體也可以學習。它已經懂得很多，所以必須學得**溫和**：先只訓練分類頭，
 # 再用很小的步伐訓練上層區塊，週期不要多。您會看到它帶來的收穫，也會故意毀掉一個網路。
 #
-# 時間：約一分鐘，不需下載。
+# 時間：約一分鐘，不需下載。用 `PHOTOS` 可以換成您自己的資料夾，用 `NETWORK` 可以換成 timm 的其他網路，
+# 例如課堂上的 `xception41`（會下載）。
 
 # %%
 import os
 import tempfile
 from pathlib import Path
 
+import matplotlib.pyplot as plt
+import torch
+
 import regraft as rg
 from regraft.callbacks import EarlyStopping
+from regraft.lessons.stated import stated
 from regraft.sample.digits import write_digits
 
 out = Path(tempfile.mkdtemp())
@@ -21,14 +26,21 @@ folder = Path(os.environ.get("PHOTOS", out / "digits"))
 if "PHOTOS" not in os.environ:
     write_digits(folder, per_class=40)
 
-backbone = rg.build_backbone(size=64)
+backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
 gentle_views = rg.Augmentation(scale=(0.8, 1.0), flip="PHOTOS" in os.environ)  # a mirrored 3 is not a 3
 photos = rg.ImageFolder(folder, network=backbone, augmentation=gentle_views, split=(0.5, 0.15, 0.35))
-print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(photos.test.entries), "test")
+test = photos.test or photos.validation
+print(len(photos.entries), "train,", len(photos.validation.entries), "validation,", len(test.entries), "test")
 
 
-def accuracy(trainer):
-    return trainer.evaluate(photos.test, verbose=0, return_dict=True)["accuracy"]
+def right_photos(trainer):
+    return (torch.as_tensor(trainer.predict(test, verbose=0)).argmax(1) == torch.as_tensor(test.labels)).float()
+
+
+def difference(first, second):
+    """Return the points of accuracy that the first has more, and half its 95 % interval, on the same photos."""
+    points = 100 * (first - second)
+    return points.mean().item(), 1.96 * (points.std() / len(points) ** 0.5).item()
 
 
 # %% [markdown]
@@ -41,8 +53,8 @@ def accuracy(trainer):
 classifier = rg.Classifier(backbone, photos.classes)
 trainer = rg.Trainer(classifier, "adam", "cross_entropy", ["accuracy"], learning_rate=3e-3)
 trainer.fit(photos, epochs=8, verbose=2)
-head_alone = accuracy(trainer)
-print(f"head alone: {head_alone:.1%}")
+head_alone = right_photos(trainer)
+print(f"head alone: {head_alone.mean():.1%}")
 classifier.save(out / "head.safetensors")
 
 # %% [markdown]
@@ -62,10 +74,25 @@ for group in groups:
 trainer = rg.Trainer(classifier, "adamw", "cross_entropy", ["accuracy"], parameters=groups)
 stop = EarlyStopping(monitor="val_loss", patience=3, restore_best_weights=True)
 history = trainer.fit(photos, epochs=8, callbacks=[stop], verbose=2).history
-fine_tuned = accuracy(trainer)
-print(f"head alone {head_alone:.1%}, with the upper blocks {fine_tuned:.1%}")
+fine_tuned = right_photos(trainer)
+gained, half = difference(fine_tuned, head_alone)
+print(f"head alone {head_alone.mean():.1%}, with the upper blocks {fine_tuned.mean():.1%}: {gained:.1f} points more, ± {half:.1f}")
+
+# %%
+points_gained = stated(gained, 2, 30)
+lower_bound = stated(gained - half, 0, 25)
+assert groups[0]["lr"] < groups[-1]["lr"]
 
 # %% [markdown]
+# Keras 3 的寫法如下。沒有逐層的學習率時，所有層共用一個很小的學習率：
+#
+# ```python
+# base.trainable = True
+# for layer in base.layers[:-20]:
+#     layer.trainable = False
+# model.compile(keras.optimizers.Adam(1e-5), "sparse_categorical_crossentropy", ["accuracy"])
+# ```
+#
 # ## 學習率太大會毀掉什麼
 #
 # 同樣的網路、同樣的分類頭、所有區塊，但步伐大上一百倍，就像從頭訓練時那樣。看看第一個損失：
@@ -76,27 +103,30 @@ destroyed = rg.Classifier.load(out / "head.safetensors")
 destroyed.unfreeze("all")
 trainer = rg.Trainer(destroyed, "adamw", "cross_entropy", ["accuracy"], learning_rate=5e-2)
 trainer.fit(photos, epochs=2, verbose=2)
-after_large_steps = accuracy(trainer)
-print(f"before {head_alone:.1%}, after two epochs of large steps {after_large_steps:.1%}")
+after_large_steps = right_photos(trainer)
+destroyed_points, half_destroyed = difference(head_alone, after_large_steps)
+print(f"{destroyed_points:.0f} points lost, ± {half_destroyed:.0f}")
+
+figure, axes = plt.subplots(figsize=(7, 2.5))
+for name, right in {"large steps": after_large_steps, "gentle steps": fine_tuned, "head alone": head_alone}.items():
+    axes.barh(name, 100 * right.mean(), xerr=196 * right.std() / len(right) ** 0.5)
+axes.set_xlabel("accuracy in %, with 95 % interval")
+plt.show()
+
+# %%
+points_lost = stated(destroyed_points, 25, 90)
 
 # %% [markdown]
 # ## 微調輸的時候
 #
 # 微調有數百萬個參數可以用來死背。照片少、又和預訓練的照片相像時，線性探測一樣好甚至更好，
 # 成本只有百分之一。`regraft train FOLDER --recipe auto` 會先做探測，
-# 預期有收穫時才繼續。在您自己的資料夾上比較看看：
+# 預期有收穫時才繼續；第 5 課會看到那是在哪些情況。在您自己的資料夾上比較看看：
 #
 # ```text
 # regraft train PHOTOS --recipe linear-probe
 # regraft train PHOTOS --recipe fine-tune
 # ```
-
-# %%
-if "PHOTOS" not in os.environ:
-    assert head_alone > 0.6
-    assert fine_tuned > head_alone + 0.02
-    assert after_large_steps < head_alone - 0.2
-assert groups[0]["lr"] < groups[-1]["lr"]
 
 # %% [markdown]
 # ## 換您試試
