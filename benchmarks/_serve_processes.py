@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -68,6 +69,7 @@ def _fields(folder: Path) -> list[str]:
 @contextmanager
 def running(words: Sequence[str], port: int, log: Path) -> Iterator[Server]:
     """Yield a server that answers on ``port``; it is stopped at the end of the block."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the end of the block stops the server
     with log.open("ab") as out:
         process = subprocess.Popen(list(words), stdout=out, stderr=out, start_new_session=True)
     try:
