@@ -9,6 +9,7 @@ import webbrowser
 import pytest
 from click.testing import CliRunner
 
+import regraft
 from doc_blocks import way_of
 from doc_pages import PAGES, blocks_of, name_of
 from making import make_photos
@@ -20,6 +21,8 @@ RUN_ELSEWHERE = {"demo", "--split"}
 """Commands and options that need the whole sample; `tests/cli/test_train.py` runs them."""
 
 PHOTOS = 12
+SIZE = 64
+"""Side of the input of networks: the code of pages is run as it stands, but with less to compute."""
 
 
 @pytest.fixture
@@ -43,9 +46,17 @@ def test_scripts_were_found():
     assert {"README.md", "docs/migrate/keras.md", "docs/migrate/teachable-machine.md"} <= set(SCRIPTS)
 
 
+@pytest.fixture
+def small_inputs(monkeypatch):
+    """Networks of `rg.build_backbone` and `rg.train` take small pictures, unless the page names a size."""
+    build, train = regraft.build_backbone, regraft.train
+    monkeypatch.setattr(regraft, "build_backbone", lambda *names, **options: build(*names, **{"size": SIZE, **options}))
+    monkeypatch.setattr(regraft, "train", lambda photos, **options: train(photos, **{"size": SIZE, **options}))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_the_python_of_a_page_runs(name, folder, capsys):
+def test_the_python_of_a_page_runs(name, folder, small_inputs, capsys):
     names: dict[str, object] = {}
     for block in blocks_of(name):
         if block.language == "python" and way_of(block) == "run as a script":
@@ -64,6 +75,7 @@ def test_the_commands_of_the_tutorial_run(folder, monkeypatch):
     assert len(runs) >= 10
     for words in runs:
         arguments = [part for word in words[1:] for part in _expanded(word, folder)]
+        arguments += ["--size", str(SIZE)] if arguments[0] in ("train", "check", "advise") else []
         result = CliRunner().invoke(program, arguments)
         assert result.exit_code == 0, (words, result.output, result.exception)
         if arguments[0] == "sample":

@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from regraft.errors import WeightsError
+from regraft.models.classifier import Classifier
+from regraft.models.linear_head import set_bounds
 from regraft.models.timm_import import import_timm
 from regraft.models.weights import fit_weights, read_weights
 from regraft.models.zoo import build_backbone, create_network
@@ -186,3 +188,15 @@ def test_weights_of_another_network_are_refused(tmp_path, pretrained):
     torch.save(pretrained, path)
     with pytest.raises(WeightsError, match=r"mine\.pt does not match the network"):
         build_backbone("test_efficientnet", weights=path)
+
+
+def test_bounds_of_the_head_are_no_weights(tmp_path):
+    """The model file of a linear probe has them; training goes on from its backbone all the same."""
+    backbone = build_backbone(NAME, pretrained=False, size=64)
+    classifier = Classifier(backbone, ["ant", "bee"])
+    ones = torch.ones(backbone.spec.num_features)
+    set_bounds(classifier.head, (-ones, ones))
+    classifier.save(tmp_path / "model.safetensors")
+    again = build_backbone(NAME, weights=tmp_path / "model.safetensors", size=64).network.state_dict()
+    for name, value in backbone.network.state_dict().items():
+        assert torch.equal(again[name], value), name

@@ -17,11 +17,16 @@ from torch import nn
 from regraft.disk.safetensors_file import HeaderError, read_header
 from regraft.disk.torch_file import MoreThanTensorsError, StridedTensor, is_archive, read_torch_file, unwrap_state_dict
 from regraft.errors import WeightsError, several
+from regraft.models.blocks import HEAD
 from regraft.models.feature_novelty import NOVELTY
+from regraft.models.linear_head import BOUNDS
 from regraft.models.model_metadata import MODEL_KEY
 from regraft.models.own_weights import model_file_of_run
 from regraft.models.trainer_file import TRAINER_FORMAT, TRAINING_STATE
 from regraft.tensors import state_dict_mismatches, strided_tensor
+
+OF_FEATURES = (NOVELTY, *(f"{HEAD}.{name}" for name in BOUNDS))
+"""Beginnings of the names of tensors that describe the features of the training photos."""
 
 _PICKLED = {".pt", ".pth", ".bin", ".tar", ".ckpt"}
 _PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "network.", "net.", "encoder.")
@@ -139,8 +144,8 @@ def _read_safetensors(path: Path) -> WeightsFile:
             header.metadata.get("format") == TRAINER_FORMAT
         ):  # a Trainer wrote it: its optimizer's state is none of the weights
             tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(TRAINING_STATE)}
-        if MODEL_KEY in header.metadata:  # a classifier: how unlike photos are is none of the weights either
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(NOVELTY)}
+        if MODEL_KEY in header.metadata:  # a classifier: neither its novelty nor the bounds of its head are weights
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(OF_FEATURES)}
         return WeightsFile(tensors, header.metadata)
     except (HeaderError, SafetensorError) as error:
         raise WeightsError(f"{path} is not a usable weights file: {error}") from error
