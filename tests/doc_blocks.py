@@ -12,7 +12,7 @@ import yaml
 from command_syntax import check_command
 from doc_pages import ROOT, blocks_of, text_of
 
-RUNS_A_PAGE = re.compile(r'"""(docs/\S+\.md): .*\b(?:code runs|examples run)\b')
+RUNS_A_PAGE = re.compile(r'"""(docs/\S+\.md): .*\b(?:code runs|Python runs|examples run)\b')
 PROGRAMS = {
     ".",
     "cd",
