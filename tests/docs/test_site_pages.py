@@ -50,7 +50,7 @@ def test_links_of_the_english_site(repository):
 def test_links_of_the_chinese_site(repository):
     site = site_pages.chinese_site()
     assert markdown(site, "docs/zh_TW/index.md") == "[照片](../photos/) [安裝](install.md) ![p](../images/p.png)\n"
-    page = "[首頁](../index.md) [photos](../../../photos/#formats) [home](../../../)\n"
+    page = "[首頁](../index.md) [photos](../../photos/#formats) [home](../../)\n"
     assert markdown(site, "docs/zh_TW/how/a.md") == page
 
 
