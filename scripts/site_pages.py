@@ -121,7 +121,7 @@ def _address(site: Site, name: str, here: str, target: str) -> str:
 
 
 def _between_languages(here: str, place: str) -> str:
-    """Return the address of a page or a picture of the other language, relative to the Markdown file as all links are."""
+    """Return the address of a page or a picture of the other language, relative to the Markdown file."""
     address = posixpath.relpath(_address_of(place), posixpath.dirname(here) or ".")
     return f"{address}/" if place.endswith(".md") else address
 
