@@ -21,7 +21,7 @@ EXACT_ROWS = 100_000
 """Maximum number of photos that are compared exactly if the index is available."""
 
 _CELLS_PER_ROOT = 4  # cells for the square root of the number of rows
-_VISITED_SHARE = 20  # a search visits one cell of so many
+_VISITED_SHARE = 20  # a search visits one of 20 cells
 _ROWS_PER_CELL, _ITERATIONS = 20, 5  # of k-means
 _BLOCK = 4096
 _EXACT_SECONDS = 88.0  # of 100,000 rows on two processors
@@ -33,7 +33,7 @@ def is_installed() -> bool:
 
 
 def is_approximate(rows: int) -> bool:
-    """Return whether the neighbors of so many photos are searched by the index."""
+    """Return whether the neighbors of this many photos are searched by the index."""
     return rows > EXACT_ROWS and is_installed()
 
 

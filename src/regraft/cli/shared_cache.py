@@ -27,7 +27,7 @@ def tend_shared_store(session: Session, action: str, address: str) -> None:
     if action not in ACTIONS:
         raise ConfigError(
             f"{action} applies to the cache of this machine; a shared store has show, verify and compact\n"
-            "  it has no limit: remove the folder itself when nobody needs it"
+            "  it has no limit: remove the folder itself when no machine needs it"
         )
     from regraft.features.shared.arrow_file import arrow
     from regraft.features.shared.places import place_at

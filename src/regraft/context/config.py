@@ -296,7 +296,5 @@ _BOUNDS = {
 
 
 def _literals(annotation: Any) -> list[str]:
-    literals: list[str] = []
-    for part in get_args(annotation):
-        literals += [part] if isinstance(part, str) else _literals(part)
-    return literals
+    parts = [[part] if isinstance(part, str) else _literals(part) for part in get_args(annotation)]
+    return [literal for part in parts for literal in part]

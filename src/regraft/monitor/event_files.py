@@ -97,7 +97,7 @@ class EventFile:
 
 
 def scalar_of(value: Any) -> float | None:
-    """Return the number of a ``Summary.Value``, in the form of TensorFlow 1 or 2; None if it is no scalar."""
+    """Return the number of a ``Summary.Value``, in the form of TensorFlow 1 or 2; None if it has none."""
     kind = value.WhichOneof("value")
     if kind == "simple_value":
         return float(value.simple_value)

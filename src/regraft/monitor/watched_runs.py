@@ -143,7 +143,7 @@ def run_folders(root: Path) -> list[Path]:
 
 
 def log_folders(root: Path, most: int) -> list[Path]:
-    """Return at most ``most`` folders of TensorBoard's event files that are no run folders; ``root`` may be one."""
+    """Return at most ``most`` folders of TensorBoard's event files that are not in run folders; ``root`` may be one."""
     if signature(root / "config.json") is not None:
         return []
     if event_files(root):

@@ -25,7 +25,7 @@ def sharded_fit(sharding: Sharding | None, device: torch.device, *feeds: EpochIt
     Args:
         sharding: the way in which batches are cut.
         device: where the module is.
-        *feeds: the data, of which each process reads only the rows of its shards where this is possible.
+        *feeds: the data; each process reads only the rows of its shards where this is possible.
 
     Raises:
         WorkersError: the other processes cannot be reached.
