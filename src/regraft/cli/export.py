@@ -110,7 +110,7 @@ def export(
         screen.line("file", f"{made.file} · {size:.1f} MB")
         if made.compression is not None:
             kind = f"{made.compression.precision} {made.compression.method}"
-            screen.line("precision", f"{kind} · {made.compression.size_text}")
+            screen.line("weights", f"{kind} · {made.compression.size_text}")
             screen.line("accuracy", made.compression.accuracy_text)
         else:
             screen.line("proof", _result(made.proof) if made.proof else "none: the file takes pixels that you prepare")
