@@ -40,6 +40,11 @@ class Catalogue:
         """Return the translation of a whole text, or None."""
         return self._texts.get(f"{context}{CONTEXT}{text}" if context else text)
 
+    def words(self, context: str) -> dict[str, str]:
+        """Return all texts of a context and their translations, for a script that looks words up itself."""
+        begin = f"{context}{CONTEXT}"
+        return {text.removeprefix(begin): one for text, one in self._texts.items() if text.startswith(begin)}
+
     def template(self, text: str) -> Template | None:
         """Return the translation of a template, given as a template, or None."""
         return self._by_template.get(text)
@@ -48,7 +53,7 @@ class Catalogue:
         """Return templates that may fit ``text`` and their translations, those with the most literal text first."""
         anchors = ["", *words_of(text)]
         near = [pair for anchor in anchors for pair in self._templates.get(anchor, ())]
-        return sorted(near, key=lambda pair: -len(pair[0].literals))
+        return sorted(near, key=lambda pair: (-len(pair[0].literals), -pair[0].text.count(":n}")))
 
 
 @cache

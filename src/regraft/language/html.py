@@ -20,6 +20,9 @@ _VERBATIM_BLOCK = re.compile(r"<(script|style|pre)\b.*?</\1>", re.DOTALL)
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)([^<>]*)>")
 _ATTRIBUTE = re.compile(r'(?<= )(aria-label|title|alt|placeholder)="([^"]*)"')
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
+_PARTS = ("a", "small", "span")
+"""Inline tags whose content may be a message by itself."""
+
 _NAMES_IN = ("b", "option")
 """Tags around names: a single word in them is not translated."""
 
@@ -83,11 +86,23 @@ def _block(text: str, messages: Catalogue, tag: str, depth: int) -> str:
         return text
     lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     whole = messages.text(body)
-    if whole is None and depth:
+    if whole is None and depth > 0:
         found, left = best_template(body, messages, lambda value, word: _value(value, messages, word, depth - 1))
-        nodes = _nodes(body, messages, tag) if left else body
+        nodes = _divided(body, messages, tag, depth) if left else body
         whole = nodes if prose(nodes) < left else found
     return lead + (body if whole is None else whole) + tail
+
+
+def _divided(body: str, messages: Catalogue, tag: str, depth: int) -> str:
+    """Return a block that is not a message: the texts in tags such as ``<small>`` are translated first, as blocks."""
+    done, end, before = [], 0, tag
+    for match in _TAG.finditer(body):
+        if match[2] in _PARTS:
+            done += [_block(body[end : match.start()], messages, before, depth - 1), _attributes(match[0], messages)]
+            end, before = match.end(), match[0]
+    if not end:
+        return _nodes(body, messages, tag)
+    return "".join([*done, _block(body[end:], messages, before, depth - 1)])
 
 
 def _value(value: str, messages: Catalogue, word: bool, depth: int) -> str:
@@ -114,5 +129,5 @@ def _node(text: str, messages: Catalogue, tag: str) -> str:
 
 def _plain(text: str, messages: Catalogue, *, word: bool) -> str:
     plain = unescape(text)
-    translated = search(plain, messages, word)
+    translated = (messages.text(plain.strip(), "page") if word else None) or search(plain, messages, word)
     return text if translated == plain else escape(translated, quote=True)

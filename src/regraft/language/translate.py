@@ -19,7 +19,7 @@ _COLON = re.compile(r"(: )")
 _SEPARATORS = tuple(
     re.compile(pattern)
     for pattern in (
-        r"(\n)", r"( +· +| {3,})", r"( → )", r"(?<=[.?])( )(?=[A-Z])", r"(; )", _COLON, r"((?<=\S) )(?=\()",
+        r"(\n)", r"( *· +| {3,})", r"( → )", r"(?<=[.?])( )(?=[A-Z])", r"(; )", _COLON, r"((?<=\S) )(?=\()",
         r"(, )", r"( and )", r"( or )", r"( {2})",
     )
 )  # fmt: skip
@@ -30,6 +30,7 @@ _COMMAND = re.compile(r"regraft [a-z]|pip install |jupyter ")
 _PARENTHESES = re.compile(r"\(([^()]*)\)([.,;:]?)", re.DOTALL)
 _ONE_WORD = re.compile(r"\S*[^\s:;,.]")
 _WORDS = re.compile(r"(?<![\w./'-])[A-Za-z][a-z’']*(?: (?:\d+ )?[a-z][a-z’']*)+(?![\w/'=])")
+_TAG = re.compile(r"<[^<>]*>")
 _DEPTH = 5
 
 
@@ -119,7 +120,7 @@ def _fits(value: str, translated: Callable[[str, bool], str]) -> bool:
 
 def prose(text: str) -> int:
     """Return the number of English words in a text that stand next to each other, as names do not."""
-    return sum(len(words.split()) for words in _WORDS.findall(text))
+    return sum(len(words.split()) for words in _WORDS.findall(_TAG.sub(" ", text)))
 
 
 def _by_parts(body: str, messages: Catalogue, depth: int) -> str:
@@ -141,10 +142,10 @@ def _by_parts(body: str, messages: Catalogue, depth: int) -> str:
 
 def _joined_parts(parts: list[str], messages: Catalogue, depth: int) -> str:
     """Return texts and the separators between them, translated; a separator may belong to the message after it."""
-    done = [search(parts[0], messages, False, depth - 1)]
+    done = [messages.text(parts[0], "cell") or search(parts[0], messages, False, depth - 1)]
     is_translated = done[0] != parts[0]
     for mark, text in zip(parts[1::2], parts[2::2], strict=True):
-        plain = search(text, messages, False, depth - 1)
+        plain = messages.text(text, "cell") or search(text, messages, False, depth - 1)
         with_mark = search(mark + text, messages, False, depth - 1) if mark in {"; ", ", ", ": "} else mark + text
         if prose(with_mark) < prose(plain):
             done.append(with_mark)

@@ -81,6 +81,9 @@ function element(name, attributes = {}, ...content) {
   made.append(...content);
   return made;
 }
+// The words of run folders, such as states and labels, in the language of the page.
+const WORDS = JSON.parse(document.body.dataset.words ?? "{}");
+const told = word => WORDS[word] ?? clean(word);
 const named = status => element("bdi", {}, clean(status.name));
 const clock = seconds => {
   const whole = Math.max(0, Math.round(seconds)), h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60;
@@ -88,8 +91,8 @@ const clock = seconds => {
 };
 const percent = share => (100 * share).toFixed(1) + " %";
 const now = () => Date.now() / 1000 + skew;
-const ago = seconds => seconds < 90 ? Math.round(seconds) + " s ago" : seconds < 5400 ? Math.round(seconds / 60) + " min ago"
-  : seconds < 129600 ? Math.round(seconds / 3600) + " h ago" : Math.round(seconds / 86400) + " days ago";
+const ago = seconds => seconds < 90 ? `${Math.round(seconds)} s ago` : seconds < 5400 ? `${Math.round(seconds / 60)} min ago`
+  : seconds < 129600 ? `${Math.round(seconds / 3600)} h ago` : `${Math.round(seconds / 86400)} days ago`;
 
 const RANK = {running: 0, silent: 1, interrupted: 1, stopped: 1, finished: 2};
 function ordered() {
@@ -113,7 +116,7 @@ function showLead(all) {
   const running = all.filter(run => run.status.state === "running"), lead = byId("lead");
   if (!all.length) { lead.textContent = "Waiting for a run."; showFacts(null); return; }
   if (running.length === 1) lead.replaceChildren(named(running[0].status), ": " + doing(running[0]));
-  else if (running.length) lead.textContent = running.length + " runs in progress.";
+  else if (running.length) lead.textContent = `${running.length} runs in progress.`;
   else lead.replaceChildren("No run in progress. The last one: ", named(all[0].status), ", " + doing(all[0]));
   showFacts(running.length === 1 ? running[0].status : null);
 }
@@ -121,10 +124,10 @@ function showLead(all) {
 function showFacts(status) {
   const tiles = [], wait = status?.wait, budget = status?.budget_end ?? null, best = status?.now;
   if (wait) {
-    tiles.push([clean(wait.label), `${Math.floor(100 * wait.done / Math.max(1, wait.total))} %`, clean(wait.note)]);
+    tiles.push([told(wait.label), `${Math.floor(100 * wait.done / Math.max(1, wait.total))} %`, clean(wait.note)]);
     tiles.push(["time left", wait.seconds_left === null ? "–" : clock(wait.seconds_left),
       budget === null ? "of this stage" : `of this stage; ${clock(budget - now())} of the budget`]);
-    tiles.push(["speed", wait.per_second ? brief(wait.per_second) : "–", clean(wait.unit) + " per second"]);
+    tiles.push(["speed", wait.per_second ? brief(wait.per_second) : "–", `${told(wait.unit)} per second`]);
   }
   if (best) {
     const [name, value] = mainFigure(best.figures);
@@ -144,11 +147,11 @@ function doing(run) {
   const {status} = run, wait = status.wait;
   if (wait) {
     const left = wait.seconds_left === null ? "" : `, ${clock(wait.seconds_left)} left`;
-    return `${clean(wait.label)} ${Math.floor(100 * wait.done / Math.max(1, wait.total))} %${left}.`;
+    return `${told(wait.label)} ${Math.floor(100 * wait.done / Math.max(1, wait.total))} %${left}.`;
   }
   if (status.headline) return `accuracy ${percent(status.headline.value)} on ${status.headline.n} photos.`;
   if (status.state === "running" && status.kind !== "training") return `${run.count.toLocaleString("en")} points so far.`;
-  return status.state === "running" ? "in progress." : status.state + ".";
+  return status.state === "running" ? "in progress." : told(status.state) + ".";
 }
 
 const charts = new Map();
@@ -189,7 +192,7 @@ function chartData(name, shown) {
       const y = run.series[prefix + name];
       if (y === undefined) continue;
       const both = run.series["val_" + name] !== undefined && run.series[name] !== undefined;
-      lines.push({name: [label, both ? side : ""].filter(Boolean).join(" · ") || clean(name), x: run.x, y,
+      lines.push({name: [label, both ? told(side) : ""].filter(Boolean).join(" · ") || clean(name), x: run.x, y,
         color: !several && both && dashed ? "c2" : run.color, dashed: dashed && both});
     }
     if (name === "accuracy" && run.status.probe !== null)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 
-from regraft.report.page import page
+from regraft.language import language
+from regraft.language.catalogue import catalogue
+from regraft.report.page import json_attribute, page
 
 POLICY = ("connect-src 'self'", "frame-src 'self'")
 
 
-@cache
 def live_page() -> str:
-    """Return the live page as HTML."""
+    """Return the live page as HTML, in the language of the user."""
+    return _page(language())
+
+
+@cache
+def _page(language: str) -> str:
+    messages = catalogue(language)
+    words = "" if messages is None else f'data-words="{json_attribute(messages.words("live"))}"'
     body = """<header class="top"><h1>regraft monitor</h1><p id="connection" role="status">Connecting …</p></header>
 <main><p class="lead" id="lead">Waiting for a run.</p><dl class="facts" id="facts"></dl>
 <section id="compare" hidden aria-labelledby="compare-title"><h2 id="compare-title">Side by side</h2>
@@ -21,7 +29,7 @@ def live_page() -> str:
 <p class="note" id="none">No run yet. Start one with <code>regraft train PHOTOS</code>, or post figures to this address
 with Keras’s <code>RemoteMonitor</code>.</p></section></main>"""
     scripts = [_own(name) for name in ("chart.js", "live.js", "live_runs.js")]
-    return page("regraft monitor", body, css=[_own("live.css")], js=scripts, allow=POLICY)
+    return page("regraft monitor", body, css=[_own("live.css")], js=scripts, attributes=words, allow=POLICY)
 
 
 def _own(name: str) -> str:

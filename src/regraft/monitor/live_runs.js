@@ -16,8 +16,8 @@ function showRuns(all, shown) {
   for (const [name, card] of cards) if (!used.has(name)) { card.box.remove(); cards.delete(name); }
 }
 function newCard(name) {
-  const show = element("input", {type: "checkbox", "aria-label": "Show the curves of " + clean(name)});
-  const title = element("h3"), progress = element("progress", {max: 1, "aria-label": "Progress of " + clean(name)});
+  const show = element("input", {type: "checkbox", "aria-label": `Show the curves of ${clean(name)}`});
+  const title = element("h3"), progress = element("progress", {max: 1, "aria-label": `Progress of ${clean(name)}`});
   const lines = element("div"), buttons = element("div", {class: "row"}), spark = document.createElementNS(SVG, "svg");
   spark.setAttribute("class", "spark");
   spark.setAttribute("aria-hidden", "true");
@@ -42,7 +42,7 @@ function showCard(card, run, isShown) {
   card.shown = key;
   card.box.dataset.count = run.count;
   card.box.dataset.state = status.state;
-  card.title.replaceChildren(named(status), element("span", {class: "chip " + status.state}, status.state));
+  card.title.replaceChildren(named(status), element("span", {class: "chip " + status.state}, told(status.state)));
   card.progress.hidden = !status.wait;
   if (status.wait) card.progress.value = status.wait.done / Math.max(1, status.wait.total);
   card.lines.replaceChildren(...lines.map(([text, kind]) => element("p", kind ? {class: kind} : {}, text)));
@@ -55,20 +55,20 @@ function showReport(card, status) {
   card.report.setAttribute("aria-expanded", String(Boolean(isOpen)));
   card.open.href = url;
   const frame = card.box.querySelector("iframe");
-  if (isOpen && frame === null) card.box.append(element("iframe", {src: url, title: "Report of " + clean(status.name)}));
+  if (isOpen && frame === null) card.box.append(element("iframe", {src: url, title: `Report of ${clean(status.name)}`}));
   if (!isOpen && frame !== null) frame.remove();
 }
 // The lines of a card: [text, class].
 function facts(run) {
   const {status} = run, {wait} = status, lines = [];
   if (status.problem) lines.push([status.problem, "problem"]);
-  if (wait) lines.push([[`${clean(wait.label)} ${wait.done.toLocaleString("en")} of ${wait.total.toLocaleString("en")} ${clean(wait.unit)}`,
-    wait.per_second ? `${brief(wait.per_second)} ${clean(wait.unit)}/s` : "",
-    wait.seconds_left === null ? "" : clock(wait.seconds_left) + " left", clean(wait.note)].filter(Boolean).join(" · "), "figure"]);
+  if (wait) lines.push([[`${told(wait.label)} ${wait.done.toLocaleString("en")} of ${wait.total.toLocaleString("en")} ${told(wait.unit)}`,
+    wait.per_second ? `${brief(wait.per_second)} ${told(wait.unit)}/s` : "",
+    wait.seconds_left === null ? "" : `${clock(wait.seconds_left)} left`, clean(wait.note)].filter(Boolean).join(" · "), "figure"]);
   if (status.headline) {
     const {value, interval, n, photos, optimistic} = status.headline;
     const range = interval && interval[0] !== null ? ` (${(100 * interval[0]).toFixed(1)} – ${percent(interval[1])})` : "";
-    lines.push([`accuracy ${percent(value)}${range} on ${n} ${clean(photos)} photos${optimistic ? ", optimistic" : ""}`, "figure"]);
+    lines.push([`accuracy ${percent(value)}${range} on ${n} ${told(photos)} photos${optimistic ? ", optimistic" : ""}`, "figure"]);
   } else if (status.now && status.state !== "finished") {
     const figures = Object.entries(status.now.figures).filter(([name, value]) => value !== null && name !== "learning_rate");
     const told = figures.sort(([a], [b]) => b.startsWith("val_") - a.startsWith("val_")).slice(0, 3);
@@ -76,9 +76,9 @@ function facts(run) {
     lines.push([`${label}: epoch ${brief(status.now.epoch)}, ` + told.map(([name, value]) => `${clean(name)} ${brief(value)}`).join(" · "), ""]);
   }
   if (status.probe !== null) lines.push([`linear probe ${percent(status.probe)}, cross-validated`, ""]);
-  const budget = status.budget_end === null ? "" : clock(status.budget_end - now()) + " of the budget left";
-  const memory = status.memory ? Math.round(status.memory / 1e6).toLocaleString("en") + " MB memory" : "";
-  const points = run.count ? run.count.toLocaleString("en") + (run.count === 1 ? " point" : " points") : "";
+  const budget = status.budget_end === null ? "" : `${clock(status.budget_end - now())} of the budget left`;
+  const memory = status.memory ? `${Math.round(status.memory / 1e6).toLocaleString("en")} MB memory` : "";
+  const points = run.count ? (run.count === 1 ? "1 point" : `${run.count.toLocaleString("en")} points`) : "";
   const last = status.last && status.state !== "running" ? ago(now() - status.last) : "";
   lines.push([[clean(status.recipe), budget, memory, points, last].filter(Boolean).join(" · "), ""]);
   return lines;

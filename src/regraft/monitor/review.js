@@ -44,7 +44,7 @@ function show(k) {
   soon.forEach(picture);
   for (const path of pictures.keys()) if (pictures.size > 40) pictures.delete(path);
   byId("caption").replaceChildren(element("bdi", {}, clean(item.name)));
-  byId("photo").alt = "Photo " + clean(item.name);
+  byId("photo").alt = `Photo ${clean(item.name)}`;
   byId("question").replaceChildren(...question(item));
   byId("words").textContent = clean(item.words);
   showOthers(k, item);
@@ -58,14 +58,18 @@ function show(k) {
     action("Undo", undo, !past.length ? "off" : ""), action("Later", skip));
 }
 const bold = name => element("b", {}, element("bdi", {}, clean(name)));
+// A sentence with the classes of an item in its places.
+function sentence(text, item) {
+  return text.split(/(\{[a-z]+\})/).map(part => part === "{class}" ? bold(item.label) : part === "{suggestion}" ? bold(item.suggestion) : part);
+}
 function question(item) {
-  if (item.kind === "prediction") return ["Is this ", bold(item.label), "?"];
-  if (item.suggestion) return ["Labeled ", bold(item.label), ". Is it ", bold(item.suggestion), "?"];
+  if (item.kind === "prediction") return sentence("Is this {class}?", item);
+  if (item.suggestion) return sentence("Labeled {class}. Is it {suggestion}?", item);
   const kind = clean(item.kind[0].toUpperCase() + item.kind.slice(1));
-  return item.label ? [kind + ": labeled ", bold(item.label), ". Keep it?"] : [kind + ". Keep it?"];
+  return item.label ? [kind + ": ", ...sentence("labeled {class}. Keep it?", item)] : [kind + ". ", "Keep it?"];
 }
 function acceptText(item) {
-  return item.suggestion ? ["Change to ", bold(item.suggestion)] : item.label ? ["Keep ", bold(item.label)] : ["Keep"];
+  return item.suggestion ? sentence("Change to {suggestion}", item) : item.label ? sentence("Keep {class}", item) : ["Keep"];
 }
 function chosenClass(item) {
   return item.decision === "keep" ? item.label : item.decision.startsWith("relabel:") ? item.decision.slice(8) : null;

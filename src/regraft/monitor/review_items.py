@@ -9,6 +9,7 @@ from typing import Any
 
 from regraft.audit.finding import ACTIONABLE
 from regraft.data.selection import place_of
+from regraft.language import translate, translate_word
 
 KEYS = 9
 """Classes that have a key."""
@@ -134,8 +135,8 @@ class Review:
         return {
             "name": item.name,
             "label": item.label,
-            "kind": item.kind,
-            "words": item.words,
+            "kind": translate_word(item.kind),
+            "words": translate(item.words),
             "suggestion": item.suggestion,
             "group": item.group,
             "others": len(item.others),

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from regraft.language import translate
 from regraft.monitor.curves import Point
 from regraft.monitor.regular_file import read_file, read_json, signature
 from regraft.monitor.run_events import RunEvents
@@ -49,7 +50,7 @@ def read_status(folder: RunFolder, events: RunEvents, now: float | None = None) 
         "kind": "remote" if remote else "training",
         "recipe": str(config.get("recipe") or config.get("sender") or ""),
         "state": state,
-        "problem": problem,
+        "problem": translate(problem) if problem else problem,
         "count": events.curves.count,
         "started": _time_of(events, "start"),
         "last": events.last[0] or None,

@@ -16,7 +16,7 @@ const undo = document.getElementById("undo"), openOnly = document.getElementById
 const boxes = [...document.querySelectorAll(".buttons")];
 const classes = new Set([...document.querySelectorAll("#classes option")].map(option => option.value));
 const pathOf = box => JSON.parse(box.dataset.path);
-const photos = n => n + (n === 1 ? " photo" : " photos");
+const photos = n => n === 1 ? "1 photo" : `${n} photos`;
 function show() {
   for (const box of boxes) {
     const decided = decisions.get(pathOf(box));
@@ -30,7 +30,7 @@ function show() {
   }
   save.disabled = decisions.size === 0;
   undo.disabled = past.length === 0;
-  message.textContent = decisions.size === 0 ? "No decisions yet." : photos(decisions.size) + " decided.";
+  message.textContent = decisions.size === 0 ? "No decisions yet." : `${photos(decisions.size)} decided.`;
   filter();
 }
 function change(entries) {
@@ -109,7 +109,7 @@ function decideAll(section, what) {
   }
   if (entries.length === 0) { message.textContent = "Nothing is undecided here."; return; }
   change(entries);
-  message.textContent = photos(entries.length) + " decided at once; Undo takes it back.";
+  message.textContent = `${photos(entries.length)} decided at once; Undo takes it back.`;
 }
 document.addEventListener("change", event => {
   if (event.target === openOnly) { filter(); return; }
@@ -117,7 +117,7 @@ document.addEventListener("change", event => {
   if (input === null) return;
   const name = input.value.trim();
   if (name !== "" && !classes.has(name)) {
-    message.textContent = "There is no class “" + name + "”: choose one from the list.";
+    message.textContent = `There is no class “${name}”: choose one from the list.`;
     input.setAttribute("aria-invalid", "true");
     return;
   }
