@@ -85,7 +85,7 @@ def _block(text: str, messages: Catalogue, tag: str, depth: int) -> str:
     if not body or not letters_of(body):
         return text
     lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
-    whole = messages.text(body)
+    whole = messages.text(body, "page") or messages.text(body)
     if whole is None and depth > 0:
         found, left = best_template(body, messages, lambda value, word: _value(value, messages, word, depth - 1))
         nodes = _divided(body, messages, tag, depth) if left else body
