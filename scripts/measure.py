@@ -236,9 +236,13 @@ def imported(tree: ast.Module, names: set[str]) -> Iterator[str]:
 
 
 def add_duplicates(source: Source, measures: Measures) -> None:
-    """Add the runs of at least six equal lines of code in two files; imports, docstrings and comments do not count."""
+    """Add the runs of at least six equal lines of code in two files; imports, docstrings and comments do not count.
+
+    Translated lessons have the code of their originals, and are left out.
+    """
     windows: dict[tuple[str, ...], list[Window]] = defaultdict(list)
-    code = {path: list(code_of(source.text[path], tree)) for path, tree in source.modules.items()}
+    modules = {path: tree for path, tree in source.modules.items() if "zh_TW" not in path.parts}
+    code = {path: list(code_of(source.text[path], tree)) for path, tree in modules.items()}
     for path, lines in code.items():
         for start in range(len(lines) - MIN_DUPLICATE + 1):
             windows[tuple(text for _, text in lines[start : start + MIN_DUPLICATE])].append((path, start))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import cloup
 
-from regraft.cli.options import PATH, output_options, pass_session
+from regraft.cli.options import PATH, listen_options, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import MissingExtraError
 
@@ -28,21 +28,7 @@ Examples:
 )
 @cloup.option_group(
     "Server",
-    cloup.option(
-        "--host",
-        default="127.0.0.1",
-        show_default=True,
-        metavar="ADDRESS",
-        help="Address to listen on. Other machines reach any but the default, with a token.",
-    ),
-    cloup.option(
-        "--port",
-        type=click.IntRange(0, 65535),
-        default=9000,
-        show_default=True,
-        metavar="N",
-        help="Port to listen on; 0 takes any free one.",
-    ),
+    *listen_options(9000),
     cloup.option("--token", metavar="TEXT", help="Token that requests need. Default: a random one with --host."),
     cloup.option("--allow-stop", is_flag=True, help="Let the page stop runs, as Ctrl-C does."),
     cloup.option("--open", "open_page", is_flag=True, help="Open the page in the browser."),

@@ -274,3 +274,24 @@ def resume_options() -> list[Any]:
             "--rescue-dir", type=PATH, metavar="DIR", help="Folder for the model if writing to the run folder fails."
         ),
     ]
+
+
+def listen_options(port: int) -> tuple[Any, ...]:
+    """Return the options for the address on which a server listens; ``port`` is the default of ``--port``."""
+    return (
+        cloup.option(
+            "--host",
+            default="127.0.0.1",
+            show_default=True,
+            metavar="ADDRESS",
+            help="Address to listen on. Other machines reach any but the default, with a token.",
+        ),
+        cloup.option(
+            "--port",
+            type=click.IntRange(0, 65535),
+            default=port,
+            show_default=True,
+            metavar="N",
+            help="Port to listen on; 0 takes any free one.",
+        ),
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
-from regraft.cli.options import PATH, device_option, output_options, pass_session
+from regraft.cli.options import PATH, device_option, listen_options, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import MissingExtraError
 
@@ -19,29 +19,14 @@ _EXAMPLES = """\b
 Examples:
   regraft serve runs/photos-auto-001
   curl -F photos=@new.jpg http://127.0.0.1:8000/predict
-  curl -H 'Content-Type: image/jpeg' --data-binary @new.jpg http://127.0.0.1:8000/predict
-  regraft serve model.safetensors --host 0.0.0.0 --workers 2     prints the token that requests need"""
+  regraft serve model.safetensors --host 0.0.0.0      prints a token"""
 
 
 @cloup.command(name="serve", short_help="Answer requests with the classes of photos.", epilog=_EXAMPLES)
 @cloup.argument("model", type=PATH, help="A run folder, or a copy of its model.safetensors.")
 @cloup.option_group(
     "Server",
-    cloup.option(
-        "--host",
-        default="127.0.0.1",
-        show_default=True,
-        metavar="ADDRESS",
-        help="Address to listen on. Other machines reach any but the default, with a token.",
-    ),
-    cloup.option(
-        "--port",
-        type=click.IntRange(0, 65535),
-        default=8000,
-        show_default=True,
-        metavar="N",
-        help="Port to listen on; 0 takes any free one.",
-    ),
+    *listen_options(8000),
     cloup.option(
         "--token",
         envvar="REGRAFT_SERVE_TOKEN",
