@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
-from regraft.language import translate, translate_cell, translate_word
+from regraft.language import translate, translate_cell, translate_heading, translate_word
 from regraft.line_breaks import printable
 from regraft.plain_bar import Bar, NoBar, PlainBar
 from regraft.screen_layout import (
@@ -68,7 +68,7 @@ class Screen(Protocol):
 
 def translated_rows(rows: Sequence[Sequence[str]]) -> list[list[str]]:
     """Return a table in the language of the user; the first row is the heading."""
-    return [[(translate_cell if k else translate_word)(cell) for cell in row] for k, row in enumerate(rows)]
+    return [[(translate_cell if k else translate_heading)(cell) for cell in row] for k, row in enumerate(rows)]
 
 
 class QuietScreen:

@@ -6,6 +6,15 @@ is recognized by its template ``"{n:n} photos"``. In English nothing is looked u
 """
 
 from regraft.language.choice import ENGLISH, LANGUAGES, TAIWAN, language
-from regraft.language.translate import translate, translate_cell, translate_word
+from regraft.language.translate import translate, translate_cell, translate_heading, translate_word
 
-__all__ = ["ENGLISH", "LANGUAGES", "TAIWAN", "language", "translate", "translate_cell", "translate_word"]
+__all__ = [
+    "ENGLISH",
+    "LANGUAGES",
+    "TAIWAN",
+    "language",
+    "translate",
+    "translate_cell",
+    "translate_heading",
+    "translate_word",
+]

@@ -14,8 +14,10 @@ _PART = re.compile(r"\{\{|\}\}|\{(\w+)(:n)?(!t)?\}")
 _WORD = re.compile(r"[A-Za-z][A-Za-z’'-]*")
 
 NUMBER = r"[-+−]?(?:\d[\d,]*(?:\.\d+)?(?:e[-+]?\d+)?|nan|inf)%?"
-TEXT = r"(?:(?! · | {3}).)*?"
+FACT = r"(?:(?! · | {3}).)*?"
 """Any text, but not several facts: those are translated one by one."""
+
+TEXT = r".*?"
 
 
 def escaped(text: str) -> str:
@@ -79,11 +81,14 @@ class Template:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        places = "".join(
-            re.escape(part) if isinstance(part, str) else f"(?P<{part[0]}>{NUMBER if part[1] else TEXT})"
-            for part in self.parts
-        )
-        return re.compile(places, re.DOTALL)
+        places, text = [], FACT
+        for part in self.parts:
+            if isinstance(part, str):
+                places.append(re.escape(part))
+                text = TEXT if "\n" in part else text  # further lines have columns
+            else:
+                places.append(f"(?P<{part[0]}>{NUMBER if part[1] else text})")
+        return re.compile("".join(places), re.DOTALL)
 
     def values(self, text: str) -> Mapping[str, str] | None:
         """Return the values in ``text`` by their names, or None if it is not a text of this template."""

@@ -47,6 +47,13 @@ def translate_word(text: str) -> str:
     return _translated(text, language(), word=True)
 
 
+def translate_heading(text: str) -> str:
+    """Return the heading of a column in the language of the user."""
+    messages = catalogue(language())
+    found = messages.text(text, "page") if messages is not None else None
+    return translate_word(text) if found is None else found
+
+
 def translate_cell(text: str) -> str:
     """Return the cell of a table in the language of the user; of single words, only those with the context "cell"."""
     messages = catalogue(language())
@@ -115,7 +122,7 @@ def _fits(value: str, translated: Callable[[str, bool], str]) -> bool:
     """Return whether a value can stand in a template with little text: a number, a name without a space, a message."""
     if not _LETTERS.search(value) or _ONE_WORD.fullmatch(value):
         return True
-    return not re.search(r"[:;] ", value) and translated(value, True) != value
+    return not re.search(r"[:;] |  |→", value) and translated(value, True) != value
 
 
 def prose(text: str) -> int:
@@ -142,10 +149,10 @@ def _by_parts(body: str, messages: Catalogue, depth: int) -> str:
 
 def _joined_parts(parts: list[str], messages: Catalogue, depth: int) -> str:
     """Return texts and the separators between them, translated; a separator may belong to the message after it."""
-    done = [messages.text(parts[0], "cell") or search(parts[0], messages, False, depth - 1)]
+    done = [messages.text(parts[0], "fact") or search(parts[0], messages, False, depth - 1)]
     is_translated = done[0] != parts[0]
     for mark, text in zip(parts[1::2], parts[2::2], strict=True):
-        plain = messages.text(text, "cell") or search(text, messages, False, depth - 1)
+        plain = messages.text(text, "fact") or search(text, messages, False, depth - 1)
         with_mark = search(mark + text, messages, False, depth - 1) if mark in {"; ", ", ", ": "} else mark + text
         if prose(with_mark) < prose(plain):
             done.append(with_mark)

@@ -51,7 +51,7 @@ def _space_between(before: str, after: str) -> str | None:
 
 def separator(mark: str, before: str, after: str) -> str:
     """Return a mark of punctuation with its space, full-width if the text before or after it is Chinese."""
-    is_chinese = _HAN_AT_END.search(before) or _HAN_AT_START.match(after)
+    is_chinese = _HAN_AT_END.search(before) or re.match(rf"[^.,;:]*[{HAN}]", after)
     return _WIDE.get(mark, mark) if is_chinese else mark
 
 
