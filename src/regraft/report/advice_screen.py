@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from regraft.advice.reasons import ALIKE, FEW, MANY, UNLIKE
+from regraft.language import translate
 from regraft.screen import Screen
-from regraft.text import counted, percent
+from regraft.text import counted, padded, percent
 
 HALF, HEIGHT = 30, 3
 """Columns and lines of each quarter of the picture."""
@@ -74,7 +75,7 @@ def picture(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for band, label in enumerate(("alike", "unlike")):
         for number in range(HEIGHT):
             texts = corners if number == 0 else below if number == 1 else {}
-            left, right = (f" {texts.get((band, side), ''):<{HALF - 1}}" for side in (0, 1))
+            left, right = (f" {padded(translate(texts.get((band, side), '')), HALF - 1)}" for side in (0, 1))
             lines.append([label if number == 0 else "", f"{left}│{right}"])
         if band == 0:
             lines.append(["", "─" * HALF + "┼" + "─" * HALF])
@@ -83,8 +84,8 @@ def picture(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         row, column = _position(facts["figures"]["photos_a_class"], lead)
         text = lines[row][1]
         lines[row][1] = f"{text[:column]}◆{text[column + 1 :]}"
-    few = f"few photos of a class ({FEW:.0f})"
-    head = f" {few:<{HALF}} many ({MANY:.0f})"
+    few = padded(translate(f"few photos of a class ({FEW:.0f})"), HALF)
+    head = f" {few} {translate(f'many ({MANY:.0f})')}"
     return [("", head), *((label, text.rstrip()) for label, text in lines)]
 
 
