@@ -12,9 +12,9 @@ import os
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import cache
 
 from regraft.language import ENGLISH, language
-from regraft.language.typography import CLOSING, HAN, OPENING
 
 MIN_WIDTH = 10
 """Minimum number of columns for text; narrower terminals wrap lines themselves."""
@@ -27,9 +27,6 @@ _GLUE = "\ue000"
 _BETWEEN_FACTS = re.compile(r"( +· +| {3,})")
 _COMMAND = re.compile(r"regraft [a-z]")
 _SHELL_WORD = re.compile(r"""(?:'[^']*'|"[^"]*"|\\.|[^\s'"\\])+|\S+""")
-_BETWEEN_CHARACTERS = re.compile(
-    rf"(?<=[{HAN}{CLOSING}])(?=[^{CLOSING}{_GLUE},.;:!?)\]}}%])|(?<=[^{OPENING}{_GLUE}(\[{{])(?=[{HAN}{OPENING}])"
-)
 _AFTER = "/\\,;:=_"
 """Characters after which a word that is longer than a line is cut."""
 
@@ -102,11 +99,21 @@ def _words(fact: str, width: int) -> Iterator[tuple[str, str]]:
     for word in fact.split(" "):
         space = " "
         for part in [word] if cells(word) <= width else word.split(_GLUE):
-            for piece in [part] if language() == ENGLISH else _BETWEEN_CHARACTERS.split(part):
+            for piece in [part] if language() == ENGLISH else _between_characters().split(part):
                 if piece:
                     yield space, piece
                     space = ""
             space = " "
+
+
+@cache
+def _between_characters() -> re.Pattern[str]:
+    """Return the pattern for places between two characters where a line of Chinese may break."""
+    from regraft.language.typography import CLOSING, HAN, OPENING
+
+    return re.compile(
+        rf"(?<=[{HAN}{CLOSING}])(?=[^{CLOSING}{_GLUE},.;:!?)\]}}%])|(?<=[^{OPENING}{_GLUE}(\[{{])(?=[{HAN}{OPENING}])"
+    )
 
 
 def _second_column(body: str) -> int:

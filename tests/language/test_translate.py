@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from regraft.language import language, translate, translate_cell, translate_word
@@ -100,3 +103,9 @@ def test_chinese_and_latin_meet_with_one_space():
     assert joined(["共", "3", "張"]) == "共 3 張"
     assert joined(["照片 ", "，", " 共"]) == "照片，共"
     assert joined(["一", "   ", "二"]) == "一   二"
+
+
+def test_english_loads_no_catalogue():
+    code = "import sys, regraft.cli.main; print('regraft.language.translate' in sys.modules, 'regraft.language.search' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out == "True False\n"

@@ -57,10 +57,10 @@ class Catalogue:
 
 
 @cache
-def catalogue(language: str) -> Catalogue | None:
-    """Return the catalogue of a language; None for English, which needs none."""
+def catalogue(language: str) -> Catalogue:
+    """Return the catalogue of a language; that of English is empty."""
     if language == ENGLISH:
-        return None
+        return Catalogue({})
     file = resources.files("regraft.language") / language / "LC_MESSAGES" / "regraft.mo"
     return Catalogue(read_mo(file.read_bytes()))
 

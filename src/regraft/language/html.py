@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from html import escape, unescape
 
 from regraft.language.catalogue import Catalogue, catalogue
-from regraft.language.choice import language
-from regraft.language.translate import best_template, prose, search
+from regraft.language.choice import ENGLISH, language
+from regraft.language.search import best_template, prose, search
 
 _INLINE = frozenset(("a", "b", "bdi", "code", "em", "i", "kbd", "small", "span", "strong", "sub", "sup"))
 _VERBATIM = re.compile(r"<(script|style|pre|bdi|code|kbd)\b.*?</\1>", re.DOTALL)
@@ -31,9 +31,9 @@ _DEPTH = 5
 
 def translate_html(html: str) -> str:
     """Return a page, or a part of one, in the language of the user."""
-    messages = catalogue(language())
-    if messages is None:
+    if language() == ENGLISH:
         return html
+    messages = catalogue(language())
     done, end = [], 0
     for match in _VERBATIM_BLOCK.finditer(html):
         done += [_blocks(html[end : match.start()], messages), match[0]]

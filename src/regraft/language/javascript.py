@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from regraft.language.catalogue import CONTEXT, Catalogue, catalogue
-from regraft.language.choice import language
+from regraft.language.choice import ENGLISH, language
 from regraft.language.template import Template, escaped
 
 _TOKEN = re.compile(
@@ -24,8 +24,7 @@ _NAME = re.compile(r"[A-Za-z_]\w*")
 
 def translate_script(source: str) -> str:
     """Return a script whose texts are in the language of the user."""
-    messages = catalogue(language())
-    return source if messages is None else _translated(source, messages)
+    return source if language() == ENGLISH else _translated(source, catalogue(language()))
 
 
 def strings(source: str) -> Iterator[str]:

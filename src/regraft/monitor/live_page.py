@@ -19,8 +19,8 @@ def live_page() -> str:
 
 @cache
 def _page(language: str) -> str:
-    messages = catalogue(language)
-    words = "" if messages is None else f'data-words="{json_attribute(messages.words("live"))}"'
+    known = catalogue(language).words("live")
+    words = f'data-words="{json_attribute(known)}"' if known else ""
     body = """<header class="top"><h1>regraft monitor</h1><p id="connection" role="status">Connecting …</p></header>
 <main><p class="lead" id="lead">Waiting for a run.</p><dl class="facts" id="facts"></dl>
 <section id="compare" hidden aria-labelledby="compare-title"><h2 id="compare-title">Side by side</h2>
