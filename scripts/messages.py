@@ -225,7 +225,9 @@ def update(language: str) -> Catalog:
         context, _, message = text.rpartition("\x04")
         places: Any = [(name, None) for name in files]  # lines would change with every edit
         template.add(message, locations=places, context=context or None)
+    created = catalogue.creation_date  # a date of today would change the file at every call
     catalogue.update(template, no_fuzzy_matching=True)
+    catalogue.creation_date = created
     catalogue.obsolete.clear()
     with file.open("wb") as opened:
         write_po(opened, catalogue, width=120, sort_by_file=True, omit_header=False)
