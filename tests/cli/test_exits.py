@@ -130,10 +130,11 @@ def test_a_reader_that_goes_away_is_no_error(tmp_path):
 
 
 SLOW = """
-import regraft.sample.digits, signal, sys
+import regraft.sample.digits, sys, time
 def slow(out):
     print("ready", flush=True)
-    signal.pause()
+    while True:
+        time.sleep(0.05)  # a signal before signal.pause() would be lost
 regraft.sample.digits.write_digits = slow
 sys.argv = ["regraft", "sample", "digits", "out"]
 from regraft.cli.main import main
