@@ -173,6 +173,7 @@ def test_a_terminal_gets_a_bar_and_a_file_lines(points: Any, monkeypatch: Any) -
         def isatty(self) -> bool:
             return True
 
+    monkeypatch.setenv("TERM", "xterm")  # a dumb terminal gets lines, too
     trainer = Trainer(nn.Linear(8, 3), "sgd", "cross_entropy")
     for stream in (Terminal(), io.StringIO(), Terminal()):
         monkeypatch.setattr(sys, "stdout", stream)
