@@ -59,6 +59,7 @@ def test_the_screen_fits_80_columns_and_ends_with_the_command(regraft, photos, t
     assert quiet.out.startswith("regraft train") and quiet.out.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_budget_leaves_out_the_ways_that_take_longer(regraft, photos, tiny):
     said = regraft("advise", photos, "--budget", "1s", "--json", *network(tiny))
     facts = json.loads(said.out)
@@ -66,6 +67,7 @@ def test_a_budget_leaves_out_the_ways_that_take_longer(regraft, photos, tiny):
     assert [way["way"] for way in facts["ways"] if way["affordable"]] == ["probe"]
 
 
+@pytest.mark.slow
 def test_without_another_network_its_rows_say_what_to_install(regraft, photos, tiny, monkeypatch):
     monkeypatch.setattr("regraft.workflows.way_costs.present_networks", lambda weights: [])
     weights = tiny["weights"].with_name(f"{tiny['backbone']}.safetensors")

@@ -28,6 +28,7 @@ def model(tmp_path, name):
     return (tmp_path / name / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_predictions_corrected_in_a_spreadsheet_train_the_next_model(regraft, photos, words, tmp_path):
     regraft("train", photos, *words, "-o", tmp_path / "first")
     new = make_photos(tmp_path / "new", {"x": 6, "y": 6}, seed=5)
@@ -48,6 +49,7 @@ def test_predictions_corrected_in_a_spreadsheet_train_the_next_model(regraft, ph
     assert state_of(new) == before
 
 
+@pytest.mark.slow
 def test_an_archive_gives_the_weights_of_the_folder_in_it(regraft, photos, words, tmp_path):
     shutil.make_archive(str(tmp_path / "trees"), "zip", tmp_path, "trees")
     shutil.make_archive(str(tmp_path / "trees"), "gztar", tmp_path, "trees")

@@ -187,6 +187,7 @@ def test_no_such_model_and_a_folder_that_is_no_run(regraft, new, tmp_path):
     assert "it is not a run folder" in regraft("predict", new, new).one_message()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
 def test_file_names_that_are_no_text_are_said_and_sorted(regraft, trained, tmp_path):
     photos = make_photos(tmp_path / "in", {"a": 1})

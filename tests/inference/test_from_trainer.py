@@ -404,6 +404,7 @@ def test_what_is_no_classifier_is_refused(trained):
         Predictor(Own(trained.module.backbone, CLASSES))
 
 
+@pytest.mark.slow
 def test_a_compiled_classifier_is_saved_as_what_it_is(trained, tmp_path):
     compiled = torch.compile(copy.deepcopy(trained.module))  # nothing is run: only the names of the weights differ
     Trainer(compiled, "sgd", "cross_entropy").save(tmp_path / "c.safetensors")
