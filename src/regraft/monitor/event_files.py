@@ -6,7 +6,6 @@ https://www.tensorflow.org/tutorials/load_data/tfrecord. Only TensorBoard's defi
 
 from __future__ import annotations
 
-import math
 import os
 import struct
 from collections.abc import Iterator
@@ -68,9 +67,8 @@ class EventFile:
                 break
             records.append(block[at + _HEAD : end - _TAIL])
             at = end
-        if (
-            not at and not self._broken and len(block) == _BLOCK
-        ):  # a record that is larger than a block, such as a picture
+        is_large = not at and not self._broken and len(block) == _BLOCK  # such as a picture, larger than a block
+        if is_large:
             at = _HEAD + struct.unpack_from("<Q", block)[0] + _TAIL
             facts = signature(self.path)
             if facts is None or facts[1] < self._size + at:
@@ -110,8 +108,7 @@ def scalar_of(value: Any) -> float | None:
     form = formats.get(tensor.dtype)
     if form is None or len(tensor.tensor_content) != struct.calcsize(form):
         return None
-    number = float(struct.unpack(form, tensor.tensor_content)[0])
-    return number if math.isfinite(number) else math.nan
+    return float(struct.unpack(form, tensor.tensor_content)[0])
 
 
 def event_files(folder: Path) -> list[tuple[Path, str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ class TensorBoardRun:
 
     Attributes:
         number: its number on the page.
-        folder: the folder; of a run folder's files it has none.
+        folder: the folder; it has none of the files of a run folder.
         status: its status when it was last read.
     """
 
@@ -85,7 +84,7 @@ class TensorBoardRun:
             "kind": "tensorboard",
             "recipe": "TensorBoard",
             "state": self._state(now),
-            "count": sum(not math.isnan(step) for step in self._steps),
+            "count": len(self._steps),
             "last": self._last() or None,
             "now": None if best is None else {"epoch": best[0], "figures": best[1]},
             "report": False,
