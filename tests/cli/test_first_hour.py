@@ -9,7 +9,7 @@ import json
 import pytest
 
 from cli.first_hour import HOUR, NET, make_folder
-from regraft.line_breaks import cells
+from regraft.screen.line_breaks import cells
 
 DATA = ("--json", "--format", "completion", "-q")
 """Words of commands whose output is data, which is never broken into lines."""

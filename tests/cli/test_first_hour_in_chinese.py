@@ -8,7 +8,7 @@ import re
 import pytest
 
 from cli.first_hour import HOUR, NET, make_folder
-from regraft.line_breaks import cells
+from regraft.screen.line_breaks import cells
 
 DATA = ("--json", "--format", "completion", "-q", "--version")
 """Words of commands whose output is data, which stays English."""

@@ -7,7 +7,7 @@ import pytest
 
 from cli.test_first_hour_in_chinese import english_in
 from regraft.cli.main import regraft as group
-from regraft.line_breaks import cells
+from regraft.screen.line_breaks import cells
 
 
 def _commands(command, words=()):

@@ -10,9 +10,9 @@ import pytest
 
 from regraft.cli.output import PredictionTable, Session
 from regraft.inference.prediction import Prediction
-from regraft.line_breaks import cells
 from regraft.screen import PlainScreen, QuietScreen, TerminalScreen
-from regraft.screen_layout import terminal_width
+from regraft.screen.layout import terminal_width
+from regraft.screen.line_breaks import cells
 
 
 class Terminal(io.StringIO):

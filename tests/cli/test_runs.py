@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from making import make_photos
-from regraft.line_breaks import cells
+from regraft.screen.line_breaks import cells
 
 
 @pytest.fixture(scope="module")

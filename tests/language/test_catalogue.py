@@ -12,7 +12,7 @@ import pytest
 from regraft.language.catalogue import CONTEXT, Catalogue, read_mo
 from regraft.language.template import Template
 from regraft.language.typography import CLOSING, OPENING
-from regraft.line_breaks import broken, cells
+from regraft.screen.line_breaks import broken, cells
 
 TREE = Path(__file__).resolve().parents[2]
 FILE = TREE / "src" / "regraft" / "language" / "zh_TW" / "LC_MESSAGES" / "regraft.po"

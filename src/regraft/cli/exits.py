@@ -30,7 +30,7 @@ from regraft.errors import FindingsError, RegraftError, StorageError, Unreadable
 from regraft.interrupts import Terminated, TimeUp
 from regraft.language import translate
 from regraft.screen import printable
-from regraft.screen_layout import message_lines, terminal_width
+from regraft.screen.layout import message_lines, terminal_width
 
 DONE, FAILED, USER_ERROR, UNREADABLE = 0, 1, 2, 3
 TIME_UP, INTERRUPTED, BROKEN_PIPE, TERMINATED = 124, 130, 141, 143

@@ -17,9 +17,9 @@ import click
 from regraft.distributed.world import leads
 from regraft.inference.prediction_json import as_json, doubt_about
 from regraft.language import translate, translate_word
-from regraft.line_breaks import broken, cells
 from regraft.screen import PlainScreen, QuietScreen, Screen, printable, screen_for, translated_rows
-from regraft.screen_layout import table_lines, terminal_width
+from regraft.screen.layout import table_lines, terminal_width
+from regraft.screen.line_breaks import broken, cells
 from regraft.text import cell_width, padded, percent, shortened_path
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from cloup import HelpFormatter
 from cloup.styling import IStyle
 
 from regraft.language import ENGLISH, language, translate, translate_word
-from regraft.line_breaks import broken, cells
+from regraft.screen.line_breaks import broken, cells
 
 _EXTRA = re.compile(r"(.*\S)  \[([^]]*)\]", re.DOTALL)
 _WHOLE = 10_000

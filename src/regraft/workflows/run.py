@@ -15,10 +15,10 @@ from regraft.data.photo_places import photo_places
 from regraft.data.selection import PhotoSelection
 from regraft.data.table import TableSource
 from regraft.inference.predictor import Predictor
-from regraft.line_breaks import printable
 from regraft.report import figures, run_page
 from regraft.report.summary import measured_on
 from regraft.screen import Screen, screen_for
+from regraft.screen.line_breaks import printable
 from regraft.text import interval, percent
 from regraft.workflows.evaluate import evaluate_folder
 from regraft.workflows.stored_dataset import with_stored_dataset

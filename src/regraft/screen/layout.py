@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from regraft.language import translate
-from regraft.line_breaks import MIN_WIDTH, broken, cells, is_command, longest_word
+from regraft.screen.line_breaks import MIN_WIDTH, broken, cells, is_command, longest_word
 
 LABEL_WIDTH = 9
 """Columns of a label, with the space after it: a label has at most 8 characters."""

@@ -53,7 +53,7 @@ def test_a_short_wait_says_nothing_in_a_log(said):
 def test_a_long_wait_says_a_line_now_and_then_and_at_its_end(said, monkeypatch):
     screen, out = said
     now = iter(range(0, 1000, 6))
-    monkeypatch.setattr("regraft.plain_bar.time.monotonic", lambda: float(next(now)))
+    monkeypatch.setattr("regraft.screen.plain_bar.time.monotonic", lambda: float(next(now)))
     with screen.progress("features", 4) as bar:
         bar.note("epoch \x1b1")
         for _ in range(4):

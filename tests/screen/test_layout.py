@@ -7,10 +7,10 @@ import io
 import pytest
 from rich.console import Console
 
-from regraft.line_breaks import cells
-from regraft.live_bar import LiveBar
 from regraft.screen import PlainScreen, TerminalScreen
-from regraft.screen_layout import message_lines, progress_text, table_lines
+from regraft.screen.layout import message_lines, progress_text, table_lines
+from regraft.screen.line_breaks import cells
+from regraft.screen.live_bar import LiveBar
 
 WIDTHS = [40, 60, 80, 200]
 NAMES = "photos/花园/红玫瑰/IMG_0113.jpg: is truncated after 61 % of its pixels; 12 more photos"

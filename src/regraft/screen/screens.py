@@ -1,4 +1,4 @@
-"""The `Screen` protocol: the only way in which a layer below the command line shows anything to the user.
+"""The `Screen` protocol, and the screens that follow it.
 
 Layers never print. They are handed a `Screen` and give it one aligned line per fact, and one progress bar per wait.
 The three screens decide how that looks: `TerminalScreen` (colors and live bars), `PlainScreen` (an occasional line, for
@@ -13,29 +13,16 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TextIO
 
 from regraft.language import translate, translate_cell, translate_heading, translate_word
-from regraft.line_breaks import printable
-from regraft.plain_bar import Bar, NoBar, PlainBar
-from regraft.screen_layout import (
+from regraft.screen.layout import (
     LABEL_WIDTH,
     FactLine,
-    clock,
     fact_lines,
     label_column,
     table_lines,
     terminal_width,
 )
-
-__all__ = [
-    "LABEL_WIDTH",
-    "Bar",
-    "PlainScreen",
-    "QuietScreen",
-    "Screen",
-    "TerminalScreen",
-    "clock",
-    "printable",
-    "screen_for",
-]
+from regraft.screen.line_breaks import printable
+from regraft.screen.plain_bar import Bar, NoBar, PlainBar
 
 
 class Screen(Protocol):
@@ -178,7 +165,7 @@ class TerminalScreen(_FittingScreen):
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
         """Return a live bar of one line with the speed and the time left."""
-        from regraft.live_bar import LiveBar  # imports the progress bars of rich
+        from regraft.screen.live_bar import LiveBar  # imports the progress bars of rich
 
         return LiveBar(self.console, label, total, unit)
 
@@ -188,7 +175,7 @@ class NotebookScreen(PlainScreen):
 
     def progress(self, label: str, total: int, unit: str = "photos") -> AbstractContextManager[Bar]:
         """Return a live bar with the speed and the time left."""
-        from regraft.notebook_bar import NotebookBar
+        from regraft.screen.notebook_bar import NotebookBar
 
         return NotebookBar(label, total, unit)
 
@@ -205,7 +192,7 @@ def screen_for(stream: TextIO | None = None, *, quiet: bool = False, verbose: bo
         return QuietScreen()
     live = getattr(target, "isatty", lambda: False)()  # a substitute may only have write and flush
     if stream is None and not live and "ipykernel" in sys.modules:
-        from regraft.notebook_bar import in_notebook
+        from regraft.screen.notebook_bar import in_notebook
 
         if in_notebook():
             return NotebookScreen(verbose=verbose)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from regraft.line_breaks import broken, cells, is_command
+from regraft.screen.line_breaks import broken, cells, is_command
 
 SENTENCE = "with 12 photos, any accuracy from 61 to 97 % is plausible · 3 classes      largest class  31.0 %"
 

@@ -11,9 +11,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from regraft.language import translate_word
-from regraft.line_breaks import cells, printable
-from regraft.plain_bar import Bar
-from regraft.screen_layout import LABEL_WIDTH, label_column, progress_text, time_left
+from regraft.screen.layout import LABEL_WIDTH, label_column, progress_text, time_left
+from regraft.screen.line_breaks import cells, printable
+from regraft.screen.plain_bar import Bar
 
 MIN_BAR, MAX_BAR = 8, 34
 """Columns of the bar itself."""

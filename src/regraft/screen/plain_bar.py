@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Protocol, TextIO
 
 from regraft.language import translate_word
-from regraft.line_breaks import printable
-from regraft.screen_layout import LABEL_WIDTH, label_column, progress_text, terminal_width, time_left
+from regraft.screen.layout import LABEL_WIDTH, label_column, progress_text, terminal_width, time_left
+from regraft.screen.line_breaks import printable
 
 
 class Bar(Protocol):

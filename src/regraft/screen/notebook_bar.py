@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any
 
 from regraft.language import translate_word
-from regraft.line_breaks import printable
-from regraft.plain_bar import Bar
-from regraft.screen_layout import progress_text, time_left
+from regraft.screen.layout import progress_text, time_left
+from regraft.screen.line_breaks import printable
+from regraft.screen.plain_bar import Bar
 
 EVERY = 0.2
 """Seconds between two updates; more would only fill the connection to the browser."""
