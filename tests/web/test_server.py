@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import subprocess
 import sys
 
@@ -20,6 +22,24 @@ def test_a_port_in_use_and_a_foreign_address_are_errors():
             listen("127.0.0.1", port)
     with pytest.raises(ServerError, match=r"cannot listen on 192.0.2.1, port 0"):
         listen("192.0.2.1", 0)
+
+
+def test_an_answer_in_two_packets_is_not_held_back():
+    """Without TCP_NODELAY, the body of an answer waits 40 ms for the receipt of its head."""
+
+    async def accepted_without_delay() -> int:
+        found = asyncio.get_running_loop().create_future()
+        with listen("127.0.0.1", 0) as listener:
+            answering = await asyncio.start_server(lambda _, writer: found.set_result(writer), sock=listener)
+            async with answering:
+                _, asking = await asyncio.open_connection(*listener.getsockname())
+                accepted = await found
+                option = accepted.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                for writer in (asking, accepted):
+                    writer.close()
+        return option
+
+    assert asyncio.run(accepted_without_delay())
 
 
 def test_the_address_of_a_server_for_all_machines_is_one_that_they_can_reach(monkeypatch):
