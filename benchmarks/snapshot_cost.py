@@ -23,7 +23,7 @@ from regraft.models.classifier import Classifier
 from regraft.models.zoo import build_backbone
 from regraft.screen import QuietScreen
 from regraft.training import Snapshots, Trainer
-from regraft.training.snapshots import EVERY
+from regraft.training.saving.snapshots import EVERY
 
 SIZE, BATCH, STEPS, OFTEN = 96, 8, 24, 0.5
 

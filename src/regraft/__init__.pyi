@@ -31,7 +31,7 @@ from .models.ensemble import Ensemble as Ensemble
 from .models.zoo import build_backbone as build_backbone
 from .models.zoo import list_backbones as list_backbones
 from .report.figures import show_photos as show_photos
-from .training.snapshots import Snapshots as Snapshots
+from .training.saving.snapshots import Snapshots as Snapshots
 from .training.trainer import Trainer as Trainer
 from .workflows.run import Run as Run
 from .workflows.train import resume as resume

@@ -69,10 +69,10 @@ def rows(title: str) -> list[tuple[list[str], str]]:
 
 
 def test_everything_that_is_documented_by_name_exists() -> None:
-    from regraft.training.loss_names import KERAS, MISSING, TORCH, bare, keras_name, named_loss
-    from regraft.training.metric_names import named_metric
-    from regraft.training.optimizers import BY_NAME
-    from regraft.training.optimizers import MISSING as NO_OPTIMIZER
+    from regraft.training.losses.loss_names import KERAS, MISSING, TORCH, bare, keras_name, named_loss
+    from regraft.training.metrics.metric_names import named_metric
+    from regraft.training.optimizers.optimizers import BY_NAME
+    from regraft.training.optimizers.optimizers import MISSING as NO_OPTIMIZER
 
     assert {name for names, _ in rows("Optimizers by name") for name in names} == {*BY_NAME, *NO_OPTIMIZER}
     losses = {name: text for names, text in rows("Losses by name") for name in names}

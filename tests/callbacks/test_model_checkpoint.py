@@ -91,7 +91,7 @@ def test_formats_are_what_their_names_say(make_trainer: Any, tmp_path: Path) -> 
 
 
 def test_a_keras_file_is_said_to_be_ours_once(make_trainer: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("regraft.training.weights_file._warned", set())
+    monkeypatch.setattr("regraft.training.saving.weights_file._warned", set())
     with pytest.warns(UserWarning, match="contain weights as safetensors, not a Keras archive"):
         make_trainer().save(tmp_path / "a.keras")
     with warnings.catch_warnings():
@@ -101,7 +101,7 @@ def test_a_keras_file_is_said_to_be_ours_once(make_trainer: Any, tmp_path: Path,
 
 
 def test_half_precision_and_odd_shapes_come_back(tmp_path: Path) -> None:
-    from regraft.training.weights_file import read_weights, write_weights
+    from regraft.training.saving.weights_file import read_weights, write_weights
 
     tensors = {
         "half": torch.randn(3, 2).half(),
@@ -168,7 +168,7 @@ def test_the_last_good_file_stays_until_the_new_one_is_whole(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("regraft.training.weights_file.write_blocks", full)
+    monkeypatch.setattr("regraft.training.saving.weights_file.write_blocks", full)
     callback = ModelCheckpoint(path, "loss", save_best_only=True)
     trainer.fit(*points, epochs=2, verbose=0, callbacks=[callback])  # it is said, and training goes on
     assert said.warnings[0].endswith(

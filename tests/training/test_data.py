@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 from regraft.callbacks import EarlyStopping, LambdaCallback
 from regraft.errors import TrainingError
 from regraft.training import Trainer
-from regraft.training.batches import ArrayBatches, DatasetBatches
+from regraft.training.batches.batches import ArrayBatches, DatasetBatches
 
 
 def trainer(seed: int = 0) -> Trainer:

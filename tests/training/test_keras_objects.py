@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from regraft.callbacks import EarlyStopping, LambdaCallback
 from regraft.errors import TrainingError
 from regraft.training import Trainer
-from regraft.training.losses import as_loss
-from regraft.training.metrics import as_metric
+from regraft.training.losses.losses import as_loss
+from regraft.training.metrics.metrics import as_metric
 from regraft.training.third_party import takes_target_first
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::SyntaxWarning")

@@ -283,7 +283,7 @@ def test_forms_of_arrays(tmp_path: Path, form: str, shuffle: bool) -> None:
 
 
 def test_memory_mapped_arrays_are_read_batch_by_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from regraft.training import batches as module
+    from regraft.training.batches import batches as module
 
     np.save(tmp_path / "x.npy", X)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
@@ -528,7 +528,7 @@ def test_a_generator_of_training_goes_on_from_epoch_to_epoch(keras: Any) -> None
 
 
 def test_a_word_about_epochs_that_do_not_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    from regraft.training import epoch_iterator
+    from regraft.training.batches import epoch_iterator
 
     monkeypatch.setattr(epoch_iterator, "LONG", 50)
     with pytest.warns(

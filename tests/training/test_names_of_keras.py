@@ -11,7 +11,7 @@ from torch import nn
 
 from regraft.errors import TrainingError
 from regraft.training import Trainer
-from regraft.training.loss_names import bare
+from regraft.training.losses.loss_names import bare
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::RuntimeWarning")
 
@@ -119,7 +119,7 @@ def test_strings_that_need_an_argument_show_the_way(keras: Any) -> None:
 
 
 def test_every_string_of_keras_losses(keras: Any) -> None:
-    from regraft.training.losses import as_loss
+    from regraft.training.losses.losses import as_loss
 
     names = loss_names()
     assert len(names) > 45
@@ -209,7 +209,7 @@ def test_f1_of_one_output_is_that_of_its_answers() -> None:
 
 
 def test_figures_by_name_are_known_to_callbacks_and_kept_in_snapshots() -> None:
-    from regraft.training.metrics import as_metric
+    from regraft.training.metrics.metrics import as_metric
 
     output, target, _ = (torch.from_numpy(one) for one in batches("one"))
     for name, direction in (("AUC", "max"), ("FalsePositives", "min"), ("cosine_similarity", "max"), ("MSE", "min"),

@@ -336,7 +336,7 @@ def test_a_full_disk_is_a_warning(
     def full(*arguments: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("regraft.training.snapshots.write_flat", full)
+    monkeypatch.setattr("regraft.training.saving.snapshots.write_flat", full)
     assert run.fit(batch_size=8).history == expected
     said = "".join(capsys.readouterr())
     assert said.count("a snapshot could not be written") == 1
@@ -409,7 +409,7 @@ def test_writing_is_off_the_training_thread(tmp_path: Path, monkeypatch: pytest.
         threads.append(threading.current_thread().name)
         assert saved.wait(60), "save() waits for the disk"
 
-    monkeypatch.setattr("regraft.training.snapshots.write_flat", slow)
+    monkeypatch.setattr("regraft.training.saving.snapshots.write_flat", slow)
     snapshots.save({"a": torch.ones(3)})
     saved.set()
     snapshots.close()

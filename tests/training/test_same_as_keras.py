@@ -134,7 +134,7 @@ def test_moving_average(keras: Any, points: Any) -> None:
      "squared_hinge", "binary_crossentropy", "categorical_crossentropy", "sparse_categorical_crossentropy"],
 )  # fmt: skip
 def test_losses_by_keras_names(keras: Any, name: str) -> None:
-    from regraft.training.losses import as_loss
+    from regraft.training.losses.losses import as_loss
 
     draw = np.random.default_rng(0)
     output = draw.dirichlet(np.ones(4), 12).astype("float32")

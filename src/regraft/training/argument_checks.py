@@ -17,7 +17,7 @@ from regraft import callbacks as own
 from regraft.callbacks.callback_list import CallbackList
 from regraft.errors import TrainingError, did_you_mean, several
 from regraft.screen import Screen
-from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.batches.epoch_iterator import EpochIterator
 from regraft.training.pytree import is_array
 
 

@@ -13,18 +13,18 @@ from regraft.distributed.shards import Sharding
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
-from regraft.training.ema import EMA
-from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
+from regraft.training.losses.objective import Objective
+from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.modes import Say, modes_kept, undone
 from regraft.training.numerics import Precision, PrecisionName
-from regraft.training.objective import Objective
-from regraft.training.optimizer_view import OptimizerView
-from regraft.training.optimizers import as_optimizer
-from regraft.training.sharded_forward import ShardedForward
+from regraft.training.optimizers.ema import EMA
+from regraft.training.optimizers.optimizer_view import OptimizerView
+from regraft.training.optimizers.optimizers import as_optimizer
+from regraft.training.optimizers.trainable import Build
+from regraft.training.sharding.sharded_forward import ShardedForward
 from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
-from regraft.training.trainable import Build
 
 
 @dataclass

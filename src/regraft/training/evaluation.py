@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from regraft.callbacks.callback_list import CallbackList
-from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.batches.epoch_iterator import EpochIterator
 from regraft.training.pytree import to_numpy, tree_map
 
 if TYPE_CHECKING:

@@ -12,13 +12,13 @@ import torch
 from regraft.callbacks.callback_list import CallbackList
 from regraft.distributed.shards import Part
 from regraft.training.argument_checks import validates
-from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.batches.epoch_iterator import EpochIterator
 from regraft.training.evaluation import run_test
 from regraft.training.modes import modes_kept
 from regraft.training.numerics import reproducible
-from regraft.training.replica import check_replicas, share_result, share_start
-from regraft.training.resume import FitSnapshots
-from regraft.training.snapshots import Snapshots
+from regraft.training.saving.resume import FitSnapshots
+from regraft.training.saving.snapshots import Snapshots
+from regraft.training.sharding.replica import check_replicas, share_result, share_start
 from regraft.training.steps import TrainStep
 
 if TYPE_CHECKING:

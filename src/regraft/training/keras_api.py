@@ -13,15 +13,15 @@ from regraft.callbacks.callback_list import CallbackList
 from regraft.distributed.world import current, leads
 from regraft.screen import QuietScreen, Screen, screen_for
 from regraft.training.argument_checks import check_agreement
+from regraft.training.batches.epoch_iterator import feed_of
 from regraft.training.components import Components
-from regraft.training.epoch_iterator import feed_of
-from regraft.training.epoch_metrics import EpochMetrics, MetricView, views_of
 from regraft.training.evaluation import as_keras_result, run_prediction, run_test
-from regraft.training.led_callbacks import LedCallbacks
 from regraft.training.loop_state import LoopState, Stop
+from regraft.training.metrics.epoch_metrics import EpochMetrics, MetricView, views_of
 from regraft.training.modes import evaluating, modes_kept
 from regraft.training.module_weights import ModuleWeights
 from regraft.training.pytree import concatenate, to_numpy, tree_map
+from regraft.training.sharding.led_callbacks import LedCallbacks
 from regraft.training.steps import moved, unpack
 from regraft.training.unlike_keras import explanation, reject_unknown_arguments
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from regraft.callbacks.callback_list import CallbackList
 from regraft.callbacks.history import History
-from regraft.training.epoch_iterator import EpochIterator
-from regraft.training.epoch_metrics import EpochMetrics
+from regraft.training.batches.epoch_iterator import EpochIterator
+from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.steps import TrainStep
 
 

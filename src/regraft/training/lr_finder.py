@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.disk.atomic import write_text
 from regraft.errors import TrainingError
-from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.batches.epoch_iterator import EpochIterator
 from regraft.training.fit_loop import one_training, prepare_modules
 from regraft.training.modes import modes_kept
 

@@ -10,13 +10,13 @@ import numpy as np
 from torch import Tensor, nn
 
 from regraft.training.components import Components
-from regraft.training.ema import EMA
 from regraft.training.layers import Layer, layer_of, layers_of, print_summary, set_tensors
-from regraft.training.optimizer_view import OptimizerView
+from regraft.training.optimizers.ema import EMA
+from regraft.training.optimizers.optimizer_view import OptimizerView
+from regraft.training.optimizers.trainable import Trainables
 from regraft.training.pytree import to_numpy
-from regraft.training.saved_state import load_training_state, training_state_of
-from regraft.training.trainable import Trainables
-from regraft.training.weights_file import file_metadata_of, read_weights, write_weights
+from regraft.training.saving.saved_state import load_training_state, training_state_of
+from regraft.training.saving.weights_file import file_metadata_of, read_weights, write_weights
 
 
 class ModuleWeights:

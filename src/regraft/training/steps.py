@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, main_output
 from regraft.training.class_count import ClassCount
-from regraft.training.ema import EMA
-from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.input_types import InputTypes
+from regraft.training.losses.objective import Objective
+from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.numerics import Precision
-from regraft.training.objective import Objective
-from regraft.training.optimizer_view import OptimizerView
+from regraft.training.optimizers.ema import EMA
+from regraft.training.optimizers.optimizer_view import OptimizerView
 from regraft.training.pytree import as_tensor, size_of, tree_map
 
 

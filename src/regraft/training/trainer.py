@@ -14,24 +14,24 @@ from regraft.callbacks.history import History
 from regraft.distributed.shards import sharding_for
 from regraft.screen import Screen
 from regraft.training.argument_checks import check_agreement, check_callbacks, validates
+from regraft.training.batches.epoch_iterator import EpochIterator, feed_of, validation_feed, with_validation
 from regraft.training.components import Components, UpdateOptions, optimizer_builder
-from regraft.training.ema import EMA
-from regraft.training.epoch_iterator import EpochIterator, feed_of, validation_feed, with_validation
-from regraft.training.epoch_metrics import EpochMetrics
 from regraft.training.evaluation import as_keras_result
 from regraft.training.fit_loop import FitLoop, one_training, prepare_modules
 from regraft.training.keras_api import KerasApi, Verbose
 from regraft.training.loop_state import LoopState, part
 from regraft.training.lr_finder import LearningRateCurve, find_learning_rate
+from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.modes import TrainModes, modes_kept
 from regraft.training.numerics import PrecisionName, resolve_device
-from regraft.training.optimizers import as_optimizer
-from regraft.training.saved_state import load_state, state_of
-from regraft.training.sharded_fit import sharded_fit
-from regraft.training.snapshots import Snapshots
+from regraft.training.optimizers.ema import EMA
+from regraft.training.optimizers.optimizers import as_optimizer
+from regraft.training.optimizers.trainable import Trainables
+from regraft.training.saving.saved_state import load_state, state_of
+from regraft.training.saving.snapshots import Snapshots
+from regraft.training.sharding.sharded_fit import sharded_fit
 from regraft.training.state_format import read_state, write_state
 from regraft.training.steps import TrainStep
-from regraft.training.trainable import Trainables
 from regraft.training.unlike_keras import reject_unknown_arguments
 
 

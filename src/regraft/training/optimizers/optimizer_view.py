@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from regraft.errors import TrainingError
-from regraft.training.bound_number import bound
+from regraft.training.optimizers.bound_number import bound
 
 #: Keras's names of hyperparameters, and their keys in torch's parameter groups; a number is the position in a tuple.
 HYPERPARAMETERS: dict[str, tuple[tuple[str, int | None], ...]] = {

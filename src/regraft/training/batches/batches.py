@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from regraft.errors import TrainingError
 from regraft.randomness import permutation
-from regraft.training.loaders import explained
+from regraft.training.batches.loaders import explained
 from regraft.training.pytree import as_tensor, leaves, tree_map
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.accuracies import decided
-from regraft.training.metric import SumMetric, Sums, ratio, summed
-from regraft.training.reading import Reading, classes_last, inside_unit, one_hot, probabilities, same_rank
+from regraft.training.losses.reading import Reading, classes_last, inside_unit, one_hot, probabilities, same_rank
+from regraft.training.metrics.accuracies import decided
+from regraft.training.metrics.metric import SumMetric, Sums, ratio, summed
 
 
 def positive_class(name: str, output: Tensor, target: Tensor, reading: Reading) -> tuple[Tensor, Tensor, Reading]:

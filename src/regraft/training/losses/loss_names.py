@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training import keras_losses
-from regraft.training.targets import Form
+from regraft.training.losses import keras_losses
+from regraft.training.losses.targets import Form
 
 Takes = Literal["logits", "probabilities", "any"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.metric import Metric, Ratio, no_sample_values
-from regraft.training.reading import Reading, classes_last, one_hot, probabilities, same_rank
+from regraft.training.losses.reading import Reading, classes_last, one_hot, probabilities, same_rank
+from regraft.training.metrics.metric import Metric, Ratio, no_sample_values
 
 
 def sparse_categorical_accuracy(output: Tensor, target: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.reading import class_axis, same_rank
+from regraft.training.losses.reading import class_axis, same_rank
 
 #: ``"numbers"`` of classes; ``"hot"``: one-hot or probabilities, in the outputs' shape; ``"classes"``: either of them;
 #: ``"same"`` shape as the outputs; ``"any"``: the user's own loss, which gets targets unchanged.

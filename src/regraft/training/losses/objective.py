@@ -9,8 +9,8 @@ from torch import Tensor
 
 from regraft.errors import TrainingError, did_you_mean
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.losses import Loss, as_loss
-from regraft.training.reading import Reading
+from regraft.training.losses.losses import Loss, as_loss
+from regraft.training.losses.reading import Reading
 
 
 def part_of(structure: Any, name: str, position: int) -> Any:

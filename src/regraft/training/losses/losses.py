@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
-from regraft.training.reading import Reading, inside_unit, same_rank, warn_of_table
-from regraft.training.targets import Targets
+from regraft.training.losses.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
+from regraft.training.losses.reading import Reading, inside_unit, same_rank, warn_of_table
+from regraft.training.losses.targets import Targets
 from regraft.training.third_party import (
     is_keras,
     keras_loss_function,

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
-from regraft.training.logs import BatchLogs
-from regraft.training.metrics import Metric, as_metric
-from regraft.training.objective import part_of, target_of
-from regraft.training.reading import Reading
+from regraft.training.losses.objective import part_of, target_of
+from regraft.training.losses.reading import Reading
+from regraft.training.metrics.logs import BatchLogs
+from regraft.training.metrics.metrics import Metric, as_metric
 
 
 class EpochMetrics:

@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from regraft.errors import TrainingError
-from regraft.training.keras_losses import EPSILON
-from regraft.training.metric import SumMetric, Sums, exact_dtype, ratio, summed
-from regraft.training.reading import Reading, same_rank
+from regraft.training.losses.keras_losses import EPSILON
+from regraft.training.losses.reading import Reading, same_rank
+from regraft.training.metrics.metric import SumMetric, Sums, exact_dtype, ratio, summed
 
 
 def cosine_similarity(output: Tensor, target: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from regraft.callbacks.callback import Logs
 from regraft.callbacks.callback_list import HOOKS, CallbackList
 from regraft.distributed.world import alone, current
 from regraft.errors import WorkersError
-from regraft.training.replica import Replica
+from regraft.training.sharding.replica import Replica
 
 
 class LedCallbacks(CallbackList):

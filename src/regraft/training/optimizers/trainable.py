@@ -11,9 +11,9 @@ from torch import nn
 
 from regraft.errors import TrainingError
 from regraft.text import shorten
-from regraft.training.ema import EMA
-from regraft.training.optimizer_state import named_groups, restore_optimizer
-from regraft.training.optimizer_view import OptimizerView
+from regraft.training.optimizers.ema import EMA
+from regraft.training.optimizers.optimizer_state import named_groups, restore_optimizer
+from regraft.training.optimizers.optimizer_view import OptimizerView
 
 _requires_grad = attrgetter("requires_grad")
 

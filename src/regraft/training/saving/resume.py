@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from regraft.distributed.world import current
 from regraft.errors import TrainingError
 from regraft.interrupts import INTERRUPTS
-from regraft.training.snapshots import Snapshots
+from regraft.training.saving.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from regraft.training.trainer import Trainer

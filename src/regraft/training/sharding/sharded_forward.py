@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from regraft.distributed.shards import Sharding
 from regraft.distributed.world import World, current
-from regraft.training.epoch_metrics import EpochMetrics
+from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.pytree import leaves, tree_map
-from regraft.training.shard_buffers import ShardBuffers
-from regraft.training.shard_gradients import Gradients, add_gradients
-from regraft.training.shard_inputs import joined, own_shards, seed_shard, shard_generators, size_of_batch
+from regraft.training.sharding.shard_buffers import ShardBuffers
+from regraft.training.sharding.shard_gradients import Gradients, add_gradients
+from regraft.training.sharding.shard_inputs import joined, own_shards, seed_shard, shard_generators, size_of_batch
 from regraft.training.steps import Forward, moved
 
 Parameters = Callable[[], Sequence[nn.Parameter]]

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from regraft.errors import TrainingError, several
 from regraft.text import shorten
-from regraft.training.optimizer_view import OptimizerView
+from regraft.training.optimizers.optimizer_view import OptimizerView
 
 
 def named_groups(optimizer: OptimizerView, parameters: Mapping[str, nn.Parameter]) -> list[list[str]]:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from regraft.errors import TrainingError
 from regraft.randomness import permutation
-from regraft.training.loaders import with_number_lists
+from regraft.training.batches.loaders import with_number_lists
 
 
 class IndexedBatches:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from regraft.training.reading import Reading, classes_last, probabilities
+from regraft.training.losses.reading import Reading, classes_last, probabilities
 
 Direction = Literal["min", "max"]
 Each = Callable[..., Tensor]

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
-from regraft.training.loss_names import KERAS, keras_name
-from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
-from regraft.training.metric_names import direction_of
-from regraft.training.reading import Reading, same_rank
+from regraft.training.losses.loss_names import KERAS, keras_name
+from regraft.training.losses.reading import Reading, same_rank
+from regraft.training.metrics.metric import Direction, Metric, Ratio, no_sample_values
+from regraft.training.metrics.metric_names import direction_of
 from regraft.training.state_format import load_plain_state, plain_state
 from regraft.training.third_party import for_keras, from_keras, is_keras, keras_backend, unwrapped
 

@@ -15,7 +15,7 @@ from regraft.distributed.hangs import watched
 from regraft.distributed.shards import Sharding
 from regraft.distributed.world import alone, current, together
 from regraft.errors import TrainingError
-from regraft.training.epoch_iterator import EpochIterator
+from regraft.training.batches.epoch_iterator import EpochIterator
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from regraft.errors import TrainingError
-from regraft.training.batches import ArrayBatches, DatasetBatches
-from regraft.training.indexed import IndexedBatches
-from regraft.training.loaders import IterableBatches, LoaderBatches, OneShotBatches
+from regraft.training.batches.batches import ArrayBatches, DatasetBatches
+from regraft.training.batches.indexed import IndexedBatches
+from regraft.training.batches.loaders import IterableBatches, LoaderBatches, OneShotBatches
 from regraft.training.pytree import as_tensor, is_array, leaves, size_of, tree_map
 from regraft.training.third_party import is_keras
 

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training.keras_optimizers import Lamb, Lion, Muon
-from regraft.training.optimizer_view import OptimizerView
+from regraft.training.optimizers.keras_optimizers import Lamb, Lion, Muon
+from regraft.training.optimizers.optimizer_view import OptimizerView
 from regraft.training.third_party import is_keras
 
 #: The class of each name, and the arguments that reproduce Keras's defaults.

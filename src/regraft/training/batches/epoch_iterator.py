@@ -11,8 +11,8 @@ import torch
 
 from regraft.distributed.shards import Bounds
 from regraft.errors import TrainingError
-from regraft.training.data_adapters import as_batch_source, split_validation
-from regraft.training.loaders import KeptBatches, LoaderBatches, OneShotBatches
+from regraft.training.batches.data_adapters import as_batch_source, split_validation
+from regraft.training.batches.loaders import KeptBatches, LoaderBatches, OneShotBatches
 from regraft.training.numerics import generator_states, restore_generators
 from regraft.training.pytree import is_array
 from regraft.training.steps import unpack

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from regraft.errors import TrainingError, did_you_mean
-from regraft.training import accuracies, confusion, regression_metrics
-from regraft.training.loss_names import KERAS, SHORT, bare, keras_name
-from regraft.training.metric import Direction, Each, Metric, Reads, SumMetric
+from regraft.training.losses.loss_names import KERAS, SHORT, bare, keras_name
+from regraft.training.metrics import accuracies, confusion, regression_metrics
+from regraft.training.metrics.metric import Direction, Each, Metric, Reads, SumMetric
 
 #: Means over samples: the function, the better direction, and the form of its arguments.
 MEANS: dict[str, tuple[Each, Direction, Reads]] = {

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
-from regraft.training.losses import as_loss
-from regraft.training.metric import Direction, Metric, Ratio, no_sample_values
-from regraft.training.metric_names import direction_of, named_metric
-from regraft.training.reading import Reading, same_rank, warn_of_table
+from regraft.training.losses.losses import as_loss
+from regraft.training.losses.reading import Reading, same_rank, warn_of_table
+from regraft.training.metrics.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
+from regraft.training.metrics.metric import Direction, Metric, Ratio, no_sample_values
+from regraft.training.metrics.metric_names import direction_of, named_metric
 from regraft.training.state_format import load_plain_state, plain_state
 from regraft.training.third_party import refuse_array_functions, takes_target_first, unwrapped
 

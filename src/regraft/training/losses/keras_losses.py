@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regraft.training.reading import same_rank
+from regraft.training.losses.reading import same_rank
 
 EPSILON = 1e-7
 

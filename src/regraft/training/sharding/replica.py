@@ -19,7 +19,7 @@ from regraft.distributed.world import current
 from regraft.errors import WorkersError
 from regraft.tensors import tensors_checksum
 from regraft.training.numerics import generator_states, restore_generators
-from regraft.training.saved_state import load_state, state_of
+from regraft.training.saving.saved_state import load_state, state_of
 from regraft.training.state_format import flatten, unflatten
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Batches for a `Trainer`: from arrays, data sets, loaders and generators, divided into epochs."""

@@ -1,0 +1,1 @@
+"""Metrics by name or function, and the logs of an epoch."""
