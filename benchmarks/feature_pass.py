@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from regraft.data.loader import decode_in_order
+from regraft.data.loading.loader import decode_in_order
+from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry, scan
-from regraft.data.photo_task import load_plain
 from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import default_workers, map_in_order

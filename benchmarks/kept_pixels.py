@@ -43,9 +43,9 @@ def _measure(folder: Path, size: tuple[int, int], photos: int, repeat: int, batc
     import torch
 
     from regraft.data.augmentation import Augmentation
-    from regraft.data.loader import PhotoBatches
-    from regraft.data.pixel_cache import PixelCache
-    from regraft.data.reduced_views import ReducedViews
+    from regraft.data.loading.loader import PhotoBatches
+    from regraft.data.loading.pixel_cache import PixelCache
+    from regraft.data.loading.reduced_views import ReducedViews
     from regraft.features.activations import Activations
     from regraft.features.disk_store import DiskStore
     from regraft.features.engine import EagerEngine

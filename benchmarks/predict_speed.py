@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from regraft.data.folders.walk import photos_below
+from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import load_plain
 from regraft.data.preprocessing import evaluation_pixels
 from regraft.data.threads import default_workers, map_in_order
-from regraft.data.walk import photos_below
 from regraft.export.export_folder import export_model
 from regraft.features.prepared_engine import PreparedEngine
 from regraft.inference.prepared import PreparedPredictor, open_predictor

@@ -59,7 +59,7 @@ def own(data: Path, steps: int, kind: str) -> float:
     import torch
 
     from regraft.data.augmentation import Augmentation
-    from regraft.data.loader import PhotoBatches
+    from regraft.data.loading.loader import PhotoBatches
     from regraft.data.manifest import scan
     from regraft.data.source import find_photos
     from regraft.data.threads import default_workers

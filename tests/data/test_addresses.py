@@ -8,9 +8,9 @@ import fsspec
 import pytest
 
 from data.labeled import labels_of, photo, tar_of, zip_of
-from regraft.data.address import address_of, container_of_address, plain_place, shown, stored
+from regraft.data.archives.address import address_of, container_of_address, plain_place, shown, stored
 from regraft.data.file_types import read_regular
-from regraft.data.listing import is_in_archive
+from regraft.data.folders.listing import is_in_archive
 from regraft.data.manifest import scan
 from regraft.data.photos_by_content import is_readable
 from regraft.data.source import find_photos

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from data.labeled import JPEG, folder_of, labels_of, photo, state_of, tar_of, zip_of
-from regraft.data import archive
+from regraft.data.archives import archive
 from regraft.data.decode import read_photo
 from regraft.data.file_types import open_regular, read_regular
 from regraft.data.manifest import scan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regraft.data.colour import exif_orientation, to_rgb, to_rgb_in_strips, to_srgb, turn_upright
+from regraft.data.decoding.colour import exif_orientation, to_rgb, to_rgb_in_strips, to_srgb, turn_upright
 
 
 def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
@@ -16,7 +16,7 @@ def noise(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "RGBA", "P", "LA"])
 @pytest.mark.parametrize("factor", [1, 3])
 def test_strips_give_the_pixels_of_the_whole_image(mode: str, factor: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("regraft.data.colour._STRIP", 200)
+    monkeypatch.setattr("regraft.data.decoding.colour._STRIP", 200)
     image = Image.fromarray(noise((47, 31, 3))).convert(mode)
     whole = to_rgb(image)
     expected = whole.reduce(factor) if factor > 1 else whole

@@ -274,7 +274,7 @@ def test_a_huge_jpeg_is_decoded_at_a_scale_that_fits(monkeypatch: pytest.MonkeyP
 def test_large_photos_are_converted_in_strips(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = read_photo(HEALTHY[name])
     monkeypatch.setattr("regraft.data.decode.LARGE_PIXELS", 100)
-    monkeypatch.setattr("regraft.data.colour._STRIP", 48 * 5)
+    monkeypatch.setattr("regraft.data.decoding.colour._STRIP", 48 * 5)
     assert np.array_equal(np.asarray(read_photo(HEALTHY[name])), np.asarray(whole))
     small = read_photo(HEALTHY[name], at_least=(whole.width // 8, whole.height // 8))
     assert small.size in {whole.size, ((whole.width + 3) // 4, (whole.height + 3) // 4)} or min(whole.size) == 1

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from regraft.data.augmentation import Augmentation, draw_view, random_view
-from regraft.data.device_views import normalize_on_device, views_on_device
+from regraft.data.loading.device_views import normalize_on_device, views_on_device
 from regraft.data.preprocessing import Preprocessing, normalise
 
 P = Preprocessing(56, 48)

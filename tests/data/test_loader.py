@@ -19,9 +19,9 @@ import torch
 from data.odd_files import encoded, picture
 from regraft.data import threads
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import DecodedBatch, PhotoBatches, decode_in_order
+from regraft.data.loading.loader import DecodedBatch, PhotoBatches, decode_in_order
+from regraft.data.loading.photo_task import load_plain, load_view
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import load_plain, load_view
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import decoding_threads, default_workers, map_in_order
 from regraft.errors import DecodeError
@@ -156,7 +156,7 @@ def test_ctrl_c_ends_it_at_once() -> None:
 import signal, threading
 from pathlib import Path
 import numpy as np
-from regraft.data.loader import decode_in_order
+from regraft.data.loading.loader import decode_in_order
 from regraft.data.manifest import Entry
 
 def interrupted(number, frame):
@@ -239,7 +239,7 @@ def test_earlier_batches_are_not_decoded(photos: list[Entry], monkeypatch: pytes
         asked.append(e.name)
         return np.zeros((16, 16, 3), np.uint8)
 
-    monkeypatch.setattr("regraft.data.photo_task.load_plain", load)
+    monkeypatch.setattr("regraft.data.loading.photo_task.load_plain", load)
     list(PhotoBatches(photos, [0] * 20, P, batch_size=6, workers=2).epoch(0, start=2))
     assert sorted(asked) == sorted(e.name for e in photos[12:])
 
@@ -315,8 +315,8 @@ def test_memory_does_not_grow_with_the_number_of_photos(tmp_path: Path) -> None:
     script = """
 import sys, resource
 from pathlib import Path
-from regraft.data.loader import PhotoBatches
-from regraft.data.photo_task import load_plain
+from regraft.data.loading.loader import PhotoBatches
+from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
 root, n = Path(sys.argv[1]), int(sys.argv[2])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from data.labeled import folder_of, labels_of
-from regraft.data.name_patterns import compiled_pattern, label_in_name
+from regraft.data.folders.name_patterns import compiled_pattern, label_in_name
 from regraft.data.selection import PhotoSelection
 from regraft.data.source import find_photos, select_photos
 from regraft.errors import ConfigError, PhotosError

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from making import entries_of, make_photos
-from regraft.data import pixel_cache
+from regraft.data.loading import pixel_cache
+from regraft.data.loading.photo_task import load_plain
+from regraft.data.loading.pixel_cache import PixelCache
+from regraft.data.loading.reduced_photo import LoadReduced
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import load_plain
-from regraft.data.pixel_cache import PixelCache
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.reduced_photo import LoadReduced
 from regraft.features.disk_store import DiskStore
 
 P = Preprocessing(16, 16)

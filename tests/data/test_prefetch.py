@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from regraft.data.loading.prefetch import Prefetcher, can_prefetch
 from regraft.data.manifest import Entry
-from regraft.data.prefetch import Prefetcher, can_prefetch
 from regraft.errors import DecodeError
 from regraft.process import cores
 
@@ -130,7 +130,7 @@ def test_where_no_further_fork_can_be_made_none_is_left(monkeypatch):
         made.append(fork())
         return made[0]
 
-    monkeypatch.setattr("regraft.data.prefetch.cores", lambda: 3)
+    monkeypatch.setattr("regraft.data.loading.prefetch.cores", lambda: 3)
     monkeypatch.setattr(os, "fork", few)
     with pytest.raises(BlockingIOError, match="temporarily unavailable"):
         Prefetcher([entry(i) for i in range(4)], row_of, WIDTH, workers=2)

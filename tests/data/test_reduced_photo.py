@@ -14,8 +14,8 @@ from data.odd_files import encoded
 from making import entries_of
 from regraft.data.augmentation import Augmentation, random_view
 from regraft.data.decode import read_photo
+from regraft.data.loading.reduced_photo import LoadReduced, reduced_side, reduced_size
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.reduced_photo import LoadReduced, reduced_side, reduced_size
 
 P = Preprocessing(64, 64)
 

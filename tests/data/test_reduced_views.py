@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from regraft.data import device_views, pixel_cache
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import PhotoBatches, decode_in_order
+from regraft.data.loading import device_views, pixel_cache
+from regraft.data.loading.loader import PhotoBatches, decode_in_order
+from regraft.data.loading.photo_task import LoadPhoto
+from regraft.data.loading.pixel_cache import PixelCache
+from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
-from regraft.data.pixel_cache import PixelCache
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.reduced_views import ReducedViews
 from regraft.errors import DecodeError
 
 LARGE = Preprocessing(40, 40)  # its reduced photos are the whole ones

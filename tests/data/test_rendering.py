@@ -9,11 +9,11 @@ import pytest
 from PIL import Image, ImageDraw
 
 from regraft.data.decode import read_photo
+from regraft.data.decoding.rendering import PLAIN, Rendering, measure_rendering
+from regraft.data.loading.photo_task import load_plain
+from regraft.data.loading.reduced_photo import LoadReduced
 from regraft.data.manifest import Entry, scan
-from regraft.data.photo_task import load_plain
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.reduced_photo import LoadReduced
-from regraft.data.rendering import PLAIN, Rendering, measure_rendering
 from regraft.data.source import find_photos
 from regraft.errors import ConfigError
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from making import make_photos
-from regraft.data.address import SCHEMES
+from regraft.data.archives.address import SCHEMES
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "sources.md").read_text(encoding="utf-8")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.data.walk import (
+from regraft.data.folders.walk import (
     Skipped,
     folder_identity,
     list_folder,

@@ -21,13 +21,13 @@ from PIL import Image
 from data.odd_files import turned_pictures
 from regraft.audit.photo_stats_store import DecodeWithStats
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import decode_in_order
+from regraft.data.loading.loader import decode_in_order
+from regraft.data.loading.photo_task import LoadPhoto
+from regraft.data.loading.reduced_photo import LoadReduced
+from regraft.data.loading.worker_processes import WorkerProcesses, running_processes, start_processes, stop_processes
 from regraft.data.manifest import Entry, scan
-from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.reduced_photo import LoadReduced
 from regraft.data.source import find_photos
-from regraft.data.worker_processes import WorkerProcesses, running_processes, start_processes, stop_processes
 from regraft.errors import DecodeError
 
 P = Preprocessing(24, 16)
@@ -194,7 +194,7 @@ def test_processes_that_end_between_question_and_answer_are_not_missed(
 def test_they_end_with_the_one_who_began_them_however_it_ends() -> None:
     code = """
         import os, signal
-        from regraft.data.worker_processes import start_processes, running_processes
+        from regraft.data.loading.worker_processes import start_processes, running_processes
         start_processes(2)
         print(*[process._process.pid for process in running_processes()._all], flush=True)
         os.kill(os.getpid(), signal.SIGKILL)

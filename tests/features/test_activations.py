@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from making import entries_of, make_photos
-from regraft.data.fixed_views import fixed_view_task, view_name
+from regraft.data.loading.fixed_views import fixed_view_task, view_name
+from regraft.data.loading.photo_task import load_plain
+from regraft.data.loading.pixel_cache import PixelCache
+from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import load_plain
-from regraft.data.pixel_cache import PixelCache
-from regraft.data.reduced_views import ReducedViews
 from regraft.errors import DecodeError
 from regraft.features.activations import ActivationBatches, Activations, view_in_epoch
 from regraft.features.engine import EagerEngine

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from making import entries_of, make_photos
+from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import load_plain
 from regraft.features.engine import EagerEngine
 from regraft.features.extract import extract
 from regraft.features.store import MemoryStore, feature_key

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from making import make_photos
-from regraft.data.fixed_views import fixed_view_task
+from regraft.data.loading.fixed_views import fixed_view_task
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, ModelFileError
 from regraft.inference.predictor import Predictor

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from regraft.data.fixed_views import FIRST_CROP
+from regraft.data.loading.fixed_views import FIRST_CROP
 from regraft.recipes.steps.training_batches import MIN_VIEWS, _fill_views
 from regraft.screen import QuietScreen
 

@@ -13,7 +13,7 @@ import torch
 from making import make_photos
 from regraft.cache_dir import PIXELS
 from regraft.callbacks import Callback
-from regraft.data import pixel_cache
+from regraft.data.loading import pixel_cache
 from regraft.data.preprocessing import Preprocessing
 from regraft.features.disk_store import DiskStore
 from regraft.recipes.steps.view_source import CHOICE, REDUCED, photos_are_large, reduced_views

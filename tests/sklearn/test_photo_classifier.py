@@ -136,9 +136,9 @@ def test_groups_go_through_the_splitters_of_scikit_learn(model, paths, labels):
 def test_a_search_decodes_each_photo_once(model, paths, labels, monkeypatch, tmp_path):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cache"))
     decoded = []
-    read = regraft.data.photo_task.read_photo
+    read = regraft.data.loading.photo_task.read_photo
     monkeypatch.setattr(
-        "regraft.data.photo_task.read_photo", lambda data, **more: decoded.append(1) or read(data, **more)
+        "regraft.data.loading.photo_task.read_photo", lambda data, **more: decoded.append(1) or read(data, **more)
     )
     search = GridSearchCV(model, {"C": [1e-4, 1e-2, 1.0]}, cv=3).fit(paths, labels)
     assert search.best_score_ > 0.5

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from making import make_photos
-from regraft.data.prefetch import can_prefetch
+from regraft.data.loading.prefetch import can_prefetch
 from regraft.features import machine_facts
 from regraft.process import cores
 from regraft.screen import QuietScreen
@@ -21,7 +21,7 @@ from regraft.workflows.train import train
 TRAIN = """
 import sys
 import time
-from regraft.data import prefetch
+from regraft.data.loading import prefetch
 from regraft.workflows.train import train
 from regraft.screen import QuietScreen
 

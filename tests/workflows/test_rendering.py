@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 
 import regraft as rg
 from recorded_screen import RecordedScreen
-from regraft.data.rendering import Rendering
+from regraft.data.decoding.rendering import Rendering
 from regraft.errors import PhotosError
 from regraft.workflows.train import train
 

@@ -18,7 +18,7 @@ from distributed.forked import forked
 from making import make_photos
 from regraft.context.config import resolve
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import PhotoBatches
+from regraft.data.loading.loader import PhotoBatches
 from regraft.distributed.shards import Sharding
 from regraft.distributed.world import Alone, together
 from regraft.errors import ConfigError

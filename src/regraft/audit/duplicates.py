@@ -25,9 +25,9 @@ from regraft.audit.neighbours import nearest_neighbours
 from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.photo_stats_store import GraySubset, PhotoStatsTable
 from regraft.data.decode import DECODER, read_photo
+from regraft.data.decoding.rendering import PLAIN, Rendering
+from regraft.data.loading.photo_task import read_verified
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import read_verified
-from regraft.data.rendering import PLAIN, Rendering
 from regraft.data.split_units import DisjointSets
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.errors import DecodeError

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from regraft.audit.look_groups import look_groups
 from regraft.audit.photo_order import LOOK_RULE, NUMBER_RULE, TIME_RULE, blocks_of, number_order, time_order
 from regraft.audit.photo_stats import PhotoStats
-from regraft.data.columns import RECOGNIZED, ColumnNames
-from regraft.data.label_files import read_labels
+from regraft.data.folders.photo_finder import PhotoFinder
+from regraft.data.labels.label_files import read_labels
+from regraft.data.labels.table_labels import column_of_photos
 from regraft.data.manifest import Entry
-from regraft.data.photo_finder import PhotoFinder
-from regraft.data.table_labels import column_of_photos
+from regraft.data.tables.columns import RECOGNIZED, ColumnNames
 from regraft.errors import ConfigError
 from regraft.text import shorten
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regraft.data.colour import exif_orientation
 from regraft.data.decode import open_header, read_photo
+from regraft.data.decoding.colour import exif_orientation
 from regraft.data.file_types import HEADER_BYTES, photo_format
+from regraft.data.loading.photo_task import read_verified
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import read_verified
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 
 for _text in ("Corrupt EXIF data", "Truncated File Read", "Tag data larger than file", "Metadata Warning"):

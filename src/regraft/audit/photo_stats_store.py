@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from regraft.audit.photo_stats import GRAY_SIDE, PACKED_LENGTH, VERSION, PhotoStats, decode_with_stats
 from regraft.data.decode import DECODER
+from regraft.data.loading.prefetch import Prefetcher
+from regraft.data.loading.worker_processes import run_task
 from regraft.data.manifest import Entry
-from regraft.data.prefetch import Prefetcher
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import map_in_order, workers_or_default
-from regraft.data.worker_processes import run_task
 from regraft.disk.row_table import new_table
 from regraft.errors import DecodeError
 from regraft.features.store import FeatureKey, FeatureStore, feature_key
@@ -95,7 +95,7 @@ class PhotoStatsStore:
         return pixels
 
     def prefetch(self, entries: Sequence[Entry], workers: int) -> None:
-        """Start to decode ``entries`` for later calls of `load`; see `regraft.data.prefetch`."""
+        """Start to decode ``entries`` for later calls of `load`; see `regraft.data.loading.prefetch`."""
         width = 4 * PACKED_LENGTH + 3 * self.preprocessing.height * self.preprocessing.width
         with contextlib.suppress(OSError):  # prefetching only saves time
             self._prefetcher = Prefetcher(entries[: _PREFETCH_BYTES // width], self._task, width, workers=workers)

@@ -12,7 +12,7 @@ from regraft.cli.photo_names import with_names_on_stdin
 from regraft.errors import PhotosError
 
 if TYPE_CHECKING:
-    from regraft.data.walk import Skipped
+    from regraft.data.folders.walk import Skipped
 
 
 def expand(arguments: Sequence[str]) -> list[Path]:
@@ -54,14 +54,14 @@ def _matches(argument: str) -> list[Path]:
 
 def _is_folder(path: Path) -> bool:
     """Return whether a path is a folder on the disk, an archive of photos, or a folder in one."""
-    from regraft.data.listing import is_in_archive  # not for --help
+    from regraft.data.folders.listing import is_in_archive  # not for --help
 
     return path.is_dir() or is_in_archive(path)
 
 
 def _in_folder(folder: Path, skipped: Skipped) -> Iterable[Path]:
-    from regraft.data.listing import list_root
-    from regraft.data.walk import photos_below  # not for --help
+    from regraft.data.folders.listing import list_root
+    from regraft.data.folders.walk import photos_below  # not for --help
 
     if folder.is_dir():
         return [path for _, path in photos_below(folder, str(folder), frozenset(), skipped)]

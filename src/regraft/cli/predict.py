@@ -36,7 +36,7 @@ from regraft.cli.output import (
 from regraft.cli.photo_arguments import expand
 from regraft.cli.preparing import MAX_COMPARED, prepare_later_calls
 from regraft.cli.watching import check_watched, watched
-from regraft.data.address import shown
+from regraft.data.archives.address import shown
 from regraft.errors import UnreadableError
 from regraft.interrupts import Terminated
 from regraft.screen import Screen

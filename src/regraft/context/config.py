@@ -28,7 +28,7 @@ from regraft.context.option_readers import (
 )
 from regraft.context.option_synonyms import option_meant, value_meant
 from regraft.context.option_values import DeviceName, RecipeName, TrackerName
-from regraft.data.address import stored
+from regraft.data.archives.address import stored
 from regraft.data.photo import FolderMeaning
 from regraft.data.photo_places import photo_places
 from regraft.data.selection import PhotoSelection

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from regraft.audit.grouping import DECODED_RULES, check_grouping, user_groups
 from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
-from regraft.data.address import shown
+from regraft.data.archives.address import shown
 from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.file_types import VIDEO
 from regraft.data.manifest import Entry, Manifest, check_usable, scan

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.context.decisions import Decisions
-from regraft.data.fixed_views import fixed_view_task, view_name
+from regraft.data.loading.fixed_views import fixed_view_task, view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns, take
 from regraft.distributed.passes import fill_together

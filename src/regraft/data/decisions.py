@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
-from regraft.data.cells import column_key
-from regraft.data.column_words import LABEL_RANKS, PATH_RANKS
+from regraft.data.folders.photo_finder import PhotoFinder
 from regraft.data.manifest import Entry, Manifest
-from regraft.data.photo_finder import PhotoFinder
 from regraft.data.source import class_order
-from regraft.data.table import read_table
+from regraft.data.tables.cells import column_key
+from regraft.data.tables.column_words import LABEL_RANKS, PATH_RANKS
+from regraft.data.tables.table import read_table
 from regraft.disk.atomic import write_text
 from regraft.errors import PhotosError, did_you_mean, several
 from regraft.text import counted

@@ -17,8 +17,12 @@ from typing import Any, TypeAlias
 import PIL
 from PIL import Image, ImageFile
 
-from regraft.data.colour import exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
-from regraft.data.decodable_share import decodable_share
+from regraft.data.decoding.colour import exif_orientation, to_rgb, to_rgb_in_strips, turn_upright
+from regraft.data.decoding.decodable_share import decodable_share
+from regraft.data.decoding.jpeg_damage import can_be_checked, load_jpeg
+from regraft.data.decoding.png_chunks import without_oversized_chunks
+from regraft.data.decoding.rendering import PLAIN, Rendering
+from regraft.data.decoding.tiff_samples import describe_unsupported
 from regraft.data.file_types import (
     HEADER_BYTES,
     describe_non_photo,
@@ -27,10 +31,6 @@ from regraft.data.file_types import (
     webp_size,
     why_unreadable,
 )
-from regraft.data.jpeg_damage import can_be_checked, load_jpeg
-from regraft.data.png_chunks import without_oversized_chunks
-from regraft.data.rendering import PLAIN, Rendering
-from regraft.data.tiff_samples import describe_unsupported
 from regraft.errors import DecodeError
 
 DECODER = f"decode1-pillow{PIL.__version__}"

@@ -173,7 +173,7 @@ def open_regular(path: Path) -> BinaryIO:
     try:
         _check(path.stat(), path)  # check first: opening a device can have effects
     except (NotADirectoryError, FileNotFoundError):
-        from regraft.data.archive import archive_above, open_member  # it imports this module
+        from regraft.data.archives.archive import archive_above, open_member  # it imports this module
 
         archive = archive_above(path)
         if archive is None:
@@ -208,7 +208,7 @@ def file_status(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except (NotADirectoryError, FileNotFoundError):
-        from regraft.data.archive import archive_above
+        from regraft.data.archives.archive import archive_above
 
         archive = archive_above(path)
         if archive is None:

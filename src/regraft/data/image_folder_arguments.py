@@ -15,7 +15,7 @@ from regraft.data.photo import FOLDER_MEANINGS, SIDE_NAMES
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed, parse_class_names
 from regraft.data.split import parse_shares
-from regraft.data.table import is_table
+from regraft.data.tables.table import is_table
 from regraft.errors import ConfigError, did_you_mean, several
 
 _HALF = (0.5, 0.5, 0.5)

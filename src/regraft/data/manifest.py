@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from regraft.data.decoding.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
-from regraft.data.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.photo import Photo, Side
 from regraft.data.threads import map_in_order
 from regraft.disk.atomic import write_text
@@ -43,7 +43,7 @@ class Entry:
         status: ``"ok"``; ``"put aside"``: it looks like a photo but is unusable; ``"skipped"``: it is not a photo.
         why: the reason for its status; empty for most files that are ok.
         given_side: its side according to the folder or the CSV, or None.
-        traits: what its first bytes reveal, see `regraft.data.header_traits.traits_of`; empty before the scan.
+        traits: what its first bytes reveal, see `regraft.data.decoding.header_traits.traits_of`; empty before the scan.
     """
 
     name: str

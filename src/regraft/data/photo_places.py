@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.data.address import address_of, plain_place
-from regraft.data.cvat import CVAT_FILE, is_cvat, is_datumaro, parsed_json
+from regraft.data.archives.address import address_of, plain_place
 from regraft.data.file_types import HEADER_BYTES, open_regular, read_regular
-from regraft.data.label_files import LABEL_SUFFIXES
+from regraft.data.labels.cvat import CVAT_FILE, is_cvat, is_datumaro, parsed_json
+from regraft.data.labels.label_files import LABEL_SUFFIXES
 from regraft.errors import ConfigError
 
 _PARQUET = ".parquet"
@@ -48,7 +48,7 @@ def is_label_file(place: Path) -> bool:
         return False
     if place.suffix.lower() != _PARQUET:
         return True
-    from regraft.data.arrow_rows import parquet_rows  # for Parquet only
+    from regraft.data.archives.arrow_rows import parquet_rows  # for Parquet only
 
     return parquet_rows(place) is None
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from regraft.data.agreement import check_agreement
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import PhotoBatches
+from regraft.data.loading.loader import PhotoBatches
+from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.source import composed
 from regraft.errors import DecodeError

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.data.file_types import open_regular
-from regraft.data.listing import list_root
+from regraft.data.folders.listing import list_root
 from regraft.data.manifest import Entry, read_entry
 from regraft.data.photo import Photo
 from regraft.data.threads import map_in_order

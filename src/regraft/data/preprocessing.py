@@ -21,7 +21,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from regraft.data.decode import DECODER, Size
-from regraft.data.rendering import FULL_RANGE, Ground, Rendering
+from regraft.data.decoding.rendering import FULL_RANGE, Ground, Rendering
 from regraft.errors import ConfigError, did_you_mean, several
 
 if TYPE_CHECKING:

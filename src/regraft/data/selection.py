@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.data.columns import ColumnNames
 from regraft.data.photo import FolderMeaning
+from regraft.data.tables.columns import ColumnNames
 from regraft.errors import ConfigError, PhotosError
 
 

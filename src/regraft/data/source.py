@@ -12,21 +12,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from regraft.data import problems
-from regraft.data.archive import archive_notes, archive_of
-from regraft.data.cvat import without_unlabeled
-from regraft.data.label_files import read_labels
-from regraft.data.layout import FolderLayout, Folders, read_layout
-from regraft.data.listing import Listing, list_names, list_root
-from regraft.data.name_labels import NO_LABEL, labels_from_names
-from regraft.data.own_labels import OwnLabels, joined, own_labels
+from regraft.data.archives.archive import archive_notes, archive_of
+from regraft.data.folders import problems
+from regraft.data.folders.layout import FolderLayout, Folders, read_layout
+from regraft.data.folders.listing import Listing, list_names, list_root
+from regraft.data.folders.photo_finder import PhotoFinder
+from regraft.data.folders.several_folders import check_class_folders_of_all, merged, skipped_in
+from regraft.data.folders.walk import NamedPath, Skipped, unreadable_folder_notes
+from regraft.data.labels.cvat import without_unlabeled
+from regraft.data.labels.label_files import read_labels
+from regraft.data.labels.name_labels import NO_LABEL, labels_from_names
+from regraft.data.labels.own_labels import OwnLabels, joined, own_labels
+from regraft.data.labels.table_labels import labels_from_table
 from regraft.data.photo import FolderMeaning, Photo, Side
-from regraft.data.photo_finder import PhotoFinder
 from regraft.data.selection import MovedPhotos, PhotoSelection
-from regraft.data.several_folders import check_class_folders_of_all, merged, skipped_in
-from regraft.data.table import TableSource
-from regraft.data.table_labels import labels_from_table
-from regraft.data.walk import NamedPath, Skipped, unreadable_folder_notes
+from regraft.data.tables.table import TableSource
 from regraft.errors import ConfigError, PhotosError
 
 MAX_OTHER_FILES = 100_000

@@ -16,8 +16,8 @@ import torch
 from torch import nn
 
 from regraft._version import __version__
+from regraft.data.decoding.rendering import PLAIN
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.rendering import PLAIN
 from regraft.errors import ConfigError
 from regraft.export.pixels_graph import OPSET, PHOTOS, PIXELS, pixels_graph
 from regraft.features.folding import folded

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.decode import Size, read_photo
-from regraft.data.rendering import Rendering
+from regraft.data.decoding.rendering import Rendering
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from regraft.data.file_types import read_regular
+from regraft.data.folders.walk import photos_below
 from regraft.data.manifest import Manifest
-from regraft.data.walk import photos_below
 from regraft.errors import PhotosError, RunFolderError
 from regraft.export.proof import MAX_PHOTOS
 from regraft.run.folder import RunFolder

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from regraft.data.file_types import read_regular
-from regraft.data.walk import photos_below
+from regraft.data.folders.walk import photos_below
 from regraft.errors import DecodeError, ModelFileError, PhotosError
 from regraft.export.decoding import Decoding
 from regraft.export.exported_file import ExportedFile

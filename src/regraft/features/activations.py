@@ -14,10 +14,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import AUGMENTATION, FIRST_CROP, fixed_view_key, fixed_view_task, view_name
-from regraft.data.loader import DecodedBatch, decode_in_order
+from regraft.data.loading.fixed_views import AUGMENTATION, FIRST_CROP, fixed_view_key, fixed_view_task, view_name
+from regraft.data.loading.loader import DecodedBatch, decode_in_order
+from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
-from regraft.data.reduced_views import ReducedViews
 from regraft.data.threads import map_in_order
 from regraft.distributed.passes import fill_together
 from regraft.distributed.shards import Bounds, Part
@@ -34,7 +34,7 @@ _MAX_FLOAT16 = float(np.finfo(np.float16).max)
 
 
 class Activations:
-    """Activations of the lower part of a network for numbered views of photos (`regraft.data.fixed_views`).
+    """Activations of the lower part of a network for numbered views of photos (`regraft.data.loading.fixed_views`).
 
     Args:
         lower: the lower part, as `regraft.models.backbone.Backbone.lower` returns it.

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.data.loader import decode_in_order
+from regraft.data.loading.loader import decode_in_order
+from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import normalise
 from regraft.features.engine_interface import Engine, map_batches
 from regraft.features.machine_facts import machine_id, read_fact, write_fact

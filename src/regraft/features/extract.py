@@ -10,10 +10,10 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import PLAIN
-from regraft.data.loader import DecodedBatch, decode_in_order
+from regraft.data.loading.fixed_views import PLAIN
+from regraft.data.loading.loader import DecodedBatch, decode_in_order
+from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
 from regraft.disk.row_table import new_table, take
 from regraft.features.engine_interface import Engine, map_batches
 from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key

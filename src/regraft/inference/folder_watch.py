@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-from regraft.data.walk import photos_below
+from regraft.data.folders.walk import photos_below
 
 SETTLED = 1.0
 """Seconds without a change after which a file is complete."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.fixed_views import FIRST_CROP, fixed_view, fixed_view_task, view_name, view_size
+from regraft.data.loading.fixed_views import FIRST_CROP, fixed_view, fixed_view_task, view_name, view_size
 from regraft.data.manifest import Entry
 from regraft.errors import DecodeError
 from regraft.features.engine_interface import Engine

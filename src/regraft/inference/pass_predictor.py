@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.address import shown
+from regraft.data.archives.address import shown
 from regraft.data.file_types import read_regular
 from regraft.data.manifest import Entry
 from regraft.data.threads import map_in_order

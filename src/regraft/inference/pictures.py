@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.address import address_of
+from regraft.data.archives.address import address_of
 from regraft.data.decode import MinSize, as_rgb, read_photo
-from regraft.data.rendering import Rendering
+from regraft.data.decoding.rendering import Rendering
 from regraft.errors import ConfigError, PhotosError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import Self
 import torch
 from torch import nn
 
+from regraft.data.decoding.rendering import Rendering
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.rendering import Rendering
 from regraft.errors import ConfigError
 from regraft.models.blocks import Block, split_blocks
 from regraft.models.cut import Halves, NoCutError, cut_network

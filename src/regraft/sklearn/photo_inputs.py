@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.file_types import read_regular, why_unreadable
+from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 from regraft.data.threads import map_in_order
 from regraft.errors import ConfigError, DecodeError

@@ -24,10 +24,10 @@ from regraft.audit.photo_stats_store import PhotoStatsStore, PhotoStatsTable
 from regraft.audit.run_checks import run_checks
 from regraft.audit.subject import Subject
 from regraft.context.dataset import Dataset, apply_decisions_file
-from regraft.data.address import shown
+from regraft.data.archives.address import shown
 from regraft.data.decisions import named_as_photos, read_decisions
+from regraft.data.decoding.rendering import measure_rendering
 from regraft.data.manifest import Entry, Manifest, scan
-from regraft.data.rendering import measure_rendering
 from regraft.data.selection import MovedPhotos, PhotoSelection
 from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default

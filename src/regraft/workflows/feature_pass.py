@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from regraft.audit.photo_stats_store import PhotoStatsStore
+from regraft.data.decoding.rendering import measure_rendering
 from regraft.data.manifest import Entry, Manifest, scan
-from regraft.data.rendering import measure_rendering
 from regraft.data.selection import PhotoSelection
 from regraft.data.shards import Shard
 from regraft.data.source import select_photos

@@ -14,7 +14,7 @@ import torch
 from regraft.context.config import TrainConfig
 from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
-from regraft.data.loader import PhotoBatches
+from regraft.data.loading.loader import PhotoBatches
 from regraft.disk.atomic import write_text
 from regraft.recipes.steps.input_size import at_input_size
 from regraft.recipes.steps.solve_probe import solve_probe

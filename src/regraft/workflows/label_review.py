@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from regraft.callbacks import LambdaCallback, WarmupCosine
-from regraft.data.fixed_views import FIRST_CROP
+from regraft.data.loading.fixed_views import FIRST_CROP
 from regraft.data.manifest import Entry
 from regraft.features.activations import ActivationBatches, Activations
 from regraft.features.engine_choice import choose_engine

@@ -18,9 +18,9 @@ from PIL import Image
 
 from regraft.context.run_context import RunContext
 from regraft.data.decode import read_photo
+from regraft.data.decoding.rendering import Rendering
+from regraft.data.loading.photo_task import read_verified
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import read_verified
-from regraft.data.rendering import Rendering
 from regraft.data.threads import map_in_order
 from regraft.disk.atomic import atomic, write_text
 from regraft.errors import DecodeError

@@ -17,9 +17,9 @@ from regraft.context.dataset import Dataset, expects_validation_photos
 from regraft.context.decisions import Decisions
 from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.network_features import NetworkFeatures, network_features
-from regraft.data.archive import is_compressed_tar
+from regraft.data.archives.archive import is_compressed_tar
+from regraft.data.loading.worker_processes import running_processes, start_processes, stop_processes
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
-from regraft.data.worker_processes import running_processes, start_processes, stop_processes
 from regraft.disk.atomic import sweep
 from regraft.errors import ConfigError, RunFolderError
 from regraft.features.store import FeatureStore

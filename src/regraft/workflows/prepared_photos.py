@@ -9,9 +9,9 @@ from typing import Any, Self
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.context.config import TrainConfig
 from regraft.context.dataset import load_dataset
-from regraft.data.prefetch import can_prefetch
+from regraft.data.decoding.rendering import measure_rendering
+from regraft.data.loading.prefetch import can_prefetch
 from regraft.data.preprocessing import Preprocessing
-from regraft.data.rendering import measure_rendering
 from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
 from regraft.distributed.world import current

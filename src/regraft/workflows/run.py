@@ -13,7 +13,7 @@ from regraft.context.config import TrainConfig
 from regraft.data.photo import FolderMeaning
 from regraft.data.photo_places import photo_places
 from regraft.data.selection import PhotoSelection
-from regraft.data.table import TableSource
+from regraft.data.tables.table import TableSource
 from regraft.inference.predictor import Predictor
 from regraft.report import figures, run_page
 from regraft.report.summary import measured_on

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from regraft.cache_dir import cache_folder
-from regraft.data.data_frame import is_data_frame, stored_frame, stored_rows
 from regraft.data.decode import as_rgb
 from regraft.data.python_datasets import Item, is_dataset, items_of
+from regraft.data.tables.data_frame import is_data_frame, stored_frame, stored_rows
 from regraft.disk.atomic import make_folder
 from regraft.errors import ConfigError
 from regraft.inference.pictures import photo_forms

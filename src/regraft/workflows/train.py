@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
 from regraft.context.unused_options import unused_by_recipe
-from regraft.data.data_frame import is_data_frame, stored_frame
 from regraft.data.manifest import Manifest
 from regraft.data.selection import MovedPhotos
+from regraft.data.tables.data_frame import is_data_frame, stored_frame
 from regraft.distributed.world import decided_by_first, is_launched, together
 from regraft.interrupts import INTERRUPTS
 from regraft.models.catalogue import AUTO

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from regraft.context.network_features import recorded_engine
 from regraft.context.run_context import RunContext
-from regraft.data.fixed_views import FIRST_CROP
+from regraft.data.loading.fixed_views import FIRST_CROP
+from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
-from regraft.data.reduced_views import ReducedViews
 from regraft.features.activations import Activations, channels_last
 from regraft.features.certification import real_photos, run_all
 from regraft.features.engine_choice import EngineChoice, choose_engine

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from regraft.context.decisions import Event, Line, Report, StepResult
 from regraft.context.network_features import NetworkFeatures
 from regraft.context.run_context import RunContext
-from regraft.data.fixed_views import view_name
+from regraft.data.loading.fixed_views import view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import stacked
 from regraft.features.machine_facts import machine_id

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from regraft.callbacks import Callback, TensorBoard
 from regraft.callbacks.projector import Projector
 from regraft.context.run_context import RunContext
-from regraft.data.loader import decode_in_order
+from regraft.data.loading.loader import decode_in_order
+from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
-from regraft.data.photo_task import LoadPhoto
 from regraft.disk.atomic import write_text
 from regraft.screen import printable
 

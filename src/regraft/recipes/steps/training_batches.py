@@ -12,10 +12,10 @@ import torch
 from regraft.context.decisions import Event, Line
 from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
-from regraft.data.fixed_views import FIRST_CROP
-from regraft.data.loader import PhotoBatches
+from regraft.data.loading.fixed_views import FIRST_CROP
+from regraft.data.loading.loader import PhotoBatches
+from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
-from regraft.data.reduced_views import ReducedViews
 from regraft.features.activations import ActivationBatches
 from regraft.models.classifier import Classifier
 from regraft.recipes.steps.cut_point import CutPoint, crops, find_cut_point

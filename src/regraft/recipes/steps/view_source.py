@@ -16,9 +16,9 @@ import torch
 from regraft.cache_dir import PIXELS, cache_folder
 from regraft.context.decisions import Line, Report
 from regraft.context.run_context import RunContext
-from regraft.data.pixel_cache import PixelCache
-from regraft.data.reduced_photo import reduced_side
-from regraft.data.reduced_views import DEVICE_SHARE, ReducedViews
+from regraft.data.loading.pixel_cache import PixelCache
+from regraft.data.loading.reduced_photo import reduced_side
+from regraft.data.loading.reduced_views import DEVICE_SHARE, ReducedViews
 from regraft.features.disk_store import DiskStore
 
 CHOICE = "training views from"

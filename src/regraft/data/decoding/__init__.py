@@ -1,0 +1,1 @@
+"""Parts of decoding: colors, and photos that are damaged, unusual or too large."""

@@ -1,0 +1,1 @@
+"""Batches of decoded photos for a network: whole photos or views, by threads or processes."""

@@ -1,0 +1,1 @@
+"""Tables of the user: text, Excel and data frames, and the meaning of their columns."""
