@@ -31,7 +31,7 @@ from regraft.models.zoo import build_backbone
 from regraft.on_ray.prediction_actors import ClusterPredictor
 from regraft.screen import QuietScreen
 from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
-from regraft.workflows.pass_network import on_cluster
+from regraft.workflows.steps.pass_network import on_cluster
 
 NODE = {"num_cpus": 1, "object_store_memory": 100 << 20}
 

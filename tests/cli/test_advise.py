@@ -69,7 +69,7 @@ def test_a_budget_leaves_out_the_ways_that_take_longer(regraft, photos, tiny):
 
 @pytest.mark.slow
 def test_without_another_network_its_rows_say_what_to_install(regraft, photos, tiny, monkeypatch):
-    monkeypatch.setattr("regraft.workflows.way_costs.present_networks", lambda weights: [])
+    monkeypatch.setattr("regraft.workflows.steps.way_costs.present_networks", lambda weights: [])
     weights = tiny["weights"].with_name(f"{tiny['backbone']}.safetensors")
     weights.write_bytes(tiny["weights"].read_bytes())
     said = regraft("advise", photos, "--json", "--backbone", tiny["backbone"], "--weights", weights.parent)

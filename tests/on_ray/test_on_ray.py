@@ -15,7 +15,7 @@ from regraft.on_ray import cluster as connection
 from regraft.on_ray.cluster import ClusterError, check_agreement, check_place, connect
 from regraft.screen import QuietScreen
 from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
-from regraft.workflows.pass_network import on_cluster
+from regraft.workflows.steps.pass_network import on_cluster
 from tiny_network import tiny
 
 __all__ = ["tiny"]

@@ -85,7 +85,7 @@ def test_a_rescued_model_predicts_as_the_saved_one_would(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gains(monkeypatch, 0.02)
-    monkeypatch.setattr("regraft.workflows.results.write_json", _full)
+    monkeypatch.setattr("regraft.workflows.steps.results.write_json", _full)
     with pytest.raises(StorageError, match="No space left"):
         train(out=tmp_path / "run", rescue_dir=tmp_path / "rescued", **options)
     (model,) = (tmp_path / "rescued").rglob("model.safetensors")

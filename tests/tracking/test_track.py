@@ -12,7 +12,7 @@ from making import make_photos
 from recorded_screen import RecordedScreen
 from regraft.errors import ConfigError
 from regraft.tracking import TRACKERS, Track, trackers
-from regraft.workflows.tracked_run import final_figures
+from regraft.workflows.steps.tracked_run import final_figures
 from regraft.workflows.train import train
 from tiny_network import tiny  # noqa: F401
 

@@ -18,7 +18,7 @@ from regraft.models.present import DOWNLOADS, present_networks
 from regraft.models.spec import allows_commercial_use
 from regraft.models.timm_import import import_timm
 from regraft.screen import QuietScreen
-from regraft.workflows import choose_backbone
+from regraft.workflows.steps import choose_backbone
 
 SIZE = 64
 GOOD, BLANK = "test_byobnet", "test_resnet"

@@ -11,8 +11,8 @@ from regraft.errors import PhotosError
 from regraft.inference.predictor import Predictor
 from regraft.screen import QuietScreen
 from regraft.workflows.evaluate import evaluate_folder, evaluate_run
+from regraft.workflows.steps.used_photos import used_photos
 from regraft.workflows.train import train
-from regraft.workflows.used_photos import used_photos
 
 
 @pytest.fixture(scope="module")

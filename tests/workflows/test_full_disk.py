@@ -157,7 +157,7 @@ def options(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     monkeypatch.setattr(Act, "act", None)
     monkeypatch.setattr(Act, "end", None)
     monkeypatch.setitem(sys.modules, "act", sys.modules[__name__])
-    monkeypatch.setattr("regraft.workflows.prepare.SMALL_FILES", 1 << 20)
+    monkeypatch.setattr("regraft.workflows.steps.prepare.SMALL_FILES", 1 << 20)
     more = {"recipe": "fine-tune", "epochs": 3, "batch_size": 4, "snapshot_every": "0.001s", "tensorboard": True}
     return {**tiny, **more, "callback": ["act:Act"], "workers": 1}
 

@@ -16,7 +16,7 @@ from making import make_photos
 from recorded_screen import RecordedScreen
 from regraft.data.python_datasets import Item, is_dataset, items_of
 from regraft.errors import ConfigError
-from regraft.workflows.stored_dataset import picture_file, stored_dataset
+from regraft.workflows.steps.stored_dataset import picture_file, stored_dataset
 
 torchvision = pytest.importorskip("torchvision", reason="torchvision is not installed")
 

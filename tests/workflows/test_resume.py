@@ -260,7 +260,7 @@ def test_the_result_is_rescued(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from regraft.inference.predictor import Predictor
-    from regraft.workflows import results
+    from regraft.workflows.steps import results
 
     save = results.save_classifier
 

@@ -25,10 +25,10 @@ from regraft.recipes import auto, fine_tune
 from regraft.recipes.steps import candidates, mixing, solve_probe
 from regraft.recipes.steps.gain import Gain
 from regraft.screen import QuietScreen
-from regraft.workflows import features_and_split
 from regraft.workflows.check import CheckOptions, check_photos
 from regraft.workflows.evaluate import evaluate_run
 from regraft.workflows.find_learning_rate import find_learning_rate
+from regraft.workflows.steps import features_and_split
 from regraft.workflows.train import resume, train
 
 NAMES = ("test_resnet", "test_efficientnet")

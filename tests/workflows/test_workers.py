@@ -25,8 +25,8 @@ from regraft.errors import ConfigError
 from regraft.run.folder import RunFolder
 from regraft.run.lock import RunLock
 from regraft.screen import QuietScreen
-from regraft.workflows.run_directory import RunDirectory
-from regraft.workflows.workers import configured_for_workers, directory_of_workers
+from regraft.workflows.steps.run_directory import RunDirectory
+from regraft.workflows.steps.workers import configured_for_workers, directory_of_workers
 
 
 def launch(monkeypatch: pytest.MonkeyPatch) -> None:

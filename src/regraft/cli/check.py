@@ -115,7 +115,7 @@ def check(
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
     from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
-    from regraft.workflows.photos_of_run import selection_of
+    from regraft.workflows.steps.photos_of_run import selection_of
 
     checked, moved = _photos_to_check(photos, options, moved_to)
     decisions = decisions or checked.pop("decisions", None)
@@ -151,7 +151,7 @@ def _photos_to_check(
     """Return all options of a check, those of a run if ``photos`` is a run folder, and where its photos are now."""
     from regraft.data.photo_places import photo_places
     from regraft.run.folder import RunFolder
-    from regraft.workflows.photos_of_run import moved_photos, photo_options
+    from regraft.workflows.steps.photos_of_run import moved_photos, photo_options
 
     run = RunFolder(photos[0])
     of_run = len(photos) == 1 and run.config.exists() and run.events.exists()

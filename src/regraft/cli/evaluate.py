@@ -95,7 +95,7 @@ def evaluate(
     from regraft.inference.predictor import Predictor
     from regraft.report.evaluation import show_evaluation
     from regraft.workflows.evaluate import evaluate_folder, evaluate_run
-    from regraft.workflows.used_photos import used_photos
+    from regraft.workflows.steps.used_photos import used_photos
 
     screen = session.screen()
     predictor = Predictor.load(model, device=device, workers=workers, views=views)

@@ -89,7 +89,7 @@ def features(
     from regraft.data.shards import Shard
     from regraft.features.open_store import open_store
     from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
-    from regraft.workflows.pass_network import on_cluster
+    from regraft.workflows.steps.pass_network import on_cluster
 
     part = Shard() if shard is None else Shard.parse(shard)
     screen = session.screen(on_stderr=listed is not None)

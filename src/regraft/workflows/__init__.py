@@ -1,1 +1,1 @@
-"""The user's requests, one module each: train, evaluate, check, review labels, find a learning rate."""
+"""The user's requests, one module each; the steps that they share are in `steps/`."""

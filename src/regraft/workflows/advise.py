@@ -29,11 +29,11 @@ from regraft.probe.loss_curve import LossCurve, loss_curve
 from regraft.randomness import permutation
 from regraft.recipes.steps.solve_probe import solve_probe
 from regraft.screen import Screen
-from regraft.workflows.choose_backbone import with_chosen_backbone
-from regraft.workflows.features_and_split import compute_features_and_split
-from regraft.workflows.prepare import prepare_run
-from regraft.workflows.prepared_photos import PreparedPhotos
-from regraft.workflows.way_costs import WayCost, way_costs
+from regraft.workflows.steps.choose_backbone import with_chosen_backbone
+from regraft.workflows.steps.features_and_split import compute_features_and_split
+from regraft.workflows.steps.prepare import prepare_run
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.way_costs import WayCost, way_costs
 
 DEPTH_PHOTOS = 200
 """Photos of the depth profile: they take another pass, and their number decides its time."""

@@ -46,12 +46,12 @@ from regraft.probe.label_noise import reweighted_probabilities
 from regraft.probe.linear_probe import PROBE_STEPS, Probe, fit_probe
 from regraft.recipes.steps.input_size import size_for
 from regraft.screen import Screen
-from regraft.workflows.comparisons import series_effects
-from regraft.workflows.duplicate_groups import apply_user_groups, photo_stats_of
 from regraft.workflows.feature_pass import network_names
 from regraft.workflows.label_review import LabeledPhotos, fine_tuned_label_probabilities
-from regraft.workflows.pass_network import compute_ahead, on_cluster, pass_of
-from regraft.workflows.run_directory import check_outside
+from regraft.workflows.steps.comparisons import series_effects
+from regraft.workflows.steps.duplicate_groups import apply_user_groups, photo_stats_of
+from regraft.workflows.steps.pass_network import compute_ahead, on_cluster, pass_of
+from regraft.workflows.steps.run_directory import check_outside
 
 FORMAT = 1
 

@@ -21,8 +21,8 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.run.folder import open_run_folder
 from regraft.screen import QuietScreen, Screen
-from regraft.workflows.photos_of_run import selection_of
-from regraft.workflows.used_photos import UsedPhotos, used_photos
+from regraft.workflows.steps.photos_of_run import selection_of
+from regraft.workflows.steps.used_photos import UsedPhotos, used_photos
 
 
 def evaluate_folder(

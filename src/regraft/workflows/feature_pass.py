@@ -32,7 +32,7 @@ from regraft.models.backbone import Backbone
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
 from regraft.models.zoo import build_backbones
 from regraft.screen import Screen
-from regraft.workflows.pass_network import ComputeMissing, PassNetwork, check_stored, compute_here, pass_of
+from regraft.workflows.steps.pass_network import ComputeMissing, PassNetwork, check_stored, compute_here, pass_of
 
 
 @dataclass(frozen=True)

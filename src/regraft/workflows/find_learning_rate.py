@@ -24,12 +24,12 @@ from regraft.recipes.steps.training_batches import photo_batches
 from regraft.recipes.steps.tuning_plan import plan_from_options
 from regraft.screen import Bar, Screen
 from regraft.training.lr_finder import LearningRateCurve
-from regraft.workflows.choose_backbone import with_chosen_backbone
-from regraft.workflows.features_and_split import compute_features_and_split
-from regraft.workflows.prepare import prepare_run
-from regraft.workflows.prepared_photos import PreparedPhotos
-from regraft.workflows.rate_agreement import RateAgreement, rate_agreement
-from regraft.workflows.run_directory import clear
+from regraft.workflows.steps.choose_backbone import with_chosen_backbone
+from regraft.workflows.steps.features_and_split import compute_features_and_split
+from regraft.workflows.steps.prepare import prepare_run
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.rate_agreement import RateAgreement, rate_agreement
+from regraft.workflows.steps.run_directory import clear
 
 FIRST, LAST = 1e-6, 1.0
 STEPS = 100

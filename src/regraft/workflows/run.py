@@ -21,8 +21,8 @@ from regraft.screen import Screen, screen_for
 from regraft.screen.line_breaks import printable
 from regraft.text import interval, percent
 from regraft.workflows.evaluate import evaluate_folder
-from regraft.workflows.stored_dataset import with_stored_dataset
-from regraft.workflows.used_photos import used_photos
+from regraft.workflows.steps.stored_dataset import with_stored_dataset
+from regraft.workflows.steps.used_photos import used_photos
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

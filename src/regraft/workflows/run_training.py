@@ -23,16 +23,16 @@ from regraft.run.environment import describe_environment
 from regraft.run.folder import FORMAT
 from regraft.screen import Screen
 from regraft.text import command
-from regraft.workflows.choose_backbone import BackboneChoice
-from regraft.workflows.comparisons import compare
-from regraft.workflows.features_and_split import compute_features_and_split
-from regraft.workflows.novelty import measure_novelty
-from regraft.workflows.prepare import PreparedRun, prepare_run
-from regraft.workflows.prepared_photos import PreparedPhotos
-from regraft.workflows.results import save_elsewhere, save_model, write_results
 from regraft.workflows.run import Run
-from regraft.workflows.run_directory import clear
-from regraft.workflows.tracked_run import tracked
+from regraft.workflows.steps.choose_backbone import BackboneChoice
+from regraft.workflows.steps.comparisons import compare
+from regraft.workflows.steps.features_and_split import compute_features_and_split
+from regraft.workflows.steps.novelty import measure_novelty
+from regraft.workflows.steps.prepare import PreparedRun, prepare_run
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.results import save_elsewhere, save_model, write_results
+from regraft.workflows.steps.run_directory import clear
+from regraft.workflows.steps.tracked_run import tracked
 
 RUN_RECIPE: dict[RecipeName, Callable[[RunContext], RecipeResult]] = {
     "auto": auto.run,

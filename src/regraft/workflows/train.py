@@ -18,9 +18,9 @@ from regraft.models.catalogue import AUTO
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
-from regraft.workflows.photos_of_run import moved_photos
-from regraft.workflows.prepared_photos import PreparedPhotos
-from regraft.workflows.run_directory import finished_folder
+from regraft.workflows.steps.photos_of_run import moved_photos
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.run_directory import finished_folder
 
 if TYPE_CHECKING:
     from regraft.workflows.run import Run
@@ -69,7 +69,7 @@ def train(
         options["labels"] = stored_frame(options["labels"])
     screen = screen_for() if screen is None else screen
     if not isinstance(photos, (str, Path, list, tuple)):
-        from regraft.workflows.stored_dataset import with_stored_dataset  # for data sets only
+        from regraft.workflows.steps.stored_dataset import with_stored_dataset  # for data sets only
 
         photos, options["labels"] = with_stored_dataset(photos, options.get("labels"), screen)
     resolved = resolve(file, photos=photos, **options)
@@ -101,7 +101,7 @@ def train_config(
     """
     started = time.time() if started is None else started
     if is_launched():
-        from regraft.workflows.workers import configured_for_workers  # imports torch
+        from regraft.workflows.steps.workers import configured_for_workers  # imports torch
 
         config = configured_for_workers(config)
     for note in unused_by_recipe(config):
@@ -119,7 +119,7 @@ def train_config(
     ):
         choice = None
         if config.backbone == AUTO:
-            from regraft.workflows.choose_backbone import with_chosen_backbone  # imports torch
+            from regraft.workflows.steps.choose_backbone import with_chosen_backbone  # imports torch
 
             config, choice = with_chosen_backbone(config, prepared, screen, started)
         finished_run = decided_by_first(lambda: _finished_run(config, prepared.dataset.manifest, screen))

@@ -8,7 +8,7 @@ from regraft.context.run_context import RunContext
 from regraft.measure.certified import certify
 from regraft.screen import Screen
 from regraft.text import percent
-from regraft.workflows.photo_records import Predicted
+from regraft.workflows.steps.photo_records import Predicted
 
 PROMISES = (0.01, 0.02, 0.05, 0.1)
 """Shares of mistakes for which a threshold is always searched."""

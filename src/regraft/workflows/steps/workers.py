@@ -27,7 +27,7 @@ from regraft.models.catalogue import AUTO
 from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder
 from regraft.run.lock import RunLock
-from regraft.workflows.run_directory import RunDirectory
+from regraft.workflows.steps.run_directory import RunDirectory
 
 _SMALL_FILES = (
     "config.json",

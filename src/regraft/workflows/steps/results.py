@@ -27,9 +27,9 @@ from regraft.models.model_file import save_classifier
 from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.solve_probe import probe_classifier
 from regraft.run.folder import FORMAT
-from regraft.workflows.certificates import reject_thresholds, threshold_facts, warn_without_threshold
-from regraft.workflows.comparisons import Comparisons
-from regraft.workflows.photo_records import Predicted, write_photo_records
+from regraft.workflows.steps.certificates import reject_thresholds, threshold_facts, warn_without_threshold
+from regraft.workflows.steps.comparisons import Comparisons
+from regraft.workflows.steps.photo_records import Predicted, write_photo_records
 
 OUT_OF_FOLD = "nested out-of-fold: each photo by a probe whose fitting and regularisation never saw it"
 RELOADED = "model.safetensors read back and run by predict's own code"

@@ -39,7 +39,7 @@ from regraft.probe.linear_probe import fit_probe
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.recipes.steps.solve_probe import digest
 from regraft.screen import Screen
-from regraft.workflows.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
 
 VERSION = "halving1"
 """Version of the choice, part of the key of every stored one."""

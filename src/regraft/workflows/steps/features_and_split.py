@@ -21,10 +21,10 @@ from regraft.features.extract import Features, extract
 from regraft.process import release_freed_memory
 from regraft.screen import Bar, Screen
 from regraft.text import counted
-from regraft.workflows.distinct_photos import check_distinct, one_picture_notes
-from regraft.workflows.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
-from regraft.workflows.prepare import PreparedRun
-from regraft.workflows.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.distinct_photos import check_distinct, one_picture_notes
+from regraft.workflows.steps.duplicate_groups import group_duplicates, leave_out_leaks, photo_stats_of
+from regraft.workflows.steps.prepare import PreparedRun
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
 
 DECODING = 0.15
 """Share of the time of a pass that reading and decoding take."""

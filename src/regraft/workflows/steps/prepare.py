@@ -32,9 +32,9 @@ from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder, write_start
 from regraft.run.heartbeat import Heartbeat
 from regraft.screen import Screen
-from regraft.workflows.prepared_photos import PreparedPhotos
-from regraft.workflows.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
-from regraft.workflows.workers import check_workers, directory_of_workers
+from regraft.workflows.steps.prepared_photos import PreparedPhotos
+from regraft.workflows.steps.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
+from regraft.workflows.steps.workers import check_workers, directory_of_workers
 
 SMALL_FILES = 8 << 20
 """Bytes reserved for the tables, logs and figures of a run."""

@@ -25,7 +25,7 @@ from regraft.recipes.result import RecipeResult
 from regraft.recipes.steps.probe_cache import get_or_solve
 from regraft.recipes.steps.solve_all_depths import all_depths_key, fit_all_depths
 from regraft.recipes.steps.solve_probe import cross_run_key, digest, probe_key
-from regraft.workflows.learning_curve import learning_curve
+from regraft.workflows.steps.learning_curve import learning_curve
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from regraft.features.open_store import open_store
 from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen
-from regraft.workflows.tracked_run import tracking_callbacks
+from regraft.workflows.steps.tracked_run import tracking_callbacks
 
 MAX_PREFETCHED = 512
 """Maximum photos that are decoded ahead; each takes 150 kilobytes of memory with the default network."""
