@@ -27,9 +27,9 @@ from candidate_table import FOLDERS, WAYS
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
 from regraft.disk.row_table import leading_columns
-from regraft.features.disk_store import DiskStore
-from regraft.features.engine_choice import choose_engine
+from regraft.features.engines.engine_choice import choose_engine
 from regraft.features.extract import extract
+from regraft.features.stores.disk_store import DiskStore
 from regraft.measure.metrics import log_losses
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone

@@ -31,9 +31,9 @@ from regraft.audit.duplicates import detect_duplicates
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.data.manifest import scan
 from regraft.data.source import find_photos
-from regraft.features.engine import EagerEngine
+from regraft.features.engines.engine import EagerEngine
 from regraft.features.extract import extract
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone

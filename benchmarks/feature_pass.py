@@ -28,12 +28,12 @@ from regraft.data.manifest import Entry, scan
 from regraft.data.preprocessing import normalise
 from regraft.data.source import find_photos
 from regraft.data.threads import default_workers, map_in_order
-from regraft.features.certification import certify, real_photos
-from regraft.features.engine import EagerEngine
-from regraft.features.engine_choice import candidates, choose_engine, make_engine
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.certification import certify, real_photos
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.engine_choice import candidates, choose_engine, make_engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import extract
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.process import keep_freed_memory, sleep_while_waiting

@@ -47,8 +47,8 @@ def _measure(folder: Path, size: tuple[int, int], photos: int, repeat: int, batc
     from regraft.data.loading.pixel_cache import PixelCache
     from regraft.data.loading.reduced_views import ReducedViews
     from regraft.features.activations import Activations
-    from regraft.features.disk_store import DiskStore
-    from regraft.features.engine import EagerEngine
+    from regraft.features.engines.engine import EagerEngine
+    from regraft.features.stores.disk_store import DiskStore
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory

@@ -31,7 +31,7 @@ from regraft.data.manifest import Entry
 from regraft.data.preprocessing import evaluation_pixels
 from regraft.data.threads import default_workers, map_in_order
 from regraft.export.export_folder import export_model
-from regraft.features.prepared_engine import PreparedEngine
+from regraft.features.engines.prepared_engine import PreparedEngine
 from regraft.inference.prepared import PreparedPredictor, open_predictor
 from regraft.process import sleep_while_waiting
 

@@ -24,7 +24,7 @@ from ray.cluster_utils import Cluster
 from safetensors.torch import save_file
 
 from regraft.data.selection import PhotoSelection
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
 from regraft.models.zoo import build_backbone

@@ -64,8 +64,8 @@ def own(data: Path, steps: int, kind: str) -> float:
     from regraft.data.source import find_photos
     from regraft.data.threads import default_workers
     from regraft.features.activations import ActivationBatches, Activations
-    from regraft.features.disk_store import DiskStore
-    from regraft.features.graph_engines import OnnxEngine
+    from regraft.features.engines.graph_engines import OnnxEngine
+    from regraft.features.stores.disk_store import DiskStore
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory

@@ -36,7 +36,7 @@ NOT_SHOWN = (
     "language/", "context/option_synonyms.py", "data/tables/column_words.py", "data/side_words.py",
     "data/folders/folder_tree.py", "data/folders/name_patterns.py", "data/augmentation.py", "data/image_folder",
     "data/loading/worker_processes.py",
-    "disk/hdf5_file.py", "features/operations.py", "export/classifier_graph.py", "export/model_card.py",
+    "disk/hdf5_file.py", "features/engines/operations.py", "export/classifier_graph.py", "export/model_card.py",
     "report/drawing.py", "report/figures.py", "sklearn/", "serve/openapi.py", "serve/metrics.py",
     "sample/exercise_photos.py", "sample/flowers.py",
 )  # fmt: skip

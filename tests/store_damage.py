@@ -25,7 +25,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from regraft.features.disk_store import DiskStore
+from regraft.features.stores.disk_store import DiskStore
 
 PHOTOS = 420
 KILLS = 10

@@ -67,7 +67,7 @@ def test_exact_copies_by_bytes_and_by_pixels(tmp_path):
 
 
 def test_what_was_found_is_kept_and_the_order_of_photos_does_not_matter(strangers_and_copies):
-    from regraft.features.store import MemoryStore
+    from regraft.features.stores.store import MemoryStore
 
     _, entries, photo_stats = with_stats(strangers_and_copies)
     features, store = features_of(photo_stats), MemoryStore()

@@ -14,7 +14,7 @@ from regraft.audit.photo_stats_store import GraySubset, PhotoStatsStore, PhotoSt
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
 from regraft.disk import row_table
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 
 P = Preprocessing(64, 64, "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 1.0, "center")
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from regraft.cache_dir import PIXELS, cache_folder
-from regraft.features.disk_store import DiskStore
+from regraft.features.stores.disk_store import DiskStore
 
 
 def keep_photos(n: int) -> None:

@@ -57,7 +57,7 @@ def test_other_commands_find_the_features_and_decode_no_photo(regraft, photos, w
     assert regraft("features", photos, *words, "--engine", "eager fp32").code == 0
     monkeypatch.setattr("regraft.audit.photo_stats.decode_with_stats", None)
     monkeypatch.setattr("regraft.audit.photo_stats_store.decode_with_stats", None)
-    monkeypatch.setattr("regraft.features.engine.EagerEngine.run", None)
+    monkeypatch.setattr("regraft.features.engines.engine.EagerEngine.run", None)
     more = ("--recipe", "linear-probe", "-o", "run") if command == "train" else ()
     said = regraft(command, photos, *words, *more)
     assert said.code == 0, said.err

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from making import make_photos
-from regraft.features import engine_costs, tune
+from regraft.features.engines import engine_costs, tune
 from regraft.models.zoo import build_backbone
 from tiny_network import TINY
 

@@ -17,7 +17,7 @@ from regraft.data.loading.pixel_cache import PixelCache
 from regraft.data.loading.reduced_photo import LoadReduced
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
-from regraft.features.disk_store import DiskStore
+from regraft.features.stores.disk_store import DiskStore
 
 P = Preprocessing(16, 16)
 REDUCED = LoadReduced(21)

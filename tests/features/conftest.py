@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from regraft.features.processor import computes_bf16
+from regraft.features.engines.processor import computes_bf16
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 

@@ -19,8 +19,8 @@ from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
 from regraft.errors import DecodeError
 from regraft.features.activations import ActivationBatches, Activations, view_in_epoch
-from regraft.features.engine import EagerEngine
-from regraft.features.store import FeatureKey, MemoryStore
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.stores.store import FeatureKey, MemoryStore
 from regraft.models.backbone import Backbone
 
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.features import frozen_network as frozen_module
-from regraft.features.batch_invariance import InvarianceObserver, repetitions_agree, zero_sum_values
-from regraft.features.batch_size import check_invariance, first_invariant_size
-from regraft.features.engine import EagerEngine
-from regraft.features.operations import (
+from regraft.features.engines import frozen_network as frozen_module
+from regraft.features.engines.batch_invariance import InvarianceObserver, repetitions_agree, zero_sum_values
+from regraft.features.engines.batch_size import check_invariance, first_invariant_size
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.operations import (
     APPROXIMATED,
     BATCH_SAFE,
     FAITHFUL,
@@ -27,7 +27,7 @@ from regraft.features.operations import (
     operation_name,
     operation_names,
 )
-from regraft.features.trial import synthetic_photos, trial_order
+from regraft.features.engines.trial import synthetic_photos, trial_order
 from regraft.models.timm_import import import_timm
 from regraft.models.zoo import build_backbone
 
@@ -373,7 +373,7 @@ def test_the_default_network_is_sums_and_nothing_else(lite0):
 
 def test_what_the_old_trial_found_is_not_believed(tmp_path):
     """A batch size of an earlier version of regraft, for the same network on the same machine."""
-    from regraft.features.machine_facts import machine_id, write_fact
+    from regraft.features.engines.machine_facts import machine_id, write_fact
 
     backbone = build_backbone("test_efficientnet_gn", pretrained=False)
     parts = ("alone", backbone.weights_hash(), backbone.spec.name, backbone.spec.preprocessing.id)
@@ -386,7 +386,8 @@ def test_what_the_old_trial_found_is_not_believed(tmp_path):
 def test_instructions_that_are_forbidden_are_part_of_the_numerics():
     """Sums in convolutions have other bits then."""
     program = (
-        "from regraft.features.engine import EagerEngine;from regraft.features.machine_facts import machine_id;"
+        "from regraft.features.engines.engine import EagerEngine;"
+        "from regraft.features.engines.machine_facts import machine_id;"
         "from regraft.models.zoo import build_backbone;"
         "print(EagerEngine(build_backbone('test_resnet', pretrained=False)).numerics, machine_id())"
     )

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 import store_damage
-from regraft.features import disk_store, sqlite_file
-from regraft.features.disk_store import DiskStore
-from regraft.features.store import pack, unpack
+from regraft.features.stores import disk_store, sqlite_file
+from regraft.features.stores.disk_store import DiskStore
+from regraft.features.stores.store import pack, unpack
 from store_damage import key_of, numbers_of, right, some
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError
-from regraft.features.engine import EagerEngine
-from regraft.features.processor import computes_bf16
-from regraft.features.trial import TRIAL_PHOTOS, is_batch_invariant
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.processor import computes_bf16
+from regraft.features.engines.trial import TRIAL_PHOTOS, is_batch_invariant
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 
@@ -184,7 +184,7 @@ def test_what_was_made_ready_is_shared_and_let_go(monkeypatch):
     import gc
     import weakref
 
-    from regraft.features import frozen_network as module
+    from regraft.features.engines import frozen_network as module
 
     made, plain = [], module.folded
 
@@ -254,7 +254,7 @@ def test_a_trial_notices_what_matters_in_batches_of_any_size(what, size):
 
 
 def test_one_batch_checks_a_cheaper_copy_and_its_places(monkeypatch):
-    from regraft.features import frozen_network as module
+    from regraft.features.engines import frozen_network as module
 
     sizes, run = [], module.FrozenNetwork.__call__
     monkeypatch.setattr(module.FrozenNetwork, "__call__", lambda self, x: (sizes.append(len(x)), run(self, x))[1])

@@ -11,12 +11,12 @@ import torch
 from making import make_photos
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError
-from regraft.features import engine_choice, engine_costs, machine_facts, processor
-from regraft.features.certification import certificate, certify, real_photos
-from regraft.features.engine_choice import REFERENCE, choose_engine, make_engine
+from regraft.features.engines import engine_choice, engine_costs, machine_facts, processor
+from regraft.features.engines.certification import certificate, certify, real_photos
+from regraft.features.engines.engine_choice import REFERENCE, choose_engine, make_engine
+from regraft.features.engines.graph_engines import OnnxEngine
 from regraft.features.extract import extract
-from regraft.features.graph_engines import OnnxEngine
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 
 ONNX = "ONNX Runtime fp32"
 

@@ -11,9 +11,9 @@ import pytest
 from making import entries_of, make_photos
 from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry
-from regraft.features.engine import EagerEngine
+from regraft.features.engines.engine import EagerEngine
 from regraft.features.extract import extract
-from regraft.features.store import MemoryStore, feature_key
+from regraft.features.stores.store import MemoryStore, feature_key
 from regraft.models.zoo import build_backbone
 
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.features import folding
-from regraft.features.folding import folded
-from regraft.features.fusing import FusedConvolution
-from regraft.features.processor import computes_bf16
+from regraft.features.engines import folding
+from regraft.features.engines.folding import folded
+from regraft.features.engines.fusing import FusedConvolution
+from regraft.features.engines.processor import computes_bf16
 from regraft.models.zoo import build_backbone, create_network
 
 

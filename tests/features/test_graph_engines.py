@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from features.test_engine import POOL, sized
 from regraft.data.preprocessing import normalise
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.features import graph_engines
-from regraft.features.certification import run_all
-from regraft.features.engine import EagerEngine
-from regraft.features.graph_engines import GraphEngine, OnnxEngine
-from regraft.features.openvino_engine import OpenVinoEngine
-from regraft.features.openvino_graph import NoSplitError, split_model
-from regraft.features.processor import computes_bf16, has_avx2
+from regraft.features.engines import graph_engines
+from regraft.features.engines.certification import run_all
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.graph_engines import GraphEngine, OnnxEngine
+from regraft.features.engines.openvino_engine import OpenVinoEngine
+from regraft.features.engines.openvino_graph import NoSplitError, split_model
+from regraft.features.engines.processor import computes_bf16, has_avx2
 from regraft.models.zoo import build_backbone
 
 ENGINES = {
@@ -213,7 +213,7 @@ def test_wrong_arguments_and_missing_packages_are_named(tiny, monkeypatch):
         OnnxEngine(tiny, batch_size=0)
     with pytest.raises(ValueError, match="at most 8 photos, not 9"):
         OnnxEngine(tiny).run(sized(tiny)[:9])
-    monkeypatch.setattr("regraft.features.openvino_engine.package_version", lambda name: None)
+    monkeypatch.setattr("regraft.features.engines.openvino_engine.package_version", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'regraft\[openvino\]'"):
         OpenVinoEngine(tiny)
 
@@ -243,7 +243,7 @@ def test_ctrl_c_after_openvino_is_no_crash(precision):
     program = """
 import gc, signal, threading
 import numpy as np
-from regraft.features.openvino_engine import OpenVinoEngine
+from regraft.features.engines.openvino_engine import OpenVinoEngine
 from regraft.models.zoo import build_backbone
 signal.signal(signal.SIGINT, signal.default_int_handler)
 held = [OpenVinoEngine(build_backbone("test_resnet", pretrained=False, size=64), precision=PRECISION)]

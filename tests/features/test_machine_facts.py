@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from regraft.features import machine_facts
-from regraft.features.machine_facts import FILE, read_fact, write_fact
+from regraft.features.engines import machine_facts
+from regraft.features.engines.machine_facts import FILE, read_fact, write_fact
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from regraft.data.threads import map_in_order
-from regraft.features.engine import EagerEngine
-from regraft.features.processor import ONE_THREAD
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.processor import ONE_THREAD
 from regraft.models.zoo import build_backbone
 
 

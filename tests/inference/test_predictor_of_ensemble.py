@@ -12,7 +12,7 @@ from PIL import Image
 from making import entries_of, make_photos
 from regraft.cli.main import call
 from regraft.errors import ConfigError
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.inference.predictor import Predictor
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble

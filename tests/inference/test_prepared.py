@@ -10,8 +10,8 @@ import torch
 import regraft as rg
 from making import make_photos
 from regraft.errors import ConfigError
-from regraft.features.graph_files import graph_files
-from regraft.features.machine_facts import read_fact, write_fact
+from regraft.features.engines.graph_files import graph_files
+from regraft.features.engines.machine_facts import read_fact, write_fact
 from regraft.inference import prepared
 from regraft.inference.predictor import Predictor
 from regraft.inference.preparation import prepare
@@ -45,7 +45,7 @@ def own_cache(tmp_path, monkeypatch):
 
 
 def certified(monkeypatch):
-    monkeypatch.setattr("regraft.features.engine_choice.certificate", lambda *_: 1.0)
+    monkeypatch.setattr("regraft.features.engines.engine_choice.certificate", lambda *_: 1.0)
 
 
 def prepared_file(made, path, photos, views=None):

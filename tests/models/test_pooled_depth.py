@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 from regraft.errors import ConfigError, ModelFileError
-from regraft.features.certification import certify
-from regraft.features.engine import EagerEngine
-from regraft.features.graph_engines import OnnxEngine
+from regraft.features.engines.certification import certify
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.graph_engines import OnnxEngine
 from regraft.models.backbone import Backbone
 from regraft.models.blocks import Block
 from regraft.models.classifier import Classifier

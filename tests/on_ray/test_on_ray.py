@@ -10,7 +10,7 @@ import pytest
 from making import make_photos
 from regraft.data.selection import PhotoSelection
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.on_ray import cluster as connection
 from regraft.on_ray.cluster import ClusterError, check_agreement, check_place, connect
 from regraft.screen import QuietScreen

@@ -15,7 +15,7 @@ from regraft.cache_dir import PIXELS
 from regraft.callbacks import Callback
 from regraft.data.loading import pixel_cache
 from regraft.data.preprocessing import Preprocessing
-from regraft.features.disk_store import DiskStore
+from regraft.features.stores.disk_store import DiskStore
 from regraft.recipes.steps.view_source import CHOICE, REDUCED, photos_are_large, reduced_views
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train

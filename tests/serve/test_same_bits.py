@@ -11,9 +11,9 @@ import pytest
 
 import regraft as rg
 from exported_models import tiny_classifier
-from regraft.features.engine import EagerEngine
-from regraft.features.graph_engines import OnnxEngine, synthetic_pixels
-from regraft.features.single_photo import lone_photo_engine, single_photo_engine
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.graph_engines import OnnxEngine, synthetic_pixels
+from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
 from regraft.models.backbone import Backbone
 from regraft.serve import served_model
 from serve.conftest import photo, running

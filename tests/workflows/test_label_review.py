@@ -12,7 +12,7 @@ import torch
 
 from making import entries_of, make_photos
 from regraft.data.selection import PhotoSelection
-from regraft.features.store import MemoryStore
+from regraft.features.stores.store import MemoryStore
 from regraft.models.zoo import build_backbone
 from regraft.recipes.steps.tuning_plan import Plan
 from regraft.screen import QuietScreen

@@ -13,7 +13,7 @@ import pytest
 
 from making import make_photos
 from regraft.data.loading.prefetch import can_prefetch
-from regraft.features import machine_facts
+from regraft.features.engines import machine_facts
 from regraft.process import cores
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train

@@ -13,8 +13,8 @@ from making import entries_of, make_photos
 from regraft.context.config import resolve
 from regraft.data.selection import PhotoSelection
 from regraft.errors import BackboneError, ConfigError, WeightsError
-from regraft.features.disk_store import DiskStore
-from regraft.features.engine import EagerEngine
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.stores.disk_store import DiskStore
 from regraft.inference.predictor import Predictor
 from regraft.interrupts import TimeUp
 from regraft.models.classifier import Classifier

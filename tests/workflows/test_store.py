@@ -13,7 +13,7 @@ from PIL import Image
 from making import make_photos
 from recorded_screen import RecordedScreen
 from regraft.data.manifest import Manifest
-from regraft.features.engine import EagerEngine
+from regraft.features.engines.engine import EagerEngine
 from regraft.recipes.steps import cut_point
 from regraft.screen import QuietScreen
 from regraft.workflows.train import train
@@ -103,8 +103,8 @@ def test_one_photo_more_costs_one_pass_for_each_view(photos, tiny, tmp_path, pas
 
 def test_training_measuring_and_predicting_use_one_engine(photos, tiny, tmp_path, passes, monkeypatch):
     """Then the photos that are held back need no further pass, and figures are those that evaluate gives."""
-    from regraft.features import engine_costs
-    from regraft.features.graph_engines import OnnxEngine
+    from regraft.features.engines import engine_costs
+    from regraft.features.engines.graph_engines import OnnxEngine
     from regraft.inference.predictor import Predictor
     from regraft.models.zoo import build_backbone
     from regraft.workflows.evaluate import evaluate_run

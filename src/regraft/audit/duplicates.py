@@ -31,7 +31,7 @@ from regraft.data.manifest import Entry
 from regraft.data.split_units import DisjointSets
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.errors import DecodeError
-from regraft.features.store import FeatureStore, feature_key
+from regraft.features.stores.store import FeatureStore, feature_key
 from regraft.process import release_freed_memory
 
 

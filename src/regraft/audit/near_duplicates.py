@@ -23,7 +23,7 @@ from regraft.audit.alignment import FINE, Alignment, align, blur_matrix
 from regraft.audit.neighbours import Neighbours
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.row_table import new_table
-from regraft.features.processor import ONE_THREAD
+from regraft.features.engines.processor import ONE_THREAD
 
 CANDIDATES = 10
 """Candidates per photo. Of the near-duplicates of real photos, 99 % are among the first ten."""

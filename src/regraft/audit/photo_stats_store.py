@@ -21,7 +21,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import map_in_order, workers_or_default
 from regraft.disk.row_table import new_table
 from regraft.errors import DecodeError
-from regraft.features.store import FeatureKey, FeatureStore, feature_key
+from regraft.features.stores.store import FeatureKey, FeatureStore, feature_key
 
 _WRITE_BATCH = 512
 _PREFETCH_BYTES = 96 << 20  # bytes of prefetched photos

@@ -17,7 +17,7 @@ from regraft.errors import ConfigError
 from regraft.text import file_size
 
 if TYPE_CHECKING:
-    from regraft.features.disk_store import DiskStore
+    from regraft.features.stores.disk_store import DiskStore
 
 ACTIONS = ("show", "verify", "prune", "clear", "compact")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -74,7 +74,7 @@ def cache(session: Session, action: str, most: str | None, older_than: int | Non
 
 def _tend(session: Session, action: str, most: str | None, older_than: int | None) -> None:
     """Do ``action`` with the cache of this machine."""
-    from regraft.features.disk_store import DiskStore
+    from regraft.features.stores.disk_store import DiskStore
 
     screen = session.screen()
     store, pixels = DiskStore(warn=screen.warn), DiskStore(cache_folder() / PIXELS, warn=screen.warn)

@@ -25,7 +25,7 @@ from regraft.screen import Screen
 from regraft.text import counted
 
 if TYPE_CHECKING:
-    from regraft.features.store import FeatureStore
+    from regraft.features.stores.store import FeatureStore
     from regraft.workflows.feature_pass import PassPhotos
 
 _EXAMPLES = """\b
@@ -87,7 +87,7 @@ def features(
     """
     from regraft.data.selection import PhotoSelection
     from regraft.data.shards import Shard
-    from regraft.features.open_store import open_store
+    from regraft.features.stores.open_store import open_store
     from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
     from regraft.workflows.steps.pass_network import on_cluster
 

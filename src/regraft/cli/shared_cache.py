@@ -11,7 +11,7 @@ from regraft.screen import Screen
 from regraft.text import counted, file_size
 
 if TYPE_CHECKING:
-    from regraft.features.shared.places import Place
+    from regraft.features.stores.shared.places import Place
 
 ACTIONS = ("show", "verify", "compact")
 
@@ -29,8 +29,8 @@ def tend_shared_store(session: Session, action: str, address: str) -> None:
             f"{action} applies to the cache of this machine; a shared store has show, verify and compact\n"
             "  it has no limit: remove the folder itself when no machine needs it"
         )
-    from regraft.features.shared.arrow_file import arrow
-    from regraft.features.shared.places import place_at
+    from regraft.features.stores.shared.arrow_file import arrow
+    from regraft.features.stores.shared.places import place_at
 
     arrow()
     place, screen = place_at(address), session.screen()
@@ -58,7 +58,7 @@ def _facts(place: Place) -> dict[str, Any]:
 
 def _verify(place: Place, screen: Screen) -> dict[str, Any]:
     """Read every entry; files with damaged entries are written again without them."""
-    from regraft.features.shared.compaction import compact, verify
+    from regraft.features.stores.shared.compaction import compact, verify
 
     result = verify(place)
     if result.damaged_files:
@@ -69,7 +69,7 @@ def _verify(place: Place, screen: Screen) -> dict[str, Any]:
 
 
 def _compact(place: Place, screen: Screen) -> dict[str, Any]:
-    from regraft.features.shared.compaction import compact
+    from regraft.features.stores.shared.compaction import compact
 
     result = compact(place)
     screen.line(

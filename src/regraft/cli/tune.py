@@ -11,7 +11,7 @@ from regraft.cli.options import PATH, network_options, output_options, pass_sess
 from regraft.cli.output import Session
 
 if TYPE_CHECKING:
-    from regraft.features.tune import EngineSpeed
+    from regraft.features.engines.tune import EngineSpeed
 
 _EXAMPLES = """\b
 Examples:
@@ -40,8 +40,8 @@ def tune(
     match those of torch in single precision, with a cosine of at least 0.999. A run that is repeated from its
     config.json is not affected.
     """
-    from regraft.features.engine_choice import candidates
-    from regraft.features.tune import ROUNDS, machine_is_busy, measure_engines
+    from regraft.features.engines.engine_choice import candidates
+    from regraft.features.engines.tune import ROUNDS, machine_is_busy, measure_engines
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
 
@@ -68,7 +68,7 @@ def _decode(photos: Path, network: Any, workers: int | None) -> Any:
     from regraft.data.source import find_photos
     from regraft.data.threads import workers_or_default
     from regraft.errors import PhotosError
-    from regraft.features.certification import CERTIFICATION_PHOTOS, real_photos
+    from regraft.features.engines.certification import CERTIFICATION_PHOTOS, real_photos
 
     source = find_photos(photos, one_class=True, folders="classes")
     manifest = scan(source, workers=workers_or_default(workers))

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from regraft.context.network_features import NetworkFeatures
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns, side_by_side, take
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_interface import Engine
 
 
 @dataclass(frozen=True)

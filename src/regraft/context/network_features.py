@@ -17,10 +17,10 @@ from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns, take
 from regraft.distributed.passes import fill_together
 from regraft.errors import ConfigError, MissingExtraError, PhotosError
-from regraft.features.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_choice import REFERENCE, EngineChoice, choose_engine, make_engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import Features, extract
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar, Screen
 

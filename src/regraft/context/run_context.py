@@ -14,7 +14,7 @@ from regraft.context.decisions import Decisions, StepResult
 from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.network_features import network_features
 from regraft.context.parts import RunParts
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.run.folder import RunFolder
 from regraft.screen import Screen

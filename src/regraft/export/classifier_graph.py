@@ -20,7 +20,7 @@ from regraft.data.decoding.rendering import PLAIN
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError
 from regraft.export.pixels_graph import OPSET, PHOTOS, PIXELS, pixels_graph
-from regraft.features.folding import folded
+from regraft.features.engines.folding import folded
 from regraft.inference.shared_network import SharedNetwork, shared_networks
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble

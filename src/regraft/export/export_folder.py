@@ -22,7 +22,7 @@ from regraft.export.lower_precision import check_lower_precision, write_lower_pr
 from regraft.export.model_card import model_card
 from regraft.export.proof import Proof, decoding_of, prove
 from regraft.export.proof_photos import find_proof_photos
-from regraft.features.engine_choice import REDUCED_PRECISIONS, REFERENCE
+from regraft.features.engines.engine_choice import REDUCED_PRECISIONS, REFERENCE
 from regraft.inference.predictor import Predictor
 from regraft.models.ensemble import members_of
 from regraft.models.model_file import load_classifier

@@ -1,1 +1,1 @@
-"""Engines that run a frozen network, and the store that keeps what they computed."""
+"""Frozen features of photos, and the engines and stores that they come from."""

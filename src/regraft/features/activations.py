@@ -22,9 +22,9 @@ from regraft.data.threads import map_in_order
 from regraft.distributed.passes import fill_together
 from regraft.distributed.shards import Bounds, Part
 from regraft.errors import DecodeError
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import WriteBuffer, run_batches
-from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
+from regraft.features.stores.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.backbone import Backbone
 from regraft.randomness import permutation
 from regraft.screen import Bar

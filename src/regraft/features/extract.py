@@ -15,8 +15,8 @@ from regraft.data.loading.loader import DecodedBatch, decode_in_order
 from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import new_table, take
-from regraft.features.engine_interface import Engine, map_batches
-from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, feature_key
+from regraft.features.engines.engine_interface import Engine, map_batches
+from regraft.features.stores.store import FeatureArray, FeatureKey, FeatureStore, feature_key
 from regraft.models.spec import BackboneSpec
 from regraft.screen import Bar
 

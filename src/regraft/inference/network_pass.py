@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from regraft.data.loading.fixed_views import FIRST_CROP, fixed_view, fixed_view_task, view_name, view_size
 from regraft.data.manifest import Entry
 from regraft.errors import DecodeError
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import Features, Network, extract
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.inference.head_logits import HeadLogits
 from regraft.inference.pictures import Picture
 from regraft.screen import Bar

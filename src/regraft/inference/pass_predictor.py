@@ -18,7 +18,7 @@ from regraft.data.file_types import read_regular
 from regraft.data.manifest import Entry
 from regraft.data.threads import map_in_order
 from regraft.errors import ConfigError
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pictures import Channels, Picture, photo_forms
 from regraft.inference.prediction import Prediction, Scores, views_in_file

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 from regraft.errors import ConfigError
-from regraft.features.engine_choice import REFERENCE, certified_engine
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_choice import REFERENCE, certified_engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.inference.device import pick_device
 from regraft.inference.head_logits import HeadLogits
 from regraft.inference.network_pass import NetworkPass

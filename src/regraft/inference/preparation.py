@@ -8,11 +8,11 @@ from pathlib import Path
 
 from regraft.disk.sealed import SealError
 from regraft.errors import ModelFileError
-from regraft.features.engine import EagerEngine
-from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
-from regraft.features.machine_facts import read_fact, write_fact
-from regraft.features.prepared_engine import PreparedGraph
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
+from regraft.features.engines.machine_facts import read_fact, write_fact
+from regraft.features.engines.prepared_engine import PreparedGraph
 from regraft.inference.head_file import read_heads
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.prediction import AnyPredictor, Prediction

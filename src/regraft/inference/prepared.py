@@ -20,10 +20,10 @@ from typing import Any
 from regraft._version import __version__
 from regraft.disk.sealed import SealError
 from regraft.errors import ModelFileError
-from regraft.features.engine_interface import Engine
-from regraft.features.graph_files import graph_place
-from regraft.features.machine_facts import isa_limit, read_fact
-from regraft.features.prepared_engine import PreparedEngine, PreparedGraph
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.graph_files import graph_place
+from regraft.features.engines.machine_facts import isa_limit, read_fact
+from regraft.features.engines.prepared_engine import PreparedEngine, PreparedGraph
 from regraft.inference.head_file import HeadFile, read_heads
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pass_predictor import Mix, PassPredictor, checked_views

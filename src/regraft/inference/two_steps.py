@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pass_predictor import PassPredictor
 from regraft.inference.pictures import Picture

@@ -18,10 +18,10 @@ import numpy as np
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import Preprocessing
-from regraft.features.engine_choice import make_engine
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_choice import make_engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import extract
-from regraft.features.store import FeatureArray, FeatureKey, FeatureStore, pack, unpack
+from regraft.features.stores.store import FeatureArray, FeatureKey, FeatureStore, pack, unpack
 from regraft.models.backbone import Backbone
 from regraft.models.zoo import build_backbone
 from regraft.on_ray.cluster import check_agreement, connect, map_blocks, versions

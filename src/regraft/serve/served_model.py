@@ -15,7 +15,7 @@ from pathlib import Path
 from PIL import Image
 
 from regraft.errors import RegraftError, ServerError
-from regraft.features.single_photo import lone_photo_engine, single_photo_engine
+from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.two_steps import PhotoPixels, TwoStepPredictor

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from regraft.data.threads import workers_or_default
 from regraft.errors import PhotosError, WeightsError
-from regraft.features.disk_store import DiskStore
-from regraft.features.engine_choice import REFERENCE, certified_engine, choose_engine
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_choice import REFERENCE, certified_engine, choose_engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import extract
-from regraft.features.store import FeatureStore, MemoryStore
+from regraft.features.stores.disk_store import DiskStore
+from regraft.features.stores.store import FeatureStore, MemoryStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.own_weights import own_weights

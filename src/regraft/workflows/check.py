@@ -34,10 +34,10 @@ from regraft.data.threads import workers_or_default
 from regraft.disk.atomic import write_json, write_text
 from regraft.disk.row_table import side_by_side, take
 from regraft.errors import FindingsError, RunFolderError
-from regraft.features.engine_choice import choose_engine
+from regraft.features.engines.engine_choice import choose_engine
 from regraft.features.extract import Features, extract
-from regraft.features.open_store import local_store, open_store
-from regraft.features.store import FeatureStore
+from regraft.features.stores.open_store import local_store, open_store
+from regraft.features.stores.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import DEFAULT_BACKBONE

@@ -23,10 +23,10 @@ from regraft.data.shards import Shard
 from regraft.data.source import select_photos
 from regraft.data.threads import workers_or_default
 from regraft.errors import ConfigError, PhotosError, UnreadableError
-from regraft.features.certification import is_certified
-from regraft.features.engine_choice import REFERENCE, choose_engine, make_engine
-from regraft.features.engine_interface import Engine
-from regraft.features.store import FeatureStore
+from regraft.features.engines.certification import is_certified
+from regraft.features.engines.engine_choice import REFERENCE, choose_engine, make_engine
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.stores.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names

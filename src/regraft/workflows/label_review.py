@@ -18,9 +18,9 @@ from regraft.callbacks import LambdaCallback, WarmupCosine
 from regraft.data.loading.fixed_views import FIRST_CROP
 from regraft.data.manifest import Entry
 from regraft.features.activations import ActivationBatches, Activations
-from regraft.features.engine_choice import choose_engine
-from regraft.features.processor import has_bf16
-from regraft.features.store import FeatureStore
+from regraft.features.engines.engine_choice import choose_engine
+from regraft.features.engines.processor import has_bf16
+from regraft.features.stores.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError

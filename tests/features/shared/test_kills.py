@@ -14,9 +14,9 @@ import pytest
 
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 
-from regraft.features.shared.compaction import compact, verify
-from regraft.features.shared.places import FolderPlace
-from regraft.features.shared.shared_store import SharedStore
+from regraft.features.stores.shared.compaction import compact, verify
+from regraft.features.stores.shared.places import FolderPlace
+from regraft.features.stores.shared.shared_store import SharedStore
 from store_damage import PHOTOS, key_of, right, some
 
 WRITERS, KILLS, BATCH = 4, 25, 12

@@ -10,13 +10,13 @@ import pytest
 pytest.importorskip("pyarrow", reason="the extra scale is not installed")
 
 from regraft.errors import ConfigError
-from regraft.features.disk_store import DiskStore
-from regraft.features.open_store import VARIABLE, local_store, open_store
-from regraft.features.shared.arrow_file import EntryFile, Row, encoded, name_of
-from regraft.features.shared.compaction import compact, verify
-from regraft.features.shared.places import FolderPlace, RemotePlace, place_at
-from regraft.features.shared.shared_store import SharedStore
-from regraft.features.store import pack
+from regraft.features.stores.disk_store import DiskStore
+from regraft.features.stores.open_store import VARIABLE, local_store, open_store
+from regraft.features.stores.shared.arrow_file import EntryFile, Row, encoded, name_of
+from regraft.features.stores.shared.compaction import compact, verify
+from regraft.features.stores.shared.places import FolderPlace, RemotePlace, place_at
+from regraft.features.stores.shared.shared_store import SharedStore
+from regraft.features.stores.store import pack
 from store_damage import key_of, numbers_of, right, some
 
 
@@ -115,7 +115,7 @@ def test_large_files_stay_as_they_are_and_their_entries_are_not_written_again(tm
     store = shared(tmp_path)
     store.put_many(some(range(50)))
     (large,) = tmp_path.iterdir()
-    monkeypatch.setattr("regraft.features.shared.compaction.LARGE_BYTES", large.stat().st_size)
+    monkeypatch.setattr("regraft.features.stores.shared.compaction.LARGE_BYTES", large.stat().st_size)
     store.put_many(some(range(45, 52)))
     store.put_many(some(range(52, 54)))
     result = compact(store.place)
@@ -132,8 +132,8 @@ def test_files_are_written_in_groups_of_the_size_of_a_compacted_file(tmp_path, m
     for i in range(12):
         store.put_many(some(range(10 * i, 10 * i + 15)))
     size = max(file.stat().st_size for file in tmp_path.iterdir())
-    monkeypatch.setattr("regraft.features.shared.compaction.TARGET_BYTES", 4 * size)
-    monkeypatch.setattr("regraft.features.shared.compaction.LARGE_BYTES", 2 * size)
+    monkeypatch.setattr("regraft.features.stores.shared.compaction.TARGET_BYTES", 4 * size)
+    monkeypatch.setattr("regraft.features.stores.shared.compaction.LARGE_BYTES", 2 * size)
     result = compact(store.place)
     assert result.files_after == 3 and result.duplicates == 55
     assert verify(store.place).sound == 125 and right(store, range(125)) == 125

@@ -42,7 +42,7 @@ _Mark: TypeAlias = tuple[int, int, int, int]
 
 
 class PixelStore(Protocol):
-    """A store of arrays by key, such as `regraft.features.disk_store.DiskStore`; several threads use it at once."""
+    """A store of arrays by key, which several threads use at once: `regraft.features.stores.disk_store.DiskStore`."""
 
     def get_many(self, keys: Sequence[str]) -> Iterator[tuple[int, NDArray[Any]]]:
         """Yield (position in ``keys``, array) for stored keys."""

@@ -15,7 +15,7 @@ from regraft.context.dataset import SMALL
 from regraft.context.decisions import Line
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
-from regraft.features.engine_costs import PassCost, last_pass, photos_per_second
+from regraft.features.engines.engine_costs import PassCost, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
 from regraft.recipes.steps.step_precision import measured_step_seconds

@@ -16,11 +16,11 @@ from regraft.data.loading.fixed_views import FIRST_CROP
 from regraft.data.loading.reduced_views import ReducedViews
 from regraft.data.manifest import Entry
 from regraft.features.activations import Activations, channels_last
-from regraft.features.certification import real_photos, run_all
-from regraft.features.engine_choice import EngineChoice, choose_engine
-from regraft.features.engine_interface import Engine
-from regraft.features.machine_facts import read_fact, write_fact
-from regraft.features.open_store import local_store
+from regraft.features.engines.certification import real_photos, run_all
+from regraft.features.engines.engine_choice import EngineChoice, choose_engine
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.machine_facts import read_fact, write_fact
+from regraft.features.stores.open_store import local_store
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.models.cut import Halves, NoCutError

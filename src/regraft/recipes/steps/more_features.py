@@ -14,7 +14,7 @@ from regraft.context.decisions import Event, Line, Report
 from regraft.context.frozen_features import FrozenFeatures
 from regraft.context.parts import Parts
 from regraft.context.run_context import RunContext
-from regraft.features.engine_costs import PassCost, last_pass, photos_per_second, record_pass
+from regraft.features.engines.engine_costs import PassCost, last_pass, photos_per_second, record_pass
 from regraft.models.backbone import Backbone
 from regraft.models.cut import NoCutError
 from regraft.models.pretrained import packaged_file

@@ -19,7 +19,7 @@ from regraft.context.run_context import RunContext
 from regraft.data.loading.fixed_views import view_name
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import stacked
-from regraft.features.machine_facts import machine_id
+from regraft.features.engines.machine_facts import machine_id
 from regraft.measure.paired import Difference, log_loss_difference
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble

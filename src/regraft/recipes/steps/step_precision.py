@@ -14,8 +14,8 @@ import torch
 from regraft.context.decisions import Event, Line
 from regraft.context.run_context import RunContext
 from regraft.features.activations import channels_last
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
-from regraft.features.processor import has_bf16
+from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.processor import has_bf16
 from regraft.models.classifier import Classifier
 
 Precision = Literal["fp32", "bf16"]

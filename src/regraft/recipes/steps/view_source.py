@@ -19,7 +19,7 @@ from regraft.context.run_context import RunContext
 from regraft.data.loading.pixel_cache import PixelCache
 from regraft.data.loading.reduced_photo import reduced_side
 from regraft.data.loading.reduced_views import DEVICE_SHARE, ReducedViews
-from regraft.features.disk_store import DiskStore
+from regraft.features.stores.disk_store import DiskStore
 
 CHOICE = "training views from"
 REDUCED = "reduced photos"

@@ -24,8 +24,8 @@ from regraft.context.dataset import Dataset
 from regraft.context.decisions import Decisions
 from regraft.data.manifest import Entry
 from regraft.errors import BackboneError, RegraftError, WeightsError
-from regraft.features.engine_choice import REFERENCE, choose_engine
-from regraft.features.engine_costs import photos_per_second
+from regraft.features.engines.engine_choice import REFERENCE, choose_engine
+from regraft.features.engines.engine_costs import photos_per_second
 from regraft.features.extract import extract
 from regraft.inference.device import pick_device
 from regraft.measure.metrics import log_losses

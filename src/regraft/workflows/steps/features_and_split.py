@@ -16,7 +16,7 @@ from regraft.context.small_parts import part_notes
 from regraft.context.unused_options import unused_by_split
 from regraft.data.manifest import Entry, Manifest, check_usable
 from regraft.distributed.passes import fill_together
-from regraft.features.engine_costs import PassCost, record_pass
+from regraft.features.engines.engine_costs import PassCost, record_pass
 from regraft.features.extract import Features, extract
 from regraft.process import release_freed_memory
 from regraft.screen import Bar, Screen

@@ -11,7 +11,7 @@ from regraft.context.network_features import NetworkFeatures
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry
 from regraft.disk.row_table import leading_columns
-from regraft.features.engine_choice import REFERENCE, certified_engine
+from regraft.features.engines.engine_choice import REFERENCE, certified_engine
 from regraft.features.extract import extract
 from regraft.models.classifier import Classifier
 from regraft.models.classifier_tensors import set_novelty

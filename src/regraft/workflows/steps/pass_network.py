@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from regraft.audit.photo_stats_store import PhotoStatsStore
 from regraft.data.manifest import Entry
 from regraft.errors import StorageError
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.engine_interface import Engine
 from regraft.features.extract import extract, feature_keys
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.models.backbone import Backbone
 from regraft.screen import Bar, Screen
 

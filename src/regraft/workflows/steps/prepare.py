@@ -22,7 +22,7 @@ from regraft.data.loading.worker_processes import running_processes, start_proce
 from regraft.data.threads import MIN_DECODING_THREADS, decoding_threads, workers_or_default
 from regraft.disk.atomic import sweep
 from regraft.errors import ConfigError, RunFolderError
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.inference.device import pick_device
 from regraft.models.backbone import Backbone
 from regraft.models.cut import NoCutError

@@ -15,7 +15,7 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
 from regraft.distributed.world import current
-from regraft.features.open_store import open_store
+from regraft.features.stores.open_store import open_store
 from regraft.models.catalogue import expected_preprocessing
 from regraft.process import keep_freed_memory
 from regraft.screen import Screen

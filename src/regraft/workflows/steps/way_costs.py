@@ -7,7 +7,7 @@ from typing import Any
 
 from regraft.advice.ways import FACTS, Way
 from regraft.context.run_context import RunContext
-from regraft.features.engine_costs import last_pass
+from regraft.features.engines.engine_costs import last_pass
 from regraft.models.catalogue import parameter_counts
 from regraft.models.cut import NoCutError
 from regraft.models.present import PresentNetwork, present_networks

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from regraft.features.engine import EagerEngine
-from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
-from regraft.features.graph_files import Run, compile_onnx
-from regraft.features.operations import BATCH_SAFE, operation_names
-from regraft.features.trial import synthetic_photos
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
+from regraft.features.engines.graph_files import Run, compile_onnx
+from regraft.features.engines.operations import BATCH_SAFE, operation_names
+from regraft.features.engines.trial import synthetic_photos
 
 _TRIAL_PHOTOS = 8
 

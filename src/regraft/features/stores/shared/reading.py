@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.features.shared.arrow_file import DamagedFileError, EntryFile, Row, sound_numbers
-from regraft.features.shared.places import Place
-from regraft.features.store import FeatureArray
+from regraft.features.stores.shared.arrow_file import DamagedFileError, EntryFile, Row, sound_numbers
+from regraft.features.stores.shared.places import Place
+from regraft.features.stores.store import FeatureArray
 
 
 def keys_of_file(place: Place, name: str) -> list[NDArray[np.uint8]]:

@@ -15,15 +15,15 @@ import torch
 
 from regraft.data.manifest import Entry
 from regraft.errors import ConfigError, did_you_mean
-from regraft.features.certification import CERTIFICATION_PHOTOS, MIN_COSINE, certificate, is_certified
-from regraft.features.engine import EagerEngine
-from regraft.features.engine_costs import certify_seconds, photos_per_second, setup_cost
-from regraft.features.engine_interface import Engine
+from regraft.features.engines.certification import CERTIFICATION_PHOTOS, MIN_COSINE, certificate, is_certified
+from regraft.features.engines.engine import EagerEngine
+from regraft.features.engines.engine_costs import certify_seconds, photos_per_second, setup_cost
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.graph_engines import OnnxEngine
+from regraft.features.engines.openvino_engine import OpenVinoEngine
+from regraft.features.engines.processor import has_bf16
 from regraft.features.extract import feature_keys
-from regraft.features.graph_engines import OnnxEngine
-from regraft.features.openvino_engine import OpenVinoEngine
-from regraft.features.processor import has_bf16
-from regraft.features.store import FeatureStore
+from regraft.features.stores.store import FeatureStore
 from regraft.models.backbone import Backbone
 
 REFERENCE = "eager fp32"

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from regraft.features.store import FeatureArray, pack, unpack
+from regraft.features.stores.store import FeatureArray, pack, unpack
 
 _SCHEMA = (
     "CREATE TABLE IF NOT EXISTS kinds (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",

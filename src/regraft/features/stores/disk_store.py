@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from regraft.cache_dir import cache_folder
-from regraft.features.sqlite_file import LOG_FILES, EntryKind, ErrorCause, StoreFile, error_cause
-from regraft.features.store import FeatureArray, FeatureKey
+from regraft.features.stores.sqlite_file import LOG_FILES, EntryKind, ErrorCause, StoreFile, error_cause
+from regraft.features.stores.store import FeatureArray, FeatureKey
 
 MAX_BYTES = 10 * 10**9
 """Default maximum size of the store in bytes."""

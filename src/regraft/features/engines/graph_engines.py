@@ -24,15 +24,15 @@ from regraft.data.preprocessing import Preprocessing
 from regraft.data.threads import default_workers
 from regraft.disk.atomic import atomic
 from regraft.disk.sealed import SealError, seal
-from regraft.features.engine import PaddedEngine
-from regraft.features.engine_interface import ReadyNetwork
-from regraft.features.folding import folded
-from regraft.features.frozen_network import Precision
-from regraft.features.graph_files import INPUT, OUTPUT, Run, compile_onnx, graph_files, graph_place, read_graph
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
-from regraft.features.operations import BATCH_SAFE, operation_names
-from regraft.features.processor import instruction_set, require_bf16
-from regraft.features.trial import TRIAL_PHOTOS, is_batch_invariant, synthetic_photos
+from regraft.features.engines.engine import PaddedEngine
+from regraft.features.engines.engine_interface import ReadyNetwork
+from regraft.features.engines.folding import folded
+from regraft.features.engines.frozen_network import Precision
+from regraft.features.engines.graph_files import INPUT, OUTPUT, Run, compile_onnx, graph_files, graph_place, read_graph
+from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.operations import BATCH_SAFE, operation_names
+from regraft.features.engines.processor import instruction_set, require_bf16
+from regraft.features.engines.trial import TRIAL_PHOTOS, is_batch_invariant, synthetic_photos
 from regraft.models.backbone import Backbone
 from regraft.run.environment import package_version
 
@@ -47,7 +47,7 @@ class GraphEngine(PaddedEngine):
     """Base class of engines that run an exported graph of the frozen network on the CPU.
 
     Each batch is computed by one thread, with several batches at the same time: no thread waits for another, and their
-    number changes no bit. Batches are padded to one shape, as by `regraft.features.engine.EagerEngine`.
+    number changes no bit. Batches are padded to one shape, as by `regraft.features.engines.engine.EagerEngine`.
 
     Args:
         backbone: network to run, on any device.

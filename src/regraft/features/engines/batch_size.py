@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 
-from regraft.features.batch_invariance import InvarianceObserver
-from regraft.features.operations import ElementwiseLayout
-from regraft.features.trial import TrialResult, is_batch_invariant, run_trial_batch, trial_order
+from regraft.features.engines.batch_invariance import InvarianceObserver
+from regraft.features.engines.operations import ElementwiseLayout
+from regraft.features.engines.trial import TrialResult, is_batch_invariant, run_trial_batch, trial_order
 
 INVARIANCE_VERSION = "by operation 1"
 """Version of the check. Change it whenever recorded batch sizes may no longer be valid."""

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.threads import default_workers
-from regraft.features.engine_interface import ReadyNetwork
-from regraft.features.graph_files import Run, compile_onnx, graph_place, read_graph
+from regraft.features.engines.engine_interface import ReadyNetwork
+from regraft.features.engines.graph_files import Run, compile_onnx, graph_place, read_graph
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class PreparedGraph:
 
 
 class PreparedEngine:
-    """An engine that runs a prepared graph as a `regraft.features.graph_engines.GraphEngine` runs it, to the bit.
+    """An engine that runs a prepared graph, with the bits of `regraft.features.engines.graph_engines.GraphEngine`.
 
     Args:
         graph: the graph.
@@ -126,6 +126,6 @@ def _compiled(title: str, graph: bytes) -> Run:
     name, _, precision = title.rpartition(" ")
     if name != "OpenVINO":
         return compile_onnx(graph)
-    from regraft.features.openvino_graph import compile_openvino
+    from regraft.features.engines.openvino_graph import compile_openvino
 
     return compile_openvino(graph, precision, default_workers())

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from regraft.errors import ConfigError
-from regraft.features.machine_facts import isa_limit
+from regraft.features.engines.machine_facts import isa_limit
 
 _WITH_BF16 = ("BF16", "FP16", "AMX", "AVX10", "ALL", "DEFAULT")  # AVX512_CORE_FP16 includes bfloat16
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Protocol, cast
 from regraft.cache_dir import SHARED, cache_folder
 from regraft.disk.atomic import PART, make_folder, write_bytes
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.features.shared.arrow_file import NAME, is_intact
+from regraft.features.stores.shared.arrow_file import NAME, is_intact
 
 LOCAL_BYTES = 10 * 10**9
 """Maximum size of the local copies of files from an address, in bytes."""

@@ -21,11 +21,16 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 import torch
 from torch import nn
 
-from regraft.features.batch_size import INVARIANCE_VERSION, InvarianceCheck, check_invariance, first_invariant_size
-from regraft.features.folding import folded
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
-from regraft.features.processor import ONE_THREAD
-from regraft.features.trial import MIN_TRIAL_BATCH, TRIAL_PHOTOS, synthetic_photos
+from regraft.features.engines.batch_size import (
+    INVARIANCE_VERSION,
+    InvarianceCheck,
+    check_invariance,
+    first_invariant_size,
+)
+from regraft.features.engines.folding import folded
+from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.processor import ONE_THREAD
+from regraft.features.engines.trial import MIN_TRIAL_BATCH, TRIAL_PHOTOS, synthetic_photos
 from regraft.models.backbone import Backbone
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]

@@ -24,7 +24,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
-from regraft.features.operations import (
+from regraft.features.engines.operations import (
     APPROXIMATED,
     ElementwiseLayout,
     elementwise_layout,

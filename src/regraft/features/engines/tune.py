@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from regraft.features.certification import MIN_COSINE, certify
-from regraft.features.engine_choice import REFERENCE, candidates, make_engine
-from regraft.features.engine_costs import record_speed
-from regraft.features.engine_interface import Engine, map_batches
+from regraft.features.engines.certification import MIN_COSINE, certify
+from regraft.features.engines.engine_choice import REFERENCE, candidates, make_engine
+from regraft.features.engines.engine_costs import record_speed
+from regraft.features.engines.engine_interface import Engine, map_batches
 from regraft.models.backbone import Backbone
 from regraft.process import cores
 from regraft.randomness import generator

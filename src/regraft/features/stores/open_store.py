@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from regraft.features.disk_store import DiskStore
-from regraft.features.store import FeatureStore
+from regraft.features.stores.disk_store import DiskStore
+from regraft.features.stores.store import FeatureStore
 
 VARIABLE = "REGRAFT_STORE"
 """Environment variable with the address of a shared store, for commands without ``--store``."""
@@ -26,9 +26,9 @@ def open_store(address: str | None = None, *, warn: Callable[[str], None] | None
     place = store_address(address)
     if place is None:
         return DiskStore(warn=warn)
-    from regraft.features.shared.arrow_file import arrow
-    from regraft.features.shared.places import place_at
-    from regraft.features.shared.shared_store import SharedStore
+    from regraft.features.stores.shared.arrow_file import arrow
+    from regraft.features.stores.shared.places import place_at
+    from regraft.features.stores.shared.shared_store import SharedStore
 
     arrow()
     return SharedStore(place_at(place), warn=warn)
@@ -36,7 +36,7 @@ def open_store(address: str | None = None, *, warn: Callable[[str], None] | None
 
 def local_store(store: FeatureStore, *, warn: Callable[[str], None] | None = None) -> FeatureStore:
     """Return ``store``, or that of this machine if it is shared: for activations, which are large and serve one run."""
-    from regraft.features.shared.shared_store import SharedStore
+    from regraft.features.stores.shared.shared_store import SharedStore
 
     return DiskStore(warn=warn) if isinstance(store, SharedStore) else store
 

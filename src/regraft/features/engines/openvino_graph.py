@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.features.graph_files import Run
+from regraft.features.engines.graph_files import Run
 from regraft.process import cores
 
 FP32_SHARE = 0.4

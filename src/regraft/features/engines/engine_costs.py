@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 
 from regraft.data.threads import default_workers
-from regraft.features.engine_interface import Engine
-from regraft.features.graph_engines import has_graph
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
-from regraft.features.processor import has_amx, has_avx2, has_avx512
+from regraft.features.engines.engine_interface import Engine
+from regraft.features.engines.graph_engines import has_graph
+from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.processor import has_amx, has_avx2, has_avx512
 from regraft.models.backbone import Backbone
 
 _SPEED_RATIOS = {

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from regraft.features.shared.arrow_file import KEY_BYTES, DamagedFileError, Row, encoded, name_of
-from regraft.features.shared.key_index import KeyIndex
-from regraft.features.shared.places import Place
-from regraft.features.shared.reading import keys_of_file, sound_entries, sound_rows
-from regraft.features.sqlite_file import EntryKind
+from regraft.features.stores.shared.arrow_file import KEY_BYTES, DamagedFileError, Row, encoded, name_of
+from regraft.features.stores.shared.key_index import KeyIndex
+from regraft.features.stores.shared.places import Place
+from regraft.features.stores.shared.reading import keys_of_file, sound_entries, sound_rows
+from regraft.features.stores.sqlite_file import EntryKind
 
 TARGET_BYTES = 64 << 20
 """Approximate size of a compacted file; it is in memory twice while it is written."""

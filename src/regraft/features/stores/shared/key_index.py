@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.features.shared.arrow_file import KEY_BYTES
+from regraft.features.stores.shared.arrow_file import KEY_BYTES
 
 _PREFIX = 8  # bytes of a key that are compared; with 100 million entries, a wrong match has a chance of 5e-12
 

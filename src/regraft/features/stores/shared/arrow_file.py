@@ -1,8 +1,8 @@
 """Files of the shared store: Arrow IPC files that are never changed, each named by the checksum of its bytes.
 
 A file has the columns ``key`` (32 bytes), ``kind`` (text for people) and ``entry`` (the bytes of
-`regraft.features.store.pack`, with a digest of their own). So a flipped bit costs one entry, and the name tells whether
-the whole file is intact. pyarrow checks every length and offset before it is used (`RecordBatch.validate`).
+`regraft.features.stores.store.pack`, with a digest of their own). So a flipped bit costs one entry, and the name tells
+whether the whole file is intact. pyarrow checks every length and offset before it is used (`RecordBatch.validate`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.errors import MissingExtraError
-from regraft.features.store import FeatureArray, unpack
+from regraft.features.stores.store import FeatureArray, unpack
 
 KEY_BYTES = 32
 """Bytes of a key."""
@@ -40,7 +40,7 @@ class Row(NamedTuple):
     Attributes:
         key: 32 bytes.
         kind: description for people.
-        entry: the result of `regraft.features.store.pack`.
+        entry: the result of `regraft.features.stores.store.pack`.
     """
 
     key: bytes

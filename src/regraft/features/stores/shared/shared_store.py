@@ -12,11 +12,11 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from regraft.features.shared.arrow_file import DamagedFileError, Row, encoded, name_of
-from regraft.features.shared.key_index import KeyIndex
-from regraft.features.shared.places import Place
-from regraft.features.shared.reading import by_file, keys_of_file, sound_entries
-from regraft.features.store import FeatureArray, FeatureKey, pack
+from regraft.features.stores.shared.arrow_file import DamagedFileError, Row, encoded, name_of
+from regraft.features.stores.shared.key_index import KeyIndex
+from regraft.features.stores.shared.places import Place
+from regraft.features.stores.shared.reading import by_file, keys_of_file, sound_entries
+from regraft.features.stores.store import FeatureArray, FeatureKey, pack
 
 _LOOKUP_BATCH = 65_536  # keys whose places are in memory at once
 _ATTEMPTS = 3  # listings of the place, because another process may compact the store meanwhile

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from regraft.features.fusing import FusedConvolution, fusible, is_activation, worth_fusing
-from regraft.features.trial import synthetic_photos
+from regraft.features.engines.fusing import FusedConvolution, fusible, is_activation, worth_fusing
+from regraft.features.engines.trial import synthetic_photos
 
 TOLERANCE = 1e-4
 """Maximum difference from the unmodified network, relative to the largest feature; rounding alone gives about 3e-6."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from regraft.errors import MissingExtraError
-from regraft.features.frozen_network import Precision
-from regraft.features.graph_engines import GraphEngine
-from regraft.features.graph_files import Run
-from regraft.features.openvino_graph import FP32_SHARE, SPLIT_VERSION, compile_openvino
+from regraft.features.engines.frozen_network import Precision
+from regraft.features.engines.graph_engines import GraphEngine
+from regraft.features.engines.graph_files import Run
+from regraft.features.engines.openvino_graph import FP32_SHARE, SPLIT_VERSION, compile_openvino
 from regraft.run.environment import package_version
 
 

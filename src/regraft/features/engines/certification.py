@@ -13,8 +13,8 @@ from regraft.data.loading.loader import decode_in_order
 from regraft.data.loading.photo_task import LoadPhoto
 from regraft.data.manifest import Entry
 from regraft.data.preprocessing import normalise
-from regraft.features.engine_interface import Engine, map_batches
-from regraft.features.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.engine_interface import Engine, map_batches
+from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
 from regraft.models.backbone import Backbone
 from regraft.models.spec import BackboneSpec
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from regraft.data.preprocessing import Preprocessing, normalise
 from regraft.data.threads import default_workers
 from regraft.errors import ConfigError
-from regraft.features.engine_interface import ReadyNetwork
-from regraft.features.frozen_network import (
+from regraft.features.engines.engine_interface import ReadyNetwork
+from regraft.features.engines.frozen_network import (
     NUMERICS_VERSION,
     FrozenNetwork,
     Precision,
@@ -28,7 +28,7 @@ from regraft.features.frozen_network import (
     recorded_batch_size,
     runs_single_threaded,
 )
-from regraft.features.processor import ONE_THREAD, instruction_set, require_bf16
+from regraft.features.engines.processor import ONE_THREAD, instruction_set, require_bf16
 from regraft.models.backbone import Backbone
 
 
