@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from regraft.errors import ConfigError
-from regraft.grading.grade import grade_folder
+from regraft.lessons.grading.grade import grade_folder
 from regraft.lessons.lesson import INSTALL, find_lesson, find_solution, lessons
 from regraft.lessons.stated import stated
 from regraft.models.timm_import import import_timm

@@ -87,7 +87,7 @@ def check_lesson(session: Session, notebook: Path, no_run: bool) -> None:
     Run only notebooks of people whom you trust. Results are compared, not source text: any library may be used. Each
     task that is not solved gets a hint, and the exit code is 1.
     """
-    from regraft.grading.grade import grade_notebook
+    from regraft.lessons.grading.grade import grade_notebook
 
     screen = session.screen()
     if not no_run and not session.json and not session.quiet:

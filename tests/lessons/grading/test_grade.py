@@ -8,8 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from regraft.grading.answers import FORMS
-from regraft.grading.scores import log_loss
+from regraft.lessons.grading.answers import FORMS
+from regraft.lessons.grading.scores import log_loss
 from regraft.sample.exercise_photos import new_labels
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.grading.answers import HintError, Probabilities
+from regraft.lessons.grading.answers import HintError, Probabilities
 
 ROUNDING = 0.006
 """Difference of two accuracies that rounding explains."""

@@ -7,9 +7,9 @@ import json
 import pytest
 from PIL import Image
 
-from regraft.grading.grade import grade_folder
-from regraft.grading.photos import ClassFolders
-from regraft.grading.reference import expected_input, untouched_top5
+from regraft.lessons.grading.grade import grade_folder
+from regraft.lessons.grading.photos import ClassFolders
+from regraft.lessons.grading.reference import expected_input, untouched_top5
 from regraft.sample import exercise_photos
 from regraft.sample.flowers import CLASSES
 

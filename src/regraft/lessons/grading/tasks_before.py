@@ -6,10 +6,10 @@ from collections import Counter
 
 import numpy as np
 
-from regraft.grading.answers import Answers, HintError, short_name
-from regraft.grading.photos import ClassFolders, checked_classes, class_folders
-from regraft.grading.reference import Channels, expected_input, is_input, likely_mistake, untouched_top5
-from regraft.grading.scores import agrees, hit_bounds, rank2_mistake, table_of
+from regraft.lessons.grading.answers import Answers, HintError, short_name
+from regraft.lessons.grading.photos import ClassFolders, checked_classes, class_folders
+from regraft.lessons.grading.reference import Channels, expected_input, is_input, likely_mistake, untouched_top5
+from regraft.lessons.grading.scores import agrees, hit_bounds, rank2_mistake, table_of
 
 MIN_AGREEMENT = 2.5
 """Least mean number of classes that two top-5 lists share; crop and resizing change one or two."""

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from regraft.errors import ConfigError
-from regraft.grading.grade import grade_notebook
-from regraft.grading.notebook import code_of, run_notebook
+from regraft.lessons.grading.grade import grade_notebook
+from regraft.lessons.grading.notebook import code_of, run_notebook
 
 
 def notebook(path, *cells):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from regraft.grading.grade import grade_folder
+from regraft.lessons.grading.grade import grade_folder
 from regraft.sample import exercise_photos
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.grading.answers import Answers, HintError
+from regraft.lessons.grading.answers import Answers, HintError
 from regraft.sample.exercise_photos import NEW_FOLDER, new_labels
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"}

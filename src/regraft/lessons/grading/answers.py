@@ -138,7 +138,7 @@ def short_name(name: str) -> str:
     r"""Return the last folder and the file of a photo's name: students write paths in several ways.
 
     Example:
-        >>> from regraft.grading.answers import short_name
+        >>> from regraft.lessons.grading.answers import short_name
         >>> short_name("C:\\flowers\\rose\\1.jpg")
         'rose/1.jpg'
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from regraft.grading.answers import Answers, HintError, Scores, short_name
-from regraft.grading.photos import ClassFolders, checked_classes, class_folders
-from regraft.grading.scores import Labels, Table, table_of
+from regraft.lessons.grading.answers import Answers, HintError, Scores, short_name
+from regraft.lessons.grading.photos import ClassFolders, checked_classes, class_folders
+from regraft.lessons.grading.scores import Labels, Table, table_of
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from regraft.grading.answers import FILE, Answers, HintError, read_answers
-from regraft.grading.notebook import run_notebook
-from regraft.grading.photos import truth_of_new
-from regraft.grading.tasks_after import grade_curves, grade_fine_tuning, grade_new_photos, grade_test_accuracy
-from regraft.grading.tasks_before import grade_first_photos, grade_new_head, grade_split, grade_untouched_network
+from regraft.lessons.grading.answers import FILE, Answers, HintError, read_answers
+from regraft.lessons.grading.notebook import run_notebook
+from regraft.lessons.grading.photos import truth_of_new
+from regraft.lessons.grading.tasks_after import grade_curves, grade_fine_tuning, grade_new_photos, grade_test_accuracy
+from regraft.lessons.grading.tasks_before import (
+    grade_first_photos,
+    grade_new_head,
+    grade_split,
+    grade_untouched_network,
+)
 
 TASKS: tuple[tuple[str, Callable[[Answers], None]], ...] = (
     ("first photo of each class", grade_first_photos),

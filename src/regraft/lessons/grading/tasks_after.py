@@ -7,10 +7,10 @@ import math
 import numpy as np
 from PIL import Image
 
-from regraft.grading.answers import Answers, HintError, short_name
-from regraft.grading.photos import truth_of_new
-from regraft.grading.result import Result
-from regraft.grading.scores import (
+from regraft.lessons.grading.answers import Answers, HintError, short_name
+from regraft.lessons.grading.photos import truth_of_new
+from regraft.lessons.grading.result import Result
+from regraft.lessons.grading.scores import (
     ROUNDING,
     agrees,
     best_order,
