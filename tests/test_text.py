@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from regraft.text import cell_width, command, counted, interval, megabytes, padded, percent, shortened_path
+from regraft.text import cell_width, command, counted, file_size, interval, padded, percent, shortened_path
 
 
 def test_counts_and_figures():
@@ -17,12 +17,12 @@ def test_counts_and_figures():
     assert interval({"interval": [None, 0.946]}) == interval({}) == ""
 
 
-@pytest.mark.parametrize(("size", "text"), [(1_234_567, "1.2 MB"), (17_000_000, "17 MB")])
-def test_sizes_of_files(tmp_path, size, text):
-    file = tmp_path / "model"
-    with file.open("wb") as sparse:
-        sparse.truncate(size)
-    assert megabytes(file) == text
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(12, "12 B"), (3_400, "3.4 kB"), (1_234_567, "1.2 MB"), (17_000_000, "17 MB"), (1_200_000_000, "1.2 GB")],
+)
+def test_sizes_of_files(size, text):
+    assert file_size(size) == text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows quotes in another way")

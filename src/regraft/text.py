@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from regraft.screen import printable
+from regraft.screen.line_breaks import cells, printable
 
 
 def percent(value: float | None) -> str:
@@ -39,12 +39,6 @@ def shorten(names: Sequence[str], shown: int = 3) -> str:
     return first if len(names) <= shown else f"{first} and {len(names) - shown} more"
 
 
-def megabytes(path: Path) -> str:
-    """Return the size of a file as ``"17 MB"``."""
-    size = path.stat().st_size / 1e6
-    return f"{size:.0f} MB" if size >= 10 else f"{size:.1f} MB"
-
-
 def file_size(size: int) -> str:
     """Return a number of bytes as ``"1.2 GB"``, ``"14 MB"``, ``"3.4 kB"`` or ``"12 B"``."""
     for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
@@ -70,9 +64,7 @@ def relative_if_below(path: str | Path) -> str:
 
 def cell_width(texts: Iterable[str]) -> int:
     """Return the number of terminal columns of the widest text; wide characters take two."""
-    from rich.cells import cell_len
-
-    return max((cell_len(printable(text)) for text in texts), default=0)
+    return max((cells(printable(text)) for text in texts), default=0)
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
@@ -83,10 +75,8 @@ def padded(text: str, width: int, *, right: bool = False) -> str:
         width: terminal columns.
         right: whether to align at the right.
     """
-    from rich.cells import cell_len
-
     text = printable(text)
-    gap = " " * (width - cell_len(text))
+    gap = " " * (width - cells(text))
     return gap + text if right else text + gap
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from regraft.errors import RunFolderError
-from regraft.run.folder import FORMAT, RunFolder, create_run_folder, open_run_folder, write_start
+from regraft.run.folder import FORMAT, RunFolder, open_run_folder, write_start
+from regraft.run.new_folder import create_run_folder
 
 
 def test_runs_are_numbered_after_the_highest(tmp_path):

@@ -11,7 +11,7 @@ import cloup
 from regraft.cli.options import PATH, Choice, output_options, pass_session, refuse_without
 from regraft.cli.output import Session
 from regraft.errors import ConfigError
-from regraft.text import counted
+from regraft.text import counted, file_size
 
 if TYPE_CHECKING:
     from regraft.export.classifier_graph import Input
@@ -106,8 +106,7 @@ def export(
     elif session.quiet:
         session.print(str(made.folder))
     else:
-        size = made.file.stat().st_size / 1e6
-        screen.line("file", f"{made.file} · {size:.1f} MB")
+        screen.line("file", f"{made.file} · {file_size(made.file.stat().st_size)}")
         if made.compression is not None:
             kind = f"{made.compression.precision} {made.compression.method}"
             screen.line("weights", f"{kind} · {made.compression.size_text}")

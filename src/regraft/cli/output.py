@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import stat
@@ -14,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from regraft.disk.csv_file import csv_text
 from regraft.distributed.world import leads
 from regraft.inference.prediction_json import as_json, doubt_about
 from regraft.language import translate, translate_word
@@ -169,9 +168,7 @@ class PredictionCsv:
         self._write([prediction.path, *cells, prediction.error or "", *last])
 
     def _write(self, cells: Sequence[Any]) -> None:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="\n").writerow(cells)
-        click.echo(out.getvalue(), nl=False)
+        click.echo(csv_text([cells]), nl=False)
 
 
 class PredictionJsonLines:

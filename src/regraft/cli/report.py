@@ -9,7 +9,7 @@ import cloup
 from regraft.cli.options import PATH, output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import RunFolderError
-from regraft.text import megabytes
+from regraft.text import file_size
 
 _EXAMPLES = """\b
 Examples:
@@ -64,4 +64,4 @@ def _print(session: Session, files: list[Path]) -> None:
         session.print(str(files[0]))
     else:
         for file in files:
-            session.screen().line("report", f"{file}   {megabytes(file)}")
+            session.screen().line("report", f"{file}   {file_size(file.stat().st_size)}")

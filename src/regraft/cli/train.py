@@ -192,7 +192,7 @@ def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, wa
     resolved = resolve(config, photos=photos or None, **options)
     if watch:
         from regraft.monitor.watch import watch as open_live_page
-        from regraft.run.folder import BASE
+        from regraft.run.new_folder import BASE
 
         open_live_page(BASE if resolved.out is None else resolved.out.parent, screen)
     run = train_config(resolved, screen, started=process_start_time())

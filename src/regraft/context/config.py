@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_serializer,
-    model_validator,
-)
+from pydantic import ValidationError, model_validator
 
-from regraft.context.option_readers import (
-    backbone_name,
-    callback_descriptions,
-    callback_names,
-    seconds,
-    server_address,
-    share_of_mistakes,
-    time_budget,
-    unfrozen_blocks,
+from regraft.context.option_groups import (
+    CallbackOptions,
+    NetworkOptions,
+    PhotoOptions,
+    RunOptions,
+    SplitOptions,
+    TrainingOptions,
 )
 from regraft.context.option_synonyms import option_meant, value_meant
-from regraft.context.option_values import DeviceName, RecipeName, TrackerName
-from regraft.data.archives.address import stored
-from regraft.data.photo import FolderMeaning
 from regraft.data.photo_places import photo_places
-from regraft.data.selection import PhotoSelection
-from regraft.data.split import DEFAULT_SHARES, parse_shares
 from regraft.errors import ConfigError, did_you_mean, several
-from regraft.models.catalogue import DEFAULT_BACKBONE, backbone_names
+from regraft.models.catalogue import backbone_names
 from regraft.models.own_weights import own_weights
 
 Unfreeze = Literal["all"] | int | tuple[str, ...]
@@ -54,72 +38,11 @@ HOW = (
 """Options that do not change what is trained."""
 
 
-class TrainConfig(BaseModel):
-    """The resolved configuration of a training; it is written to `config.json`, which later runs can read."""
+class TrainConfig(RunOptions, CallbackOptions, SplitOptions, NetworkOptions, TrainingOptions, PhotoOptions):
+    """The resolved configuration of a training; it is written to `config.json`, which later runs can read.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    photos: Path
-    more_photos: Annotated[tuple[Path, ...] | None, AfterValidator(lambda folders: folders or None)] = None
-    """Further folders whose photos are added to those of ``photos``."""
-    labels: Path | None = None
-    label_from: str | None = None
-    path_column: str | None = None
-    label_column: str | None = None
-    skip_missing: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
-    folders: FolderMeaning | None = None
-    out: Path | None = None
-    recipe: RecipeName = "auto"
-    budget: Annotated[float | None, BeforeValidator(time_budget)] = None
-    backbone: Annotated[str, BeforeValidator(backbone_name)] = DEFAULT_BACKBONE
-    weights: Path | None = None
-    download: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
-    size: Annotated[int | None, Field(ge=16, le=4096)] = None
-    all_depths: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
-    epochs: Annotated[int | None, Field(ge=1, le=100_000)] = None
-    unfreeze: Annotated[Any, BeforeValidator(unfrozen_blocks)] = None
-    views: Annotated[int | None, Field(ge=0, le=64)] = None
-    lr: Annotated[float | None, Field(gt=0, le=1000, allow_inf_nan=False)] = None
-    batch_size: Annotated[int | None, Field(ge=1, le=65_536)] = None
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    split_seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    split: Annotated[tuple[float, float, float], BeforeValidator(parse_shares)] = DEFAULT_SHARES
-    split_from: Path | None = None
-    choose_on_val: bool = False
-    group_by: str | None = None
-    fix_leaks: bool = False
-    decisions: Path | None = None
-    class_weight: Literal["balanced"] | None = None
-    max_error: Annotated[float | None, BeforeValidator(share_of_mistakes)] = None
-    device: DeviceName = "auto"
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    workers: Annotated[int | None, Field(ge=0, le=256)] = None
-    store: str | None = None
-    """Address of a feature store that several machines share; None for the store of this machine."""
-    early_stop: Annotated[int | None, Field(ge=0, le=100_000)] = None
-    tensorboard: bool = False
-    remote_monitor: Annotated[str | None, BeforeValidator(server_address)] = None
-    reduce_lr_on_plateau: bool = False
-    lr_schedule: Literal["cosine", "linear", "constant"] | None = None
-    track: TrackerName | None = None
-    callback: Annotated[tuple[str, ...], BeforeValidator(callback_names)] = ()
-    callbacks: Annotated[tuple[str, ...] | None, BeforeValidator(callback_descriptions)] = None
-    """Descriptions of the callback objects that were passed to `train`, to compare them when a run is resumed."""
-    stop_after: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
-    snapshot_every: Annotated[float, BeforeValidator(seconds)] = 30.0
-    fresh: Annotated[bool, Field(exclude=True)] = False
-    rescue_dir: Path | None = None
-    shards: Annotated[int | None, Field(ge=1, le=1024)] = None
-    fast_reduce: Annotated[bool | None, AfterValidator(lambda wanted: wanted or None)] = None
-    worker_timeout: Annotated[float | None, BeforeValidator(seconds), Field(exclude=True)] = None
-    choices: dict[str, Any] = Field(default_factory=dict)
-    """Choices of an earlier run that depended on a clock or a measurement; they are replayed."""
-
-    @model_validator(mode="after")
-    def _labels_have_one_place(self) -> TrainConfig:
-        """Refuse options about labels that do not go together."""
-        self.selection.check()
-        return self
+    Its options are those of the base classes; in `config.json`, those of the last one come first.
+    """
 
     @model_validator(mode="after")
     def _callbacks_have_epochs(self) -> TrainConfig:
@@ -154,28 +77,6 @@ class TrainConfig(BaseModel):
             raise ValueError(f"all_depths uses each photo once, without further views; expected 1, found {self.views}")
         if "+" in self.backbone:
             raise ValueError(f"all_depths works with one network; expected one name, found backbone {self.backbone!r}")
-
-    @field_serializer("photos", "labels", "out", "weights", "split_from", "decisions")
-    def _as_text(self, value: Path | None) -> str | None:
-        return None if value is None else stored(value)
-
-    @field_serializer("more_photos")
-    def _as_texts(self, value: tuple[Path, ...] | None) -> list[str] | None:
-        return None if value is None else [stored(folder) for folder in value]
-
-    @property
-    def selection(self) -> PhotoSelection:
-        """The photos and the place of their labels."""
-        return PhotoSelection(
-            self.photos,
-            self.more_photos or (),
-            labels=self.labels,
-            folders=self.folders,
-            label_from=self.label_from,
-            path_column=self.path_column,
-            label_column=self.label_column,
-            skip_missing=bool(self.skip_missing),
-        )
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values, without the options that apply to one call only."""

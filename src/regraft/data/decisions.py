@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from regraft.data.source import class_order
 from regraft.data.tables.cells import column_key
 from regraft.data.tables.column_words import LABEL_RANKS, PATH_RANKS
 from regraft.data.tables.table import read_table
-from regraft.disk.atomic import write_text
+from regraft.disk.csv_file import write_csv
 from regraft.errors import PhotosError, did_you_mean, several
 from regraft.text import counted
 
@@ -85,11 +83,7 @@ def write_decisions(file: Path, decisions: Sequence[Decision]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows((d.name, d.text, d.why) for d in decisions)
-    write_text(file, out.getvalue())
+    write_csv(file, [COLUMNS, *((d.name, d.text, d.why) for d in decisions)])
 
 
 def apply_decisions(manifest: Manifest, decisions: Sequence[Decision], file: Path) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from regraft.data.decoding.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
 from regraft.data.photo import Photo, Side
 from regraft.data.threads import map_in_order
-from regraft.disk.atomic import write_text
+from regraft.disk.csv_file import read_csv_text, write_csv
 from regraft.errors import PhotosError, RunFolderError, several
 from regraft.screen import Bar
 
@@ -102,7 +102,7 @@ class Manifest:
             OSError: the file cannot be written.
         """
         rows = [(e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why) for e in self.entries]
-        write_text(path, "".join(map(_line, (COLUMNS, *rows))))
+        write_csv(path, (COLUMNS, *rows))
 
     @classmethod
     def read(cls, path: Path | str, root: Path | str | None = None) -> Manifest:
@@ -117,7 +117,7 @@ class Manifest:
         """
         base = Path(root) if root is not None else Path()
         try:
-            text = Path(path).read_bytes().decode("utf-8", "surrogateescape")
+            text = read_csv_text(path)
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be read: {error.strerror or error}") from error
         rows = csv.reader(io.StringIO(text, newline=""))
@@ -127,15 +127,6 @@ class Manifest:
         from regraft.data.source import class_order  # it loads much that predictions do not need
 
         return cls(base, class_order(entry.label for entry in entries if entry.status == "ok"), entries)
-
-
-def _line(fields: Iterable[str]) -> str:
-    """Return a line of CSV; the standard writer leaves a bare carriage return unquoted before Python 3.13."""
-    return ",".join(_quoted(field) for field in fields) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(c in text for c in ',"\r\n') else text
 
 
 def _parse(rows: Iterable[list[str]], base: Path) -> tuple[list[Entry], list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Manifest
+from regraft.disk.csv_file import read_csv
 from regraft.errors import ConfigError, RunFolderError
 from regraft.export.proof_photos import photos_of_folder, spread
 from regraft.measure.changed_margins import margins
@@ -90,8 +90,7 @@ def _photos_of_run(run: RunFolder, classes: tuple[str, ...]) -> LabeledPhotos:
     """Return the photos behind the headline figure of a run, with the margins that it recorded."""
     entries = Manifest.read(run.manifest, Path(str(run.read_config()["photos"]))).usable
     by_name = {entry.name: entry for entry in entries}
-    with run.predictions.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["path"] in by_name]
+    rows = [row for row in read_csv(run.predictions) if row["path"] in by_name]
     measured = [by_name[row["path"]] for row in rows]
     y = np.array([classes.index(str(entry.label)) for entry in measured], dtype=np.int64)
     names = {entry.name for entry in measured}

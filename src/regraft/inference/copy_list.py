@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import io
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
-from regraft.disk.atomic import write_text
+from regraft.disk.csv_file import write_csv
 from regraft.errors import StorageError, UserError
 
 NAME = "copies.csv"
@@ -71,12 +70,9 @@ class CopyList:
         Raises:
             StorageError: it cannot be written.
         """
-        rows = io.StringIO()
-        writer = csv.writer(rows, lineterminator="\n")
-        writer.writerow([field.name for field in fields(_Copy)])
-        writer.writerows(astuple(copy) for copy in self._of_photo.values())
+        heading = [field.name for field in fields(_Copy)]
         try:
-            write_text(self._out / NAME, rows.getvalue())
+            write_csv(self._out / NAME, [heading, *map(astuple, self._of_photo.values())])
         except OSError as error:
             raise StorageError(f"{self._out / NAME} cannot be written: {error.strerror or error}") from error
 

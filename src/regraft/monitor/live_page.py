@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 
 from regraft.language import language
 from regraft.language.catalogue import catalogue
-from regraft.report.page import json_attribute, page
+from regraft.report.page import json_attribute, page, resource
 
 POLICY = ("connect-src 'self'", "frame-src 'self'")
 
@@ -28,10 +27,5 @@ def _page(language: str) -> str:
 <section id="all" aria-labelledby="all-title"><h2 id="all-title">Runs</h2><div id="runs"></div>
 <p class="note" id="none">No run yet. Start one with <code>regraft train PHOTOS</code>, or post figures to this address
 with Keras’s <code>RemoteMonitor</code>.</p></section></main>"""
-    scripts = [_own(name) for name in ("chart.js", "live.js", "live_runs.js")]
-    return page("regraft monitor", body, css=[_own("live.css")], js=scripts, attributes=words, allow=POLICY)
-
-
-def _own(name: str) -> str:
-    """Return the text of a file of this package."""
-    return resources.files("regraft.monitor").joinpath(name).read_text(encoding="utf-8")
+    css, *js = (resource(name, "regraft.monitor") for name in ("live.css", "chart.js", "live.js", "live_runs.js"))
+    return page("regraft monitor", body, css=[css], js=js, attributes=words, allow=POLICY)

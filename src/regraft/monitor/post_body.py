@@ -34,16 +34,16 @@ def figures_in(body: bytes) -> dict[str, float | str]:
     figures = {
         str(name)[:_MAX_TEXT]: figure for name, value in values.items() if (figure := _figure(value)) is not None
     }
-    if not any(name != "epoch" and is_number(figure) for name, figure in figures.items()):
+    if not any(name != "epoch" and is_figure(figure) for name, figure in figures.items()):
         raise BodyError(
             'the body has no figures; expected JSON such as {"epoch": 0, "loss": 0.5}, or a form field of it'
         )
     return figures
 
 
-def is_number(figure: float | str) -> bool:
-    """Return whether a value of `figures_in` is a figure, undefined or not, and not some other text."""
-    return not isinstance(figure, str) or figure in ("NaN", "Infinity", "-Infinity")
+def is_figure(value: Any) -> bool:
+    """Return whether a value is a figure, which may be undefined, and not some other text."""
+    return not isinstance(value, str) or value in ("NaN", "Infinity", "-Infinity")
 
 
 def _json_object(data: bytes | str) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from regraft.disk.atomic import write_text
+from regraft.disk.csv_file import read_csv, write_csv
 from regraft.monitor.review_items import ReviewItem
 from regraft.text import percent
 
@@ -70,22 +68,20 @@ def write_labels(
         OSError: it cannot be written.
     """
     labels = {place(item.name): _label(item, decisions.get(item.name, "")) for item in items}
-    base, out = place(file.parent), io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["path", "label"])
-    for path, label in {**earlier, **labels}.items():
-        below = Path(path).is_relative_to(base)
-        if label:
-            writer.writerow([Path(path).relative_to(base).as_posix() if below else path, label])
-    write_text(file, out.getvalue())
+    base = place(file.parent)
+    rows = [
+        (Path(path).relative_to(base).as_posix() if Path(path).is_relative_to(base) else path, label)
+        for path, label in {**earlier, **labels}.items()
+        if label
+    ]
+    write_csv(file, [("path", "label"), *rows])
 
 
 def read_labels(file: Path) -> dict[str, str]:
     """Return the labels by absolute path that `write_labels` wrote; empty if the file does not exist."""
     if not file.exists():
         return {}
-    with file.open(encoding="utf-8", errors="surrogateescape", newline="") as lines:
-        rows = [row for row in csv.DictReader(lines) if row.get("path") and row.get("label")]
+    rows = [row for row in read_csv(file) if row.get("path") and row.get("label")]
     return {place(file.parent / row["path"]): row["label"] for row in rows}
 
 

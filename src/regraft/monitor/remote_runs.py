@@ -19,7 +19,7 @@ from typing import Any
 
 from regraft.disk.atomic import make_folder, write_json
 from regraft.monitor.line_file import LineFile
-from regraft.monitor.post_body import is_number
+from regraft.monitor.post_body import is_figure
 from regraft.monitor.regular_file import parse_json, read_file, read_json, signature
 from regraft.monitor.run_events import NOT_FIGURES
 from regraft.monitor.watched_runs import run_folders
@@ -126,7 +126,7 @@ class RemoteRuns:
             OSError: the disk is full.
         """
         event = {f"{name}_" if name in NOT_FIGURES - {"epoch"} else name: value for name, value in figures.items()}
-        event = {name: value for name, value in event.items() if is_number(value)}
+        event = {name: value for name, value in event.items() if is_figure(value)}
         run = self._run_of(sender, event)
         if run is None:
             run = self._new_run(sender)

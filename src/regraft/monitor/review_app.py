@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Callable
-from functools import cache
 from http import HTTPStatus
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from regraft.errors import DecodeError
 from regraft.monitor.message_log import as_json
 from regraft.monitor.regular_file import parse_json
 from regraft.monitor.review_items import Review
-from regraft.report.page import page, text
+from regraft.report.page import page, resource, text
 from regraft.web.access import Access
 from regraft.web.guard import Guard, RefusalError, refused
 from regraft.web.server import address_of, listen, serve
@@ -107,14 +105,8 @@ def review_page(review: Review, title: str, saved_in: Path) -> str:
 <div id="end" hidden><p class="lead">All photos are decided.</p></div>
 <p class="row"><button type="button" id="done">End the review</button><span class="note">Saved after each decision in
 <code>{text(saved_in)}</code></span></p></main>"""
-    scripts = [_own("review.js")]
-    return page(title, body, css=[_own("review.css")], js=scripts, allow=["connect-src 'self'"])
-
-
-@cache
-def _own(name: str) -> str:
-    """Return the text of a file of this package."""
-    return resources.files("regraft.monitor").joinpath(name).read_text(encoding="utf-8")
+    css, js = (resource(name, "regraft.monitor") for name in ("review.css", "review.js"))
+    return page(title, body, css=[css], js=[js], allow=["connect-src 'self'"])
 
 
 def _file_of(review: Review, number: str, other: str | None) -> Path | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.monitor.curves import Curves, Point
+from regraft.monitor.post_body import is_figure
 from regraft.monitor.regular_file import parse_json, read_file
 from regraft.run.journal import PROCESSES
 
@@ -84,12 +85,7 @@ def figures_of(event: Mapping[str, Any]) -> dict[str, float]:
     for name, value in event.items():
         if name not in NOT_FIGURES and (value is None or isinstance(value, (int, float, str))):
             figures[str(name)] = _number(value, math.nan)
-    return {name: value for name, value in figures.items() if math.isfinite(value) or _is_undefined(event[name])}
-
-
-def _is_undefined(value: Any) -> bool:
-    """Return whether a value is that of a figure that is undefined, and not some other text."""
-    return not isinstance(value, str) or value in ("NaN", "Infinity", "-Infinity")
+    return {name: value for name, value in figures.items() if math.isfinite(value) or is_figure(event[name])}
 
 
 def _event(line: bytes) -> dict[str, Any] | None:

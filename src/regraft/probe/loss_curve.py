@@ -1,4 +1,9 @@
-"""The learning curve of a linear probe in log-loss: with a quarter, a half and all of the photos."""
+"""The learning curve of a linear probe in log-loss: with a quarter, a half and all of the photos.
+
+It describes a folder to `regraft.advice`: each part chooses its own regularization, and nothing else of a run is known.
+The report has another curve, `regraft.workflows.steps.learning_curve`: accuracies on the photos of the headline figure,
+with the regularization of the run, from which it estimates the gain of more photos of each class.
+"""
 
 from __future__ import annotations
 

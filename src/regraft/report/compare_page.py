@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from regraft.disk.atomic import write_text
-from regraft.report.elements import file_name, picture, section, share, table
+from regraft.report.elements import file_name, picture, section, share, table, unbroken_percent
 from regraft.report.page import name, page, resource, text
 from regraft.report.run_comparison import RunComparison, compare_runs
 from regraft.report.run_data import RunData, read_run
 from regraft.run.folder import RunFolder
-from regraft.text import counted, percent
+from regraft.text import counted
 
 MAX_FLIPPED = 60
 """Photos shown of those that only one run got right."""
@@ -60,10 +60,10 @@ def _compared(anchor: str, first: RunData, second: RunData, comparison: RunCompa
         verdict = "<p>No photo was measured in both runs, so their accuracies cannot be compared.</p>"
     else:
         value, (low, high) = comparison.difference
-        clear = not low <= 0 <= high
-        better = f"{name(b if value > 0 else a)} is better" if clear else "There is no clear difference"
+        better = "" if comparison.better is None else name((a, b)[comparison.better])
+        change = f"{better} is better" if better else "There is no clear difference"
         verdict = (
-            f'<p class="lead">{better}: {100 * value:+.1f} points of accuracy '
+            f'<p class="lead">{change}: {100 * value:+.1f} points of accuracy '
             f"({100 * low:+.1f} to {100 * high:+.1f})</p>"
             f"<p>{name(b)} minus {name(a)}, photo by photo, with a 95 % interval, on the "
             f"{counted(comparison.n, 'photo')} that both were measured on: {comparison.both:,} are right in both, "
@@ -90,7 +90,7 @@ def _tile(run: RunData, other: RunData, path: str) -> str:
     """Return a photo; its small picture is in the folder of the run that got it wrong."""
     rows = [(one, {photo.path: photo for photo in one.photos.predicted}.get(path)) for one in (run, other)]
     says = "".join(
-        f"<br>{name(one.path.name)}: {name(photo.predicted)} {percent(photo.probability).replace(' ', '&nbsp;')}"
+        f"<br>{name(one.path.name)}: {name(photo.predicted)} {unbroken_percent(photo.probability)}"
         for one, photo in rows
         if photo is not None
     )
@@ -102,13 +102,7 @@ def _tile(run: RunData, other: RunData, path: str) -> str:
 
 
 def _settings(comparison: RunComparison, a: str, b: str) -> str:
-    rows = [
-        [text(option), text(_said(one)), text(_said(other))] for option, (one, other) in comparison.settings.items()
-    ]
+    rows = [[text(cell) for cell in row] for row in comparison.setting_rows()]
     if not rows:
         return "<p>The settings of both runs are the same.</p>"
     return "<h3>Settings that differ</h3>" + table(["", name(a), name(b)], rows, left=(1, 2), caption="Settings")
-
-
-def _said(value: object) -> str:
-    return "not given" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)

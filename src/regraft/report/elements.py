@@ -14,6 +14,11 @@ Figure = Mapping[str, Any]
 """A figure of ``metrics.json``: value, n and interval."""
 
 
+def unbroken_percent(value: float) -> str:
+    """Return a share as percent, as HTML that is not broken into two lines."""
+    return percent(value).replace(" ", "&nbsp;")
+
+
 def share(figure: Figure) -> str:
     """Return a share with its interval in a smaller font, as HTML."""
     bounds = interval(dict(figure))

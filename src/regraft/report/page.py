@@ -98,9 +98,9 @@ def json_attribute(value: Any) -> str:
 
 
 @cache
-def resource(name: str) -> str:
-    """Return the text of a file of this package, such as ``"page.css"``."""
-    return resources.files("regraft.report").joinpath(name).read_text(encoding="utf-8")
+def resource(name: str, package: str = "regraft.report") -> str:
+    """Return the text of a file of a package, such as ``"page.css"``."""
+    return resources.files(package).joinpath(name).read_text(encoding="utf-8")
 
 
 def _hash(content: str) -> str:

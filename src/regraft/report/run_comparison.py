@@ -13,6 +13,7 @@ from typing import Any
 
 from regraft.context.config import HOW
 from regraft.data.manifest import Manifest
+from regraft.disk.csv_file import read_csv
 from regraft.errors import RunFolderError
 from regraft.measure.intervals import Interval, paired_proportions
 from regraft.report.evaluation import measured_on_briefly
@@ -56,6 +57,16 @@ class RunComparison:
         """The accuracy of the second run minus that of the first, and its 95 % interval."""
         first, second = (len(names) for names in self.only)
         return (second - first) / max(self.n, 1), paired_proportions(self.both, second, first, self.neither)
+
+    @property
+    def better(self) -> int | None:
+        """0 if the first run is clearly better, 1 if the second one is, None if the interval includes no difference."""
+        value, (low, high) = self.difference
+        return None if low <= 0 <= high else int(value > 0)
+
+    def setting_rows(self) -> list[tuple[str, str, str]]:
+        """Return the options that differ, each with both values as text."""
+        return [(name, _text(first), _text(second)) for name, (first, second) in self.settings.items()]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON values."""
@@ -104,8 +115,7 @@ def _predictions(folder: RunFolder) -> dict[str, _Predicted]:
     folder.read_metrics()  # says what is missing
     contents = {entry.name: entry.content for entry in Manifest.read(folder.manifest).usable}
     try:
-        with folder.predictions.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-            rows = [(row["path"], row["class"], row["predicted"]) for row in csv.DictReader(file)]
+        rows = [(row["path"], row["class"], row["predicted"]) for row in read_csv(folder.predictions)]
     except (OSError, KeyError, csv.Error) as error:
         raise RunFolderError(f"{folder.predictions} cannot be read: {error}") from error
     return {contents[name]: _Predicted(name, label, label == predicted) for name, label, predicted in rows}
@@ -138,20 +148,20 @@ def show_comparison(comparison: RunComparison, metrics: tuple[dict[str, Any], di
     if comparison.relabeled:
         screen.line("", f"{counted(comparison.relabeled, 'photo')} left out: another class in the other run")
     screen.line("", "")
-    changed = [(name, _text(a), _text(b)) for name, (a, b) in comparison.settings.items()]
-    if changed:
-        screen.table("settings", [("option", "A", "B"), *changed])
+    if comparison.settings:
+        screen.table("settings", [("option", "A", "B"), *comparison.setting_rows()])
     else:
         screen.line("settings", "the same in both runs")
 
 
 def _show_difference(comparison: RunComparison, screen: Screen) -> None:
-    value, (low, high) = comparison.difference
     n = comparison.n
     right = [comparison.both + len(names) for names in comparison.only]
     shares = [f"{name} {percent(k / n)}" for name, k in zip("AB", right, strict=True)]
     screen.line("compare", f"{' · '.join(shares)}", f"on the {counted(n, 'photo')} that both were measured on")
-    verdict = "no clear difference" if low <= 0 <= high else f"{'B' if value > 0 else 'A'} is better"
+    better = "" if comparison.better is None else "AB"[comparison.better]
+    verdict = f"{better} is better" if better else "no clear difference"
+    value, (low, high) = comparison.difference
     bounds = f"{100 * low:+.1f} to {100 * high:+.1f}, 95 % interval of pairs"
     screen.line("", f"{verdict}: B − A = {100 * value:+.1f} points  ({bounds})", strong=True)
     for name, names in zip("AB", comparison.only, strict=True):

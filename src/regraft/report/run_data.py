@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry, Manifest
+from regraft.disk.csv_file import read_csv
 from regraft.errors import RegraftError, RunFolderError
 from regraft.report.selection import PredictedPhoto
 from regraft.run.folder import RunFolder, open_run_folder
@@ -173,12 +172,8 @@ def _json(path: Path) -> dict[str, Any]:
     return value
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(path.read_bytes().decode("utf-8", "surrogateescape"), newline="")))
-
-
 def _history(path: Path) -> list[dict[str, Any]]:
-    return [{key: _number(value) for key, value in row.items() if key} for row in _rows(path)]
+    return [{key: _number(value) for key, value in row.items() if key} for row in read_csv(path)]
 
 
 def _number(text: str | None) -> Any:
@@ -193,7 +188,7 @@ def _predicted(path: Path) -> list[PredictedPhoto]:
         PredictedPhoto(
             row["path"], row["class"], row["predicted"], float(row["probability"]), float(row["probability_of_class"])
         )
-        for row in _rows(path)
+        for row in read_csv(path)
     ]
 
 
@@ -210,7 +205,7 @@ def _probabilities(path: Path) -> NDArray[np.float64]:
 
 def _neighbors(path: Path) -> dict[str, list[tuple[str, str, float]]]:
     out: dict[str, list[tuple[str, str, float]]] = {}
-    for row in _rows(path):
+    for row in read_csv(path):
         out.setdefault(row["path"], []).append((row["neighbor"], row["class"], float(row["similarity"])))
     return out
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from regraft.errors import RegraftError, RunFolderError, did_you_mean
-from regraft.run.folder import BASE, RunFolder
+from regraft.run.folder import RunFolder
+from regraft.run.new_folder import BASE
 from regraft.text import file_size, percent
 
 HEADING = ("run", "accuracy", "on", "recipe", "photos", "size", "date")

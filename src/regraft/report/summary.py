@@ -13,7 +13,7 @@ from regraft.report.advice_line import advice_line
 from regraft.report.evaluation import GAP, baselines, most_confused, show_accuracy, top_k, weakest
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen
-from regraft.text import command, counted, megabytes, percent
+from regraft.text import command, counted, file_size, percent
 
 FEW_PHOTOS = 1000
 """Photos below which the accuracy on a test set says less than that of the linear probe out of fold."""
@@ -52,7 +52,7 @@ def show_run(run: Path, screen: Screen) -> None:
     if advice:
         screen.line("advice", advice, command("regraft", "advise", config["photos"]))
     screen.line("", "")
-    files = [f"{folder.model.name} {megabytes(folder.model)}", folder.metrics.name, folder.manifest.name]
+    files = [f"{folder.model.name} {file_size(folder.model.stat().st_size)}", folder.metrics.name, folder.manifest.name]
     if folder.report.exists():
         files = [folder.report.name, *files[:1]]
     screen.line("run", f"{run}   {' · '.join(files)}")

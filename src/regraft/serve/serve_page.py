@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
 
-from regraft.report.page import name, page, text
+from regraft.report.page import name, page, resource, text
 from regraft.serve.limits import Limits
 from regraft.text import counted
 
@@ -35,13 +33,8 @@ Photos go to this server only, which does not keep them.</p></div>
 <p class="wide">{listed}</p>
 <p class="note">For programs: <code>POST /predict</code>, described in <a href="openapi.json">openapi.json</a>.</p>
 </section></main>"""
-    return page(f"regraft serve · {file}", body, css=[_own("serve.css")], js=[_own("serve.js")], allow=_POLICY)
+    css, js = (resource(one, "regraft.serve") for one in ("serve.css", "serve.js"))
+    return page(f"regraft serve · {file}", body, css=[css], js=[js], allow=_POLICY)
 
 
 _POLICY = ("connect-src 'self'",)
-
-
-@cache
-def _own(file: str) -> str:
-    """Return the text of a file of this package."""
-    return resources.files("regraft.serve").joinpath(file).read_text(encoding="utf-8")

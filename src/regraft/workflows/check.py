@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +29,8 @@ from regraft.data.manifest import Entry, Manifest, scan
 from regraft.data.selection import MovedPhotos, PhotoSelection
 from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default
-from regraft.disk.atomic import write_json, write_text
+from regraft.disk.atomic import write_json
+from regraft.disk.csv_file import write_csv
 from regraft.disk.row_table import side_by_side, take
 from regraft.errors import FindingsError, RunFolderError
 from regraft.features.engines.engine_choice import choose_engine
@@ -142,20 +141,21 @@ def write_check(check: dict[str, Any], out: Path) -> None:
     """
     for folder in (check["photos"], *check["more_photos"]):
         check_outside(out, Path(folder))
-    rows = io.StringIO()
-    writer = csv.writer(rows, lineterminator="\n")
-    writer.writerow(["finding", "level", "kind", "path", "class", "suggestion", "words"])
-    for number, finding in enumerate(check["findings"], start=1):
-        about = [finding["level"], finding["kind"]]
-        for name in finding["photos"] or [""]:
-            label = check["labels"].get(name, "")
-            writer.writerow([number, *about, name, label, finding["suggestion"], finding["words"]])
     try:
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / "check.json", check)
-        write_text(out / "check.csv", rows.getvalue())
+        write_csv(out / "check.csv", _rows(check))
     except OSError as error:
         raise RunFolderError(f"cannot write to {out}: {error.strerror or error}") from error
+
+
+def _rows(check: dict[str, Any]) -> Iterator[tuple[object, ...]]:
+    """Yield the rows of ``check.csv``: one for each photo of a finding, or one without a photo."""
+    yield "finding", "level", "kind", "path", "class", "suggestion", "words"
+    for number, finding in enumerate(check["findings"], start=1):
+        for name in finding["photos"] or [""]:
+            about = (finding["level"], finding["kind"], name, check["labels"].get(name, ""))
+            yield number, *about, finding["suggestion"], finding["words"]
 
 
 def _subject(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +13,7 @@ from regraft.context.config import TrainConfig
 from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
 from regraft.data.loading.loader import PhotoBatches
-from regraft.disk.atomic import write_text
+from regraft.disk.csv_file import write_csv
 from regraft.recipes.steps.input_size import at_input_size
 from regraft.recipes.steps.solve_probe import solve_probe
 from regraft.recipes.steps.step_precision import training_precision
@@ -104,7 +102,7 @@ def _found_rate(config: TrainConfig, screen: Screen, prepared: PreparedPhotos, s
         folder = context.folder
         plot, table = folder.path / "learning_rate.svg", folder.path / "learning_rate.csv"
         curve.plot(plot)
-        write_text(table, _csv(curve))
+        write_csv(table, _rows(curve))
         result = replace(found, folder=folder.path, plot=plot, table=table)
         facts = {"suggestion": result.suggestion, "at_minimum": curve.at_minimum, "default": default}
         folder.journal.add("learning rate", **facts)
@@ -152,9 +150,7 @@ class _Counted:
             self._bar.advance()
 
 
-def _csv(curve: LearningRateCurve) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["learning_rate", "loss"])
-    writer.writerows((f"{rate:.6g}", f"{loss:.6g}") for rate, loss in zip(curve.rates, curve.losses, strict=True))
-    return out.getvalue()
+def _rows(curve: LearningRateCurve) -> list[tuple[str, str]]:
+    """Return the rows of ``learning_rate.csv``."""
+    points = zip(curve.rates, curve.losses, strict=True)
+    return [("learning_rate", "loss"), *((f"{rate:.6g}", f"{loss:.6g}") for rate, loss in points)]

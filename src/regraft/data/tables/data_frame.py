@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, runtime_checkable
@@ -12,6 +10,7 @@ from typing import Any, Protocol, TypeGuard, runtime_checkable
 from regraft.cache_dir import cache_folder
 from regraft.data.tables.cells import cell_text
 from regraft.disk.atomic import make_folder, write_text
+from regraft.disk.csv_file import csv_text
 
 
 @runtime_checkable
@@ -69,11 +68,10 @@ def stored_rows(rows: Iterable[Iterable[str]]) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    digest = hashlib.sha256(text.getvalue().encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    text = csv_text(rows)
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     file = cache_folder() / "labels" / f"{digest}.csv"
     if not file.exists():
         make_folder(file.parent)
-        write_text(file, text.getvalue())
+        write_text(file, text)
     return file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regraft.report.elements import details, file_name, picture, section
+from regraft.report.elements import details, file_name, picture, section, unbroken_percent
 from regraft.report.page import name, text
 from regraft.report.run_data import RunData
 from regraft.report.selection import MAX_CLASSES, PredictedPhoto, mistakes_to_show, right_to_show
@@ -104,7 +104,7 @@ def _mistake(run: RunData, photo: PredictedPhoto) -> str:
     return (
         f'<article class="mistake" data-pair="{run.pair(photo)}">'
         f"{picture(run.photos, photo.path)}<div><p>labeled <b>{name(photo.label)}</b><br>"
-        f'<span class="wrong">predicted {name(photo.predicted)}, {_percent(photo)}</span><br>'
+        f'<span class="wrong">predicted {name(photo.predicted)}, {unbroken_percent(photo.probability)}</span><br>'
         f"{file_name(photo.path)}</p>{row}</div></article>"
     )
 
@@ -113,7 +113,7 @@ def _right(run: RunData, photo: PredictedPhoto) -> str:
     return (
         f'<figure class="tile right" data-pair="{run.pair(photo)}">'
         f'{picture(run.photos, photo.path)}<figcaption><b>{name(photo.label)}</b><br><span class="good">right, '
-        f"{_percent(photo)}</span></figcaption></figure>"
+        f"{unbroken_percent(photo.probability)}</span></figcaption></figure>"
     )
 
 
@@ -128,8 +128,3 @@ def _all_mistakes(run: RunData, wrong: Sequence[PredictedPhoto], shown: int) -> 
     )
     more = "" if len(wrong) <= MAX_NAMED else f" <small>the worst {MAX_NAMED:,}; all are in predictions.csv</small>"
     return details(f"All {len(wrong):,} mistakes by name{more}", f'<ol class="names">{rows}</ol>')
-
-
-def _percent(photo: PredictedPhoto) -> str:
-    """Return the probability of a prediction, as HTML that is not broken into two lines."""
-    return percent(photo.probability).replace(" ", "&nbsp;")

@@ -5,7 +5,6 @@ The photos may be moved or deleted after the training; the report then still sho
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,7 +21,8 @@ from regraft.data.decoding.rendering import Rendering
 from regraft.data.loading.photo_task import read_verified
 from regraft.data.manifest import Entry
 from regraft.data.threads import map_in_order
-from regraft.disk.atomic import atomic, write_text
+from regraft.disk.atomic import atomic
+from regraft.disk.csv_file import write_csv
 from regraft.errors import DecodeError
 from regraft.recipes.result import RecipeResult
 from regraft.report.selection import MAX_CLASSES, NEIGHBORS, PredictedPhoto, mistakes_to_show, right_to_show
@@ -131,12 +131,12 @@ def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _write_neighbors(path: Path, neighbors: Iterable[tuple[Entry, list[Neighbor]]]) -> None:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["path", "neighbor", "class", "similarity"])
-    for photo, others in neighbors:
-        writer.writerows([photo.name, other.name, other.label, f"{cosine:.3f}"] for other, cosine in others)
-    write_text(path, out.getvalue())
+    rows = (
+        (photo.name, other.name, other.label, f"{cosine:.3f}")
+        for photo, others in neighbors
+        for other, cosine in others
+    )
+    write_csv(path, [("path", "neighbor", "class", "similarity"), *rows])
 
 
 def _first_of_each_class(context: RunContext) -> list[Entry]:

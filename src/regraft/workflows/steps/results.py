@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ from numpy.typing import NDArray
 from regraft.context.dataset import leave_out
 from regraft.context.run_context import RunContext
 from regraft.data.manifest import Entry, Manifest
-from regraft.disk.atomic import write_json, write_text
+from regraft.disk.atomic import write_json
+from regraft.disk.csv_file import write_csv
 from regraft.errors import StorageError
 from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
@@ -84,7 +83,7 @@ def write_results(context: RunContext, result: RecipeResult, comparisons: Compar
             facts = model_facts(context, result) | threshold_facts(thresholds)
             save_classifier(context.folder.model, result.classifier, facts)
     manifest.write(context.folder.manifest)
-    write_text(context.folder.predictions, _predictions_csv(context, predictions))
+    write_csv(context.folder.predictions, _prediction_rows(context, predictions))
     write_photo_records(context, result, predictions)
     write_json(context.folder.metrics, metrics)
     return metrics
@@ -175,14 +174,12 @@ def _measurement(
     }
 
 
-def _predictions_csv(context: RunContext, predictions: Predicted) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(["path", "split", "class", "predicted", "probability", "probability_of_class"])
+def _prediction_rows(context: RunContext, predictions: Predicted) -> Iterator[tuple[str, ...]]:
+    """Yield the rows of ``predictions.csv``."""
+    yield "path", "split", "class", "predicted", "probability", "probability_of_class"
     for entry, row in zip(predictions.entries, predictions.rows(context.dataset.classes), strict=True):
         figures = (f"{row.probability:.6f}", f"{row.probability_of_class:.6f}")
-        writer.writerow([row.path, entry.side or "", row.label, row.predicted, *figures])
-    return out.getvalue()
+        yield row.path, entry.side or "", row.label, row.predicted, *figures
 
 
 def save_elsewhere(context: RunContext, result: RecipeResult, error: OSError) -> StorageError:

@@ -15,8 +15,9 @@ from regraft.data.manifest import Manifest
 from regraft.disk.atomic import write_json
 from regraft.errors import RunFolderError, several
 from regraft.run.environment import package_version
-from regraft.run.folder import RunFolder, create_run_folder, next_free_folder, numbered_runs
+from regraft.run.folder import RunFolder
 from regraft.run.lock import RunLock
+from regraft.run.new_folder import create_run_folder, next_free_folder, numbered_runs
 from regraft.screen import Screen
 
 VERSION = 2

@@ -18,7 +18,7 @@ from regraft.disk.atomic import make_folder
 from regraft.errors import ConfigError
 from regraft.inference.pictures import photo_forms
 from regraft.screen import Screen
-from regraft.text import counted
+from regraft.text import counted, file_size
 
 _ORIENTATION = 0x0112
 
@@ -63,9 +63,9 @@ def stored_dataset(dataset: Any, screen: Screen) -> tuple[Path, Path]:
     if isinstance(first.picture, Path):
         return _table_of_files([first, *items])
     archive, names = _archive([first, *items])
-    size = archive.stat().st_size
+    size = file_size(archive.stat().st_size)
     pictures = counted(len(names), "picture of the data set is", "pictures of the data set are")
-    screen.line("", f"{pictures} in {archive} ({size / 1e6:,.1f} MB), for repeating and resuming the run")
+    screen.line("", f"{pictures} in {archive} ({size}), for repeating and resuming the run")
     return archive, _table(names)
 
 
