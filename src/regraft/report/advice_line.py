@@ -11,7 +11,6 @@ from regraft.advice.folder_figures import FolderFigures, smoothed_error
 from regraft.advice.gain_model import WayGain
 from regraft.advice.own_runs import own_evidence, way_of_run
 from regraft.advice.ranking import TOSS_UP, Z90, way_gains
-from regraft.advice.reasons import place_of
 from regraft.advice.ways import FACTS, TRAINED, Way
 
 WORTH_NAMING = 0.5
@@ -27,7 +26,7 @@ def advice_line(metrics: Mapping[str, Any]) -> str:
     figures = figures_of_run(metrics)
     if figures is None:
         return ""
-    size = f"{place_of(figures).size} photos, {100 * figures.error:.0f} % wrong by the linear probe"
+    size = f"{figures.photos_a_class:,.0f} photos a class, {100 * figures.error:.0f} % wrong by the linear probe"
     taken = way_of_run(metrics)
     if taken is not None:
         return f"{_gain_of_run(metrics, taken)} ({size})"
