@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.audit.photo_order import LOOK_RULE, unit_vectors
+from regraft.audit.photo_order import LOOK_RULE
 from regraft.data.split_units import DisjointSets
+from regraft.models.feature_novelty import unit_vectors
 
 CLOSE, LINKED = (3, 0.5), (5, 0.65)
 """Neighbors, and maximum distance as a share of the median distance in the class: in close sets, and in groups."""

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.data.manifest import Entry
+from regraft.models.feature_novelty import unit_vectors
 
 TIME_RULE, NUMBER_RULE, LOOK_RULE = "time", "number", "look"
 """Rules of `regraft.audit.grouping.user_groups` for photos in series."""
@@ -111,12 +112,6 @@ def _changes(unit: NDArray[np.float64]) -> NDArray[np.float64]:
     for i in range(1, len(unit)):
         change[i] = -unit[max(0, i - 2) : i].mean(axis=0) @ unit[i : i + 2].mean(axis=0)
     return change
-
-
-def unit_vectors(features: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the features of each photo divided by their length: (n, d) -> (n, d), float64."""
-    values = features.astype(np.float64)
-    return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))
 
 
 def _sorted_positions(keys: Sequence[object]) -> NDArray[np.int64]:

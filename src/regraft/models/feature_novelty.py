@@ -57,7 +57,7 @@ class FeatureNovelty:
         return float(self._distances(features[None])[0]) / float(self.variances[-1])
 
     def _distances(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        offset = _unit(features) - self.mean
+        offset = unit_vectors(features) - self.mean
         along = offset @ self.directions.T.astype(np.float64)
         rest = np.maximum(np.square(offset).sum(axis=1) - np.square(along).sum(axis=1), 0)
         return np.asarray((np.square(along) / self.variances[:-2]).sum(axis=1) + rest / self.variances[-2])
@@ -118,7 +118,7 @@ def mean_novelty(values: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] |
 
 
 def _fitted(features: NDArray[np.float32], limit: float = 1.0) -> FeatureNovelty:
-    unit = _unit(features)
+    unit = unit_vectors(features)
     mean = unit.mean(axis=0)
     centered = unit - mean
     n, size = centered.shape
@@ -149,6 +149,7 @@ def _evenly(features: NDArray[np.float32]) -> NDArray[np.float32]:
     return features[np.linspace(0, len(features) - 1, MAX_PHOTOS).round().astype(np.int64)]
 
 
-def _unit(features: NDArray[np.float32]) -> NDArray[np.float64]:
+def unit_vectors(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the features of each photo divided by their length: (n, d) -> (n, d), float64."""
     values = features.astype(np.float64)
     return np.asarray(values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12))

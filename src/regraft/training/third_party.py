@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
+from regraft.training.pytree import to_numpy
 
 KERAS = ("keras", "tf_keras", "tensorflow", "keras_core")
 #: Libraries whose functions compute on arrays of a whole data set, not on the tensors of a batch.
@@ -132,10 +132,7 @@ def keras_loss_function(value: Any) -> Callable[..., Any]:
 
 def for_keras(value: Any, backend: str) -> Any:
     """Return a tensor in the form for Keras's backend: unchanged for torch, otherwise as an array on the host."""
-    if backend == "torch" or not isinstance(value, Tensor):
-        return value
-    value = value.detach()
-    return (value.float() if value.dtype is torch.bfloat16 else value).cpu().numpy()
+    return value if backend == "torch" else to_numpy(value)
 
 
 def from_keras(value: Any) -> Any:

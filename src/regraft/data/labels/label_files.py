@@ -9,12 +9,11 @@ from typing import Any
 
 from regraft.data.archives.address import shown
 from regraft.data.archives.arrow_rows import arrow, features_in, parquet_file, parquet_rows, text_columns
-from regraft.data.file_types import read_regular, why_unreadable
 from regraft.data.labels.cvat import cvat_table, datumaro_table, is_cvat, is_datumaro, parsed_json
 from regraft.data.labels.label_studio import is_label_studio, label_studio_table
 from regraft.data.tables.cells import cell_text
 from regraft.data.tables.columns import ColumnNames
-from regraft.data.tables.table import Row, Table, TableSource, read_table
+from regraft.data.tables.table import Row, Table, TableSource, read_table, table_bytes
 from regraft.errors import PhotosError
 
 LABEL_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx", ".json", ".jsonl", ".ndjson", ".xml", ".parquet"})
@@ -40,7 +39,7 @@ def read_labels(source: TableSource, named: ColumnNames) -> Table:
         return read_table(source)
     file = Path(source)
     table = Table(file.name, shown(file), file.parent, 0, [], [])
-    data = _bytes(file)
+    data = table_bytes(file, "labels", shown(file))
     if data.startswith(_PARQUET):
         return _parquet_table(file, table)
     if is_cvat(data):
@@ -61,15 +60,6 @@ def read_labels(source: TableSource, named: ColumnNames) -> Table:
         (number, [cell_text(record.get(name)) for name in header]) for number, record in enumerate(records, start=1)
     ]
     return table.with_rows(header, rows, [], "object")
-
-
-def _bytes(file: Path) -> bytes:
-    try:
-        return read_regular(file)
-    except FileNotFoundError:
-        raise PhotosError(f"no such file of labels: {shown(file)}") from None
-    except OSError as error:
-        raise PhotosError(f"{shown(file)}: {why_unreadable(error, file)}") from error
 
 
 def _records(value: Any, data: bytes) -> Sequence[Mapping[str, Any]] | None:

@@ -86,7 +86,7 @@ def read_table(source: TableSource, what: str = "labels", expected: str = "path,
     if not isinstance(source, (str, Path)):
         return _table("the data frame", "the data frame", Path(), list(frame_rows(source)))
     file = Path(source)
-    data = _bytes(file, what)
+    data = table_bytes(file, what)
     if is_excel(data):
         rows, notes = sheet_rows(file, data)
         return _table(file.name, str(file), file.parent, rows, notes)
@@ -114,13 +114,23 @@ def _table(name: str, title: str, folder: Path, rows: list[Row], notes: Sequence
     return Table(name, title, folder, line, header, filled[titles + 1 :], tuple(notes), problem)
 
 
-def _bytes(file: Path, what: str) -> bytes:
+def table_bytes(file: Path, what: str, name: str | None = None) -> bytes:
+    """Return the content of a table.
+
+    Args:
+        file: the table.
+        what: its content, such as ``"labels"``, for messages.
+        name: the file as the user writes it; None for its path.
+
+    Raises:
+        PhotosError: it is missing or unreadable.
+    """
     try:
         return read_regular(file)
     except FileNotFoundError:
-        raise PhotosError(f"no such file of {what}: {file}") from None
+        raise PhotosError(f"no such file of {what}: {name or file}") from None
     except OSError as error:
-        raise PhotosError(f"{file}: {why_unreadable(error, file)}") from error
+        raise PhotosError(f"{name or file}: {why_unreadable(error, file)}") from error
 
 
 def _is_text(data: bytes) -> bool:
