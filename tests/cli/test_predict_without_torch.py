@@ -142,7 +142,7 @@ def test_a_watched_folder_is_classified_as_photos_arrive(regraft, trained, new, 
     out = tmp_path / "sorted"
     said = regraft("predict", trained.folder, "--watch", new, "--format", "jsonl", "--copy-to", out)
     assert said.code == 130
-    assert "watch" in said.err and "regraft: interrupted\n  8 photos have their answer" in said.err
+    assert "watch" in said.err and "regraft: interrupted\n  8 photos are answered" in said.err
     rows = answers(said)
     names = [row["path"].removeprefix(f"{new}/") for row in rows]
     assert sorted(names[:5]) == sorted(f"{part}/photo 00{k}.png" for part, n in (("a", 3), ("b", 2)) for k in range(n))
@@ -173,7 +173,7 @@ def test_ctrl_c_leaves_complete_rows_and_says_how_many(regraft, trained, new, mo
     monkeypatch.setattr(PredictionJsonLines, "add", interrupted)
     said = regraft("predict", trained.folder, new, "--format", "jsonl")
     assert said.code == 130 and len(answers(said)) == 2
-    assert said.err.endswith("regraft: interrupted\n  2 of 6 photos have their answer\n")
+    assert said.err.endswith("regraft: interrupted\n  2 of 6 photos are answered\n")
 
 
 @pytest.mark.slow  # two processes

@@ -35,7 +35,7 @@ def test_without_findings():
 def test_findings_that_the_user_has_decided_about_are_counted_and_not_listed():
     tiny = {**finding("tiny", "info", "a.png"), "decided": True}
     assert shown([tiny])[2:] == [
-        "decided  1 finding that your decisions settle: not listed",
+        "decided  not listed: 1 finding that your decisions settle",
         "found    no further problems found",
     ]
     assert shown([tiny, finding("blank", "info", "b.png")])[3:] == [

@@ -110,9 +110,9 @@ def fit_gain_model(way: Way, evidence: Sequence[Evidence]) -> GainModel:
 
 
 def _center_and_scale(X: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    known = [column[~np.isnan(column)] for column in X.T]
-    center = np.array([column.mean() if len(column) else 0.0 for column in known])
-    scale = np.array([column.std() if len(column) > 1 else 0.0 for column in known])
+    present = [column[~np.isnan(column)] for column in X.T]
+    center = np.array([column.mean() if len(column) else 0.0 for column in present])
+    scale = np.array([column.std() if len(column) > 1 else 0.0 for column in present])
     return center, np.where(scale > 1e-9, scale, 1.0)
 
 
@@ -144,10 +144,10 @@ def left_out_errors(rows: Sequence[Evidence], design: NDArray[np.float64]) -> ND
     """Return each gain minus its prediction from the rows of the other folders, shape (n,)."""
     errors = np.empty(len(rows))
     for folder in {row.folder for row in rows}:
-        own = np.array([row.folder == folder for row in rows])
+        of_folder = np.array([row.folder == folder for row in rows])
         others = [row for row in rows if row.folder != folder]
-        predicted = design[own] @ _coefficients(others, design[~own])
-        errors[own] = _targets(rows)[own] - predicted
+        predicted = design[of_folder] @ _coefficients(others, design[~of_folder])
+        errors[of_folder] = _targets(rows)[of_folder] - predicted
     return errors
 
 

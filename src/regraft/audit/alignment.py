@@ -143,10 +143,10 @@ def _step(gram: Tensor) -> tuple[Tensor, Tensor]:
         gram: shape (m, 9, 9), of the six slopes, the warped image, the target and the mask.
     """
     count = gram[:, 8, 8].clamp_min(1)[:, None, None]
-    centred = gram[:, :8, :8] - gram[:, :8, 8:] @ gram[:, 8:, :8] / count
-    slopes, with_value, with_target = centred[:, :6, :6], centred[:, :6, 6:7], centred[:, :6, 7:8]
-    value, target = (centred[:, i, i].clamp_min(1e-6)[:, None, None] for i in (6, 7))
-    both = centred[:, 6, 7][:, None, None]
+    centered = gram[:, :8, :8] - gram[:, :8, 8:] @ gram[:, 8:, :8] / count
+    slopes, with_value, with_target = centered[:, :6, :6], centered[:, :6, 6:7], centered[:, :6, 7:8]
+    value, target = (centered[:, i, i].clamp_min(1e-6)[:, None, None] for i in (6, 7))
+    both = centered[:, 6, 7][:, None, None]
     hessian = (slopes - with_value @ with_value.mT / value) / value
     pull = (with_target - with_value * both / value) / (value * target).sqrt()
     ridge = hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * 1e-3 + 1e-6

@@ -70,13 +70,13 @@ def approximate_neighbours(unit: NDArray[np.float32], k: int) -> tuple[NDArray[n
     faiss.omp_set_num_threads(cores())
     for first in range(0, n, _BLOCK):
         index.add(np.ascontiguousarray(unit[first : first + _BLOCK]))
-    found, cosine = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
+    nearest, cosine = np.empty((n, k), np.int64), np.empty((n, k), np.float32)
     for first in range(0, n, _BLOCK):
         rows = np.arange(first, min(first + _BLOCK, n))
         products, where = index.search(np.ascontiguousarray(unit[first : first + _BLOCK]), k + 1)
         itself = where == rows[:, None]
         itself[~itself.any(axis=1), k] = True  # identical rows may have displaced the row itself
-        found[rows], cosine[rows] = where[~itself].reshape(-1, k), products[~itself].reshape(-1, k)
-    missing = found < 0  # fewer than k rows in the cells that were visited
+        nearest[rows], cosine[rows] = where[~itself].reshape(-1, k), products[~itself].reshape(-1, k)
+    missing = nearest < 0  # fewer than k rows in the cells that were visited
     following = (np.arange(n)[:, None] + 1) % n
-    return np.where(missing, following, found), np.where(missing, np.float32(-1), cosine)
+    return np.where(missing, following, nearest), np.where(missing, np.float32(-1), cosine)

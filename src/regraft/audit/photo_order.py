@@ -55,8 +55,8 @@ def photo_orders(entries: Sequence[Entry], times: Sequence[float]) -> list[Photo
 
 def time_order(entries: Sequence[Entry], times: Sequence[float]) -> PhotoOrder | None:
     """Return the photos by capture time, those without one last; None if too few files contain one, or all the same."""
-    known = [time for time in times if math.isfinite(time)]
-    if len(known) < MIN_SHARE * len(entries) or len(set(known)) < 2:
+    finite = [time for time in times if math.isfinite(time)]
+    if len(finite) < MIN_SHARE * len(entries) or len(set(finite)) < 2:
         return None
     keys = [(time if math.isfinite(time) else math.inf, entry.name) for time, entry in zip(times, entries, strict=True)]
     return PhotoOrder(TIME_RULE, _sorted_positions(keys))

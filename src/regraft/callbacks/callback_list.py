@@ -116,8 +116,8 @@ class CallbackList(Callback):
         self._hooks = {name: _overriding(ordered, name) for name in HOOKS}
         average = getattr(self._model, "ema", None)
         if average is not None:
-            own = self._hooks["on_epoch_end"]
-            self._hooks["on_epoch_end"] = [(c, partial(_on_measured_weights, average, c, hook)) for c, hook in own]
+            hooks = self._hooks["on_epoch_end"]
+            self._hooks["on_epoch_end"] = [(c, partial(_on_measured_weights, average, c, hook)) for c, hook in hooks]
 
     def wants(self, hook: str) -> bool:
         """Return whether any callback overrides ``hook``."""
@@ -251,9 +251,9 @@ def _tell_direction(callback: Any, model: Any) -> None:
         return
     directions = getattr(model, "metric_directions", None)
     name = str(getattr(callback, "monitor", "")).removeprefix("val_")
-    found = directions().get(name) if callable(directions) else None
-    if found is not None and getattr(callback, "monitor_op", None) is None:
-        callback.mode = found
+    direction = directions().get(name) if callable(directions) else None
+    if direction is not None and getattr(callback, "monitor_op", None) is None:
+        callback.mode = direction
 
 
 def _on_measured_weights(average: Any, callback: Any, hook: Callable[..., None], *args: Any) -> None:
@@ -274,11 +274,11 @@ def _or_empty(logs: Logs | None) -> Logs:
 
 
 def _overriding(callbacks: Sequence[Any], hook: str) -> list[tuple[Any, Callable[..., None]]]:
-    found = []
+    overriding = []
     for callback in callbacks:
         method = getattr(callback, hook, None)
         if getattr(method, "_is_default", False) and hook in OLDER:
             method = getattr(callback, OLDER[hook], None)  # what the default calls
         if method is not None and not getattr(method, "_is_default", False):
-            found.append((callback, method))
-    return found
+            overriding.append((callback, method))
+    return overriding

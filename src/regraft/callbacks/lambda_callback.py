@@ -48,7 +48,7 @@ class LambdaCallback(Callback):
     ) -> None:
         super().__init__()
         reject_unknown("LambdaCallback", kwargs, HOOKS)
-        given = {
+        functions = {
             "on_epoch_begin": on_epoch_begin,
             "on_epoch_end": on_epoch_end,
             "on_train_begin": on_train_begin,
@@ -57,6 +57,6 @@ class LambdaCallback(Callback):
             "on_train_batch_end": on_train_batch_end,
             **kwargs,
         }
-        for hook, function in given.items():
+        for hook, function in functions.items():
             if function is not None:
                 setattr(self, hook, function)

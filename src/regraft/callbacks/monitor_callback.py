@@ -100,8 +100,8 @@ class MonitorCallback(Callback):
     def _find_direction(self) -> Literal["min", "max"]:
         name = self.monitor.removeprefix("val_")
         directions = getattr(self._model, "metric_directions", None)
-        known: dict[str, str] = directions() if callable(directions) else {}
-        direction = known.get(name)
+        known_directions: dict[str, str] = directions() if callable(directions) else {}
+        direction = known_directions.get(name)
         if direction in ("min", "max"):
             return cast("Literal['min', 'max']", direction)
         if name in DOWN or name.endswith("_loss"):

@@ -58,8 +58,8 @@ class TorchScheduler(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Check that the scheduler belongs to the trainer's optimizer."""
-        own = getattr(self.model.optimizer, "torch", self.model.optimizer)
-        if self.scheduler.optimizer is not own:
+        optimizer = getattr(self.model.optimizer, "torch", self.model.optimizer)
+        if self.scheduler.optimizer is not optimizer:
             raise TrainingError(
                 f"{type(self.scheduler).__name__} was made for another optimizer: build it on the optimizer of the "
                 "Trainer, trainer.optimizer.torch"

@@ -184,10 +184,10 @@ def described(callback: Any) -> str:
 
 def _parameters(kind: type) -> list[str]:
     try:
-        known = inspect.signature(kind).parameters.values()
+        parameters = inspect.signature(kind).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [p.name for p in known if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
 
 
 def _text(value: Any) -> str:

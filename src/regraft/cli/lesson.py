@@ -51,7 +51,7 @@ def list_lessons(session: Session) -> None:
 @output_options(quiet="Print only the file.")
 @pass_session
 def copy_lesson(session: Session, number: int, out: Path | None, form: str, lang: str | None, solution: bool) -> None:
-    """Put lesson NUMBER into the current folder. A file of yours is never replaced."""
+    """Put lesson NUMBER into the current folder. Your files are never replaced."""
     from regraft.disk.atomic import make_folder, write_text
     from regraft.errors import ConfigError
     from regraft.lessons.lesson import find_lesson, find_solution

@@ -241,6 +241,6 @@ def _print(predictions: Iterable[Prediction], writer: PredictionWriter, photos: 
                 kept.append(prediction)
     except (KeyboardInterrupt, Terminated) as error:
         of = f" of {photos:,}" if photos else ""
-        error.add_note(f"{done:,}{of} photos have their answer")
+        error.add_note(f"{done:,}{of} photos are answered")
         raise
     return _Answered(unread, kept)

@@ -91,18 +91,18 @@ def _list(session: Session, base: Path) -> None:
     from regraft.report.run_list import HEADING, OPTIONAL, RIGHT, list_runs
     from regraft.text import command
 
-    found = list_runs(base)
+    listed = list_runs(base)
     if session.json:
-        session.print_json({"runs": [run.as_dict() for run in found]})
+        session.print_json({"runs": [run.as_dict() for run in listed]})
     elif session.quiet:
-        for run in found:
+        for run in listed:
             session.print(str(run.folder))
-    elif not found:
+    elif not listed:
         screen = session.screen()
         screen.line("runs", f"no runs in {base}: start one with regraft train PHOTOS, or name another folder with --in")
     else:
-        session.table([HEADING, *(run.row() for run in found)], right=RIGHT, optional=OPTIONAL)
-        finished = [run.folder.name for run in found if run.measured][:2]
+        session.table([HEADING, *(run.row() for run in listed)], right=RIGHT, optional=OPTIONAL)
+        finished = [run.folder.name for run in listed if run.measured][:2]
         if len(finished) == 2:
             session.print("")
             session.screen().line("compare", command("regraft", "runs", "compare", *reversed(finished)))

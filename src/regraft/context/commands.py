@@ -47,8 +47,8 @@ def _words(config: Mapping[str, Any], names: tuple[str, ...]) -> list[str | Path
     for name in names:
         value = config.get(name)
         default = TrainConfig.model_fields[name].default
-        given = tuple(value) if isinstance(value, list) else value
-        if name in NOT_REPEATED or value is None or given == default:
+        comparable = tuple(value) if isinstance(value, list) else value
+        if name in NOT_REPEATED or value is None or comparable == default:
             continue
         option = f"--{name.replace('_', '-')}"
         if value is True:

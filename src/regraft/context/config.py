@@ -128,8 +128,8 @@ def _with_places(values: dict[str, Any]) -> dict[str, Any]:
     if not named or not all(isinstance(one, (str, Path)) for one in named):
         return values
     places, labels = photo_places(named, values.get("labels"))
-    found = {"photos": places[0], "more_photos": places[1:], "labels": labels}
-    return values | {name: value for name, value in found.items() if value or name in values}
+    places_by_name = {"photos": places[0], "more_photos": places[1:], "labels": labels}
+    return values | {name: value for name, value in places_by_name.items() if value or name in values}
 
 
 def _with_own_network(values: dict[str, Any], weights: Path) -> dict[str, Any]:

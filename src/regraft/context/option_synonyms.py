@@ -71,6 +71,6 @@ def option_meant(name: str, options: Iterable[str]) -> str | None:
 def value_meant(value: str, choices: Iterable[str]) -> str | None:
     """Return the one of ``choices`` that ``value`` means, or None: ``finetune`` for ``fine-tune``."""
     plain = "".join(c for c in value.casefold() if c.isalnum())
-    known = {"".join(c for c in choice.casefold() if c.isalnum()): choice for choice in choices}
-    meant = known.get(plain) or _VALUES.get(plain)
-    return meant if meant in known.values() else None
+    spellings = {"".join(c for c in choice.casefold() if c.isalnum()): choice for choice in choices}
+    meant = spellings.get(plain) or _VALUES.get(plain)
+    return meant if meant in spellings.values() else None

@@ -223,8 +223,8 @@ def _counted(step: Callable[[Any], None]) -> Callable[[_Reader], None]:
 def _dispatch() -> dict[int, Callable[[Any], None]]:
     steps = {code[0]: _Unpickler.dispatch[code[0]] for code in _OPCODES}
     steps |= {code[0]: _counted(steps[code[0]]) for code in _CONTAINERS}
-    own = {pickle.SETITEM: _Reader.set_item, pickle.SETITEMS: _Reader.set_items, pickle.BUILD: _Reader.build}
-    return steps | {code[0]: step for code, step in own.items()}
+    added = {pickle.SETITEM: _Reader.set_item, pickle.SETITEMS: _Reader.set_items, pickle.BUILD: _Reader.build}
+    return steps | {code[0]: step for code, step in added.items()}
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *more: Any) -> StridedTensor:

@@ -101,7 +101,7 @@ def in_integers(model: onnx.ModelProto, photos: Sequence[NDArray[np.float32]]) -
     """
     try:
         quantized = _quantized(model, photos)
-        usual, found = (_mean_outputs(one, photos) for one in (model, quantized))
+        usual, integers = (_mean_outputs(one, photos) for one in (model, quantized))
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ConfigError(f"--int8: ONNX Runtime cannot quantize this network: {reason}") from error
@@ -109,7 +109,7 @@ def in_integers(model: onnx.ModelProto, photos: Sequence[NDArray[np.float32]]) -
               if output.name in node.output and node.op_type == "Gemm" and len(node.input) > 2}  # fmt: skip
     stored = {tensor.name: tensor for tensor in quantized.graph.initializer}
     for output, bias in biases.items():
-        values = onnx.numpy_helper.to_array(stored[bias]) + usual[output] - found[output]
+        values = onnx.numpy_helper.to_array(stored[bias]) + usual[output] - integers[output]
         stored[bias].CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float32), bias))
     return quantized
 

@@ -117,15 +117,15 @@ def compare_precisions(
     if not labeled:
         raise ProofError(f"--{kind[0]}: none of the labeled photos could be read")
     before, after = (np.stack([getattr(one, name) for one in labeled]) for name in ("expected", "found"))
-    own = margins(before, y)
+    before_margins = margins(before, y)
     small, large = files
-    usual = own if known.usual_margins is None else known.usual_margins
+    usual = before_margins if known.usual_margins is None else known.usual_margins
     return Compression(
         *kind,
         len(labeled),
         sum(one.same_label for one in labeled),
         accuracy_difference(_normalized(after), _normalized(before), y),
-        accuracy_change(usual, margins(after, y) - own, kind[0]),
+        accuracy_change(usual, margins(after, y) - before_margins, kind[0]),
         (small.path.stat().st_size, large.path.stat().st_size),
         _milliseconds(files, photos),
     )

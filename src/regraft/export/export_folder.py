@@ -158,9 +158,9 @@ def _proved(written: Written, model: Path, photos: Path | None, screen: Screen) 
     if written.classify is None:
         return None
     with tempfile.TemporaryDirectory() as made:
-        found = find_proof_photos(model, photos, Path(made))
-        with screen.progress("proof", len(found.photos)) as bar:
-            proof = prove(written.classify, written.expected, found.photos, found.about, bar)
+        proof_photos = find_proof_photos(model, photos, Path(made))
+        with screen.progress("proof", len(proof_photos.photos)) as bar:
+            proof = prove(written.classify, written.expected, proof_photos.photos, proof_photos.about, bar)
     proof.check(written.name, written.expected.classes)
     return proof
 

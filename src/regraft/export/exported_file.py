@@ -93,8 +93,8 @@ def _open_openvino(path: Path, threads: int | None) -> tuple[Classify, dict[str,
 
     def classify(photo: NDArray[np.uint8]) -> NDArray[np.float32]:
         request = compiled.create_infer_request()  # several threads may call this function
-        found: NDArray[np.float32] = np.array(request.infer([photo])["probabilities"])
-        return found
+        probabilities: NDArray[np.float32] = np.array(request.infer([photo])["probabilities"])
+        return probabilities
 
     return classify, facts, f"openvino {version}"
 

@@ -64,10 +64,10 @@ def find_labeled_photos(run: RunFolder, folder: Path | None, classes: tuple[str,
                 "are still there\n  name a folder with a folder for each class: --photos FOLDER"
             )
         return of_run
-    found = photos_of_folder(folder)
+    photos = photos_of_folder(folder)
     number = {name: position for position, name in enumerate(classes)}
-    label_of = {path: _label(path.relative_to(folder), number) for path in found}
-    labeled = {path: content for path, content in found.items() if label_of[path] is not None and content}
+    label_of = {path: _label(path.relative_to(folder), number) for path in photos}
+    labeled = {path: content for path, content in photos.items() if label_of[path] is not None and content}
     if not labeled:
         raise ConfigError(
             f"{folder}: expected a folder for each class ({', '.join(classes[:5])}) to compare a file of lower "

@@ -124,13 +124,13 @@ def _inputs(photos: Sequence[Path], p: Preprocessing) -> Iterator[NDArray[np.flo
 
 def _readable(labeled: LabeledPhotos) -> list[Path]:
     """Return the first photos that can be read, `_TIMED_PHOTOS` at most."""
-    found: list[Path] = []
+    readable: list[Path] = []
     for path in labeled.photos:
         try:
             read_photo(path)
         except DecodeError:
             continue
-        found.append(path)
-        if len(found) >= _TIMED_PHOTOS:
+        readable.append(path)
+        if len(readable) >= _TIMED_PHOTOS:
             break
-    return found
+    return readable

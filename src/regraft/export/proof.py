@@ -185,8 +185,8 @@ def prove(
         else:
             by_class = dict(prediction.top)
             expected = np.array([by_class[name] for name in predictor.classes])
-            found = np.asarray(classify(pixels), dtype=np.float64)
-            compared.append(Comparison(path.name, photos[path], expected, found))
+            probabilities = np.asarray(classify(pixels), dtype=np.float64)
+            compared.append(Comparison(path.name, photos[path], expected, probabilities))
         if bar is not None:
             bar.advance()
     return Proof(about, tuple(compared), unreadable)

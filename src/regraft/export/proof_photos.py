@@ -90,13 +90,13 @@ def spread(items: list[T], count: int = MAX_PHOTOS) -> list[T]:
 
 
 def _hashed(paths: list[Path]) -> dict[Path, str]:
-    found = {}
+    hashes = {}
     for path in spread(paths):
         try:
-            found[path] = hashlib.sha256(read_regular(path)).hexdigest()
+            hashes[path] = hashlib.sha256(read_regular(path)).hexdigest()
         except OSError:
-            found[path] = ""  # it counts as unreadable
-    return found
+            hashes[path] = ""  # it counts as unreadable
+    return hashes
 
 
 def _generated(folder: Path) -> dict[Path, str]:

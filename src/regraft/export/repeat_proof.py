@@ -70,14 +70,15 @@ def _compared(
         content = hashlib.sha256(data).hexdigest()
         if content not in answers:
             return None
-        found = np.asarray(exported.classify(decoding.pixels(data)), dtype=np.float64)
+        probabilities = np.asarray(exported.classify(decoding.pixels(data)), dtype=np.float64)
     except (OSError, DecodeError):
         return None
     top = answers[content]
-    expected = np.minimum(found, min(top.values()))  # of the other classes, the proof only says that they were lower
+    # of the other classes, the proof only says that they were lower
+    expected = np.minimum(probabilities, min(top.values()))
     for label, probability in top.items():
         expected[exported.classes.index(label)] = probability
-    return Comparison(path.name, content, expected, found)
+    return Comparison(path.name, content, expected, probabilities)
 
 
 @dataclass(frozen=True)

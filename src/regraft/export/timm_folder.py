@@ -62,17 +62,17 @@ def _with_head(classifier: Classifier) -> nn.Module:
     network: nn.Module = import_timm().create_model(
         spec.name, num_classes=len(classifier.classes), **_size_argument(spec)
     )
-    own = dict(classifier.backbone.network.state_dict())
-    missing = {name: tensor.shape for name, tensor in network.state_dict().items() if name not in own}
+    tensors = dict(classifier.backbone.network.state_dict())
+    missing = {name: tensor.shape for name, tensor in network.state_dict().items() if name not in tensors}
     weight, bias = classifier.linear_head()
     names = {kind: [name for name in missing if name.endswith(kind)] for kind in (".weight", ".bias")}
-    if len(missing) != 2 or any(len(found) != 1 for found in names.values()):
+    if len(missing) != 2 or any(len(matches) != 1 for matches in names.values()):
         raise ConfigError(
             f"--format timm: the classifier of timm's {spec.name} is not a single linear layer: {', '.join(missing)}"
         )
     (weight_name,), (bias_name,) = names.values()
     head = {weight_name: weight.reshape(missing[weight_name]), bias_name: bias.reshape(missing[bias_name])}
-    network.load_state_dict({**own, **head})
+    network.load_state_dict({**tensors, **head})
     return network.eval()
 
 

@@ -31,9 +31,9 @@ def find_runtime(folder: Path | None) -> tuple[Path, Path]:
     """
     place = folder if folder is not None else Path("node_modules") / "onnxruntime-web"
     for inside in (place, place / "dist"):
-        found = [inside / name for name in _PARTS]
-        if all(path.is_file() for path in found):
-            return found[0], found[1]
+        parts = [inside / name for name in _PARTS]
+        if all(path.is_file() for path in parts):
+            return parts[0], parts[1]
     raise ConfigError(
         f"--format web needs the npm package onnxruntime-web, but {place} has no {_PARTS[0]}\n  {INSTALL_HINT}"
     )

@@ -49,10 +49,10 @@ class CopyList:
         if path.is_symlink() or not path.resolve().is_relative_to(self._out.resolve()):
             return None
         try:
-            found = path.stat()
+            status = path.stat()
         except OSError:
             return None
-        return path if (found.st_size, found.st_mtime_ns) == (earlier.size, earlier.modified) else None
+        return path if (status.st_size, status.st_mtime_ns) == (earlier.size, earlier.modified) else None
 
     def may_be_copy_of(self, copy: Path, photo: Path) -> bool:
         """Return whether ``copy`` is not the copy of another photo."""
@@ -60,8 +60,8 @@ class CopyList:
 
     def record(self, photo: Path, copy: Path, label: str, doubt: str) -> None:
         """Add the copy of ``photo``, in place of an earlier one."""
-        found, name = copy.stat(), self._name(copy)
-        self._of_photo[_key(photo)] = _Copy(_key(photo), name, label, doubt, found.st_size, found.st_mtime_ns)
+        status, name = copy.stat(), self._name(copy)
+        self._of_photo[_key(photo)] = _Copy(_key(photo), name, label, doubt, status.st_size, status.st_mtime_ns)
         self._photo_of[name] = _key(photo)
 
     def write(self) -> None:

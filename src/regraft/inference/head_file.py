@@ -83,10 +83,10 @@ class _Tensors:
 
 def _head(tensors: _Tensors, prefix: str, number: int, spec: BackboneSpec) -> HeadLogits:
     weight = tensors.get(f"{prefix}head.weight").astype(np.float64)
-    own = set(tensors.names(f"{prefix}head."))
+    names = set(tensors.names(f"{prefix}head."))
     bias = tensors.get(f"{prefix}head.bias").astype(np.float64)
     bounds = None
-    if f"{prefix}head.lower" in own:
+    if f"{prefix}head.lower" in names:
         bounds = (tensors.get(f"{prefix}head.lower"), tensors.get(f"{prefix}head.upper"))
     start = f"{prefix}{NOVELTY}"
     values = {name.removeprefix(start): tensors.get(name) for name in tensors.names(start)}

@@ -170,8 +170,8 @@ class PassPredictor:
             if position in failed:
                 yield Prediction(picture.name, None, None, (), failed[position])
             else:
-                own = None if novelty is None else float(novelty[position])
-                yield self._prediction(picture.name, values[position], own)
+                value = None if novelty is None else float(novelty[position])
+                yield self._prediction(picture.name, values[position], value)
 
     def combined(
         self, photos: int, features_of: Callable[[NetworkPass, int], NDArray[np.float32]]

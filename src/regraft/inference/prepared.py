@@ -189,7 +189,7 @@ class PreparedPredictor(PassPredictor):
         )
 
     def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
-        """Yield a prediction for each of some photos in any form of `Predictor.predict`, in order."""
+        """Yield the prediction for each photo, in order; photos in any form that `Predictor.predict` takes."""
         for prediction in super().stream(paths, bar, channels=channels):
             if self.preparation.same_bits or not self._is_close(prediction):
                 yield prediction

@@ -122,8 +122,8 @@ class SortedCopies:
                     raise self._not_written(photo, target, error) from error
                 raise
         with contextlib.suppress(OSError):
-            found = file_status(photo)
-            os.utime(target, ns=(found.st_atime_ns, found.st_mtime_ns))  # keep the date of the photo
+            status = file_status(photo)
+            os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))  # keep the date of the photo
         return target
 
     def _open_new(self, folder: Path, photo: Path) -> tuple[Path, BinaryIO]:

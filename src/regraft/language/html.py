@@ -87,9 +87,9 @@ def _block(text: str, messages: Catalogue, tag: str, depth: int) -> str:
     lead, tail = text[: len(text) - len(text.lstrip())], text[len(text.rstrip()) :]
     whole = messages.text(body, "page") or messages.text(body)
     if whole is None and depth > 0:
-        found, left = best_template(body, messages, lambda value, word: _value(value, messages, word, depth - 1))
+        template, left = best_template(body, messages, lambda value, word: _value(value, messages, word, depth - 1))
         nodes = _divided(body, messages, tag, depth) if left else body
-        whole = nodes if prose(nodes) < left else found
+        whole = nodes if prose(nodes) < left else template
     return lead + (body if whole is None else whole) + tail
 
 

@@ -52,19 +52,19 @@ def _translated(source: str, messages: Catalogue) -> str:
 
 def _string(content: str, messages: Catalogue) -> str:
     body = content.strip()
-    found = messages.text(body, "script")
-    return content if found is None else content.replace(body, found.replace('"', '\\"'))
+    translated = messages.text(body, "script")
+    return content if translated is None else content.replace(body, translated.replace('"', '\\"'))
 
 
 def _literal(content: str, messages: Catalogue) -> str:
     parts = _parts(content)
     inner = [_translated(part, messages) if k % 2 else part for k, part in enumerate(parts)]
     message = _message(parts)
-    found = messages.template(f"script{CONTEXT}{message.strip()}")
-    if found is None:
+    template = messages.template(f"script{CONTEXT}{message.strip()}")
+    if template is None:
         return "".join(f"${{{part}}}" if k % 2 else part for k, part in enumerate(inner))
     values = dict(zip(Template(message).names, inner[1::2], strict=True))
-    text = found.filled({name: f"${{{value}}}" for name, value in values.items()})
+    text = template.filled({name: f"${{{value}}}" for name, value in values.items()})
     return message[: len(message) - len(message.lstrip())] + text + message[len(message.rstrip()) :]
 
 

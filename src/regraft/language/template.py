@@ -70,14 +70,14 @@ class Template:
 
         A word next to a place may be a part of a longer word, so it does not count.
         """
-        found = []
+        words = []
         for number, part in enumerate(self.parts):
             if not isinstance(part, str):
                 continue
             for match in _WORD.finditer(part):
                 cut = (match.start() == 0 and number > 0) or (match.end() == len(part) and number < len(self.parts) - 1)
-                found += [] if cut else [match[0]]
-        return sorted(found, key=len, reverse=True)
+                words += [] if cut else [match[0]]
+        return sorted(words, key=len, reverse=True)
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:

@@ -38,5 +38,5 @@ def _translated(text: str, language: str, context: str = "", *, word: bool = Fal
     from regraft.language.search import search
 
     messages = catalogue(language)
-    found = messages.text(text, context) if context else None
-    return search(text, messages, word) if found is None else found
+    translated = messages.text(text, context) if context else None
+    return search(text, messages, word) if translated is None else translated

@@ -81,11 +81,11 @@ def certify(confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_], max
     n = len(confidence)
     order = np.argsort(-confidence, kind="stable")
     sure, mistakes = confidence[order].astype(np.float64), np.cumsum(~right[order], dtype=np.int64)
-    kept = _certified(sure, mistakes, max_error)
-    if not kept:
+    accepted = _certified(sure, mistakes, max_error)
+    if not accepted:
         return Certificate(max_error, None, n, photos_needed=_photos_needed(mistakes, max_error))
-    threshold = 0.0 if kept == n else float((sure[kept - 1] + sure[kept]) / 2)
-    return Certificate(max_error, threshold, n, kept, int(mistakes[kept - 1]))
+    threshold = 0.0 if accepted == n else float((sure[accepted - 1] + sure[accepted]) / 2)
+    return Certificate(max_error, threshold, n, accepted, int(mistakes[accepted - 1]))
 
 
 def _certified(sure: NDArray[np.float64], mistakes: NDArray[np.int64], max_error: float) -> int:

@@ -101,11 +101,11 @@ def _child_groups(network: nn.Module, parameters: Sequence[str]) -> list[list[st
     for name in parameters:
         groups[next((p for p in prefixes if name.startswith(f"{p}.")), "")].append(name)
     loose = groups.pop("")
-    found = [group for group in groups.values() if group]
-    if not found:
+    filled = [group for group in groups.values() if group]
+    if not filled:
         return [loose]
-    found[0] = loose + found[0]  # tokens and position embeddings act at the bottom
-    return found
+    filled[0] = loose + filled[0]  # tokens and position embeddings act at the bottom
+    return filled
 
 
 def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]:
@@ -118,12 +118,12 @@ def _join_scales(network: nn.Module, groups: list[list[str]]) -> list[list[str]]
 
 def _lowest_groups(groups: Sequence[Sequence[str]]) -> dict[str, int]:
     """Return the lowest group with a parameter in each module, by the module's name."""
-    found: dict[str, int] = {}
+    lowest: dict[str, int] = {}
     for index, group in enumerate(groups):
         for name in group:
             for module in _ancestors(name):
-                found.setdefault(module, index)
-    return found
+                lowest.setdefault(module, index)
+    return lowest
 
 
 def _owning_group(buffer: str, lowest: Mapping[str, int]) -> int:
@@ -153,12 +153,12 @@ def _block_names(groups: Sequence[Sequence[str]], parameters: Sequence[str]) -> 
 
 def _widest_module(name: str, inside: Mapping[str, int], everything: Mapping[str, int]) -> str:
     """Return the widest module that contains the parameter ``name`` and lies within its group, or ``name`` itself."""
-    found = name
+    widest = name
     for module in _ancestors(name):
         if not module or inside[module] != everything[module]:
             break
-        found = module
-    return found
+        widest = module
+    return widest
 
 
 def _common_prefix(group: Sequence[str]) -> str:

@@ -146,12 +146,12 @@ def pretrained_config(name: str) -> Any:
     if tag and not timm.is_model_pretrained(name):
         tagged = timm.list_models(f"{base}.*", pretrained=True)  # takes 10 ms
         raise BackboneError(f"unknown weights {name!r}{did_you_mean(name, tagged)}")
-    found = timm.get_pretrained_cfg(name)
-    if found is None:
+    config = timm.get_pretrained_cfg(name)
+    if config is None:
         from timm.models import PretrainedCfg
 
         return PretrainedCfg(architecture=base)
-    return found
+    return config
 
 
 def name_with_tag(name: str, cfg: Any) -> str:

@@ -150,12 +150,12 @@ def _node_sides(graph: fx.Graph, side_of: Mapping[str, int | None], owners: Mapp
     """Return for each node whether it belongs to the upper half: it uses its parameters, or depends on such a node."""
     above: dict[fx.Node, bool] = {}
     for node in graph.nodes:
-        own = False
+        side = False
         if node.op == "call_module":
-            own = bool(side_of.get(str(node.target)))
+            side = bool(side_of.get(str(node.target)))
         elif node.op == "get_attr":
-            own = owners.get(str(node.target), False)
-        above[node] = own or any(above[source] for source in node.all_input_nodes)
+            side = owners.get(str(node.target), False)
+        above[node] = side or any(above[source] for source in node.all_input_nodes)
     above[graph.output_node()] = True
     return above
 
@@ -203,10 +203,10 @@ def is_kept(node: fx.Node) -> bool:
 
 def only_result(result: fx.Node) -> fx.Node:
     """Return the node whose value a network returns; ``result`` is the output node of its graph."""
-    found: Any = result.args[0]
-    if not isinstance(found, fx.Node):
+    value: Any = result.args[0]
+    if not isinstance(value, fx.Node):
         raise NoCutError("the network does not return one tensor")
-    return found
+    return value
 
 
 def _checked_shape(

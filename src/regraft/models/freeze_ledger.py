@@ -19,11 +19,11 @@ def block_checksums(classifier: Classifier) -> dict[str, str]:
     """Return the SHA-256 of the parameters and buffers of each block, by name, bottom to top; the head comes last."""
     network = classifier.backbone.network
     tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    found = {
+    checksums = {
         block.name: tensors_checksum({name: tensors[name] for name in (*block.parameters, *block.buffers)})
         for block in classifier.backbone.blocks
     }
-    return {**found, HEAD: tensors_checksum(dict(classifier.head.named_parameters()))}
+    return {**checksums, HEAD: tensors_checksum(dict(classifier.head.named_parameters()))}
 
 
 def freeze_ledger(
@@ -137,7 +137,7 @@ def _row(
 
 def _normalization_modes(network: nn.Module, blocks: Sequence[Block], statistics: Sequence[bool]) -> list[str]:
     """Return the kinds of normalization in each block, and whether they use running or batch statistics."""
-    found: list[dict[str, None]] = [{} for _ in blocks]
+    modes: list[dict[str, None]] = [{} for _ in blocks]
     spans = blocks_of_modules(network, blocks)
     for name, module in network.named_modules():
         kind = normalization_kind(module)
@@ -146,5 +146,5 @@ def _normalization_modes(network: nn.Module, blocks: Sequence[Block], statistics
         (index,) = spans[name]
         kind = kind or "normalisation"
         mode = "batch statistics" if statistics[index] else "inference"
-        found[index][f"{kind}, {mode}" if has_running_statistics(module) else kind] = None
-    return [" + ".join(kinds) or "none" for kinds in found]
+        modes[index][f"{kind}, {mode}" if has_running_statistics(module) else kind] = None
+    return [" + ".join(kinds) or "none" for kinds in modes]

@@ -77,8 +77,8 @@ class Freezer:
 
     def _parameters(self) -> list[list[nn.Parameter]]:
         """Return the parameters of each block; users may have replaced some."""
-        own = dict(self._network.named_parameters())
-        return [[own[name] for name in block.parameters if name in own] for block in self._blocks]
+        parameters = dict(self._network.named_parameters())
+        return [[parameters[name] for name in block.parameters if name in parameters] for block in self._blocks]
 
     def _find_eval_modules(self) -> None:
         spans = blocks_of_modules(self._network, self._blocks)
@@ -109,13 +109,15 @@ class Freezer:
                 raise ConfigError(f"unfreeze: expected 0 to {len(names)} blocks, found {what}")
             return list(range(len(names) - what, len(names)))
         wanted = [what] if isinstance(what, str) else list(what)
-        found = {
+        selected = {
             pattern: [i for i, name in enumerate(names) if fnmatch.fnmatchcase(name, pattern)] for pattern in wanted
         }
-        problems = [f"no block {pattern!r}{did_you_mean(pattern, names)}" for pattern in wanted if not found[pattern]]
+        problems = [
+            f"no block {pattern!r}{did_you_mean(pattern, names)}" for pattern in wanted if not selected[pattern]
+        ]
         if problems:
             raise ConfigError(several("unfreeze", problems) + f"\n  blocks: {', '.join(names)}")
-        return sorted({index for indices in found.values() for index in indices})
+        return sorted({index for indices in selected.values() for index in indices})
 
 
 def check_rates(rates: Mapping[str, Any]) -> None:

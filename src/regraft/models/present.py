@@ -64,14 +64,14 @@ def present_networks(weights: Path | None = None, *, download: bool = False) -> 
         download: whether to add those of `DOWNLOADS`.
     """
     if weights is not None:
-        found = [_network(name, "folder") for name in _names_in(weights)]
+        networks = [_network(name, "folder") for name in _names_in(weights)]
     else:
-        found = [_network(name, "package") for name in PACKAGES if packaged_file(name) is not None]
-        found += [_network(name, "earlier download") for name in _downloaded()]
-        present = {network.name.partition(".")[0] for network in found}
+        networks = [_network(name, "package") for name in PACKAGES if packaged_file(name) is not None]
+        networks += [_network(name, "earlier download") for name in _downloaded()]
+        present = {network.name.partition(".")[0] for network in networks}
         more = [name for name in DOWNLOADS if download and name.partition(".")[0] not in present]
-        found += [_network(name, "to download") for name in more]
-    usable = [one for one in found if one.source == "folder" or _allows_commercial_use(one.name)]
+        networks += [_network(name, "to download") for name in more]
+    usable = [one for one in networks if one.source == "folder" or _allows_commercial_use(one.name)]
     return sorted({one.name: one for one in usable}.values(), key=lambda one: (-one.parameters, one.name))
 
 

@@ -41,8 +41,8 @@ def package_name(name: str) -> str | None:
 def packaged_file(name: str) -> Path | None:
     """Return the file of weights of the backbone ``name`` in an installed package, or None."""
     package = package_name(name)
-    found = importlib.util.find_spec(package.replace("-", "_")) if package else None
-    for folder in (found.submodule_search_locations if found else None) or ():
+    spec = importlib.util.find_spec(package.replace("-", "_")) if package else None
+    for folder in (spec.submodule_search_locations if spec else None) or ():
         for path in sorted(Path(folder, "models").glob("*.pth")):
             return path
     return None
@@ -109,16 +109,16 @@ def cached_file(cfg: Any) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
         for name in (cfg.hf_hub_filename,) if cfg.hf_hub_filename else _FILES:
-            found = try_to_load_from_cache(_repository(cfg), name)
-            if isinstance(found, str):
-                return Path(found)
+            file = try_to_load_from_cache(_repository(cfg), name)
+            if isinstance(file, str):
+                return Path(file)
     if cfg.url:
         import torch
 
         name = cfg.url[1] if isinstance(cfg.url, (list, tuple)) else Path(urlparse(cfg.url).path).name
-        found = Path(torch.hub.get_dir(), "checkpoints", name)
-        if found.is_file():
-            return found
+        file = Path(torch.hub.get_dir(), "checkpoints", name)
+        if file.is_file():
+            return file
     return None
 
 

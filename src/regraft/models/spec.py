@@ -122,5 +122,5 @@ def allows_commercial_use(licence: str | None) -> bool | None:
 
 def trained_on(tag: str) -> str:
     """Return the training data in timm's tag, such as ``augreg_in21k_ft_in1k``, in words; the tag itself if unknown."""
-    known = [_DATA_NAMES[part] for part in tag.split("_") if part in _DATA_NAMES]
-    return ", then ".join(dict.fromkeys(known)) or tag or "unknown"
+    names = [_DATA_NAMES[part] for part in tag.split("_") if part in _DATA_NAMES]
+    return ", then ".join(dict.fromkeys(names)) or tag or "unknown"

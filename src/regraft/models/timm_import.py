@@ -141,10 +141,10 @@ def lazy_dynamo() -> Iterator[None]:
     if _DYNAMO[0] in sys.modules:
         yield
         return
-    found = importlib.util.find_spec(_DYNAMO[0])
+    spec = importlib.util.find_spec(_DYNAMO[0])
     for name in _DYNAMO:
         sys.modules[name] = stand_in = _LazyModule(name)
-        stand_in.__path__ = list(found.submodule_search_locations or ()) if found else []
+        stand_in.__path__ = list(spec.submodule_search_locations or ()) if spec else []
     try:
         yield
     finally:

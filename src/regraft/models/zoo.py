@@ -158,8 +158,8 @@ def _check_size(name: str, size: int, cfg: Any) -> None:
     near = sorted((one for one in grids if one <= MAX_SIZE), key=lambda one: (abs(one - size), one))[:_TRIED_SIZES]
     accepted = [str(one) for one in near if _refusal(name, one, cfg) is None][:2]
     more = f"; it accepts {' and '.join(accepted)}" if accepted else ""
-    made = f"its input size is {cfg.input_size[1]}{more}"
-    raise BackboneError(f"{name} does not accept {size} × {size} pixels; {made}") from reason
+    sizes = f"its input size is {cfg.input_size[1]}{more}"
+    raise BackboneError(f"{name} does not accept {size} × {size} pixels; {sizes}") from reason
 
 
 def _refusal(name: str, size: int, cfg: Any) -> Exception | None:
@@ -195,8 +195,8 @@ def _from_file(name: str, cfg: Any, path: Path, size: int | None) -> Backbone:
     licence, data = (spec.licence, spec.trained_on) if spec else (None, "unknown")
     backbone = _assemble(name, network, cfg, size, path.name, data, licence)
     if spec is not None:  # use the preprocessing of its training
-        own = backbone.spec.preprocessing
-        prepared = replace(spec.preprocessing, height=own.height, width=own.width)
+        preprocessing = backbone.spec.preprocessing
+        prepared = replace(spec.preprocessing, height=preprocessing.height, width=preprocessing.width)
         backbone.spec = replace(backbone.spec, preprocessing=prepared)
     backbone.notes = () if spec else tuple(f"{path.name}: {note}" for note in notes)
     return backbone
@@ -237,10 +237,10 @@ def _from_hub(name: str, cfg: Any, size: int | None) -> nn.Module:
     if not cfg.has_weights:
         raise BackboneError(f"{name} has no pretrained weights\n  give a local file with --weights FILE")
     more: dict[str, Any] = {"pretrained": True}
-    found = pretrained.cached_file(cfg)
-    if found is not None and not cfg.custom_load:
-        more["pretrained_cfg_overlay"] = {"file": str(found)}
-    elif found is None:
+    file = pretrained.cached_file(cfg)
+    if file is not None and not cfg.custom_load:
+        more["pretrained_cfg_overlay"] = {"file": str(file)}
+    elif file is None:
         reason = pretrained.unreachable_reason(cfg)
         if reason:
             raise BackboneError(_offline_message(name, reason))

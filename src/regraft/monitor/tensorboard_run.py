@@ -38,12 +38,12 @@ class TensorBoardRun:
 
     def read(self, now: float) -> Iterator[dict[str, Any]]:
         """Yield a message with the whole run if something has changed since the last call."""
-        found = event_files(self.folder.path)
-        seen = [signature(path) for path, _ in found]
+        files = event_files(self.folder.path)
+        seen = [signature(path) for path, _ in files]
         if seen == self._seen and (not self.status or self.status["state"] == self._state(now)):
             return
         self._seen = seen
-        for path, prefix in found:
+        for path, prefix in files:
             file = self._files.setdefault(path, EventFile(path, prefix))
             try:
                 for step, name, value in file.read_new():

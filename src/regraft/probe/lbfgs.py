@@ -106,14 +106,14 @@ class _Iterate:
         logit_change = self._problems.features.logits(change.weight, change.bias)
         slope = np.einsum("pv,pv->p", direction, self.gradient)
         penalty_slope, penalty_curvature = (np.einsum("pkd,pkd->p", a, change.weight) for a in (weight, change.weight))
-        found = LineSearch(
+        search = LineSearch(
             self._problems, self._C, self.logits, self.loss, logit_change, slope, penalty_slope, penalty_curvature
         ).run()
-        step = found.length[:, None] * direction
+        step = search.length[:, None] * direction
         self._variables = self._variables + step
-        self.logits = self.logits + found.length[:, None, None].astype(logit_change.dtype) * logit_change
-        self.loss = found.loss
-        previous, self.gradient = self.gradient, self._gradient(found.residual)
+        self.logits = self.logits + search.length[:, None, None].astype(logit_change.dtype) * logit_change
+        self.loss = search.loss
+        previous, self.gradient = self.gradient, self._gradient(search.residual)
         return step, self.gradient - previous
 
     def _gradient(self, residual: Float) -> NDArray[np.float64]:

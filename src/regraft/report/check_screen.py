@@ -27,7 +27,7 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
         screen.line("probe", f"{percent(check['accuracy'])} cross-validated", "used to find wrong labels")
     decided = sum(map(is_decided, check["findings"]))
     if decided:
-        screen.line("decided", f"{counted(decided, 'finding')} that your decisions settle: not listed")
+        screen.line("decided", f"not listed: {counted(decided, 'finding')} that your decisions settle")
     if decided == len(check["findings"]):
         screen.line("found", "no further problems found" if decided else "no problems found", strong=True)
         return

@@ -34,8 +34,10 @@ SECONDS = 120
 
 def find_browser() -> str | None:
     """Return the path of a browser that can print, or None."""
-    found = (shutil.which(name) for name in BROWSERS)
-    return next((path for path in found if path), None) or next((path for path in PLACES if Path(path).exists()), None)
+    programs = (shutil.which(name) for name in BROWSERS)
+    return next((path for path in programs if path), None) or next(
+        (path for path in PLACES if Path(path).exists()), None
+    )
 
 
 def print_pdf(html: Path, pdf: Path) -> None:

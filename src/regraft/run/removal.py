@@ -46,7 +46,7 @@ def remove_run(path: Path) -> list[Path]:
             shutil.rmtree(one)
         else:
             one.unlink()
-    kept = list(path.iterdir())
-    if not kept:
+    remaining = list(path.iterdir())
+    if not remaining:
         path.rmdir()
-    return kept
+    return remaining

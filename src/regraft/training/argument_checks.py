@@ -139,8 +139,8 @@ def check_callbacks(
     check_validation(hooks.callbacks, names, trainer.has_validation)
     _check_monitored(hooks.callbacks, names, trainer.names_are_certain(), trainer.has_validation)
     check_directions(hooks.callbacks)
-    given = list(validation) if isinstance(validation, (tuple, list)) else []
-    hooks.set_validation_data(given if given and all(is_array(part) for part in given) else None)
+    parts = list(validation) if isinstance(validation, (tuple, list)) else []
+    hooks.set_validation_data(parts if parts and all(is_array(part) for part in parts) else None)
     if hooks.params is not None:
         everything = [*names, *(f"val_{name}" for name in names if trainer.has_validation)]
         sizes = {name: value for name in ("size", "batch_size") if (value := getattr(feed.source, name, None))}
@@ -225,8 +225,8 @@ def _check_class_names(data: list[str], module: list[str]) -> None:
 
 
 def _class_names(classes: Any) -> list[str]:
-    given = list(classes) if isinstance(classes, (list, tuple)) else []
-    return given if all(isinstance(name, str) for name in given) else []
+    names = list(classes) if isinstance(classes, (list, tuple)) else []
+    return names if all(isinstance(name, str) for name in names) else []
 
 
 def _datasets(data: Any, depth: int = 8) -> Iterator[Any]:

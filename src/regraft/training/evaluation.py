@@ -52,9 +52,9 @@ def run_prediction(trainer: KerasApi, feed: EpochIterator, callbacks: CallbackLi
         callbacks.on_predict_begin()
         for number, batch in feed.epoch(0):
             callbacks.on_predict_batch_begin(number)
-            given = trainer.predict_step(batch)
-            outputs.append(tree_map(to_numpy, given))
-            callbacks.on_predict_batch_end(number, {"outputs": given})
+            result = trainer.predict_step(batch)
+            outputs.append(tree_map(to_numpy, result))
+            callbacks.on_predict_batch_end(number, {"outputs": result})
             if trainer.stop_predicting:
                 break
         callbacks.on_predict_end()

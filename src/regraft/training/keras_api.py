@@ -181,8 +181,8 @@ class KerasApi(ModuleWeights):
 
     def names_are_certain(self) -> bool:
         """Return whether the figures are exactly `metrics_names`: metrics by name, one loss."""
-        given = [one for some in self.components.metrics for one in (some if isinstance(some, list) else [some])]
-        return not isinstance(self.loss, (Mapping, list, tuple)) and all(isinstance(g, str | None) for g in given)
+        metrics = [one for some in self.components.metrics for one in (some if isinstance(some, list) else [some])]
+        return not isinstance(self.loss, (Mapping, list, tuple)) and all(isinstance(g, str | None) for g in metrics)
 
     def metric_directions(self) -> dict[str, str]:
         """Return for each figure whether a lower (``"min"``) or higher (``"max"``) value is better, where known."""

@@ -45,8 +45,8 @@ class Layer:
     @property
     def trainable(self) -> bool:
         """True if training changes the weights; False freezes them: normalization layers stay in inference mode."""
-        own = list(self.module.parameters(recurse=self._whole))
-        return any(p.requires_grad for p in own) if own else self._trainable
+        parameters = list(self.module.parameters(recurse=self._whole))
+        return any(p.requires_grad for p in parameters) if parameters else self._trainable
 
     @trainable.setter
     def trainable(self, value: Any) -> None:

@@ -108,7 +108,7 @@ def _tried(trainer: Trainer, feed: EpochIterator, tried: list[float]) -> tuple[l
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer
     assert optimizer is not None  # train_step has checked it
-    kept = copy.deepcopy(trainer.state_dict())
+    state = copy.deepcopy(trainer.state_dict())
     rates: list[float] = []
     losses: list[float] = []
     average = 0.0
@@ -124,7 +124,7 @@ def _tried(trainer: Trainer, feed: EpochIterator, tried: list[float]) -> tuple[l
             rates.append(tried[i])
             losses.append(loss)
     finally:
-        trainer.load_state_dict(kept | {"stopped": None})
+        trainer.load_state_dict(state | {"stopped": None})
         trainer.meter.reset()
     return rates, losses
 

@@ -168,9 +168,9 @@ def _restorer(module: nn.Module, device: torch.device) -> Callable[[], None]:
 
     def restore() -> None:
         with torch.no_grad():
-            for buffer, kept in buffers:
-                if not torch.equal(buffer, kept):  # writing to one that a gradient graph holds would spoil the graph
-                    buffer.copy_(kept)
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):  # writing to one that a gradient graph holds would spoil the graph
+                    buffer.copy_(value)
         restore_generators(states, device)
 
     return restore

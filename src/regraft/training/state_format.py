@@ -227,8 +227,8 @@ def plain_state(holder: Any) -> dict[str, Any]:
 def load_plain_state(holder: Any, state: Mapping[str, Any]) -> None:
     """Restore the attributes that `plain_state` returned."""
     for name, value in state.items():
-        own = getattr(holder, name, None)
-        setattr(holder, name, tuple(value) if isinstance(own, tuple) else copy.deepcopy(value))
+        attribute = getattr(holder, name, None)
+        setattr(holder, name, tuple(value) if isinstance(attribute, tuple) else copy.deepcopy(value))
 
 
 def _is_plain(value: Any) -> bool:

@@ -130,11 +130,11 @@ class Guard:
             raise RefusalError(HTTPStatus.TOO_MANY_REQUESTS, "too many posts in a second; send fewer")
 
     def _has_token(self, scope: Scope, headers: dict[bytes, list[bytes]], token: str) -> bool:
-        given = [value for values in headers.values() for value in values]
-        given += [value.removeprefix(b"Bearer ") for value in headers.get(b"authorization", [])]
+        values_sent = [value for values in headers.values() for value in values]
+        values_sent += [value.removeprefix(b"Bearer ") for value in headers.get(b"authorization", [])]
         cookies = _cookies(headers.get(b"cookie", []))
         return (
-            _any_equal(given, token.encode())
+            _any_equal(values_sent, token.encode())
             or _any_equal(cookies, _cookie_value(token).encode())
             or _any_equal(_query_tokens(scope), token.encode())
         )

@@ -85,10 +85,10 @@ def advise(config: TrainConfig, screen: Screen, started: float | None = None) ->
     """
     started = time.time() if started is None else started
     with tempfile.TemporaryDirectory(prefix="regraft-advise-") as place:
-        own = config.model_copy(update={"recipe": "linear-probe", "budget": None, "out": Path(place) / "run"})
-        with PreparedPhotos(own, screen) as prepared:
-            own, _ = with_chosen_backbone(own, prepared, screen, started)
-            with prepare_run(own, screen, prepared, started, "advise") as run:
+        probe_config = config.model_copy(update={"recipe": "linear-probe", "budget": None, "out": Path(place) / "run"})
+        with PreparedPhotos(probe_config, screen) as prepared:
+            probe_config, _ = with_chosen_backbone(probe_config, prepared, screen, started)
+            with prepare_run(probe_config, screen, prepared, started, "advise") as run:
                 return _advice(compute_features_and_split(run, prepared), config)
 
 
@@ -197,5 +197,5 @@ def _figures(
 def _suspicious(probe: Probe, y: NDArray[np.int64]) -> int:
     """Return the number of photos whose label the probe contradicts with certainty, out of fold."""
     assert probe.oof is not None
-    own = probe.oof[np.arange(len(y)), y]
-    return int(((own < SURE[0]) & (probe.oof.max(axis=1) > SURE[1])).sum())
+    of_label = probe.oof[np.arange(len(y)), y]
+    return int(((of_label < SURE[0]) & (probe.oof.max(axis=1) > SURE[1])).sum())

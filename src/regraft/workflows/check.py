@@ -187,15 +187,15 @@ def _subject(
     duplicates = detect_duplicates(
         entries, features, photo_stats, store=store, workers=workers, rendering=measured.rendering, warn=screen.warn
     )
-    given = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
-    dataset = Dataset(manifest, given, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
+    sides = frozenset(entry.given_side for entry in entries if entry.given_side is not None)
+    dataset = Dataset(manifest, sides, duplicate_group=duplicates.groups, median_side=photo_stats.median_side)
     table = side_by_side(joined)
     probe, probabilities = _label_probabilities(dataset, table, screen)
     times = [stats.captured_at for stats in photo_stats]
-    series = [] if probe is None or given else series_effects(dataset, dataset.usable, table, times, probe.C)
+    series = [] if probe is None or sides else series_effects(dataset, dataset.usable, table, times, probe.C)
     if options.thorough:
         probabilities = _fine_tuned(options, dataset, probabilities, backbone, device, store, screen)
-    subject = Subject(manifest, names, entries, photo_stats, features, duplicates, probabilities, bool(given), series)
+    subject = Subject(manifest, names, entries, photo_stats, features, duplicates, probabilities, bool(sides), series)
     return subject, None if probe is None else probe.cv_accuracy
 
 

@@ -61,10 +61,10 @@ def train(
     if callbacks is not None:
         from regraft.callbacks.user_callbacks import given_callbacks  # imports torch
 
-        given = given_callbacks(callbacks)
-        objects = given.objects
-        options["callbacks"] = given.descriptions or None
-        options["callback"] = (*_as_tuple(options.get("callback")), *given.names) or None
+        user_callbacks = given_callbacks(callbacks)
+        objects = user_callbacks.objects
+        options["callbacks"] = user_callbacks.descriptions or None
+        options["callback"] = (*_as_tuple(options.get("callback")), *user_callbacks.names) or None
     if is_data_frame(options.get("labels")):
         options["labels"] = stored_frame(options["labels"])
     screen = screen_for() if screen is None else screen

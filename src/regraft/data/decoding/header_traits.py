@@ -22,19 +22,19 @@ def traits_of(head: bytes, kind: str | None) -> frozenset[Trait]:
     Returns:
         ``"deep"``: its gray values may have more than 8 bits; ``"transparent"``: parts of it may be transparent.
     """
-    found: set[Trait] = set()
+    traits: set[Trait] = set()
     if kind == "PNG":
         depth, color = head[24:25], head[25:26]
         if depth == b"\x10" and color == b"\0":
-            found.add("deep")
+            traits.add("deep")
         if color in (b"\4", b"\6") or b"tRNS" in head:
-            found.add("transparent")
+            traits.add("transparent")
     elif kind in ("TIFF", "JPEG 2000") or (kind == "PNM" and head[:2] in (b"P2", b"P5")):
-        found.add("deep")
+        traits.add("deep")
     elif kind == "GIF":
         at = head.find(_GRAPHIC_CONTROL)
         if at >= 0 and head[at + 3 : at + 4] and head[at + 3] & 1:
-            found.add("transparent")
+            traits.add("transparent")
     elif kind == "WebP" and (head[12:16] == b"VP8L" or (head[12:16] == b"VP8X" and head[20:21] and head[20] & 0x10)):
-        found.add("transparent")
-    return frozenset(found)
+        traits.add("transparent")
+    return frozenset(traits)

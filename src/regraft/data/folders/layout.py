@@ -243,8 +243,8 @@ def _photos_in(tree: Tree, sides: Mapping[str, Side | None]) -> list[Photo]:
     return [
         Photo(path, full, last_part(inner), side, None)
         for name, side in sides.items()
-        for inner, found in class_folders(name, tree[name]).items()
-        for full, path in found
+        for inner, photos in class_folders(name, tree[name]).items()
+        for full, path in photos
     ]
 
 

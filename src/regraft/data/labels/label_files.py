@@ -79,7 +79,7 @@ def _parquet_table(file: Path, table: Table) -> Table:
     rows = parquet_rows(file)
     if rows is not None:
         raise PhotosError(
-            f"{table.title}: the Parquet file has photos of its own\n  expected   it as PHOTOS, without --labels"
+            f"{table.title}: the Parquet file also contains photos\n  name it as PHOTOS, without --labels"
         )
     pa = arrow()
     try:

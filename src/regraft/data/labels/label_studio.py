@@ -164,8 +164,8 @@ def _check_answers(tasks: Sequence[_Task], table: Table) -> None:
             f"{table.title}: {counted(len(several), 'annotation has', 'annotations have')} several choices: "
             f"{shorten(several, _SHOWN)}\n  expected one class for each photo"
         )
-    given = {one.number: sorted({answer[0] for answer in one.answers if answer}) for one in tasks}
-    differ = [f"task {number} ({', '.join(names)})" for number, names in given.items() if len(names) > 1]
+    classes_of_task = {one.number: sorted({answer[0] for answer in one.answers if answer}) for one in tasks}
+    differ = [f"task {number} ({', '.join(names)})" for number, names in classes_of_task.items() if len(names) > 1]
     if differ:
         raise PhotosError(
             f"{table.title}: annotators disagree about {counted(len(differ), 'task')}: {shorten(differ, _SHOWN)}"

@@ -192,7 +192,7 @@ def _found(table: Table, photos: Iterable[NamedPath]) -> OwnLabels:
     rows: list[Row] = []
     for line, cells in table.rows:
         split = cells[2] if len(cells) > 2 else ""
-        found = endings.get(cells[0], [])
-        inside = [name for name in found if split and f"/{split}/" in f"/{name}"] or found
+        matches = endings.get(cells[0], [])
+        inside = [name for name in matches if split and f"/{split}/" in f"/{name}"] or matches
         rows.append((line, [inside[0] if len(inside) == 1 else cells[0], *cells[1:]]))
     return OwnLabels(replace(table, rows=rows), listed)

@@ -24,17 +24,14 @@ def with_label_column(table: Table) -> Table:
     if len(columns) < 2 or not rows or not all(_one_yes(fields, columns) for fields in rows):
         return table
     names = [table.header[i].strip() for i in columns]
-    kept = [i for i in range(len(keys)) if i not in columns]
+    others = [i for i in range(len(keys)) if i not in columns]
     note = f"{table.name}: labels from the columns {shorten(names)}, with one 1 in each row"
-    return replace(
-        table,
-        header=[*(table.header[i] for i in kept), "label"],
-        rows=[
-            (line, [*(fields[i] for i in kept), _label(fields, columns, names)] if len(fields) == len(keys) else fields)
-            for line, fields in table.rows
-        ],
-        notes=(*table.notes, note),
-    )
+    rows = [
+        (line, [*(fields[i] for i in others), _label(fields, columns, names)] if len(fields) == len(keys) else fields)
+        for line, fields in table.rows
+    ]
+    header = [*(table.header[i] for i in others), "label"]
+    return replace(table, header=header, rows=rows, notes=(*table.notes, note))
 
 
 def _one_yes(fields: Sequence[str], columns: Sequence[int]) -> bool:

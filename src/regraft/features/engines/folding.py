@@ -45,12 +45,12 @@ def folded(
     copied = _copied(network)
     x = synthetic_photos(1, height, width)  # a wrong folding is wrong for every photo
     with torch.no_grad():
-        expected, found = _find_foldable(copied, x)
-    activations = found.activations if fuse else []
+        expected, foldable = _find_foldable(copied, x)
+    activations = foldable.activations if fuse else []
     for joined in [activations, []] if activations else [[]]:
-        if not (found.pairs or found.inputs or joined):
+        if not (foldable.pairs or foldable.inputs or joined):
             break
-        _make_cheaper(copied, found, joined)
+        _make_cheaper(copied, foldable, joined)
         if _equal(expected, copied, check or (lambda cheaper: cheaper(x))):
             return copied
         copied = _copied(network)
@@ -58,9 +58,9 @@ def folded(
 
 
 def _copied(network: nn.Module) -> nn.Module:
-    known: dict[int, object] = {id(p): _frozen(_laid_out(p)) for p in network.parameters()}
-    known |= {id(buffer): _laid_out(buffer) for buffer in network.buffers()}
-    return copy.deepcopy(network, known).eval()
+    copies: dict[int, object] = {id(p): _frozen(_laid_out(p)) for p in network.parameters()}
+    copies |= {id(buffer): _laid_out(buffer) for buffer in network.buffers()}
+    return copy.deepcopy(network, copies).eval()
 
 
 def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
@@ -100,11 +100,11 @@ def _make_cheaper(network: nn.Module, found: _Foldable, activations: list[tuple[
 @torch.inference_mode()
 def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module], torch.Tensor]) -> bool:
     try:
-        found = run(network)
+        result = run(network)
     except RuntimeError:  # this processor lacks an operation
         return False
     scale = expected.abs().max()
-    return bool(torch.isfinite(found).all()) and bool((expected - found).abs().max() <= TOLERANCE * scale)
+    return bool(torch.isfinite(result).all()) and bool((expected - result).abs().max() <= TOLERANCE * scale)
 
 
 def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Foldable]:

@@ -99,16 +99,16 @@ def frozen_network(
     network = f"{backbone.spec.name} {backbone.spec.preprocessing.id}"
     threads = 1 if runs_single_threaded(backbone, device) else torch.get_num_threads()
     settings = (network, weights_hash, device, precision, batch_size, threads)
-    known = _by_backbone.setdefault(backbone, {})
-    for outdated in [other for other in known if other[1] != weights_hash]:
-        del known[outdated]
-    if settings not in known:
-        known[settings] = _by_settings.get(settings) or _prepare_network(
+    networks = _by_backbone.setdefault(backbone, {})
+    for outdated in [other for other in networks if other[1] != weights_hash]:
+        del networks[outdated]
+    if settings not in networks:
+        networks[settings] = _by_settings.get(settings) or _prepare_network(
             backbone, weights_hash, device, precision, batch_size
         )
-        _by_settings[settings] = known[settings]
-    write_fact(_batch_size_key(backbone, weights_hash, device, precision, batch_size), known[settings].batch_size)
-    return known[settings]
+        _by_settings[settings] = networks[settings]
+    write_fact(_batch_size_key(backbone, weights_hash, device, precision, batch_size), networks[settings].batch_size)
+    return networks[settings]
 
 
 def recorded_batch_size(
@@ -117,8 +117,8 @@ def recorded_batch_size(
     """Return the batch size that an earlier trial on this machine found, or None; this prepares nothing."""
     if wanted == 1:
         return 1
-    known = read_fact(_batch_size_key(backbone, weights_hash, device, precision, wanted))
-    return known if isinstance(known, int) else None
+    fact = read_fact(_batch_size_key(backbone, weights_hash, device, precision, wanted))
+    return fact if isinstance(fact, int) else None
 
 
 def _batch_size_key(
@@ -162,10 +162,10 @@ def _prepare_network(
         return FrozenNetwork(network, known, precision, device, single_threaded)
     ready_made = tried.get(network) if precision == "fp32" else None
     run = partial(FrozenNetwork, network, precision=precision, device=device, single_threaded=single_threaded)
-    found = first_invariant_size(
+    size = first_invariant_size(
         sizes, run, synthetic_photos(TRIAL_PHOTOS, p.height, p.width), device, thread_count(single_threaded), ready_made
     )
-    return FrozenNetwork(network, found, precision, device, single_threaded)
+    return FrozenNetwork(network, size, precision, device, single_threaded)
 
 
 def thread_count(single_threaded: bool) -> int:

@@ -24,10 +24,10 @@ class OpenVinoEngine(GraphEngine):
     precisions: ClassVar[tuple[Precision, ...]] = ("fp32", "bf16", "mixed")
 
     def _version(self) -> str:
-        found = package_version("openvino")
-        if found is None:
+        version = package_version("openvino")
+        if version is None:
             raise MissingExtraError("features by OpenVINO", "openvino")
-        return found
+        return version
 
     @property
     def versions(self) -> str:

@@ -128,12 +128,12 @@ def _split_point(model: Any, share: float) -> str:
 
 
 def _photo_dependent(order: list[Any]) -> set[str]:
-    found: set[str] = set()
+    names: set[str] = set()
     for op in order:
         sources = {source.get_node().get_friendly_name() for source in op.input_values()}
-        if op.get_type_name() == "Parameter" or sources & found:
-            found.add(op.get_friendly_name())
-    return found
+        if op.get_type_name() == "Parameter" or sources & names:
+            names.add(op.get_friendly_name())
+    return names
 
 
 def _consumers(op: Any) -> list[Any]:

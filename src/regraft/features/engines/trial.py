@@ -55,10 +55,10 @@ def run_trial_batch(
         which: indices of the two photos; the same index twice fills the batch with one photo.
     """
     kinds = trial_order(batch_size, which)
-    found = np.asarray(run(photos[kinds]))
-    rows = [row.tobytes() for row in found]
+    features = np.asarray(run(photos[kinds]))
+    rows = [row.tobytes() for row in features]
     same = all(row == rows[kinds.index(kind)] for row, kind in zip(rows, kinds, strict=True))
-    return TrialResult(found[0], found[1] if batch_size > 1 else None, same)
+    return TrialResult(features[0], features[1] if batch_size > 1 else None, same)
 
 
 def trial_order(batch_size: int, which: Sequence[int] = (0, 1)) -> list[int]:

@@ -93,13 +93,13 @@ class StoreFile:
 
         The features of a damaged entry are None.
         """
-        found: list[tuple[bytes, int, FeatureArray | None]] = []
+        entries: list[tuple[bytes, int, FeatureArray | None]] = []
         with self._transaction("DEFERRED"):
             for key in keys:
                 query = "SELECT e.used, p.data FROM entries e LEFT JOIN packed p ON p.place = e.place WHERE e.key = ?"
                 for used, data in self._db.execute(query, (key,)).fetchall():
-                    found.append((key, used if isinstance(used, int) else 0, unpack(key, data)))
-        return found
+                    entries.append((key, used if isinstance(used, int) else 0, unpack(key, data)))
+        return entries
 
     def existing(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of ``keys`` that exist, damaged or not."""
@@ -139,15 +139,15 @@ class StoreFile:
         rows = self._db.execute(
             "SELECT CAST(key AS BLOB), CAST(size AS INTEGER), CAST(used AS INTEGER) FROM entries ORDER BY used, place"
         )
-        found: list[bytes] = []
+        keys: list[bytes] = []
         total = 0
         with closing(rows) as cursor:
             for key, size, used in cursor:
                 if (min_bytes is not None and total >= min_bytes) or (used_before is not None and used >= used_before):
                     break
-                found.append(key)
+                keys.append(key)
                 total += size
-        return found
+        return keys
 
     def kinds(self) -> list[EntryKind]:
         """Return the kinds of entries, largest first."""
@@ -171,9 +171,9 @@ class StoreFile:
 
     def check(self) -> None:
         """Raise `sqlite3.DatabaseError` if the structure of the file is damaged."""
-        found = self._one("PRAGMA quick_check(1)")
-        if found != "ok":
-            raise sqlite3.DatabaseError(found)
+        damage = self._one("PRAGMA quick_check(1)")
+        if damage != "ok":
+            raise sqlite3.DatabaseError(damage)
 
     def _one(self, query: str, values: Sequence[Any] = ()) -> Any:
         with closing(self._db.execute(query, values)) as cursor:

@@ -75,9 +75,9 @@ class MemoryStore:
 
     def put(self, key: FeatureKey, features: FeatureArray, kind: str = "") -> None:
         """Store a copy of ``features`` under ``key``."""
-        kept = np.array(features)
-        kept.flags.writeable = False
-        self._features[key] = kept
+        copied = np.array(features)
+        copied.flags.writeable = False
+        self._features[key] = copied
 
     def put_many(self, items: Iterable[tuple[FeatureKey, FeatureArray]], kind: str = "") -> None:
         """Store a copy of each entry."""

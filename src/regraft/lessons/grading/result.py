@@ -52,5 +52,5 @@ class Result:
                 f"answers['after']['probabilities'] lacks {len(missing)} of {len(names)} {side} photos, "
                 f"such as {missing[0]}: predict all validation and test photos with the final network."
             )
-        own = {name: rows[name] for name in names}
-        return table_of(own, len(self.classes)), self.folders.labels_of(own, self.classes)
+        predicted = {name: rows[name] for name in names}
+        return table_of(predicted, len(self.classes)), self.folders.labels_of(predicted, self.classes)

@@ -36,8 +36,8 @@ def table_of(probabilities: Probabilities, classes: int) -> Table:
 
 def hit_bounds(table: Table, y: Labels, k: int) -> tuple[float, float]:
     """Return the share of photos whose class is among the ``k`` most probable: at least, and at most, as ties fall."""
-    own = table[np.arange(len(y)), y][:, None]
-    better, at_least = (table > own).sum(axis=1), (table >= own).sum(axis=1) - 1
+    of_class = table[np.arange(len(y)), y][:, None]
+    better, at_least = (table > of_class).sum(axis=1), (table >= of_class).sum(axis=1) - 1
     return float((at_least < k).mean()), float((better < k).mean())
 
 

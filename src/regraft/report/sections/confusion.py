@@ -140,10 +140,10 @@ def _map(run: RunData, counts: NDArray[np.int64], order: Sequence[int]) -> str:
 
 def _pairs(run: RunData, counts: NDArray[np.int64]) -> str:
     off = counts - np.diag(np.diag(counts))
-    found = np.argwhere(off)
-    if not len(found):
+    pairs = np.argwhere(off)
+    if not len(pairs):
         return ""
-    ranked = sorted(found.tolist(), key=lambda pair: (-off[pair[0], pair[1]], pair))
+    ranked = sorted(pairs.tolist(), key=lambda pair: (-off[pair[0], pair[1]], pair))
     rows = "".join(
         f'<li><button type="button" data-show="{a}-{b}">{name(run.classes[a])} → {name(run.classes[b])}</button> '
         f"{int(off[a, b]):,} of {int(counts[a].sum()):,} <span class='soft'>"

@@ -19,13 +19,13 @@ def findings(run: RunData) -> str:
     """Return problems of the photos: those that the run met, and those of ``check.json`` in the run folder."""
     if not run.photos.entries:
         return ""
-    found = [*_copies(run), *_unusable(run)]
+    items = [*_copies(run), *_unusable(run)]
     checked = _check(run)
     more = ""
     if not checked and run.config.get("photos"):
         command = check_command(dict(run.config), "-o", run.path)
         more = command_line(command, "Look for wrong labels, near-copies and damaged files, and decide about them:")
-    shown = "".join(f"<li>{one}</li>" for one in found)
+    shown = "".join(f"<li>{one}</li>" for one in items)
     return section("findings", "The photos themselves", f"<ul>{shown}</ul>" if shown else "", checked, more)
 
 

@@ -28,8 +28,8 @@ def are_arrays(x: Any) -> bool:
         return is_array(x)
     if isinstance(x, list) and x and isinstance(x[0], (tuple, list, Mapping)):
         return False  # a list of batches
-    found = list(leaves(x))
-    return bool(found) and all(is_array(leaf) for leaf in found)
+    parts = list(leaves(x))
+    return bool(parts) and all(is_array(leaf) for leaf in parts)
 
 
 def with_arrays(data: Any, name: str) -> Any:

@@ -52,8 +52,8 @@ class LoaderBatches(IterableBatches):
     def __init__(self, batches: DataLoader[Any]) -> None:
         super().__init__(batches)
         sampler = getattr(batches, "sampler", None)
-        own = [getattr(part, "generator", None) for part in (batches, sampler)]
-        self.generators = [g for i, g in enumerate(own) if g is not None and g not in own[:i]]
+        generators = [getattr(part, "generator", None) for part in (batches, sampler)]
+        self.generators = [g for i, g in enumerate(generators) if g is not None and g not in generators[:i]]
 
     def state(self) -> Any:
         """Return the loader's state if it can save one, as torchdata's stateful loader; otherwise None."""
@@ -73,14 +73,14 @@ class LoaderBatches(IterableBatches):
         loader: Any = self.batches
         if start == 0 or loader.num_workers or isinstance(loader.dataset, IterableDataset):
             return explained(super().epoch(epoch, start))
-        kept = {"collate_fn": loader.collate_fn, "pin_memory": loader.pin_memory}
+        options = {"collate_fn": loader.collate_fn, "pin_memory": loader.pin_memory}
         order = iter(loader.sampler if loader.batch_sampler is None else loader.batch_sampler)
         torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # as iter(loader) does, in this order
         for _ in range(start):
             next(order, None)
         if loader.batch_sampler is None:
-            return explained(iter(DataLoader(loader.dataset, batch_size=None, sampler=order, **kept)))
-        return explained(iter(DataLoader(loader.dataset, batch_sampler=order, **kept)))
+            return explained(iter(DataLoader(loader.dataset, batch_size=None, sampler=order, **options)))
+        return explained(iter(DataLoader(loader.dataset, batch_sampler=order, **options)))
 
 
 class OneShotBatches:

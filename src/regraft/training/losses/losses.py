@@ -175,8 +175,8 @@ class KerasLoss(Loss):
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
-        own = None if weight is None else weight.clone()  # Keras multiplies weights in place by its masks
-        value: Tensor = self._keras_loss(target, output, sample_weight=own)
+        copied = None if weight is None else weight.clone()  # Keras multiplies weights in place by its masks
+        value: Tensor = self._keras_loss(target, output, sample_weight=copied)
         return value if value.ndim == 0 else value.mean()
 
 

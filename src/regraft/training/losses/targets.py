@@ -122,10 +122,10 @@ class Targets:
                 f"the loss {self.loss} takes class numbers; found {float(odd):g}, which is not a whole number\n"
                 "  for values use a loss such as 'mse'"
             )
-        kept = numbers if self.ignored is None else numbers[numbers != self.ignored]
-        if not kept.numel():
+        counted = numbers if self.ignored is None else numbers[numbers != self.ignored]
+        if not counted.numel():
             return
-        low, high = int(kept.min()), int(kept.max())
+        low, high = int(counted.min()), int(counted.max())
         if low >= 0 and high < classes:
             return
         hint = f"give the module {high + 1} outputs"

@@ -36,8 +36,8 @@ class EpochMetrics:
     ) -> None:
         self._reading = reading or _unknown
         self.metrics: dict[str | None, list[Metric]] = {}
-        for given, counted in ((metrics, False), (weighted, True)):
-            for output, some in _by_output(given).items():
+        for group, counted in ((metrics, False), (weighted, True)):
+            for output, some in _by_output(group).items():
                 own = [as_metric(one, weighted=counted) for one in some]
                 self.metrics.setdefault(output, []).extend(own)
         for output, some_metrics in self.metrics.items():

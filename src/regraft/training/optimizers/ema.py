@@ -61,9 +61,9 @@ class EMA:
             return
         shown = self.shown
         self.show(False)
-        known = {id(p): average for p, average in zip(self._weights, self.average, strict=True)}
+        averages = {id(p): average for p, average in zip(self._weights, self.average, strict=True)}
         self._names, self._weights = list(trainable), list(trainable.values())
-        self.average = [known[id(p)] if id(p) in known else p.detach().clone() for p in self._weights]
+        self.average = [averages[id(p)] if id(p) in averages else p.detach().clone() for p in self._weights]
         self.show(shown)
 
     @torch.no_grad()
@@ -82,9 +82,9 @@ class EMA:
         if average == self.shown:
             return
         for weight, other in zip(self._weights, self.average, strict=True):
-            kept = weight.detach().clone()
+            trained = weight.detach().clone()
             weight.copy_(other)
-            other.copy_(kept)
+            other.copy_(trained)
         self.shown = average
 
     @contextmanager

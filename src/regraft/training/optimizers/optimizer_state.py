@@ -49,9 +49,9 @@ def restore_optimizer(
                 several("the saved optimizer has other parameter groups", problems)
                 + "\n  make the Trainer with the groups that were saved, or load the weights alone with load_weights"
             )
-        known = {name for names in saved for name in names}
+        names_saved = {name for names in saved for name in names}
         values = optimizer.torch.state
-        extra = {p: values[p] for name, p in parameters.items() if name not in known and p in values}
+        extra = {p: values[p] for name, p in parameters.items() if name not in names_saved and p in values}
         state = {**state, "torch": _arranged(optimizer, state["torch"], saved, own, parameters)}
     try:
         optimizer.load_state_dict(state)
@@ -69,15 +69,15 @@ def _differences(
     if len(saved) != len(own):
         return [f"{len(saved)} groups were saved; this optimizer has {len(own)}"]
     place = {name: g for g, names in enumerate(own) for name in names}
-    known = {name for names in saved for name in names}
+    names_saved = {name for names in saved for name in names}
     problems = [
         f"{name} was in group {g}, but is now in group {place[name]}"
         for g, names in enumerate(saved)
         for name in names
         if place.get(name, g) != g
     ]
-    extra = [name for name in known if name not in place and not (grows and name in parameters)]
-    missing = [name for name in place if name not in known] if not grows else []
+    extra = [name for name in names_saved if name not in place and not (grows and name in parameters)]
+    missing = [name for name in place if name not in names_saved] if not grows else []
     if extra:
         problems.append(f"saved, but in no group of this optimizer: {shorten(sorted(extra))}")
     if missing:

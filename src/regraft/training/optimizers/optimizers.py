@@ -173,9 +173,9 @@ def discriminative_groups(
         TrainingError: a rate or ``decay`` is not above 0, both a pair and ``decay`` are given, or the blocks leave out
             or repeat a parameter.
     """
-    own: Any = getattr(module, "parameter_blocks", None)
-    if blocks is None and callable(own):
-        parts = [[p for p in block if p.requires_grad] for block in own()]
+    parameter_blocks: Any = getattr(module, "parameter_blocks", None)
+    if blocks is None and callable(parameter_blocks):
+        parts = [[p for p in block if p.requires_grad] for block in parameter_blocks()]
     else:
         parts = [_trainable(block) for block in (_blocks(module) if blocks is None else blocks)]
     _check_cover(module, parts)
@@ -186,9 +186,12 @@ def discriminative_groups(
         if weight_decay is None:
             groups.append({"params": part, "lr": rate})
             continue
-        for some, own in (([p for p in part if p.ndim > 1], weight_decay), ([p for p in part if p.ndim <= 1], 0.0)):
+        for some, decay_of_some in (
+            ([p for p in part if p.ndim > 1], weight_decay),
+            ([p for p in part if p.ndim <= 1], 0.0),
+        ):
             if some:
-                groups.append({"params": some, "lr": rate, "weight_decay": own})
+                groups.append({"params": some, "lr": rate, "weight_decay": decay_of_some})
     return groups
 
 

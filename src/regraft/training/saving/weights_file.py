@@ -82,8 +82,8 @@ def write_weights(
     tensors = {name: tensor.detach() for name, tensor in weights.items()}
     metadata = {**(facts or {}), "format": FORMAT, "version": "1"}
     if state:
-        metadata[STATE], own = flatten(state, f"{STATE}/")
-        tensors |= own
+        metadata[STATE], more = flatten(state, f"{STATE}/")
+        tensors |= more
     with atomic(target) as temporary:
         try:
             _writer(suffix)(temporary, tensors, metadata)
@@ -164,8 +164,8 @@ def _read_safetensors(path: Path) -> Content:
 
 
 def _write_torch(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    own = {name: tensor.cpu() for name, tensor in tensors.items()}
-    torch.save({"tensors": own, "metadata": {**metadata, CHECKSUM: _torch_checksum(own, metadata)}}, path)
+    weights = {name: tensor.cpu() for name, tensor in tensors.items()}
+    torch.save({"tensors": weights, "metadata": {**metadata, CHECKSUM: _torch_checksum(weights, metadata)}}, path)
 
 
 def _read_torch(path: Path) -> Content:
@@ -189,11 +189,11 @@ def _read_torch(path: Path) -> Content:
             f"{path} is a file of torch.save, but contains no weights by name; found {held}\n  save the weights alone: "
             "torch.save(module.state_dict(), FILE)"
         )
-    found = {str(name): strided_tensor(one) for name, one in tensors.items()}
+    weights = {str(name): strided_tensor(one) for name, one in tensors.items()}
     claimed = metadata.pop(CHECKSUM, None)
-    if not plain and claimed != _torch_checksum(found, metadata):
+    if not plain and claimed != _torch_checksum(weights, metadata):
         raise ModelFileError(f"{path} is damaged: its content does not match its checksum")
-    return found, metadata
+    return weights, metadata
 
 
 def _torch_checksum(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:

@@ -60,8 +60,8 @@ def _features(context: RunContext, member: Classifier, weights: str, entries: Se
     """Return the features of ``entries`` by the network of ``member``, shape (n, D)."""
     title = member.facts.get("engine", REFERENCE)
     engine = certified_engine(title, member.backbone, context.device, weights)
-    found = extract(entries, member.backbone, engine, context.store, weights=weights, workers=context.workers)
-    return found.values
+    features = extract(entries, member.backbone, engine, context.store, weights=weights, workers=context.workers)
+    return features.values
 
 
 def _evenly(entries: Sequence[Entry], count: int) -> list[Entry]:

@@ -95,8 +95,8 @@ def model_facts(context: RunContext, result: RecipeResult) -> dict[str, str]:
     if result.views > 1:
         facts["views"] = str(result.views)
     if result.chosen in FROZEN and isinstance(result.classifier, Classifier):
-        own = result.classifier.facts.get("engine", context.features.engine.title)
-        facts["engine"] = own  # the head was fitted on its features; members have their own
+        engine = result.classifier.facts.get("engine", context.features.engine.title)
+        facts["engine"] = engine  # the head was fitted on its features; members have their own
     return facts
 
 

@@ -91,17 +91,17 @@ def _ratio(context: RunContext, other: PresentNetwork) -> float:
     own, measured = last_pass(spec.name, device), last_pass(other.name, device)
     if own is not None and measured is not None:
         return measured.seconds / own.at(pixels)
-    known = parameter_counts().get(spec.name.partition(".")[0], spec.parameters)
-    return other.work / (max(known, 1) * pixels)
+    parameters = parameter_counts().get(spec.name.partition(".")[0], spec.parameters)
+    return other.work / (max(parameters, 1) * pixels)
 
 
 def _larger_input(context: RunContext, pass_seconds: float) -> dict[Way, WayCost]:
     """Return the cost of a larger input, if the size is free to choose."""
-    own = context.backbone.spec.preprocessing.height
-    if context.config.size is not None or context.backbone.spec.preprocessing.width != own:
+    height = context.backbone.spec.preprocessing.height
+    if context.config.size is not None or context.backbone.spec.preprocessing.width != height:
         return {}
-    size = round(LARGER * own / 32) * 32
-    return {"larger input": _cost("larger input", pass_seconds * (size / own) ** 2, size=size)}
+    size = round(LARGER * height / 32) * 32
+    return {"larger input": _cost("larger input", pass_seconds * (size / height) ** 2, size=size)}
 
 
 def _trained(context: RunContext) -> dict[Way, WayCost]:
