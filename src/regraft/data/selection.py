@@ -108,7 +108,7 @@ def _may_have_labels(place: Path) -> bool:
 
 
 def named_roots(folders: tuple[Path, ...]) -> dict[str, Path]:
-    """Return folders by the first part of the names of their photos: as few of their last parts as tell them apart.
+    """Return folders by the first part of the names of their photos: the shortest ends of their paths that differ.
 
     Raises:
         PhotosError: a folder is named twice, or one contains another.

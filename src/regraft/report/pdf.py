@@ -41,7 +41,7 @@ def find_browser() -> str | None:
 
 
 def print_pdf(html: Path, pdf: Path) -> None:
-    """Print a page of this machine into a PDF file.
+    """Print a page on the disk into a PDF file.
 
     Args:
         html: the page.

@@ -119,7 +119,7 @@ def _canvas() -> tuple[Image.Image, Pen]:
 
 
 def _pick(rng: Random, colors: list[Color], weights: list[int]) -> Color:
-    """Return one of ``colors``, a little changed."""
+    """Return one of ``colors``, slightly changed at random."""
     chances = np.array(weights) / sum(weights)
     color = np.array(colors[int(rng.choice(len(colors), p=chances))]) + rng.normal(0, 10, 3)
     return as_color(color)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from regraft.data.tables.cells import column_key
 from regraft.data.tables.column_words import GROUP_NAMES, LABEL_RANKS, PATH_RANKS, PREDICTED_NAMES, SPLIT_NAMES
-from regraft.data.tables.table import Table
+from regraft.data.tables.table import Row, Table
 from regraft.text import shorten
 
 _YES, _NO = frozenset({"1", "1.0", "true", "yes", "x"}), frozenset({"0", "0.0", "false", "no", ""})
@@ -26,7 +26,7 @@ def with_label_column(table: Table) -> Table:
     names = [table.header[i].strip() for i in columns]
     others = [i for i in range(len(keys)) if i not in columns]
     note = f"{table.name}: labels from the columns {shorten(names)}, with one 1 in each row"
-    rows = [
+    rows: list[Row] = [
         (line, [*(fields[i] for i in others), _label(fields, columns, names)] if len(fields) == len(keys) else fields)
         for line, fields in table.rows
     ]

@@ -152,8 +152,8 @@ class SumMetric(Metric):
         reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
-        own = self.sums(output, target, weight if self.weighted else None, reading)
-        batch = tuple(one.to(exact_dtype(output)) for one in own)
+        sums = self.sums(output, target, weight if self.weighted else None, reading)
+        batch = tuple(one.to(exact_dtype(output)) for one in sums)
         self.all = batch if self.all is None else tuple(a + b for a, b in zip(self.all, batch, strict=True))
 
     def figures(self) -> dict[str, Ratio | Callable[[], Any]]:
