@@ -97,7 +97,7 @@ def start_of(way: Way, figures: FolderFigures) -> float:
 
 
 def fit_gain_model(way: Way, evidence: Sequence[Evidence]) -> GainModel:
-    """Return the model of the gains of a way; without evidence of it, one that knows nothing."""
+    """Return the model of the gains of a way; without evidence of it, a model of no gain with a wide spread."""
     rows = [row for row in evidence if row.way == way]
     X = np.array([row.figures.predictors() for row in rows]).reshape(-1, len(PREDICTORS))
     center, scale = _center_and_scale(X)

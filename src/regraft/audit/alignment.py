@@ -235,7 +235,8 @@ def blur_matrix(side: int, radius: int) -> Tensor:
 def picture_mask(image: Tensor) -> Tensor:
     """Return a mask, float32: 1 for pixels of the picture, 0 for borders or corners filled with one color.
 
-    A pixel is fill if it and all pixels between it and the edge have the color of the corner of its row or column.
+    A pixel belongs to the fill if it and all pixels between it and the edge have the color of the corner of its row or
+    column.
 
     Args:
         image: shape (m, side, side), float32, in [0, 255].

@@ -76,7 +76,7 @@ class ExportedPredictor:
         return 1
 
     def stream(self, paths: Any, bar: Bar | None = None) -> Iterator[Prediction]:
-        """Yield a prediction for each of some paths, in order and in bounded memory."""
+        """Yield the prediction for each path, in order and in bounded memory."""
         forms = photo_forms(paths)
         done = map_in_order(self._predict, forms, workers=self._workers, ahead=self._workers + 1)
         with contextlib.closing(done) as predictions:

@@ -78,7 +78,7 @@ class PassPredictor:
         self._passes, self._mix = tuple(passes), mix
 
     def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
-        """Yield a prediction for each of some photos in any form of `predict`, in order and in bounded memory."""
+        """Yield the prediction for each photo, in any form of `predict`, in order and in bounded memory."""
         photos = len(paths) if isinstance(paths, Sized) else STREAM_CHUNK
         for in_memory, forms in itertools.groupby(photo_forms(paths, channels), lambda one: isinstance(one, Picture)):
             if not in_memory and all(one.runs_in_parallel for one in self._passes):
@@ -161,7 +161,7 @@ class PassPredictor:
                 yield Prediction(shown(path), None, None, (), failed[position])
 
     def _predict_pictures(self, pictures: Sequence[Picture], bar: Bar | None) -> Iterator[Prediction]:
-        """Yield a prediction for each of some pictures in memory."""
+        """Yield the prediction for each picture in memory."""
         failed = dict[int, str]()
         values, novelty = self.combined(
             len(pictures), lambda network, view: network.picture_features(pictures, view, failed, bar)

@@ -103,7 +103,7 @@ def _graph_engine(network: NetworkPass) -> GraphEngine | None:
 
 
 def _differences(prepared: PreparedPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
-    """Return the largest difference of each of some photos, and of generated images."""
+    """Return the largest difference for each photo, then for each generated image."""
     photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:_MAX_COMPARED]
     images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE))
     expected = [*photos, *predictor.predict(images)]

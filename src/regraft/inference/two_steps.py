@@ -67,7 +67,7 @@ class TwoStepPredictor:
         return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
 
     def predict(self, photos: Sequence[PhotoPixels], *, alone: bool = False) -> list[Prediction]:
-        """Return the prediction for each of some photos; ``alone`` if no other photo waits."""
+        """Return the prediction for each photo; ``alone`` if no other photo waits."""
         engines = self._lone_engines if alone else self._engines
 
         def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:

@@ -26,12 +26,12 @@ def with_label_column(table: Table) -> Table:
     names = [table.header[i].strip() for i in columns]
     others = [i for i in range(len(keys)) if i not in columns]
     note = f"{table.name}: labels from the columns {shorten(names)}, with one 1 in each row"
-    rows: list[Row] = [
+    labeled: list[Row] = [
         (line, [*(fields[i] for i in others), _label(fields, columns, names)] if len(fields) == len(keys) else fields)
         for line, fields in table.rows
     ]
     header = [*(table.header[i] for i in others), "label"]
-    return replace(table, header=header, rows=rows, notes=(*table.notes, note))
+    return replace(table, header=header, rows=labeled, notes=(*table.notes, note))
 
 
 def _one_yes(fields: Sequence[str], columns: Sequence[int]) -> bool:
