@@ -43,6 +43,14 @@ def test_make_targets_that_a_page_names_are_there(page):
     assert set(re.findall(r"(?:`|\$ )make ([a-z]+)", page.read_text(encoding="utf-8"))) <= targets
 
 
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md", "docs/translation.md"])
+def test_files_and_folders_that_a_map_of_the_code_names_are_there(page):
+    names = re.findall(r"`((?:[a-z_]+/)+(?:[a-z_]+\.[a-z]+)?)`", text_of(page))
+    assert len(names) > 8
+    bases = (ROOT, ROOT / "src" / "regraft", ROOT / "docs", *(ROOT / "src" / "regraft").glob("*/"))
+    assert [name for name in names if not any((base / name).exists() for base in bases)] == []
+
+
 QUOTED_CODE = re.compile(r"^<!-- quoted from: (\S+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMES = re.compile(r"^<!-- names from: (\S+) -->\n((?:\|.*\n)+)", re.MULTILINE)
 
