@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from regraft.text import cell_width, command, counted, file_size, interval, padded, percent, shortened_path
+from regraft.text import cell_width, command, counted, duration, file_size, interval, padded, percent, shortened_path
 
 
 def test_counts_and_figures():
@@ -23,6 +23,13 @@ def test_counts_and_figures():
 )
 def test_sizes_of_files(size, text):
     assert file_size(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (7200, "2 h"), (200_000, "2 days")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows quotes in another way")

@@ -1,4 +1,4 @@
-"""Text for the user: figures, counts, sizes, aligned columns, and commands to paste."""
+"""Text for the user: figures, counts, sizes, durations, aligned columns, and commands to paste."""
 
 from __future__ import annotations
 
@@ -46,6 +46,14 @@ def file_size(size: int) -> str:
             value = size / unit
             return f"{value:.0f} {name}" if value >= 10 else f"{value:.1f} {name}"
     return f"{size} B"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in words: ``"40 s"``, ``"12 min"``, ``"3 h"``, ``"2 days"``."""
+    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):
+        if seconds / size < most:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86400:.0f} days"
 
 
 def command(*words: str | Path) -> str:

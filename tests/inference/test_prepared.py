@@ -72,7 +72,9 @@ def test_the_same_engine_gives_the_same_bits(photos, tmp_path, monkeypatch, engi
     assert list(found.stream(photos)) == expected
     assert list(found.stream(photos[:1])) == expected[:1]
     assert found.reject_below == 0.5 and found.classes == ("ant", "bee", "wasp")
-    assert any(one.unsure for one in expected) or all(one.probability >= 0.5 for one in expected if one.label)
+    assert [one.unsure for one in expected] == [
+        one.probability is not None and one.probability < 0.5 for one in expected
+    ]
 
 
 def test_an_ensemble_with_a_shared_network_is_prepared(photos, tmp_path):

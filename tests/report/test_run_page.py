@@ -117,7 +117,7 @@ def test_a_newer_format_and_damaged_files_are_explained_in_place(tmp_path):
     (run / "probabilities.safetensors").write_bytes(b"nonsense")
     text = Page(html_of(run)).text
     assert "metrics.json has format 2; this regraft reads up to 1: upgrade it" in text
-    assert "not a manifest" in text or "manifest.csv" in text
+    assert "manifest.csv: not a manifest: its first line must be path,content," in text
     assert "thumbnails.zip cannot be read" in text and "probabilities.safetensors cannot be read" in text
     assert "How it was trained" in text
 

@@ -32,6 +32,7 @@ from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder, write_start
 from regraft.run.heartbeat import Heartbeat
 from regraft.screen import Screen
+from regraft.text import duration
 from regraft.workflows.steps.prepared_photos import PreparedPhotos
 from regraft.workflows.steps.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
 from regraft.workflows.steps.workers import check_workers, directory_of_workers
@@ -251,14 +252,6 @@ def check_space(folder: RunFolder, config: TrainConfig, backbones: Sequence[Back
             f"{folder.path}: the disk has {free / 1e6:,.0f} MB left, and this run needs about {need / 1e6:,.0f} MB"
             "\n  free some space, or name a folder on another disk with -o"
         )
-
-
-def duration(seconds: float) -> str:
-    """Return a duration in words: ``"40 s"``, ``"12 min"``, ``"3 h"``, ``"2 days"``."""
-    for size, unit, most in ((1, "s", 90), (60, "min", 90), (3600, "h", 36)):
-        if seconds / size < most:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86400:.0f} days"
 
 
 def _with_depths(backbone: Backbone) -> Backbone:
