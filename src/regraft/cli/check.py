@@ -73,7 +73,9 @@ Examples:
 @cloup.option_group(
     "Photos",
     *label_options(),
-    moved_option("With a run folder as PHOTOS: where the photos of the run are now; their content tells."),
+    moved_option(
+        "With a run folder as PHOTOS: where the photos of the run are now; they are recognized by their content."
+    ),
     cloup.option(
         "--group-by",
         metavar="RULE",

@@ -47,7 +47,9 @@ _EXPECTED = "expected either PHOTOS, a folder of labeled photos, or --split, a p
         type=Choice(["train", "validation", "test"]),
         help="Instead of PHOTOS, a part of the run's own split; test gives the values of its metrics.json.",
     ),
-    moved_option("With --split: the folder or archive where the photos of the run are now; their content tells."),
+    moved_option(
+        "With --split: the folder or archive where the photos of the run are now; they are recognized by their content."
+    ),
     cloup.option(
         "--include-training",
         is_flag=True,

@@ -16,7 +16,9 @@ from regraft.cli.photo_options import moved_option
 @cloup.argument("run", type=PATH, help="The run folder.")
 @cloup.option_group(
     "Photos",
-    moved_option("Folder or archive where the photos are now, if they have moved; their content tells."),
+    moved_option(
+        "Folder or archive where the photos are now, if they have moved; they are recognized by their content."
+    ),
 )
 @cloup.option_group("Interruptions", *resume_options())
 @cloup.option_group("Machine", workers_option())

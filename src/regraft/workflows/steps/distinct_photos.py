@@ -49,7 +49,7 @@ def one_picture_notes(dataset: Dataset) -> tuple[str, ...]:
         count[entry.label] += 1
     return tuple(
         f"all {count[label]:,} photos of class {label} are the same picture, so the accuracy for this class "
-        "is not that for other pictures of it"
+        "does not apply to other pictures of it"
         for label in dataset.classes
         if count[label] > 1 and len(units[label]) == 1
     )
