@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 
 import pytest
 
@@ -49,6 +50,17 @@ def test_files_and_folders_that_a_map_of_the_code_names_are_there(page):
     assert len(names) > 8
     bases = (ROOT, ROOT / "src" / "regraft", ROOT / "docs", *(ROOT / "src" / "regraft").glob("*/"))
     assert [name for name in names if not any((base / name).exists() for base in bases)] == []
+
+
+def test_the_layers_on_the_page_are_those_of_the_import_contract():
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (drawn,) = [block.code for block in blocks_of("docs/architecture.md") if block.language == "text"]
+    assert drawn.strip().splitlines() == [layer.replace(" | ", " · ") for layer in contracts[0]["layers"]]
+    packages = {name for layer in contracts[0]["layers"] for name in layer.split(" | ")} - {"_version"}
+    rows = " ".join(re.findall(r"^\| (.*?) \|", text_of("docs/architecture.md"), re.MULTILINE))
+    assert {name for name in packages if f"`{name}/`" not in rows and f"`{name}`" not in rows} == set()
 
 
 QUOTED_CODE = re.compile(r"^<!-- quoted from: (\S+) -->\n```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
