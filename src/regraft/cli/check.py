@@ -114,10 +114,10 @@ def check(
         raise click.UsageError(how, click.get_current_context())
     from regraft.context.commands import check_command, train_command
     from regraft.data.decisions import read_decisions
+    from regraft.data.selection import PhotoSelection
     from regraft.report.check_page import write_page
     from regraft.report.check_screen import show_check
     from regraft.workflows.check import CheckOptions, check_photos, fail_on, write_check
-    from regraft.workflows.steps.photos_of_run import selection_of
 
     checked, moved = _photos_to_check(photos, options, moved_to)
     decisions = decisions or checked.pop("decisions", None)
@@ -125,7 +125,8 @@ def check(
     earlier = file if (decisions is not None or asks) and (file.exists() or not asks) else None
     screen = session.screen()
     others = {name: value for name, value in checked.items() if name not in SELECTION}
-    result = check_photos(CheckOptions(selection_of(checked), **others, decisions=earlier, moved=moved), screen)
+    selection = PhotoSelection.from_options(checked)
+    result = check_photos(CheckOptions(selection, **others, decisions=earlier, moved=moved), screen)
     checked["decisions"] = earlier
     train = train_command({**checked, "decisions": file})
     if out is not None:

@@ -59,16 +59,7 @@ class PhotoOptions(Options):
     @property
     def selection(self) -> PhotoSelection:
         """The photos and the place of their labels."""
-        return PhotoSelection(
-            self.photos,
-            self.more_photos or (),
-            labels=self.labels,
-            folders=self.folders,
-            label_from=self.label_from,
-            path_column=self.path_column,
-            label_column=self.label_column,
-            skip_missing=bool(self.skip_missing),
-        )
+        return PhotoSelection.from_options(dict(self))
 
     @model_validator(mode="after")
     def _labels_have_one_place(self) -> PhotoOptions:

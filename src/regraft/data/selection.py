@@ -36,6 +36,20 @@ class PhotoSelection:
     label_column: str | None = None
     skip_missing: bool = False
 
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> PhotoSelection:
+        """Return the photos that options select: those of `train` by name, such as the content of ``config.json``."""
+        return cls(
+            Path(options["photos"]),
+            tuple(map(Path, options.get("more_photos") or ())),
+            labels=options.get("labels"),
+            folders=options.get("folders"),
+            label_from=options.get("label_from"),
+            path_column=options.get("path_column"),
+            label_column=options.get("label_column"),
+            skip_missing=bool(options.get("skip_missing")),
+        )
+
     @property
     def columns(self) -> ColumnNames:
         """The columns that the user names."""

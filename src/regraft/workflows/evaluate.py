@@ -21,7 +21,6 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.run.folder import open_run_folder
 from regraft.screen import QuietScreen, Screen
-from regraft.workflows.steps.photos_of_run import selection_of
 from regraft.workflows.steps.used_photos import UsedPhotos, used_photos
 
 
@@ -130,7 +129,8 @@ def _locate(entries: Sequence[Entry], config: Mapping[str, Any], moved_to: Path 
 
 def _places(config: Mapping[str, Any], entries: Sequence[Entry]) -> dict[str, Path]:
     """Return the paths of photos by their names, in the folders of a configuration."""
-    selection = replace(selection_of(config), skip_missing=config.get("labels") is not None)  # rows of other photos
+    # rows of other photos are left out
+    selection = replace(PhotoSelection.from_options(config), skip_missing=config.get("labels") is not None)
     folders = (selection.photos, *selection.more_photos)
     hint = "\n  if they have moved: --photos FOLDER finds them by their content"
     try:

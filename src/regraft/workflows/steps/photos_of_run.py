@@ -1,4 +1,4 @@
-"""The photos of a run: their selection from its configuration, and where they are now if they have moved."""
+"""The photos of a run: the options that selected them, and where they are now if they have moved."""
 
 from __future__ import annotations
 
@@ -9,27 +9,9 @@ from typing import Any
 from regraft.context.commands import PHOTO_OPTIONS
 from regraft.data.manifest import Manifest
 from regraft.data.photos_by_content import is_readable, paths_by_content
-from regraft.data.selection import MovedPhotos, PhotoSelection
+from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
 from regraft.run.folder import RunFolder
-
-
-def selection_of(config: Mapping[str, Any]) -> PhotoSelection:
-    """Return the photos that a configuration selects.
-
-    Args:
-        config: the content of ``config.json``, or a part of it.
-    """
-    return PhotoSelection(
-        Path(config["photos"]),
-        tuple(map(Path, config.get("more_photos") or ())),
-        labels=config.get("labels"),
-        folders=config.get("folders"),
-        label_from=config.get("label_from"),
-        path_column=config.get("path_column"),
-        label_column=config.get("label_column"),
-        skip_missing=bool(config.get("skip_missing")),
-    )
 
 
 def photo_options(folder: RunFolder) -> dict[str, Any]:
