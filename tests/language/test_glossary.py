@@ -14,7 +14,7 @@ FILE = TREE / "src" / "regraft" / "language" / "zh_TW" / "LC_MESSAGES" / "regraf
 
 GOOD_IN_TAIWAN = (
     "佔位圖", "像素", "台", "參數", "項目", "結束代碼", "腳本", "連接", "視圖", "鏡像", "線性", "文件", "拍攝對象", "權限", "微調用",
-    "比較的對象", "特徵多",
+    "比較的對象", "特徵多", "局部", "註明了",
 )  # fmt: skip
 """Words of Taiwan that OpenCC takes for words of the mainland, or divides wrongly."""
 

@@ -62,7 +62,7 @@ def test_english_stays_as_it_is():
         ),
         (
             "a/b.png: truncated after 18 %; its upper 18 % can be decoded: not used",
-            "a/b.png：在 18 % 處檔案不完整；上方 18 % 可以解碼：不使用",
+            "a/b.png：在 18 % 處檔案不完整；只有上方 18 % 可以解碼：不使用",
         ),
         ("unknown backbone 'resnt'; did you mean 'resnet18' or 'resnet200'?", "未知的骨幹網路 'resnt'；您是不是要用 'resnet18' 或 'resnet200'？"),
         ("1 set of exact copies kept on one side", "1 組完全相同的複本留在同一邊"),

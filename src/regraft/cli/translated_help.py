@@ -11,6 +11,7 @@ from cloup import HelpFormatter
 from cloup.styling import IStyle
 
 from regraft.language import ENGLISH, language, translate, translate_word
+from regraft.language.typography import separator
 from regraft.screen.line_breaks import broken, cells
 
 _EXTRA = re.compile(r"(.*\S)  \[([^]]*)\]", re.DOTALL)
@@ -23,11 +24,20 @@ class TranslatedFormatter(HelpFormatter):
 
     def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
         """Write the usage line; arguments keep their names."""
-        super().write_usage(prog, args, translate_word(prefix or "Usage:"))
+        if language() == ENGLISH:
+            super().write_usage(prog, args, prefix)
+            return
+        translated = self.theme.heading(translate_word(prefix or "Usage:"))
+        click.HelpFormatter.write_usage(self, self.theme.invoked_command(prog), args, translated)
 
     def write_heading(self, heading: str, newline: bool = True) -> None:
-        """Write the title of a section."""
-        super().write_heading(translate_word(heading), newline)
+        """Write the title of a section; its colon is full-width next to Chinese."""
+        if language() == ENGLISH:
+            super().write_heading(heading, newline)
+            return
+        translated = translate_word(heading)
+        title = self.theme.heading(translated + separator(": ", translated, "").rstrip())
+        self.write(f"{'':>{self.current_indent}}{title}", "\n" if newline else "")
 
     def write_text(self, text: str, style: IStyle = str) -> None:
         """Write paragraphs; the lines of one that begins with a backspace are kept."""

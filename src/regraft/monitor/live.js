@@ -83,7 +83,11 @@ function element(name, attributes = {}, ...content) {
 }
 // The words of run folders, such as states and labels, in the language of the page.
 const WORDS = JSON.parse(document.body.dataset.words ?? "{}");
-const told = word => WORDS[word] ?? clean(word);
+const told = word => {
+  const number = /\d+(\.\d+)?/.exec(word)?.[0];
+  return WORDS[word] ?? (number && WORDS[word.replace(number, "N")]?.replace("N", number)) ?? clean(word);
+};
+const noted = note => String(note).split(" · ").map(told).join(" · ");
 const named = status => element("bdi", {}, clean(status.name));
 const clock = seconds => {
   const whole = Math.max(0, Math.round(seconds)), h = Math.floor(whole / 3600), m = Math.floor(whole / 60) % 60;
@@ -124,7 +128,7 @@ function showLead(all) {
 function showFacts(status) {
   const tiles = [], wait = status?.wait, budget = status?.budget_end ?? null, best = status?.now;
   if (wait) {
-    tiles.push([told(wait.label), `${Math.floor(100 * wait.done / Math.max(1, wait.total))} %`, clean(wait.note)]);
+    tiles.push([told(wait.label), `${Math.floor(100 * wait.done / Math.max(1, wait.total))} %`, noted(wait.note)]);
     tiles.push(["time left", wait.seconds_left === null ? "–" : clock(wait.seconds_left),
       budget === null ? "of this stage" : `of this stage; ${clock(budget - now())} of the budget`]);
     tiles.push(["speed", wait.per_second ? brief(wait.per_second) : "–", `${told(wait.unit)} per second`]);
@@ -141,7 +145,7 @@ function showFacts(status) {
 function mainFigure(figures) {
   const names = Object.keys(figures).filter(name => figures[name] !== null);
   const name = ["val_accuracy", "val_loss", "accuracy", "loss"].find(n => names.includes(n)) ?? names[0];
-  return [clean(name), figures[name]];
+  return [told(name), figures[name]];
 }
 function doing(run) {
   const {status} = run, wait = status.wait;
@@ -178,7 +182,7 @@ function newChart(name) {
   const svg = document.createElementNS(SVG, "svg"), key = element("ul", {class: "key"});
   svg.setAttribute("class", "chart");
   svg.setAttribute("role", "img");
-  const figure = element("figure", {}, element("h3", {}, clean(name)), svg, key), chart = {figure, svg, key};
+  const figure = element("figure", {}, element("h3", {}, told(name)), svg, key), chart = {figure, svg, key};
   svg.addEventListener("pointermove", event => showKey(chart, svg.positionOf(event.clientX)));
   svg.addEventListener("pointerleave", () => showKey(chart, null));
   charts.set(name, chart);
@@ -192,20 +196,20 @@ function chartData(name, shown) {
       const y = run.series[prefix + name];
       if (y === undefined) continue;
       const both = run.series["val_" + name] !== undefined && run.series[name] !== undefined;
-      lines.push({name: [label, both ? told(side) : ""].filter(Boolean).join(" · ") || clean(name), x: run.x, y,
+      lines.push({name: [label, both ? told(side) : ""].filter(Boolean).join(" · ") || told(name), x: run.x, y,
         color: !several && both && dashed ? "c2" : run.color, dashed: dashed && both});
     }
     if (name === "accuracy" && run.status.probe !== null)
       levels.push({name: [label, "linear probe"].filter(Boolean).join(" · "), y: run.status.probe, color: several ? run.color : "c3"});
   }
-  const stages = several ? [] : shown[0].stages.filter(([stage]) => stage).map(([stage, x]) => [clean(stage), x]);
-  return {title: clean(name), lines, levels, stages};
+  const stages = several ? [] : shown[0].stages.filter(([stage]) => stage).map(([stage, x]) => [told(stage), x]);
+  return {title: told(name), lines, levels, stages};
 }
 // The key of a chart: the latest values, or those at the pointer.
 function showKey(chart, x) {
   const items = chart.data.lines.map(line => {
     const k = x === null ? line.x.length - 1 : nearest(line.x, x);
-    return [line, `${brief(line.y[k])}${x === null ? "" : " at " + brief(line.x[k])}`, line.dashed ? " dashed" : ""];
+    return [line, x === null ? brief(line.y[k]) : `${brief(line.y[k])} at ${brief(line.x[k])}`, line.dashed ? " dashed" : ""];
   });
   items.push(...chart.data.levels.map(level => [level, percent(level.y), " level"]));
   chart.key.replaceChildren(...items.map(([line, value, style]) => {

@@ -64,16 +64,16 @@ function facts(run) {
   if (status.problem) lines.push([status.problem, "problem"]);
   if (wait) lines.push([[`${told(wait.label)} ${wait.done.toLocaleString("en")} of ${wait.total.toLocaleString("en")} ${told(wait.unit)}`,
     wait.per_second ? `${brief(wait.per_second)} ${told(wait.unit)}/s` : "",
-    wait.seconds_left === null ? "" : `${clock(wait.seconds_left)} left`, clean(wait.note)].filter(Boolean).join(" · "), "figure"]);
+    wait.seconds_left === null ? "" : `${clock(wait.seconds_left)} left`, noted(wait.note)].filter(Boolean).join(" · "), "figure"]);
   if (status.headline) {
     const {value, interval, n, photos, optimistic} = status.headline;
     const range = interval && interval[0] !== null ? ` (${(100 * interval[0]).toFixed(1)} – ${percent(interval[1])})` : "";
     lines.push([`accuracy ${percent(value)}${range} on ${n} ${told(photos)} photos${optimistic ? ", optimistic" : ""}`, "figure"]);
   } else if (status.now && status.state !== "finished") {
     const figures = Object.entries(status.now.figures).filter(([name, value]) => value !== null && name !== "learning_rate");
-    const told = figures.sort(([a], [b]) => b.startsWith("val_") - a.startsWith("val_")).slice(0, 3);
+    const first = figures.sort(([a], [b]) => b.startsWith("val_") - a.startsWith("val_")).slice(0, 3);
     const label = status.kind === "training" && status.state === "running" ? "if it stopped now" : "best so far";
-    lines.push([`${label}: epoch ${brief(status.now.epoch)}, ` + told.map(([name, value]) => `${clean(name)} ${brief(value)}`).join(" · "), ""]);
+    lines.push([`${label}: epoch ${brief(status.now.epoch)}, ` + first.map(([name, value]) => `${told(name)} ${brief(value)}`).join(" · "), ""]);
   }
   if (status.probe !== null) lines.push([`linear probe ${percent(status.probe)}, cross-validated`, ""]);
   const budget = status.budget_end === null ? "" : `${clock(status.budget_end - now())} of the budget left`;

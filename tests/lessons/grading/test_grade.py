@@ -163,6 +163,36 @@ def test_guessing(grade, answers):
     assert "2 of 10 validation and test photos are right, which may be guessing" in grade(answers)[7]
 
 
+def test_a_weak_network_is_not_guessing(grade, answers, row_for):
+    rows = answers["after"]["probabilities"]
+    for place, name in enumerate(rows):
+        rows[name] = row_for(name.split("/")[0], wrong=place % 5 > 1)  # 4 of 10 right, the others second
+    answers["after"]["accuracy"] = 0.4
+    answers["history"]["val_accuracy"] = [0.2, 0.4, 0.4]
+    assert grade(answers) == dict.fromkeys(range(1, 9), "")
+
+
+def test_new_photos_of_a_weak_network(grade, answers, row_for):
+    labels = new_labels()
+    answers["new"] = {name: label if place < 4 else "" for place, (name, label) in enumerate(labels.items())}
+    assert grade(answers)[8] == ""  # 4 of 10, which guessing explains, but 8 of 10 validation and test photos
+    answers["new"] = {name: label if place < 2 else "" for place, (name, label) in enumerate(labels.items())}
+    assert "2 of 10 new photos are right, which is guessing" in grade(answers)[8]
+
+
+def test_accuracies_may_be_percentages(grade, answers):
+    for key in ("before", "after"):
+        answers[key] |= {name: 100 * answers[key][name] for name in ("accuracy", "rank2")}
+    for name in ("accuracy", "val_accuracy"):
+        answers["history"][name] = [100 * value for value in answers["history"][name]]
+    assert grade(answers) == dict.fromkeys(range(1, 9), "")
+
+
+def test_a_loss_may_rise_at_the_end(grade, answers):
+    answers["history"]["loss"] = [0.5, 0.3, 0.6]
+    assert grade(answers)[6] == ""
+
+
 def test_columns_in_another_order_than_named(grade, answers, row_for):
     rows = answers["after"]["probabilities"]
     for name in rows:

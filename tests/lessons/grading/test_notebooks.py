@@ -1,4 +1,4 @@
-"""Notebooks of students: right ones in plain torch, with regraft and in Keras, and the mistakes that students make.
+"""Notebooks of students: right ones in several libraries and styles, and the mistakes that students make.
 
 A wrong notebook is a right one with one passage that is written as students write it. Each gets a hint of its own.
 """
@@ -17,6 +17,7 @@ from regraft.lessons.grading.grade import grade_folder
 from regraft.sample import exercise_photos
 
 NOTEBOOKS = Path(__file__).with_name("notebooks")
+RIGHT = ["plain_torch", "with_trainer", "with_keras", "own_learner", "data_frames", "weak_and_short"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,18 @@ WRONG = {
         "plain_torch", "if q.requires_grad], 5e-4)", "if q.requires_grad], 0.02)", 5,
         "such steps destroy what it knew|the training has diverged"
     ),
+    "classes in another order than the columns": Wrong(
+        "own_learner", '"classes": dls.vocab}', '"classes": dls.vocab[::-1]}', 7,
+        "the columns of your probabilities have this order",
+    ),
+    "new photos prepared in another way": Wrong(
+        "data_frames", "upper(lower(pixels(new, 64)))", "upper(lower(pixels(new, 64) * 127.5 + 127.5))", 8,
+        "new photos are right, which is guessing|are new photos prepared in another way",
+    ),
+    "untouched network in training mode": Wrong(
+        "weak_and_short", "網路 = untouched_network(); 網路.eval()", "網路 = untouched_network(); 網路.train()", 2,
+        "of your five classes are those of the untouched network",
+    ),
 }  # fmt: skip
 
 
@@ -105,7 +118,7 @@ def run(photos, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["plain_torch", "with_trainer", "with_keras"])
+@pytest.mark.parametrize("name", RIGHT)
 def test_a_right_notebook_of_any_library_solves_all_tasks(name, run):
     verdicts = run((NOTEBOOKS / f"{name}.py").read_text(encoding="utf-8"))
     assert [verdict.hint for verdict in verdicts.values()] == [""] * 8
@@ -123,4 +136,4 @@ def test_a_wrong_notebook_gets_a_hint_of_its_own(mistake, run):
 
 
 def test_every_mistake_has_another_hint():
-    assert len({wrong.hint for wrong in WRONG.values()}) == len(WRONG) == 12
+    assert len({wrong.hint for wrong in WRONG.values()}) == len(WRONG) == 15

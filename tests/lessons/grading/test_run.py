@@ -32,6 +32,11 @@ def test_an_indented_magic_becomes_a_statement(tmp_path):
     assert code_of(file) == ["if True:\n    pass"]
 
 
+def test_a_line_of_an_expression_that_begins_with_a_percent_sign_is_no_magic(tmp_path):
+    file = notebook(tmp_path / "a.ipynb", "x = ('%d'\n     % 3)\nassert x == '3'")
+    assert run_notebook(file) == ""
+
+
 def test_an_error_names_the_cell_and_shows_its_line(tmp_path):
     error = run_notebook(notebook(tmp_path / "a.ipynb", "x = 1", "y = 2\nx / 0  # here"))
     assert 'File "<cell 2>", line 2' in error

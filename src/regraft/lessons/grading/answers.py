@@ -6,7 +6,7 @@ Results are graded, never source text, so that any library may be used.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -98,6 +98,7 @@ class Answers:
             ) from None
         if not probabilities:
             raise HintError(f"answers[{key!r}]['probabilities'] has no photo: write a list of numbers for each photo.")
+        accuracy, rank2 = as_shares([accuracy, rank2])
         return Scores(accuracy, rank2, {short_name(name): row for name, row in probabilities.items()})
 
 
@@ -114,6 +115,18 @@ class Scores:
     accuracy: float
     rank2: float
     probabilities: Probabilities
+
+
+def as_shares(values: Sequence[float]) -> list[float]:
+    """Return accuracies as numbers from 0 to 1; if one is above 1.5, all are percentages.
+
+    Example:
+        >>> from regraft.lessons.grading.answers import as_shares
+        >>> as_shares([84.0, 96.0]), as_shares([0.84, 1.0])
+        ([0.84, 0.96], [0.84, 1.0])
+    """
+    scale = 100 if any(value > 1.5 for value in values) else 1
+    return [value / scale for value in values]
 
 
 def read_answers(folder: Path) -> Answers:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from regraft.lessons.grading.answers import Answers, HintError, Scores, short_name
 from regraft.lessons.grading.photos import ClassFolders, checked_classes, class_folders
 from regraft.lessons.grading.scores import Labels, Table, table_of
@@ -54,3 +56,8 @@ class Result:
             )
         predicted = {name: rows[name] for name in names}
         return table_of(predicted, len(self.classes)), self.folders.labels_of(predicted, self.classes)
+
+    def on_both(self) -> tuple[Table, Labels]:
+        """Return the same for the validation and the test photos together."""
+        parts = [self.on(side) for side in ("validation", "test")]
+        return np.concatenate([table for table, _ in parts]), np.concatenate([y for _, y in parts])

@@ -8,9 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regraft.lessons.grading.answers import HintError, Probabilities
+from regraft.randomness import generator
 
 ROUNDING = 0.006
 """Difference of two accuracies that rounding explains."""
+
+CHANCE = 0.02
+"""Probability with which guessing may pass for a weak network."""
+
+PERMUTATIONS = 2000
 
 Table = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -59,6 +65,20 @@ def rank2_mistake(reported: float, table: Table, y: Labels) -> str:
     if agrees(reported, hit_bounds(-table, y, 2)):
         return "You have taken the two least probable classes; sort the other way round."
     return "A photo counts if its class is one of the two most probable ones."
+
+
+def ranks_better_than_guessing(table: Table, y: Labels) -> bool:
+    """Return whether the classes of the photos get higher probabilities than classes dealt at random.
+
+    A weak network with few photos often has too few hits to tell it from guessing, but puts the right class near the
+    top. This is a permutation test of the mean rank, at the level `CHANCE`.
+    """
+    better = (table[:, None, :] > table[:, :, None]).sum(axis=2)
+    equal = (table[:, None, :] == table[:, :, None]).sum(axis=2)
+    places, rows = better + equal / 2, np.arange(len(y))
+    dealt = generator("grading", len(y)).permuted(np.tile(y, (PERMUTATIONS, 1)), axis=1)
+    as_low = (places[rows, dealt].mean(axis=1) <= places[rows, y].mean() + 1e-9).sum()
+    return bool((1 + as_low) / (1 + PERMUTATIONS) < CHANCE)
 
 
 def log_loss(table: Table, y: Labels) -> float:

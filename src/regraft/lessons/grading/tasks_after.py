@@ -7,7 +7,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from regraft.lessons.grading.answers import Answers, HintError, short_name
+from regraft.lessons.grading.answers import Answers, HintError, as_shares, short_name
 from regraft.lessons.grading.photos import truth_of_new
 from regraft.lessons.grading.result import Result
 from regraft.lessons.grading.scores import (
@@ -18,6 +18,7 @@ from regraft.lessons.grading.scores import (
     hit_bounds,
     log_loss,
     rank2_mistake,
+    ranks_better_than_guessing,
 )
 from regraft.measure.intervals import wilson
 
@@ -55,7 +56,7 @@ def grade_curves(answers: Answers) -> None:
     losses = _history(answers)["loss"]
     if len(losses) < 2:
         raise HintError("One epoch makes no curve: train for several.")
-    if not losses[-1] < losses[0]:
+    if not min(losses[1:]) < losses[0]:
         raise HintError(
             f"The training loss does not fall (it goes from {losses[0]:.2f} to {losses[-1]:.2f}): "
             "take another learning rate."
@@ -94,20 +95,39 @@ def grade_new_photos(answers: Answers) -> None:
     if missing:
         raise HintError(f"answers['new'] lacks {len(missing)} new photos, such as {missing[0]}.")
     right = sum(found[name] == label for name, label in truth.items())
-    low, high = wilson(right, len(truth))
     result = Result.of(answers)
-    if low <= 1 / len(result.classes):
+    table, y = result.on("test")
+    promised = hit_bounds(table, y, 1)[0]
+    broken = wilson(round(promised * len(y)), len(y))[0] > wilson(right, len(truth))[1]
+    if _is_guessing(right, len(truth), result, broken=broken):
         raise HintError(
             f"{right} of {len(truth)} new photos are right, which is guessing: prepare them as the training photos, "
             "in inference mode, and take the names from answers['classes']."
         )
-    table, y = result.on("test")
-    promised = hit_bounds(table, y, 1)[0]
-    if wilson(round(promised * len(y)), len(y))[0] > high:
+    if broken:
         raise HintError(
             f"The test photos promise {promised:.1%}, and {right / len(truth):.1%} of the new photos are right: were "
             "test photos used for training or for a choice, or are new photos prepared in another way?"
         )
+
+
+def _is_guessing(right: int, photos: int, result: Result, *, broken: bool) -> bool:
+    """Return whether guessing explains the classes of the new photos.
+
+    A weak network may have too few of them right to tell; then its validation and test photos count as well.
+
+    Args:
+        right: number of new photos that are right.
+        photos: number of new photos.
+        result: the final network.
+        broken: whether the new photos contradict the test photos.
+    """
+    chance = 1 / len(result.classes)
+    if wilson(right, photos)[0] > chance:
+        return False
+    table, y = result.on_both()
+    hits = round(hit_bounds(table, y, 1)[1] * len(y))
+    return broken or right <= chance * photos or wilson(right + hits, photos + len(y))[0] <= chance
 
 
 def _history(answers: Answers) -> dict[str, list[float]]:
@@ -123,7 +143,7 @@ def _history(answers: Answers) -> dict[str, list[float]]:
         raise HintError(
             "answers['history'] has values that are not numbers: the training has diverged. Take a smaller rate."
         )
-    return history
+    return history | {name: as_shares(history[name]) for name in ("accuracy", "val_accuracy")}
 
 
 def _check_best_epoch(answers: Answers, history: dict[str, list[float]]) -> None:
@@ -154,8 +174,7 @@ def _check_best_epoch(answers: Answers, history: dict[str, list[float]]) -> None
 
 def _check_better_than_guessing(result: Result) -> None:
     """Check that more of the validation and test photos are right than guessing explains."""
-    parts = [result.on(side) for side in ("validation", "test")]
-    table, y = np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    table, y = result.on_both()
     right = round(hit_bounds(table, y, 1)[1] * len(y))
     if wilson(right, len(y))[0] > 1 / len(result.classes):
         return
@@ -165,6 +184,8 @@ def _check_better_than_guessing(result: Result) -> None:
             f"{right} of {len(y)} validation and test photos are right, but most would be if answers['classes'] were "
             f"{columns(result.classes, order)}: the columns of your probabilities have this order."
         )
+    if ranks_better_than_guessing(table, y):
+        return
     raise HintError(
         f"{right} of {len(y)} validation and test photos are right, which may be guessing: were labels shuffled apart "
         "from their photos, or is the learning rate too large? Look at five training photos with their labels."

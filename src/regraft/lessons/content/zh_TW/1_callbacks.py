@@ -2,12 +2,12 @@
 # %% [markdown]
 # # 第 1 課：回呼
 #
-# 訓練是一個迴圈：一個個批次組成訓練週期（epoch），一個個訓練週期組成訓練。**回呼**（callback）是一個物件，迴圈會告訴它
-# 發生了什麼事，讓它得以觀察、記錄、存檔、改變學習率，或停止訓練。名稱、引數和呼叫時機都和 `tf.keras` 相同；
+# 訓練就是迴圈：許多批次組成一個訓練週期（epoch），許多訓練週期組成一次訓練。**回呼**（callback）是物件，迴圈會把
+# 發生的事告訴它，讓它可以觀察、記錄、存檔、改變學習率，或停止訓練。名稱、引數和呼叫時機都和 `tf.keras` 相同；
 # 在這裡學到的，在那裡也適用。
 #
 # 您會**從頭**訓練一個辨識手寫數字的小網路，看著它**過度擬合**，再用回呼來處理。最後您會中止一次訓練，
-# 然後從原處接續，直到最後一個位元都相同。時間：約一分鐘，不需下載。
+# 再從中斷的地方接續，得到的結果連最後一個位元都相同。時間：約一分鐘，不需下載。
 
 # %%
 import csv
@@ -30,7 +30,7 @@ out = Path(tempfile.mkdtemp())
 # ## 照片
 #
 # regraft 附有 1,797 張 8 × 8 像素的掃描圖。其中 200 張用來訓練網路，另外 400 張用來**驗證**：每個訓練週期之後，
-# 迴圈會在沒有用來訓練的照片上測量網路。和許多真實的資料一樣，有些標籤是錯的：這裡的訓練照片每四個標籤就有一個錯誤。
+# 迴圈會用沒有參與訓練的照片來測量網路。和許多真實的資料一樣，有些標籤是錯的：這裡的訓練照片，每四個標籤就有一個是錯的。
 # 照片少、標籤又有錯，網路就會過度擬合。
 
 # %%
@@ -66,7 +66,7 @@ def fit(trainer, epochs, my_callbacks=()):
 # %% [markdown]
 # ## 從曲線看出過度擬合
 #
-# `fit` 會傳回 `History`：它本身也是回呼，每次訓練都有。故意訓練得太久，再看看兩條損失曲線。
+# `fit` 會回傳 `History`：它本身也是回呼，每次訓練都有。我們故意訓練得太久，再來看兩條損失曲線。
 
 # %%
 history = fit(new_trainer(), epochs=60).history
@@ -94,10 +94,10 @@ best_epoch = stated(best + 1, 3, 30)
 rise = stated(history["val_loss"][-1] / history["val_loss"][best], 1.3, 4)
 
 # %% [markdown]
-# ## `EarlyStopping`：不再進步就結束
+# ## `EarlyStopping`：不再進步就停止
 #
-# 它觀察一個值，這裡是 `val_loss`；若這個值在 `patience` 個訓練週期內都沒有進步，就結束訓練。
-# 加上 `restore_best_weights`，網路會回復到最佳訓練週期的權重。
+# 它觀察一個值，這裡是 `val_loss`；若這個值在 `patience` 個訓練週期內都沒有進步，就停止訓練。
+# 加上 `restore_best_weights`，網路會恢復成最佳訓練週期的權重。
 
 # %%
 stopping = callbacks.EarlyStopping(monitor="val_loss", patience=5, restore_best_weights=True)
@@ -114,7 +114,7 @@ assert stopping.stopped_epoch - stopping.best_epoch == 5
 accuracy = stated(100 * measured["accuracy"], 72, 95)
 
 # %% [markdown]
-# Keras 3 的寫法相同：回呼的名稱、引數和行為都一樣。
+# 在 Keras 3 中寫法相同：回呼的名稱、引數和行為都一樣。
 #
 # ```python
 # stopping = keras.callbacks.EarlyStopping(monitor="val_loss", patience=5, restore_best_weights=True)
@@ -124,7 +124,7 @@ accuracy = stated(100 * measured["accuracy"], 72, 95)
 # %% [markdown]
 # ## `ModelCheckpoint`：把最好的網路存到磁碟
 #
-# `save_best_only` 只在觀察的值進步時寫入檔案。就算停電，到目前為止最好的網路還在。
+# `save_best_only` 只在觀察的值進步時寫入檔案。就算停電，到目前為止最好的網路也還在。
 # 檔名中可以包含訓練週期的數值。
 
 # %%
@@ -142,10 +142,10 @@ print(again.evaluate(x[validation], y[validation], verbose=0, return_dict=True))
 assert f"{again.evaluate(x[validation], y[validation], verbose=0)[0]:.3f}" in files[-1]
 
 # %% [markdown]
-# ## 學習率：照計畫，或在停滯時
+# ## 學習率：照計畫調整，或在停滯時調整
 #
-# 學習率是每一步的長度。大步很快就接近目標，然後在附近跳來跳去；小步才找得到它。`LearningRateScheduler`
-# 在每個訓練週期之前呼叫您的函式。`ReduceLROnPlateau` 等到某個值不再進步，才改走較小的步。
+# 學習率就是每一步的大小。大步很快就能接近目標，但會在附近跳來跳去；小步才找得到目標。`LearningRateScheduler`
+# 在每個訓練週期之前呼叫您的函式。`ReduceLROnPlateau` 等到某個值不再進步，才改用較小的步伐。
 
 
 # %%
@@ -165,8 +165,8 @@ assert len(set(plateau["learning_rate"])) > 1
 # %% [markdown]
 # ## 記錄：`CSVLogger` 和 `TensorBoard`
 #
-# 兩者都會把螢幕留不住的內容記下來。CSV 可以用試算表開啟；TensorBoard 會畫出曲線（`tensorboard --logdir
-# FOLDER`）。若想在等待時看著頁面更新，可以用 `RemoteMonitor` 把每個訓練週期傳送到一個位址，
+# 兩者都會把畫面上一閃而過的內容記下來。CSV 可以用試算表開啟；TensorBoard 會畫出曲線（`tensorboard --logdir
+# FOLDER`）。若想一邊等一邊看頁面更新，可以用 `RemoteMonitor` 把每個訓練週期的數值傳送到某個位址，
 # 再由 `regraft monitor` 接收。
 
 # %%
@@ -179,9 +179,9 @@ assert [row["epoch"] for row in rows] == ["0", "1", "2"]
 # %% [markdown]
 # ## 自己寫回呼
 #
-# 繼承 `Callback`，寫下您需要的時機。`logs` 裡有到目前為止的值；`self.model.stop_training =
-# True` 會結束訓練。若只需要一個函式，`LambdaCallback` 就夠了。`TerminateOnNaN` 就是這樣一個十行的回呼：
-# 損失不再是數字時停止訓練。
+# 繼承 `Callback`，寫出您需要的時機所呼叫的方法。`logs` 裡有到目前為止的值；`self.model.stop_training =
+# True` 會結束訓練。若只需要一個函式，`LambdaCallback` 就夠了。`TerminateOnNaN` 就是像下面這樣只有十行的回呼：
+# 損失變成 NaN 時停止訓練。
 
 
 # %%
@@ -208,8 +208,8 @@ assert len(exploded["loss"]) < 20
 # %% [markdown]
 # ## 中止，再接續
 #
-# `BackupAndRestore` 在每個訓練週期之後保留一份備份。下面的訓練在六個訓練週期後中斷，就像按了 Ctrl-C 或停電。
-# 同一個呼叫會從第七個訓練週期接續，結束時的權重和沒有中斷的訓練完全相同：
+# `BackupAndRestore` 在每個訓練週期之後存一份備份。下面的訓練在六個訓練週期後中斷，就像按了 Ctrl-C 或停電。
+# 再執行同一個呼叫，就會從第七個訓練週期接續，最後得到的權重和沒有中斷的訓練完全相同：
 # 照片的順序、最佳化器和亂數也都會接續。
 
 
@@ -245,6 +245,6 @@ assert fingerprint(resumed) == fingerprint(whole)
 # %% [markdown]
 # ## 換您試試
 #
-# 1. 把 `EarlyStopping` 的 `patience` 設成 0。會發生什麼事？為什麼太早了？
+# 1. 把 `EarlyStopping` 的 `patience` 設成 0。會發生什麼事？為什麼停得太早？
 # 2. 把剩下的 1,397 張數字全部給網路。現在什麼時候會過度擬合？
 # 3. 寫一個回呼，印出每個訓練週期所花的時間。

@@ -2,10 +2,10 @@
 # %% [markdown]
 # # 第 2 課：特徵擷取
 #
-# 用一百萬張照片訓練過的網路已經學會了「看」。拿掉最後一層，它會把一張照片變成一串數字，也就是**特徵**。
-# 在這些數字上做一個線性分類器，稱為*線性探測*（linear probe），往往就夠用了。
+# 用一百萬張照片訓練過的網路，已經學會了「看」。拿掉最後一層，它就會把照片變成一串數字，也就是**特徵**。
+# 用這些數字做線性分類，稱為*線性探測*（linear probe），往往就夠用了。
 #
-# 您會把 200 張花的圖片的特徵計算一次，看看它們代表什麼，並在一秒內求解出分類器。時間：約半分鐘，不需下載。
+# 您會計算 200 張花的圖片的特徵（只要算一次），看看它們代表什麼，並在一秒內解出分類器。時間：約半分鐘，不需下載。
 # 用 `PHOTOS` 可以換成您自己的資料夾，用 `NETWORK` 可以換成課堂上的網路，例如 `vgg16`（需要下載）。
 
 # %%
@@ -31,9 +31,9 @@ if "PHOTOS" not in os.environ:
 # %% [markdown]
 # ## 預訓練網路，不含分類頭
 #
-# `build_backbone` 會給您一個網路，帶有在 ImageNet 上預訓練的權重：那是一千種物體的照片。我們的五種花裡，
-# 只有雛菊在其中。`ImageFolder` 會按照這個網路的需要準備照片，並加以分割：
-# **訓練**照片用來擬合分類器，**測試**照片用來測量它。
+# `build_backbone` 會建立網路，並載入在 ImageNet（一千種物體的照片）上預訓練的權重。我們的五種花裡，
+# 只有雛菊在其中。`ImageFolder` 會按照這個網路的需要準備照片，並分割成兩份：
+# **訓練**照片用來擬合分類器，**測試**照片用來測量它有多準。
 
 # %%
 backbone = rg.build_backbone(os.environ.get("NETWORK", "tf_efficientnet_lite0"), size=64)
@@ -45,7 +45,7 @@ print(len(photos.entries), "train photos ·", len(test.entries), "test photos ·
 # %% [markdown]
 # ## 特徵，只計算一次
 #
-# 網路是**凍結**的：裡面什麼都不會改變。因此一張照片的特徵每次都相同，把照片走過一遍就夠了。
+# 網路是**凍結**的：裡面什麼都不會改變。因此同一張照片的特徵每次都相同，所有照片只要算一遍就夠了。
 
 
 # %%
@@ -63,7 +63,7 @@ print(f"{tuple(x.shape)} and {tuple(x_test.shape)} in {time.perf_counter() - beg
 assert not any(parameter.requires_grad for parameter in backbone.parameters())
 
 # %% [markdown]
-# 在 Keras 3（需要下載權重）和使用 timm 的一般 torch 中，同樣的做法是：
+# 同樣的做法，用 Keras 3（需要下載權重）和用一般的 torch 加 timm 是這樣寫的：
 #
 # ```python
 # base = keras.applications.VGG16(weights="imagenet", include_top=False, pooling="avg")
@@ -76,8 +76,8 @@ assert not any(parameter.requires_grad for parameter in backbone.parameters())
 #
 # ## 特徵是什麼
 #
-# 特徵方向相同的照片，在網路看來就相像。左邊是一張測試照片；旁邊是特徵最相近的訓練照片。
-# 從來沒有人告訴網路這些花的名字。
+# 特徵的方向相同，在網路看來就是相像的照片。最左邊是測試照片，旁邊是特徵最相近的訓練照片。
+# 從來沒有人告訴網路這些花的名稱。
 
 # %%
 similarity = torch.nn.functional.normalize(x_test, dim=1) @ torch.nn.functional.normalize(x, dim=1).T
@@ -92,7 +92,7 @@ for row, i in zip(axes, torch.linspace(0, len(y_test) - 1, 5).long().tolist(), s
 plt.show()
 
 # %% [markdown]
-# 最相近的照片大多屬於同一個類別；若是隨機，會是 20 %。以最相近的那一張來算，百分比是：
+# 最相近的照片大多屬於同一個類別；若是隨機挑選，只有 20 %。只看最相近的那一張，同類別的百分比是：
 
 # %%
 same_class = stated(100 * (y[nearest[:, 0]] == y_test).float().mean().item(), 55, 95)
@@ -100,7 +100,7 @@ same_class = stated(100 * (y[nearest[:, 0]] == y_test).float().mean().item(), 55
 # %% [markdown]
 # ## 特徵上的線性分類器
 #
-# 邏輯迴歸：每個特徵對每個類別有一個權重，使正確的類別得到最高分。對大權重略加懲罰，
+# 邏輯迴歸：每個特徵對每個類別各有一個權重，目標是讓正確的類別得到最高分。對過大的權重稍加懲罰，
 # 可以避免它把訓練照片背下來。這個問題只有一個最佳解，L-BFGS 一秒內就能找到。
 
 
@@ -129,8 +129,8 @@ print(f"solved in {time.perf_counter() - begun:.1f} s: {accuracy:.1%} of {len(y_
 of_features = stated(100 * accuracy, 75, 98)
 
 # %% [markdown]
-# 預訓練網路帶來了什麼？在原始像素上求解同樣的分類器看看。照片少的時候，它只比猜測好一點：
-# 單獨一個像素沒有意義，除非先有人學會看出邊緣、花瓣和圓盤。
+# 預訓練網路帶來了什麼？改用原始像素解同樣的分類器看看。照片少的時候，它只比用猜的好一點：
+# 單一像素沒有意義，要先學會看出邊緣、花瓣和花盤才行。
 
 # %%
 raw, raw_test = (torch.stack([photo for photo, _ in part]).flatten(1) for part in (photos, test))
@@ -140,8 +140,8 @@ of_pixels = stated(100 * ((raw_test @ weight_raw.T + bias_raw).argmax(1) == y_te
 # %% [markdown]
 # ## 為什麼照片少也夠用
 #
-# 探測只需要為每個特徵和類別學一個權重。因此每個類別只要幾張照片，就能得到大部分的準確率。
-# 每個類別分別用 2、5、10 張和全部訓練照片來求解：
+# 線性探測只需要為每個特徵和類別學一個權重。因此每個類別只要幾張照片，就能得到大部分的準確率。
+# 每個類別分別用 2、5、10 張和全部的訓練照片來解：
 
 # %%
 counts, curve = [2, 5, 10, 20, 30], []
@@ -164,7 +164,7 @@ with_five = stated(curve[1], 45, 90)
 # %% [markdown]
 # ## 這個數字有多可靠？
 #
-# 測試照片少的時候，運氣會有影響。在 100 次這樣的實驗中，有 95 次區間會包含真正的準確率（Wilson 1927）。
+# 測試照片少的時候，運氣會影響結果。做 100 次這樣的實驗，約有 95 次的區間會包含真正的準確率（Wilson 1927）。
 
 
 # %%
@@ -177,10 +177,10 @@ low, high = wilson(accuracy, len(y_test))
 print(f"{accuracy:.1%}, and between {low:.1%} and {high:.1%} for all flowers of this kind")
 
 # %% [markdown]
-# ## 一個呼叫完成同樣的事
+# ## 一個呼叫就能完成
 #
-# `regraft train FOLDER --recipe linear-probe` 會完成這些步驟，以交叉驗證選擇懲罰的大小，把一張照片的近似複本
-# 留在分割的同一邊，並寫出一個不需要其他東西的分類器。
+# `regraft train FOLDER --recipe linear-probe` 會完成這些步驟，以交叉驗證選擇懲罰的大小，把近似複本
+# 留在同一邊，並寫出可以單獨使用的分類器。
 
 # %%
 run = rg.train(folder, recipe="linear-probe", backbone=backbone.spec.name, size=64, out=out / "run")
@@ -194,5 +194,5 @@ in_one_call = stated(100 * headline["value"], 75, 99)
 # ## 換您試試
 #
 # 1. 分別以 `penalty=0` 和 `penalty=1` 求解。訓練照片和測試照片上的準確率會怎麼變？
-# 2. 顯示探測答錯的測試照片。換成您會答對嗎？
+# 2. 顯示線性探測答錯的測試照片。換成是您，會答對嗎？
 # 3. 把 `PHOTOS` 設成您自己的資料夾。

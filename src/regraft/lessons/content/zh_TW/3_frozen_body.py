@@ -2,8 +2,8 @@
 # %% [markdown]
 # # 第 3 課：凍結的主體，新的分類頭
 #
-# 現在讓特徵通過一個以梯度下降訓練的分類頭，就像在 `tf.keras` 中設定 `base_model.trainable =
-# False`。您會親手凍結主體，遇上幾乎人人都會掉進去的陷阱，再讓 regraft 正確地做一次。
+# 這次讓特徵通過以梯度下降訓練的分類頭，就像在 `tf.keras` 中設定 `base_model.trainable =
+# False`。您會親手凍結主體，踩進幾乎人人都會踩的陷阱，再看 regraft 怎麼做才正確。
 #
 # 時間：約半分鐘，不需下載。用 `PHOTOS` 可以換成您自己的資料夾，例如螞蟻和蜜蜂；用 `NETWORK` 可以換成
 # 課堂上的 `resnet18`（需要下載）。
@@ -36,8 +36,8 @@ print(len(photos.entries), "train photos,", len(test.entries), "test photos")
 # %% [markdown]
 # ## 親手凍結：一般的 torch
 #
-# `requires_grad_(False)` 告訴 torch 不要計算某個參數的梯度。分類頭是一個新的線性層。它一開始的損失
-# 應該約為 ln(類別數)，因為它還什麼都不知道。若您的損失高出許多，就表示哪裡出了錯。
+# `requires_grad_(False)` 告訴 torch 不要計算這個參數的梯度。分類頭是新的線性層，一開始的損失
+# 應該約為 ln(類別數)，因為它還什麼都不知道。若您的損失高出許多，就表示有地方出錯了。
 
 
 # %%
@@ -86,10 +86,10 @@ def drift(model, before):
 # %% [markdown]
 # ## 陷阱：`requires_grad_(False)` 不會凍結 BatchNorm
 #
-# BatchNorm 層會減去平均值，再除以標準差。在**訓練模式**下，它從目前的批次計算這些值，
-# 並用它們更新自己的*移動統計量*；在**推論模式**下則使用這些統計量。它們是緩衝區（buffer），不是參數：
-# `requires_grad_(False)` 擋不住它們；而 `model.train()`，每份教學的迴圈裡都有的那一行，正好會啟動它們。
-# 於是「凍結」的主體隨著每個批次漂移。
+# BatchNorm 層會減去平均值，再除以標準差。在**訓練模式**下，它用目前的批次計算這兩個值，
+# 並更新自己的*移動統計量*；在**推論模式**下，則使用這些移動統計量。統計量是緩衝區（buffer），不是參數：
+# `requires_grad_(False)` 擋不住更新；而每份教學的迴圈裡都有的 `model.train()`，正好會啟動更新。
+# 於是「凍結」的主體，每過一個批次就漂移一點。
 
 # %%
 torch.manual_seed(0)
@@ -104,7 +104,7 @@ trapped_right = right_photos(trapped)
 # %% [markdown]
 # ## 解法：凍結的主體要留在推論模式
 #
-# 只要一行：在每個 `model.train()` 之後加上 `model.body.eval()`。Keras 從第 2 版起就有相同的規則：
+# 只要一行：每次呼叫 `model.train()` 之後，都呼叫 `model.body.eval()`。Keras 從第 2 版起就有相同的規則：
 # `trainable = False` 的層會以推論模式執行。
 
 # %%
@@ -124,7 +124,7 @@ axes.legend()
 plt.show()
 
 # %% [markdown]
-# 主體的參數一個都沒有訓練，它卻成了另一個網路。在相同的測試照片上，這個陷阱的代價以準確率的百分點計，
+# 主體的參數一個都沒有訓練，它卻變成了另一個網路。在相同的測試照片上，這個陷阱讓準確率少了幾個百分點？
 # 附 95 % 區間：
 
 # %%
@@ -139,8 +139,8 @@ mean_drift = stated(100 * sum(drifted) / len(drifted), 5, 100)
 # %% [markdown]
 # ## regraft
 #
-# 新的 `Classifier` 有凍結的主體和全為零的分類頭。無論誰呼叫 `train()`，`Trainer` 都會讓凍結的正規化層
-# 留在推論模式。凍結帳本可以證明主體連一個位元組都沒有改變。
+# 新的 `Classifier` 有凍結的主體，以及權重全為零的分類頭。無論在哪裡呼叫 `train()`，`Trainer` 都會讓凍結的正規化層
+# 留在推論模式。比對雜湊值，就能證明主體連一個位元組都沒有改變。
 
 # %%
 classifier = rg.Classifier(backbone, photos.classes)
@@ -151,7 +151,7 @@ measured = trainer.evaluate(test, verbose=0, return_dict=True)
 print(f"accuracy {measured['accuracy']:.1%}; body unchanged: {classifier.backbone.weights_hash() == before_training}")
 
 # %% [markdown]
-# 在 Keras 3 中同樣的做法（需要下載權重）：
+# 同樣的做法，用 Keras 3 是這樣寫的（需要下載權重）：
 #
 # ```python
 # base = keras.applications.Xception(weights="imagenet", include_top=False, pooling="avg")
@@ -170,6 +170,6 @@ with_regraft = stated(100 * measured["accuracy"], 70, 99)
 # %% [markdown]
 # ## 換您試試
 #
-# 1. 把批次變小（`batch_size=4`）。陷阱的代價變大還是變小？
-# 2. 以 `learning_rate=1.0` 訓練 `careful` 的分類頭。看看一開始的損失。
+# 1. 把批次變小（`batch_size=4`）。陷阱造成的損害變大還是變小？
+# 2. 以 `learning_rate=1.0` 訓練 `careful` 的分類頭，看看一開始的損失。
 # 3. 訓練之前先呼叫 `classifier.unfreeze(1)`：現在哪些位元組會改變？（`classifier.trainable_blocks`）
