@@ -10,7 +10,7 @@ import pytest
 
 from chromium import chromium, page, serious_problems, wait_until
 from cli.test_first_hour_in_chinese import english_in
-from exported_models import model_file, tiny_classifier
+from exported_models import model_file
 from making import make_photos
 from making_runs import add_epochs, beat, make_run
 from monitor.conftest import address
@@ -22,7 +22,7 @@ from regraft.report.run_page import write_report
 from report.made_run import make_run as make_finished_run
 from serve.conftest import photo, running
 
-__all__ = ["address", "chromium", "model_file", "page", "tiny_classifier"]
+__all__ = ["address", "chromium", "model_file", "page"]
 
 pytestmark = pytest.mark.slow
 
