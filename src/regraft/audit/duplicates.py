@@ -22,6 +22,7 @@ from regraft.audit.near_duplicates import (
     find_near_duplicates,
 )
 from regraft.audit.neighbours import nearest_neighbours
+from regraft.audit.pairs_table import pairs_as_table, pairs_from_table
 from regraft.audit.photo_stats import PhotoStats
 from regraft.audit.photo_stats_store import GraySubset, PhotoStatsTable
 from regraft.data.decode import DECODER, read_photo
@@ -98,15 +99,14 @@ def detect_duplicates(
     distinct = np.setdiff1d(np.arange(len(rows)), [i for members in pixels for i in members[1:]])
     representatives = rows[distinct]
     key = _pairs_key([entries[i].content for i in representatives], rendering)
-    near = _cached_pairs(store, key)
+    near = _cached_pairs(store, key, len(representatives))
     if near is None:
         warning = exact_search_warning(len(representatives))
         if warning is not None and warn is not None:
             warn(warning)
         near = _search_near_duplicates(entries, features, packed, representatives, workers, rendering)
         if store is not None:
-            table = np.column_stack([near.pairs.astype(np.float32), near.fit]).astype(np.float32)
-            store.put(key, table, "near-copies found")
+            store.put(key, pairs_as_table(near, len(representatives)), "near-copies found")
     pairs = np.sort(representatives[near.pairs], axis=1) if len(near.pairs) else near.pairs
     return Duplicates(entries, by_bytes, by_pixels, NearDuplicates(pairs, near.fit))
 
@@ -155,11 +155,9 @@ def _pairs_key(contents: Sequence[str], rendering: Rendering) -> str:
     return feature_key(whole, decoder, "near-copies", "", "", search)
 
 
-def _cached_pairs(store: FeatureStore | None, key: str) -> NearDuplicates | None:
+def _cached_pairs(store: FeatureStore | None, key: str, count: int) -> NearDuplicates | None:
     table = store.get(key) if store is not None else None
-    if table is None or table.ndim != 2 or table.shape[1] != 3:
-        return None
-    return NearDuplicates(table[:, :2].astype(np.int64), table[:, 2].astype(np.float32))
+    return None if table is None else pairs_from_table(table, count)
 
 
 def equal_positions(values: Iterable[Hashable]) -> tuple[tuple[int, ...], ...]:
