@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from regraft.data.compact_path import with_compact_path
 from regraft.data.decoding.header_traits import TRAIT_BYTES, Trait, traits_of
 from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
 from regraft.data.photo import Photo, Side
 from regraft.data.threads import map_in_order
-from regraft.disk.csv_file import read_csv_text, write_csv
+from regraft.disk.csv_file import open_csv, write_csv
 from regraft.errors import PhotosError, RunFolderError, several
 from regraft.screen import Bar
 
@@ -29,6 +31,7 @@ COLUMNS = ("path", "content", "class", "split", "group", "status", "why")
 _CHUNK = 1 << 20
 
 
+@with_compact_path
 @dataclass(slots=True)
 class Entry:
     """One file and its use.
@@ -101,8 +104,8 @@ class Manifest:
         Raises:
             OSError: the file cannot be written.
         """
-        rows = [(e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why) for e in self.entries]
-        write_csv(path, (COLUMNS, *rows))
+        rows = ((e.name, e.content, e.label, e.side or "", e.group or "", e.status, e.why) for e in self.entries)
+        write_csv(path, chain([COLUMNS], rows))
 
     @classmethod
     def read(cls, path: Path | str, root: Path | str | None = None) -> Manifest:
@@ -117,11 +120,10 @@ class Manifest:
         """
         base = Path(root) if root is not None else Path()
         try:
-            text = read_csv_text(path)
+            with open_csv(path) as file:
+                entries, problems = _parse(csv.reader(file), base)
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be read: {error.strerror or error}") from error
-        rows = csv.reader(io.StringIO(text, newline=""))
-        entries, problems = _parse(rows, base)
         if problems:
             raise RunFolderError(several(str(path), problems))
         from regraft.data.source import class_order  # it loads much that predictions do not need
@@ -158,7 +160,7 @@ def _entry(row: list[str], base: Path) -> Entry | str:
         return f"unknown status {status!r}; expected {', '.join(get_args(Status))}"
     if split and side is None:
         return f"unknown split {split!r}; expected {', '.join(get_args(Side))}"
-    return Entry(name, base / name, content, label, side, group or None, valid_status, why)
+    return Entry(name, base / name, content, sys.intern(label), side, group or None, valid_status, why)
 
 
 def scan(source: Source, *, workers: int, bar: Bar | None = None) -> Manifest:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias, get_args
 
+from regraft.data.compact_path import with_compact_path
+
 Side: TypeAlias = Literal["train", "validation", "test"]
 
 SIDES: tuple[Side, ...] = ("train", "validation", "test")
@@ -26,6 +28,7 @@ or parts with the classes in them, whose photos are split like those of one fold
 FOLDER_MEANINGS: tuple[FolderMeaning, ...] = get_args(FolderMeaning)
 
 
+@with_compact_path
 @dataclass(frozen=True, slots=True)
 class Photo:
     """A file that looks like a photo by its name.

@@ -6,11 +6,11 @@ Python's own writer leaves a bare carriage return unquoted before Python 3.13, s
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TextIO
 
-from regraft.disk.atomic import write_text
+from regraft.disk.atomic import atomic
 
 
 def csv_text(rows: Iterable[Iterable[object]]) -> str:
@@ -29,7 +29,8 @@ def write_csv(path: Path | str, rows: Iterable[Iterable[object]]) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    write_text(path, csv_text(rows))
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.writelines(map(_line, rows))
 
 
 def read_csv(path: Path | str) -> list[dict[str, str]]:
@@ -39,16 +40,17 @@ def read_csv(path: Path | str) -> list[dict[str, str]]:
         OSError: the file cannot be read.
         csv.Error: it is not CSV.
     """
-    return list(csv.DictReader(io.StringIO(read_csv_text(path), newline="")))
+    with open_csv(path) as file:
+        return list(csv.DictReader(file))
 
 
-def read_csv_text(path: Path | str) -> str:
-    """Return the text of a file that `write_csv` wrote; bytes that are not UTF-8 become lone surrogates.
+def open_csv(path: Path | str) -> TextIO:
+    """Return a file that `write_csv` wrote, open for reading; bytes that are not UTF-8 become lone surrogates.
 
     Raises:
         OSError: the file cannot be read.
     """
-    return Path(path).read_bytes().decode("utf-8", "surrogateescape")
+    return Path(path).open(encoding="utf-8", errors="surrogateescape", newline="")
 
 
 def _line(cells: Iterable[object]) -> str:

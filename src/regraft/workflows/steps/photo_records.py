@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from regraft.context.network_features import NetworkFeatures
 from regraft.context.run_context import RunContext
 from regraft.data.decode import read_photo
 from regraft.data.decoding.rendering import Rendering
@@ -33,6 +34,9 @@ SIDE = 112
 QUALITY = 65
 MAX_BYTES = 1_500_000
 """Bytes of all thumbnails, so that a report with them stays below 3 MB."""
+
+BLOCK = 1 << 16
+"""Training photos whose features are in memory at once."""
 
 MAX_NUMBERS = 8_000_000
 """Probabilities of more photos and classes than this are not stored: they would take over 64 MB."""
@@ -114,15 +118,32 @@ def nearest_training_photos(
     if not photos or not pool:
         return []
     features = context.features.first
-    table = np.asarray(features.of(pool), dtype=np.float32)
-    mean = table.mean(axis=0)
-    similarity = _unit(np.asarray(features.of(photos), dtype=np.float32) - mean) @ _unit(table - mean).T
+    blocks = [(first, pool[first : first + BLOCK]) for first in range(0, len(pool), BLOCK)]
+    mean = _mean([block for _, block in blocks], features)
+    own = _unit(_table(photos, features) - mean)
+    found: list[list[tuple[float, int]]] = [[] for _ in photos]
+    for first, block in blocks:
+        for best, row in zip(found, own @ _unit(_table(block, features) - mean).T, strict=True):
+            nearest = np.argsort(-row, kind="stable")[: count + 1].tolist()
+            best += [(-float(row[i]), first + i) for i in nearest]
     out = []
-    for photo, row in zip(photos, similarity, strict=True):
-        nearest = np.argsort(-row, kind="stable")[: count + 1].tolist()
-        others = [(pool[i], float(row[i])) for i in nearest if pool[i].name != photo.name]
+    for photo, best in zip(photos, found, strict=True):
+        others = [(pool[i], -cosine) for cosine, i in sorted(best)[: count + 1] if pool[i].name != photo.name]
         out.append((photo, others[:count]))
     return out
+
+
+def _mean(blocks: Sequence[Sequence[Entry]], features: NetworkFeatures) -> NDArray[np.float32]:
+    """Return the mean of the features of all photos."""
+    if len(blocks) == 1:
+        mean: NDArray[np.float32] = _table(blocks[0], features).mean(axis=0)
+        return mean
+    total = sum(_table(block, features).sum(axis=0, dtype=np.float64) for block in blocks)
+    return (total / sum(map(len, blocks))).astype(np.float32)
+
+
+def _table(photos: Sequence[Entry], features: NetworkFeatures) -> NDArray[np.float32]:
+    return np.asarray(features.of(photos), dtype=np.float32)
 
 
 def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
