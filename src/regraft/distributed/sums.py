@@ -32,9 +32,18 @@ def sum_in_tree(world: World, nodes: Mapping[Node, Tensor], shards: int, empty: 
     own = covers[world.rank]
     piece = -(-len(empty) // world.size)
     missing = piece * world.size - len(empty)
-    padded = [pad(nodes[node], (0, missing)).view(world.size, piece) for node in own]
-    sent = torch.stack(padded, 1).flatten() if padded else empty[:0]
+    padded = [_padded(nodes[node], missing).view(world.size, piece) for node in own]
+    sent = _for_each_process(padded) if padded else empty[:0]
     received = world.exchange(sent, [len(own) * piece] * world.size, [len(each) * piece for each in covers])
     every_node = [node for each in covers for node in each]
     values = dict(zip(every_node, received.view(-1, piece), strict=True))
     return world.join(fold(root, values.get, torch.add))[: len(empty)]
+
+
+def _padded(vector: Tensor, missing: int) -> Tensor:
+    return pad(vector, (0, missing)) if missing else vector
+
+
+def _for_each_process(pieces: list[Tensor]) -> Tensor:
+    """Return the pieces of all nodes for process 0, then those for process 1, and so on."""
+    return pieces[0].flatten() if len(pieces) == 1 else torch.stack(pieces, 1).flatten()

@@ -100,5 +100,22 @@ def add_gradients(
 
 
 def _add(left: list[list[Tensor]], right: list[list[Tensor]]) -> list[list[Tensor]]:
-    """Return the sums in new tensors, because two gradients of a shard may be the same tensor."""
-    return [list(torch._foreach_add(one, other)) for one, other in zip(left, right, strict=True)]
+    """Return the sums, in the memory of ``left`` where each of its gradients has memory of its own."""
+    sums = []
+    for one, other in zip(left, right, strict=True):
+        if _separate(one):
+            torch._foreach_add_(one, other)
+            sums.append(one)
+        else:
+            sums.append(list(torch._foreach_add(one, other)))
+    return sums
+
+
+def _separate(gradients: Sequence[Tensor]) -> bool:
+    """Return whether no two numbers of the gradients share memory; two gradients of a shard may be the same tensor."""
+    memory = {gradient.untyped_storage().data_ptr() for gradient in gradients}
+    return len(memory) == len(gradients) and all(map(_dense, gradients))
+
+
+def _dense(tensor: Tensor) -> bool:
+    return tensor.is_contiguous() or (tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last))
