@@ -214,7 +214,7 @@ class Trainer(KerasApi):
         training.check_epochs(epochs - initial_epoch)
         validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
         validates(0, validation_freq)
-        with sharded_fit(self.components.update.sharding, self.device, training, validation), one_training(self):
+        with sharded_fit(self.components, training, validation, resumes=resume is not None), one_training(self):
             hooks = self.callback_list(callbacks, verbose, epochs, training.num_batches, history=True)
             check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
             step = self.train_step(class_weight, training.num_batches)
