@@ -98,7 +98,15 @@ class TrainingError(UserError, ValueError):
 
 
 class WorkersError(UserError):
-    """Processes that train together differ from each other, or one of them ended or does not answer."""
+    """Processes that train together differ from each other, or one of them ended or does not answer.
+
+    Attributes:
+        lost: whether a process ended or does not answer, so that all of them may be started again.
+    """
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class StorageError(RegraftError):

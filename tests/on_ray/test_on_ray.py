@@ -28,20 +28,6 @@ def photos(tmp_path_factory):
     return root
 
 
-@pytest.fixture(scope="module")
-def cluster():
-    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    pytest.importorskip("pyarrow", reason="the extra ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "object_store_memory": 100 << 20})
-    nodes.add_node(num_cpus=1, object_store_memory=100 << 20)
-    ray.init(address=nodes.address, log_to_driver=False, logging_level="ERROR")
-    yield nodes
-    ray.shutdown()
-    nodes.shutdown()
-
-
 def entries_of(store: MemoryStore) -> dict[str, bytes]:
     return {key: numbers.tobytes() for key, numbers in store._features.items()}
 

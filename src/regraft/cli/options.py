@@ -245,7 +245,7 @@ def worker_options() -> Callable[[F], F]:
             type=click.IntRange(min=1, max=1024),
             metavar="N",
             help="Cut each batch into N virtual shards, so that the weights do not depend on the number of processes.  "
-            "[default: 8 under torchrun, else none]",
+            "[default: 8 under torchrun and on Ray, else none]",
         ),
         cloup.option(
             "--fast-reduce",
@@ -258,6 +258,19 @@ def worker_options() -> Callable[[F], F]:
             "--worker-timeout",
             metavar="TIME",
             help="Maximum time that processes wait for each other; 10m if not given.",
+        ),
+        cloup.option(
+            "--on",
+            "cluster",
+            metavar="ray[://HOST:PORT]",
+            help="Train on a Ray cluster, by Ray Train: that of RAY_ADDRESS, one at an address, or one that is started "
+            "here. Its machines need photos, run folder and cache under the same paths.",
+        ),
+        cloup.option(
+            "--processes",
+            type=click.IntRange(min=1, max=1024),
+            metavar="N",
+            help="With --on: maximum number of processes; one per GPU or processor of the cluster if not given.",
         ),
     )
     return decorator

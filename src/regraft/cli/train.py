@@ -167,7 +167,16 @@ Examples:
 @worker_options()
 @output_options(quiet="Print only warnings, and the run folder at the end.")
 @pass_session
-def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, watch: bool, **options: Any) -> None:
+def train(
+    session: Session,
+    /,
+    photos: tuple[Path, ...],
+    config: Path | None,
+    watch: bool,
+    cluster: str | None,
+    processes: int | None,
+    **options: Any,
+) -> None:
     """Train a classifier on PHOTOS and test it.
 
     The summary at the end shows the accuracy on photos that were never used to make a choice, and the command to use
@@ -183,6 +192,8 @@ def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, wa
     """  # noqa: D301  (click reads \b as: do not wrap the next lines)
     if not photos and config is None:
         raise click.UsageError("expected a folder of photos: regraft train PHOTOS", click.get_current_context())
+    if processes is not None and cluster is None:
+        raise click.UsageError("--processes needs --on ray; torchrun --nproc-per-node starts processes without Ray")
 
     from regraft.context.config import resolve
     from regraft.process import process_start_time
@@ -195,5 +206,10 @@ def train(session: Session, /, photos: tuple[Path, ...], config: Path | None, wa
         from regraft.run.new_folder import BASE
 
         open_live_page(BASE if resolved.out is None else resolved.out.parent, screen)
-    run = train_config(resolved, screen, started=process_start_time())
+    if cluster is None:
+        run = train_config(resolved, screen, started=process_start_time())
+    else:
+        from regraft.workflows.cluster_training import train_on_cluster  # imports torch
+
+        run = train_on_cluster(resolved, cluster, processes, screen)
     show_result(session, run, screen)

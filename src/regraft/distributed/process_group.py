@@ -53,7 +53,8 @@ def joined_world() -> Processes:
         raise WorkersError(
             f"the processes of this training cannot reach each other; expected {os.environ.get('WORLD_SIZE')} of them "
             f"at {os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}, found: {_first_line(error)}\n"
-            "  start all of them with one torchrun command per machine, with the same --nnodes and --rdzv-endpoint"
+            "  start all of them with one torchrun command per machine, with the same --nnodes and --rdzv-endpoint",
+            lost=True,
         ) from error
     return Processes(control, fast)
 
@@ -155,7 +156,7 @@ def _together(world: Processes) -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise WorkersError(_explanation(world, error)) from error
+        raise WorkersError(_explanation(world, error), lost=True) from error
     finally:
         computing()
 

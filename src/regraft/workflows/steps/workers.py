@@ -50,6 +50,21 @@ def configured_for_workers(config: TrainConfig) -> TrainConfig:
         os.environ[VARIABLE] = str(config.worker_timeout)
     if not is_launched():
         return config
+    check_options(config, "torchrun", restarted=os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0")
+    return config if config.shards is not None else config.model_copy(update={"shards": SHARDS})
+
+
+def check_options(config: TrainConfig, starter: str, *, restarted: bool) -> None:
+    """Check that the options suit processes that train together.
+
+    Args:
+        config: the configuration.
+        starter: that which starts the processes.
+        restarted: whether it starts them again after one has died.
+
+    Raises:
+        ConfigError: an option makes choices by the clock, or would not let a restarted process continue.
+    """
     problems = []
     if config.recipe == "auto":
         problems.append("the recipe auto makes choices by the clock; choose feature-extraction or fine-tune")
@@ -57,11 +72,10 @@ def configured_for_workers(config: TrainConfig) -> TrainConfig:
         problems.append("--backbone auto measures networks; name one")
     if config.budget is not None:
         problems.append("--budget ends a training by the clock; choose --epochs")
-    if config.fresh and os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+    if config.fresh and restarted:
         problems.append("--fresh would start a new run at every restart; name a new folder with -o")
     if problems:
-        raise ConfigError(several("options that torchrun cannot be used with", problems))
-    return config if config.shards is not None else config.model_copy(update={"shards": SHARDS})
+        raise ConfigError(several(f"options that {starter} cannot be used with", problems))
 
 
 def check_workers(config: TrainConfig, manifest: Manifest, weights: str, device: torch.device) -> None:
