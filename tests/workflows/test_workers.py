@@ -19,7 +19,7 @@ from making import make_photos
 from regraft.context.config import resolve
 from regraft.data.augmentation import Augmentation
 from regraft.data.loading.loader import PhotoBatches
-from regraft.distributed.shards import Sharding
+from regraft.distributed.shards import Sharding, shards_for_photos
 from regraft.distributed.world import Alone, together
 from regraft.errors import ConfigError
 from regraft.run.folder import RunFolder
@@ -46,6 +46,14 @@ def test_torchrun_refuses_choices_by_the_clock(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(ConfigError, match="--fresh would start a new run at every restart"):
         configured_for_workers(fresh)
     assert configured_for_workers(resolve(None, photos="photos", recipe="fine-tune", shards=4)).shards == 4
+
+
+def test_batches_of_small_photos_have_fewer_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    launch(monkeypatch)
+    small = resolve(None, photos="photos", recipe="fine-tune", size=64)
+    assert configured_for_workers(small).shards == shards_for_photos(32, 64) < 8
+    large = resolve(None, photos="photos", recipe="fine-tune", size=64, batch_size=256)
+    assert configured_for_workers(large).shards == 8
 
 
 @contextmanager
@@ -94,10 +102,12 @@ def test_each_process_decodes_its_rows_alone(photos: Path) -> None:
 def run(folder: Path, size: int, options: list[str], **more: str) -> subprocess.Popen[bytes]:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--max-restarts", "5"]
     program = [sys.executable] if size == 1 else [*torchrun, "--nproc-per-node", str(size)]
-    shards = ["--shards", "8"] if size == 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "REGRAFT_CACHE": str(folder / "cache"), **more}
     return subprocess.Popen(
-        [*program, "-m", "regraft", "train", *options, *shards], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+        [*program, "-m", "regraft", "train", *options, "--shards", "8"],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.DEVNULL,
     )
 
 

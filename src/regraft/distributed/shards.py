@@ -14,6 +14,12 @@ from regraft.errors import TrainingError
 SHARDS = 8
 """Number of virtual shards of a batch, if the user chose none."""
 
+SHARD_PIXELS = 1 << 15
+"""Minimum pixels of the photos in a shard, if the number of shards is chosen for photos.
+
+A network reads all its weights for each shard, which takes longer than computing a few small photos.
+"""
+
 MIN_SAMPLES = 2
 """Minimum samples of a shard: batch normalization needs two values per channel."""
 
@@ -70,6 +76,21 @@ class Sharding:
             return (rows[first][0], rows[end - 1][1]) if end > first else (0, 0)
 
         return own_rows
+
+
+def shards_for_photos(batch: int, side: int) -> int:
+    """Return the number of virtual shards for a batch of photos: `SHARDS`, or 4 or 2 if the photos are small.
+
+    Args:
+        batch: photos in a batch.
+        side: height and width of a photo in pixels.
+
+    Example:
+        >>> [shards_for_photos(32, side) for side in (224, 96, 64)]
+        [8, 8, 4]
+    """
+    fitting = batch * side * side // SHARD_PIXELS
+    return next((count for count in (SHARDS, SHARDS // 2) if count <= fitting), 2)
 
 
 def sharding_for(shards: int | None, *, fast: bool = False) -> Sharding | None:

@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from regraft.context.config import TrainConfig, resolve
-from regraft.distributed.shards import SHARDS
 from regraft.errors import ConfigError, RunFolderError
 from regraft.on_ray.training_processes import run_in_processes
 from regraft.run.folder import open_run_folder
 from regraft.screen import Screen
-from regraft.workflows.steps.workers import check_options
+from regraft.workflows.steps.workers import check_options, shards_of
 from regraft.workflows.train import train_config
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def train_on_cluster(config: TrainConfig, on: str, processes: int | None, screen
     if config.stop_after is not None:
         raise ConfigError("--stop-after: a training on a cluster has no limit of time; expected the option left out")
     arguments = {**config.as_dict(), "worker_timeout": config.worker_timeout}
-    limit = config.shards or SHARDS
+    limit = shards_of(config)
     place = run_in_processes(on, processes, train_in_process, arguments, screen, limit=limit)
     try:
         folder = open_run_folder(Path(place))

@@ -102,7 +102,7 @@ def prepare_run(
     weights = [backbone.weights_hash() for backbone in backbones]
     frozen = [_with_depths(backbone) for backbone in backbones] if config.all_depths else backbones
     manifest, resume = prepared.dataset.manifest, name is None
-    check_workers(config, manifest, "+".join(weights), device)
+    check_workers(config, manifest, "+".join(weights), device, screen)
     opened = open_or_create_run_directory(
         config, manifest, "+".join(weights), name or config.recipe, screen, resume=resume
     )

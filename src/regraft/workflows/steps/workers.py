@@ -20,14 +20,19 @@ from regraft.context.config import TrainConfig
 from regraft.data.manifest import Manifest
 from regraft.distributed.agreement import check_equal, check_shared
 from regraft.distributed.hangs import VARIABLE
-from regraft.distributed.shards import SHARDS
+from regraft.distributed.shards import shards_for_photos
 from regraft.distributed.world import current, is_launched
 from regraft.errors import ConfigError, several
 from regraft.models.catalogue import AUTO
+from regraft.recipes.steps.tuning_plan import BATCH_SIZE
 from regraft.run.environment import describe_environment
 from regraft.run.folder import RunFolder
 from regraft.run.lock import RunLock
+from regraft.screen import Screen
 from regraft.workflows.steps.run_directory import RunDirectory
+
+_USUAL_SIDE = 224
+"""Input size of most networks, in pixels; those of others are too close to it to change the number of shards."""
 
 _SMALL_FILES = (
     "config.json",
@@ -51,7 +56,12 @@ def configured_for_workers(config: TrainConfig) -> TrainConfig:
     if not is_launched():
         return config
     check_options(config, "torchrun", restarted=os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0")
-    return config if config.shards is not None else config.model_copy(update={"shards": SHARDS})
+    return config.model_copy(update={"shards": shards_of(config)})
+
+
+def shards_of(config: TrainConfig) -> int:
+    """Return the number of virtual shards of a batch, for a training on several processes."""
+    return config.shards or shards_for_photos(config.batch_size or BATCH_SIZE, config.size or _USUAL_SIDE)
 
 
 def check_options(config: TrainConfig, starter: str, *, restarted: bool) -> None:
@@ -78,14 +88,20 @@ def check_options(config: TrainConfig, starter: str, *, restarted: bool) -> None
         raise ConfigError(several(f"options that {starter} cannot be used with", problems))
 
 
-def check_workers(config: TrainConfig, manifest: Manifest, weights: str, device: torch.device) -> None:
-    """Check that all processes train the same, before anything is written.
+def check_workers(config: TrainConfig, manifest: Manifest, weights: str, device: torch.device, screen: Screen) -> None:
+    """Check that all processes train the same, before anything is written; warn of processes without work.
 
     Raises:
         WorkersError: software, options, photos or weights differ.
     """
-    if current().size == 1:
+    size, shards = current().size, config.shards or 1
+    if size == 1:
         return
+    if size > shards and not config.fast_reduce:
+        screen.warn(
+            f"{size} processes, but a batch has {shards} virtual shards: the other processes only wait; "
+            f"--shards {size} gives each of them a part"
+        )
     environment = describe_environment()
     photos = hashlib.sha256()
     for entry in manifest.entries:
