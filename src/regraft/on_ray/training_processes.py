@@ -129,20 +129,20 @@ def run_in_processes(
 
 def _fit(task: _Task, count: int, use_gpu: bool, folder: str, failures: list[BaseException]) -> None:
     """Run the training by Ray Train, and add its error to ``failures`` if it has one."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    import ray.train
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.config import LoggingConfig
 
+    package: Any = ray.train  # its types are those of an older interface
     variables = {name: value for name, value in os.environ.items() if name.startswith(_VARIABLES)}
     try:
         TorchTrainer(
             _in_process,
             train_loop_config={"task": task},
-            scaling_config=ScalingConfig(num_workers=(1, count), use_gpu=use_gpu),
-            run_config=RunConfig(
+            scaling_config=package.ScalingConfig(num_workers=(1, count), use_gpu=use_gpu),
+            run_config=package.RunConfig(
                 storage_path=folder,  # for checkpoints of Ray Train, of which there are none
-                failure_config=FailureConfig(max_failures=MAX_RESTARTS),
-                logging_config=LoggingConfig("ERROR"),
+                failure_config=package.FailureConfig(max_failures=MAX_RESTARTS),
+                logging_config=package.LoggingConfig("ERROR"),
                 worker_runtime_env={"env_vars": variables},
             ),
         ).fit()

@@ -139,7 +139,7 @@ def _mean(blocks: Sequence[Sequence[Entry]], features: NetworkFeatures) -> NDArr
         mean: NDArray[np.float32] = _table(blocks[0], features).mean(axis=0)
         return mean
     total = sum(_table(block, features).sum(axis=0, dtype=np.float64) for block in blocks)
-    return (total / sum(map(len, blocks))).astype(np.float32)
+    return np.asarray(total / sum(map(len, blocks)), dtype=np.float32)
 
 
 def _table(photos: Sequence[Entry], features: NetworkFeatures) -> NDArray[np.float32]:
