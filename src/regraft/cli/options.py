@@ -245,7 +245,7 @@ def worker_options() -> Callable[[F], F]:
             type=click.IntRange(min=1, max=1024),
             metavar="N",
             help="Cut each batch into N virtual shards, so that the weights do not depend on the number of processes.  "
-            "[default: 8 under torchrun and on Ray, else none]",
+            "[default: 8 under torchrun and on Ray, 2 or 4 for small photos, else none]",
         ),
         cloup.option(
             "--fast-reduce",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import platform
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +62,7 @@ def connect(on: str) -> Any:
             package.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             raise _no_answer(str(address), " ".join(str(error).split())) from error
+    _show_errors_on_stderr()
     package.data.DataContext.get_current().enable_progress_bars = False
     return package
 
@@ -110,6 +113,15 @@ def check_agreement(expected: dict[str, str], found: dict[str, str]) -> None:
 def processors(ray: Any) -> int:
     """Return the number of processors of the cluster, at least 1."""
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+@functools.cache
+def _show_errors_on_stderr() -> None:
+    """Let Ray print that a process died on standard error; it uses standard output, which is for results."""
+    module: Any = sys.modules["ray._private.worker"]
+    show = getattr(module, "print_to_stdstream", None)
+    if show is not None:
+        module.print_to_stdstream = lambda data, *rest, **more: show({**data, "is_err": True}, *rest, **more)
 
 
 def _check_answers(address: str | None) -> None:
