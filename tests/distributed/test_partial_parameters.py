@@ -50,7 +50,7 @@ def train_in_parts() -> dict[str, Any]:
     trainer = Trainer(module, torch.optim.AdamW(module.parameters(), lr=0.01), "cross_entropy", clip_norm=1.0, shards=0)
     samples = TensorDataset(x, y)
     loader = DataLoader(samples, batch_size=8, sampler=DistributedSampler(samples, shuffle=False))
-    stopping = EarlyStopping("val_loss", restore_best_weights=True)
+    stopping = EarlyStopping("val_loss", patience=3)
     history = trainer.fit(loader, epochs=3, validation_data=(x, y), callbacks=[stopping], verbose=0).history
     refused = []
     for options, resume in (({}, None), ({"shards": 0}, "snapshots")):
