@@ -114,3 +114,11 @@ def test_a_folder_that_the_probe_solves_is_not_worth_a_training() -> None:
     assert not easy.pays
     assert hard.pays
     assert "95.6 % right" in easy.why
+
+
+def test_few_photos_are_worth_a_training_that_is_expected_to_gain_less() -> None:
+    few = Outlook("mixing, two networks", Situation(36, 0.13, 0.45), 14)
+    more = Outlook("mixing, two networks", Situation(130, 0.08, 0.25), 32)
+    assert 0.2 < few.points < more.points < 0.5
+    assert few.pays
+    assert not more.pays

@@ -16,8 +16,12 @@ from regraft.recipes.steps.evidence import Situation, Step
 from regraft.recipes.steps.gain import Gain
 from regraft.recipes.steps.prior_gain import gain_model
 
-WORTHWHILE = 0.5
-"""Minimum points of accuracy that a training must be expected to add to the kept candidate."""
+WORTHWHILE, WORTHWHILE_FEW = 0.5, 0.2
+"""Minimum points of accuracy that a training must be expected to add to the kept candidate. With few photos it takes
+half a minute, so that less is worth it."""
+
+FEW = 100
+"""Training photos below which they are few."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ class Outlook:
     @property
     def pays(self) -> bool:
         """True if that is worth the time of a training."""
-        return self.points >= WORTHWHILE
+        return self.expects(WORTHWHILE_FEW if self.situation.photos < FEW else WORTHWHILE)
 
     def expects(self, points: float) -> bool:
         """Return whether the step is expected to add at least this many points of accuracy."""
