@@ -193,3 +193,17 @@ def test_progress_is_said_by_verbose(make_trainer: Any, points: Any, said: Any) 
     assert len(said.lines) == 3
     trainer.predict(points[0])
     assert said.lines[3:] == ["4 batches"]
+
+
+def test_a_misspelt_hook_is_warned_about(make_trainer: Any, points: Any) -> None:
+    class Misspelt(Callback):
+        def on_epoch_ends(self, epoch: int, logs: Any = None) -> None:
+            raise AssertionError
+
+        def _on_private(self) -> None:
+            raise AssertionError
+
+    with pytest.warns(
+        UserWarning, match="Misspelt has a method on_epoch_ends, which is not a hook.*mean 'on_epoch_end'"
+    ):
+        make_trainer().fit(*points, verbose=0, callbacks=[Misspelt()])

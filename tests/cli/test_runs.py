@@ -40,12 +40,15 @@ def test_the_list_has_figure_recipe_photos_size_and_date(regraft, two_runs, monk
     Path("runs/notes").mkdir()
     shutil.copytree("runs/trees-1", "runs/broken")
     Path("runs/broken/metrics.json").write_text("{", encoding="utf-8")
+    shutil.copytree("runs/trees-1", "runs/odd")
+    odd = {"format": 1, "headline": "a", "measured": {"a": {"figures": 5}}}
+    Path("runs/odd/metrics.json").write_text(json.dumps(odd), encoding="utf-8")
     said = regraft("runs")
     head, *rows = said.out.splitlines()
     assert head.split() == ["run", "accuracy", "on", "recipe", "photos", "size", "date"]
     row = next(row.split() for row in rows if row.startswith("trees-1"))
     assert row[1:3] == ["100.0", "%"] and row[4:7] == ["folds", "linear-probe", "24"]
-    assert any(row.startswith("broken") and "unreadable" in row for row in rows)
+    assert sum(row.startswith(("broken", "odd")) and "unreadable" in row for row in rows) == 2
     assert not any(row.startswith("notes") for row in rows)
     monkeypatch.setenv("COLUMNS", "60")
     assert max(map(cells, regraft("runs").out.splitlines())) <= 60

@@ -35,7 +35,7 @@ def labels(tmp_path, value, **options):
 
 @pytest.fixture
 def photos(tmp_path):
-    return folder_of(tmp_path / "photos", ["ants/a 1.jpg", "b.jpg", "c.jpg"])
+    return folder_of(tmp_path / "photos", ["ants/a 1.jpg", "b.jpg", "c.jpg", "100%25+c.jpg"])
 
 
 ADDRESSES = [
@@ -44,6 +44,7 @@ ADDRESSES = [
     ("/data/local-files/?d=ants%2Fa%201.jpg", "ants/a 1.jpg"),
     ("/data/local-files/?d=photos/ants/a%201.jpg", "ants/a 1.jpg"),
     ("http://localhost:8080/data/local-files/?d=ants/a 1.jpg", "ants/a 1.jpg"),
+    ("/data/local-files/?d=100%2525+c.jpg", "100%25+c.jpg"),
     ("s3://bucket/somewhere/b.jpg", "b.jpg"),
     ("https://example.org/pictures/b.jpg?size=3", "b.jpg"),
     ("C:\\photos\\b.jpg", "b.jpg"),

@@ -14,7 +14,7 @@ import pytest
 
 import regraft as rg
 from exported_models import CLASSES, tiny_classifier
-from regraft.errors import ConfigError, ProofError
+from regraft.errors import ConfigError, ModelFileError, ProofError
 from regraft.export import formats
 from regraft.export.export_folder import export_model
 from regraft.export.exported_file import ExportedFile
@@ -200,3 +200,15 @@ def test_the_certified_threshold_is_in_the_file(tmp_path, odd_photos):
     session = onnxruntime.InferenceSession(str(made.file))
     assert session.run(["unsure"], {"photo": photo})[0]
     assert rg.Predictor.load(tmp_path / "model.safetensors").predict(odd_photos / "large.jpg").unsure
+
+
+@pytest.mark.parametrize(
+    ("top", "message"),
+    [({"cat": 0.9}, "has no class 'cat', which its proof.json names"), ({}, "is damaged: a photo has no classes")],
+)
+def test_a_proof_of_another_file_is_refused(exported, odd_photos, tmp_path, top, message):
+    copy = shutil.copytree(exported.folder, tmp_path / "copy")
+    proof = json.loads((copy / "proof.json").read_text())
+    (copy / "proof.json").write_text(json.dumps({**proof, "answers": [{**proof["answers"][0], "top": top}]}))
+    with pytest.raises(ModelFileError, match=message):
+        repeat_proof(copy / "model.onnx", odd_photos, QuietScreen())

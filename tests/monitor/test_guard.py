@@ -78,7 +78,8 @@ def test_a_token_in_the_address_becomes_a_cookie(public):
 def test_a_sender_has_the_token_in_any_header(public, header):
     assert public.post("/", json=FIGURES, headers={header: TOKEN}).status_code == 200
     assert public.post("/", json=FIGURES, headers={header: TOKEN + "x"}).status_code == 401
-    assert public.post("/", json=FIGURES, headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+    for scheme in ("Bearer", "bearer"):  # its case does not matter, RFC 9110 11.1
+        assert public.post("/", json=FIGURES, headers={"Authorization": f"{scheme} {TOKEN}"}).status_code == 200
 
 
 def test_a_public_server_answers_to_addresses_and_not_to_foreign_names(public):

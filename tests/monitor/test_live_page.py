@@ -99,3 +99,15 @@ def test_keras_s_own_remote_monitor_posts_a_real_training_and_the_page_shows_its
     assert losses == pytest.approx(history.history["val_loss"], rel=1e-5)
     events = (tmp_path / "runs" / "remote-keras-001" / "events.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(event)["mae"] for event in events] == pytest.approx(history.history["mae"])
+
+
+def test_figures_with_the_names_of_javascript(tmp_path, live):
+    first, second = (make_run(tmp_path / "runs" / name, epochs=2) for name in ("a", "b"))
+    wait_for_points(live, "b", [1, 2])
+    for name in ("constructor", "__proto__", "toString"):
+        first.journal.add("epoch", stage="all blocks", epoch=3, **{name: 0.5})
+    wait_for_points(live, "a", [1, 2, 3])
+    for run in (first, second):
+        live.get_by_label(f"Show the curves of {run.path.name}").set_checked(True)
+    live.get_by_role("heading", name="constructor").wait_for()
+    assert live.locator("#charts figure").count() >= 4

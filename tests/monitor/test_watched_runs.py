@@ -159,3 +159,26 @@ def test_events_that_are_no_events_are_left_out(runs):
     messages_of(runs)
     assert only(runs)["status"]["count"] == 5
     assert only(runs)["curves"]["series"]["loss"][3:] == [None, 2] and only(runs)["curves"]["x"][3:] == [4, 5]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        "text",
+        {},
+        {"label": "tuning", "unit": "photos", "note": "", "done": "5", "total": 9},
+        {"label": "tuning", "unit": "photos", "note": "", "done": 5, "total": 9, "per_second": "fast"},
+    ],
+)
+def test_a_damaged_heartbeat_is_left_out(runs, wait):
+    beat(runs.runs[1].folder, wait=wait, memory="much")
+    messages_of(runs)
+    assert (only(runs)["status"]["wait"], only(runs)["status"]["memory"]) == (None, None)
+
+
+def test_a_run_without_measured_photos_has_no_accuracy(runs):
+    accuracy = {"value": None, "n": 0, "interval": None}
+    entry = {"figures": {"accuracy": accuracy}, "photos": "test", "used_for_choosing": False}
+    runs.runs[1].folder.metrics.write_text(json.dumps({"format": 1, "headline": "a", "measured": {"a": entry}}))
+    messages_of(runs)
+    assert only(runs)["status"]["headline"] is None

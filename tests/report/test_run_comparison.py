@@ -71,3 +71,20 @@ def test_an_unfinished_run_cannot_be_compared(make_run):
     b.metrics.unlink()
     with pytest.raises(RunFolderError, match=r"has no metrics.json yet: the run did not finish"):
         compare_runs(a, b)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("metrics.json", '{"format": 1}', "metrics.json cannot be read: it has no accuracy"),
+        ("metrics.json", '{"format": 1, "headline": "a", "measured": {"a": 1}}', "it has no accuracy"),
+        ("predictions.csv", "path,class,predicted\nother.jpg,ant,ant\n", "predictions.csv cannot be read: 'other.jpg'"),
+        ("predictions.csv", '"' + "x" * 200_000, "predictions.csv cannot be read: field larger than field limit"),
+        ("manifest.csv", '"' + "x" * 200_000, "manifest.csv: cannot be read: field larger than field limit"),
+    ],
+)
+def test_damaged_runs_are_named(make_run, file, content, message):
+    a, b = make_run("a", {"c1": ("ant", "ant")}), make_run("b", {"c1": ("ant", "bee")})
+    (b.path / file).write_text(content)
+    with pytest.raises(RunFolderError, match=message):
+        compare_runs(a, b)

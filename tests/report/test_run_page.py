@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from html.parser import HTMLParser
 
 import pytest
 
 from regraft.errors import RunFolderError
-from regraft.report.run_data import read_run
+from regraft.report.run_data import MAX_THUMBNAIL, read_run
 from regraft.report.run_page import SECTIONS, report_html, write_report
 from report.made_run import make_run
 
@@ -161,3 +162,37 @@ def test_ten_thousand_photos_take_three_megabytes_at_most(tmp_path):
 def test_not_a_run_folder(tmp_path):
     with pytest.raises(RunFolderError, match="is not a run folder"):
         read_run(tmp_path)
+
+
+def damaged(path, contents):
+    """Yield the page of the run with each of some contents in place of each of its files."""
+    for file in sorted(path.iterdir()):
+        whole = file.read_bytes()
+        for content in contents:
+            file.write_bytes(content)
+            yield file.name, html_of(path)
+        file.write_bytes(whole)
+
+
+def test_files_with_any_content_are_explained(tmp_path):
+    run = make_run(tmp_path / "run", GARDEN, 12)
+    long_field = b'"' + b"x" * 200_000 + b'"\n'
+    nested = b'{"format": 1, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    empty = b'{"format": 1, "classes": null, "measured": [], "headline": {}, "blocks": 5}\n'
+    pages = list(damaged(run, [b"", b"[" * 100_000, nested, b"5\n[]\n", long_field, empty]))
+    assert len(pages) == 6 * len(list(run.iterdir()))
+    assert all("problem" in html for name, html in pages if name not in ("events.jsonl", "environment.json"))
+
+
+def test_a_zip_file_with_damaged_or_large_pictures(tmp_path):
+    run = make_run(tmp_path / "run", GARDEN, 12)
+    with zipfile.ZipFile(run / "thumbnails.zip", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("a.jpg", b"a" * 3000)
+    data = bytearray((run / "thumbnails.zip").read_bytes())
+    data[38:44] = b"\xff" * 6  # the compressed bytes
+    (run / "thumbnails.zip").write_bytes(data)
+    assert "thumbnails.zip cannot be read" in html_of(run)
+    with zipfile.ZipFile(run / "thumbnails.zip", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("b.jpg", bytes(MAX_THUMBNAIL + 1))
+        out.writestr("c.jpg", b"c")
+    assert read_run(run).photos.thumbnails == {"c": b"c"}

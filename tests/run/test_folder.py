@@ -74,3 +74,20 @@ def test_what_a_kill_leaves_of_a_folder_that_was_being_made_is_taken_over(tmp_pa
     (tmp_path / "mine" / "resume").mkdir(parents=True)
     (tmp_path / "mine" / ".part-abc.json").write_text("{")
     assert create_run_folder(tmp_path / "mine", tmp_path / "photos", "auto").path == tmp_path / "mine"
+
+
+def test_events_with_any_character_in_a_name_are_kept(tmp_path):
+    journal = RunFolder(tmp_path).journal
+    names = ["a\u2028b", "a\x85b", "a\x0cb", "a\r\nb"]
+    for name in names:
+        journal.add("photo", name=name)
+    with (tmp_path / "events.jsonl").open("a") as file:
+        file.write("5\n[]\n" + "[" * 100_000 + "\n")
+    assert [event["name"] for event in journal.events()] == names
+
+
+def test_json_that_is_nested_too_deeply_is_named(tmp_path):
+    folder = RunFolder(tmp_path)
+    folder.config.write_text("[" * 100_000)
+    with pytest.raises(RunFolderError, match=r"config\.json cannot be read"):
+        folder.read_config()

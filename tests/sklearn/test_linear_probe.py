@@ -74,14 +74,31 @@ def test_splitters_and_searches_of_scikit_learn_take_it():
     assert search.best_params_ == {"C": 0.1}
 
 
-def test_groups_of_another_length_are_refused():
-    X, y = rows()
-    with pytest.raises(ValueError, match="groups: expected one for each row, found 3"):
-        LinearProbe().fit(X, y, groups=[1, 2, 3])
-
-
 @pytest.mark.parametrize("C", [0, -1.0, float("nan")])
 def test_an_invalid_c_is_refused(C):
     X, y = rows()
     with pytest.raises(ValueError, match="C must be a positive number"):
         LinearProbe(C).fit(X, y)
+
+
+@pytest.mark.parametrize("groups", [[0] * 59, [0] * 61])
+def test_groups_need_one_for_each_row(groups):
+    X, y = rows()
+    with pytest.raises(ValueError, match=f"groups: expected one for each of 60 rows, found {len(groups)}"):
+        LinearProbe().fit(X, y, groups=groups)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"Ant": 5.0}, "class_weight: expected classes of y, such as 'ant', 'bee', 'fly'; found 'Ant'"),
+        ({0: 5.0}, "class_weight: expected classes of y, such as 'ant', 'bee', 'fly'; found 0"),
+        ({"ant": -1.0}, "class_weight: expected numbers of 0 or more, found -1.0 for 'ant'"),
+        ({"ant": float("nan")}, "class_weight: expected numbers of 0 or more, found nan for 'ant'"),
+        ("Balanced", "class_weight: expected 'balanced', a dict of weights or None, found 'Balanced'"),
+    ],
+)
+def test_class_weights_that_would_not_count_are_refused(weights, message):
+    X, y = rows()
+    with pytest.raises(ValueError, match=message):
+        LinearProbe(C=0.1, class_weight=weights).fit(X, np.array(["fly", "ant", "bee"])[y])

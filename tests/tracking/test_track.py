@@ -78,6 +78,25 @@ def test_a_run_that_was_started_goes_through_all_trainings(recording):
     assert run.summary == {"final_accuracy": 0.9}
 
 
+def test_a_training_that_fails_ends_its_run_as_incomplete(recording):
+    callback = Track("mlflow")
+    callback.on_train_begin()
+    callback.on_epoch_end(0, {"loss": 0.5})
+    callback.close()  # after an exception, in place of on_train_end
+    callback.on_train_begin()
+    callback.on_train_end()
+    callback.close()
+    assert [run.complete for run in recording.runs] == [False, True]
+
+
+def test_a_run_that_was_started_stays_open_between_trainings(recording):
+    callback = Track("mlflow")
+    callback.start("run", {})
+    two_fits(callback)
+    callback.close()
+    assert [run.complete for run in recording.runs] == [None]
+
+
 @pytest.mark.parametrize("call", ["start", "log", "finish"])
 def test_a_failing_tracker_is_one_warning(recording, call):
     recording.fails = call

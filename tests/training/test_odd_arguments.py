@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -126,3 +127,33 @@ def test_predict_prints_a_line_like_evaluate(verbose, lines, capsys):
     printed = capsys.readouterr().out.splitlines()
     assert len(printed) == lines
     assert all("predict" in line and "2 batches" in line for line in printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"batch_size": 0}, "batch_size is 0; expected a whole number of 1 or more"),
+        ({"batch_size": -4}, "batch_size is -4; expected"),
+        ({"batch_size": "8"}, "batch_size is '8'; expected a whole number"),
+        ({"batch_size": True}, "batch_size is True; expected a whole number"),
+        ({"steps_per_epoch": 32 / 5}, "the number of steps is 6.4; expected a whole number: a // b divides"),
+        ({"steps_per_epoch": 0}, "the number of steps is 0; expected a whole number of 1 or more"),
+        ({"validation_data": (X, Y), "validation_steps": 0}, "validation_steps is 0; expected"),
+        ({"validation_data": (X, Y), "validation_batch_size": 0}, "validation_batch_size is 0; expected"),
+        ({"epochs": 1.5}, "epochs is 1.5; expected a whole number"),
+        ({"epochs": "2"}, "epochs is '2'; expected a whole number"),
+        ({"initial_epoch": None}, "initial_epoch is None; expected a whole number"),
+    ],
+)
+def test_numbers_that_are_no_counts_are_found_before_the_first_step(arguments, message):
+    model = trainer()
+    before = model.get_weights()
+    with pytest.raises(TrainingError, match=message):
+        model.fit(X, Y, verbose=0, **arguments)
+    assert all((one == other).all() for one, other in zip(before, model.get_weights(), strict=True))
+
+
+def test_whole_numbers_of_any_type_are_counts():
+    model = trainer()
+    history = model.fit(X, Y, batch_size=32 / 4, epochs=np.int64(2), steps_per_epoch=torch.tensor(2), verbose=0)
+    assert (len(history.epoch), model.optimizer.iterations) == (2, 4)

@@ -48,6 +48,26 @@ def test_several_outputs(points: Any, kind: str) -> None:
     assert [part.shape for part in parts] == [(200, 3), (200, 1)]
 
 
+def test_metrics_as_a_list_for_each_output(points: Any) -> None:
+    x, y = points
+    trainer = Trainer(Heads("tuple"), "sgd", ["cross_entropy", "mse"], [["accuracy"], ["mae", "mse"]])
+    figures = trainer.evaluate(x, (y, x[:, 0]), verbose=0, return_dict=True)
+    assert list(figures)[3:] == ["output_0_accuracy", "output_1_mae", "output_1_mse"]
+    assert figures["output_1_mse"] == pytest.approx(figures["output_1_loss"])
+    trainer = Trainer(Heads("tuple"), "sgd", ["cross_entropy", "mse"], [None, ["mae"]])
+    assert list(trainer.evaluate(x, (y, x[:, 0]), verbose=0, return_dict=True))[3:] == ["output_1_mae"]
+
+
+@pytest.mark.parametrize("weights", [{"class": 1.0, "valeu": 9.0}, [1.0, 9.0, 9.0]])
+def test_factors_that_no_output_has_are_refused(points: Any, weights: Any) -> None:
+    x, y = points
+    trainer = Trainer(Heads("dict"), "sgd", {"class": "cross_entropy", "value": "mse"}, loss_weights=weights)
+    with pytest.raises(
+        TrainingError, match=r"loss_weights has .*, but the outputs of the module are \['class', 'value'"
+    ):
+        trainer.fit(x, {"class": y, "value": x[:, 0]}, verbose=0)
+
+
 def test_one_string_is_the_loss_of_every_output_and_a_function_is_handed_all(points: Any) -> None:
     x, _ = points
 
@@ -178,6 +198,8 @@ def test_torchmetrics_direction_is_known(points: Any, torchmetrics: Any) -> None
         ({"loss": 3}, "loss is a int"),
         ({"metrics": ["acuracy"]}, "no metric is called 'acuracy'; did you mean 'accuracy'"),
         ({"metrics": [3]}, "metrics contains 3"),
+        ({"metrics": [("loss", "mae")]}, "a metric is called 'loss', the name of the loss in the logs"),
+        ({"metrics": [("val_loss", "mae")]}, "a metric is called 'val_loss', the name of figures of the validation"),
         ({"precision": "fp8"}, "precision is 'fp8'; expected"),
         ({"precision": "fp16"}, "'fp16' needs CUDA, and the module is on cpu"),
         ({"accumulate": 0}, "accumulate is 0"),

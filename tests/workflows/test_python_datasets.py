@@ -218,3 +218,20 @@ def test_the_data_set_of_the_library():
     table = datasets.table.InMemoryTable(pa.table(columns, schema=features.arrow_schema))
     made = datasets.Dataset(table, datasets.DatasetInfo(features=features), fingerprint="0")
     assert list(items_of(made)) == [Item(data, "ant"), Item(data, "zebra")]
+
+
+def test_a_subclass_that_changes_classes_is_refused(photos):
+    class Merged(torchvision.datasets.ImageFolder):
+        def __getitem__(self, i):
+            picture, number = super().__getitem__(i)
+            return picture, number - 1 if number else number
+
+    with pytest.raises(ConfigError, match=r"Merged returns the class 0 for item \d+, and its samples have the class 1"):
+        labels_of(Merged(str(photos)))
+
+    class Turned(torchvision.datasets.ImageFolder):
+        def __getitem__(self, i):
+            picture, number = super().__getitem__(i)
+            return picture.rotate(90), number
+
+    assert labels_of(Turned(str(photos))) == ["10"] * 8 + ["9"] * 8

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from regraft.callbacks.callback import Callback
 from regraft.callbacks.torch_scheduler import TorchScheduler
-from regraft.errors import TrainingError
+from regraft.errors import TrainingError, did_you_mean
 
 
 def as_callback(given: Any) -> Any:
@@ -23,6 +25,7 @@ def as_callback(given: Any) -> Any:
         raise TrainingError(f"callbacks contains the class {given.__name__}; expected an instance: {given.__name__}()")
     if all(callable(getattr(given, name, None)) for name in ("set_model", "set_params", "on_epoch_end")):
         _check_foreign(given)
+        _warn_of_misspelt_hooks(given)
         return given
     raise TrainingError(
         f"callbacks contains a {type(given).__name__}; expected regraft or Keras callbacks, or torch schedulers"
@@ -57,3 +60,19 @@ def _check_foreign(callback: Any) -> None:
     if home.startswith("keras.") and name in ("TensorBoard", "SwapEMAWeights", "BackupAndRestore", "OrbaxCheckpoint"):
         instead = "BackupAndRestore or ModelCheckpoint" if name == "OrbaxCheckpoint" else name
         raise TrainingError(f"keras.callbacks.{name} needs a model of Keras; use {instead} of regraft.callbacks")
+
+
+def _warn_of_misspelt_hooks(callback: Any) -> None:
+    """Warn of methods that look like hooks and are none, such as ``on_epoch_ends``: nothing calls them."""
+    kinds = [kind for kind in type(callback).__mro__ if kind.__module__.partition(".")[0] not in ("keras", "regraft")]
+    named = {name for kind in kinds for name, value in vars(kind).items() if name.startswith("on_") and callable(value)}
+    for name in sorted(named - set(HOOKS)):
+        warnings.warn(
+            f"{type(callback).__name__} has a method {name}, which is not a hook of callbacks, so that nothing calls it"
+            f"{did_you_mean(name, HOOKS)}",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+HOOKS = tuple(name for name in dir(Callback) if name.startswith("on_"))

@@ -124,6 +124,8 @@ class Manifest:
                 entries, problems = _parse(csv.reader(file), base)
         except OSError as error:
             raise RunFolderError(f"{path}: cannot be read: {error.strerror or error}") from error
+        except csv.Error as error:
+            raise RunFolderError(f"{path}: cannot be read: {error}") from error
         if problems:
             raise RunFolderError(several(str(path), problems))
         from regraft.data.source import class_order  # it loads much that predictions do not need

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from regraft.errors import ConfigError
+
+_COMPARED = 20
+"""Items of a data set whose classes are compared with its list of samples."""
 
 Picture: TypeAlias = Any
 """A path, the bytes of a photo, a PIL image, an array or a tensor."""
@@ -75,6 +78,7 @@ def _some(dataset: Any, indices: Any) -> Iterator[Item]:
     names = class_names(dataset)
     samples = getattr(dataset, "samples", None)
     if isinstance(samples, list) and samples and isinstance(samples[0][0], (str, Path)):
+        _check_samples(dataset, samples, names)
         for i in indices:
             yield Item(Path(samples[i][0]), label_text(samples[i][1], names))
         return
@@ -84,6 +88,26 @@ def _some(dataset: Any, indices: Any) -> Iterator[Item]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"photos: expected pairs of a picture and a class, found a {type(pair).__name__} at {i}")
         yield Item(pair[0], label_text(pair[1], names))
+
+
+def _check_samples(dataset: Any, samples: Sequence[Any], names: Mapping[int, str]) -> None:
+    """Check that a class of the user, such as a subclass of `ImageFolder`, gives photos the classes in its ``samples``.
+
+    Raises:
+        ConfigError: it gives another one.
+    """
+    if type(dataset).__getitem__.__module__.startswith("torchvision."):
+        return
+    for i in range(0, len(samples), max(1, len(samples) // _COMPARED)):
+        item = dataset[i]
+        if not isinstance(item, (tuple, list)) or len(item) != 2:
+            continue
+        given, listed = label_text(item[1], {}), label_text(samples[i][1], {})
+        if given not in (listed, label_text(samples[i][1], names)):
+            raise ConfigError(
+                f"photos: {type(dataset).__name__} returns the class {given} for item {i}, and its samples have "
+                f"the class {listed}; expected the same\n  rename the list of samples, or give a table with labels="
+            )
 
 
 def class_names(dataset: Any) -> Mapping[int, str]:

@@ -41,6 +41,12 @@ def repeat_proof(file: Path, photos: Path, screen: Screen) -> dict[str, Any]:
     answers = recorded.answers
     if not photos.is_dir():
         raise PhotosError(f"no such folder of photos: {photos}")
+    if not all(answers.values()):
+        raise ModelFileError(f"the proof.json of {file} is damaged: a photo has no classes")
+    named = {label for top in answers.values() for label in top}
+    if not named <= set(exported.classes):
+        other = min(named - set(exported.classes))
+        raise ModelFileError(f"{file} has no class {other!r}, which its proof.json names: the proof is of another file")
     decoding = Decoding.from_facts(exported.facts)
     paths = [path for _, path in photos_below(photos, "", frozenset(), [])]
     compared = []

@@ -31,7 +31,8 @@ function take(message) {
   } else if (message.gone) {
     all.delete(message.gone);
   } else if (message.curves) {
-    all.set(message.run, {...message.curves, status: message.status, count: message.status.count});
+    const series = byName(message.curves.series);
+    all.set(message.run, {...message.curves, series, status: message.status, count: message.status.count});
   } else if (message.points) {
     addPoints(all.get(message.run), message);
   } else if (message.status && all.has(message.run)) {
@@ -41,6 +42,8 @@ function take(message) {
   }
   if (incoming === null) showSoon();
 }
+// Values by names from outside, which may be those of JavaScript itself, such as "constructor".
+const byName = values => Object.assign(Object.create(null), values);
 // Adds each point once: a message that comes twice is left out, and after a gap the page gets everything again.
 function addPoints(run, {from, points, stages}) {
   if (run === undefined || from !== run.count) {
@@ -51,7 +54,8 @@ function addPoints(run, {from, points, stages}) {
   }
   run.count += points.length;
   run.stages = stages;
-  for (const [x, figures] of points) {
+  for (const [x, named] of points) {
+    const figures = byName(named);
     while (run.x.length && run.x.at(-1) >= x) {
       run.x.pop();
       for (const values of Object.values(run.series)) values.pop();

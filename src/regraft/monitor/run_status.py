@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from pathlib import Path
@@ -54,14 +55,23 @@ def read_status(folder: RunFolder, events: RunEvents, now: float | None = None) 
         "count": events.curves.count,
         "started": _time_of(events, "start"),
         "last": events.last[0] or None,
-        "wait": progress.get("wait") if running else None,
-        "memory": progress.get("memory") if running else None,
-        "budget_end": events.budget_end(_seconds(config.get("budget"))) if running else None,
+        "wait": _wait(progress.get("wait")) if running else None,
+        "memory": _number(progress.get("memory")) if running else None,
+        "budget_end": events.budget_end(_number(config.get("budget"))) if running else None,
         "probe": probe if isinstance(probe, float) else None,
         "now": _if_it_stopped_now(events),
         "headline": _headline(metrics),
         "report": signature(folder.path / REPORT) is not None,
     }
+
+
+def _wait(value: Any) -> dict[str, Any] | None:
+    """Return what a run waits for, or None if a value of it is damaged."""
+    if not isinstance(value, dict) or not all(isinstance(value.get(name), str) for name in ("label", "unit", "note")):
+        return None
+    counts = all(_number(value.get(name)) is not None for name in ("done", "total"))
+    speeds = (value.get(name) for name in ("per_second", "seconds_left"))
+    return value if counts and all(one is None or _number(one) is not None for one in speeds) else None
 
 
 def _problem(config: dict[str, Any] | None) -> str | None:
@@ -80,7 +90,7 @@ def _remote_state(events: RunEvents, now: float) -> str:
 
 def _training_state(folder: RunFolder, events: RunEvents, progress: dict[str, Any], now: float) -> str:
     """Return the state of a run that is not finished: running, stopped (by the user) or interrupted (killed)."""
-    beat = _seconds(progress.get("time")) or events.last[0]
+    beat = _number(progress.get("time")) or events.last[0]
     age = abs(now - beat)
     if age < _BEAT_IS_OLD and events.last[1] != "stopped":
         return "running"
@@ -112,6 +122,8 @@ def _headline(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
     try:
         entry = (metrics or {})["measured"][(metrics or {})["headline"]]
         accuracy = entry["figures"]["accuracy"]
+        if not isinstance(accuracy["value"], (int, float)):
+            return None  # no photo was measured
         figures = {name: accuracy[name] for name in ("value", "interval", "n")}
         return {**figures, "photos": str(entry["photos"]), "optimistic": bool(entry["used_for_choosing"])}
     except (KeyError, TypeError):
@@ -119,8 +131,8 @@ def _headline(metrics: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _time_of(events: RunEvents, kind: str) -> float | None:
-    return _seconds(events.latest.get(kind, {}).get("time"))
+    return _number(events.latest.get(kind, {}).get("time"))
 
 
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) else None
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None

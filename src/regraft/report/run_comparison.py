@@ -112,13 +112,29 @@ class _Predicted:
 
 def _predictions(folder: RunFolder) -> dict[str, _Predicted]:
     """Return the predictions behind the headline of a run, by the content of their photos."""
-    folder.read_metrics()  # says what is missing
+    _check_accuracy(folder)
     contents = {entry.name: entry.content for entry in Manifest.read(folder.manifest).usable}
     try:
         rows = [(row["path"], row["class"], row["predicted"]) for row in read_csv(folder.predictions)]
+        return {contents[name]: _Predicted(name, label, label == predicted) for name, label, predicted in rows}
     except (OSError, KeyError, csv.Error) as error:
         raise RunFolderError(f"{folder.predictions} cannot be read: {error}") from error
-    return {contents[name]: _Predicted(name, label, label == predicted) for name, label, predicted in rows}
+
+
+def _check_accuracy(folder: RunFolder) -> None:
+    """Check that a run has the figure that it is compared by.
+
+    Raises:
+        RunFolderError: it is not finished, or its metrics are damaged.
+    """
+    metrics = folder.read_metrics()  # says what is missing
+    try:
+        entry = metrics["measured"][metrics["headline"]]
+        damaged = not isinstance(entry["figures"]["accuracy"]["value"], (int, float, type(None)))
+    except (LookupError, TypeError):
+        damaged = True
+    if damaged:
+        raise RunFolderError(f"{folder.metrics} cannot be read: it has no accuracy")
 
 
 def _changed_settings(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:

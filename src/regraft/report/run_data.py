@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,7 +23,13 @@ from regraft.run.folder import RunFolder, open_run_folder
 
 T = TypeVar("T")
 
-READ_ERRORS = (RegraftError, OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile)
+MAX_THUMBNAIL = 1 << 20
+"""Bytes of a small JPEG, at most; a larger one was written by something else."""
+
+READ_ERRORS = (
+    RegraftError, OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError, EOFError,
+    csv.Error, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 """Errors of a file that is missing, damaged, or written by something else."""
 
 
@@ -82,14 +90,16 @@ class RunData:
     @property
     def headline(self) -> Mapping[str, Any]:
         """The entry of the figure to quote; empty if the run is not finished."""
-        measured = self.metrics.get("measured", {})
-        entry: Mapping[str, Any] = measured.get(self.metrics.get("headline", ""), {})
-        return entry
+        measured = self.metrics.get("measured")
+        key = self.metrics.get("headline")
+        entry = measured.get(key) if isinstance(measured, Mapping) and isinstance(key, str) else None
+        return entry if isinstance(entry, Mapping) else {}
 
     @property
     def classes(self) -> list[str]:
         """The classes, in the order of the classifier's outputs."""
-        return list(self.metrics.get("classes", ()))
+        classes = self.metrics.get("classes")
+        return list(map(str, classes)) if isinstance(classes, list) else []
 
     @cached_property
     def number(self) -> dict[str, int]:
@@ -212,4 +222,5 @@ def _neighbors(path: Path) -> dict[str, list[tuple[str, str, float]]]:
 
 def _thumbnails(path: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(path) as file:
-        return {name.removesuffix(".jpg"): file.read(name) for name in file.namelist()}
+        small = [facts for facts in file.infolist() if facts.file_size <= MAX_THUMBNAIL]
+        return {facts.filename.removesuffix(".jpg"): file.read(facts) for facts in small}

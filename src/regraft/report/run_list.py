@@ -95,8 +95,10 @@ def run_facts(path: Path) -> RunFacts:
         elif (path / "learning_rate.csv").exists():
             state = "learning rate"
         measured = metrics["measured"][metrics["headline"]] if metrics else {}
+        if measured:
+            _accuracy(measured)  # raises if it is damaged
         used = _used_photos(folder)
-    except (RegraftError, OSError, KeyError, TypeError, ValueError) as error:
+    except (RegraftError, OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         state, measured, used = f"unreadable: {error}", {}, None
     return RunFacts(
         folder=path,

@@ -65,7 +65,7 @@ class RunFolder:
             raise RunFolderError(f"{self.path} has no {path.name} yet: the run did not finish")
         try:
             value = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise RunFolderError(f"{path} cannot be read: {error}") from error
         if not isinstance(value, dict) or not isinstance(value.get("format"), int):
             raise RunFolderError(f"{path} was not written by regraft: it has no format number")

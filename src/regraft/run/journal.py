@@ -45,11 +45,13 @@ class Journal:
         if not self.path.exists():
             return []
         events = []
-        for line in self.path.read_text(encoding="utf-8", errors="surrogateescape").splitlines():
+        for line in self.path.read_bytes().decode("utf-8", "surrogateescape").split("\n"):  # names may have U+2028
             try:
-                events.append(json.loads(line))
-            except json.JSONDecodeError:  # the last line of a run that was killed while writing it
+                event = json.loads(line)
+            except (ValueError, RecursionError):  # the last line of a run that was killed while writing it
                 continue
+            if isinstance(event, dict):
+                events.append(event)
         return events
 
     def times(self) -> tuple[float, float]:

@@ -80,7 +80,9 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         balanced = self.class_weight
         if isinstance(balanced, Mapping):
-            weight, balanced = weight * np.array([balanced.get(label, 1.0) for label in np.asarray(y).tolist()]), None
+            weight, balanced = weight * _by_class(balanced, np.asarray(y).tolist()), None
+        elif balanced not in (None, "balanced"):
+            raise ValueError(f"class_weight: expected 'balanced', a dict of weights or None, found {balanced!r}")
         used = np.flatnonzero(weight > 0)
         self.classes_, codes = np.unique(np.asarray(y)[used], return_inverse=True)
         if len(self.classes_) < 2:
@@ -89,7 +91,7 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features, labels, _, k = check_inputs(
             X[used], codes, len(self.classes_), None, 1.0 if self.C is None else self.C
         )
-        grouped = None if groups is None else _taken(groups, used, "groups")
+        grouped = None if groups is None else _taken(groups, used, len(X), "groups")
         names = None if keys is None else [keys[row] for row in used.tolist()]
         data = ProbeData.sorted_by_key(features, labels, k, grouped, names, balanced, self.seed)
         self._solve(replace(data, weight=data.weight * weight[used][data.order]))
@@ -135,8 +137,20 @@ class LinearProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return FeatureBounds(self._lower, self._upper)
 
 
-def _taken(values: Any, rows: NDArray[np.int64], name: str) -> list[Hashable]:
+def _by_class(weights: Mapping[Any, float], labels: Sequence[Any]) -> NDArray[np.float64]:
+    """Return the weight of each label; those that are missing have 1."""
+    unknown = [name for name in weights if name not in set(labels)]
+    if unknown:
+        known = sorted(set(map(repr, labels)))
+        raise ValueError(f"class_weight: expected classes of y, such as {', '.join(known[:5])}; found {unknown[0]!r}")
+    wrong = [(name, weight) for name, weight in weights.items() if not 0 <= weight < np.inf]
+    if wrong:
+        raise ValueError(f"class_weight: expected numbers of 0 or more, found {wrong[0][1]!r} for {wrong[0][0]!r}")
+    return np.array([weights.get(label, 1.0) for label in labels])
+
+
+def _taken(values: Any, rows: NDArray[np.int64], count: int, name: str) -> list[Hashable]:
     listed = list(values)
-    if len(listed) <= int(rows.max(initial=-1)):
-        raise ValueError(f"{name}: expected one for each row, found {len(listed)}")
+    if len(listed) != count:
+        raise ValueError(f"{name}: expected one for each of {count} rows, found {len(listed)}")
     return [listed[row] for row in rows.tolist()]

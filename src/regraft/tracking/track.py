@@ -101,6 +101,11 @@ class Track(Callback):
         if not self._started_before:
             self.finish({})
 
+    def close(self) -> None:
+        """End a run that an exception left open, as incomplete: the next training must not be recorded in it."""
+        if not self._started_before:
+            self.finish({}, complete=False)
+
     def _open(self, name: str, params: Mapping[str, Any], continued: str) -> None:
         self._run = TRACKERS[self.tracker](name, {key: _plain(value) for key, value in params.items()}, continued)
 

@@ -15,8 +15,9 @@ from regraft.training.auxiliary import Auxiliary
 from regraft.training.class_count import ClassCount
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
+from regraft.training.losses.class_weights import ClassWeights
 from regraft.training.losses.objective import Objective
-from regraft.training.metrics.epoch_metrics import EpochMetrics
+from regraft.training.metrics.epoch_metrics import EpochMetrics, with_output_names
 from regraft.training.modes import Say, modes_kept, undone
 from regraft.training.numerics import Precision, PrecisionName
 from regraft.training.optimizers.ema import EMA
@@ -24,7 +25,7 @@ from regraft.training.optimizers.optimizer_view import OptimizerView
 from regraft.training.optimizers.optimizers import as_optimizer
 from regraft.training.optimizers.trainable import Build
 from regraft.training.sharding.sharded_forward import ShardedForward
-from regraft.training.steps import ClassWeights, Forward, TrainStep, Update
+from regraft.training.steps import Forward, TrainStep, Update
 
 
 @dataclass
@@ -79,6 +80,7 @@ class Components:
         say: Say,
         warn: Callable[[str], None],
     ) -> None:
+        metrics = with_output_names(metrics[0]), with_output_names(metrics[1])
         self.module, self.device, self.metrics, self.update, self._say = module, device, metrics, update, say
         self.objective = None if loss[0] is None else Objective(*loss)
         self.precision = Precision(precision, device)
@@ -93,7 +95,7 @@ class Components:
         """Return an empty meter for the loss and the metrics."""
         return EpochMetrics(*self.metrics, self.objective.reading if self.objective else None)
 
-    def forward_step(self, class_weight: Mapping[Any, float] | None = None) -> Forward:
+    def forward_step(self, class_weight: Any = None) -> Forward:
         """Return the step from a batch to its loss and figures.
 
         Raises:
@@ -101,7 +103,8 @@ class Components:
         """
         if self.objective is None:
             raise TrainingError("the Trainer was made without a loss; pass loss=, such as loss='cross_entropy'")
-        weights = ClassWeights(class_weight, self.device) if class_weight else None
+        empty = class_weight is None or (isinstance(class_weight, Mapping) and not class_weight)
+        weights = None if empty else ClassWeights(class_weight, self.device)
         self.input_types.refresh()
         common = (self.objective, self.precision, self.device, self.input_types, self.auxiliary)
         return Forward(self.forward, *common, weights)
@@ -115,7 +118,7 @@ class Components:
         self,
         optimizer: OptimizerView | None,
         ema: EMA | None,
-        class_weight: Mapping[Any, float] | None,
+        class_weight: Any,
         steps: int | None,
         saw_larger_batch: Callable[[], bool],
     ) -> TrainStep:

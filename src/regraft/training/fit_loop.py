@@ -14,6 +14,7 @@ from regraft.distributed.shards import Part
 from regraft.training.argument_checks import validates
 from regraft.training.batches.epoch_iterator import EpochIterator
 from regraft.training.evaluation import run_test
+from regraft.training.losses.loss_parameters import warn_of_loss_parameters
 from regraft.training.modes import modes_kept
 from regraft.training.numerics import reproducible
 from regraft.training.saving.resume import FitSnapshots
@@ -117,6 +118,8 @@ class FitLoop:
         self.training.device = trainer.device
         if trainer.ema is not None:
             trainer.ema.begin_training()
+        groups = trainer.optimizer.param_groups if trainer.optimizer is not None else ()
+        warn_of_loss_parameters(trainer.loss, trainer.module, groups, trainer.warn)
         self.state.start_fit(self.callbacks, initial_epoch, self.training, self.step, trainer.trainables.names)
 
     def _resume_from(self, saved: Mapping[str, Any] | None) -> None:

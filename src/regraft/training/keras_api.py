@@ -14,6 +14,7 @@ from regraft.distributed.world import current, leads
 from regraft.screen import QuietScreen, Screen, screen_for
 from regraft.training.argument_checks import check_agreement
 from regraft.training.batches.epoch_iterator import feed_of
+from regraft.training.batches.loaders import warn_of_order
 from regraft.training.components import Components
 from regraft.training.evaluation import as_keras_result, run_prediction, run_test
 from regraft.training.loop_state import LoopState, Stop
@@ -22,7 +23,7 @@ from regraft.training.modes import evaluating, modes_kept
 from regraft.training.module_weights import ModuleWeights
 from regraft.training.pytree import concatenate, to_numpy, tree_map
 from regraft.training.sharding.led_callbacks import LedCallbacks
-from regraft.training.steps import moved, unpack
+from regraft.training.steps import moved
 from regraft.training.unlike_keras import explanation, reject_unknown_arguments
 
 Verbose = int | str
@@ -101,6 +102,7 @@ class KerasApi(ModuleWeights):
         """Return the outputs of the module for all of ``x``, as arrays in the structure that the module returns."""
         reject_unknown_arguments("predict", unknown, signature(KerasApi.predict).parameters)
         check_agreement(self.module, self.screen, x)
+        warn_of_order(x)
         feed = feed_of(x, None, None, batch_size, steps)
         hooks = self.callback_list(callbacks, verbose, 1, feed.num_batches)
         self.components.input_types.refresh()
@@ -109,7 +111,7 @@ class KerasApi(ModuleWeights):
 
     def predict_step(self, batch: Any) -> Any:
         """Return the outputs of the module for one batch, as tensors without gradient."""
-        x = moved(unpack(batch)[0], self.device)
+        x = moved(batch[0] if isinstance(batch, (tuple, list)) else batch, self.device)
         with torch.no_grad(), self.components.precision.autocast():
             return self.components.input_types.call(self.components.forward, x)
 

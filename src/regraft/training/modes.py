@@ -60,6 +60,20 @@ def keeps_statistics(module: nn.Module) -> bool:
     return any(name in _STATISTICS for name, _ in module.named_buffers(recurse=False))
 
 
+def _switched_off(module: nn.Module) -> dict[str, nn.Module]:
+    """Return the layers for which the mode matters that a user put into inference mode, in a module in train mode.
+
+    A module with a method ``train`` of its own, such as `Classifier`, decides about its parts.
+    """
+    if not module.training or type(module).train is not nn.Module.train:
+        return {}
+    return {name: part for name, part in module.named_modules() if not part.training and _has_modes(part)}
+
+
+def _has_modes(part: nn.Module) -> bool:
+    return keeps_statistics(part) or "Drop" in type(part).__name__
+
+
 def frozen_normalization(module: nn.Module) -> dict[str, nn.Module]:
     """Return the normalization layers with running statistics that are frozen, by name.
 
@@ -99,10 +113,12 @@ class TrainModes:
 
     def train(self) -> None:
         """Put the module into train mode, except for frozen normalization layers."""
+        off = _switched_off(self._module)
         self._module.train()
         self._held.clear()
         self._modes = []
         self.hold()
+        self._report_switched([name for name, part in off.items() if part.training])
 
     def update(self) -> None:
         """Bring the modes up to date after hooks ran, and record them for the rest of the epoch."""
@@ -128,6 +144,15 @@ class TrainModes:
             layer.training = False
             self._held[id(layer)] = layer
         self._report([name for name in changed if name not in self._reported])
+
+    def _report_switched(self, names: list[str]) -> None:
+        if names:
+            layers = "1 layer was" if len(names) == 1 else f"{len(names)} layers were"
+            self._say(
+                "training",
+                f"{layers} in inference mode, and fit puts the module into train mode: {shorten(names)}; a callback "
+                "may call eval() on them in on_epoch_begin",
+            )
 
     def _report(self, names: list[str]) -> None:
         if not names:

@@ -13,7 +13,9 @@ from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, main_output
 from regraft.training.class_count import ClassCount
 from regraft.training.input_types import InputTypes
+from regraft.training.losses.class_weights import ClassWeights
 from regraft.training.losses.objective import Objective
+from regraft.training.losses.sample_weights import one_per_sample, warn_of_row_numbers
 from regraft.training.metrics.epoch_metrics import EpochMetrics
 from regraft.training.numerics import Precision
 from regraft.training.optimizers.ema import EMA
@@ -22,11 +24,20 @@ from regraft.training.pytree import as_tensor, size_of, tree_map
 
 
 def unpack(batch: Any) -> tuple[Any, Any, Any]:
-    """Return a batch, which is x, (x,), (x, y) or (x, y, weight), as ``(x, y, weight)``; missing parts are None."""
-    if isinstance(batch, (tuple, list)):
-        x, y, weight = (*batch, None, None)[:3]
-        return x, y, weight
-    return batch, None, None
+    """Return a batch, which is x, (x,), (x, y) or (x, y, weight), as ``(x, y, weight)``; missing parts are None.
+
+    Raises:
+        TrainingError: it has more parts.
+    """
+    if not isinstance(batch, (tuple, list)):
+        return batch, None, None
+    if len(batch) > 3:
+        raise TrainingError(
+            f"a batch has {len(batch)} parts; expected x, (x, y) or (x, y, weight)\n  several inputs or targets belong "
+            "into a tuple of their own: ((x1, x2), y)"
+        )
+    x, y, weight = (*batch, None, None)[:3]
+    return x, y, weight
 
 
 def moved(tree: Any, device: torch.device) -> Any:
@@ -41,30 +52,6 @@ def moved(tree: Any, device: torch.device) -> Any:
 def _moved(leaf: Any, device: torch.device) -> Any:
     tensor = as_tensor(leaf)
     return tensor.to(device, non_blocking=True) if isinstance(tensor, Tensor) else tensor
-
-
-class ClassWeights:
-    """Weights of samples by their class, as ``class_weight`` of ``fit``: classes that are not named weigh 1.
-
-    Args:
-        weights: class number to weight.
-        device: where the targets are.
-    """
-
-    def __init__(self, weights: Mapping[Any, float], device: torch.device) -> None:
-        size = max((int(c) for c in weights), default=-1) + 2
-        table = torch.ones(size)
-        for number, weight in weights.items():
-            table[int(number)] = float(weight)
-        self._table = table.to(device)  # its last entry, 1, is for all classes beyond
-
-    def __call__(self, targets: Tensor, weight: Tensor | None) -> Tensor:
-        """Return the weights (samples,) of a batch: class weights times its sample weights."""
-        classes = targets
-        if targets.ndim > 1:
-            classes = targets.argmax(-1) if targets.shape[-1] != 1 else targets.squeeze(-1)
-        own = self._table[classes.round().long().clamp(max=len(self._table) - 1)]
-        return own if weight is None else own * weight.reshape(own.shape)
 
 
 @dataclass
@@ -116,6 +103,7 @@ class Forward:
         auxiliary: tells the main output from auxiliary ones.
         training: the module is in train mode.
         classes: counts the classes of targets on the host; None: they are not counted.
+        saw_weights: weights of samples were looked at.
     """
 
     module: Callable[..., Any]
@@ -127,14 +115,15 @@ class Forward:
     class_weights: ClassWeights | None = None
     training: bool = False
     classes: ClassCount | None = None
+    saw_weights: bool = False
 
     def __call__(self, batch: Any, meter: EpochMetrics) -> Tensor:
         """Return the loss of a batch, with its gradient graph, and add its figures to ``meter``."""
         x, targets, weight = unpack(batch)
         x, y = moved(x, self.device), moved(targets, self.device)
-        weight = self.weights(y, weight)
         with self.precision.autocast():
             outputs = self.outputs(x, y)
+            weight = self.weights(outputs, y, weight)
             loss, parts = self.objective(outputs, y, weight, self.auxiliary)  # finds targets that do not fit
         self.count_classes(outputs, targets)
         with torch.no_grad():
@@ -147,10 +136,15 @@ class Forward:
         self.auxiliary.inspect(x, outputs, y, training=self.training)
         return outputs
 
-    def weights(self, y: Any, weight: Any) -> Any:
+    def weights(self, outputs: Any, y: Any, weight: Any) -> Any:
         """Return the weights of the samples on the device, with those of their classes; None if there are none."""
-        weight = None if weight is None else moved(weight, self.device)
-        return weight if self.class_weights is None else self.class_weights(y, weight)
+        weight = None if weight is None else one_per_sample(moved(weight, self.device))
+        if not self.saw_weights:
+            self.saw_weights = True
+            warn_of_row_numbers(weight)
+        if self.class_weights is None:
+            return weight
+        return self.class_weights(outputs, y, weight, binary=self.objective.reading().binary)
 
     def count_classes(self, outputs: Any, targets: Any) -> None:
         """Count the classes of targets on the host, as long as they are counted."""

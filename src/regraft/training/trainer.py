@@ -165,7 +165,7 @@ class Trainer(KerasApi):
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool | str = True,
-        class_weight: Mapping[Any, float] | None = None,
+        class_weight: Any = None,
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
@@ -189,7 +189,7 @@ class Trainer(KerasApi):
             validation_split: share at the end of ``x`` for validation.
             validation_data: ``(x, y)`` or ``(x, y, weight)``, or anything else that ``x`` may be.
             shuffle: a new order of the samples each epoch; ``"batch"``: only inside the batches.
-            class_weight: weights of samples by class number; multiplied with ``sample_weight``.
+            class_weight: weights of samples by class number, a dict or an array; multiplied with ``sample_weight``.
             sample_weight: weights of the samples (n,).
             initial_epoch: number of the first epoch, counted from 0.
             steps_per_epoch: batches of an epoch; None: all.
@@ -200,8 +200,7 @@ class Trainer(KerasApi):
                 from the newest, inside its epoch, and ends with the same weights; see ``docs/resume.md``.
             **unknown: refused, with a hint to what replaces an argument of older Keras.
 
-        Returns:
-            The metrics of each epoch, and why training stopped.
+        Returns: the metrics of each epoch, and why training stopped.
 
         Raises:
             TrainingError: an argument is invalid, or a callback needs something that is missing; before the first step.
@@ -211,17 +210,18 @@ class Trainer(KerasApi):
         (x, y, sample_weight), held_out = with_validation(x, y, sample_weight, validation_split, validation_data)
         check_agreement(self.module, self.screen, x, held_out)
         training = feed_of(x, y, sample_weight, batch_size, steps_per_epoch, shuffle=shuffle, seed=self.seed)
-        training.check_epochs(epochs - initial_epoch)
-        validation = validation_feed(held_out, validation_batch_size or batch_size, validation_steps)
+        planned = training.planned_epochs(initial_epoch, epochs)
+        validation_size = batch_size if validation_batch_size is None else validation_batch_size
+        validation = validation_feed(held_out, validation_size, validation_steps)
         validates(0, validation_freq)
         with sharded_fit(self.components, training, validation, resumes=resume is not None), one_training(self):
-            hooks = self.callback_list(callbacks, verbose, epochs, training.num_batches, history=True)
-            check_callbacks(self, hooks, training, held_out, range(initial_epoch, epochs), validation_freq)
+            hooks = self.callback_list(callbacks, verbose, planned.stop, training.num_batches, history=True)
+            check_callbacks(self, hooks, training, held_out, planned, validation_freq)
             step = self.train_step(class_weight, training.num_batches)
-            FitLoop(self, hooks, step, training, validation, validation_freq).run(initial_epoch, epochs, resume)
+            FitLoop(self, hooks, step, training, validation, validation_freq).run(planned.start, planned.stop, resume)
         return hooks.history or History()
 
-    def train_step(self, class_weight: Mapping[Any, float] | None, steps: int | None) -> TrainStep:
+    def train_step(self, class_weight: Any, steps: int | None) -> TrainStep:
         """Return the step that trains on a batch; ``steps`` is the number of batches of an epoch, if known."""
         return self.components.train_step(
             self.optimizer, self.ema, class_weight, steps, lambda: self.loop_state.meter.size > 1
@@ -232,7 +232,7 @@ class Trainer(KerasApi):
         x: Any,
         y: Any = None,
         sample_weight: Any = None,
-        class_weight: Mapping[Any, float] | None = None,
+        class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
         """Train on one batch; return its loss and metrics, before the update, as `evaluate` does."""

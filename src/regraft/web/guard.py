@@ -131,7 +131,7 @@ class Guard:
 
     def _has_token(self, scope: Scope, headers: dict[bytes, list[bytes]], token: str) -> bool:
         values_sent = [value for values in headers.values() for value in values]
-        values_sent += [value.removeprefix(b"Bearer ") for value in headers.get(b"authorization", [])]
+        values_sent += [value[7:] for value in headers.get(b"authorization", []) if value[:7].lower() == b"bearer "]
         cookies = _cookies(headers.get(b"cookie", []))
         return (
             _any_equal(values_sent, token.encode())

@@ -66,7 +66,7 @@ def _records(value: Any, data: bytes) -> Sequence[Mapping[str, Any]] | None:
     """Return the objects of JSON or JSON lines without their nested values, or None."""
     if value is None or isinstance(value, dict):
         try:
-            value = [json.loads(line) for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+            value = [json.loads(line) for line in data.decode("utf-8-sig").split("\n") if line.strip()]
         except ValueError:
             return None
     if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
 from regraft.data.file_types import PHOTO_SUFFIXES
 from regraft.data.tables.columns import ColumnNames
@@ -181,7 +181,8 @@ def local_path(address: str) -> str:
     """
     parts = urlsplit(address)
     if parts.path.rstrip("/").endswith("/data/local-files"):
-        return unquote(parse_qs(parts.query).get("d", [""])[0]).lstrip("/")
+        given = next((part[2:] for part in parts.query.split("&") if part.startswith("d=")), "")
+        return unquote(given).lstrip("/")  # parse_qs would turn "+" into a space
     uploaded = re.search(r"/data/upload/(?:\d+/)?(.+)", parts.path)
     if uploaded is not None:
         return unquote(uploaded[1])

@@ -11,6 +11,7 @@ import torch
 
 from regraft.distributed.shards import Bounds
 from regraft.errors import TrainingError
+from regraft.training.batches.counts import positive_count, whole_number
 from regraft.training.batches.data_adapters import as_batch_source, split_validation
 from regraft.training.batches.loaders import KeptBatches, LoaderBatches, OneShotBatches
 from regraft.training.numerics import generator_states, restore_generators
@@ -146,14 +147,16 @@ class EpochIterator:
             )
         return f"the data had no batch for epoch {epoch + 1}: {_AGAIN}"
 
-    def check_epochs(self, epochs: int) -> None:
-        """Check that the data suffices for several epochs, as far as this is known.
+    def planned_epochs(self, first: Any, end: Any) -> range:
+        """Return the epochs of a training, after checking that the data suffices, as far as this is known.
 
         Raises:
-            TrainingError: a generator has several epochs, but no number of steps.
+            TrainingError: a number is not whole, or a generator has several epochs, but no number of steps.
         """
-        if epochs > 1 and self.steps is None and not self.seekable:
-            raise TrainingError(f"x is a generator, which is read once, but fit has {epochs} epochs: {_AGAIN}")
+        planned = range(whole_number("initial_epoch", first), whole_number("epochs", end))
+        if len(planned) > 1 and self.steps is None and not self.seekable:
+            raise TrainingError(f"x is a generator, which is read once, but fit has {len(planned)} epochs: {_AGAIN}")
+        return planned
 
     def restart(self) -> None:
         """Start again at the first batch, if the source can."""
@@ -243,7 +246,12 @@ def feed_of(
     shuffle: bool | str = False,
     seed: int = 0,
 ) -> EpochIterator:
-    """Return the batches of the data given to ``fit``, ``evaluate`` or ``predict``."""
+    """Return the batches of the data given to ``fit``, ``evaluate`` or ``predict``.
+
+    Raises:
+        TrainingError: the data, or a number, is invalid.
+    """
+    batch_size, steps = positive_count("batch_size", batch_size), positive_count("the number of steps", steps)
     source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
     return EpochIterator(source, steps)
 
@@ -257,6 +265,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Epo
         return None
     arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) for part in data)
     x, y, weight = unpack(data) if isinstance(data, tuple) or arrays else (data, None, None)
+    batch_size, steps = positive_count("validation_batch_size", batch_size), positive_count("validation_steps", steps)
     source = as_batch_source(x, y, weight, batch_size=batch_size, steps=steps)
     if isinstance(source, OneShotBatches):
         source = KeptBatches(source.iterator, steps)

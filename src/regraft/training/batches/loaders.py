@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
 
 from regraft.errors import TrainingError
 from regraft.training.pytree import tree_map
@@ -136,6 +144,30 @@ def _copied(leaf: Any) -> Any:
     if isinstance(leaf, Tensor):
         return leaf.clone()
     return leaf.copy() if isinstance(leaf, np.ndarray) else leaf
+
+
+def warn_of_order(loader: Any) -> None:
+    """Warn if a loader gives predictions in an order that the caller does not know, or not for all samples."""
+    if not isinstance(loader, DataLoader):
+        return
+    if isinstance(loader.sampler, (RandomSampler, SubsetRandomSampler, WeightedRandomSampler)):
+        warnings.warn(
+            "predict got a DataLoader with a random order, and returns the outputs in that order, not in the order of "
+            "the data set: pass a DataLoader with shuffle=False",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+    sampler = loader.batch_sampler
+    if not isinstance(sampler, BatchSampler) or not sampler.drop_last:
+        return
+    size = len(sampler.sampler)  # type: ignore[arg-type]
+    left = size % sampler.batch_size
+    if left:
+        warnings.warn(
+            f"predict got a DataLoader with drop_last=True, which leaves out {left} of {size} samples",
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 
 def explained(batches: Iterator[Any]) -> Iterator[Any]:

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from regraft.errors import TrainingError
 from regraft.training.losses.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
+from regraft.training.losses.odd_outputs import warn_of_activation, warn_of_logarithms
 from regraft.training.losses.reading import Reading, inside_unit, same_rank, warn_of_table
+from regraft.training.losses.sample_weights import check_fit
 from regraft.training.losses.targets import Targets
 from regraft.training.third_party import (
     is_keras,
@@ -115,6 +117,7 @@ class Loss:
                 f"the loss {self.name} returns one number for the batch, so samples cannot be weighted; let it return "
                 "one loss per sample"
             )
+        check_fit(self.name, weight, values)
         weight = weight.to(values.dtype)
         weighted = values * weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
         return weighted.sum() if self.sums else weighted.sum() / values.numel()
@@ -122,6 +125,9 @@ class Loss:
     def _check(self, output: Any, target: Any) -> None:
         """Check the first batch; this synchronizes with the device once."""
         self._checked = True
+        if self.takes == "logits":
+            warn_of_activation(self.name, output)
+        warn_of_logarithms(self.name, output)
         if self.takes == "probabilities" and isinstance(output, Tensor) and not inside_unit(output):
             raise TrainingError(
                 f"loss={self.name!r} is Keras's, which takes probabilities, but the module returns values outside 0 to "

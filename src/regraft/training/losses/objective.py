@@ -134,6 +134,10 @@ class Objective:
             raise TrainingError(
                 f"loss is given for {len(losses)} outputs, {given}, but the module has {len(names)}: {list(names)}"
             )
+        factors = self.weights if isinstance(self.weights, (Mapping, Sequence)) else ()
+        odd = [name for name in factors if name not in names] if isinstance(factors, Mapping) else factors[len(names) :]
+        if odd:
+            raise TrainingError(f"loss_weights has {odd[0]!r}, but the outputs of the module are {list(names)}")
 
     def _main_loss(self) -> Loss | None:
         losses = self.by_output or []

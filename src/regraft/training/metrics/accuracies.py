@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from regraft.errors import TrainingError
+from regraft.training.losses.odd_outputs import warn_of_measured_targets
 from regraft.training.losses.reading import Reading, classes_last, one_hot, probabilities, same_rank
 from regraft.training.metrics.metric import Metric, Ratio, no_sample_values
 
@@ -66,6 +67,7 @@ class BinaryAccuracy(Metric):
 
     def __init__(self, name: str, *, weighted: bool = False) -> None:
         super().__init__(name, no_sample_values, "max", weighted=weighted)
+        self._looked = False
 
     def update(
         self,
@@ -75,7 +77,14 @@ class BinaryAccuracy(Metric):
         reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
+        self.look(target)
         self.add(binary_hits(output, target, reading), len(output), weight)
+
+    def look(self, target: Tensor) -> None:
+        """Warn if the first targets are not those of two classes."""
+        if not self._looked:
+            self._looked = True
+            warn_of_measured_targets(self.name, target)
 
 
 class AutoAccuracy(Metric):
@@ -106,6 +115,7 @@ class AutoAccuracy(Metric):
     ) -> None:
         """Add a batch."""
         if _is_binary(output, target, reading):
+            self.labels.look(target)
             self.add(binary_hits(output, target, reading), len(output), weight)
             return
         scores, wanted = classes_last(output, target, reading.axis)

@@ -43,6 +43,7 @@ class EpochMetrics:
         for output, some_metrics in self.metrics.items():
             _make_unique(output, some_metrics)
         self._all = [m for some in self.metrics.values() for m in some]
+        _check_names(self._all)
         self._stateful = any(m.stateful for m in self._all)
         self._logs: list[weakref.ref[BatchLogs]] = []
         self.reset()
@@ -166,6 +167,28 @@ def _by_output(given: Any) -> dict[str | None, list[Any]]:
     if isinstance(given, Mapping):
         return {str(name): _list(some) for name, some in given.items()}
     return {None: _list(given)}
+
+
+def with_output_names(given: Any) -> Any:
+    """Return metrics as a dict by output, if they are a list of lists, one for each output, as in Keras."""
+    lists = isinstance(given, (list, tuple)) and any(isinstance(some, list) for some in given)
+    if not lists or not all(isinstance(some, list) or some is None for some in given):
+        return given
+    return {f"output_{i}": some or [] for i, some in enumerate(given)}
+
+
+def _check_names(metrics: Sequence[Metric]) -> None:
+    """Refuse names that the figures of the loss and of the validation have.
+
+    Raises:
+        TrainingError: a metric has one.
+    """
+    for name in (metric.name for metric in metrics):
+        if name == "loss" or name.startswith("val_"):
+            kind = "the loss" if name == "loss" else "figures of the validation"
+            raise TrainingError(
+                f"a metric is called {name!r}, the name of {kind} in the logs; pass ('another name', metric)"
+            )
 
 
 def _list(some: Any) -> list[Any]:

@@ -100,7 +100,7 @@ class ShardedForward:
         outputs = self._leaves(results)
         targets = joined([result.targets for result in results])
         y = moved(targets, forward.device)
-        weight = forward.weights(y, joined([result.weight for result in results]))
+        weight = forward.weights(outputs, y, joined([result.weight for result in results]))
         with forward.precision.autocast():
             loss, parts = forward.objective(outputs, y, weight, forward.auxiliary)
         forward.count_classes(outputs, targets)
