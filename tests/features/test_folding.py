@@ -10,6 +10,7 @@ from regraft.features.engines import folding
 from regraft.features.engines.folding import folded
 from regraft.features.engines.fusing import FusedConvolution
 from regraft.features.engines.processor import computes_bf16
+from regraft.features.engines.trial import synthetic_photos
 from regraft.models.zoo import build_backbone, create_network
 
 
@@ -225,3 +226,34 @@ def test_where_the_operator_fails_normalisations_are_folded_still(monkeypatch):
     kept = folded(network, 64, 64, fuse=True)
     assert fused(kept) == norms(kept) == 0
     assert largest_difference(network, kept) < 1e-5
+
+
+class Recorded:
+    """A record in memory."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def read(self) -> int | None:
+        return self.number
+
+    def write(self, number: int) -> None:
+        self.number = number
+
+
+@pytest.mark.parametrize("failures", [0, 1, 2])
+def test_a_copy_that_was_chosen_before_is_made_again_without_a_check(failures):
+    network, record, x = with_statistics(create_network("test_resnet", 64)), Recorded(), synthetic_photos(1, 64, 64)
+    checks = []
+
+    def check(cheaper: nn.Module) -> torch.Tensor:
+        checks.append(cheaper)
+        return cheaper(x) * (2 if len(checks) <= failures else 1)
+
+    first = folded(network, 64, 64, fuse=True, check=check, record=record)
+    assert (record.number, len(checks)) == (failures, min(failures + 1, 2))
+    again = folded(network, 64, 64, fuse=True, check=check, record=record)
+    assert len(checks) == min(failures + 1, 2)
+    assert (fused(again), norms(again)) == (fused(first), norms(first))
+    with torch.inference_mode():
+        assert torch.equal(again(x), first(x))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -30,6 +31,7 @@ def folded(
     *,
     fuse: bool = False,
     check: Callable[[nn.Module], torch.Tensor] | None = None,
+    record: FoldingRecord | None = None,
 ) -> nn.Module:
     """Return a copy of ``network`` with its batch normalizations folded, or a plain copy if the results would differ.
 
@@ -41,19 +43,29 @@ def folded(
             on the CPU only and cannot be exported.
         check: returns the features of the first synthetic photo, shape (1, D), computed by a cheaper copy; they are
             compared with those of the plain copy. By default the copy runs on that photo alone.
+        record: the copy that an earlier call has chosen, which then needs no check; the choice is put into it.
     """
     copied = _copied(network)
     x = synthetic_photos(1, height, width)  # a wrong folding is wrong for every photo
     with torch.no_grad():
         expected, foldable = _find_foldable(copied, x)
     activations = foldable.activations if fuse else []
-    for joined in [activations, []] if activations else [[]]:
+    ways = [activations, []] if activations else [[]]
+    chosen = None if record is None else record.read()
+    for number, joined in enumerate(ways):
         if not (foldable.pairs or foldable.inputs or joined):
             break
-        _make_cheaper(copied, foldable, joined)
-        if _equal(expected, copied, check or (lambda cheaper: cheaper(x))):
-            return copied
-        copied = _copied(network)
+        if chosen is None or chosen == number:
+            _make_cheaper(copied, foldable, joined)
+            if chosen == number or _equal(expected, copied, check or (lambda cheaper: cheaper(x))):
+                return _recorded(copied, number, record)
+            copied = _copied(network)
+    return _recorded(copied, len(ways), record)
+
+
+def _recorded(copied: nn.Module, number: int, record: FoldingRecord | None) -> nn.Module:
+    if record is not None:
+        record.write(number)
     return copied
 
 
@@ -66,6 +78,16 @@ def _copied(network: nn.Module) -> nn.Module:
 def _laid_out(tensor: torch.Tensor) -> torch.Tensor:
     layout = torch.channels_last if tensor.dim() == 4 else torch.contiguous_format
     return tensor.detach().to("cpu", copy=True, memory_format=layout)
+
+
+class FoldingRecord(Protocol):
+    """The number of the copy that was chosen for a network on this machine, most folded first; kept between calls."""
+
+    def read(self) -> int | None:
+        """Return the number, or None if nothing was chosen yet."""
+
+    def write(self, number: int) -> None:
+        """Record the number."""
 
 
 @dataclass(frozen=True)

@@ -28,10 +28,11 @@ from regraft.features.engines.batch_size import (
     first_invariant_size,
 )
 from regraft.features.engines.folding import folded
-from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
+from regraft.features.engines.machine_facts import Fact, machine_id, read_fact, write_fact
 from regraft.features.engines.processor import ONE_THREAD
 from regraft.features.engines.trial import MIN_TRIAL_BATCH, TRIAL_PHOTOS, synthetic_photos
 from regraft.models.backbone import Backbone
+from regraft.models.timm_import import import_timm
 
 Precision: TypeAlias = Literal["fp32", "bf16", "mixed"]
 """Precision of the arithmetic. ``"mixed"`` means single precision in the lower and bfloat16 in the upper layers; not
@@ -131,6 +132,11 @@ def _batch_size_key(
     return f"batch size, {INVARIANCE_VERSION} / {NUMERICS_VERSION} {torch.__version__} / {' / '.join(map(str, parts))}"
 
 
+def _folded_key(backbone: Backbone, weights_hash: str, device: torch.device, batch_size: int) -> str:
+    timm = import_timm().__version__  # it makes the modules that are folded
+    return f"folded copy, timm {timm} / {_batch_size_key(backbone, weights_hash, device, 'fp32', batch_size)}"
+
+
 def _prepare_network(
     backbone: Backbone, weights_hash: str, device: torch.device, precision: Precision, batch_size: int | None
 ) -> FrozenNetwork:
@@ -144,8 +150,8 @@ def _prepare_network(
         """Return the features of one photo by a cheaper copy, run in a full batch.
 
         The full batch also shows whether a photo's place matters. Whether the other photos matter follows from the
-        comparison in `folded` with the plain network on this photo alone. This runs even if a batch size is recorded,
-        so that the same copy is chosen every time.
+        comparison in `folded` with the plain network on this photo alone. This runs if the choice of the copy is not
+        recorded on this machine.
         """
         run = FrozenNetwork(network, sizes[0], "fp32", device, single_threaded)
         trial, tried[network] = check_invariance(
@@ -156,7 +162,10 @@ def _prepare_network(
     network = _folded_networks.get((name, weights_hash, device, sizes[0]))
     if network is None:
         check = in_a_batch if device.type == "cpu" and sizes[0] >= MIN_TRIAL_BATCH else None
-        ready = folded(backbone.network, p.height, p.width, fuse=device.type == "cpu", check=check).to(device)
+        key = _folded_key(backbone, weights_hash, device, sizes[0])
+        record = None if check is None else Fact(key)
+        fuse = device.type == "cpu"
+        ready = folded(backbone.network, p.height, p.width, fuse=fuse, check=check, record=record).to(device)
         network = _folded_networks[name, weights_hash, device, sizes[0]] = ready
     if known is not None:
         return FrozenNetwork(network, known, precision, device, single_threaded)

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import json
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from regraft.cache_dir import cache_folder
@@ -50,6 +51,26 @@ def write_fact(key: str, value: Any) -> None:
     with contextlib.suppress(OSError):
         cache_folder().mkdir(parents=True, exist_ok=True)
         write_text(cache_folder() / FILE, f"{_checksum(text)}\n{text}\n")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """An integer that is recorded under one key.
+
+    Attributes:
+        key: text that names everything the value depends on.
+    """
+
+    key: str
+
+    def read(self) -> int | None:
+        """Return the value, or None if there is none."""
+        value = read_fact(self.key)
+        return value if isinstance(value, int) else None
+
+    def write(self, value: int) -> None:
+        """Record the value; see `write_fact`."""
+        write_fact(self.key, value)
 
 
 def isa_limit() -> str:
