@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,7 @@ def _ray_loop(config: dict[str, Any]) -> None:
         with tempfile.TemporaryDirectory() as place:
             torch.save({"model": module.state_dict(), "epoch": epoch}, Path(place) / "model.pt")
             ray.train.report({}, checkpoint=ray.train.Checkpoint.from_directory(place))
+        time.sleep(3)  # a real epoch takes longer than the registration of a checkpoint
     _finish(module)
 
 
@@ -245,7 +247,7 @@ RECIPES: dict[str, Callable[[Path, int], None]] = {
     "regraft": regraft,
     "Accelerate": accelerate,
     "Accelerate, seedable sampler": lambda folder, size: accelerate(folder, size, seedable=True),
-    "Accelerate, stateful loader": lambda folder, size: accelerate(folder, size, stateful=True),
+    "Accelerate, stateful loader": lambda folder, size: accelerate(folder, size, seedable=True, stateful=True),
     "Lightning": lightning,
     "Lightning, stateful loader": lambda folder, size: lightning(folder, size, stateful=True),
     "Ray Train": ray_train,
@@ -255,7 +257,7 @@ WAYS = {
     "regraft": "fit(resume=Snapshots(...))",
     "Accelerate": "save_state every 2 steps, load_state, skip_first_batches",
     "Accelerate, seedable sampler": "the same with use_seedable_sampler=True",
-    "Accelerate, stateful loader": "the same with use_stateful_dataloader=True in place of skip_first_batches",
+    "Accelerate, stateful loader": "the same with use_stateful_dataloader=True, too, in place of skip_first_batches",
     "Lightning": "ModelCheckpoint(every_n_train_steps=2), fit(ckpt_path='last')",
     "Lightning, stateful loader": "the same with torchdata's StatefulDataLoader",
     "Ray Train": "report(checkpoint) after each epoch, get_checkpoint",
