@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def made_up(counts: dict[str, int], **of_class) -> Subject:
     for label, n in counts.items():
         for i in range(n):
             said = {"size": int(draw.integers(50_000, 90_000)), "width": 640, "height": 480} | of_class.get(label, {})
-            entries.append(Entry(f"{label}/{i}.jpg", None, f"{label}{i}".encode().hex().zfill(64), label))
+            entries.append(Entry(f"{label}/{i}.jpg", Path("photo.jpg"), f"{label}{i}".encode().hex().zfill(64), label))
             gray = draw.integers(0, 255, (64, 64), dtype=np.uint8)
             rgb = (100.0, 100.0, 100.0)
             sides = said["size"], said["width"], said["height"]
@@ -114,7 +115,7 @@ def test_unusable_files_have_a_kind_by_their_reason():
         "not a photo: text": "not a photo",
         "cannot be decoded: bad": "unreadable",
     }
-    entries = [Entry(why, None, "", "ash", status="put aside", why=why) for why in reasons]
+    entries = [Entry(why, Path("photo.jpg"), "", "ash", status="put aside", why=why) for why in reasons]
     subject = Subject(Manifest(None, (), entries), [], [], [], np.empty((0, 1), np.float32), no_copies([]))
     assert {f.photos[0]: f.kind for f in files.find_damaged(subject)} == reasons
     assert {f.level for f in files.find_damaged(subject)} == {"error"}

@@ -71,6 +71,18 @@ def test_the_page_loads_nothing_and_allows_nothing(garden):
     assert not re.search(r"url\(\s*['\"]?(?!#)|@import", garden)
 
 
+def test_the_answer_says_what_to_expect_on_new_subjects(tmp_path, garden):
+    run = make_run(tmp_path / "run", GARDEN)
+    metrics = json.loads((run / "metrics.json").read_text())
+    loss = {"value": 0.1, "n": 50, "interval": [0.08, 0.12]}
+    effect = {"group_by": "number", "n": 50, "loss": loss, "on_new_subjects": loss}
+    metrics["series"] = {"tested": [effect], "group_by": "number"}
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    page = Page(html_of(run)).text
+    assert "photos taken together look alike: expect about" in page and "--group-by number" in page
+    assert "taken together" not in Page(garden).text
+
+
 def test_the_same_folder_gives_the_same_bytes(tmp_path, garden):
     run = make_run(tmp_path / "run", GARDEN)
     assert html_of(run) == html_of(run)

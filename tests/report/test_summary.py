@@ -179,6 +179,29 @@ def test_the_accuracy_on_new_subjects_stands_beside_the_accuracy(shown):
     assert "regraft train 'my trees' --group-by number" in text
 
 
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ((0.02, 0.18), "expect about 85 %, not 95 %, on new subjects (77 to 93 % is plausible"),
+        ((-0.05, 0.21), "expect 74 to 95 %, not 95 %, on new subjects"),
+        ((-0.05, 1.2), "expect 0 to 95 %, not 95 %, on new subjects"),
+    ],
+)
+def test_a_wide_interval_on_new_subjects_is_shown_in_place_of_a_number(shown, interval, expected):
+    y = np.repeat([0, 1], [100, 100])
+    wrong = y.copy()
+    wrong[:10] = 1
+    on_new = {"value": 0.1, "n": 200, "interval": list(interval)}
+    loss = {"value": 0.3, "n": 200, "interval": [0.2, 0.4]}
+    effect = {"group_by": "time", "n": 200, "loss": loss, "on_new_subjects": on_new}
+    text = " ".join(
+        shown(
+            {"final/test": entry(y, wrong, ["ash", "birch"])}, series={"tested": [effect], "group_by": "time"}
+        ).split()
+    )
+    assert expected in text and "found by capture time" in text
+
+
 def test_no_series_no_word_of_them(shown):
     y = np.repeat([0, 1], [100, 100])
     effect = {"group_by": "number", "n": 200, "loss": {"value": 0.0, "n": 200, "interval": [-0.02, 0.02]}}

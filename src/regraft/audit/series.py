@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from regraft.audit.look_groups import MAX_GROUP_SHARE, MIN_CLOSE_SHARE, close_share, largest_share, look_groups
+from regraft.audit.new_subjects import LOOK_ERROR, ORDER_ERROR, NewSubjects, loss_on_new_subjects
 from regraft.audit.photo_order import LOOK_RULE, photo_orders
 from regraft.data.manifest import Entry
 from regraft.measure.intervals import figure
@@ -29,8 +30,8 @@ MIN_PHOTOS, MIN_OF_CLASS = 60, 10
 MAX_PHOTOS = 2000
 """Photos of the test; of more, runs of consecutive photos are taken."""
 
-MIN_LOSS, MIN_Z = 0.02, 2.33
-"""Minimum loss of accuracy in blocks, and minimum ratio to its standard error without series (one-sided 1 %)."""
+MIN_LOSS, MIN_Z = 0.02, 1.9
+"""Minimum loss of accuracy in blocks, and minimum ratio to its standard error without series (one-sided 3 %)."""
 
 _RUNS = 20
 _REPEATS = ((600, 4), (MAX_PHOTOS, 2))
@@ -47,6 +48,7 @@ class SeriesEffect:
         blocks: accuracy in blocks.
         z: the loss divided by its standard error if there are no series.
         standard_error: standard error of the loss over blocks.
+        new_subjects: the loss on new subjects; None if the effect is not clear.
     """
 
     rule: str
@@ -55,6 +57,7 @@ class SeriesEffect:
     blocks: float
     z: float
     standard_error: float
+    new_subjects: NewSubjects | None = None
 
     @property
     def loss(self) -> float:
@@ -72,7 +75,9 @@ class SeriesEffect:
         interval = (self.loss - reach, self.loss + reach) if math.isfinite(reach) else None
         accuracies = {"random": self.random, "blocks": self.blocks}
         loss = figure(self.loss, self.n, interval)
-        return {"group_by": self.rule, "n": self.n, **accuracies, "loss": loss, "z": self.z, "clear": self.is_clear}
+        out = {"group_by": self.rule, "n": self.n, **accuracies, "loss": loss, "z": self.z, "clear": self.is_clear}
+        new = self.new_subjects
+        return out if new is None else {**out, "on_new_subjects": figure(new.loss, self.n, new.interval)}
 
 
 @dataclass(frozen=True)
@@ -107,7 +112,7 @@ class SeriesTest:
         if not blocks:
             return []
         random = small._random_accuracy(test)
-        return [_effect(rule, random, test.correct(block), small.labels, block) for rule, block in blocks.items()]
+        return [_effect(rule, test, random, block) for rule, block in blocks.items()]
 
     def _of_runs(self) -> SeriesTest:
         """Return at most `MAX_PHOTOS` photos: runs of consecutive photos of each class, so that series stay whole."""
@@ -160,15 +165,15 @@ def clearest(effects: Sequence[SeriesEffect]) -> SeriesEffect | None:
     return clear[0] if clear else None
 
 
-def _effect(
-    rule: str,
-    random: NDArray[np.float64],
-    right: NDArray[np.bool_],
-    labels: NDArray[np.int64],
-    block: NDArray[np.int64],
-) -> SeriesEffect:
+def _effect(rule: str, test: BlockTest, random: NDArray[np.float64], block: NDArray[np.int64]) -> SeriesEffect:
+    logits = test.held_out_logits(block)
+    right = logits.argmax(axis=1) == test.y
     difference = random - right
     spread = math.sqrt(float((difference**2).sum()))
-    error = grouped_standard_error(difference, np.ones(len(difference)), labels * BLOCKS + block)
+    error = grouped_standard_error(difference, np.ones(len(difference)), test.y * BLOCKS + block)
     z = float(difference.sum()) / spread if spread else 0.0
-    return SeriesEffect(rule, len(right), float(random.mean()), float(right.mean()), z, error)
+    effect = SeriesEffect(rule, len(right), float(random.mean()), float(right.mean()), z, error)
+    if not effect.is_clear:
+        return effect
+    model_error = LOOK_ERROR if rule == LOOK_RULE else ORDER_ERROR
+    return replace(effect, new_subjects=loss_on_new_subjects(effect.random, logits, test.y, block, model_error))

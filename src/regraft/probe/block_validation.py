@@ -55,13 +55,19 @@ class BlockTest:
         Args:
             block: number of the block of each photo, shape (n,), in ``range(BLOCKS)``.
         """
+        return np.asarray(self.held_out_logits(block).argmax(axis=1) == self.y)
+
+    def held_out_logits(self, block: NDArray[np.int64]) -> Float:
+        """Return the logits of each photo in the model without its block and the two next to it, shape (n, k).
+
+        Args:
+            block: number of the block of each photo, shape (n,), in ``range(BLOCKS)``.
+        """
         tested = block[None] == np.arange(BLOCKS)[:, None]
         left_out = np.abs(block[None] - np.arange(BLOCKS)[:, None]) <= 1
         same_unit = [np.isin(self.units, self.units[rows]) for rows in tested]
         left_out |= np.stack(same_unit)
-        logits = self._fitted_logits((~left_out).astype(np.float64))
-        best = logits.argmax(axis=1)[block, np.arange(len(self.y))]
-        return np.asarray(best == self.y)
+        return self._fitted_logits((~left_out).astype(np.float64))[block, :, np.arange(len(self.y))]
 
     def _fitted_logits(self, sample_weight: NDArray[np.float64]) -> Float:
         """Return the logits of all photos in the models of ``sample_weight``, shape (p, n), as (p, k, n)."""

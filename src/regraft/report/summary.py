@@ -11,14 +11,13 @@ from regraft.context.commands import train_command
 from regraft.data.split import DEFAULT_SHARES
 from regraft.report.advice_line import advice_line
 from regraft.report.evaluation import GAP, baselines, most_confused, show_accuracy, top_k, weakest
+from regraft.report.new_subjects import clear_series, expected_on_new_subjects
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen
 from regraft.text import command, counted, file_size, percent
 
 FEW_PHOTOS = 1000
 """Photos below which the accuracy on a test set says less than that of the linear probe out of fold."""
-
-_GROUPING = {"time": "capture time", "number": "number in the name", "look": "look"}
 
 
 def show_run(run: Path, screen: Screen) -> None:
@@ -73,16 +72,10 @@ def _show_threshold(reject: dict[str, Any], screen: Screen) -> None:
 
 def show_series(metrics: dict[str, Any], config: dict[str, Any], screen: Screen) -> None:
     """Warn if the accuracy on new subjects is lower, because photos that were taken together look alike."""
-    series = metrics.get("series") or {}
-    effect = next((one for one in series.get("tested", []) if one["group_by"] == series.get("group_by")), None)
+    effect = clear_series(metrics)
     if effect is None:
         return
-    reported = _accuracy(metrics["measured"][metrics["headline"]])
-    expected = max(0.0, reported - effect["loss"]["value"])
-    screen.warn(
-        f"photos taken together look alike: expect about {100 * expected:.0f} %, not {100 * reported:.0f} %, on new "
-        f"subjects (found by {_GROUPING[effect['group_by']]})"
-    )
+    screen.warn(expected_on_new_subjects(effect, _accuracy(metrics["measured"][metrics["headline"]])))
     screen.line("", train_command(config, group_by=effect["group_by"]), "keeps them together")
 
 

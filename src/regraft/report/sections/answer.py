@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from regraft.context.commands import train_command
 from regraft.report.elements import command_line
+from regraft.report.new_subjects import clear_series, expected_on_new_subjects
 from regraft.report.page import name, text
 from regraft.report.run_data import RunData
 from regraft.report.summary import measured_on, next_command
@@ -27,7 +29,7 @@ def answer(run: RunData) -> str:
     problems = "".join(f'<p class="problem">{text(problem)}</p>' for problem in run.problems)
     if not run.headline:
         return f'<section id="answer">{problems}</section>' if problems else ""
-    return f'<section id="answer">{_sentence(run)}{problems}{_facts(run)}{_improve(run)}</section>'
+    return f'<section id="answer">{_sentence(run)}{_series(run)}{problems}{_facts(run)}{_improve(run)}</section>'
 
 
 def _sentence(run: RunData) -> str:
@@ -51,6 +53,16 @@ def _sentence(run: RunData) -> str:
             f"which is right for {percent(largest['accuracy']['value'])} of them.</p>"
         )
     return lead
+
+
+def _series(run: RunData) -> str:
+    """Return a warning if the accuracy on new subjects is lower, and the command that measures it."""
+    effect, accuracy = clear_series(run.metrics), run.headline["figures"]["accuracy"]["value"]
+    if effect is None or accuracy is None:
+        return ""
+    warning = expected_on_new_subjects(effect, accuracy)
+    command = train_command(dict(run.config), group_by=effect["group_by"])
+    return f'<p class="problem">{text(warning)}</p>{command_line(command)}'
 
 
 def _facts(run: RunData) -> str:

@@ -150,7 +150,7 @@ def series_loss(context: RunContext, result: RecipeResult) -> dict[str, Any] | N
         return {"tested": [effect.as_dict() for effect in effects], "group_by": None if best is None else best.rule}
 
     names = [[entry.name, times.get(entry.content)] for entry in entries]
-    key = digest(["series1", probe_key(context, entries, units, nested=False), probe.C, names])
+    key = digest(["series2", probe_key(context, entries, units, nested=False), probe.C, names])
     measured = get_or_solve(cross_run_key(context, key), measure)
     if not measured["tested"]:
         return None
