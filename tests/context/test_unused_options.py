@@ -15,9 +15,9 @@ from regraft.data.manifest import Entry, Manifest
 from regraft.errors import ConfigError
 
 EVERYWHERE = {
-    "photos", "more_photos", "labels", "label_from", "path_column", "label_column", "skip_missing", "folders", "out",
-    "recipe", "backbone", "download", "weights", "size", "views", "seed", "split", "split_seed", "split_from",
-    "group_by", "fix_leaks", "decisions", "class_weight", "device", "workers", "max_error", "stop_after",
+    "photos", "more_photos", "labels", "stored_labels", "label_from", "path_column", "label_column", "skip_missing",
+    "folders", "out", "recipe", "backbone", "download", "weights", "size", "views", "seed", "split", "split_seed",
+    "split_from", "group_by", "fix_leaks", "decisions", "class_weight", "device", "workers", "max_error", "stop_after",
     "snapshot_every", "fresh", "rescue_dir", "choices", "store", "worker_timeout", "track",
 }  # fmt: skip
 IN_EPOCHS = {"epochs", "lr", "batch_size", "choose_on_val", "shards", "fast_reduce", *CALLBACK_OPTIONS}

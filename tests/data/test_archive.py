@@ -190,6 +190,14 @@ def test_archives_among_the_photos_are_named(tmp_path):
     (tmp_path / "folder" / "more.zip").write_bytes(inner)
     with pytest.raises(PhotosError, match=r"\n  perhaps    regraft train .*folder/more\.zip"):
         find_photos(tmp_path / "folder")
+    (tmp_path / "folder" / "more.zip").rename(tmp_path / "folder" / "arrays.npz")
+    with pytest.raises(PhotosError, match=r"has no photos\.") as error:
+        find_photos(tmp_path / "folder")
+    assert "perhaps" not in str(error.value)
+    for name in ("ants.zip", "bees.zip"):
+        (tmp_path / "folder" / name).write_bytes(inner)
+    with pytest.raises(PhotosError, match="each archive is a class: unpack it into a folder of its own name"):
+        find_photos(tmp_path / "folder")
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])

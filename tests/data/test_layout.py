@@ -139,7 +139,7 @@ def test_sides_in_the_classes(tmp_path: Path) -> None:
     assert find_photos(tmp_path).given_sides == frozenset()
 
 
-@pytest.mark.parametrize("inner", ["flowers", "dataset", "Images", "flowers/train"])
+@pytest.mark.parametrize("inner", ["flowers", "dataset", "Images", "flowers/train", "PetImages/PetImages"])
 def test_a_folder_that_only_wraps_the_classes(inner: str, tmp_path: Path) -> None:
     source = find_photos(make(tmp_path / "flowers-master", f"{inner}/daisy/1.jpg", f"{inner}/rose/1.jpg"))
     assert source.classes == ("daisy", "rose")
@@ -155,6 +155,15 @@ def test_a_folder_that_wraps_sides_and_sides_that_wrap_classes(tmp_path: Path) -
     assert source.classes == ("forest", "sea")
     assert sides(source) == {"seg_train": "train", "seg_test": "test"}
     assert any(note.startswith("seg_pred/ is next to") for note in source.notes)
+
+
+def test_a_split_for_detection_has_no_classes(tmp_path: Path) -> None:
+    make(tmp_path, "train/images/1.jpg", "train/images/2.jpg", "valid/images/3.jpg")
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "train" / "labels" / "1.txt").write_text("0 0.5 0.5 0.2 0.2")
+    with pytest.raises(PhotosError, match="have photos but no class folders") as error:
+        find_photos(tmp_path)
+    assert "files of boxes for detecting objects are no classes of photos" in str(error.value)
 
 
 def test_the_only_class_is_not_a_wrapper(tmp_path: Path) -> None:

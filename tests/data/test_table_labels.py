@@ -194,6 +194,16 @@ def test_not_a_csv(root: Path, tmp_path: Path) -> None:
             find_photos(root, tmp_path / "pipe.csv")
 
 
+def test_measurements_are_no_classes(root: Path) -> None:
+    for i in range(12):
+        (root / f"m{i}.png").write_bytes(encoded(picture((20, 20)), "PNG"))
+    rows = "".join(f"m{i}.png,{20 + i}.{i}\n" for i in range(12))
+    (note,) = [note for note in find_photos(root, table(root, f"path,label\n{rows}")).notes if "numbers" in note]
+    assert "the labels are 12 different numbers, and each counts as a class" in note
+    versions = "".join(f"m{i}.png,{i % 2}.5\n" for i in range(12))
+    assert not any("numbers" in note for note in find_photos(root, table(root, f"path,label\n{versions}")).notes)
+
+
 def test_nothing_to_tell_apart(root: Path) -> None:
     assert "lists no photos" in complaint(root, "path,label\n")[0]
     assert (

@@ -163,6 +163,8 @@ def _photos_to_check(
         raise click.UsageError(message, click.get_current_context())
     if of_run:
         places = photo_options(run)
+        if options.get("labels") is not None:
+            places.pop("stored_labels", None)
     else:
         folders, labels = photo_places(photos, options.get("labels"))
         options = {**options, "labels": labels}

@@ -15,7 +15,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 LABEL_OPTIONS: Final = ("labels", "label_from", "path_column", "label_column", "skip_missing", "folders")
 """Names of the options of `label_options`, as those of `regraft.data.selection.PhotoSelection`."""
 
-SELECTION: Final = ("photos", "more_photos", *LABEL_OPTIONS)
+SELECTION: Final = ("photos", "more_photos", "stored_labels", *LABEL_OPTIONS)
 """Names of all fields of `regraft.data.selection.PhotoSelection`."""
 
 

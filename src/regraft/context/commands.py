@@ -10,7 +10,7 @@ from regraft.context.config import TrainConfig
 from regraft.text import command, relative_if_below
 
 NOT_REPEATED: Final = frozenset(
-    {"photos", "more_photos", "out", "choices", "callbacks", "stop_after", "fresh", "worker_timeout"}
+    {"photos", "more_photos", "stored_labels", "out", "choices", "callbacks", "stop_after", "fresh", "worker_timeout"}
 )
 """Fields of a configuration that a command for another run does not repeat. Callback objects cannot be repeated."""
 

@@ -50,6 +50,8 @@ class PhotoOptions(Options):
     more_photos: Annotated[tuple[StoredPath, ...] | None, AfterValidator(lambda folders: folders or None)] = None
     """Further folders whose photos are added to those of ``photos``."""
     labels: StoredPath | None = None
+    stored_labels: Annotated[Path | None, Field(exclude=True)] = None
+    """The copy of ``labels`` in the folder of a run that is resumed."""
     label_from: str | None = None
     path_column: str | None = None
     label_column: str | None = None

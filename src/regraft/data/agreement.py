@@ -6,10 +6,11 @@ outputs have another order than the labels learns the wrong names. Neither mista
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from regraft.data.decoding.rendering import PLAIN, Rendering
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.source import composed
 from regraft.errors import ConfigError, several
@@ -40,8 +41,7 @@ def network_requirements(network: Any) -> NetworkRequirements | None:
     """
     if isinstance(network, type):
         return None
-    modules = network.modules() if callable(getattr(network, "modules", None)) else (network,)
-    for module in modules:
+    for module in _modules(network):
         preprocessing, timms = getattr(module, "preprocessing", None), getattr(module, "pretrained_cfg", None)
         name = type(module).__name__
         if isinstance(preprocessing, Preprocessing):
@@ -49,6 +49,24 @@ def network_requirements(network: Any) -> NetworkRequirements | None:
         if isinstance(timms, Mapping) and len(timms.get("mean") or ()) == len(timms.get("std") or ()) == 3:
             return NetworkRequirements(_timm_preprocessing(timms), (), False, str(timms.get("architecture") or name))
     return None
+
+
+def render_untrained(network: Any, rendering: Rendering) -> None:
+    """Let an untrained network of regraft prepare photos with ``rendering``; a later folder changes nothing.
+
+    Args:
+        network: a Backbone, or a module around one. Other networks, such as a Classifier, are not changed.
+        rendering: the rendering that suits the photos that it will be trained on.
+    """
+    for module in _modules(network):
+        if isinstance(getattr(module, "preprocessing", None), Preprocessing):
+            if hasattr(module, "render") and module.preprocessing.rendering == PLAIN:
+                module.render(rendering)
+            return
+
+
+def _modules(network: Any) -> Iterable[Any]:
+    return network.modules() if callable(getattr(network, "modules", None)) else (network,)
 
 
 def _timm_preprocessing(cfg: Mapping[str, Any]) -> Preprocessing:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from regraft.data.augmentation import Augmentation
+from regraft.data.folder_rendering import rendered_preprocessing
 from regraft.data.image_folder_arguments import ImageFolderArguments, check_arguments, check_classes, ordered_classes
 from regraft.data.loading.loader import decode_in_order
 from regraft.data.loading.photo_task import LoadPhoto
@@ -55,6 +56,10 @@ class ImageFolder(PhotoSet):
             classes in them; recognized by their names if None.
         label_from: ``"prefix"`` for classes in the names of the photos such as ``cat.0.jpg``, or a regular expression
             with a group named ``label``; None if folders are classes.
+
+    16-bit gray with fewer bits fills the range, and transparent photos get a ground on which the picture shows, as in
+    `train`; both become part of the preprocessing, and of that of a `Backbone` given as ``network``. A classifier and
+    ``preprocessing`` keep theirs.
 
     Attributes:
         manifest: every file with its class, side and status.
@@ -115,9 +120,10 @@ class ImageFolder(PhotoSet):
         source = select_photos(PhotoSelection(places[0], labels=labels, folders=folders, label_from=label_from))
         check_classes(source.classes, wanted)
         self.manifest = scan(source, workers=workers)
+        prepared, rendering_notes = rendered_preprocessing(wanted, self.manifest.usable, workers=workers)
         if check:
-            exclude_undecodable(self.manifest, wanted.preprocessing, workers=workers)
-        notes = [*source.notes, *_skipped_notes(self.manifest), *check_usable(self.manifest)]
+            exclude_undecodable(self.manifest, prepared, workers=workers)
+        notes = [*source.notes, *rendering_notes, *_skipped_notes(self.manifest), *check_usable(self.manifest)]
         notes += _assign_sides(self.manifest, bool(source.given_sides), split_seed, wanted.shares)
         check_split(self.manifest)
         self.manifest.classes = ordered_classes(self.manifest.classes, wanted)
@@ -125,7 +131,7 @@ class ImageFolder(PhotoSet):
         for note in notes:
             (screen or screen_for()).warn(note)
         common: dict[str, Any] = {"seed": seed, "workers": workers}
-        prepared, entries = wanted.preprocessing, self._entries_on("train")
+        entries = self._entries_on("train")
         super().__init__(entries, self.manifest.classes, prepared, augmentation=augmentation, **common)
         self.train: PhotoSet = self
         self.validation = self._photo_set("validation", prepared, common)

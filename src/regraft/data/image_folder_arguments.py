@@ -60,6 +60,11 @@ class ImageFolderArguments:
         mean, std = (_HALF if value is None else value for value in (self.mean, self.std))
         return Preprocessing(height=side, width=side, mean=mean, std=std)
 
+    @property
+    def has_own_rendering(self) -> bool:
+        """True if a classifier or the user determines the rendering of the photos."""
+        return self.user_preprocessing is not None or (self.needs is not None and bool(self.needs.classes))
+
     @cached_property
     def shares(self) -> tuple[float, float, float]:
         """Shares of train, validation and test."""

@@ -25,6 +25,7 @@ class PhotoSelection:
         path_column: the column of ``labels`` with the photos; None to recognize it.
         label_column: the column of ``labels`` with the labels; None to recognize it.
         skip_missing: whether rows of ``labels`` without a photo or a label are left out.
+        table_folder: the folder in which relative paths of ``labels`` start; None for that of the file.
     """
 
     photos: Path
@@ -35,19 +36,27 @@ class PhotoSelection:
     path_column: str | None = None
     label_column: str | None = None
     skip_missing: bool = False
+    table_folder: Path | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> PhotoSelection:
-        """Return the photos that options select: those of `train` by name, such as the content of ``config.json``."""
+        """Return the photos that options select.
+
+        Args:
+            options: those of `train` by name, such as the content of ``config.json``; ``stored_labels`` is a copy of
+                the file of ``labels``, which is read in its place.
+        """
+        labels, copy = options.get("labels"), options.get("stored_labels")
         return cls(
             Path(options["photos"]),
             tuple(map(Path, options.get("more_photos") or ())),
-            labels=options.get("labels"),
+            labels=labels if copy is None else copy,
             folders=options.get("folders"),
             label_from=options.get("label_from"),
             path_column=options.get("path_column"),
             label_column=options.get("label_column"),
             skip_missing=bool(options.get("skip_missing")),
+            table_folder=None if copy is None or labels is None else Path(labels).parent,
         )
 
     @property

@@ -16,6 +16,7 @@ from regraft.data.archives.archive import archive_notes, archive_of
 from regraft.data.folders import problems
 from regraft.data.folders.layout import FolderLayout, Folders, read_layout
 from regraft.data.folders.listing import Listing, list_names, list_root
+from regraft.data.folders.masks import without_masks
 from regraft.data.folders.photo_finder import PhotoFinder
 from regraft.data.folders.several_folders import check_class_folders_of_all, merged, skipped_in
 from regraft.data.folders.walk import NamedPath, Skipped, unreadable_folder_notes
@@ -111,11 +112,14 @@ def select_photos(
         source = _from_own_labels(selection, own)
     else:
         selection.check_no_table_options()
-        listings = {first: _listing(first, root, selection, moved) for first, root in roots.items()}
+        found = {first: without_masks(_listing(first, root, selection, moved)) for first, root in roots.items()}
+        listings = {first: listing for first, (listing, _) in found.items()}
+        mask_notes = [note for _, notes in found.values() for note in notes]
         check_class_folders_of_all(listings if selection.label_from is None else {})
         layout = merged({f: _layout(f, one, selection, frozenset(map(composed, known))) for f, one in listings.items()})
         skipped = [pair for first, one in listings.items() for pair in skipped_in(first, one.skipped)]
-        source = _source(selection.photos, layout.photos, layout.kind, [*skipped, *layout.left_out], layout.notes)
+        notes = [*layout.notes, *mask_notes]
+        source = _source(selection.photos, layout.photos, layout.kind, [*skipped, *layout.left_out], notes)
     if not one_class:
         problems.check_two_classes(source.root, source.classes, [photo.name for photo in source.photos], source.layout)
     return source
@@ -146,7 +150,7 @@ def _from_table(selection: PhotoSelection, roots: Mapping[str, Path], moved: Mov
             problems.check_listable(root)
     file = moved.labels if moved is not None and moved.labels is not None else selection.labels
     table = read_labels(file, selection.columns)
-    bases = (table.folder, Path.cwd())
+    bases = (selection.table_folder or table.folder, Path.cwd())
 
     def photos() -> Iterator[NamedPath]:
         for first, root in roots.items():

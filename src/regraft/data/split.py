@@ -143,7 +143,8 @@ def check_split(manifest: Manifest) -> None:
     ]
     if problems:
         more = f"\n  … and {len(problems) - 20:,} more" if len(problems) > 20 else ""
-        raise PhotosError("\n  ".join([f"{manifest.root}: {problems[0]}", *problems[1:20]]) + more)
+        step = "\n  move some of these photos to the training side, or leave out the class"
+        raise PhotosError("\n  ".join([f"{manifest.root}: {problems[0]}", *problems[1:20]]) + more + step)
 
 
 def _check_fractions(fractions: Sequence[float]) -> None:

@@ -20,6 +20,7 @@ class RunFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.config = self.path / CONFIG
+        self.labels = self.path / "labels"
         self.environment = self.path / "environment.json"
         self.manifest = self.path / "manifest.csv"
         self.freeze = self.path / "freeze.json"

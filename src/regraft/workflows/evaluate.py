@@ -21,6 +21,7 @@ from regraft.inference.predictor import Predictor
 from regraft.measure.metrics import classification_report
 from regraft.run.folder import open_run_folder
 from regraft.screen import QuietScreen, Screen
+from regraft.workflows.steps.photos_of_run import stored_labels
 from regraft.workflows.steps.used_photos import UsedPhotos, used_photos
 
 
@@ -97,7 +98,7 @@ def evaluate_run(
         PhotosError: the run has no photos on that side, or they have moved.
     """
     folder = open_run_folder(Path(run))
-    config = folder.read_config()
+    config = {**folder.read_config(), "stored_labels": stored_labels(folder)}
     manifest = Manifest.read(folder.manifest, config["photos"])
     entries = [entry for entry in manifest.usable if entry.side == side]
     if not entries:

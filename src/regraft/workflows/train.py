@@ -18,7 +18,7 @@ from regraft.models.catalogue import AUTO
 from regraft.process import importing
 from regraft.run.folder import RunFolder, open_run_folder
 from regraft.screen import Screen, screen_for
-from regraft.workflows.steps.photos_of_run import moved_photos
+from regraft.workflows.steps.photos_of_run import moved_photos, stored_labels
 from regraft.workflows.steps.prepared_photos import PreparedPhotos
 from regraft.workflows.steps.run_directory import finished_folder
 
@@ -169,7 +169,7 @@ def resume(
     """
     place = open_run_folder(Path(folder))
     stored = {name: value for name, value in place.read_config().items() if name != "format"}
-    config = resolve(None, **{**stored, **options, "out": place.path})
+    config = resolve(None, **{**stored, **options, "out": place.path, "stored_labels": stored_labels(place)})
     objects: tuple[Any, ...] = ()
     if callbacks is not None:
         from regraft.callbacks.user_callbacks import given_callbacks

@@ -149,8 +149,9 @@ def _wraps(root: Path, name: str, branch: Branch) -> bool:
         ((only, below),) = inner.items()
         if last_part(only).casefold() == last_part(name).casefold() or _wraps(root, only, below):
             return not below.loose
-    own, outer = (_without_version(text.casefold()) for text in (last_part(name), root.resolve().name))
-    same_name = own == outer and not are_parts(inner)
+    above = (root.resolve().name, last_part(name.rpartition("/")[0]))  # an archive is often unpacked into its own name
+    own, *outer = (_without_version(text.casefold()) for text in (last_part(name), *above))
+    same_name = own in outer and not are_parts(inner)
     if len(inner) > 1 and _is_archive(root):  # an archive has seldom one class, and often the folder that was packed
         return True
     return same_name or is_generic(own) or own in side_names([own]) or bool(find_sides(inner))

@@ -151,14 +151,17 @@ def _no_labels(root: Path, trained: str, flat: Mapping[str, int]) -> PhotosError
 
 def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
     """Return the error about a split whose sides have no class folders; ``first`` is the training side."""
-    flat = [f"{_display(root)}/{name}" for name, branch in tree.items() if branch.loose]
+    loose = [name for name, branch in tree.items() if branch.loose] or list(tree)
+    flat = [f"{_display(root)}/{name}" for name in loose]
+    boxes = (root / first / "labels").is_dir()  # as YOLO has them
+    detection = "\n  files of boxes for detecting objects are no classes of photos" if boxes else ""
     rest = next(name for name in tree if name != first)
     text = _display(root)
     return PhotosError(
         f"{' and '.join(flat)} {'have' if len(flat) > 1 else 'has'} photos but no class folders.\n"
         f"  expected   {text}/{first}/daisy/*.jpg  {text}/{rest}/daisy/*.jpg …"
         f"   (or --labels labels.csv with path,label)\n  (if {' and '.join(tree)} are the classes: --folders classes)"
-        f"{_labels_in_names(root, [name for name, _ in tree[first].all])}"
+        f"{_labels_in_names(root, [name for name, _ in tree[first].all])}{detection}"
     )
 
 
@@ -195,7 +198,7 @@ def unlabeled_sides(root: Path, tree: Tree, sides: Mapping[str, SideName]) -> di
     These are sides without class folders, and those for validation or test with a single folder that is not a class.
 
     Raises:
-        PhotosError: only the training side is left.
+        PhotosError: only the training side is left, or none.
     """
     classes = {name: {last_part(full) for full in class_folders(name, tree[name])} for name in sides}
     trained = set().union(*(classes[name] for name, side in sides.items() if side.side == "train"))
@@ -204,6 +207,8 @@ def unlabeled_sides(root: Path, tree: Tree, sides: Mapping[str, SideName]) -> di
         for name, side in sides.items()
         if not classes[name] or (side.side != "train" and len(classes[name]) == 1 and not classes[name] & trained)
     }
+    if len(flat) == len(sides):
+        raise _unlabeled_split(root, tree, next(name for name, side in sides.items() if side.side == "train"))
     if {side.side for name, side in sides.items() if name not in flat} == {"train"}:
         raise _no_labels(root, next(name for name, side in sides.items() if side.side == "train"), flat)
     return flat
@@ -225,8 +230,12 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
     if skipped:
         name, why = min(skipped)
         example = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
-        inside = [name for name, _ in skipped if is_archive(root / name)]
-        example += f"\n  perhaps    {command('regraft', 'train', f'{text}/{inside[0]}')}" if inside else ""
+        suffixes = tuple(ARCHIVE_SUFFIXES)  # an .npz file is a ZIP archive too
+        inside = [name for name, _ in skipped if name.lower().endswith(suffixes) and is_archive(root / name)]
+        if len(inside) > 1:
+            example += "\n  perhaps    each archive is a class: unpack it into a folder of its own name"
+        elif inside:
+            example += f"\n  perhaps    {command('regraft', 'train', f'{text}/{inside[0]}')}"
         example += "".join(f"\n  {note}" for note in archive_notes(skipped) if not inside)
         raise PhotosError(f"{text} has no photos.\n{_expected_layout(root)}\n{example}")
     raise PhotosError(f"{text} is empty: there are no photos in it.\n{_expected_layout(root)}")

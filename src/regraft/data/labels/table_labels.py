@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from regraft.errors import PhotosError, did_you_mean
 from regraft.text import counted
 
 _SHOWN = 3
+_MANY_NUMBERS = 10
+_DECIMAL = re.compile(r"[-+]?\d+[.,]\d+")
 _NO_VALUE = frozenset({"nan", "<na>", "#n/a", "#ref!", "#value!", "#name?", "#nv", "#null!", "#div/0!"})
 """Cells that programs write where there is no value. Words such as ``none`` may be classes."""
 
@@ -74,7 +77,20 @@ def labels_from_table(
             notes.append(f"{table.name}: {left_out} left out{why}: {few}{more}")
     if parser.repeated:
         notes.append(f"{table.name}: {parser.repeated:,} rows repeat an earlier one and are left out")
+    notes += _number_notes(table.name, [photo.label for photo in parser.photos])
     return TableLabels(tuple(parser.photos), tuple(notes))
+
+
+def _number_notes(name: str, labels: Sequence[str]) -> list[str]:
+    """Return a note if the labels are measurements, such as ages or weights, and most photos have their own."""
+    numbers = {label for label in labels if _DECIMAL.fullmatch(label)}
+    if len(numbers) < _MANY_NUMBERS or len(numbers) < max(len(labels) / 2, len(set(labels))):
+        return []
+    note = (
+        f"{name}: the labels are {len(numbers):,} different numbers, and each counts as a class; to learn a "
+        "measurement, put it into ranges, such as 0 to 9 and 10 to 19"
+    )
+    return [note]
 
 
 class _RowParser:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from regraft.context.commands import PHOTO_OPTIONS
+from regraft.data.file_types import read_regular
 from regraft.data.manifest import Manifest
 from regraft.data.photos_by_content import is_readable, paths_by_content
 from regraft.data.selection import MovedPhotos
 from regraft.data.threads import workers_or_default
+from regraft.disk.atomic import PART, make_folder, write_bytes
+from regraft.errors import RunFolderError
 from regraft.run.folder import RunFolder
 
 
@@ -23,7 +25,9 @@ def photo_options(folder: RunFolder) -> dict[str, Any]:
     config = folder.read_config()
     names = ("photos", "more_photos", *PHOTO_OPTIONS)
     paths = {"decisions", "weights"}
-    return {n: Path(config[n]) if n in paths else config[n] for n in names if config.get(n) is not None}
+    options = {n: Path(config[n]) if n in paths else config[n] for n in names if config.get(n) is not None}
+    copy = stored_labels(folder)
+    return options if copy is None else {**options, "stored_labels": copy}
 
 
 def moved_photos(folder: RunFolder, place: Path, workers: int | None) -> MovedPhotos:
@@ -41,13 +45,34 @@ def moved_photos(folder: RunFolder, place: Path, workers: int | None) -> MovedPh
     source = folder.manifest if folder.finished else folder.resume / "photos.csv"
     entries = [entry for entry in Manifest.read(source).entries if entry.content]
     paths = paths_by_content(place, entries, workers=workers_or_default(workers))
-    return MovedPhotos(paths, _moved_table(folder.read_config(), place), place)
+    return MovedPhotos(paths, _moved_table(folder, place), place)
 
 
-def _moved_table(config: Mapping[str, Any], place: Path) -> Path | None:
+def store_labels(labels: Path | None, folder: RunFolder) -> None:
+    """Copy the file of labels into a run folder, so that the run can be resumed and measured without it.
+
+    Raises:
+        RunFolderError: it cannot be read or written.
+    """
+    if labels is None:
+        return
+    try:
+        make_folder(folder.labels)
+        write_bytes(folder.labels / labels.name, read_regular(labels))
+    except OSError as error:
+        raise RunFolderError(f"cannot copy {labels} to {folder.labels}: {error.strerror or error}") from error
+
+
+def stored_labels(folder: RunFolder) -> Path | None:
+    """Return the copy of the file of labels in a run folder; None without one, as in runs of earlier versions."""
+    return next((path for path in sorted(folder.labels.glob("*")) if not path.name.startswith(PART)), None)
+
+
+def _moved_table(folder: RunFolder, place: Path) -> Path | None:
     """Return where the table of labels is now, if it has moved with the photos; None if it has not moved."""
-    if config.get("labels") is None or Path(config["labels"]).exists():
-        return None
+    copy, config = stored_labels(folder), folder.read_config()
+    if copy is not None or config.get("labels") is None or Path(config["labels"]).exists():
+        return copy
     labels, photos = Path(config["labels"]), Path(config["photos"])
     inside = place / labels.relative_to(photos) if labels.is_relative_to(photos) else place / labels.name
     candidates = (inside, place / labels.name, place.parent / labels.name)

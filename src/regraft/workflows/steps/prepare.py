@@ -33,6 +33,7 @@ from regraft.run.folder import RunFolder, write_start
 from regraft.run.heartbeat import Heartbeat
 from regraft.screen import Screen
 from regraft.text import duration
+from regraft.workflows.steps.photos_of_run import store_labels
 from regraft.workflows.steps.prepared_photos import PreparedPhotos
 from regraft.workflows.steps.run_directory import RunDirectory, check_outside, clear, open_or_create_run_directory
 from regraft.workflows.steps.workers import check_workers, directory_of_workers
@@ -203,6 +204,7 @@ def _start_or_resume(
     if not directory.resumed:
         check_space(folder, config, backbones)
         write_start(folder, config.as_dict(), describe_environment())
+        store_labels(config.labels, folder)
         folder.journal.add("start", photos=len(dataset.usable), classes=len(dataset.classes), **facts)
         return Decisions(config, folder, screen, started, replay=replay)
     earlier = folder.journal.events()
