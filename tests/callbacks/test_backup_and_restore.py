@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from regraft.callbacks import BackupAndRestore, EarlyStopping, LambdaCallback, ReduceLROnPlateau, WarmupCosine
+from regraft.callbacks import BackupAndRestore, Callback, EarlyStopping, LambdaCallback, ReduceLROnPlateau, WarmupCosine
 from regraft.errors import ModelFileError, TrainingError
 
 
@@ -97,6 +97,32 @@ def test_the_state_stays_if_it_is_to_stay(make_trainer: Any, points: Any, tmp_pa
         make_trainer().fit(*points, epochs=2, verbose=0, callbacks=[callback])
         names = sorted(p.name for p in tmp_path.iterdir())
         assert names == (["of the user.txt"] if delete else ["latest.safetensors", "of the user.txt"])
+
+
+class Countdown(Callback):
+    """A callback of a user, without a state of its own."""
+
+    def __init__(self, limit: int, weights: list[Any]) -> None:
+        super().__init__()
+        self.limit = limit
+        self.weights = weights
+        self.count = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.count += 1
+
+
+def test_new_settings_of_a_callback_hold_when_the_training_is_resumed(
+    make_trainer: Any, points: Any, tmp_path: Path
+) -> None:
+    first = Countdown(3, [torch.ones(2)])
+    with pytest.raises(Interrupted):
+        make_trainer().fit(*points, epochs=5, verbose=0, callbacks=[first, BackupAndRestore(tmp_path), at(2)])
+    second = Countdown(8, [torch.zeros(3)])
+    make_trainer().fit(*points, epochs=5, verbose=0, callbacks=[second, BackupAndRestore(tmp_path)])
+    assert second.limit == 8
+    assert second.weights[0].shape == (3,)
+    assert second.count == 5
 
 
 def test_a_state_of_other_callbacks_is_refused(make_trainer: Any, points: Any, tmp_path: Path) -> None:

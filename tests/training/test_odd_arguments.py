@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from regraft.callbacks import CSVLogger
+from regraft.callbacks import CSVLogger, EarlyStopping, ModelCheckpoint, ReduceLROnPlateau
 from regraft.errors import TrainingError
 from regraft.training import Trainer
 
@@ -157,3 +157,66 @@ def test_whole_numbers_of_any_type_are_counts():
     model = trainer()
     history = model.fit(X, Y, batch_size=32 / 4, epochs=np.int64(2), steps_per_epoch=torch.tensor(2), verbose=0)
     assert (len(history.epoch), model.optimizer.iterations) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"clip_norm": -1.0}, "clip_norm is -1.0; expected a number above 0, or None"),
+        ({"clip_value": 0}, "clip_value is 0; expected a number above 0"),
+        ({"accumulate": 2.5}, "accumulate is 2.5; expected a whole number"),
+        ({"ema": 0.9, "ema_overwrite_frequency": 0}, "ema_overwrite_frequency is 0; expected"),
+    ],
+)
+def test_limits_that_would_train_nothing_or_backwards_are_refused(arguments, message):
+    with pytest.raises(TrainingError, match=message):
+        trainer(**arguments)
+
+
+@pytest.mark.parametrize(("module", "found"), [([nn.Linear(4, 2)], "a list"), (nn.Linear, r"a type; expected an inst")])
+def test_what_is_no_module_is_refused(module, found):
+    with pytest.raises(TrainingError, match=f"module is {found}"):
+        Trainer(module, "sgd", "cross_entropy")
+
+
+def test_an_optimizer_of_another_module_is_refused():
+    other = torch.optim.SGD(nn.Linear(4, 2).parameters(), lr=0.1)
+    with pytest.raises(TrainingError, match="the optimizer contains none of the trainable parameters"):
+        Trainer(nn.Linear(4, 2), other, "cross_entropy").fit(X, Y, verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "message"),
+    [
+        (EarlyStopping, {"patience": "3"}, "EarlyStopping: patience is '3'; expected a number"),
+        (EarlyStopping, {"min_delta": "0.1"}, "min_delta is '0.1'; expected a number"),
+        (EarlyStopping, {"monitor": ["val_loss"]}, "monitor is .'val_loss'.; expected the name of one metric"),
+        (ReduceLROnPlateau, {"factor": "0.1"}, "ReduceLROnPlateau: factor is '0.1'; expected a number"),
+        (ModelCheckpoint, {"filepath": "a.pt", "monitor": None}, "ModelCheckpoint: monitor is None; expected the name"),
+        (CSVLogger, {"filename": "a.csv", "separator": ", "}, "CSVLogger: separator is ', '; expected one character"),
+    ],
+)
+def test_arguments_of_callbacks_are_checked_when_they_are_made(kind, arguments, message):
+    with pytest.raises(TrainingError, match=message):
+        kind(**arguments)
+
+
+def test_a_batch_size_for_data_with_batches_is_reported():
+    loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(X, Y), batch_size=8)
+    with pytest.warns(RuntimeWarning, match="batch_size=32 has no effect: the DataLoader has its own batches"):
+        trainer().fit(loader, batch_size=32, verbose=0)
+
+
+def test_weights_that_are_no_weights_of_samples():
+    with pytest.raises(
+        TrainingError, match=r"sample_weight is a dict of numbers.*\n  weights by class are class_weight"
+    ):
+        trainer().fit(X, Y, sample_weight={0: 1.0, 1: 2.0}, verbose=0)
+    weights = np.ones(32)
+    weights[:3] = np.nan
+    with pytest.warns(RuntimeWarning, match="sample_weight contains NaN in 3 of 32 samples"):
+        trainer().fit(X, Y, sample_weight=weights, verbose=0)
+
+
+def test_lists_of_numbers_as_validation_data():
+    assert "val_loss" in trainer().fit(X, Y, validation_data=[X.tolist(), Y.tolist()], verbose=0).history

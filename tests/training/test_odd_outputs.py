@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from regraft.callbacks import LambdaCallback
+from regraft.errors import TrainingError
 from regraft.screen import PlainScreen, QuietScreen
 from regraft.training import Trainer
 
@@ -146,3 +148,49 @@ def test_predictions_of_a_loader_that_mixes_or_drops_samples(options, found):
         warnings.simplefilter("error")
         trainer.predict(torch.utils.data.DataLoader(dataset, batch_size=10), verbose=0)
         trainer.predict(torch.utils.data.DataLoader(dataset, batch_size=8, drop_last=True), verbose=0)
+
+
+class Named(nn.Module):
+    """A module that returns a dict of one output, as those of Hugging Face, or an object."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.linear, self.kind = nn.Linear(4, 2), kind
+
+    def forward(self, image):
+        logits = self.linear(image)
+        return {"dict": {"logits": logits}, "tuple": (logits,), "object": SimpleNamespace(logits=logits)}[self.kind]
+
+
+@pytest.mark.parametrize("kind", ["dict", "tuple"])
+def test_a_dict_or_tuple_of_one_output_is_that_output(kind):
+    trainer = fit(Named(kind), "cross_entropy", metrics=["accuracy"])
+    loss, accuracy = trainer.evaluate(X, Y, verbose=0)
+    logits = trainer.module.linear(X)
+    assert loss == pytest.approx(nn.functional.cross_entropy(logits, Y).item(), rel=1e-6)
+    assert accuracy == (logits.argmax(-1) == Y).float().mean()
+
+
+def test_a_function_of_the_user_gets_the_dict_of_one_output():
+    fit(Named("dict"), lambda outputs, target: nn.functional.cross_entropy(outputs["logits"], target))
+
+
+def test_outputs_and_batches_that_the_module_or_the_loss_cannot_use():
+    with pytest.raises(TrainingError, match="needs a tensor, and the module returns a SimpleNamespace\n  wrap it"):
+        fit(Named("object"), "cross_entropy")
+    trainer = Trainer(Named("dict"), "sgd", "cross_entropy", screen=QuietScreen())
+    with pytest.raises(TrainingError, match=r"the module does not take image, label: .*\n  let the data yield"):
+        trainer.fit([{"image": X, "label": Y}], verbose=0)
+    with pytest.raises(TrainingError, match="the metric both returns a dict; expected a number"):
+
+        def both(output, target):
+            return {"mean": output.mean()}
+
+        fit(nn.Linear(4, 2), "cross_entropy", metrics=[both])
+
+
+def test_outputs_of_different_shapes_cannot_be_joined():
+    widths = iter((1, 2, 3))
+    trainer = Trainer(Ends(1, lambda x: x.expand(len(x), next(widths))), screen=QuietScreen())
+    with pytest.raises(TrainingError, match=r"different shapes, so they cannot be joined: \(20, 1\), \(12, 2\)"):
+        trainer.predict(X, batch_size=20, verbose=0)

@@ -106,12 +106,10 @@ def test_targets_of_every_type_give_the_same_loss() -> None:
 
 def test_class_numbers_that_the_loss_skips() -> None:
     y = torch.where(NUMBERS == 2, 255, NUMBERS)
-    for loss in (nn.CrossEntropyLoss(ignore_index=255),):
-        found = trainer(3, loss).evaluate(X, y, batch_size=40, verbose=0)
-        module = trainer(3, loss).module
-        assert found == pytest.approx(
-            float(nn.functional.cross_entropy(module(X)[NUMBERS != 2], NUMBERS[NUMBERS != 2]))
-        )
+    found = trainer(3, nn.CrossEntropyLoss(ignore_index=255))
+    kept = NUMBERS != 2
+    expected = nn.functional.cross_entropy(found.module(X)[kept], NUMBERS[kept])
+    assert found.evaluate(X, y, batch_size=40, verbose=0) == pytest.approx(expected.item())
     assert trainer(3, "cross_entropy").evaluate(X, torch.where(NUMBERS == 2, -100, NUMBERS), verbose=0) > 0
 
 
@@ -162,3 +160,24 @@ def test_a_table_of_differences_is_warned_about() -> None:
         logs = Trainer(nn.Linear(3, 1), "sgd", "mse", known).evaluate(X, NUMBERS, verbose=0)
         assert logs[1:] == pytest.approx([logs[0]] * 2)
         trainer(1, own).fit(X, NUMBERS.float()[:, None], verbose=0)
+
+
+def test_one_hot_columns_of_booleans_count_as_class_numbers() -> None:
+    """`pandas.get_dummies` makes booleans."""
+    x, y = torch.randn(12, 4), torch.arange(12) % 3
+    metrics = ["accuracy", "top_k_categorical_accuracy", "f1_score"]
+    trainer = Trainer(torch.nn.Linear(4, 3), "sgd", "cross_entropy", metrics)
+    expected = trainer.evaluate(x, torch.nn.functional.one_hot(y).float(), verbose=0, return_dict=True)
+    found = trainer.evaluate(x, torch.nn.functional.one_hot(y).bool(), verbose=0, return_dict=True)
+    assert found["accuracy"] == expected["accuracy"] and (found["f1_score"] == expected["f1_score"]).all()
+    trainer.fit(x, torch.nn.functional.one_hot(y).bool(), class_weight={1: 2.0}, verbose=0)
+
+
+def test_a_subclass_of_a_loss_of_torch_takes_class_numbers_of_any_type() -> None:
+    class Own(torch.nn.CrossEntropyLoss):
+        pass
+
+    x, y = torch.randn(12, 4), torch.arange(12) % 3
+    trainer = Trainer(torch.nn.Linear(4, 3), "sgd", Own())
+    values = [trainer.evaluate(x, y.to(kind), verbose=0) for kind in (torch.int64, torch.int32, torch.uint8)]
+    assert values[0] == values[1] == values[2]

@@ -12,7 +12,7 @@ from regraft.callbacks.callback import Callback, Logs
 from regraft.callbacks.history import History
 from regraft.callbacks.params import Params
 from regraft.callbacks.progbar_logger import ProgbarLogger
-from regraft.callbacks.states import AUTOMATIC, load_state, state_of
+from regraft.callbacks.states import AUTOMATIC, load_state, settings_of, state_of
 from regraft.errors import TrainingError
 
 HOOKS = (
@@ -57,6 +57,7 @@ class CallbackList(Callback):
         super().__init__()
         self.callbacks: list[Any] = [as_callback(c) for c in flat_callbacks(callbacks)]
         check_unique(self.callbacks)
+        self._settings = {id(callback): settings_of(callback) for callback in self.callbacks}
         self.running: tuple[Any, str] | None = None
         self._restored: set[int] = set()
         self._hooks: dict[str, list[tuple[Any, Callable[..., None]]]] = {}
@@ -125,7 +126,8 @@ class CallbackList(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """Return the states of the callbacks that have one, by class name and a number within the class."""
-        states = {key: state_of(callback) for key, callback in self._with_keys().items()}
+        own = self._with_keys().items()
+        states = {key: state_of(callback, self._settings.get(id(callback))) for key, callback in own}
         return {key: state for key, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

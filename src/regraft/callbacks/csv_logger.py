@@ -43,6 +43,8 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: str | os.PathLike[str], separator: str = ",", append: bool = False) -> None:
         super().__init__()
+        if len(separator) != 1:
+            raise TrainingError(f"CSVLogger: separator is {separator!r}; expected one character, such as ',' or ';'")
         self.sep = separator
         self.filename = os.fspath(filename)
         self.append = append

@@ -63,6 +63,9 @@ class MonitorCallback(Callback):
         if mode not in MODES:
             near = did_you_mean(str(mode), MODES)
             raise TrainingError(f"{type(self).__name__}: mode is {mode!r}; expected 'auto', 'min' or 'max'{near}")
+        if not isinstance(monitor, str):
+            raise TrainingError(f"{type(self).__name__}: monitor is {monitor!r}; expected the name of one metric")
+        self.check_numbers(baseline=baseline, min_delta=min_delta)
         self.monitor = monitor
         self.mode: Mode = mode
         self.best: float | None = baseline
@@ -71,6 +74,12 @@ class MonitorCallback(Callback):
         self._own_op: Any = None  # the comparison that `_set_monitor_op` chose
         if mode != "auto":
             self._set_monitor_op()
+
+    def check_numbers(self, **given: Any) -> None:
+        """Raise `TrainingError` if one of some arguments, by name, is neither a number nor None."""
+        for name, value in given.items():
+            if isinstance(value, str) or not (value is None or hasattr(value, "__float__")):
+                raise TrainingError(f"{type(self).__name__}: {name} is {value!r}; expected a number")
 
     def needs_validation(self) -> str | None:
         """Return ``"monitors 'val_...'"`` if the monitored metric is one of validation; otherwise None."""

@@ -50,6 +50,7 @@ class ReduceLROnPlateau(MonitorCallback):
     ) -> None:
         accept_older("ReduceLROnPlateau", kwargs, {"epsilon": "is used as min_delta"})
         super().__init__(monitor, mode, min_delta=kwargs.get("epsilon", min_delta))
+        self.check_numbers(factor=factor, patience=patience, cooldown=cooldown, min_lr=min_lr)
         if factor >= 1.0:
             raise TrainingError(f"ReduceLROnPlateau does not support a factor >= 1.0; factor is {factor}")
         self.factor = factor

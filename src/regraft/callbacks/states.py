@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +13,30 @@ from torch import Tensor
 from regraft.callbacks.callback import Callback
 
 AUTOMATIC = "automatic"
+_NONE = object()  # no setting
 _NOT_STATE = ("model", "params", "_model", "_params", "validation_data")
 
 
-def state_of(callback: Any) -> dict[str, Any]:
+def settings_of(callback: Any) -> dict[str, Any]:
+    """Return copies of the plain attributes of ``callback`` that have the names of arguments of its constructor.
+
+    As long as they do not change, they belong to the script, which may give others when the training is resumed.
+    """
+    if not _is_automatic(callback):
+        return {}
+    try:
+        names = inspect.signature(type(callback).__init__).parameters
+    except (TypeError, ValueError):
+        return {}
+    return {name: copy.deepcopy(value) for name, value in vars(callback).items() if name in names and _is_plain(value)}
+
+
+def state_of(callback: Any, settings: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the state of ``callback`` that a resumed training needs.
+
+    Args:
+        callback: any callback.
+        settings: what `settings_of` returned at the beginning; unchanged ones are left out.
 
     A callback without a state of its own (Keras's, or a class that does not fill `Callback.saved`) returns its
     attributes that are numbers, texts, arrays, or lists and dicts of these, and the names of the others.
@@ -26,7 +47,10 @@ def state_of(callback: Any) -> dict[str, Any]:
         return dict(callback.state_dict())
     values = {name: value for name, value in vars(callback).items() if name not in _NOT_STATE}
     plain = {name: value for name, value in values.items() if _is_plain(value)}
-    others = [name for name, value in values.items() if name not in plain and value is not None]
+    plain = {
+        name: value for name, value in plain.items() if not _is_unchanged(value, (settings or {}).get(name, _NONE))
+    }
+    others = [name for name, value in values.items() if not _is_plain(value) and value is not None]
     return {AUTOMATIC: plain, "others": others} if plain or others else {}
 
 
@@ -38,6 +62,18 @@ def load_state(callback: Any, state: Mapping[str, Any]) -> bool:
     for name, value in state[AUTOMATIC].items():
         setattr(callback, name, value)
     return all(getattr(callback, name, None) is not None for name in state["others"])
+
+
+def _is_unchanged(value: Any, setting: Any) -> bool:
+    if type(value) is not type(setting):
+        return False
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(setting) and all(map(_is_unchanged, value, setting))
+    if isinstance(value, dict):
+        return value.keys() == setting.keys() and all(_is_unchanged(value[key], setting[key]) for key in value)
+    if isinstance(value, (np.ndarray, Tensor)):
+        return value.shape == setting.shape and bool((value == setting).all())
+    return bool(value == setting)
 
 
 def _is_automatic(callback: Any) -> bool:

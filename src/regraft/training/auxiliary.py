@@ -53,7 +53,7 @@ class Auxiliary:
     def __init__(
         self, outputs_in: Callable[[Any, bool], Any], by_output: bool, hint: Callable[[int], str], say: Say
     ) -> None:
-        self._outputs_in, self._by_output, self._hint, self._say = outputs_in, by_output, hint, say
+        self._outputs_in, self.by_output, self._hint, self._say = outputs_in, by_output, hint, say
         self.found: bool | None = None
         self.names = ["output_0"]
 
@@ -63,7 +63,7 @@ class Auxiliary:
             return
         if training:
             self.found = not is_single(outputs) and is_single(self._outputs_in(x, False))
-        elif is_single(outputs) and self._by_output:
+        elif is_single(outputs) and self.by_output:
             outputs = self._outputs_in(x, True)
             self.found = not is_single(outputs)
         if self.found:

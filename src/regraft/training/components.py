@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from regraft.distributed.shards import Sharding
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary
+from regraft.training.batches.counts import whole_number
 from regraft.training.class_count import ClassCount
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
@@ -39,7 +40,7 @@ class UpdateOptions:
         sharding: the way in which batches are cut into virtual shards; None: each batch is computed as one.
 
     Raises:
-        TrainingError: ``accumulate`` is below 1.
+        TrainingError: ``accumulate`` is below 1, or a limit is not above 0.
     """
 
     accumulate: int = 1
@@ -48,8 +49,11 @@ class UpdateOptions:
     sharding: Sharding | None = None
 
     def __post_init__(self) -> None:
-        if self.accumulate < 1:
+        if whole_number("accumulate", self.accumulate) < 1:
             raise TrainingError(f"accumulate is {self.accumulate}; expected 1 batch or more for an update")
+        for name, limit in (("clip_norm", self.clip_norm), ("clip_value", self.clip_value)):
+            if limit is not None and not limit > 0:
+                raise TrainingError(f"{name} is {limit!r}; expected a number above 0, or None for no limit")
 
 
 class Components:

@@ -21,8 +21,11 @@ def device_of(module: nn.Module) -> torch.device:
     return torch.device("cpu") if first is None else first.device
 
 
-def resolve_device(given: str | torch.device | None, module: nn.Module) -> torch.device:
+def resolve_device(given: str | torch.device | None, module: Any) -> torch.device:
     """Return ``given`` as a device: None is the module's device, ``"auto"`` CUDA, Apple's MPS or the processor."""
+    if not isinstance(module, nn.Module):
+        hint = f"an instance: {module.__name__}(...)" if isinstance(module, type) else "a torch.nn.Module"
+        raise TrainingError(f"module is a {type(module).__name__}; expected {hint}")
     if given is None:
         return device_of(module)
     if given == "auto":

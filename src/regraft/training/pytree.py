@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from regraft.errors import TrainingError
+
 
 def tree_map(function: Callable[[Any], Any], tree: Any) -> Any:
     """Return ``tree`` (a leaf, or nested tuples, lists and dicts of leaves) with ``function`` applied to each leaf."""
@@ -28,10 +30,22 @@ def call(module: Callable[..., Any], x: Any) -> Any:
     if isinstance(x, Tensor):
         return module(x)
     if isinstance(x, Mapping):
-        return module(**x)
+        return _call_by_name(module, x)
     if isinstance(x, (tuple, list)):
         return module(*x)
     return module(x)
+
+
+def _call_by_name(module: Callable[..., Any], x: Mapping[str, Any]) -> Any:
+    try:
+        return module(**x)
+    except TypeError as error:
+        if "keyword argument" not in str(error):
+            raise
+        raise TrainingError(
+            f"a dict contains the inputs of the module by name, and the module does not take {', '.join(map(str, x))}: "
+            f"{error}\n  let the data yield (x, y), such as with a collate_fn: lambda rows: (inputs, targets)"
+        ) from error
 
 
 def leaves(tree: Any) -> Iterator[Any]:
@@ -83,7 +97,14 @@ def concatenate(parts: list[Any]) -> Any:
         return {key: concatenate([part[key] for part in parts]) for key in first}
     if isinstance(first, (tuple, list)):
         return type(first)(concatenate([part[i] for part in parts]) for i in range(len(first)))
-    return np.concatenate(parts)
+    try:
+        return np.concatenate(parts)
+    except ValueError as error:
+        shapes = ", ".join(str(np.shape(part)) for part in parts[:3])
+        raise TrainingError(
+            f"the outputs of the batches have different shapes, so they cannot be joined: {shapes} …\n  call "
+            "predict_on_batch for each batch"
+        ) from error
 
 
 def to_numpy(value: Any) -> Any:

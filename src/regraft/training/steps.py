@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.auxiliary import Auxiliary, main_output
+from regraft.training.auxiliary import Auxiliary, is_single, main_output
 from regraft.training.class_count import ClassCount
 from regraft.training.input_types import InputTypes
 from regraft.training.losses.class_weights import ClassWeights
@@ -132,7 +132,7 @@ class Forward:
 
     def outputs(self, x: Any, y: Any) -> Any:
         """Return the outputs of the module for inputs on its device; ``y`` are the targets there."""
-        outputs = self.inputs.call(self.module, x)
+        outputs = _sole(self.inputs.call(self.module, x), y, self.auxiliary.by_output or self.objective.takes_all)
         self.auxiliary.inspect(x, outputs, y, training=self.training)
         return outputs
 
@@ -150,6 +150,13 @@ class Forward:
         """Count the classes of targets on the host, as long as they are counted."""
         if self.classes is not None and self.classes.watching:
             self.classes.see(main_output(outputs), targets)
+
+
+def _sole(outputs: Any, y: Any, by_output: bool) -> Any:
+    """Return the output of a module that returns a dict or tuple of one, such as those of Hugging Face."""
+    if by_output or not is_single(y) or is_single(outputs) or len(outputs) != 1:
+        return outputs
+    return main_output(outputs)
 
 
 class TrainStep:

@@ -132,11 +132,11 @@ def _common_length(data: Any) -> int:
 def _warn_of_nan(data: Any) -> None:
     if not isinstance(data, (tuple, list)) or len(data) != 3:
         return
-    for leaf in leaves(data[1]):
+    for name, leaf in [("y", leaf) for leaf in leaves(data[1])] + [("sample_weight", leaf) for leaf in leaves(data[2])]:
         if isinstance(leaf, Tensor) and leaf.is_floating_point():
             count = int(leaf.isnan().flatten(1).any(1).sum() if leaf.ndim > 1 else leaf.isnan().sum())
             if count:
-                warnings.warn(f"y contains NaN in {count} of {len(leaf)} samples", RuntimeWarning, stacklevel=2)
+                warnings.warn(f"{name} contains NaN in {count} of {len(leaf)} samples", RuntimeWarning, stacklevel=2)
 
 
 class DatasetBatches:

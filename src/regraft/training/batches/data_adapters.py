@@ -45,8 +45,8 @@ def with_arrays(data: Any, name: str) -> Any:
     if isinstance(data, Mapping):
         return {key: with_arrays(value, f"{name}[{key!r}]") for key, value in data.items()}
     if isinstance(data, tuple):
-        return tuple(with_arrays(part, name) for part in data) if not _is_numbers(data) else _array(data, name)
-    if isinstance(data, list) and _is_numbers(data):
+        return tuple(with_arrays(part, name) for part in data) if not is_numbers(data) else _array(data, name)
+    if isinstance(data, list) and is_numbers(data):
         return _array(data, name)
     if isinstance(data, list) and data and isinstance(data[0], str):
         raise TrainingError(_text(name, data[0]))
@@ -79,7 +79,7 @@ def _text(name: str, example: Any) -> str:
     )
 
 
-def _is_numbers(data: Any) -> bool:
+def is_numbers(data: Any) -> bool:
     """Return whether the first item of a (nested) list is a number or a tensor without dimensions."""
     while isinstance(data, (list, tuple)):
         if not data:
@@ -152,6 +152,10 @@ def _lists_as_arrays(x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]
     if not are_arrays(x):
         return x, y, sample_weight
     y, sample_weight = with_arrays(y, "y"), with_arrays(sample_weight, "sample_weight")
+    if isinstance(sample_weight, Mapping) and not all(map(is_array, leaves(sample_weight))):
+        raise TrainingError(
+            "sample_weight is a dict of numbers; expected a weight for each sample\n  weights by class are class_weight"
+        )
     for part, name in ((x, "x"), (y, "y"), (sample_weight, "sample_weight")):
         check_values(part, name)
     return x, y, sample_weight

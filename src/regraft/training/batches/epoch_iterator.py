@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.utils.data import IterableDataset
 
 from regraft.distributed.shards import Bounds
 from regraft.errors import TrainingError
 from regraft.training.batches.counts import positive_count, whole_number
-from regraft.training.batches.data_adapters import as_batch_source, split_validation
-from regraft.training.batches.loaders import KeptBatches, LoaderBatches, OneShotBatches
+from regraft.training.batches.data_adapters import as_batch_source, is_numbers, split_validation
+from regraft.training.batches.indexed import IndexedBatches
+from regraft.training.batches.loaders import IterableBatches, KeptBatches, LoaderBatches, OneShotBatches
 from regraft.training.numerics import generator_states, restore_generators
 from regraft.training.pytree import is_array
 from regraft.training.steps import unpack
@@ -253,6 +255,17 @@ def feed_of(
     """
     batch_size, steps = positive_count("batch_size", batch_size), positive_count("the number of steps", steps)
     source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
+    if (
+        batch_size is not None
+        and isinstance(source, (IterableBatches, OneShotBatches, IndexedBatches))
+        and not isinstance(x, IterableDataset)
+        and source is not x
+    ):
+        warnings.warn(
+            f"batch_size={batch_size} has no effect: the {type(x).__name__} has its own batches",
+            RuntimeWarning,
+            stacklevel=3,
+        )
     return EpochIterator(source, steps)
 
 
@@ -263,7 +276,7 @@ def validation_feed(data: Any, batch_size: int | None, steps: int | None) -> Epo
     """
     if data is None:
         return None
-    arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) for part in data)
+    arrays = isinstance(data, list) and len(data) in (2, 3) and all(is_array(part) or is_numbers(part) for part in data)
     x, y, weight = unpack(data) if isinstance(data, tuple) or arrays else (data, None, None)
     batch_size, steps = positive_count("validation_batch_size", batch_size), positive_count("validation_steps", steps)
     source = as_batch_source(x, y, weight, batch_size=batch_size, steps=steps)

@@ -59,7 +59,7 @@ class ClassWeights:
         if not self._fits:
             self._check_classes(output, targets, binary)
             self._fits = True
-        classes = targets.argmax(-1) if several else targets.reshape(len(targets))
+        classes = targets.to(torch.float32).argmax(-1) if several else targets.reshape(len(targets))
         last = len(self._table) - 1
         numbers = classes.round().long().clamp(max=last)
         own = self._table[torch.where(numbers < 0, last, numbers)]

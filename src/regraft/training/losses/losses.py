@@ -242,7 +242,15 @@ def _module(user_loss: nn.Module) -> Loss:
         return _torch_loss(name, named, user_loss, unreduced, sums=sums, ignored=ignored)
     kind = next((named for kind, named in _TORCH_MODULES.items() if isinstance(user_loss, kind)), None)
     takes: Takes = kind.takes if kind else "any"
-    return Loss(name, user_loss, unreduced, takes=takes, sums=sums, binary=kind is not None and kind.binary)
+    by_class = kind is not None and kind.form in ("numbers", "classes")
+    mean, each = (_with_long_numbers(user_loss), _with_long_numbers(unreduced)) if by_class else (user_loss, unreduced)
+    return Loss(name, mean, each, takes=takes, sums=sums, binary=kind is not None and kind.binary)
+
+
+def _with_long_numbers(loss: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a loss of class numbers that takes whole numbers of any type; torch's take int64 only."""
+    small = (torch.int8, torch.int16, torch.int32, torch.bool)
+    return lambda output, target: loss(output, target.long() if target.dtype in small else target)
 
 
 def _function(user_loss: Callable[..., Any]) -> Loss:

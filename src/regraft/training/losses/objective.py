@@ -72,6 +72,11 @@ class Objective:
         self.names_outputs = self.single is None or isinstance(loss_weights, (Mapping, Sequence))
 
     @property
+    def takes_all(self) -> bool:
+        """True if a function of the user gets all outputs and targets unchanged."""
+        return self.single is not None and self.single.whole
+
+    @property
     def by_class(self) -> bool:
         """True if the targets of the main output may be class numbers."""
         loss = self.single or self._main_loss()

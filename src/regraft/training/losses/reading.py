@@ -75,6 +75,8 @@ def classes_last(output: Tensor, target: Tensor, axis: int = 1) -> tuple[Tensor,
     Targets are class numbers without that dimension, or have the outputs' shape (one-hot, or scores by class).
     """
     where = class_axis(output, target, axis)
+    if target.dtype is torch.bool:
+        target = target.to(torch.uint8)  # one-hot columns of a table; torch has no argmax of booleans
     if target.ndim == output.ndim:
         target = target.squeeze(where) if target.shape[where] == 1 else _last(target, where)
     return _last(output, where), target

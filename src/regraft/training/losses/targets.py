@@ -40,8 +40,13 @@ class Targets:
         Raises:
             TrainingError: the shapes do not fit.
         """
-        if self.form == "any" or not isinstance(output, Tensor):
+        if self.form == "any":
             return target
+        if not isinstance(output, Tensor):
+            raise TrainingError(
+                f"the loss {self.loss} needs a tensor, and the module returns a {type(output).__name__}\n  wrap it in "
+                "a module that returns the tensor, such as its .logits; or pass a function of (output, target) as loss"
+            )
         if not isinstance(target, Tensor):
             raise TrainingError(f"the loss {self.loss} {_no_targets(target)}")
         if target.ndim == 0 or output.ndim == 0:

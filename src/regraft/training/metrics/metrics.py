@@ -168,13 +168,12 @@ def _function(user_metric: Callable[..., Any], weighted: bool) -> Metric:
     if not takes_target_first(user_metric):
         return _torch_function(name, user_metric, weighted)
 
-    @_as_tensor
     def each(output: Any, target: Any) -> Any:
         if isinstance(output, Tensor) and isinstance(target, Tensor):
             output, target = same_rank(output, target)
         return user_metric(target, output)
 
-    return Metric(name, each, weighted=weighted)
+    return Metric(name, _as_tensor(name, each), weighted=weighted)
 
 
 def _torch_function(name: str, user_metric: Callable[..., Any], weighted: bool) -> Metric:
@@ -182,22 +181,25 @@ def _torch_function(name: str, user_metric: Callable[..., Any], weighted: bool) 
     loss = as_loss(user_metric)
     known = loss.targets.form != "any"
 
-    @_as_tensor
     def each(output: Any, target: Any) -> Any:
         if known:
             return user_metric(output, loss.targets.suited(output, target))
         warn_of_table(f"the metric {name}", output, target)
         return user_metric(output, target)
 
-    return Metric(name, each, "min" if known else None, weighted=weighted)
+    return Metric(name, _as_tensor(name, each), "min" if known else None, weighted=weighted)
 
 
-def _as_tensor(function: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Return ``function`` with its results as tensors."""
+def _as_tensor(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Return ``function``, of the metric ``name``, with its results as tensors."""
 
     @functools.wraps(function)
     def each(output: Any, target: Any) -> Tensor:
         value = function(output.detach() if isinstance(output, Tensor) else output, target)
+        if isinstance(value, (Mapping, str, type(None))):
+            raise TrainingError(
+                f"the metric {name} returns a {type(value).__name__}; expected a number, or one for each sample"
+            )
         return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
     return each

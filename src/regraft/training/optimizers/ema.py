@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
+from regraft.training.batches.counts import positive_count
 
 
 class EMA:
@@ -43,7 +44,7 @@ class EMA:
         if not 0 <= momentum <= 1:
             raise TrainingError(f"ema is {momentum}; expected a momentum between 0 and 1, such as 0.99")
         self.momentum = momentum
-        self.overwrite_frequency = overwrite_frequency
+        self.overwrite_frequency = positive_count("ema_overwrite_frequency", overwrite_frequency)
         self._names: list[str] = []
         self._weights: list[nn.Parameter] = []
         self.average: list[Tensor] = []

@@ -98,7 +98,9 @@ class Trainables:
         """
         if self._optimizer is None:
             return
-        if any(p.requires_grad for group in self._optimizer.param_groups for p in group["params"]):
+        own = {id(p) for p in self._parameters.values()}
+        held = [p for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad]
+        if any(id(p) in own for p in held) or (held and not self.names):
             return
         names = self.names
         if names:
