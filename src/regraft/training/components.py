@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from regraft.distributed.shards import Sharding
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary
-from regraft.training.batches.counts import whole_number
 from regraft.training.class_count import ClassCount
+from regraft.training.counts import whole_number
 from regraft.training.input_types import InputTypes
 from regraft.training.lone_sample import LoneSample
 from regraft.training.losses.class_weights import ClassWeights

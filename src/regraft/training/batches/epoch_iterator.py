@@ -12,10 +12,10 @@ from torch.utils.data import IterableDataset
 
 from regraft.distributed.shards import Bounds
 from regraft.errors import TrainingError
-from regraft.training.batches.counts import positive_count, whole_number
 from regraft.training.batches.data_adapters import as_batch_source, is_numbers, split_validation
 from regraft.training.batches.indexed import IndexedBatches
 from regraft.training.batches.loaders import IterableBatches, KeptBatches, LoaderBatches, OneShotBatches
+from regraft.training.counts import positive_count, whole_number
 from regraft.training.numerics import generator_states, restore_generators
 from regraft.training.pytree import is_array
 from regraft.training.steps import unpack

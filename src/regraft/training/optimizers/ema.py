@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.batches.counts import positive_count
+from regraft.training.counts import positive_count
 
 
 class EMA:
