@@ -1,1 +1,1 @@
-"""Passes over photos on a Ray cluster. Only ``--on`` imports the package ray."""
+"""Passes over photos and trainings on a Ray cluster. Only ``--on`` imports the package ray."""
