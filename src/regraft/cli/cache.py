@@ -11,7 +11,8 @@ import click
 import cloup
 
 from regraft.cache_dir import GRAPHS, PIXELS, PROBES, SHARED, cache_folder, files_by_use
-from regraft.cli.options import output_options, pass_session, store_option
+from regraft.cli.cluster_options import store_option
+from regraft.cli.options import output_options, pass_session
 from regraft.cli.output import Session
 from regraft.errors import ConfigError
 from regraft.text import file_size

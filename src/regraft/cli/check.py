@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 import cloup
 
+from regraft.cli.cluster_options import on_option, store_option
 from regraft.cli.options import (
     PATH,
     Choice,
     device_option,
     network_options,
-    on_option,
     output_options,
     pass_session,
-    store_option,
     workers_option,
 )
 from regraft.cli.output import Session

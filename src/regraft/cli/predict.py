@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 import cloup
 
+from regraft.cli.cluster_options import on_option
 from regraft.cli.copying import check_place, copied, show_copies
 from regraft.cli.exits import DONE, UNREADABLE
 from regraft.cli.options import (
     PATH,
     Choice,
     device_option,
-    on_option,
     output_options,
     pass_session,
     views_option,

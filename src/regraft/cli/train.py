@@ -8,6 +8,7 @@ from typing import Any
 import click
 import cloup
 
+from regraft.cli.cluster_options import store_option, worker_options
 from regraft.cli.options import (
     PATH,
     Choice,
@@ -17,8 +18,6 @@ from regraft.cli.options import (
     output_options,
     pass_session,
     resume_options,
-    store_option,
-    worker_options,
     workers_option,
 )
 from regraft.cli.output import Session, show_result
@@ -194,7 +193,6 @@ def train(
         raise click.UsageError("expected a folder of photos: regraft train PHOTOS", click.get_current_context())
     if processes is not None and cluster is None:
         raise click.UsageError("--processes needs --on ray; torchrun --nproc-per-node starts processes without Ray")
-
     from regraft.context.config import resolve
     from regraft.process import process_start_time
     from regraft.workflows.train import train_config
