@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from regraft.language.typography import without_breaks
+
 ROOT = Path(__file__).resolve().parent.parent
 OTHER_PAGES = {
     "CONTRIBUTING.md": "project/contributing.md",
@@ -81,7 +83,7 @@ def markdown(site: Site, name: str) -> str:
         title = TITLE.search(target.read_text(encoding="utf-8")) if target.is_file() else None
         return f"[{title[1]}]({found[1]}" if title else found[0]
 
-    return outside_code(text, lambda part: LINK.sub(link, FILE_NAME.sub(titled, part)))
+    return outside_code(text, lambda part: without_breaks(LINK.sub(link, FILE_NAME.sub(titled, part))))
 
 
 def outside_code(text: str, change: Callable[[str], str]) -> str:

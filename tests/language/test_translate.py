@@ -10,7 +10,7 @@ import pytest
 from regraft.language import language, translate, translate_cell, translate_word
 from regraft.language.choice import known_language
 from regraft.language.template import Template
-from regraft.language.typography import joined
+from regraft.language.typography import joined, without_breaks
 
 
 @pytest.fixture
@@ -109,3 +109,9 @@ def test_english_loads_no_catalogue():
     code = "import sys, regraft.cli.main; print('regraft.language.translate' in sys.modules, 'regraft.language.search' in sys.modules)"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out == "True False\n"
+
+
+def test_line_breaks_between_chinese_characters_become_no_spaces():
+    markdown = "# 標題\n\n第一行，\n第二行（見\n[連結](a.md)）。\nLatin\n第三行\n\n- 甲\n- 乙\n  丙\n"
+    assert without_breaks(markdown) == "# 標題\n\n第一行，第二行（見\n[連結](a.md)）。\nLatin\n第三行\n\n- 甲\n- 乙丙\n"
+    assert without_breaks("two\nlines") == "two\nlines"

@@ -24,6 +24,7 @@ _WIDE_AT_END = re.compile("[，。、；：！？）」』》〉】（「『《�
 _WIDE_AT_START = re.compile("[，。、；：！？）」』》〉】（「『《〈【]")
 _LATIN_AT_END = re.compile(r"[A-Za-z0-9]$")
 _LATIN_AT_START = re.compile(r"[A-Za-z0-9]")
+_BREAK = re.compile(rf"(?<=[{HAN}{CLOSING}])\n *(?=[{HAN}{OPENING}])")
 
 
 def joined(texts: Iterable[str]) -> str:
@@ -47,6 +48,11 @@ def _space_between(before: str, after: str) -> str | None:
     if _HAN_AT_END.search(before):
         return "" if _HAN_AT_START.match(after) else " " if _LATIN_AT_START.match(after) else None
     return " " if _LATIN_AT_END.search(before) and _HAN_AT_START.match(after) else None
+
+
+def without_breaks(markdown: str) -> str:
+    """Return Markdown without line breaks between Chinese characters, which a browser would show as spaces."""
+    return _BREAK.sub("", markdown)
 
 
 def separator(mark: str, before: str, after: str) -> str:

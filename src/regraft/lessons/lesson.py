@@ -14,6 +14,7 @@ from functools import cache
 
 from regraft.errors import ConfigError
 from regraft.language import ENGLISH
+from regraft.language.typography import without_breaks
 
 _CELL = re.compile(r"^# %%( \[markdown\])?\n", re.MULTILINE)
 
@@ -51,7 +52,10 @@ class Lesson:
         """
         title, *others = _cells(self.script)
         parts = [title, ("code", INSTALL), *others]
-        cells = [_cell(index, kind, source) for index, (kind, source) in enumerate(parts)]
+        cells = [
+            _cell(index, kind, source if kind == "code" else without_breaks(source))
+            for index, (kind, source) in enumerate(parts)
+        ]
         about = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
         notebook = {"cells": cells, "metadata": about, "nbformat": 4, "nbformat_minor": 5}
         return json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"

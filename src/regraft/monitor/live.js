@@ -123,9 +123,9 @@ function show() {
 function showLead(all) {
   const running = all.filter(run => run.status.state === "running"), lead = byId("lead");
   if (!all.length) { lead.textContent = "Waiting for a run."; showFacts(null); return; }
-  if (running.length === 1) lead.replaceChildren(named(running[0].status), ": " + doing(running[0]));
+  if (running.length === 1) lead.replaceChildren(named(running[0].status), `: ${doing(running[0])}`);
   else if (running.length) lead.textContent = `${running.length} runs in progress.`;
-  else lead.replaceChildren("No run in progress. The last one: ", named(all[0].status), ", " + doing(all[0]));
+  else lead.replaceChildren("No run in progress. The last one: ", named(all[0].status), `, ${doing(all[0])}`);
   showFacts(running.length === 1 ? running[0].status : null);
 }
 // The figures that a person waits for, of the only run in progress: [name, value, note].
@@ -159,7 +159,7 @@ function doing(run) {
   }
   if (status.headline) return `accuracy ${percent(status.headline.value)} on ${status.headline.n} photos.`;
   if (status.state === "running" && status.kind !== "training") return `${run.count.toLocaleString("en")} points so far.`;
-  return status.state === "running" ? "in progress." : told(status.state) + ".";
+  return status.state === "running" ? "in progress." : `${told(status.state)}.`;
 }
 
 const charts = new Map();

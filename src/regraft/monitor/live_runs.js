@@ -72,8 +72,9 @@ function facts(run) {
   } else if (status.now && status.state !== "finished") {
     const figures = Object.entries(status.now.figures).filter(([name, value]) => value !== null && name !== "learning_rate");
     const first = figures.sort(([a], [b]) => b.startsWith("val_") - a.startsWith("val_")).slice(0, 3);
+    const texts = first.map(([name, value]) => `${told(name)} ${brief(value)}`);
     const label = status.kind === "training" && status.state === "running" ? "if it stopped now" : "best so far";
-    lines.push([`${label}: epoch ${brief(status.now.epoch)}, ` + first.map(([name, value]) => `${told(name)} ${brief(value)}`).join(" · "), ""]);
+    lines.push([`${label}: epoch ${brief(status.now.epoch)}, ${texts.join(" · ")}`, ""]);
   }
   if (status.probe !== null) lines.push([`linear probe ${percent(status.probe)}, cross-validated`, ""]);
   const budget = status.budget_end === null ? "" : `${clock(status.budget_end - now())} of the budget left`;

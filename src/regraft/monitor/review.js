@@ -39,7 +39,7 @@ function show(k) {
   if (k < 0) return;
   const item = items[k];
   byId("photo").removeAttribute("src");
-  picture(k).then(data => { if (at === k) { byId("photo").hidden = !data; byId("photo").src = data; byId("stage").classList.toggle("unreadable", !data); } });
+  picture(k).then(data => { if (at === k) { byId("photo").hidden = !data; byId("photo").src = data; byId("stage").classList.toggle("unreadable", !data); byId("stage").dataset.problem = "This photo cannot be shown."; } });
   const soon = items.map((other, n) => n).filter(n => n > k && items[n].decision === "").slice(0, 3);
   soon.forEach(picture);
   for (const path of pictures.keys()) if (pictures.size > 40) pictures.delete(path);

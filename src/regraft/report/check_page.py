@@ -98,7 +98,7 @@ def _bar(kinds: list[tuple[str, str, int]], check: dict[str, Any], train: str) -
         f'<span class="level {level}"></span>{text(kind)} <small>{n:,}</small></button>'
         for level, kind, n in kinds
     )
-    keys = " · ".join(f"<kbd>{text(key)}</kbd> {what}" for key, what in _KEYS)
+    keys = " · ".join(f"<span><kbd>{text(key)}</kbd> {what}</span>" for key, what in _KEYS)
     return f"""<div class="bar" role="region" aria-label="decisions">
 <div class="filters" role="group" aria-label="kinds of findings">{chips}</div>
 <div class="row"><button id="save" type="button" disabled>Save decisions.csv</button>

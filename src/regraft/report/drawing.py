@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from regraft.language import translate_word
+from regraft.language import translate_heading
 from regraft.report.page import text
 from regraft.screen import printable
 
@@ -99,7 +99,7 @@ def figure_html(draw: Draw, name: str, title: str, note: str = "") -> str:
         title: the title, plain text.
         note: HTML after the title.
     """
-    caption = f"<figcaption><b>{text(translate_word(title))}</b>{' · ' + note if note else ''}</figcaption>"
+    caption = f"<figcaption><b>{text(translate_heading(title))}</b>{' · ' + note if note else ''}</figcaption>"
     return f'<figure class="figure">{caption}{inline_svg(draw, name, title)}</figure>'
 
 

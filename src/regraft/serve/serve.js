@@ -42,7 +42,7 @@ async function answerFor(file) {
       continue;
     }
     const value = await answer.json();
-    if (!answer.ok) throw new Error(value.reason ?? value.error);
+    if (!answer.ok) throw new Error(value.shown ?? value.reason ?? value.error);
     return value.predictions[0];
   }
 }

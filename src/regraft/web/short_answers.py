@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from http import HTTPStatus
 
+from regraft.language import translate
+
 TRY_AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 """Statuses of requests that may be sent again after a second."""
 
@@ -17,8 +19,14 @@ def short_answer(text: str, *, as_json: bool) -> tuple[bytes, bytes]:
 
 
 def error_line(text: str, **more: object) -> bytes:
-    """Return ``{"error": text}``, with further values, as one line of JSON."""
-    return json.dumps({"error": text, **more}, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
+    """Return ``{"error": text}``, with further values, as one line of JSON.
+
+    The error is in English, for programs. If the language is another one, ``shown`` is what a page shows.
+    """
+    reason = str(more.get("reason", text))
+    shown = translate(reason)
+    values = {"error": text, **more} | ({} if shown == reason else {"shown": shown})
+    return json.dumps(values, ensure_ascii=False).encode("utf-8", "replace") + b"\n"
 
 
 def whole_response(status: HTTPStatus, text: str, *, as_json: bool) -> bytes:

@@ -82,9 +82,9 @@ WRONG = {
         "own_learner", '"classes": dls.vocab}', '"classes": dls.vocab[::-1]}', 7,
         "the columns of your probabilities have this order",
     ),
-    "new photos prepared in another way": Wrong(
-        "data_frames", "upper(lower(pixels(new, 64)))", "upper(lower(pixels(new, 64) * 127.5 + 127.5))", 8,
-        "new photos are right, which is guessing|are new photos prepared in another way",
+    "names of the new photos in another order": Wrong(
+        "data_frames", "guessed = photos.label.cat.categories[", "guessed = photos.label.cat.categories[::-1][", 8,
+        "new photos are right, which is guessing",
     ),
     "untouched network in training mode": Wrong(
         "weak_and_short", "網路 = untouched_network(); 網路.eval()", "網路 = untouched_network(); 網路.train()", 2,

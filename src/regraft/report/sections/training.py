@@ -8,7 +8,7 @@ from typing import Any
 from regraft.report.charts import epochs_chart, rate_chart
 from regraft.report.drawing import figure_html
 from regraft.report.elements import bar, details, section, table
-from regraft.report.page import name, text
+from regraft.report.page import text
 from regraft.report.run_data import RunData
 from regraft.screen import clock
 from regraft.text import counted
@@ -82,7 +82,7 @@ def _ladder(run: RunData) -> str:
         spent = seconds.get(choice["kept"], seconds.get(choice["discarded"]))
         gain = f"{choice['expected_points']:+.1f} <small>{low:+.1f} to {high:+.1f}</small>"
         time = "" if spent is None else clock(spent)
-        rows.append([f"<b>{name(choice['kept'])}</b>", name(choice["discarded"]), gain, time])
+        rows.append([f"<b>{text(choice['kept'])}</b>", text(choice["discarded"]), gain, time])
     head = ["kept", "instead of", "points expected, 95 % interval", "time"]
     share = facts.get("share_of_fine_tuned")
     mixed = (

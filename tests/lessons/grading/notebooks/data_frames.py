@@ -85,7 +85,7 @@ untrained = table(test)
 
 # %%
 def epochs(parameters, schedule):
-    opt = torch.optim.SGD(parameters, schedule[0], momentum=0.9)
+    opt = torch.optim.Adam(parameters, schedule[0])
     rows = []
     for rate in schedule:
         opt.param_groups[0]["lr"] = rate
@@ -110,12 +110,12 @@ for p in net.parameters():
 head = list(net.get_classifier().parameters())
 for p in head:
     p.requires_grad = True
-epochs(head, [0.1, 0.1, 0.1])
+epochs(head, [3e-3] * 4)
 body = [*net.blocks[5:].parameters(), *net.conv_head.parameters()]
 start = torch.cat([p.detach().flatten().clone() for p in body])
 for p in body:
     p.requires_grad = True
-history = epochs([*head, *body], [0.01, 0.005, 0.0025])
+history = epochs([*head, *body], [3e-4, 2e-4, 1e-4])
 best = int(history.val_loss.idxmin()) + 1
 net.load_state_dict(torch.load(f"epoch{best}.pt"))
 end = torch.cat([p.detach().flatten() for p in body])

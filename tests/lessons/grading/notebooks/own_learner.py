@@ -157,11 +157,11 @@ answers["split"] = {
 
 # %%
 learn.freeze_to(1)
-learn.fit_one_cycle(3, 2e-2)
+learn.fit_one_cycle(4, 3e-3)
 before = {k: v.clone() for k, v in model.state_dict().items() if "classifier" not in k}
 learn.best = (None, 1e9)
 learn.freeze_to(4)
-learn.fit_one_cycle(3, 5e-4)
+learn.fit_one_cycle(3, 3e-4)
 model.load_state_dict(torch.load("model.pth"))
 after = model.state_dict()
 num = sum((after[k].float() - v.float()).pow(2).sum() for k, v in before.items())
