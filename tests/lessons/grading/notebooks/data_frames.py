@@ -100,7 +100,7 @@ def epochs(parameters, schedule):
             seen += [(loss.item(), hit) for hit in (z.argmax(1) == y[batch]).tolist()]
         t = table(val)
         own = [t.at[name, label] for name, label in zip(t.index, photos.label[val])]
-        rows.append([*np.mean(seen, axis=0), -np.log(own).mean(), scores(t)["accuracy"], rate])
+        rows.append([*np.mean(seen, axis=0), -np.log(np.clip(own, 1e-7, 1)).mean(), scores(t)["accuracy"], rate])
         torch.save(net.state_dict(), f"epoch{len(rows)}.pt")
     return pd.DataFrame(rows, columns=["loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"])
 
@@ -110,12 +110,12 @@ for p in net.parameters():
 head = list(net.get_classifier().parameters())
 for p in head:
     p.requires_grad = True
-epochs(head, [3e-3] * 4)
+epochs(head, [1e-3] * 6)
 body = [*net.blocks[5:].parameters(), *net.conv_head.parameters()]
 start = torch.cat([p.detach().flatten().clone() for p in body])
 for p in body:
     p.requires_grad = True
-history = epochs([*head, *body], [3e-4, 2e-4, 1e-4])
+history = epochs([*head, *body], [1e-4, 7e-5, 4e-5])
 best = int(history.val_loss.idxmin()) + 1
 net.load_state_dict(torch.load(f"epoch{best}.pt"))
 end = torch.cat([p.detach().flatten() for p in body])
