@@ -6,6 +6,7 @@ import io
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -93,6 +94,25 @@ def test_several_photos_in_any_collection(predictor, folder):
     for batch in (np.stack([rgb, rgb]), torch.from_numpy(np.stack([rgb, rgb])).permute(0, 3, 1, 2)):
         assert [one.top for one in predictor.predict(batch)] == [expected[0]] * 2
     assert predictor.predict([]) == []
+
+
+def test_a_column_of_paths_is_several_photos(predictor, folder):
+    paths = [str(folder / "a.png"), str(folder / "b.jpg")]
+    expected = [one.top for one in predictor.predict(paths)]
+    objects = np.array([Path(paths[0]), Path(paths[1]).read_bytes()], object)
+    for column in (np.array(paths), objects, pd.Series(paths), {paths[0]: 1, paths[1]: 2}.keys()):
+        assert [one.top for one in predictor.predict(column)] == expected
+    assert predictor.predict(np.array(paths)[0]).top == expected[0]
+    with pytest.raises(ConfigError, match=r"found shape \(\)"):
+        predictor.predict(np.array(paths[0]))
+
+
+def test_a_dark_picture_of_a_batch_has_the_scale_of_the_others(predictor, folder):
+    rgb = np.asarray(Image.open(folder / "a.png"))
+    batch = np.stack([rgb, (rgb > 250).astype(np.uint8)])
+    expected = [one.top for one in predictor.predict(batch)]
+    assert [one.top for one in predictor.predict(batch.astype(np.float32))] == expected
+    assert [one.top for one in predictor.predict(batch / 255)] == expected
 
 
 def test_a_pattern_is_several_photos(predictor, folder, monkeypatch):

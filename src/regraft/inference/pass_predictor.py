@@ -79,7 +79,7 @@ class PassPredictor:
 
     def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
         """Yield the prediction for each photo, in any form of `predict`, in order and in bounded memory."""
-        photos = len(paths) if isinstance(paths, Sized) else STREAM_CHUNK
+        photos = len(paths) if isinstance(paths, Sized) and getattr(paths, "shape", None) != () else STREAM_CHUNK
         for in_memory, forms in itertools.groupby(photo_forms(paths, channels), lambda one: isinstance(one, Picture)):
             if not in_memory and all(one.runs_in_parallel for one in self._passes):
                 yield from self._stream_groups(forms, photos, bar)

@@ -62,9 +62,11 @@ def is_one_photo(photos: Any) -> bool:
     """Return whether ``photos`` is one photo, and not a collection, a pattern or a batch."""
     if isinstance(photos, str):
         return not _is_pattern(photos)
+    if _is_column(photos):
+        return False
     if isinstance(photos, (Path, bytes, bytearray, memoryview)) or hasattr(photos, "read") or _is_pil(photos):
         return True
-    return hasattr(photos, "__array__") and np.ndim(_as_array(photos)) < 4
+    return _is_array(photos) and np.ndim(_as_array(photos)) < 4
 
 
 def photo_forms(photos: Any, channels: Channels = "rgb") -> Iterator[Path | Picture]:
@@ -80,8 +82,9 @@ def photo_forms(photos: Any, channels: Channels = "rgb") -> Iterator[Path | Pict
     """
     if channels not in ("rgb", "bgr"):
         raise ConfigError(f"channels: expected 'rgb' or 'bgr', found {channels!r}")
-    array = hasattr(photos, "__array__") and not _is_pil(photos)
-    if is_one_photo(photos) or isinstance(photos, str) or array:
+    if _is_column(photos):
+        photos = list(photos)
+    if is_one_photo(photos) or isinstance(photos, str) or _is_array(photos):
         yield from _forms_of_one(photos, channels)
         return
     if not isinstance(photos, Iterable):
@@ -104,7 +107,7 @@ def refuse_address(name: str) -> None:
 
 
 def _forms_of_one(photo: Any, channels: Channels) -> Iterator[Path | Picture]:
-    if hasattr(photo, "__array__") and not _is_pil(photo):
+    if _is_array(photo):
         yield from (Picture("array", image) for image in _images(photo, channels))
         return
     if channels != "rgb":
@@ -143,6 +146,18 @@ def _of_file(file: Any) -> Picture:
     return Picture(name if isinstance(name, str) else "file", bytes(data))
 
 
+def _is_array(photo: Any) -> bool:
+    return hasattr(photo, "__array__") and not isinstance(photo, (str, bytes)) and not _is_pil(photo)
+
+
+def _is_column(photos: Any) -> bool:
+    """Return whether ``photos`` is an array or a column of a table that contains paths or other forms of photos."""
+    if not _is_array(photos) or hasattr(photos, "detach"):
+        return False
+    array = np.asarray(photos)
+    return array.ndim == 1 and array.dtype.kind in "OUST"
+
+
 def _is_pil(photo: Any) -> bool:
     return hasattr(photo, "getexif") and hasattr(photo, "convert")
 
@@ -177,6 +192,8 @@ def _images(photo: Any, channels: Channels) -> list[Image]:
             f"found shape {array.shape}"
         )
     first = hasattr(photo, "detach")  # torch has the channels first
+    if array.dtype.kind == "f":
+        array = _eight_bits(array)  # together: a dark picture has the scale of the others
     batch = array if array.ndim == 4 else array[None]
     return [Image.fromarray(_pixels(one, channels, channels_first=first)) for one in batch]
 

@@ -50,7 +50,7 @@ def photos_of(X: Any) -> list[PhotoForm]:
             "  features that are computed already belong to regraft.sklearn.LinearProbe or another classifier"
         )
     if numbers and np.ndim(array) == 3:  # gray pictures, one after the other
-        return list(photo_forms([one[..., None] for one in array]))
+        return list(photo_forms(array[..., None]))
     if isinstance(array, str) or is_one_photo(array):
         raise ConfigError(f"{_EXPECTED}; found one {type(array).__name__}\n  put it into a list: [photo]")
     return list(
