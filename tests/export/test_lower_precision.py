@@ -116,6 +116,14 @@ def test_photos_of_a_folder_have_the_class_of_the_nearest_folder(tmp_path, run):
     assert len(found.calibration) == labeled_photos.MAX_CALIBRATION and found.usual_margins is None
 
 
+def test_recorded_margins_belong_to_the_photos_that_are_compared(run):
+    known = labeled_photos.find_labeled_photos(RunFolder(run.folder), None, ("ash", "birch"))
+    assert known.labels and set(known.labels) <= set(known.usual_margins)
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    right = sum(known.usual_margins[content] > 0 for content in known.labels) / len(known.labels)
+    assert right == pytest.approx(metrics["measured"][metrics["headline"]]["figures"]["accuracy"]["value"])
+
+
 def test_weights_beyond_half_precision_stay_finite():
     values = np.full((2, 300), 1e9, np.float32)
     tensor = onnx.numpy_helper.from_array(values, "w")

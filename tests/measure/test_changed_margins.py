@@ -33,6 +33,15 @@ def test_the_estimate_is_near_the_change_of_many_photos(draw):
     assert found.interval[1] - found.interval[0] < 0.03
 
 
+def test_only_the_movement_of_margins_near_0_matters(draw):
+    usual = draw.normal(2, 1.5, 400)
+    of_large_ones = accuracy_change(usual, np.where(usual > 3, -1.0, 0.0))
+    assert of_large_ones.interval[0] > -0.005
+    of_small_ones = accuracy_change(usual, np.where(np.abs(usual) < 0.5, -1.0, 0.0))
+    counted = float(((usual > 0) & (usual < 0.5)).mean())
+    assert of_small_ones.interval[1] < -0.02 and of_small_ones.value == pytest.approx(-counted, abs=0.03)
+
+
 def test_no_move_is_no_change_and_a_large_one_is_a_loss(draw):
     usual = draw.normal(2, 1.5, 200)
     assert accuracy_change(usual, np.zeros(200)).interval == (0.0, 0.0)
@@ -40,7 +49,7 @@ def test_no_move_is_no_change_and_a_large_one_is_a_loss(draw):
 
 
 def test_equal_photos_give_equal_intervals_and_few_photos_none(draw):
-    usual, moves = draw.normal(2, 1.5, 30), draw.normal(0, 0.1, 25)
+    usual, moves = draw.normal(2, 1.5, 30), draw.normal(0, 0.1, 30)
     assert accuracy_change(usual, moves, "a") == accuracy_change(usual, moves, "a")
-    assert accuracy_change(usual[:19], moves).interval is None
-    assert math.isnan(accuracy_change(usual, moves[:19]).value)
+    assert accuracy_change(usual[:19], moves[:19]).interval is None
+    assert math.isnan(accuracy_change(usual[:19], moves[:19]).value)

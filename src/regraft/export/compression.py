@@ -109,7 +109,7 @@ def compare_precisions(
         kind: precision of the file, and what has it.
         files: the file, and that in single precision.
         comparisons: answers of `regraft predict` and of the file.
-        known: classes of the photos, and margins of photos that the classifier was not trained on.
+        known: classes of the photos, and their margins by classifiers that were not trained on them.
         photos: photos for the measurement of time.
     """
     labeled = [one for one in comparisons if one.content in known.labels]
@@ -119,7 +119,8 @@ def compare_precisions(
     before, after = (np.stack([getattr(one, name) for one in labeled]) for name in ("expected", "found"))
     before_margins = margins(before, y)
     small, large = files
-    usual = before_margins if known.usual_margins is None else known.usual_margins
+    recorded = known.usual_margins
+    usual = before_margins if recorded is None else np.array([recorded[one.content] for one in labeled])
     return Compression(
         *kind,
         len(labeled),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from regraft.data.manifest import Manifest
+from regraft.data.manifest import Entry, Manifest
 from regraft.disk.csv_file import read_csv
 from regraft.errors import ConfigError, RunFolderError
 from regraft.export.proof_photos import photos_of_folder, spread
@@ -28,14 +29,15 @@ class LabeledPhotos:
         photos: SHA-256 of each photo, by path.
         labels: position of the class of each photo, by the SHA-256.
         calibration: other photos of this kind.
-        usual_margins: margins of photos that the classifier was not trained on, shape (n,); None: those of ``photos``.
+        usual_margins: margin of each photo, by the SHA-256, by classifiers that were not trained on it; None: that of
+            the exported one.
     """
 
     about: str
     photos: dict[Path, str]
     labels: dict[str, int]
     calibration: tuple[Path, ...]
-    usual_margins: NDArray[np.float64] | None = None
+    usual_margins: dict[str, float] | None = None
 
 
 def find_labeled_photos(run: RunFolder, folder: Path | None, classes: tuple[str, ...]) -> LabeledPhotos:
@@ -102,11 +104,12 @@ def _photos_of_run(run: RunFolder, classes: tuple[str, ...]) -> LabeledPhotos:
         {measured[one].path: measured[one].content for one in chosen},
         {measured[one].content: int(y[one]) for one in chosen},
         tuple(path for path in calibration if path.is_file()),
-        _recorded_margins(run, y),
+        _recorded_margins(run, measured, y),
     )
 
 
-def _recorded_margins(run: RunFolder, y: NDArray[np.int64]) -> NDArray[np.float64] | None:
+def _recorded_margins(run: RunFolder, measured: Sequence[Entry], y: NDArray[np.int64]) -> dict[str, float] | None:
+    """Return the recorded margin of each photo that measured a run, by its content; None without a record."""
     from safetensors.numpy import load_file
 
     if not run.probabilities.exists():
@@ -114,5 +117,5 @@ def _recorded_margins(run: RunFolder, y: NDArray[np.int64]) -> NDArray[np.float6
     probabilities = load_file(run.probabilities)["probabilities"]
     if len(probabilities) != len(y):
         return None
-    chosen = np.array(spread(list(range(len(y)))), dtype=np.int64)
-    return margins(probabilities[chosen], y[chosen])
+    recorded = margins(probabilities, y).tolist()
+    return {entry.content: margin for entry, margin in zip(measured, recorded, strict=True)}
