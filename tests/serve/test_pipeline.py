@@ -16,6 +16,10 @@ class Steps:
     batch_size, parallel_batches = 4, 1
 
 
+class SingleSteps(Steps):
+    batch_size = 1
+
+
 class Model:
     """A model that waits for a signal, and notes its batches."""
 
@@ -52,6 +56,22 @@ def pipeline_of():
     yield make
     for pipeline in made:
         pipeline.close()
+
+
+def test_photos_of_a_network_without_batches_are_answered_by_the_threads_that_decode(pipeline_of):
+    model, threads = Model("m"), {}
+    model.steps = SingleSteps()
+    model.prepare = lambda name, photo: threads.setdefault(name, threading.get_ident()) and name
+    predict = model.predict
+
+    def predict_here(photos, *, alone):
+        assert threads[photos[0]] == threading.get_ident()
+        return predict(photos, alone=alone)
+
+    model.predict = predict_here
+    answers = pipeline_of(model).submit([(str(number), b"") for number in range(9)])
+    assert predictions(answers) == [f"m {number}" for number in range(9)]
+    assert sorted(model.batches) == [[str(number)] for number in range(9)]
 
 
 def predictions(futures):

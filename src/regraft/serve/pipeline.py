@@ -1,7 +1,9 @@
-"""The way of photos through a server: threads that decode them, then threads that run the network on batches of them.
+"""The way of photos through a server: threads that decode them, and the network on one photo or on batches of them.
 
-A batch takes the photos that are ready, up to the fixed shape of the engine, and does not wait for more. The bits of an
-answer do not depend on the other photos in its batch.
+If the network runs photos one at a time, the thread that has decoded a photo also runs the network on it: nothing waits
+for a hand-over between threads. Otherwise other threads run the network on batches. A batch takes the photos that are
+ready, up to the fixed shape of the engine, and does not wait for more. The bits of an answer do not depend on the other
+photos in its batch.
 """
 
 from __future__ import annotations
@@ -60,8 +62,8 @@ class Pipeline:
     Args:
         model: the model.
         metrics: where batches and durations are counted.
-        decoders: number of threads that decode.
-        runners: number of threads that run the network.
+        decoders: number of threads that decode, and run the network where it runs photos one at a time.
+        runners: number of threads that run the network on batches.
         queue_limit: maximum number of photos that wait for their answers.
     """
 
@@ -136,7 +138,10 @@ class Pipeline:
             _fail(job, error)
             return True
         self._metrics.decoding.observe(time.perf_counter() - began)
-        self._ready.put((job, prepared))
+        if job.model.steps.batch_size == 1:
+            self._answer(job.model, [(job, prepared)])
+        else:
+            self._ready.put((job, prepared))
         return True
 
     def _run(self) -> bool:
