@@ -1,5 +1,7 @@
 """`regraft predict` against its parts: `python benchmarks/predict_speed.py MODEL PHOTOS [--photos 200] [--rounds 5]`.
 
+With `--folders NAME=FOLDER ...`, only the second question is answered, for the photos of these folders as they are.
+
 Three questions. How long does one photo take from the start of the process to the answer, without torch and with it?
 How near are folders of photos of 500 pixels and of 12 megapixels to Pillow's own decoding and to the engine alone? And
 what does the exact resize in an exported graph cost beside the network?
@@ -28,13 +30,14 @@ from PIL import Image
 from regraft.data.folders.walk import photos_below
 from regraft.data.loading.photo_task import load_plain
 from regraft.data.manifest import Entry
-from regraft.data.preprocessing import evaluation_pixels
+from regraft.data.preprocessing import Preprocessing, evaluation_pixels
 from regraft.data.threads import default_workers, map_in_order
 from regraft.export.export_folder import export_model
 from regraft.features.engines.prepared_engine import PreparedEngine
 from regraft.inference.prepared import PreparedPredictor, open_predictor
 from regraft.process import sleep_while_waiting
 
+_PILLOW, _OWN = "Pillow's decoding and resizing", "decoding and resizing of regraft"
 DISTINCT, SIZES = 40, {"500 px": 500, "12 MP": 4000}
 
 
@@ -45,9 +48,14 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--photos", dest="most", type=int, default=200, help="photos of each size")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folders", nargs="+", default=[], metavar="NAME=FOLDER")
     options = parser.parse_args()
     sleep_while_waiting()
-    sources = [path for _, path in photos_below(options.photos, "", frozenset(), [])]
+    for name, folder in (pair.split("=", 1) for pair in options.folders):
+        folders(name, options.model, list_photos(Path(folder))[: options.most], options.rounds)
+    if options.folders:
+        return
+    sources = list_photos(options.photos)
     with tempfile.TemporaryDirectory() as folder:
         made = {name: resized(sources, Path(folder) / name, side) for name, side in SIZES.items()}
         cold(options.model, made["500 px"][0], options.rounds)
@@ -57,6 +65,11 @@ def main() -> None:
         resizes(
             options.model, {name: paths[0] for name, paths in made.items()}, Path(folder) / "export", options.rounds
         )
+
+
+def list_photos(folder: Path) -> list[Path]:
+    """Return the photos in a folder."""
+    return [path for _, path in photos_below(folder, "", frozenset(), [])]
 
 
 def resized(sources: list[Path], folder: Path, side: int) -> list[Path]:
@@ -125,8 +138,8 @@ def folders(name: str, model: Path, paths: list[Path], rounds: int) -> None:
     ways: dict[str, Callable[[], int]] = {
         "regraft predict": lambda: len(list(predictor.stream(paths))),
         "Pillow's decoding": lambda: _mapped(_decoded, paths),
-        "Pillow's decoding at the scale it needs": lambda: _mapped(_drafted, paths),
-        "decoding and resizing alone": lambda: _mapped(load, paths),
+        _PILLOW: lambda: _mapped(lambda path: [_pillows_pixels(path, p) for p in shapes], paths),
+        _OWN: lambda: _mapped(load, paths),
         "engine alone": lambda: size * _mapped(run_networks, list(range(len(paths) // size))),
     }
     rates: dict[str, list[float]] = {way: [] for way in ways}
@@ -140,10 +153,10 @@ def folders(name: str, model: Path, paths: list[Path], rounds: int) -> None:
     for way, its in rates.items():
         ratio = statistics.median(a / b for a, b in zip(own, its, strict=True))
         print(f"  {way:40} {statistics.median(its):8.1f}   ratio {ratio:.2f}")
-    pairs = zip(rates["decoding and resizing alone"], rates["engine alone"], strict=True)
-    limits = [1 / (1 / a + 1 / b) for a, b in pairs]
-    ratio = statistics.median(a / b for a, b in zip(own, limits, strict=True))
-    print(f"  {'decoding, resizing and engine':40} {statistics.median(limits):8.1f}   ratio {ratio:.2f}")
+    for way in (_PILLOW, _OWN):
+        limits = [1 / (1 / a + 1 / b) for a, b in zip(rates[way], rates["engine alone"], strict=True)]
+        ratio = statistics.median(a / b for a, b in zip(own, limits, strict=True))
+        print(f"  {way + ', and the engine':40} {statistics.median(limits):8.1f}   ratio {ratio:.2f}")
 
 
 def _mapped(work: Callable[..., object], items: list[object] | list[Path]) -> int:
@@ -154,10 +167,13 @@ def _decoded(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def _drafted(path: Path) -> np.ndarray:
+def _pillows_pixels(path: Path, p: Preprocessing) -> np.ndarray:
+    """Return the pixels for the network as a program by Pillow's documentation computes them, without any check."""
     image = Image.open(path)
-    image.draft("RGB", (256, 256))
-    return np.asarray(image.convert("RGB"))
+    scale = min(image.width // (2 * p.at_least[0]), image.height // (2 * p.at_least[1]))
+    if scale > 1:
+        image.draft("RGB", (image.width // scale, image.height // scale))
+    return evaluation_pixels(image.convert("RGB"), p)
 
 
 def resizes(model: Path, photos: dict[str, Path], out: Path, rounds: int) -> None:
