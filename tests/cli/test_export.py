@@ -23,8 +23,9 @@ def test_the_folder_and_the_proof_are_said(one, odd_photos, capsys):
     said = capsys.readouterr().out
     assert "out/model.onnx · " in said
     assert "the same class as regraft predict for all " in said
-    assert call(["export", "--prove", "out/model.onnx", str(odd_photos)]) == 0
-    assert "the same class for all " in capsys.readouterr().out
+    for file in ("out/model.onnx", "out"):
+        assert call(["export", "--prove", file, str(odd_photos)]) == 0
+        assert "the same class for all " in capsys.readouterr().out
 
 
 def test_json(one, capsys):
@@ -48,6 +49,8 @@ def test_quiet_prints_the_folder(one, capsys):
         (["MODEL", "--format", "onx"], "Did you mean 'onnx'?"),
         (["MODEL", "--photos", "gone"], "no such folder of photos: gone"),
         (["gone"], "no such run folder or model file: gone"),
+        ([], "Missing argument 'MODEL'"),
+        (["--prove", "out/model.onnx"], "--prove FILE needs the folder of photos to compare on: regraft export"),
     ],
 )
 def test_mistakes(one, arguments, message, capsys):

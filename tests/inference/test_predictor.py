@@ -81,7 +81,7 @@ def test_what_cannot_be_read_is_an_answer_with_a_reason(model, photos, tmp_path)
 def test_no_model_is_said_in_words(tmp_path, tiny):
     with pytest.raises(ModelFileError, match="no such run folder or model file"):
         Predictor.load(tmp_path / "nowhere")
-    with pytest.raises(ModelFileError, match="it is not a run folder"):
+    with pytest.raises(ModelFileError, match=r"it is not a run folder\n  name the folder of a finished training, or"):
         Predictor.load(tmp_path)
     shutil.copy(tiny["weights"], tmp_path / "foreign.safetensors")
     with pytest.raises(ModelFileError, match=r"foreign\.safetensors"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import subprocess
 import sys
@@ -18,10 +19,20 @@ def test_a_port_in_use_and_a_foreign_address_are_errors():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         assert address_of(first) == f"http://127.0.0.1:{port}"
-        with pytest.raises(ServerError, match=rf"cannot listen on 127.0.0.1, port {port}: .*\n  choose another port"):
+        with pytest.raises(ServerError, match=rf"cannot listen on 127.0.0.1, port {port}: .*\n  another program uses"):
             listen("127.0.0.1", port)
-    with pytest.raises(ServerError, match=r"cannot listen on 192.0.2.1, port 0"):
-        listen("192.0.2.1", 0)
+    for host in ("192.0.2.1", "no host"):
+        with pytest.raises(ServerError, match=rf"cannot listen on {host}, port 0: .*\n  --host is an address of this"):
+            listen(host, 0)
+
+
+def test_a_port_without_permission_has_another_hint(monkeypatch):
+    def bind(listener, address):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(server.socket.socket, "bind", bind)
+    with pytest.raises(ServerError, match=r"port 80: Permission denied\n  choose a port above 1023 with --port"):
+        listen("127.0.0.1", 80)
 
 
 def test_an_answer_in_two_packets_is_not_held_back():

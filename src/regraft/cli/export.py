@@ -30,16 +30,18 @@ Examples:
 
 @cloup.command(name="export", short_help="Write a classifier for other programs.", epilog=_EXAMPLES)
 @cloup.argument(
-    "model", type=PATH, help="A run folder, or a copy of its model.safetensors. With --prove, a folder of photos."
-)
+    "model", type=PATH, required=False, metavar="MODEL",
+    help="A run folder, or a copy of its model.safetensors. With --prove, the folder of photos to compare on."
+)  # fmt: skip
 @cloup.option_group(
     "File",
     cloup.option(
         "--format", "form", type=Choice(["onnx", "openvino", "timm", "web"]), default="onnx", show_default=True,
-        help="timm: a folder for timm and the Hugging Face Hub. web: one HTML file that works offline."
+        help="onnx: for ONNX Runtime. openvino: for OpenVINO. timm: a folder for timm and the Hugging Face Hub. web: "
+        "one HTML file that works offline."
     ),
     cloup.option(
-        "-o", "--out", type=PATH, metavar="FOLDER", help="Folder to write. Default: export/onnx in the run folder."
+        "-o", "--out", type=PATH, metavar="FOLDER", help="Folder to write. Default: export/FORMAT in the run folder."
     ),
     cloup.option(
         "--input", "given", type=Choice(["photo", "photos", "tensor"]), default="photo", show_default=True,
@@ -47,10 +49,12 @@ Examples:
         "program has resized and normalized.",
     ),
     cloup.option(
-        "--int8", is_flag=True, help="Compute with 8-bit integers, if that costs less than half a point of accuracy."
+        "--int8", is_flag=True,
+        help="Compute with 8-bit integers, if labeled photos show that this costs less than half a point of accuracy."
     ),
     cloup.option(
-        "--fp16", is_flag=True, help="Store the weights in half precision, if that costs less than half a point."
+        "--fp16", is_flag=True,
+        help="Store the weights in half precision, if labeled photos show that this costs less than half a point."
     ),
     cloup.option(
         "--runtime", type=PATH, metavar="FOLDER",
@@ -62,13 +66,18 @@ Examples:
     cloup.option(
         "--photos", type=PATH, metavar="FOLDER", help="Photos to compare the answers on. Default: those of the run."
     ),
-    cloup.option("--prove", type=PATH, metavar="FILE", help="Compare FILE with its proof.json, and write nothing."),
+    cloup.option(
+        "--prove",
+        type=PATH,
+        metavar="FILE",
+        help="Compare an exported FILE with its proof.json on the same photos, and write nothing.",
+    ),
 )
 @output_options(quiet="Print only the folder.")
 @pass_session
 def export(
     session: Session,
-    model: Path,
+    model: Path | None,
     form: Format,
     out: Path | None,
     given: Input,
@@ -84,6 +93,11 @@ def export(
     compared with those of regraft predict on up to 500 photos, and it is written only if they are the same.
     """
     context = click.get_current_context()
+    if model is None and prove is not None:
+        text = "--prove FILE needs the folder of photos to compare on: regraft export --prove FILE PHOTOS"
+        raise click.UsageError(text, context)
+    if model is None:
+        raise click.MissingParameter(ctx=context, param=context.command.params[0])
     if prove is not None:
         refuse_without(context, "a new export, not with --prove", out=out, runtime=runtime, photos=photos)
         _repeat_proof(session, prove, model)
@@ -116,10 +130,11 @@ def export(
 
 
 def _repeat_proof(session: Session, file: Path, photos: Path) -> None:
+    from regraft.export.exported_predictor import exported_file_of
     from regraft.export.repeat_proof import repeat_proof
 
     screen = session.screen()
-    found = repeat_proof(file, photos, screen)
+    found = repeat_proof(exported_file_of(file) or file, photos, screen)
     if session.json:
         session.print_json(found)
     else:

@@ -234,7 +234,7 @@ def listen_options(port: int) -> tuple[Any, ...]:
             default="127.0.0.1",
             show_default=True,
             metavar="ADDRESS",
-            help="Address to listen on. Other machines reach any but the default, with a token.",
+            help="Address to listen on: 127.0.0.1 for this machine only, 0.0.0.0 for other machines too, with a token.",
         ),
         cloup.option(
             "--port",

@@ -22,7 +22,7 @@ Examples:
   regraft serve model.safetensors --host 0.0.0.0      prints a token"""
 
 
-@cloup.command(name="serve", short_help="Answer requests with the classes of photos.", epilog=_EXAMPLES)
+@cloup.command(name="serve", short_help="Classify photos that browsers and programs send.", epilog=_EXAMPLES)
 @cloup.argument("model", type=PATH, help="A run folder, or a copy of its model.safetensors.")
 @cloup.option_group(
     "Server",
@@ -31,15 +31,16 @@ Examples:
         "--token",
         envvar="REGRAFT_SERVE_TOKEN",
         metavar="TEXT",
-        help="Token that requests need, also from the environment variable REGRAFT_SERVE_TOKEN. Default: a random one "
-        "with --host.",
+        help="Token that requests must have. In the environment variable REGRAFT_SERVE_TOKEN, other users of the "
+        "machine cannot see it. Default: none for this machine only, otherwise a random one.",
     ),
     cloup.option(
         "--name",
         "names",
         multiple=True,
         metavar="HOST",
-        help="Further name of the server, such as that of a proxy in front of it; may be repeated.",
+        help="Further name under which requests reach the server, such as that of a proxy in front of it; may be "
+        "repeated.",
     ),
     cloup.option(
         "--workers",
@@ -47,7 +48,8 @@ Examples:
         default=1,
         show_default=True,
         metavar="N",
-        help="Number of processes. They share the port and the cores.",
+        help="Number of processes that share the port and the cores. More than one helps where Python is the limit, "
+        "such as with many cores.",
     ),
 )
 @cloup.option_group(
@@ -70,7 +72,7 @@ Examples:
         default=32,
         show_default=True,
         metavar="MB",
-        help="Size of a request.",
+        help="Maximum size of a request.",
     ),
     cloup.option(
         "--max-megapixels",
@@ -78,7 +80,7 @@ Examples:
         default=64,
         show_default=True,
         metavar="MP",
-        help="Pixels of a photo; larger ones are refused before they are decoded.",
+        help="Maximum pixels of a photo; larger ones are refused before they are decoded.",
     ),
     cloup.option(
         "--queue",
@@ -86,7 +88,7 @@ Examples:
         default=256,
         show_default=True,
         metavar="N",
-        help="Photos that wait for an answer, in each process.",
+        help="Maximum number of photos that wait for an answer, in each process.",
     ),
     cloup.option(
         "--timeout",
@@ -94,7 +96,7 @@ Examples:
         default=30,
         show_default=True,
         metavar="SECONDS",
-        help="Time for an answer.",
+        help="Maximum time for an answer.",
     ),
     cloup.option(
         "--read-timeout",
@@ -102,7 +104,7 @@ Examples:
         default=10,
         show_default=True,
         metavar="SECONDS",
-        help="Time to send a request, plus a second for every 16 KB.",
+        help="Maximum time to send a request, plus a second for every 16 KB.",
     ),
     cloup.option(
         "--connections",
@@ -110,7 +112,7 @@ Examples:
         default=512,
         show_default=True,
         metavar="N",
-        help="Connections, in each process.",
+        help="Maximum number of connections, in each process.",
     ),
     cloup.option(
         "--stop-timeout",
@@ -118,7 +120,7 @@ Examples:
         default=20,
         show_default=True,
         metavar="SECONDS",
-        help="Time to finish requests after Ctrl-C or SIGTERM.",
+        help="Maximum time to finish requests after Ctrl-C or SIGTERM.",
     ),
 )
 @output_options(json=False, quiet="Print only the address and the token.")
@@ -136,10 +138,11 @@ def serve(
     device: str,
     **limits: Any,
 ) -> None:
-    """Answer requests with the classes of photos, as MODEL predicts them.
+    """Start a web server that classifies photos with MODEL.
 
-    The same photo gets the same answer, to the last bit, whatever other requests arrive, and that of regraft predict. A
-    changed file of the model is loaded while the server runs. Ctrl-C or SIGTERM ends it after the requests in progress.
+    Open its address in a browser and drop photos on the page, or send them to /predict from a program. The same photo
+    gets the same answer, to the last bit, whatever other requests arrive, and that of regraft predict. A changed file
+    of the model is loaded while the server runs. Ctrl-C or SIGTERM ends it after the requests in progress.
     """
     try:
         from regraft.serve.run_server import ServeOptions, run_server

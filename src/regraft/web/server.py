@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import signal
 import socket
 import threading
@@ -105,13 +106,21 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     except OSError as error:
         listener.close()
         raise ServerError(
-            f"cannot listen on {host}, port {port}: {error.strerror or error}\n"
-            "  choose another port with --port; 0 takes any free one"
+            f"cannot listen on {host}, port {port}: {error.strerror or error}\n  {_other_place(error)}"
         ) from error
     except OverflowError as error:
         listener.close()
         raise ServerError(f"port {port}: expected a number from 0 to 65535") from error
     return listener
+
+
+def _other_place(error: OSError) -> str:
+    """Return what to do about an address on which a socket cannot listen."""
+    if error.errno == errno.EADDRINUSE:
+        return "another program uses this port: choose another one with --port; 0 is any free one"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return "choose a port above 1023 with --port; 0 is any free one"
+    return "--host is an address of this machine: 127.0.0.1 for this machine only, 0.0.0.0 for others too"
 
 
 def address_of(listener: socket.socket) -> str:
