@@ -269,6 +269,17 @@ def test_what_is_carved_has_draws_of_its_own() -> None:
     assert abs(share - 0.2) < 0.02
 
 
+def test_a_side_that_lacks_a_class_is_named() -> None:
+    entries = photos(daisy=4, rose=4, tulip=4)
+    for i, entry in enumerate(entries):
+        entry.given_side = "validation" if i % 4 == 0 and entry.label != "rose" else "train"
+    (note,) = use_given_sides(Manifest(Path("photos"), ("daisy", "rose", "tulip"), entries))
+    assert note.startswith("the validation photos have none of rose: figures")
+    for entry in entries:
+        entry.given_side = "train"
+    assert use_given_sides(Manifest(Path("photos"), ("daisy", "rose", "tulip"), entries)) == ()
+
+
 def test_a_class_without_train_photos_is_an_error() -> None:
     entries = photos(daisy=3, rose=2, roses=4)
     for entry in entries:

@@ -29,7 +29,7 @@ from regraft.data.manifest import Entry, Manifest
 from regraft.data.photo import SIDES, Side
 from regraft.data.split_units import Unit, make_units
 from regraft.errors import ConfigError, PhotosError, did_you_mean
-from regraft.text import counted
+from regraft.text import counted, shorten
 
 DEFAULT_SHARES = (0.8, 0.1, 0.1)
 """Shares of train, validation and test if the user gives none."""
@@ -112,17 +112,35 @@ def use_given_sides(manifest: Manifest) -> tuple[str, ...]:
     """Set the side of every usable photo to its side in the folder or the CSV.
 
     Returns:
-        A note on exact duplicates on different sides, which make accuracy look too high.
+        Notes on exact duplicates on different sides, which make accuracy look too high, and on classes that a side
+        lacks.
     """
     sides: dict[str, set[Side | None]] = defaultdict(set)
     manifest.assign_given_sides()
     for entry in manifest.usable:
         sides[entry.content].add(entry.given_side)
     leaked = sum(len(of_content) > 1 for of_content in sides.values())
+    lacking = _lacking_notes(manifest)
     if not leaked:
-        return ()
+        return lacking
     appear = counted(leaked, "photo appears", "photos appear")
-    return (f"{appear} in more than one part of your split, as exact duplicates, so accuracy will look too high",)
+    note = f"{appear} in more than one part of your split, as exact duplicates, so accuracy will look too high"
+    return (note, *lacking)
+
+
+def _lacking_notes(manifest: Manifest) -> tuple[str, ...]:
+    """Return a note for each side of a given split that measures the result and has no photo of a class."""
+    present: dict[Side, set[str]] = defaultdict(set)
+    for entry in manifest.usable:
+        if entry.side is not None:
+            present[entry.side].add(entry.label)
+    classes = manifest.classes
+    lacking = {side: [name for name in classes if name not in present[side]] for side in SIDES if side in present}
+    return tuple(
+        f"the {side} photos have none of {shorten(names)}: figures that are measured on them do not cover that"
+        for side, names in lacking.items()
+        if names and side != "train"
+    )
 
 
 def check_split(manifest: Manifest) -> None:
