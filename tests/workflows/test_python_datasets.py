@@ -139,6 +139,10 @@ def test_transforms_of_torchvision_do_not_touch_the_photos(tmp_path):
         (Pairs(pictures(1), [0], target_transform=int), "has a target_transform, which changes its classes"),
         (Pairs([torch.full((3, 4, 4), -1.0)], ["a"]), "before any normalization"),
         (Pairs(["text"], ["a"]), "no such file"),
+        (
+            Subset(Pairs(pictures(2), ["a", "b"]), [0, 2]),
+            "item 2 of the data set cannot be read: IndexError: list index",
+        ),
         (torch.zeros(2, 3), "expected pairs of a picture and a class, found a Tensor at 0"),
     ],
 )

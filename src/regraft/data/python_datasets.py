@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from regraft.errors import ConfigError
+from regraft.errors import ConfigError, RegraftError
 
 _COMPARED = 20
 """Items of a data set whose classes are compared with its list of samples."""
@@ -80,14 +80,26 @@ def _some(dataset: Any, indices: Any) -> Iterator[Item]:
     if isinstance(samples, list) and samples and isinstance(samples[0][0], (str, Path)):
         _check_samples(dataset, samples, names)
         for i in indices:
-            yield Item(Path(samples[i][0]), label_text(samples[i][1], names))
+            path, label = _item(samples, i)
+            yield Item(Path(path), label_text(label, names))
         return
     plain = _without_transforms(dataset)
     for i in indices:
-        pair = plain[i]
+        pair = _item(plain, i)
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"photos: expected pairs of a picture and a class, found a {type(pair).__name__} at {i}")
         yield Item(pair[0], label_text(pair[1], names))
+
+
+def _item(dataset: Any, i: int) -> Any:
+    try:
+        return dataset[i]
+    except RegraftError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"photos: item {i} of the data set cannot be read: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_samples(dataset: Any, samples: Sequence[Any], names: Mapping[int, str]) -> None:
@@ -99,7 +111,7 @@ def _check_samples(dataset: Any, samples: Sequence[Any], names: Mapping[int, str
     if type(dataset).__getitem__.__module__.startswith("torchvision."):
         return
     for i in range(0, len(samples), max(1, len(samples) // _COMPARED)):
-        item = dataset[i]
+        item = _item(dataset, i)
         if not isinstance(item, (tuple, list)) or len(item) != 2:
             continue
         given, listed = label_text(item[1], {}), label_text(samples[i][1], {})
