@@ -45,6 +45,14 @@ def test_the_matrix_has_all_counts(run):
     assert sum(int(text.get_text()) for text in figure.axes[0].texts) == 60
 
 
+@pytest.mark.parametrize("metrics", ['{"format": 1}', '{"format": 1, "headline": {}}'])
+def test_a_damaged_run_has_no_matrix(tmp_path, metrics):
+    run = make_run(tmp_path / "run", ["ant", "bee"], 8)
+    (run / "metrics.json").write_text(metrics)
+    with pytest.raises(RunFolderError, match=r"metrics\.json cannot be read: it has no confusion matrix"):
+        confusion_figure(run)
+
+
 def test_photos_of_a_folder(tmp_path):
     photos = make_photos(tmp_path / "trees", {"ash": 2, "elm": 9})
     figure = show_photos(photos, n=3)

@@ -5,6 +5,7 @@ They are figures of matplotlib, drawn as in the report. A notebook shows one tha
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 from collections.abc import Sequence
@@ -16,10 +17,10 @@ import numpy as np
 
 from regraft.data.decode import read_photo
 from regraft.data.source import class_order, find_photos
-from regraft.errors import ConfigError, DecodeError, PhotosError
+from regraft.errors import ConfigError, DecodeError, PhotosError, RunFolderError
 from regraft.report.charts import epochs_chart, rate_chart
 from regraft.report.drawing import FONTS, INK, SERIES, house_style, short
-from regraft.report.run_data import RunData, read_run
+from regraft.report.run_data import READ_ERRORS, RunData, read_run
 from regraft.report.sections.confusion import by_similarity
 from regraft.report.sections.training import best_epochs
 from regraft.report.selection import PredictedPhoto
@@ -28,6 +29,7 @@ from regraft.text import percent
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import NDArray
     from PIL.Image import Image
 
 MAX_CLASSES = 12
@@ -88,10 +90,10 @@ def confusion_figure(run: Path) -> Figure:
     """Return the confusion matrix of a run; classes that look alike stand next to each other.
 
     Raises:
-        RunFolderError: ``run`` is not a run folder, or is not finished.
+        RunFolderError: ``run`` is not a run folder, is not finished, or is damaged.
     """
     data = _finished(run)
-    counts = np.array(data.headline["figures"]["confusion"]["counts"], dtype=np.int64)
+    counts = _counts(data)
     both = (counts + counts.T).astype(np.float64)
     np.fill_diagonal(both, -1.0)
     order = by_similarity(both)
@@ -185,6 +187,14 @@ def _positive(n: int) -> int:
     if type(n) is not int or n < 1:
         raise ConfigError(f"n: expected a positive number of photos, found {n!r}")
     return n
+
+
+def _counts(run: RunData) -> NDArray[np.int64]:
+    with contextlib.suppress(*READ_ERRORS):
+        counts = np.array(run.headline["figures"]["confusion"]["counts"], dtype=np.int64)
+        if counts.shape == (len(run.classes), len(run.classes)) and counts.size:
+            return counts
+    raise RunFolderError(f"{run.path / 'metrics.json'} cannot be read: it has no confusion matrix")
 
 
 def _finished(run: Path) -> RunData:
