@@ -86,7 +86,7 @@ function element(name, attributes = {}, ...content) {
   return made;
 }
 // The words of run folders, such as states and labels, in the language of the page.
-const WORDS = JSON.parse(document.body.dataset.words ?? "{}");
+const WORDS = Object.assign(Object.create(null), JSON.parse(document.body.dataset.words ?? "{}"));
 const told = word => {
   const number = /\d+(\.\d+)?/.exec(word)?.[0];
   return WORDS[word] ?? (number && WORDS[word.replace(number, "N")]?.replace("N", number)) ?? clean(word);
