@@ -121,7 +121,8 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
 
 def _pipeline(model: ServedModel, metrics: Metrics, threads: int, queue_limit: int) -> Pipeline:
     runners = min(threads, model.steps.parallel_batches)
-    return Pipeline(model, metrics, decoders=threads, runners=runners, queue_limit=queue_limit)
+    decoders = threads + 1  # one photo is decoded while the network runs on the others
+    return Pipeline(model, metrics, decoders=decoders, runners=runners, queue_limit=queue_limit)
 
 
 def report(text: str) -> None:
