@@ -66,7 +66,7 @@ def test_every_option_of_a_command_is_explained(regraft, name):
 
 def test_every_setting_of_a_training_is_an_option():
     options = {parameter.name for parameter in program.commands["train"].params}
-    assert set(TrainConfig.model_fields) - {"choices", "callbacks", "more_photos"} <= options
+    assert set(TrainConfig.model_fields) - {"choices", "callbacks", "more_photos", "stored_labels"} <= options
 
 
 @pytest.mark.parametrize(
