@@ -111,10 +111,18 @@ def grouping_problem(entries: Sequence[Entry], groups: Mapping[str, str]) -> Gro
         return None
     if len(set().union(*units.values())) == 1:
         return GroupingProblem(f"all {len(entries):,} photos are in one group, so none can be kept for a test", True)
-    classes = f"class{'es' if len(single) > 1 else ''} {shorten(single)}"
-    text = f"all photos of {classes} are in one group{' each' if len(single) > 1 else ''}, which is never divided"
-    consequence = f"so {'each' if len(single) > 1 else 'it'} would be learned or tested, but not both"
-    return GroupingProblem(f"{text}, {consequence}", 2 * len(single) >= len(units))
+    names = shorten(single)
+    if len(single) > 1:
+        text = (
+            f"all photos of classes {names} are in one group each, which is never divided, "
+            f"so each would be learned or tested, but not both"
+        )
+    else:
+        text = (
+            f"all photos of class {names} are in one group, which is never divided, "
+            f"so it would be learned or tested, but not both"
+        )
+    return GroupingProblem(text, 2 * len(single) >= len(units))
 
 
 def check_grouping(rule: str | None, entries: Sequence[Entry], groups: Mapping[str, str]) -> str:

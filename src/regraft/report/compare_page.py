@@ -73,7 +73,7 @@ def _compared(anchor: str, first: RunData, second: RunData, comparison: RunCompa
         _flipped(run, other, names)
         for run, other, names in zip((first, second), (second, first), comparison.only, strict=True)
     ]
-    return section(anchor, f"{a} and {b}", verdict, *flips, _settings(comparison, a, b))
+    return section(anchor, f"{a} compared with {b}", verdict, *flips, _settings(comparison, a, b))
 
 
 def _flipped(run: RunData, other: RunData, names: Sequence[str]) -> str:

@@ -171,8 +171,13 @@ def _photos(folder: RunFolder, read: Callable[..., Any]) -> Photos:
 
 def _unfinished(folder: RunFolder) -> str:
     events = [event for event in folder.journal.events() if event.get("event") == "epoch"]
-    epochs = f" after epoch {events[-1].get('epoch')} of {events[-1].get('stage')}" if events else ""
-    return f"this run is not finished{epochs}: it has no metrics.json yet. What it has so far is below."
+    if not events:
+        return "this run is not finished: it has no metrics.json yet. What it has so far is below."
+    epoch, stage = events[-1].get("epoch"), events[-1].get("stage")
+    return (
+        f"this run is not finished after epoch {epoch} of {stage}: it has no metrics.json yet. "
+        "What it has so far is below."
+    )
 
 
 def _json(path: Path) -> dict[str, Any]:

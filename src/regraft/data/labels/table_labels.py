@@ -119,7 +119,7 @@ class _RowParser:
         """Add the photo of one row, or the problems of the row."""
         row = [*row[: self._width], *(field for field in row[self._width :] if field.strip())]
         if len(row) != self._width:
-            self.missing.append((line, f"{self._unit} {line}: {len(row)} fields instead of {self._width}"))
+            self.missing.append((line, f"{self._row(line)}: {len(row)} fields instead of {self._width}"))
             return
         columns = self._columns
         written, label = row[columns.path], row[columns.label].strip()
@@ -128,7 +128,7 @@ class _RowParser:
         side = SIDE_NAMES.get(split.casefold()) or side_of_value(split)
         place = self._finder.find(written)
         if columns.error is not None and not label and row[columns.error].strip():
-            self.unread.append((line, f"{self._unit} {line}: {row[columns.error].strip()}"))
+            self.unread.append((line, f"{self._row(line)}: {row[columns.error].strip()}"))
             return
         problems = [] if label else ["no label"]
         unknown = bool(split) and side is None
@@ -138,7 +138,7 @@ class _RowParser:
         if isinstance(place, str):
             problems.append(place)
         if problems or isinstance(place, str):
-            (self.conflicts if unknown else self.missing).append((line, f"{self._unit} {line}: {'; '.join(problems)}"))
+            (self.conflicts if unknown else self.missing).append((line, f"{self._row(line)}: {'; '.join(problems)}"))
             return
         if side is None:
             self._no_split.append(line)
@@ -148,7 +148,7 @@ class _RowParser:
         """Add a problem for each row without a side if other rows have one."""
         if self._no_split and any(photo.split for photo in self.photos):
             self.conflicts += [
-                (line, f"{self._unit} {line}: no split, though other rows have one") for line in self._no_split
+                (line, f"{self._row(line)}: no split, though other rows have one") for line in self._no_split
             ]
 
     def problems(self) -> list[str]:
@@ -162,13 +162,17 @@ class _RowParser:
             if (same_file.label, same_file.split, same_file.group) == (label, side, group):
                 self.repeated += 1
             else:
-                unit = self._unit
-                text = f"{unit} {line}: {same_file.name} is also in {unit} {earlier}, with different values"
+                place = self._row(earlier)
+                text = f"{self._row(line)}: {same_file.name} is also in {place}, with different values"
                 self.conflicts.append((line, text))
             return
         photo = Photo(path, self._unique(name), label, side, group)
         self._seen[where] = line, photo
         self.photos.append(photo)
+
+    def _row(self, line: int) -> str:
+        """Return the name of a row, for messages."""
+        return f"{self._unit} {line}"
 
     def _unique(self, name: str) -> str:
         count, candidate = 1, name

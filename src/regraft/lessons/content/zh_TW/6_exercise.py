@@ -90,7 +90,7 @@ answers["split"] = {}
 #
 # 請記下第二次訓練每個訓練週期的數值：`answers["history"] = {"loss": […], "accuracy": […], "val_loss": […],
 # "val_accuracy": […], "learning_rate": […]}`；保留的是第幾個訓練週期（從 1 算起）：`answers["best_epoch"]`；
-# 以及主體的權重在這次訓練中移動了多少，‖之後 − 之前‖ / ‖之前‖：`answers["body_moved"]`。
+# 以及主體的權重在這次訓練中變動了多少，‖之後 − 之前‖ / ‖之前‖：`answers["body_moved"]`。
 
 # %%
 answers["history"] = {}
