@@ -163,7 +163,7 @@ def test_a_split_for_detection_has_no_classes(tmp_path: Path) -> None:
     (tmp_path / "train" / "labels" / "1.txt").write_text("0 0.5 0.5 0.2 0.2")
     with pytest.raises(PhotosError, match="have photos but no class folders") as error:
         find_photos(tmp_path)
-    assert "files of boxes for detecting objects are no classes of photos" in str(error.value)
+    assert "files of boxes for detecting objects do not name the class of a photo" in str(error.value)
 
 
 def test_the_only_class_is_not_a_wrapper(tmp_path: Path) -> None:

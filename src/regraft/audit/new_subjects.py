@@ -21,7 +21,7 @@ from regraft.probe.logistic_problems import softmax
 
 ORDER_ERROR, LOOK_ERROR = 0.02, 0.06
 """Standard errors that remain with many subjects: with blocks by time or number, which cut some subjects and fit with
-fewer than all; and with groups by look, which are no subjects."""
+fewer than all; and with groups by look, which are not subjects."""
 
 _REACH = student_t_quantile(BLOCKS - 1)
 _TEMPERATURES = np.exp(np.linspace(-2, 3, 51))

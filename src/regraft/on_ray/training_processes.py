@@ -140,7 +140,7 @@ def _fit(task: _Task, count: int, use_gpu: bool, folder: str, failures: list[Bas
             train_loop_config={"task": task},
             scaling_config=package.ScalingConfig(num_workers=(1, count), use_gpu=use_gpu),
             run_config=package.RunConfig(
-                storage_path=folder,  # for checkpoints of Ray Train, of which there are none
+                storage_path=folder,  # for checkpoints of Ray Train; there are none
                 failure_config=package.FailureConfig(max_failures=MAX_RESTARTS),
                 logging_config=package.LoggingConfig("ERROR"),
                 worker_runtime_env={"env_vars": variables},

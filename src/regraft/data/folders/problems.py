@@ -154,7 +154,7 @@ def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
     loose = [name for name, branch in tree.items() if branch.loose] or list(tree)
     flat = [f"{_display(root)}/{name}" for name in loose]
     boxes = (root / first / "labels").is_dir()  # as YOLO has them
-    detection = "\n  files of boxes for detecting objects are no classes of photos" if boxes else ""
+    detection = "\n  files of boxes for detecting objects do not name the class of a photo" if boxes else ""
     rest = next(name for name in tree if name != first)
     text = _display(root)
     return PhotosError(

@@ -101,7 +101,7 @@ def _notebook_cells(file: Path) -> list[str]:
 def _python_lines(cell: str) -> list[str]:
     lines = cell.splitlines()
     if _is_python(cell):
-        return lines  # a line that begins with % may go on with an expression
+        return lines  # a line that begins with % may continue an expression
     if lines and lines[0].startswith("%%") and not lines[0].startswith(("%%time", "%%capture")):
         return []  # a cell of another language, such as %%bash
     return [f"{line[: len(line) - len(line.lstrip())]}pass" if MAGIC.match(line) else line for line in lines]

@@ -1,4 +1,4 @@
-"""Weights of samples, as the data gives them: their form, and what is no weight."""
+"""Weights of samples, as the data gives them: their form, and what cannot be one."""
 
 from __future__ import annotations
 
