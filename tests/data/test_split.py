@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from regraft.data.given_sides import check_split, use_given_sides
 from regraft.data.manifest import Entry, Manifest
 from regraft.data.photo import SIDES, Side
-from regraft.data.split import carve_validation, check_split, split_by_content, use_given_sides
+from regraft.data.split import carve_validation, split_by_content
 from regraft.errors import ConfigError, PhotosError
 from regraft.randomness import fraction
 

@@ -16,11 +16,12 @@ from regraft.context.option_values import RecipeName
 from regraft.data.archives.address import shown
 from regraft.data.decisions import apply_decisions, read_decisions
 from regraft.data.file_types import VIDEO
+from regraft.data.given_sides import check_split, use_given_sides
 from regraft.data.manifest import Entry, Manifest, check_usable, scan
 from regraft.data.photo import SIDES, Side
 from regraft.data.selection import MovedPhotos
 from regraft.data.source import select_photos
-from regraft.data.split import check_split, split_by_content, use_given_sides
+from regraft.data.split import split_by_content
 from regraft.data.split_units import unit_ids
 from regraft.data.threads import workers_or_default
 from regraft.models.own_weights import OwnWeights, own_weights

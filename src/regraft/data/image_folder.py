@@ -8,6 +8,7 @@ from typing import Any
 
 from regraft.data.augmentation import Augmentation
 from regraft.data.folder_rendering import rendered_preprocessing
+from regraft.data.given_sides import check_split, use_given_sides
 from regraft.data.image_folder_arguments import ImageFolderArguments, check_arguments, check_classes, ordered_classes
 from regraft.data.loading.loader import decode_in_order
 from regraft.data.loading.photo_task import LoadPhoto
@@ -18,7 +19,7 @@ from regraft.data.photo_set import PhotoSet
 from regraft.data.preprocessing import Preprocessing
 from regraft.data.selection import PhotoSelection
 from regraft.data.source import select_photos
-from regraft.data.split import DEFAULT_SHARES, check_split, split_by_content, use_given_sides
+from regraft.data.split import DEFAULT_SHARES, split_by_content
 from regraft.data.tables.table import TableSource
 from regraft.data.threads import workers_or_default
 from regraft.screen import Screen, screen_for
