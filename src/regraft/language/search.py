@@ -22,7 +22,7 @@ _SEPARATORS = tuple(
         r"(, )", r"( and )", r"( or )", r"( {2})",
     )
 )  # fmt: skip
-"""What joins texts that are messages by themselves, the strongest first."""
+"""Separators of texts that are messages by themselves, the strongest first."""
 
 _LETTERS = re.compile(r"[A-Za-z]{2,}")
 _COMMAND = re.compile(r"regraft [a-z]|pip install |jupyter ")
