@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_memory_grows_by_little_more_than_names_with_the_number_of_photos(tmp_pa
             gray = draw.integers(0, 256, (64, 64), dtype=np.uint8)
             head = (1, 64, 64, "JPEG", "RGB", 1, False, 0.0, (1.0, 1.0, 1.0), draw.bytes(16))
             photo_stats.put(i, PhotoStats(*head, gray).pack())
-        entries = [Entry(f"{i}.jpg", None, f"{i:064x}", "a") for i in range(n)]
+        entries = [Entry(f"{i}.jpg", Path(f"photos/{i}.jpg"), f"{i:064x}", "a") for i in range(n)]
         tracemalloc.start()
         try:
             assert not detect_duplicates(entries, rows, photo_stats, workers=0).groups
