@@ -16,7 +16,13 @@ from regraft.recipes.steps.epoch_callbacks import BudgetEnd, Recorder, TrainingE
 from regraft.recipes.steps.input_size import SizedContext
 from regraft.recipes.steps.no_gain_end import Baseline, NoGainEnd
 from regraft.recipes.steps.step_precision import training_precision
-from regraft.recipes.steps.trainers import WARM_UP, balanced_weights, fine_tuning_trainer, frozen_tensors
+from regraft.recipes.steps.trainers import (
+    WARM_UP,
+    balanced_weights,
+    fine_tuning_trainer,
+    frozen_tensors,
+    smoothed_floor,
+)
 from regraft.recipes.steps.training_batches import BatchFactory, training_batches
 from regraft.recipes.steps.tuning_plan import Plan
 
@@ -145,7 +151,10 @@ def _train(
     with context.screen.progress("tuning", len(train) * plan.epochs) as bar:
         recorder = Recorder(context.decisions, plan.title, bar, plan.batch_size, len(train))
         budget = BudgetEnd(context.decisions, plan.title, plan.epochs, limits.reserve)
-        ends = [] if baseline is None else [NoGainEnd(context.decisions, plan.title, plan.epochs, baseline)]
+        floor = smoothed_floor(len(context.dataset.classes))
+        ends = (
+            [] if baseline is None else [NoGainEnd(context.decisions, plan.title, plan.epochs, baseline, floor=floor)]
+        )
         attached = epoch_callbacks(
             context, validation, epochs=plan.epochs, warmup=WARM_UP, recipe_callbacks=[recorder, budget, *ends]
         )

@@ -14,7 +14,7 @@ MIN_EPOCHS_SHARE = 1 / 3
 """Share of the epochs after which a training may end: before, the learning rate is high, and much may still improve."""
 
 LOSS_MARGIN = (1.25, 0.05)
-"""Factor and nats by which every epoch's log-loss must exceed the baseline's. Smoothed labels alone add some nats."""
+"""Factor and nats by which every epoch's log-loss must exceed the baseline's."""
 
 REASON = "neither accuracy nor log-loss of the validation photos comes near the best candidate's"
 
@@ -43,13 +43,16 @@ class NoGainEnd(Callback):
         stage: name of the training.
         epochs: planned epochs.
         baseline: the figures to compare with.
+        floor: the lowest validation loss that is possible, in nats; smoothed labels add it to every loss.
     """
 
     saved: ClassVar[tuple[str, ...]] = ("_accuracy", "_log_loss")
 
-    def __init__(self, decisions: Decisions, stage: str, epochs: int, baseline: Baseline) -> None:
+    def __init__(
+        self, decisions: Decisions, stage: str, epochs: int, baseline: Baseline, *, floor: float = 0.0
+    ) -> None:
         super().__init__()
-        self._decisions, self._epochs, self._baseline = decisions, epochs, baseline
+        self._decisions, self._epochs, self._baseline, self._floor = decisions, epochs, baseline, floor
         self._choice = f"epochs without a gain, {stage}"
         self._accuracy, self._log_loss = 0.0, math.inf
 
@@ -69,6 +72,6 @@ class NoGainEnd(Callback):
         factor, more = LOSS_MARGIN
         return (
             done >= MIN_EPOCHS_SHARE * self._epochs
-            and self._log_loss > factor * self._baseline.log_loss + more
+            and self._log_loss - self._floor > factor * self._baseline.log_loss + more
             and self._accuracy <= self._baseline.accuracy
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,13 @@ network that is trained on few photos soon fits them all with confidence, and th
 
 WARM_UP = 0.1
 """Share of the steps in which the learning rate rises to its peak."""
+
+
+def smoothed_floor(classes: int) -> float:
+    """Return the lowest possible loss with smoothed labels, in nats: the entropy of a label (10 classes: 0.5)."""
+    wrong = LABEL_SMOOTHING / classes
+    right = 1 - LABEL_SMOOTHING + wrong
+    return -(right * math.log(right) + (classes - 1) * wrong * math.log(wrong))
 
 
 def pretrained_classifier(context: RunContext, probe: Probe) -> Classifier:
