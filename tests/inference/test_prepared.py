@@ -99,10 +99,10 @@ def test_an_ensemble_with_a_shared_network_is_prepared(photos, tmp_path):
 def test_a_close_answer_comes_from_the_engine_of_the_run(photos, tmp_path, monkeypatch):
     expected, _ = prepared_file(classifier(), tmp_path / "m.safetensors", photos)
     found = open_prepared(tmp_path / "m.safetensors", limits=[expected[3].probability])
-    assert found._exact is None
+    assert found.close_answers._reference is None
     answers = list(found.stream(photos))
-    assert found._exact is not None and answers[3] == expected[3]
-    assert not open_prepared(tmp_path / "m.safetensors")._is_close(replace(expected[3], probability=None))
+    assert found.close_answers._reference is not None and answers[3] == expected[3]
+    assert not found.close_answers.is_close(replace(expected[3], probability=None))
 
 
 def test_another_file_or_a_missing_graph_has_no_preparation(photos, tmp_path):

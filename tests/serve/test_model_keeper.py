@@ -60,17 +60,19 @@ def test_a_new_file_takes_over_and_a_broken_one_does_not(place, tmp_path, capsys
         assert answer(client).json() == first.json()
         assert client.get("/health").json()["refused_replacement"] is None
     messages = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[1] for line in messages] == [
+    assert [line.split(":")[1] for line in messages if "changed model" in line] == [
         " the changed model is in use now",
         " the changed model is refused, and the one in use stays",
         " the changed model is refused, and the one in use stays",
         " the changed model is in use now",
     ]
+    assert sum("the network runs on" in line for line in messages) == 3  # at the start, and of each new model
 
 
 def test_a_file_with_the_same_content_changes_nothing(place, capsys):
     with client_of(place) as client:
         model = client.app._pipeline.model
+        capsys.readouterr()
         place.touch()
         place.write_bytes(place.read_bytes())
         look(client)

@@ -14,7 +14,7 @@ IMAGE = {"content-type": "image/jpeg"}
 
 
 def expected(model_file, content, top=5):
-    prediction = rg.Predictor.load(model_file).predict(content)
+    prediction = rg.Predictor.load(model_file, fastest=True).predict(content)
     return json.loads(json.dumps(as_json(prediction, top, threshold=False))) | {"path": None}
 
 

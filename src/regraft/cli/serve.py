@@ -159,7 +159,8 @@ def serve(
         example = f"curl -F photos=@photo.jpg {address}/predict"
         screen.line("predict", example if token is None else f"{example} -H 'Authorization: Bearer {token}'")
 
-    run_server(ServeOptions(model, host, port, token, names, top, device, workers, _limits(**limits)), opened)
+    quiet = session.quiet
+    run_server(ServeOptions(model, host, port, token, names, top, device, workers, quiet, _limits(**limits)), opened)
 
 
 def _limits(

@@ -12,10 +12,9 @@ from PIL import Image
 
 from regraft.data.file_types import read_regular
 from regraft.data.folders.walk import photos_below
-from regraft.data.manifest import Manifest
-from regraft.errors import PhotosError, RunFolderError
+from regraft.errors import PhotosError
 from regraft.export.proof import MAX_PHOTOS
-from regraft.run.folder import RunFolder
+from regraft.inference.run_photos import photos_of_run
 
 T = TypeVar("T")
 
@@ -50,7 +49,7 @@ def find_proof_photos(model: Path, folder: Path | None, made: Path) -> ProofPhot
     """
     if folder is not None:
         return ProofPhotos(str(folder), photos_of_folder(folder))
-    photos = _photos_of_run(model)
+    photos = {entry.path: entry.content for entry in spread(photos_of_run(model)) if entry.path.is_file()}
     if photos:
         return ProofPhotos("photos of the run", photos)
     return ProofPhotos(GENERATED, _generated(made))
@@ -68,18 +67,6 @@ def photos_of_folder(folder: Path) -> dict[Path, str]:
     if not paths:
         raise PhotosError(f"{folder}: expected photos, found none at any depth")
     return _hashed(paths)
-
-
-def _photos_of_run(model: Path) -> dict[Path, str]:
-    folder = RunFolder(model if model.is_dir() else model.parent)
-    if not (folder.config.exists() and folder.manifest.exists()):
-        return {}
-    try:
-        root = Path(str(folder.read_config()["photos"]))
-        usable = Manifest.read(folder.manifest, root).usable
-    except (RunFolderError, KeyError):
-        return {}
-    return {entry.path: entry.content for entry in spread(usable) if entry.path.is_file()}
 
 
 def spread(items: list[T], count: int = MAX_PHOTOS) -> list[T]:

@@ -7,6 +7,7 @@ import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from regraft.data.manifest import Entry
 from regraft.data.threads import map_in_order
 from regraft.errors import ConfigError
 from regraft.features.stores.store import FeatureStore
+from regraft.inference.close_answers import CloseAnswers
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pictures import Channels, Picture, photo_forms
 from regraft.inference.prediction import Prediction, Scores, views_in_file
@@ -62,6 +64,7 @@ class PassPredictor:
         mix: the combination of the classifiers.
         views: number of views of each photo to average.
         reject_below: certified threshold of the probability; None without one.
+        close_answers: the reference for close answers, if the passes have other engines than it.
     """
 
     def __init__(
@@ -72,9 +75,10 @@ class PassPredictor:
         *,
         views: int,
         reject_below: float | None,
+        close_answers: CloseAnswers | None = None,
     ) -> None:
         self.classes: tuple[str, ...] = tuple(classes)
-        self.views, self.reject_below = views, reject_below
+        self.views, self.reject_below, self.close_answers = views, reject_below, close_answers
         self._passes, self._mix = tuple(passes), mix
 
     def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
@@ -156,7 +160,9 @@ class PassPredictor:
         for position, path in enumerate(paths):
             if position in rows:
                 novelty = None if scores.novelty is None else float(scores.novelty[rows[position]])
-                yield self._prediction(shown(path), scores.values[rows[position]], novelty)
+                prediction = self._prediction(shown(path), scores.values[rows[position]], novelty)
+                again = partial(_prediction_of_file, path=path, alone=alone)
+                yield self._decided(prediction, again)
             else:
                 yield Prediction(shown(path), None, None, (), failed[position])
 
@@ -171,7 +177,11 @@ class PassPredictor:
                 yield Prediction(picture.name, None, None, (), failed[position])
             else:
                 value = None if novelty is None else float(novelty[position])
-                yield self._prediction(picture.name, values[position], value)
+                prediction = self._prediction(picture.name, values[position], value)
+                yield self._decided(prediction, partial(_prediction_of_picture, picture=picture))
+
+    def _decided(self, prediction: Prediction, again: Callable[[PassPredictor], Prediction]) -> Prediction:
+        return prediction if self.close_answers is None else self.close_answers.decide(prediction, again)
 
     def combined(
         self, photos: int, features_of: Callable[[NetworkPass, int], NDArray[np.float32]]
@@ -209,6 +219,14 @@ class PassPredictor:
         top = tuple((self.classes[i], float(values[i])) for i in order)
         unsure = self.reject_below is not None and top[0][1] < self.reject_below
         return Prediction(path, top[0][0], top[0][1], top, unsure=unsure, novelty=novelty)
+
+
+def _prediction_of_file(predictor: PassPredictor, path: Path, *, alone: bool) -> Prediction:
+    return next(predictor._predict_paths([path], None, alone=alone))
+
+
+def _prediction_of_picture(predictor: PassPredictor, picture: Picture) -> Prediction:
+    return next(predictor._predict_pictures([picture], None))
 
 
 def _entry(path: Path, *, hashed: bool) -> Entry:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, overload
 from regraft.errors import ConfigError
 from regraft.features.engines.engine_choice import REFERENCE, certified_engine
 from regraft.features.engines.engine_interface import Engine
+from regraft.inference.close_answers import CloseAnswers
+from regraft.inference.compared_engines import ComparedEngines
 from regraft.inference.device import pick_device
 from regraft.inference.head_logits import HeadLogits
 from regraft.inference.network_pass import NetworkPass
@@ -45,7 +47,8 @@ class Predictor(PassPredictor):
         device: device of the network: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``, or a `torch.device`.
         workers: number of decoding threads; None for the default.
         engine: name of the engine on the CPU, used if it is installed and certified for the network, else torch. None:
-            the engine in the classifier's file, which members of an ensemble have each for themselves.
+            the engine in the classifier's file, which members of an ensemble have each for themselves. Engines that
+            were compared with these replace them, except for photos whose answer is close.
         views: number of views of each photo to average: 1 is the photo alone, 2 adds its mirror image, more add random
             crops that depend on the photo's content. None: the number in the classifier's file, usually 1.
         own: whether to take the classifier itself in place of a copy; it must not be trained any more.
@@ -83,7 +86,7 @@ class Predictor(PassPredictor):
         *,
         device: str | torch.device = "auto",
         workers: int | None = None,
-        engine: str | None = None,
+        engine: str | ComparedEngines | None = None,
         views: int | None = None,
         own: bool = False,
     ) -> None:
@@ -93,13 +96,14 @@ class Predictor(PassPredictor):
         self.workers = workers
         groups, weights = _groups(self.classifier)
         members = [one for group in groups for one in group]
-        super().__init__(
-            classifier.classes,
-            _passes(members, engine, pick_device(device), workers),
-            Mix(tuple(len(group) for group in groups), weights),
-            views=views,
-            reject_below=threshold_in_file(classifier.facts),
-        )
+        mix, limit = Mix(tuple(len(group) for group in groups), weights), threshold_in_file(classifier.facts)
+        title = None if isinstance(engine, ComparedEngines) else engine
+        passes, close = list(_passes(members, title, pick_device(device), workers)), None
+        if isinstance(engine, ComparedEngines):
+            reference = PassPredictor(classifier.classes, passes, mix, views=views, reject_below=limit)
+            close = CloseAnswers(lambda: reference, () if limit is None else (limit,))
+            passes = engine.passes(passes, workers)
+        super().__init__(classifier.classes, passes, mix, views=views, reject_below=limit, close_answers=close)
 
     @class_only
     def load(
@@ -109,6 +113,7 @@ class Predictor(PassPredictor):
         device: str | torch.device = "auto",
         workers: int | None = None,
         views: int | None = None,
+        fastest: bool = False,
     ) -> Predictor:
         """Return a predictor for a run folder or a classifier's file, wherever it was copied.
 
@@ -118,15 +123,25 @@ class Predictor(PassPredictor):
             device: as in the constructor.
             workers: number of decoding threads; None for the default.
             views: as in the constructor; None for the number that the training chose, usually 1.
+            fastest: whether to use the fastest engine that answers as torch does on this machine, as ``regraft serve``
+                does. The first call with a file compares the engines, which takes some seconds. Probabilities differ
+                from those of torch by at most 0.0001; labels do not differ.
 
         Raises:
+            ConfigError: ``views`` is not positive.
             ModelFileError: there is no model, or the file is damaged, truncated, not a classifier, or lacks classes and
                 preprocessing.
         """
-        classifier = load_classifier(find_model_file(Path(path)))
+        file = find_model_file(Path(path))
         made: Any = cls
-        predictor: Predictor = made(classifier, device=device, workers=workers, views=views, own=True)
-        return predictor
+        open_with = partial(made, load_classifier(file), device=device, workers=workers, views=views, own=True)
+        predictor: Predictor = open_with()
+        if not fastest:
+            return predictor
+        from regraft.inference.fastest import fastest_engines  # it prepares, by means of predictors
+
+        engines = fastest_engines(file, predictor).engines
+        return predictor if engines is None else open_with(engine=engines)
 
     @overload
     def predict(self, photos: Path | str | bytes | Image) -> Prediction: ...

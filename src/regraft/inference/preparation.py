@@ -8,104 +8,98 @@ from pathlib import Path
 
 from regraft.disk.sealed import SealError
 from regraft.errors import ModelFileError
-from regraft.features.engines.engine import EagerEngine
-from regraft.features.engines.engine_interface import Engine
-from regraft.features.engines.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
+from regraft.features.engines.graph_engines import synthetic_pixels
 from regraft.features.engines.machine_facts import read_fact, write_fact
 from regraft.features.engines.prepared_engine import PreparedGraph
+from regraft.inference.close_answers import TOLERANCE
+from regraft.inference.engine_comparison import compared_graph
 from regraft.inference.head_file import read_heads
-from regraft.inference.network_pass import NetworkPass
 from regraft.inference.prediction import AnyPredictor, Prediction
 from regraft.inference.predictor import Predictor
-from regraft.inference.prepared import (
-    TOLERANCE,
-    Preparation,
-    PreparedNetwork,
-    PreparedPredictor,
-    preparation_key,
-)
-from regraft.models.backbone import Backbone
+from regraft.inference.prepared import Preparation, PreparedNetwork, PreparedPredictor, preparation_key
 from regraft.models.model_place import find_model_file
 
-_MAX_COMPARED, _IMAGE_SIDE = 16, 128
+MAX_COMPARED = 64
+"""Maximum number of photos that are compared."""
+
+_MIN_COMPARED, _MIN_IMAGES, _IMAGE_SIDE = 16, 3, 128
 _PROBE = "prepared / the cache can be written"
 _MAX_PARAMETERS = 100_000_000  # of all networks; exporting more takes longer than importing torch a few times
 
 
 def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Prediction]) -> Preparation | None:
-    """Prepare a model file for later predictions without torch, and return the comparison.
+    """Prepare a model file for later predictions, and return the comparison.
 
-    Graphs are exported where the run's engine is torch. A refusal is recorded if a network cannot be exported, if an
-    engine is one that needs torch, or if an answer differs: in a bit where the engine is the same, in the class or in
-    more than `TOLERANCE` of a probability where it is not.
+    Graphs are exported where the run's engine is torch. A refusal is recorded with its reason if a network cannot be
+    exported, if an engine is one that needs torch, or if an answer differs: in a bit where the engine is the same, in
+    the class or in more than `TOLERANCE` of a probability where it is not.
 
     Args:
         model: a run folder or a model file.
         predictor: the predictor that was loaded from it.
         predictions: predictions of photos in files, which are compared.
     """
-    if not isinstance(predictor, Predictor) or not _can_be_recorded():
+    if not isinstance(predictor, Predictor) or not can_be_recorded():
         return None
     path = find_model_file(model)
     content = path.read_bytes()
     try:
         preparation = _compared(path, content, predictor, predictions)
+    except _RefusedError as error:
+        write_fact(preparation_key(content), {"refused": str(error)})
+        return None
     except (ModelFileError, SealError, OSError):  # a file of a Trainer, or a cache that cannot be written
-        preparation = None
-    write_fact(preparation_key(content), {"refused": True} if preparation is None else preparation.as_dict())
+        write_fact(preparation_key(content), {"refused": "its file or the cache cannot be used for this"})
+        return None
+    write_fact(preparation_key(content), preparation.as_dict())
     return preparation
 
 
-def _can_be_recorded() -> bool:
+class _RefusedError(Exception):
+    """The model needs torch; the message is the reason."""
+
+
+def can_be_recorded() -> bool:
     """Return whether the cache can be written; otherwise each call would prepare the model again."""
     write_fact(_PROBE, 1)
     return bool(read_fact(_PROBE) == 1)
 
 
-def _compared(
-    path: Path, content: bytes, predictor: Predictor, predictions: Sequence[Prediction]
-) -> Preparation | None:
-    """Return the preparation of a model file after comparing it; None if it is refused."""
+def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Sequence[Prediction]) -> Preparation:
+    """Return the preparation of a model file after comparing it.
+
+    Raises:
+        _RefusedError: it needs torch.
+    """
     heads = read_heads(path, content)
     if sum(one.network.spec.parameters for one in predictor.network_passes) > _MAX_PARAMETERS:
-        return None
+        raise _RefusedError(f"it has more than {_MAX_PARAMETERS:,} parameters")
     networks, same_bits = list[PreparedNetwork](), True
     for one in predictor.network_passes:
-        engine = _graph_engine(one)
-        if engine is None:
-            return None
+        compared = compared_graph(one)
+        if compared is None:
+            raise _RefusedError("no other engine that is installed can run it")
+        engine = compared.engine
         same_bits &= engine is one.engine
         graph = PreparedGraph(
             engine.graph_file, engine.title, engine.batch_size, engine.weights, engine.versions, engine.numerics
         )
         members, starts = tuple(head.member for head in one.heads), tuple(head.start for head in one.heads)
-        networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts))
+        ratio = round(compared.speed_ratio, 3)
+        networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts, ratio))
     preparation = Preparation(tuple(networks), same_bits)
     prepared = PreparedPredictor(path, heads, replace(preparation, same_bits=True), None, predictor.views)
     differences = _differences(prepared, predictor, predictions)
-    if max(differences) > (0.0 if same_bits else TOLERANCE):
-        return None
-    return replace(preparation, compared=len(differences), largest_difference=max(differences))
-
-
-def _graph_engine(network: NetworkPass) -> GraphEngine | None:
-    """Return the engine that runs the graph of a network; None if the network needs torch or another engine."""
-    engine: Engine = network.engine
-    try:
-        if isinstance(engine, EagerEngine) and engine.device.type == "cpu" and engine.precision == "fp32":
-            if not isinstance(network.network, Backbone):
-                return None
-            weights, engine = engine.weights, OnnxEngine(network.network)
-            engine.set_weights_hash(weights)
-        return engine if isinstance(engine, GraphEngine) and engine.graph_file else None
-    except Exception:  # noqa: BLE001  (torch and ONNX Runtime raise all kinds where they cannot take a network)
-        return None
+    largest = max(differences)
+    if largest > (0.0 if same_bits else TOLERANCE):
+        raise _RefusedError(f"a probability by another engine differs by {largest:.1g}")
+    return replace(preparation, compared=len(differences), largest_difference=largest)
 
 
 def _differences(prepared: PreparedPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
     """Return the largest difference for each photo, then for each generated image."""
-    photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:_MAX_COMPARED]
-    images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE))
+    photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:MAX_COMPARED]
+    images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE, max(_MIN_IMAGES, _MIN_COMPARED - len(photos))))
     expected = [*photos, *predictor.predict(images)]
     found = [*prepared.stream([Path(one.path) for one in photos]), *prepared.stream(images)]
     return [_difference(*pair) for pair in zip(expected, found, strict=True)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -24,21 +24,17 @@ from regraft.features.engines.engine_interface import Engine
 from regraft.features.engines.graph_files import graph_place
 from regraft.features.engines.machine_facts import isa_limit, read_fact
 from regraft.features.engines.prepared_engine import PreparedEngine, PreparedGraph
+from regraft.inference.close_answers import CloseAnswers
 from regraft.inference.head_file import HeadFile, read_heads
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pass_predictor import Mix, PassPredictor, checked_views
-from regraft.inference.pictures import Channels
-from regraft.inference.prediction import AnyPredictor, Prediction, threshold_in_file
+from regraft.inference.prediction import AnyPredictor, threshold_in_file
 from regraft.models.model_place import find_model_file
 from regraft.models.spec import BackboneSpec
 from regraft.process import cores
 from regraft.run.environment import package_version, processor_name
-from regraft.screen import Bar
 
-TOLERANCE = 1e-4
-"""Maximum difference of a probability between a prepared graph and torch, where the run's engine is torch."""
-
-_VERSION = "2"  # change it whenever an earlier preparation may no longer be valid
+_VERSION = "3"  # change it whenever an earlier preparation may no longer be valid
 _PACKAGES = ("torch", "timm", "onnxruntime", "openvino", "numpy")
 _VARIABLES = ("ATEN_CPU_CAPABILITY", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _GPU_FILES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")
@@ -53,12 +49,14 @@ class PreparedNetwork:
         features: number of its features.
         members: numbers of the classifiers.
         starts: column of the first feature of each.
+        speed_ratio: speed of the graph relative to torch, if the run's engine is torch; else 1.
     """
 
     graph: PreparedGraph
     features: int
     members: tuple[int, ...]
     starts: tuple[int, ...]
+    speed_ratio: float
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,11 @@ class Preparation:
         """
         networks = tuple(
             PreparedNetwork(
-                PreparedGraph.from_dict(one["graph"]), int(one["features"]), tuple(one["members"]), tuple(one["starts"])
+                PreparedGraph.from_dict(one["graph"]),
+                int(one["features"]),
+                tuple(one["members"]),
+                tuple(one["starts"]),
+                float(one["speed_ratio"]),
             )
             for one in values["networks"]
         )
@@ -148,8 +150,8 @@ class _Network:
 class PreparedPredictor(PassPredictor):
     """A model file in use without torch.
 
-    If the run's engine is another one, a photo whose class, or whose doubt, could change with a probability that
-    differs by `TOLERANCE` is predicted by `Predictor`: labels are always those of the run's engine.
+    If the run's engine is another one, `Predictor` gives the answers that are close (`CloseAnswers`): labels are always
+    those of the run's engine.
 
     Args:
         path: the model file.
@@ -175,43 +177,26 @@ class PreparedPredictor(PassPredictor):
         limits: Sequence[float] = (),
     ) -> None:
         self.preparation = preparation
-        self._path, self._workers = path, workers
-        self._exact: PassPredictor | None = None
-        threshold = threshold_in_file(heads.facts)
-        self._limits = (*limits, *(() if threshold is None else (threshold,)))
-        passes = [_pass(network, heads, workers) for network in preparation.networks]
+        threshold, averaged = threshold_in_file(heads.facts), checked_views(views, heads.facts)
+        close = None
+        if not preparation.same_bits:
+            limits = (*limits, *(() if threshold is None else (threshold,)))
+            close = CloseAnswers(partial(_reference, path, workers, averaged), limits)
         super().__init__(
             heads.classes,
-            passes,
+            [_pass(network, heads, workers) for network in preparation.networks],
             Mix(heads.sizes, heads.weights),
-            views=checked_views(views, heads.facts),
+            views=averaged,
             reject_below=threshold,
+            close_answers=close,
         )
 
-    def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
-        """Yield the prediction for each photo, in order; photos in any form that `Predictor.predict` takes."""
-        for prediction in super().stream(paths, bar, channels=channels):
-            if self.preparation.same_bits or not self._is_close(prediction):
-                yield prediction
-            else:
-                yield from self._exact_predictor().stream(Path(prediction.path))
 
-    def _is_close(self, prediction: Prediction) -> bool:
-        """Return whether a difference of `TOLERANCE` could change the label or a decision about it."""
-        if prediction.probability is None:
-            return False
-        second = prediction.top[1][1]
-        near_limit = any(abs(prediction.probability - limit) <= TOLERANCE for limit in self._limits)
-        near_novelty = prediction.novelty is not None and abs(prediction.novelty - 1) <= 10 * TOLERANCE
-        return prediction.probability - second <= 2 * TOLERANCE or near_limit or near_novelty
+def _reference(path: Path, workers: int | None, views: int) -> PassPredictor:
+    """Return the predictor of the run's engine; it imports torch."""
+    from regraft.inference.predictor import Predictor
 
-    def _exact_predictor(self) -> PassPredictor:
-        """Return the predictor of the run's engine; it imports torch."""
-        if self._exact is None:
-            from regraft.inference.predictor import Predictor
-
-            self._exact = Predictor.load(self._path, device="cpu", workers=self._workers, views=self.views)
-        return self._exact
+    return Predictor.load(path, device="cpu", workers=workers, views=views)
 
 
 def _pass(network: PreparedNetwork, heads: HeadFile, workers: int | None) -> NetworkPass:

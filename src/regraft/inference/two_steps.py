@@ -46,6 +46,8 @@ class TwoStepPredictor:
         self._predictor, self._passes = predictor, predictor.network_passes
         self._engines = tuple(engine_of(network.engine) for network in self._passes)
         self._lone_engines = tuple(map(lone_engine_of, self._engines))
+        close = predictor.close_answers
+        self._reference = None if close is None else TwoStepPredictor(close.reference, engine_of)
 
     @property
     def batch_size(self) -> int:
@@ -66,8 +68,24 @@ class TwoStepPredictor:
         picture, views = Picture(name, photo), range(self._predictor.views)
         return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
 
+    def try_out(self, photo: PhotoPixels) -> None:
+        """Run all engines once, so that later photos do not wait for their preparation."""
+        for alone in (True, False):
+            self._answers([photo], alone)
+        if self._reference is not None:
+            self._reference.try_out(photo)
+
     def predict(self, photos: Sequence[PhotoPixels], *, alone: bool = False) -> list[Prediction]:
         """Return the prediction for each photo; ``alone`` if no other photo waits."""
+        predictions, close, reference = self._answers(photos, alone), self._predictor.close_answers, self._reference
+        if close is None or reference is None:
+            return predictions
+        return [
+            reference.predict([photo])[0] if close.is_close(prediction) else prediction
+            for photo, prediction in zip(photos, predictions, strict=True)
+        ]
+
+    def _answers(self, photos: Sequence[PhotoPixels], alone: bool) -> list[Prediction]:
         engines = self._lone_engines if alone else self._engines
 
         def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:

@@ -63,6 +63,7 @@ class ModelKeeper:
         if replaces:
             pipeline.replace_model(model)
             self._report(f"the changed model is in use now: {model.file}, SHA-256 {model.sha256[:12]}")
+            self._report(model.engine)
         return replaces
 
     def _watch(self, pipeline: Pipeline) -> None:

@@ -13,6 +13,7 @@ from socket import socket
 
 from PIL import Image
 
+from regraft.language import translate
 from regraft.process import cores, release_freed_memory
 from regraft.serve.limits import Limits
 from regraft.serve.metrics import Metrics
@@ -39,6 +40,7 @@ class ServeOptions:
         top: number of classes in an answer, unless the request names another one.
         device: device of the network.
         workers: number of processes.
+        quiet: whether to print no message about the engine at the start.
         limits: its limits.
     """
 
@@ -50,6 +52,7 @@ class ServeOptions:
     top: int = 5
     device: str = "auto"
     workers: int = 1
+    quiet: bool = False
     limits: Limits = field(default_factory=Limits)
 
 
@@ -104,9 +107,18 @@ def started_app(options: ServeOptions, worker: int = 0) -> Iterator[ServeApp]:
     """
     limits, metrics = options.limits, Metrics(worker)
     threads = max(cores() // options.workers, 1)
-    load = partial(load_served_model, options.model, device=options.device, max_pixels=limits.pixels, threads=threads)
+    told = _ignore if worker or options.quiet else report
+    load = partial(
+        load_served_model,
+        options.model,
+        device=options.device,
+        max_pixels=limits.pixels,
+        threads=threads,
+        report=told,
+    )
     keeper = ModelKeeper(options.model, load, report)
     pipeline = _pipeline(load(), metrics, threads, limits.queue)
+    told(pipeline.model.engine)
     release_freed_memory()
     keeper.start(pipeline)
     access = Access(
@@ -125,7 +137,11 @@ def _pipeline(model: ServedModel, metrics: Metrics, threads: int, queue_limit: i
     return Pipeline(model, metrics, decoders=decoders, runners=runners, queue_limit=queue_limit)
 
 
+def _ignore(text: str) -> None:
+    """Print nothing."""
+
+
 def report(text: str) -> None:
     """Print a message about a running server on standard error."""
-    sys.stderr.write(f"regraft: {text}\n")
+    sys.stderr.write(f"regraft: {translate(text)}\n")
     sys.stderr.flush()

@@ -7,7 +7,7 @@ import io
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,11 @@ from PIL import Image
 
 from regraft.errors import RegraftError, ServerError
 from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
+from regraft.inference.fastest import fastest_engines
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.two_steps import PhotoPixels, TwoStepPredictor
+from regraft.models.model_file import load_classifier
 from regraft.models.model_place import find_model_file
 from regraft.serve.photo_checks import check_photo
 
@@ -34,6 +36,7 @@ class ServedModel:
         has_threshold: whether the model has a certified threshold, so that answers have ``unsure``.
         steps: the predictor.
         max_pixels: maximum pixels of a photo.
+        engine: the engine of its network and the reason, for people.
     """
 
     file: Path
@@ -42,6 +45,7 @@ class ServedModel:
     has_threshold: bool
     steps: TwoStepPredictor
     max_pixels: int
+    engine: str
     _slots: threading.Semaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,7 +67,9 @@ class ServedModel:
             return self.steps.predict(photos, alone=alone)
 
 
-def load_served_model(path: Path, *, device: str, max_pixels: int, threads: int = 1) -> ServedModel:
+def load_served_model(
+    path: Path, *, device: str, max_pixels: int, threads: int = 1, report: Callable[[str], None] = lambda _: None
+) -> ServedModel:
     """Return the model of a run folder or a model file.
 
     It is loaded from a copy, so that a file that changes meanwhile cannot mix two models.
@@ -73,6 +79,7 @@ def load_served_model(path: Path, *, device: str, max_pixels: int, threads: int 
         device: device of the network.
         max_pixels: maximum pixels of a photo.
         threads: number of threads that may share a photo while no other photo waits.
+        report: called with a message before engines are compared.
 
     Raises:
         ServerError: there is no model, or it cannot be used; the message is that of the cause.
@@ -82,23 +89,28 @@ def load_served_model(path: Path, *, device: str, max_pixels: int, threads: int 
         with tempfile.TemporaryDirectory(prefix="regraft-serve-") as folder:
             copy = Path(folder) / file.name
             shutil.copyfile(file, copy)
-            return _loaded(file, copy, device, max_pixels, threads)
+            return _loaded(file, copy, device, max_pixels, threads, report)
     except (RegraftError, OSError) as error:
         raise ServerError(str(error)) from error
 
 
-def _loaded(file: Path, copy: Path, device: str, max_pixels: int, threads: int) -> ServedModel:
+def _loaded(
+    file: Path, copy: Path, device: str, max_pixels: int, threads: int, report: Callable[[str], None]
+) -> ServedModel:
     with copy.open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     try:
-        predictor = Predictor.load(copy, device=device)
+        classifier = load_classifier(copy)
+        predictor = Predictor(classifier, device=device, own=True)
     except RegraftError as error:
         raise ServerError(str(error).replace(str(copy), str(file))) from error
+    fastest = fastest_engines(copy, predictor, file, report)
+    if fastest.engines is not None:
+        predictor = Predictor(classifier, device=device, own=True, engine=fastest.engines)
     steps = TwoStepPredictor(predictor, single_photo_engine, partial(lone_photo_engine, threads=threads))
     threshold = predictor.reject_below is not None
-    model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels)
-    for alone in (True, False):
-        model.predict([model.prepare("trial", _gray_photo())], alone=alone)
+    model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels, fastest.why)
+    steps.try_out(model.prepare("trial", _gray_photo()))
     return model
 
 

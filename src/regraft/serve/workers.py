@@ -53,9 +53,11 @@ def run_workers(options: ServeOptions, opened: Callable[[str], None]) -> None:
         place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         place.bind((options.host, options.port))  # keeps the port; it does not listen
         port = place.getsockname()[1]
-        workers = [_started(options, port, number) for number in range(options.workers)]
+        workers = [_started(options, port, 0)]
         try:
-            for worker in workers:
+            _wait_until_ready(workers[0])  # it may compare engines; the others find its choice
+            workers += [_started(options, port, number) for number in range(1, options.workers)]
+            for worker in workers[1:]:
                 _wait_until_ready(worker)
             opened(address_of(place))
             _keep_alive(workers, stops, lambda number: _started(options, port, number))
