@@ -12,6 +12,7 @@ from regraft.data.selection import PhotoSelection
 from regraft.errors import ConfigError, MissingExtraError
 from regraft.features.stores.store import MemoryStore
 from regraft.on_ray import cluster as connection
+from regraft.on_ray import feature_actors
 from regraft.on_ray.cluster import ClusterError, check_agreement, check_place, connect
 from regraft.screen import QuietScreen
 from regraft.workflows.feature_pass import PassOptions, prepare_pass, run_pass
@@ -141,3 +142,28 @@ def test_commands_on_a_cluster_print_what_they_print_here(cluster, photos, tiny,
             printed[name, place] = code, {**json.loads(out), "seconds": 0} if name == "check" else out
     assert printed["check", "here"] == printed["check", "cluster"] and printed["check", "here"][0] == 0
     assert printed["predict", "here"] == printed["predict", "cluster"] and printed["predict", "here"][0] == 3
+
+
+@pytest.mark.slow
+def test_check_prints_the_same_when_a_node_dies(cluster, photos, tiny, tmp_path, monkeypatch, capsys):
+    from regraft.cli.main import call
+
+    words = ["check", str(photos), *(str(w) for name, value in tiny.items() for w in (f"--{name}", value)), "--json"]
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "here"))
+    assert call(words) == 0
+    expected = json.loads(capsys.readouterr().out)
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "cluster"))
+    monkeypatch.setattr(connection, "BLOCK", 10)
+    node = cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+    store_rows, stored = feature_actors._store, []
+
+    def kill_a_node_after_the_first_results(rows, store):
+        store_rows(rows, store)
+        stored.append(len(rows))
+        if len(stored) == 2:
+            cluster.remove_node(node, allow_graceful=False)
+
+    monkeypatch.setattr(feature_actors, "_store", kill_a_node_after_the_first_results)
+    assert call([*words, "--on", "ray"]) == 0
+    assert {**json.loads(capsys.readouterr().out), "seconds": 0} == {**expected, "seconds": 0}
+    assert len(stored) > 5
