@@ -112,7 +112,7 @@ class Decisions:
         if name in self.choices:
             return value
         self.choices[name] = value
-        if not self._has_event("choice", what=name):
+        if not _has_event(self.earlier, "choice", what=name):
             self.write_or_warn(self.folder.journal.choice, name, value, "replayed" if replayed else why)
         self.write_or_warn(self.write_config)
         return value
@@ -137,7 +137,7 @@ class Decisions:
             *keys: names of the facts that distinguish events of this name.
             **facts: its content.
         """
-        if not self._has_event(event, **{key: facts[key] for key in keys}):
+        if not _has_event(self.earlier, event, **{key: facts[key] for key in keys}):
             self.note(event, **facts)
 
     def report(self, *results: StepResult) -> None:
@@ -195,5 +195,6 @@ class Decisions:
             return None
         return self.config.budget - self.spent - (time.time() - self.started)
 
-    def _has_event(self, event: str, **facts: Any) -> bool:
-        return any(e.get("event") == event and all(e.get(k) == v for k, v in facts.items()) for e in self.earlier)
+
+def _has_event(events: Sequence[Mapping[str, Any]], event: str, **facts: Any) -> bool:
+    return any(e.get("event") == event and all(e.get(k) == v for k, v in facts.items()) for e in events)
