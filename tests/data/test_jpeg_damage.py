@@ -10,6 +10,7 @@ import pytest
 from PIL import Image, JpegImagePlugin
 
 from regraft.data.decode import read_photo
+from regraft.data.decoding import jpeg_damage
 from regraft.errors import DecodeError
 
 END = b"\xff\xd9"
@@ -52,6 +53,7 @@ DAMAGE: dict[str, Callable[[bytes, int], bytes]] = {
     "a missing part": lambda j, n: j[: n // 3] + j[n // 3 + 3000 :],
     "a part twice": lambda j, n: j[: n // 3 + 3000] + j[n // 3 :],
     "a part of another file": lambda j, n: j[: n // 2] + photo(quality=60)[5000:7000] + j[n // 2 + 2000 :],
+    "all line ends converted": lambda j, n: j.replace(b"\n", b"\r\n"),
     "line ends converted": lambda j, n: j[:700] + j[700:].replace(b"\n", b"\r\n"),
 }
 
@@ -61,6 +63,15 @@ def test_damage_is_refused_with_its_reason(variant: str) -> None:
     for damage in DAMAGE.values():
         with pytest.raises(DecodeError, match=r"damaged|truncated|cannot be decoded"):
             read_photo(damage(VARIANTS[variant], len(VARIANTS[variant])))
+
+
+def test_the_bytes_of_line_ends_alone_tell_a_transfer_as_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    converted = photo(quality=95).replace(b"\n", b"\r\n")
+    monkeypatch.setattr(jpeg_damage._Decoding, "run", lambda decoding: "")
+    image = Image.open(io.BytesIO(photo()))
+    assert jpeg_damage.load_jpeg(image, converted) == jpeg_damage.LINE_ENDS
+    for healthy in VARIANTS.values():
+        assert jpeg_damage.load_jpeg(Image.open(io.BytesIO(healthy)), healthy) == ""
 
 
 @pytest.mark.parametrize("damage", ["zeros to the end", "cut, end marker added", "a missing part"])

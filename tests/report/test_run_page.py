@@ -186,7 +186,14 @@ def damaged(path, contents):
         file.write_bytes(whole)
 
 
-def test_files_with_any_content_are_explained(tmp_path):
+@pytest.mark.parametrize("drawn", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_files_with_any_content_are_explained(tmp_path, monkeypatch, drawn):
+    if not drawn:  # figures take most of the time: matplotlib gets all values, but writes an empty picture
+
+        def write_nothing(figure, out, **more):
+            out.write('<svg viewBox="0 0 1 1"></svg>')
+
+        monkeypatch.setattr("matplotlib.figure.Figure.savefig", write_nothing)
     run = make_run(tmp_path / "run", GARDEN, 12)
     long_field = b'"' + b"x" * 200_000 + b'"\n'
     nested = b'{"format": 1, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

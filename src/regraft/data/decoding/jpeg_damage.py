@@ -22,6 +22,7 @@ _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _RESTARTS: Final = range(0xD0, 0xD8)
 _WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8, *_RESTARTS})
 _SEQUENTIAL, _PROGRESSIVE = frozenset({0xC0, 0xC1}), 0xC2
+_METADATA: Final = frozenset({*range(0xE0, 0xF0), 0xFE})
 _FRAMES: Final = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 
 TOLERATED_BYTES: Final = 8
@@ -32,6 +33,10 @@ _FILLER: Final = b"\xff\0" * 12
 
 ENDS_EARLY: Final = "damaged: the data of its picture end too early"
 OUT_OF_STEP: Final = "damaged: the data of its picture are out of step"
+LINE_ENDS: Final = "damaged: a program has changed its line ends, as if it were text"
+
+_MIN_LINE_ENDS: Final = 3
+"""In coded data every 256th byte is a line feed by chance, and a carriage return precedes one in 256 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +63,14 @@ class _Layout:
         scans: number of scans.
         stretches: the coded data of all scans, divided at restart markers.
         ended: whether it has an end marker.
+        tables: position of the first segment that is neither a comment nor metadata.
     """
 
     frame: int
     scans: int
     stretches: tuple[_Stretch, ...]
     ended: bool
+    tables: int = 0
 
     @property
     def checkable(self) -> bool:
@@ -78,24 +85,26 @@ class _Layout:
 
 def _layout(data: bytes) -> _Layout:
     markers = _marker_positions(data)
-    frame = scans = 0
+    frame = scans = tables = 0
     stretches: list[_Stretch] = []
     at = 2
     while (index := bisect_left(markers, at)) < len(markers):
         position = markers[index]
         marker, at = data[position + 1], position + 2
         if marker == _END_OF_IMAGE:
-            return _Layout(frame, scans, tuple(stretches), ended=True)
+            return _Layout(frame, scans, tuple(stretches), ended=True, tables=tables)
         if marker in _WITHOUT_LENGTH:
             continue
         if marker in _FRAMES:
             frame = marker
+        if marker not in _METADATA:
+            tables = tables or position
         at += int.from_bytes(data[at : at + 2], "big")
         if marker == _START_OF_SCAN:
             scans += 1
             stretches += _stretches(data, at, markers[bisect_left(markers, at) :])
             at = stretches[-1].end
-    return _Layout(frame, scans, tuple(stretches), ended=False)
+    return _Layout(frame, scans, tuple(stretches), ended=False, tables=tables)
 
 
 def _marker_positions(data: bytes) -> list[int]:
@@ -150,11 +159,21 @@ def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> str:
     if decoder is None:
         image.load()
         return ""
-    damage = _Decoding(decoder, data, layout).run()
+    damage = _Decoding(decoder, data, layout).run() or (LINE_ENDS if _has_line_ends_of_text(data, layout) else "")
     if not layout.ended and (damage == ENDS_EARLY or not layout.in_one_scan):
         raise OSError("image file is truncated")
     image.tile = []
     return damage
+
+
+def _has_line_ends_of_text(data: bytes, layout: _Layout) -> bool:
+    """Return whether a carriage return precedes every line feed of tables and coded data, as after a transfer as text.
+
+    The bytes that were put into tables do damage even if the decoder is in step. Metadata may be text.
+    """
+    bounds = layout.tables, layout.stretches[-1].end
+    feeds = data.count(b"\n", *bounds)
+    return feeds >= _MIN_LINE_ENDS and feeds == data.count(b"\r\n", *bounds)
 
 
 def _decoder(image: ImageFile.ImageFile) -> Any:
