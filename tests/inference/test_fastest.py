@@ -54,7 +54,9 @@ def test_engines_are_compared_once_and_all_uses_have_the_same_bits(path, photos)
     found, told = compared(path)
     assert found.engines.titles == (ONNX,)
     assert told == ["this model is new on this machine: another engine is compared with torch, once"]
-    assert found.why.startswith(f"the network runs on {ONNX}, 1.5 times as fast as torch; 16 photos had the same answ")
+    assert found.why.startswith(
+        f"the network runs on {ONNX}, 1.5 times as fast as torch; 16 pictures had the same answ"
+    )
     again, told = compared(path)
     assert again == found and told == []
     fastest, plain = Predictor.load(path, fastest=True), Predictor.load(path)

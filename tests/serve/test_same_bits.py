@@ -11,10 +11,12 @@ import pytest
 
 import regraft as rg
 from exported_models import tiny_classifier
+from regraft.features.engines import single_photo
 from regraft.features.engines.engine import EagerEngine
 from regraft.features.engines.graph_engines import OnnxEngine, synthetic_pixels
 from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
 from regraft.models.backbone import Backbone
+from regraft.models.classifier import Classifier
 from regraft.serve import served_model
 from serve.conftest import photo, running
 
@@ -40,11 +42,23 @@ def expected_of(path):
     return [dict(predictor.predict(one).top) for one in PHOTOS]
 
 
+def with_a_close_photo(model_file, folder):
+    """Return a copy of a model file whose threshold is the probability of a photo, so that torch answers it."""
+    classifier = Classifier.load(model_file)
+    exact = rg.Predictor(classifier).predict(PHOTOS[5])
+    classifier.facts["reject_below"] = str(exact.probability)
+    classifier.save(folder / "close.safetensors")
+    fastest = rg.Predictor.load(folder / "close.safetensors", fastest=True)
+    assert fastest.close_answers.is_close(exact) and fastest.predict(PHOTOS[5]).top == exact.top
+    return folder / "close.safetensors"
+
+
 @pytest.mark.parametrize("one_at_a_time", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_answers_are_those_of_the_predictor_whoever_else_asks(model_file, monkeypatch, one_at_a_time):
+def test_answers_are_those_of_the_predictor_whoever_else_asks(model_file, tmp_path, monkeypatch, one_at_a_time):
     if not one_at_a_time:
         monkeypatch.setattr(served_model, "single_photo_engine", lambda engine: engine)
-    expected, draw = expected_of(model_file), random.Random(0)
+    model_file, draw = with_a_close_photo(model_file, tmp_path), random.Random(0)
+    expected = expected_of(model_file)
     requests = [[draw.randrange(len(PHOTOS)) for _ in range(draw.choice([1, 1, 1, 2, 5]))] for _ in range(60)]
     with running(model_file) as (app, address), ThreadPoolExecutor(12) as threads:
         assert (app._pipeline.model.steps.batch_size == 1) == one_at_a_time
@@ -83,6 +97,15 @@ def test_one_photo_on_several_threads_has_the_same_bits():
     assert batches.batch_size == 1 or lone_photo_engine(batches, 2) is batches
     eager = EagerEngine(backbone, batch_size=1)
     assert lone_photo_engine(eager, 2) is eager
+
+
+def test_the_trial_of_single_photos_is_recorded(tmp_path, monkeypatch):
+    monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path))
+    engine = OnnxEngine(rg.build_backbone("test_resnet", pretrained=False, size=64))
+    single = single_photo_engine(engine)
+    assert (engine.batch_size, single.batch_size) == (8, 1) and lone_photo_engine(single, 2) is not single
+    monkeypatch.setattr(single_photo, "_have_same_bits", lambda *_: pytest.fail("it was tried again"))
+    assert single_photo_engine(engine).batch_size == 1 and lone_photo_engine(single, 2) is not single
 
 
 def test_networks_whose_bits_may_differ_keep_their_batches():

@@ -83,8 +83,8 @@ def _chosen(preparation: Preparation, reference: Predictor) -> FastestEngines:
     names = _names([title or one.title for title, one in zip(titles, reference.network_passes, strict=True)])
     ratio, difference = min(faster), max(preparation.largest_difference, 1e-9)
     why = (
-        f"the network runs on {names}, {ratio:.1f} times as fast as torch; {preparation.compared} photos had the same "
-        f"answers, within {difference:.1g}"
+        f"the network runs on {names}, {ratio:.1f} times as fast as torch; {preparation.compared} pictures had the "
+        f"same answers, within {difference:.1g}"
     )
     return FastestEngines(ComparedEngines(titles), why)
 

@@ -51,6 +51,11 @@ class NetworkPass:
                 self._engine = self._open_engine()
             return self._engine
 
+    def release_engine(self) -> None:
+        """Free the memory of the engine; the next use opens it again."""
+        with self._lock:
+            self._engine = None
+
     @property
     def runs_in_parallel(self) -> bool:
         """True if several threads may decode and run a batch each, without one waiting for another."""

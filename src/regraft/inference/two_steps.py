@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,8 +47,6 @@ class TwoStepPredictor:
         self._predictor, self._passes = predictor, predictor.network_passes
         self._engines = tuple(engine_of(network.engine) for network in self._passes)
         self._lone_engines = tuple(map(lone_engine_of, self._engines))
-        close = predictor.close_answers
-        self._reference = None if close is None else TwoStepPredictor(close.reference, engine_of)
 
     @property
     def batch_size(self) -> int:
@@ -68,33 +67,33 @@ class TwoStepPredictor:
         picture, views = Picture(name, photo), range(self._predictor.views)
         return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
 
-    def try_out(self, photo: PhotoPixels) -> None:
-        """Run all engines once, so that later photos do not wait for their preparation."""
-        for alone in (True, False):
-            self._answers([photo], alone)
-        if self._reference is not None:
-            self._reference.try_out(photo)
-
     def predict(self, photos: Sequence[PhotoPixels], *, alone: bool = False) -> list[Prediction]:
         """Return the prediction for each photo; ``alone`` if no other photo waits."""
-        predictions, close, reference = self._answers(photos, alone), self._predictor.close_answers, self._reference
-        if close is None or reference is None:
+        predictions = _predictions(self._predictor, self._lone_engines if alone else self._engines, photos)
+        close = self._predictor.close_answers
+        if close is None:
             return predictions
-        return [
-            reference.predict([photo])[0] if close.is_close(prediction) else prediction
-            for photo, prediction in zip(photos, predictions, strict=True)
-        ]
+        pairs = zip(photos, predictions, strict=True)
+        return [close.decide(prediction, partial(_by_reference, photo=photo)) for photo, prediction in pairs]
 
-    def _answers(self, photos: Sequence[PhotoPixels], alone: bool) -> list[Prediction]:
-        engines = self._lone_engines if alone else self._engines
 
-        def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:
-            number = self._passes.index(network)
-            position = view * len(self._passes) + number
-            return _features(engines[number], [photo.pixels[position] for photo in photos])
+def _by_reference(reference: PassPredictor, photo: PhotoPixels) -> Prediction:
+    return _predictions(reference, [network.engine for network in reference.network_passes], [photo])[0]
 
-        values, novelty = self._predictor.combined(len(photos), features_of)
-        return self._predictor.predictions([photo.name for photo in photos], values, novelty)
+
+def _predictions(
+    predictor: PassPredictor, engines: Sequence[Engine], photos: Sequence[PhotoPixels]
+) -> list[Prediction]:
+    """Return the predictions for photos, by an engine for each pass of a predictor."""
+    passes = predictor.network_passes
+
+    def features_of(network: NetworkPass, view: int) -> NDArray[np.float32]:
+        number = passes.index(network)
+        position = view * len(passes) + number
+        return _features(engines[number], [photo.pixels[position] for photo in photos])
+
+    values, novelty = predictor.combined(len(photos), features_of)
+    return predictor.predictions([photo.name for photo in photos], values, novelty)
 
 
 def _features(engine: Engine, pixels: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -60,8 +60,8 @@ async def http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         text = "no such address; expected /, /predict, /health, /metrics or /openapi.json"
     elif error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        text = f"expected the method {allowed.replace(', ', ' or ')}, found {printable(request.method)}"
+        allowed = " or ".join(sorted((error.headers or {}).get("Allow", "").split(", ")))
+        text = f"expected the method {allowed}, found {printable(request.method)}"
     else:
         text = str(error.detail)
     return Response(error_line(text), error.status_code, error.headers, JSON)

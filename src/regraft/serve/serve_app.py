@@ -31,6 +31,9 @@ from regraft.web.guard import Guard, RefusalError, refused_as_json
 _LARGE_BODY = 1 << 18
 """Bytes of a form that is parsed in a thread, so that other requests do not wait."""
 
+_MAX_TOP = 999_999
+"""Maximum of ``?top=``."""
+
 _MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -171,9 +174,10 @@ def _top(request: Request, usual: int) -> int:
     """Return the number of classes in the answer to a request.
 
     Raises:
-        RefusalError: it is not a positive number.
+        RefusalError: it is not a number in the range.
     """
     text = request.query_params.get("top", str(usual))
-    if not (text.isascii() and text.isdigit() and len(text) < 7 and int(text) > 0):
-        raise RefusalError(HTTPStatus.BAD_REQUEST, f"top: expected a positive number, found {text[:20]!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 0 < int(text) <= _MAX_TOP):
+        expected = f"top: expected a number from 1 to {_MAX_TOP:,}, found {text[:20]!r}"
+        raise RefusalError(HTTPStatus.BAD_REQUEST, expected)
     return int(text)

@@ -108,9 +108,12 @@ def _loaded(
     if fastest.engines is not None:
         predictor = Predictor(classifier, device=device, own=True, engine=fastest.engines)
     steps = TwoStepPredictor(predictor, single_photo_engine, partial(lone_photo_engine, threads=threads))
+    for network in predictor.network_passes:  # engines for batches that no photo of the server needs
+        network.release_engine()
     threshold = predictor.reject_below is not None
     model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels, fastest.why)
-    steps.try_out(model.prepare("trial", _gray_photo()))
+    for alone in (True, False):
+        model.predict([model.prepare("trial", _gray_photo())], alone=alone)
     return model
 
 

@@ -11,6 +11,7 @@ from regraft.features.engines.engine import EagerEngine
 from regraft.features.engines.engine_interface import Engine
 from regraft.features.engines.graph_engines import GraphEngine, OnnxEngine, synthetic_pixels
 from regraft.features.engines.graph_files import Run, compile_onnx
+from regraft.features.engines.machine_facts import Fact, machine_id
 from regraft.features.engines.operations import BATCH_SAFE, operation_names
 from regraft.features.engines.trial import synthetic_photos
 
@@ -24,7 +25,7 @@ def single_photo_engine(engine: Engine) -> Engine:
     devices; if the network has operations that are not sums or exact, since a trial could miss a difference; and if the
     bits of a trial differ.
     """
-    if engine.batch_size == 1 or not isinstance(engine, (EagerEngine, GraphEngine)) or not _is_sums(engine):
+    if engine.batch_size == 1 or not isinstance(engine, (EagerEngine, GraphEngine)):
         return engine
     single: EagerEngine | GraphEngine
     if isinstance(engine, GraphEngine):
@@ -32,7 +33,7 @@ def single_photo_engine(engine: Engine) -> Engine:
     else:
         single = EagerEngine(engine.backbone, device=engine.device, precision=engine.precision, batch_size=1)
     single.set_weights_hash(engine.weights)
-    return single if _have_same_bits(single, engine) else engine
+    return single if _is_equal(single, engine, 1) else engine
 
 
 def lone_photo_engine(engine: Engine, threads: int) -> Engine:
@@ -45,11 +46,11 @@ def lone_photo_engine(engine: Engine, threads: int) -> Engine:
         engine: runs one photo at a time on one thread.
         threads: number of threads.
     """
-    if threads < 2 or engine.batch_size > 1 or not isinstance(engine, OnnxEngine) or not _is_sums(engine):
+    if threads < 2 or engine.batch_size > 1 or not isinstance(engine, OnnxEngine):
         return engine
     lone = _ThreadedOnnxEngine(engine, threads)
     lone.set_weights_hash(engine.weights)
-    return lone if _have_same_bits(lone, engine) else engine
+    return lone if _is_equal(lone, engine, threads) else engine
 
 
 class _ThreadedOnnxEngine(OnnxEngine):
@@ -61,6 +62,17 @@ class _ThreadedOnnxEngine(OnnxEngine):
 
     def _compile(self, graph: bytes) -> Run:
         return compile_onnx(graph, self._threads)
+
+
+def _is_equal(single: EagerEngine | GraphEngine, engine: EagerEngine | GraphEngine, threads: int) -> bool:
+    """Return whether two engines have the same bits; the result is recorded for later processes on this machine."""
+    network = f"{engine.weights} / {engine.backbone.spec.preprocessing.id}"
+    fact = Fact(f"one photo, {threads} threads / {engine.numerics} / {network} / {machine_id()}")
+    equal = fact.read()
+    if equal is None:
+        equal = int(_is_sums(single) and _have_same_bits(single, engine))
+        fact.write(equal)
+    return bool(equal)
 
 
 def _is_sums(engine: EagerEngine | GraphEngine) -> bool:
