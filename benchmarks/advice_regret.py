@@ -3,9 +3,10 @@
 Each cut in the table is advised with the evidence of the other folders only; cuts that share photos are one folder. The
 regret is the accuracy of the best way that fits into the budget minus that of the advised one, on the test photos of
 the cut. Other rules are measured on the same cuts. The accuracy of the best way of several is a maximum of noisy
-figures, so that even a rule that always takes the truly best way has a regret of a point or two. `--predictions
-FOLDER` has the predictions that `candidate_table.py` wrote: there the best way is chosen on one half of the test
-photos, and the regret is measured on the other half.
+figures, so that even a rule that always takes the truly best way has a regret of a point or two. `--candidates
+FOLDER` is the folder that `candidate_table.py` wrote: there the best of all ways and of all candidates of `auto` is
+chosen on one half of the test photos, and the regret is measured on the other half. "Advice followed" takes the advised
+way, or what `auto` keeps where the advice is a toss-up.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+from choice_regret import choices, test_predictions
+from evidence import Cut as MeasuredCut
+from evidence import read_cuts
 
 from regraft.advice.evidence import Evidence, evidence_of
 from regraft.advice.folder_figures import FolderFigures
@@ -67,7 +71,7 @@ def main() -> None:
     parser.add_argument("--table", type=Path)
     parser.add_argument("--cuts", action="store_true", help="print each cut")
     parser.add_argument("--trained-only", action="store_true", help="only cuts whose trained ways were measured")
-    parser.add_argument("--predictions", type=Path, help="folder of predictions of candidate_table.py")
+    parser.add_argument("--candidates", type=Path, help="the folder that candidate_table.py wrote")
     given = parser.parse_args()
     packaged = resources.files("regraft.advice").joinpath("ways.csv")
     text = (packaged if given.table is None else given.table).read_text(encoding="utf-8")
@@ -92,8 +96,8 @@ def main() -> None:
         for name, values in regrets.items():
             spread = np.std(values) / len(values) ** 0.5
             print(f"{budget:4.0f} min  {name:22} mean {np.mean(values):5.2f} ± {spread:.2f}, worst {max(values):5.2f}")
-    if given.predictions is not None:
-        halves(cuts, evidence, rules, given.predictions)
+    if given.candidates is not None:
+        halves(cuts, evidence, rules, given.candidates)
     cover(cuts, rankings)
     toss_ups(cuts, rankings)
     if given.cuts:
@@ -143,44 +147,53 @@ def regret(cut: Cut, budget: float, way: Way) -> float:
     return 100 * (max(fitting.values()) - fitting[way])
 
 
-def halves(cuts: Sequence[Cut], evidence: Sequence[Evidence], rules: Mapping[str, Rule], folder: Path) -> None:
+def halves(cuts: Sequence[Cut], evidence: Sequence[Evidence], rules: Mapping[str, Rule], table: Path) -> None:
     """Print the regret of each rule on halves of the test photos that did not decide which way is the best."""
-    rng = np.random.default_rng(0)
+    by_name = {cut.name: cut for cut in cuts}
     regrets: dict[str, list[float]] = {}
-    for cut in cuts:
-        path = folder / f"{cut.name.replace(' ', '-')}-0.npz"
-        if not path.exists():
-            continue
-        with np.load(path) as file:
-            y = file["y_test"]
-            shares = np.bincount(file["y_refit"]) / len(file["y_refit"]) / np.maximum(np.bincount(y) / len(y), 1e-9)
-            names = {way: f"{way.replace(' ', '-')}_test" for way in WAYS}
-            right = {
-                way: file[name].argmax(axis=1) == y
-                for way, name in names.items()
-                if name in file.files and way in cut.accuracy
-            }
-        some = {way: cut.accuracy[way] for way in right}
-        gains = way_gains(cut.figures, list(right), [e for e in evidence if e.folder != cut.family])
-        chosen = {"advice": rank(cut.figures, gains, cut.minutes, BUDGETS[-1]).advised}
-        chosen |= {name: rule(cut, some) for name, rule in rules.items()}
-        differences: dict[str, list[float]] = {}
-        for _ in range(SPLITS):
-            first_half = rng.random(len(y)) < 0.5
-            weight = shares[y]
-            one, other = (
-                {way: float(np.average(values[half], weights=weight[half])) for way, values in right.items()}
-                for half in (first_half, ~first_half)
-            )
-            best = max(one, key=one.__getitem__)
-            for name, way in chosen.items():
-                differences.setdefault(name, []).append(100 * (other[best] - other[way]))
-        for name, values in differences.items():
-            regrets.setdefault(name, []).append(float(np.mean(values)))
+    for measured in read_cuts(table):
+        cut = by_name.get(f"{measured.facts['folder']} {measured.facts['per_class']}")
+        if cut is not None and "upper-blocks_test" in measured.arrays:
+            for name, value in regrets_on_halves(cut, measured, evidence, rules).items():
+                regrets.setdefault(name, []).append(value)
     for name, values in regrets.items():
         spread = np.std(values) / len(values) ** 0.5
         mean, worst = np.mean(values), max(values)
         print(f"halves    {name:22} mean {mean:5.2f} ± {spread:.2f}, worst {worst:5.2f}, n = {len(values)}")
+
+
+def regrets_on_halves(
+    cut: Cut, measured: MeasuredCut, evidence: Sequence[Evidence], rules: Mapping[str, Rule]
+) -> dict[str, float]:
+    """Return the mean regret of each rule on a cut over random halves, in points."""
+    y, refit = measured.arrays["y_test"], measured.arrays["y_refit"]
+    weight = (np.bincount(refit) / len(refit) / np.maximum(np.bincount(y) / len(y), 1e-9))[y]
+    arrays = {way: measured.arrays.get(f"{way.replace(' ', '-')}_test") for way in WAYS if way in cut.accuracy}
+    ways = {way: p.argmax(axis=1) == y for way, p in arrays.items() if p is not None}
+    right: dict[str, np.ndarray] = {**ways}
+    right |= {f"auto: {name}": p.argmax(axis=1) == y for name, p in test_predictions(measured).items()}
+    ranking = rank(
+        cut.figures,
+        way_gains(cut.figures, list(ways), [one for one in evidence if one.folder != cut.family]),
+        cut.minutes,
+        BUDGETS[-1],
+    )
+    kept = f"auto: {choices(measured)[1]['auto']}"
+    chosen = {"advice followed": kept if ranking.is_toss_up else ranking.advised, "advised way": ranking.advised}
+    chosen |= {"auto": kept} | {
+        name: rule(cut, {way: cut.accuracy[way] for way in ways}) for name, rule in rules.items()
+    }
+    rng, differences = np.random.default_rng(0), dict[str, list[float]]()
+    for _ in range(SPLITS):
+        half = rng.random(len(y)) < 0.5
+        one, other = (
+            {way: float(np.average(hits[part], weights=weight[part])) for way, hits in right.items()}
+            for part in (half, ~half)
+        )
+        best = max(one, key=one.__getitem__)
+        for name, way in chosen.items():
+            differences.setdefault(name, []).append(100 * (other[best] - other[way]))
+    return {name: float(np.mean(values)) for name, values in differences.items()}
 
 
 def cover(cuts: Sequence[Cut], rankings: Mapping[tuple[str, float], Ranking]) -> None:

@@ -53,14 +53,8 @@ def main() -> None:
 
 def choices(cut: Cut) -> tuple[dict[str, float], dict[str, str]]:
     """Return the test accuracy of each candidate in per cent, and the candidate that each rule keeps."""
-    arrays, facts = cut.arrays, cut.facts
-    y, rows = arrays["y_test"], arrays["validation_rows"]
-    labels, upper = arrays["y_refit"][rows], cut.tuned("upper-blocks", "validation")
-    test = {"plain": arrays["probe_test"], "one": cut.base(1, "test"), "two": cut.base(2, "test")}
-    test["upper"] = cut.tuned("upper-blocks", "test")
-    for number, name in ((1, "one"), (2, "two")):
-        share = mixing_share(cut.base(number, "oof")[rows], upper, labels, facts["train"])
-        test[f"mix with {name}"] = (1 - share) * test[name] + share * test["upper"]
+    facts, y, rows = cut.facts, cut.arrays["y_test"], cut.arrays["validation_rows"]
+    labels, test = cut.arrays["y_refit"][rows], test_predictions(cut)
     accuracy = {name: 100 * float((p.argmax(axis=1) == y).mean()) for name, p in test.items()}
 
     def model(step: str) -> Any:
@@ -78,6 +72,18 @@ def choices(cut: Cut) -> tuple[dict[str, float], dict[str, str]]:
         "mix with two": "mix with two",
     }
     return accuracy, {"auto": kept, **{f"always {name}": candidate for name, candidate in fixed.items()}}
+
+
+def test_predictions(cut: Cut) -> dict[str, Any]:
+    """Return the probabilities of each candidate for the test photos, shape (n, classes)."""
+    arrays, facts, rows = cut.arrays, cut.facts, cut.arrays["validation_rows"]
+    labels, upper = arrays["y_refit"][rows], cut.tuned("upper-blocks", "validation")
+    test = {"plain": arrays["probe_test"], "one": cut.base(1, "test"), "two": cut.base(2, "test")}
+    test["upper"] = cut.tuned("upper-blocks", "test")
+    for number, name in ((1, "one"), (2, "two")):
+        share = mixing_share(cut.base(number, "oof")[rows], upper, labels, facts["train"])
+        test[f"mix with {name}"] = (1 - share) * test[name] + share * test["upper"]
+    return test
 
 
 def by_expectation(cut: Cut, labels: Any, rows: Any) -> str:

@@ -39,6 +39,18 @@ def test_every_way_has_its_accuracy_time_probability_regret_and_command(regraft,
     assert facts["depth_profile"]["photos"] == 45 and facts["figures"]["lead"] is not None
 
 
+@pytest.mark.parametrize("limit", [0.0, 1.1])
+def test_the_next_command_takes_the_advised_way_or_measures_at_a_toss_up(regraft, photos, tiny, monkeypatch, limit):
+    monkeypatch.setattr("regraft.advice.ranking.TOSS_UP", limit)
+    facts = json.loads(regraft("advise", photos, "--json", "--budget", "9m", *network(tiny)).out)
+    (advised,) = [way["command"] for way in facts["ways"] if way["way"] == facts["advised"]]
+    said = regraft("advise", photos, "--budget", "9m", *network(tiny)).out
+    assert facts["toss_up"] == (limit > 1) == ("measure  auto trains what is worth it" in said)
+    assert ("--recipe" in facts["next"]) == (limit < 1)
+    assert facts["next"] == advised if limit < 1 else "--budget 540s" in facts["next"]
+    assert " ".join(facts["next"].split()) in " ".join(said.split())
+
+
 def test_nothing_is_written_next_to_the_photos_or_here(regraft, photos, tiny):
     before = sorted(photos.rglob("*"))
     assert regraft("advise", photos, *network(tiny)).code == 0

@@ -43,7 +43,7 @@ Examples:
 )
 @network_options()
 @cloup.option_group("Machine", device_option(), workers_option())
-@output_options(quiet="Print only the advised command.")
+@output_options(quiet="Print only the next command.")
 @pass_session
 def advise(session: Session, /, photos: Path, **options: Any) -> None:
     """Say which way of training suits PHOTOS, without training.
@@ -66,6 +66,6 @@ def advise(session: Session, /, photos: Path, **options: Any) -> None:
     if session.json:
         session.print_json(facts)
     elif session.quiet:
-        session.print(next(way["command"] for way in facts["ways"] if way["way"] == facts["advised"]))
+        session.print(facts["next"])
     else:
         show_advice(facts, screen)

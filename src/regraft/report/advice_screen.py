@@ -39,7 +39,9 @@ def show_advice(facts: Mapping[str, Any], screen: Screen) -> None:
         title = _way(facts, lecture)["title"] if _way(facts, lecture) else lecture
         screen.line("", f"(the lecture's table alone would say: {title})")
     screen.line("evidence", _evidence(facts))
-    screen.line("next", _way(facts, facts["advised"])["command"])
+    if facts["toss_up"]:
+        screen.line("measure", "auto trains what is worth it, compares it on your photos, and keeps the best")
+    screen.line("next", facts["next"])
 
 
 def way_table(facts: Mapping[str, Any]) -> list[tuple[str, ...]]:

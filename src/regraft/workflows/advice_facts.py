@@ -25,6 +25,8 @@ def advice_facts(advice: Advice, config: TrainConfig) -> dict[str, Any]:
     """
     figures, ranking, profile = advice.figures, advice.ranking, advice.profile
     place, rows = place_of(figures), shipped_evidence()
+    ways = [_way(one, advice, config) for one in ranking.ways]
+    advised = next(way["command"] for way in ways if way["way"] == ranking.advised)
     return {
         "format": FORMAT,
         "photos": str(config.photos),
@@ -34,9 +36,10 @@ def advice_facts(advice: Advice, config: TrainConfig) -> dict[str, Any]:
         "suspicious_labels": advice.suspicious,
         "size": place.size,
         "similarity": place.similarity,
-        "ways": [_way(one, advice, config) for one in ranking.ways],
+        "ways": ways,
         "advised": ranking.advised,
         "toss_up": ranking.is_toss_up,
+        "next": train_command(dict(config), recipe="auto") if ranking.is_toss_up else advised,
         "reason": reason(figures, ranking.advised),
         "table_of_the_lecture": place.lecture,
         "budget_minutes": None if config.budget is None else config.budget / 60,
