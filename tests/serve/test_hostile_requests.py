@@ -30,7 +30,7 @@ def test_hostile_requests_change_no_answer_of_others(model_file, capsys):
     made, expected = Requests(0, LARGE, pause=0.4), expected_of(model_file)
     requests = [made.request() for _ in range(600)]
     bounds = Bounds(connections=64, head_seconds=0.5, linger_seconds=0.5, as_json=True)
-    with running(model_file, bounds, limits=limits) as (app, address):
+    with running(model_file, bounds, limits=limits, quiet=True) as (app, address):
         port, ended, wrong = int(address.rpartition(":")[2]), threading.Event(), []
 
         def ask_again_and_again():
