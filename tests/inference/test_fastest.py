@@ -105,6 +105,18 @@ def opened(path):
     return Image.open(path).convert("RGB")
 
 
+def test_a_file_of_a_trainer_is_compared_too(tmp_path, photos):
+    trainer = rg.Trainer(tiny_classifier(bounds=False), "sgd", "cross_entropy")
+    trainer.save(tmp_path / "trainer.safetensors")
+    file = tmp_path / "trainer.safetensors"
+    plain = Predictor.load(file)
+    assert not prepared.is_to_be_prepared(file, plain) and open_prepared(file) is None  # it needs torch
+    fastest = Predictor.load(file, fastest=True)
+    assert titles(fastest) == [ONNX] and open_prepared(file) is None
+    for one, other in zip(fastest.predict(photos), plain.predict(photos), strict=True):
+        assert one.label == other.label and dict(one.top) == pytest.approx(dict(other.top), abs=1e-4)
+
+
 def test_torch_stays_where_it_is_faster(path, monkeypatch):
     monkeypatch.setattr(engine_comparison, "_speed_ratio", lambda *_: 0.5)
     found, _ = compared(path)

@@ -21,7 +21,7 @@ from regraft.inference.engine_comparison import is_reference
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.preparation import MAX_COMPARED, can_be_recorded, prepare
-from regraft.inference.prepared import Preparation, is_to_be_prepared, preparation_key
+from regraft.inference.prepared import Preparation, is_recorded, preparation_key
 from regraft.inference.run_photos import held_out_photos
 
 _MIN_PHOTOS, _SECONDS = 8, 5.0
@@ -62,11 +62,12 @@ def fastest_engines(
         return FastestEngines(None, f"the network runs on {names}")
     if not can_be_recorded():
         return FastestEngines(None, "the network runs on torch: the cache folder cannot be written")
+    key = preparation_key(file.read_bytes())
     with _comparing_alone():
-        if is_to_be_prepared(file, reference):
+        if not is_recorded(key):
             report("this model is new on this machine: another engine is compared with torch, once")
             prepare(file, reference, _predictions(reference, held_out_photos(photos_from or file, MAX_COMPARED)))
-        record = read_fact(preparation_key(file.read_bytes()))
+        record = read_fact(key)
     try:
         return _chosen(Preparation.from_dict(record), reference)
     except (KeyError, TypeError):  # a refusal, or no record

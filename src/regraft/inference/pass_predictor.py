@@ -81,6 +81,10 @@ class PassPredictor:
         self.views, self.reject_below, self.close_answers = views, reject_below, close_answers
         self._passes, self._mix = tuple(passes), mix
 
+    def with_passes(self, passes: Iterable[NetworkPass]) -> PassPredictor:
+        """Return a predictor with other passes for the same classifiers, and without a reference."""
+        return PassPredictor(self.classes, passes, self._mix, views=self.views, reject_below=self.reject_below)
+
     def stream(self, paths: Any, bar: Bar | None = None, *, channels: Channels = "rgb") -> Iterator[Prediction]:
         """Yield the prediction for each photo, in any form of `predict`, in order and in bounded memory."""
         photos = len(paths) if isinstance(paths, Sized) and getattr(paths, "shape", None) != () else STREAM_CHUNK

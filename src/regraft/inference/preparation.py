@@ -12,8 +12,10 @@ from regraft.features.engines.graph_engines import synthetic_pixels
 from regraft.features.engines.machine_facts import read_fact, write_fact
 from regraft.features.engines.prepared_engine import PreparedGraph
 from regraft.inference.close_answers import TOLERANCE
+from regraft.inference.compared_engines import ComparedEngines
 from regraft.inference.engine_comparison import compared_graph
 from regraft.inference.head_file import read_heads
+from regraft.inference.pass_predictor import PassPredictor
 from regraft.inference.prediction import AnyPredictor, Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.prepared import Preparation, PreparedNetwork, PreparedPredictor, preparation_key
@@ -48,8 +50,8 @@ def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Predicti
     except _RefusedError as error:
         write_fact(preparation_key(content), {"refused": str(error)})
         return None
-    except (ModelFileError, SealError, OSError):  # a file of a Trainer, or a cache that cannot be written
-        write_fact(preparation_key(content), {"refused": "its file or the cache cannot be used for this"})
+    except (SealError, OSError):
+        write_fact(preparation_key(content), {"refused": "the cache folder cannot be used"})
         return None
     write_fact(preparation_key(content), preparation.as_dict())
     return preparation
@@ -71,7 +73,6 @@ def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Seq
     Raises:
         _RefusedError: it needs torch.
     """
-    heads = read_heads(path, content)
     if sum(one.network.spec.parameters for one in predictor.network_passes) > _MAX_PARAMETERS:
         raise _RefusedError(f"it has more than {_MAX_PARAMETERS:,} parameters")
     networks, same_bits = list[PreparedNetwork](), True
@@ -88,15 +89,24 @@ def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Seq
         ratio = round(compared.speed_ratio, 3)
         networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts, ratio))
     preparation = Preparation(tuple(networks), same_bits)
-    prepared = PreparedPredictor(path, heads, replace(preparation, same_bits=True), None, predictor.views)
-    differences = _differences(prepared, predictor, predictions)
+    differences = _differences(_prepared(path, content, preparation, predictor), predictor, predictions)
     largest = max(differences)
     if largest > (0.0 if same_bits else TOLERANCE):
         raise _RefusedError(f"a probability by another engine differs by {largest:.1g}")
     return replace(preparation, compared=len(differences), largest_difference=largest)
 
 
-def _differences(prepared: PreparedPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
+def _prepared(path: Path, content: bytes, preparation: Preparation, predictor: Predictor) -> PassPredictor:
+    """Return the predictor that is compared, without a reference for close answers."""
+    try:
+        heads = read_heads(path, content)
+    except ModelFileError:  # a file of a Trainer, which needs torch
+        titles = tuple(one.graph.title for one in preparation.networks)
+        return predictor.with_passes(ComparedEngines(titles).passes(predictor.network_passes, None))
+    return PreparedPredictor(path, heads, replace(preparation, same_bits=True), None, predictor.views)
+
+
+def _differences(prepared: PassPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
     """Return the largest difference for each photo, then for each generated image."""
     photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:MAX_COMPARED]
     images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE, max(_MIN_IMAGES, _MIN_COMPARED - len(photos))))

@@ -212,16 +212,30 @@ def _same(engine: Engine) -> Engine:
 
 
 def is_to_be_prepared(model: Path, predictor: AnyPredictor) -> bool:
-    """Return whether ``predictor`` needed torch for a model file whose preparation was not tried before."""
+    """Return whether ``predictor`` needed torch for a model file whose preparation was not tried before.
+
+    A file of a Trainer needs torch in any case.
+    """
     if isinstance(predictor, PreparedPredictor) or not isinstance(predictor, PassPredictor):
         return False
     try:
-        recorded = read_fact(preparation_key(find_model_file(model).read_bytes()))
-        return recorded is None or any(
-            not graph_place(network.graph.file).is_file() for network in Preparation.from_dict(recorded).networks
-        )
-    except (OSError, ModelFileError, KeyError, TypeError):  # a refusal
+        path = find_model_file(model)
+        content = path.read_bytes()
+        read_heads(path, content)
+    except (OSError, ModelFileError):
         return False
+    return not is_recorded(preparation_key(content))
+
+
+def is_recorded(key: str) -> bool:
+    """Return whether the preparation of a model file, or its refusal, is recorded under its key."""
+    recorded = read_fact(key)
+    if recorded is None:
+        return False
+    try:
+        return all(graph_place(one.graph.file).is_file() for one in Preparation.from_dict(recorded).networks)
+    except (KeyError, TypeError):  # a refusal
+        return True
 
 
 def open_predictor(
