@@ -154,7 +154,8 @@ def test_without_a_cache_nothing_is_compared(path, tmp_path, monkeypatch):
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "file"))
     found, told = compared(path)
     assert (found.engines, told) == (None, [])
-    assert found.why == "the network runs on torch: the cache folder cannot be written"
+    folder = tmp_path / "file"
+    assert found.why == f"the network runs on torch: {folder} cannot be written; REGRAFT_CACHE names another folder"
 
 
 def test_the_engine_of_the_features_stays(tmp_path, monkeypatch):

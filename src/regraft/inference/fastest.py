@@ -61,7 +61,10 @@ def fastest_engines(
         names = _names([engine.title for engine in engines])
         return FastestEngines(None, f"the network runs on {names}")
     if not can_be_recorded():
-        return FastestEngines(None, "the network runs on torch: the cache folder cannot be written")
+        folder = cache_folder()
+        return FastestEngines(
+            None, f"the network runs on torch: {folder} cannot be written; REGRAFT_CACHE names another folder"
+        )
     key = preparation_key(file.read_bytes())
     with _comparing_alone():
         if not is_recorded(key):
@@ -91,7 +94,7 @@ def _chosen(preparation: Preparation, reference: Predictor) -> FastestEngines:
 
 
 def _names(titles: Sequence[str]) -> str:
-    return " and ".join(dict.fromkeys(titles))
+    return " and ".join(dict.fromkeys(title.replace("eager", "torch") for title in titles))
 
 
 def _predictions(reference: Predictor, photos: Sequence[Path]) -> list[Prediction]:
