@@ -16,6 +16,7 @@ from regraft.disk.atomic import write_json
 from regraft.inference import engine_comparison, prepared
 from regraft.inference.fastest import fastest_engines
 from regraft.inference.predictor import Predictor
+from regraft.inference.preparation import prepare
 from regraft.inference.prepared import open_prepared
 from regraft.inference.run_photos import held_out_photos
 
@@ -141,6 +142,16 @@ def test_the_reason_for_torch_is_told_and_recorded(path, monkeypatch, place, val
     assert found.engines is None and found.why.startswith(f"the network runs on torch: {why}") and len(told) == 1
     assert compared(path) == (found, [])
     assert titles(Predictor.load(path, fastest=True)) == ["eager fp32"]
+
+
+def test_a_preparation_by_predict_lacks_the_speeds(path, photos, monkeypatch):
+    plain = Predictor.load(path)
+    monkeypatch.setattr(engine_comparison, "_speed_ratio", lambda *_: pytest.fail("it was measured"))
+    assert prepare(path, plain, plain.predict(photos)).networks[0].speed_ratio is None
+    assert open_prepared(path) is not None
+    monkeypatch.setattr(engine_comparison, "_speed_ratio", lambda *_: 3.0)
+    assert len(compared(path)[1]) == 1 and compared(path)[1] == []
+    assert open_prepared(path).preparation.networks[0].speed_ratio == 3.0
 
 
 def test_another_processor_is_compared_again(path, monkeypatch):

@@ -30,15 +30,20 @@ class ComparedGraph(NamedTuple):
 
     Attributes:
         engine: runs it.
-        speed_ratio: its speed relative to torch, if torch is the engine of the network; else 1.
+        speed_ratio: its speed relative to torch, if torch is the engine of the network; else 1. None: not measured.
     """
 
     engine: GraphEngine
-    speed_ratio: float
+    speed_ratio: float | None
 
 
-def compared_graph(network: NetworkPass) -> ComparedGraph | None:
-    """Return the graph of a network; None if the network needs torch or another engine."""
+def compared_graph(network: NetworkPass, *, measured: bool) -> ComparedGraph | None:
+    """Return the graph of a network; None if the network needs torch or another engine.
+
+    Args:
+        network: the network.
+        measured: whether to measure the speeds.
+    """
     engine = network.engine
     if isinstance(engine, GraphEngine):
         return ComparedGraph(engine, 1.0) if _can_run(engine) else None
@@ -50,7 +55,7 @@ def compared_graph(network: NetworkPass) -> ComparedGraph | None:
         graph = make_engine(title, backbone)
         graph.set_weights_hash(engine.weights)
         if isinstance(graph, GraphEngine) and _can_run(graph):
-            return ComparedGraph(graph, _speed_ratio(graph, engine, backbone))
+            return ComparedGraph(graph, _speed_ratio(graph, engine, backbone) if measured else None)
     return None
 
 

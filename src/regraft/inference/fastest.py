@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -67,9 +68,10 @@ def fastest_engines(
         )
     key = preparation_key(file.read_bytes())
     with _comparing_alone():
-        if not is_recorded(key):
+        if not is_recorded(key) or None in _speed_ratios(read_fact(key)):
             report("this model is new on this machine: another engine is compared with torch, once")
-            prepare(file, reference, _predictions(reference, held_out_photos(photos_from or file, MAX_COMPARED)))
+            predictions = _predictions(reference, held_out_photos(photos_from or file, MAX_COMPARED))
+            prepare(file, reference, predictions, measured=True)
         record = read_fact(key)
     try:
         return _chosen(Preparation.from_dict(record), reference)
@@ -78,12 +80,22 @@ def fastest_engines(
         return FastestEngines(None, f"the network runs on torch: {reason}")
 
 
+def _speed_ratios(record: Any) -> list[float | None]:
+    """Return the recorded speed ratio of each network; none for a refusal."""
+    try:
+        return [one.speed_ratio for one in Preparation.from_dict(record).networks]
+    except (KeyError, TypeError):
+        return []
+
+
 def _chosen(preparation: Preparation, reference: Predictor) -> FastestEngines:
     """Return the engines by the record of a comparison."""
-    faster = [one.speed_ratio for one in preparation.networks if one.speed_ratio > 1.0]
+    ratios = [one.speed_ratio or 1.0 for one in preparation.networks]
+    faster = [ratio for ratio in ratios if ratio > 1.0]
     if not faster:
         return FastestEngines(None, "the network runs on torch, which is the fastest engine for it here")
-    titles = tuple(one.graph.title if one.speed_ratio > 1.0 else None for one in preparation.networks)
+    pairs = zip(ratios, preparation.networks, strict=True)
+    titles = tuple(one.graph.title if ratio > 1.0 else None for ratio, one in pairs)
     names = _names([title or one.title for title, one in zip(titles, reference.network_passes, strict=True)])
     ratio, difference = min(faster), max(preparation.largest_difference, 1e-9)
     why = (

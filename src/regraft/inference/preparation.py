@@ -24,12 +24,14 @@ from regraft.models.model_place import find_model_file
 MAX_COMPARED = 64
 """Maximum number of photos that are compared."""
 
-_MIN_COMPARED, _MIN_IMAGES, _IMAGE_SIDE = 16, 3, 128
+_MIN_MEASURED, _MIN_IMAGES, _IMAGE_SIDE = 16, 3, 128
 _PROBE = "prepared / the cache can be written"
 _MAX_PARAMETERS = 100_000_000  # of all networks; exporting more takes longer than importing torch a few times
 
 
-def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Prediction]) -> Preparation | None:
+def prepare(
+    model: Path, predictor: AnyPredictor, predictions: Sequence[Prediction], *, measured: bool = False
+) -> Preparation | None:
     """Prepare a model file for later predictions, and return the comparison.
 
     Graphs are exported where the run's engine is torch. A refusal is recorded with its reason if a network cannot be
@@ -40,13 +42,14 @@ def prepare(model: Path, predictor: AnyPredictor, predictions: Sequence[Predicti
         model: a run folder or a model file.
         predictor: the predictor that was loaded from it.
         predictions: predictions of photos in files, which are compared.
+        measured: whether to measure the speeds too, and to compare at least `_MIN_MEASURED` pictures.
     """
     if not isinstance(predictor, Predictor) or not can_be_recorded():
         return None
     path = find_model_file(model)
     content = path.read_bytes()
     try:
-        preparation = _compared(path, content, predictor, predictions)
+        preparation = _compared(path, content, predictor, predictions, measured)
     except _RefusedError as error:
         write_fact(preparation_key(content), {"refused": str(error)})
         return None
@@ -67,7 +70,9 @@ def can_be_recorded() -> bool:
     return bool(read_fact(_PROBE) == 1)
 
 
-def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Sequence[Prediction]) -> Preparation:
+def _compared(
+    path: Path, content: bytes, predictor: Predictor, predictions: Sequence[Prediction], measured: bool
+) -> Preparation:
     """Return the preparation of a model file after comparing it.
 
     Raises:
@@ -77,7 +82,7 @@ def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Seq
         raise _RefusedError(f"it has more than {_MAX_PARAMETERS:,} parameters")
     networks, same_bits = list[PreparedNetwork](), True
     for one in predictor.network_passes:
-        compared = compared_graph(one)
+        compared = compared_graph(one, measured=measured)
         if compared is None:
             raise _RefusedError("no other engine that is installed can run it")
         engine = compared.engine
@@ -86,10 +91,11 @@ def _compared(path: Path, content: bytes, predictor: Predictor, predictions: Seq
             engine.graph_file, engine.title, engine.batch_size, engine.weights, engine.versions, engine.numerics
         )
         members, starts = tuple(head.member for head in one.heads), tuple(head.start for head in one.heads)
-        ratio = round(compared.speed_ratio, 3)
-        networks.append(PreparedNetwork(graph, one.network.spec.num_features, members, starts, ratio))
+        features = one.network.spec.num_features
+        networks.append(PreparedNetwork(graph, features, members, starts, compared.speed_ratio))
     preparation = Preparation(tuple(networks), same_bits)
-    differences = _differences(_prepared(path, content, preparation, predictor), predictor, predictions)
+    images = max(_MIN_IMAGES, _MIN_MEASURED - len(predictions) if measured else 0)
+    differences = _differences(_prepared(path, content, preparation, predictor), predictor, predictions, images)
     largest = max(differences)
     if largest > (0.0 if same_bits else TOLERANCE):
         raise _RefusedError(f"a probability by another engine differs by {largest:.1g}")
@@ -106,10 +112,12 @@ def _prepared(path: Path, content: bytes, preparation: Preparation, predictor: P
     return PreparedPredictor(path, heads, replace(preparation, same_bits=True), None, predictor.views)
 
 
-def _differences(prepared: PassPredictor, predictor: Predictor, predictions: Sequence[Prediction]) -> list[float]:
+def _differences(
+    prepared: PassPredictor, predictor: Predictor, predictions: Sequence[Prediction], generated: int
+) -> list[float]:
     """Return the largest difference for each photo, then for each generated image."""
     photos = [one for one in predictions if one.error is None and Path(one.path).is_file()][:MAX_COMPARED]
-    images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE, max(_MIN_IMAGES, _MIN_COMPARED - len(photos))))
+    images = list(synthetic_pixels(_IMAGE_SIDE, _IMAGE_SIDE, generated))
     expected = [*photos, *predictor.predict(images)]
     found = [*prepared.stream([Path(one.path) for one in photos]), *prepared.stream(images)]
     return [_difference(*pair) for pair in zip(expected, found, strict=True)]

@@ -49,14 +49,14 @@ class PreparedNetwork:
         features: number of its features.
         members: numbers of the classifiers.
         starts: column of the first feature of each.
-        speed_ratio: speed of the graph relative to torch, if the run's engine is torch; else 1.
+        speed_ratio: speed of the graph relative to torch, if the run's engine is torch; else 1. None: not measured.
     """
 
     graph: PreparedGraph
     features: int
     members: tuple[int, ...]
     starts: tuple[int, ...]
-    speed_ratio: float
+    speed_ratio: float | None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Preparation:
                 int(one["features"]),
                 tuple(one["members"]),
                 tuple(one["starts"]),
-                float(one["speed_ratio"]),
+                None if one["speed_ratio"] is None else float(one["speed_ratio"]),
             )
             for one in values["networks"]
         )
