@@ -19,7 +19,9 @@ from regraft.data.folders.listing import Listing, list_names, list_root
 from regraft.data.folders.masks import without_masks
 from regraft.data.folders.photo_finder import PhotoFinder
 from regraft.data.folders.several_folders import check_class_folders_of_all, merged, skipped_in
+from regraft.data.folders.training_outputs import without_training_outputs
 from regraft.data.folders.walk import NamedPath, Skipped, unreadable_folder_notes
+from regraft.data.labels.combined_labels import combined_label_notes
 from regraft.data.labels.cvat import without_unlabeled
 from regraft.data.labels.label_files import read_labels
 from regraft.data.labels.name_labels import NO_LABEL, labels_from_names
@@ -112,13 +114,13 @@ def select_photos(
         source = _from_own_labels(selection, own)
     else:
         selection.check_no_table_options()
-        found = {first: without_masks(_listing(first, root, selection, moved)) for first, root in roots.items()}
+        found = {first: _photos_in(_listing(first, root, selection, moved)) for first, root in roots.items()}
         listings = {first: listing for first, (listing, _) in found.items()}
-        mask_notes = [note for _, notes in found.values() for note in notes]
+        left_out = [note for _, notes in found.values() for note in notes]
         check_class_folders_of_all(listings if selection.label_from is None else {})
         layout = merged({f: _layout(f, one, selection, frozenset(map(composed, known))) for f, one in listings.items()})
         skipped = [pair for first, one in listings.items() for pair in skipped_in(first, one.skipped)]
-        notes = [*layout.notes, *mask_notes]
+        notes = [*layout.notes, *left_out]
         source = _source(selection.photos, layout.photos, layout.kind, [*skipped, *layout.left_out], notes)
     if not one_class:
         problems.check_two_classes(source.root, source.classes, [photo.name for photo in source.photos], source.layout)
@@ -130,6 +132,13 @@ def _listing(first: str, root: Path, selection: PhotoSelection, moved: MovedPhot
         return list_root(root, MAX_OTHER_FILES if selection.folders is None else None)
     inside = f"{first}/" if first else ""
     return list_names(root, [(n.removeprefix(inside), path) for n, path in moved.paths.items() if n.startswith(inside)])
+
+
+def _photos_in(listing: Listing) -> tuple[Listing, list[str]]:
+    """Return a listing without masks and without what trainings have written, and notes on these."""
+    photos, of_trainings = without_training_outputs(listing)
+    photos, of_masks = without_masks(photos)
+    return photos, [*of_trainings, *of_masks]
 
 
 def _layout(first: str, listing: Listing, selection: PhotoSelection, known: frozenset[str]) -> FolderLayout:
@@ -199,7 +208,7 @@ def _source(root: Path, photos: Iterable[Photo], layout: Layout, skipped: Skippe
     notes = [*notes, *unreadable_folder_notes(skipped), *archive_notes(skipped)] + [
         f"class {spelling[label]} is spelled in two Unicode forms: treated as one class" for label in merged
     ]
-    notes += case_difference_notes(set(spelling.values()))
+    notes += [*case_difference_notes(set(spelling.values())), *combined_label_notes(spelling.values())]
     photos = [
         photo if spelling[photo.label] == photo.label else replace(photo, label=spelling[photo.label])
         for photo in photos

@@ -1,0 +1,30 @@
+"""Labels that consist of other labels, such as ``cat,dog`` next to ``cat`` and ``dog``: probably several per photo."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+_SEPARATOR: Final = re.compile(r"\s*[,;|/+&]\s*|\s+")
+
+
+def combined_label_notes(labels: Iterable[str]) -> list[str]:
+    """Return a note if some labels consist of other ones, which a separator or a space divides."""
+    known = set(labels)
+    combined = sorted(label for label in known if _parts(label) <= known and len(_parts(label)) > 1)
+    if not combined:
+        return []
+    first, parts = combined[0], " and ".join(map(repr, sorted(_parts(combined[0]))))
+    if len(combined) == 1:
+        return [
+            f"label {first!r} consists of the labels {parts}: a class of its own, because a photo has one class here"
+        ]
+    count = len(combined)
+    return [
+        f"{count:,} labels consist of others, such as {first!r} of {parts}: each is a class, as a photo has one here"
+    ]
+
+
+def _parts(label: str) -> set[str]:
+    return {part for part in _SEPARATOR.split(label.strip()) if part}
