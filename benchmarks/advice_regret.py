@@ -22,7 +22,7 @@ from choice_regret import choices, test_predictions
 from evidence import Cut as MeasuredCut
 from evidence import read_cuts
 
-from regraft.advice.evidence import Evidence, evidence_of
+from regraft.advice.evidence import Evidence, cells_of, evidence_of
 from regraft.advice.folder_figures import FolderFigures
 from regraft.advice.ranking import Z90, Ranking, expected_refit, rank, way_gains
 from regraft.advice.ways import WAYS, Way
@@ -105,21 +105,16 @@ def main() -> None:
             show(cut, rankings[cut.name, BUDGETS[-1]])
 
 
-def cuts_of(rows: Sequence[Mapping[str, str]]) -> list[Cut]:
-    """Return the cuts of a table, except those of single measurements without the frozen ways."""
-    groups: dict[tuple[str, str, str], list[Mapping[str, str]]] = {}
-    for row in rows:
-        groups.setdefault((row["folder"], row["photos_a_class"], row["seed"]), []).append(row)
-    own = [[row for row in group if row["source"] in SOURCES] for group in groups.values()]
-    return [Cut(unique(group)) for group in own if len(group) > 3]
+def cuts_of(rows: Sequence[dict[str, str]]) -> list[Cut]:
+    """Return the cuts of a table with all frozen ways; a fine-tuning of all blocks is of the other split of its cut."""
+    cells = [[row for row in cell.values() if row["way"] in WAYS] for cell in cells_of(rows)]
+    other = [cell for cell in cells if cell[0]["split"] == "1"]
+    more = {_name(cell): [row for row in cell if row["way"] == "all blocks"] for cell in other}
+    return [Cut([*cell, *more.get(_name(cell), [])]) for cell in cells if {row["way"] for row in cell} >= set(PASSES)]
 
 
-SOURCES = ("benchmarks/advice_table.py", "benchmarks/candidate_table.py")
-
-
-def unique(rows: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
-    """Return one row for each way; the cut's own measurement of frozen ways comes first."""
-    return list({row["way"]: row for row in sorted(rows, key=lambda row: row["source"], reverse=True)}.values())
+def _name(rows: Sequence[dict[str, str]]) -> tuple[str, str]:
+    return rows[0]["folder"], rows[0]["photos"]
 
 
 def advised(cut: Cut, evidence: Sequence[Evidence], budget: float) -> Ranking:

@@ -1,28 +1,25 @@
-"""The evidence of the advice: `python benchmarks/advice_table.py PHOTOS OUT.csv [--trained FOLDER] [--folders …]`.
+"""Figures of cuts, and ways with frozen features: `python benchmarks/advice_table.py PHOTOS OUT.csv [--folders …]`.
 
 PHOTOS has the folders of `candidate_table.py`, whose cuts these are. For each cut: the linear probe with its learning
-curve and its depth profile, and the ways that need frozen features only, measured on the test photos of the cut. The
-ways that train are measured from the predictions that `candidate_table.py` wrote, given as ``--trained``. OUT is
-``src/regraft/advice/ways.csv``; cuts that it has are not measured again.
+curve and its depth profile, and the ways that need frozen features only, measured on the test photos of the cut. Cuts
+that OUT has are not measured again. `evidence.py` puts OUT into the table of evidence.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import json
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from _synthetic_folders import KINDS, write_folder
 from _ways import lay_out_balanced
-from candidate_table import FOLDERS, WAYS
+from candidate_table import FOLDERS
 
 from regraft.data.manifest import Entry, scan
 from regraft.data.source import find_photos
@@ -45,8 +42,7 @@ COLUMNS = (
     "folder", "photos_from", "kind", "classes", "photos", "photos_a_class", "seed", "error", "log_loss", "slope", "top",
     "lead", "added", "way", "network", "accuracy", "test_log_loss", "test", "seconds", "source",
 )  # fmt: skip
-SOURCE, TRAINED = "benchmarks/advice_table.py", "benchmarks/candidate_table.py"
-EARLIER = "docs/recipes.md"
+SOURCE = "benchmarks/advice_table.py"
 
 
 @dataclass(frozen=True)
@@ -76,8 +72,6 @@ def main() -> None:
     parser.add_argument("--folders", nargs="*", default=list(FOLDERS))
     parser.add_argument("--sizes", type=int, nargs="*", default=[2, 1, 0])
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
-    parser.add_argument("--trained", type=Path, help="folder of predictions of candidate_table.py")
-    parser.add_argument("--earlier", type=Path, help="table of evidence.py")
     given = parser.parse_args()
     networks = {
         "depths": build_backbone().with_pooled_depth(),
@@ -91,10 +85,6 @@ def main() -> None:
                 if not any(_is_of(row, folder, per_class, seed) for row in read(given.out)):
                     write(given.out, measure(folder, per_class, seed, given.photos, networks))
                     print(folder, per_class, seed, round(time.process_time(), 1), flush=True)
-    if given.trained is not None:
-        write(given.out, trained_rows(read(given.out), given.trained))
-    if given.earlier is not None:
-        write(given.out, earlier_rows(read(given.out), given.earlier))
 
 
 def _is_of(row: Mapping[str, str], folder: str, per_class: int, seed: int) -> bool:
@@ -219,91 +209,6 @@ def figures_of(
         "lead": f"{profile.lead_of_top:.4f}",
         "added": f"{profile.added_by_lower:.4f}",
     }
-
-
-def trained_rows(table: Sequence[Mapping[str, str]], predictions: Path) -> list[dict[str, Any]]:
-    """Return rows of the ways whose predictions `candidate_table.py` wrote, with the figures of their cuts."""
-    rows = []
-    for path in sorted(predictions.glob("*.npz")):
-        with np.load(path) as file:
-            facts = json.loads(str(file["facts"]))
-            measured_here = [row for row in table if row["source"] == SOURCE and row["way"] == "probe"]
-            same = [one for one in measured_here if _is_of(one, facts["folder"], facts["per_class"], facts["seed"])]
-            same = same or figures_of_predictions(file, facts, measured_here)
-            y, shares = file["y_test"], np.bincount(file["y_refit"]) / len(file["y_refit"])
-            for way in WAYS if same else ():
-                if f"{way}_test" not in file.files:
-                    continue
-                accuracy, log_loss, test = measured(file[f"{way}_test"], y, shares)
-                row = {
-                    **same[0],
-                    "way": way.replace("-", " "),
-                    "network": OTHER_NETWORK if way == "two-networks" else "",
-                    "accuracy": f"{accuracy:.4f}",
-                    "test_log_loss": f"{log_loss:.4f}",
-                    "test": test,
-                    "seconds": facts["seconds"][way],
-                    "source": TRAINED,
-                }
-                rows.append(row)
-    return rows
-
-
-def figures_of_predictions(
-    file: Any, facts: dict[str, Any], table: Sequence[Mapping[str, str]]
-) -> list[dict[str, Any]]:
-    """Return the figures of a cut that only `candidate_table.py` has measured; none if its folder is not in the table.
-
-    Its depth profile is that of the largest cut of the folder in the table.
-    """
-    cuts = [row for row in table if row["folder"] == facts["folder"]]
-    if not cuts:
-        return []
-    y, oof = file["y_refit"], file["probe_oof"]
-    wrong, probe = int((oof.argmax(axis=1) != y).sum()), SimpleNamespace(oof=oof)
-    curve = loss_curve(
-        file["lite0_refit"].astype(np.float32),
-        y,
-        probe,
-        classes=facts["classes"],
-        groups=file["units"].tolist(),
-        keys=[f"{row:05}" for row in range(len(y))],
-    )
-    figures = {
-        "photos_a_class": facts["per_class"],
-        "photos": len(y),
-        "seed": facts["seed"],
-        "error": f"{(wrong + 1) / (len(y) + 2):.4f}",
-        "log_loss": f"{log_losses(oof, y).mean():.4f}",
-        "slope": "" if curve.slope is None else f"{curve.slope:.4f}",
-    }
-    return [{**max(cuts, key=lambda row: int(row["photos"])), **figures}]
-
-
-def earlier_rows(table: Sequence[Mapping[str, str]], earlier: Path) -> list[dict[str, Any]]:
-    """Return gains of fine-tuning that were measured before this table, as pairs of rows: the probe and upper blocks.
-
-    Lead and what lower blocks add are those of the largest cut of the same folder in the table.
-    """
-    rows: list[dict[str, Any]] = []
-    for number, row in enumerate(row for row in read(earlier) if row["step"] == "fine-tuning"):
-        cuts = [one for one in table if one["folder"] == row["folder"].partition("-")[0]]
-        figures = max(cuts, key=lambda one: int(one["photos"]), default={"top": "", "lead": "", "added": ""})
-        facts = {
-            **{name: row[name] for name in ("folder", "kind", "classes", "photos", "error", "log_loss", "test")},
-            **{name: figures[name] for name in ("top", "lead", "added")},
-            "slope": "",
-            "network": "",
-            "photos_from": row["folder"].partition("-")[0],
-            "photos_a_class": round(int(row["photos"]) / int(row["classes"])),
-            "seed": 100 + number,
-            "source": EARLIER,
-            "seconds": "",
-        }
-        for way, moment in (("probe", "before"), ("upper blocks", "after")):
-            figures_of_way = {"accuracy": row[f"accuracy_{moment}"], "test_log_loss": row[f"log_loss_{moment}"]}
-            rows.append({**facts, "way": way, **figures_of_way})
-    return rows
 
 
 def read(path: Path) -> list[dict[str, str]]:

@@ -1,13 +1,14 @@
 """Evidence: accuracies of the ways on other folders, and on the user's own.
 
-``ways.csv`` has a row for each way and cut of a folder; ``benchmarks/ways.py`` measures it. A gain is a share of the
-mistakes of the linear probe on the same photos, so that easy and difficult folders are comparable.
+``ways.csv`` has a row for each way and cut of a folder: ``benchmarks/evidence.py`` writes it, and `auto` uses it too. A
+gain is a share of the mistakes of the linear probe on the same photos, so that easy and difficult folders are
+comparable.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -18,6 +19,10 @@ from regraft.advice.ways import WAYS, Way
 PHOTO_VARIANCE = 0.5
 """Variance of a photo's part in the difference of two accuracies, over the error of the first: about the share of its
 mistakes on which the two disagree."""
+
+
+Cell = dict[str, dict[str, str]]
+"""The rows of a cut of a folder, by way."""
 
 
 @dataclass(frozen=True)
@@ -52,26 +57,37 @@ class Evidence:
 
 
 @cache
+def shipped_cells() -> tuple[Cell, ...]:
+    """Return the cells of ``ways.csv``, the table that comes with regraft."""
+    text = resources.files("regraft.advice").joinpath("ways.csv").read_text(encoding="utf-8")
+    return tuple(cells_of(csv.DictReader(text.splitlines())))
+
+
+@cache
 def shipped_evidence() -> tuple[Evidence, ...]:
     """Return the evidence that comes with regraft."""
-    text = resources.files("regraft.advice").joinpath("ways.csv").read_text(encoding="utf-8")
-    return tuple(evidence_of(csv.DictReader(text.splitlines())))
+    return tuple(evidence for cell in shipped_cells() for evidence in _gains(cell))
+
+
+def cells_of(rows: Iterable[dict[str, str]]) -> list[Cell]:
+    """Return the rows of a table like ``ways.csv``, by cut and then by way."""
+    cells: dict[tuple[str, ...], Cell] = {}
+    for row in rows:
+        cells.setdefault(tuple(row[name] for name in ("folder", "photos", "seed", "split")), {})[row["way"]] = row
+    return list(cells.values())
 
 
 def evidence_of(rows: Iterable[dict[str, str]]) -> list[Evidence]:
     """Return the gains in the rows of a table like ``ways.csv``: those of each way over the probe on the same cut."""
-    cells: dict[tuple[str, ...], list[dict[str, str]]] = {}
-    for row in rows:
-        cells.setdefault((row["folder"], row["photos"], row["seed"], row["test"], row["source"]), []).append(row)
-    return [evidence for cell in cells.values() for evidence in _gains(cell)]
+    return [evidence for cell in cells_of(rows) for evidence in _gains(cell)]
 
 
-def _gains(cell: Sequence[dict[str, str]]) -> list[Evidence]:
-    probe = next((row for row in cell if row["way"] == "probe"), None)
+def _gains(cell: Cell) -> list[Evidence]:
+    probe = cell.get("probe")
     if probe is None:
         return []
     figures, before, test = _figures(probe), float(probe["accuracy"]), int(probe["test"])
-    ways: dict[Way, dict[str, str]] = {way: row for row in cell for way in WAYS if way == row["way"] and way != "probe"}
+    ways: dict[Way, dict[str, str]] = {way: cell[way] for way in WAYS if way in cell and way != "probe"}
     folder = probe["photos_from"]
     refitted = Evidence(folder, figures, "probe", 1 - (1 - before) / figures.error, test)
     return [

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from dataclasses import dataclass
-from importlib import resources
 
 import numpy as np
+
+from regraft.advice.evidence import shipped_cells
 
 
 @dataclass(frozen=True)
@@ -29,19 +29,13 @@ class MeasuredNetwork:
 
 def measured_networks() -> dict[str, MeasuredNetwork]:
     """Return the networks with a measurement, by name."""
-    text = resources.files("regraft.advice").joinpath("ways.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
-    probe = {_cut(row): float(row["accuracy"]) for row in rows if row["way"] == "probe"}
     gains: dict[str, dict[str, list[float]]] = {}
-    for row in rows:
-        if row["way"] == "another network":
-            folders = gains.setdefault(row["network"], {})
-            folders.setdefault(row["photos_from"], []).append(100 * (float(row["accuracy"]) - probe[_cut(row)]))
+    for cell in shipped_cells():
+        if "another network" in cell:
+            other, probe = cell["another network"], cell["probe"]
+            points = 100 * (float(other["accuracy"]) - float(probe["accuracy"]))
+            gains.setdefault(other["network"], {}).setdefault(other["photos_from"], []).append(points)
     return {name: _network(folders) for name, folders in gains.items()}
-
-
-def _cut(row: dict[str, str]) -> tuple[str, ...]:
-    return tuple(row[name] for name in ("folder", "photos", "seed", "source"))
 
 
 def _network(folders: dict[str, list[float]]) -> MeasuredNetwork:

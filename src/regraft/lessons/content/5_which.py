@@ -124,17 +124,18 @@ for folder, found in advices.items():
 # ## What it costs to follow an advice
 #
 # The **regret** of a rule is the accuracy of the best way minus that of the way which the rule takes. To be fair, the
-# advice for a collection may use the other collections only. Here are three rules on 17 cuts, each with all ways
+# advice for a collection may use the other collections only. Here are three rules on 25 cuts, each with all ways
 # measured.
 
 # %%
 from regraft.advice.evidence import evidence_of
 from regraft.advice.ranking import expected_refit, rank, way_gains
+from regraft.advice.ways import WAYS
 
 evidence = evidence_of(rows)
 cuts = {}
 for row in rows:
-    if row["source"].startswith("benchmarks/"):
+    if row["source"].startswith("benchmarks/") and row["way"] in WAYS:
         cuts.setdefault((row["photos_from"], row["folder"], row["photos_a_class"]), {})[row["way"]] = row
 cuts = {cut: ways for cut, ways in cuts.items() if "upper blocks" in ways}
 

@@ -1,19 +1,21 @@
 """Gains of training steps that were measured on other folders.
 
-``evidence.csv`` has a row for each measurement; `benchmarks/evidence.py` adds rows. `prior_gain` predicts from them.
+They are pairs of rows of ``advice/ways.csv``, the table that `regraft advise` uses too: the way before the step and the
+way after it, on the same cut of a folder. `prior_gain` predicts from them.
 """
 
 from __future__ import annotations
 
-import csv
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
-from typing import Literal, get_args
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from regraft.advice.evidence import Cell, shipped_cells
 
 Step = Literal[
     "all depths",
@@ -27,7 +29,18 @@ Step = Literal[
 """All depths in the probe; a second network in it; fine-tuning after the probe; all blocks after upper blocks; the mix
 of the fine-tuned network with the probe, over the probe. Two networks: the probe uses two."""
 
-STEPS: dict[str, Step] = {step: step for step in get_args(Step)}
+STEP_TO: Final[dict[str, Step]] = {
+    "depth": "all depths",
+    "two probes": "second network",
+    "upper blocks": "fine-tuning",
+    "all blocks": "all blocks",
+    "mix": "mixing",
+    "mix with two networks": "mixing, two networks",
+}
+"""The step that ends at a way of the table; the table names the way before it."""
+
+LARGEST_LOSS = -1.0
+"""Lower bound of a gain. A candidate that doubles the mistakes is never kept; one with six times a few is no worse."""
 
 TYPICAL_MISTAKES = 100.0
 """Mistakes at which the second predictor is 0."""
@@ -68,7 +81,7 @@ class Situation:
 
 @dataclass(frozen=True)
 class Evidence:
-    """A measured gain on photos that no choice has used: one row of ``evidence.csv``.
+    """A measured gain on photos that no choice has used: a pair of rows of ``ways.csv``.
 
     Attributes:
         folder: name of the folder.
@@ -89,23 +102,45 @@ class Evidence:
 
 @cache
 def read_evidence() -> tuple[Evidence, ...]:
-    """Return the rows of ``evidence.csv``."""
-    text = resources.files("regraft.recipes.steps").joinpath("evidence.csv").read_text(encoding="utf-8")
-    return tuple(_parse_row(row) for row in csv.DictReader(text.splitlines()))
+    """Return the gains of all steps in ``ways.csv``."""
+    return tuple(evidence for cell in shipped_cells() for evidence in _steps(cell))
 
 
-def _parse_row(row: dict[str, str]) -> Evidence:
-    number = {
-        key: float(value or "nan") for key, value in row.items() if key not in {"folder", "kind", "step", "source"}
-    }
-    error, log_loss = number["error"], number["log_loss"]
+def _steps(cell: Cell) -> Iterator[Evidence]:
+    for way, after in cell.items():
+        if way in STEP_TO and after["over"] in cell:
+            yield _gain(STEP_TO[way], cell[after["over"]], after)
+    if "two probes" in cell and "upper blocks" in cell:
+        yield _gain("fine-tuning, two networks", cell["two probes"], cell["upper blocks"])
+
+
+def _gain(step: Step, before: dict[str, str], after: dict[str, str]) -> Evidence:
+    error, log_loss = _figures(before)
     scale = np.array([error, log_loss])
-    gain = [number["accuracy_after"] - number["accuracy_before"], number["log_loss_before"] - number["log_loss_after"]]
+    (accuracy, loss), (accuracy_after, loss_after) = (_tested(row) for row in (before, after))
+    gain = np.array([accuracy_after - accuracy, loss - loss_after]) / scale
     return Evidence(
-        folder=row["folder"],
-        step=STEPS[row["step"]],
-        situation=Situation(int(number["photos"]), error, log_loss),
-        gain=np.array(gain) / scale,
-        deviation=np.array([number["accuracy_error"], number["log_loss_error"]]) / scale,
-        test=int(number["test"]),
+        folder=after["folder"],
+        step=step,
+        situation=Situation(int(after["fitted"]), error, log_loss),
+        gain=np.maximum(gain, LARGEST_LOSS),
+        deviation=np.array([_number(after["accuracy_error"]), _number(after["log_loss_error"])]) / scale,
+        test=int(after["test"]),
     )
+
+
+def _figures(row: dict[str, str]) -> tuple[float, float]:
+    """Return the error and the log-loss of a way out of fold; where it has none, those on the test photos."""
+    if row["way_error"]:
+        return _number(row["way_error"]), min(_number(row["way_log_loss"]), math.log(int(row["classes"])))
+    accuracy, log_loss = _tested(row)
+    test = int(row["test"])
+    return ((1 - accuracy) * test + 1) / (test + 2), log_loss
+
+
+def _tested(row: dict[str, str]) -> tuple[float, float]:
+    return _number(row["accuracy"]), _number(row["test_log_loss"])
+
+
+def _number(text: str) -> float:
+    return float(text or "nan")
