@@ -8,6 +8,7 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
 import regraft as rg
 from exported_models import tiny_classifier
@@ -15,6 +16,8 @@ from regraft.features.engines import single_photo
 from regraft.features.engines.engine import EagerEngine
 from regraft.features.engines.graph_engines import OnnxEngine, synthetic_pixels
 from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
+from regraft.inference import pictures
+from regraft.inference.two_steps import TwoStepPredictor
 from regraft.models.backbone import Backbone
 from regraft.models.classifier import Classifier
 from regraft.serve import served_model
@@ -69,6 +72,21 @@ def test_answers_are_those_of_the_predictor_whoever_else_asks(model_file, tmp_pa
     if not one_at_a_time:
         counts = app._metrics.batches._counts
         assert sum(counts) < sum(map(len, requests))  # some photos shared a batch
+
+
+def test_a_photo_is_decoded_once_for_equal_preprocessing(tmp_path, monkeypatch):
+    members = [tiny_classifier(seed=3), tiny_classifier(seed=4), tiny_classifier(size=32)]
+    with torch.no_grad():
+        next(members[1].backbone.network.parameters()).add_(0.1)  # otherwise both are one network
+    rg.Ensemble([members]).save(tmp_path / "three.safetensors")
+    predictor = rg.Predictor.load(tmp_path / "three.safetensors", views=3)
+    expected = predictor.predict(PHOTOS[3])
+    steps, decoded = TwoStepPredictor(predictor, lambda engine: engine), []
+    usual = pictures.read_photo
+    monkeypatch.setattr(pictures, "read_photo", lambda *given, **more: decoded.append(1) or usual(*given, **more))
+    pixels = steps.pixels_of("bytes", PHOTOS[3])
+    assert len(pixels.pixels) == 3 * 3 and len(decoded) == 2 + 3  # two sizes, and a crop for each network
+    assert steps.predict([pixels]) == [expected]
 
 
 @pytest.mark.slow

@@ -9,6 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from regraft.data.loading.fixed_views import FIRST_CROP
+from regraft.data.loading.photo_task import mirror
+from regraft.data.preprocessing import Preprocessing
 from regraft.features.engines.engine_interface import Engine
 from regraft.inference.network_pass import NetworkPass
 from regraft.inference.pass_predictor import PassPredictor
@@ -64,8 +67,8 @@ class TwoStepPredictor:
         Raises:
             DecodeError: the photo cannot be decoded.
         """
-        picture, views = Picture(name, photo), range(self._predictor.views)
-        return PhotoPixels(name, tuple(one.pixels(picture, view) for view in views for one in self._passes))
+        photo_views, views = _PhotoViews(Picture(name, photo)), range(self._predictor.views)
+        return PhotoPixels(name, tuple(photo_views.pixels(one, view) for view in views for one in self._passes))
 
     def predict(self, photos: Sequence[PhotoPixels], *, alone: bool = False) -> list[Prediction]:
         """Return the prediction for each photo; ``alone`` if no other photo waits."""
@@ -75,6 +78,23 @@ class TwoStepPredictor:
             return predictions
         pairs = zip(photos, predictions, strict=True)
         return [close.decide(prediction, partial(_by_reference, photo=photo)) for photo, prediction in pairs]
+
+
+class _PhotoViews:
+    """Views of a photo, which is decoded once for its mirror image and for networks with the same preprocessing."""
+
+    def __init__(self, picture: Picture) -> None:
+        self._picture = picture
+        self._plain: dict[Preprocessing, NDArray[np.uint8]] = {}
+
+    def pixels(self, network: NetworkPass, view: int) -> NDArray[np.uint8]:
+        """Return the pixels of a view for a network, shape (H, W, 3), as `NetworkPass.pixels` does."""
+        if view >= FIRST_CROP:
+            return network.pixels(self._picture, view)
+        p = network.network.spec.preprocessing
+        if p not in self._plain:
+            self._plain[p] = network.pixels(self._picture, 0)
+        return mirror(self._plain[p]) if view else self._plain[p]
 
 
 def _by_reference(reference: PassPredictor, photo: PhotoPixels) -> Prediction:
