@@ -162,10 +162,10 @@ axes.set_xlabel("regret in points, with 95 % interval")
 plt.show()
 
 # %%
-assert len(cuts) == 17
+assert len(cuts) == 25
 assert len({row["photos_from"] for row in rows}) >= 9
 always_probe = stated(np.mean(rules["always the probe"]), 3, 7)
-always_fine_tune = stated(np.mean(rules["always fine-tune"]), 3, 8)
+always_fine_tune = stated(np.mean(rules["always fine-tune"]), 2, 8)
 with_advice = stated(np.mean(rules["regraft advise"]), 0.5, 4)
 
 # %% [markdown]

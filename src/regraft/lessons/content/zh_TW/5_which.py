@@ -1,4 +1,4 @@
-# source: src/regraft/lessons/content/5_which.py · sha256 8f9c9f93ba27 · release 0.1
+# source: src/regraft/lessons/content/5_which.py · sha256 ac54bca5558a · release 0.1
 # %% [markdown]
 # # 第 5 課：何時用哪一種
 #
@@ -161,7 +161,7 @@ plt.show()
 assert len(cuts) == 25
 assert len({row["photos_from"] for row in rows}) >= 9
 always_probe = stated(np.mean(rules["always the probe"]), 3, 7)
-always_fine_tune = stated(np.mean(rules["always fine-tune"]), 3, 8)
+always_fine_tune = stated(np.mean(rules["always fine-tune"]), 2, 8)
 with_advice = stated(np.mean(rules["regraft advise"]), 0.5, 4)
 
 # %% [markdown]
