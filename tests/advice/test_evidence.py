@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from importlib import resources
 
 import numpy as np
 import pytest
 
-from regraft.advice.evidence import shipped_evidence
+from regraft.advice.evidence import cells_of, shipped_cells, shipped_evidence
 from regraft.advice.own_runs import folder_id, own_evidence, record_run
 from regraft.advice.ways import WAYS
 from regraft.cache_dir import cache_folder
@@ -46,6 +47,18 @@ def test_the_shipped_evidence_is_of_many_folders_and_of_all_ways():
     assert len({row.folder for row in rows}) >= 9
     assert {row.way for row in rows} == set(WAYS)
     assert all(-3 < row.gain <= 1 and row.test >= 50 for row in rows)
+
+
+def test_the_table_has_one_row_for_a_way_of_a_cut_and_every_step_begins_at_a_row():
+    cells = shipped_cells()
+    rows = resources.files("regraft.advice").joinpath("ways.csv").read_text(encoding="utf-8").splitlines()
+    assert sum(len(cell) for cell in cells) == len(rows) - 1
+    assert all("probe" in cell and row["over"] in {"", *cell} for cell in cells for row in cell.values())
+
+
+def test_trainings_with_another_split_are_another_cell():
+    cut = {"folder": "a", "photos": "40", "seed": "0", "way": "probe"}
+    assert len(cells_of([{**cut, "split": "1"}, {**cut, "split": "2"}, {**cut, "split": "2", "way": "depth"}])) == 2
 
 
 def test_a_finished_run_becomes_evidence_of_its_folder():
