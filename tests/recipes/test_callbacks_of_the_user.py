@@ -32,8 +32,6 @@ from regraft.models.model_file import load_classifier
 from regraft.recipes.steps import outlook
 from regraft.screen import QuietScreen
 
-GRADIENT = ("feature-extraction", "fine-tune")
-
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
@@ -63,8 +61,15 @@ def history(run):
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("recipe", GRADIENT)
-@pytest.mark.parametrize("kind", [EarlyStopping, keras.callbacks.EarlyStopping])
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        ("feature-extraction", EarlyStopping),
+        ("fine-tune", keras.callbacks.EarlyStopping),
+        pytest.param("feature-extraction", keras.callbacks.EarlyStopping, marks=pytest.mark.slow),
+        pytest.param("fine-tune", EarlyStopping, marks=pytest.mark.slow),
+    ],
+)
 def test_an_object_stops_the_training_of_a_recipe(photos, tiny, tmp_path, recipe, kind):
     stop = kind(patience=1)
     run = go(photos, tmp_path / "run", recipe=recipe, epochs=60, lr=0.3, callbacks=[stop], **tiny)

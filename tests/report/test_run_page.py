@@ -202,10 +202,8 @@ def draw_each_figure_once(monkeypatch):
     monkeypatch.setattr(drawing, "inline_svg", inline_svg)
 
 
-@pytest.mark.parametrize("every_time", [pytest.param(True, marks=pytest.mark.slow), False])
-def test_files_with_any_content_are_explained(tmp_path, monkeypatch, every_time):
-    if not every_time:
-        draw_each_figure_once(monkeypatch)
+def test_files_with_any_content_are_explained(tmp_path, monkeypatch):
+    draw_each_figure_once(monkeypatch)
     run = make_run(tmp_path / "run", GARDEN, 12)
     long_field = b'"' + b"x" * 200_000 + b'"\n'
     nested = b'{"format": 1, "a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -43,7 +43,7 @@ def asked(tiny: dict[str, Any], store: MemoryStore | None = None) -> dict[str, A
 
 def test_it_is_out_of_fold(labelled: LabeledPhotos, tiny: dict[str, Any]) -> None:
     """Another label of a photo changes nothing of what is said of it: the training has not seen it."""
-    tuned = label_review._FoldFineTuner(labelled, Plan(1, 2, 1e-3, 8, label_review.VIEWS), **asked(tiny))
+    tuned = label_review._FoldFineTuner(labelled, Plan(1, 1, 1e-3, 8, 1), **asked(tiny))
     held, train = np.arange(0, 60, 3), np.setdiff1d(np.arange(60), np.arange(0, 60, 3))
     first = tuned.held_out_probabilities(held, train, lambda: None)
     labelled.labels[held] = 1 - labelled.labels[held]
