@@ -11,6 +11,7 @@ from PIL import Image, JpegImagePlugin
 
 from regraft.data.decode import read_photo
 from regraft.data.decoding import jpeg_damage
+from regraft.data.decoding.text_transfer import has_changed_line_ends
 from regraft.errors import DecodeError
 
 END = b"\xff\xd9"
@@ -72,6 +73,43 @@ def test_the_bytes_of_line_ends_alone_tell_a_transfer_as_text(monkeypatch: pytes
     assert jpeg_damage.load_jpeg(image, converted) == jpeg_damage.LINE_ENDS
     for healthy in VARIANTS.values():
         assert jpeg_damage.load_jpeg(Image.open(io.BytesIO(healthy)), healthy) == ""
+
+
+def coded(length: int) -> bytes:
+    """Return random bytes, every value equally probable."""
+    return np.random.default_rng(7).integers(0, 256, length, dtype=np.uint8).tobytes()
+
+
+CHANGED_LINE_ENDS: dict[str, Callable[[bytes], bytes]] = {
+    "carriage returns added": lambda data: data.replace(b"\n", b"\r\n"),
+    "carriage returns of line ends removed": lambda data: data.replace(b"\r\n", b"\n"),
+    "all carriage returns removed": lambda data: data.replace(b"\r", b""),
+    "carriage returns become line feeds": lambda data: data.replace(b"\r", b"\n"),
+    "line feeds become carriage returns": lambda data: data.replace(b"\n", b"\r"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED_LINE_ENDS)
+def test_each_change_of_line_ends_leaves_a_trace(change: str) -> None:
+    data = coded(2_500_000)
+    changed = CHANGED_LINE_ENDS[change](data)
+    assert has_changed_line_ends(changed, 0, 0, len(changed))
+    assert not has_changed_line_ends(data, 0, 0, len(data))
+
+
+@pytest.mark.parametrize("values", [b"\0\x0a", bytes(range(14, 256)), bytes(range(10)), b"\r\n\r", b""])
+def test_data_that_lack_many_values_have_no_changed_line_ends(values: bytes) -> None:
+    data = values * 20_000
+    assert not has_changed_line_ends(data, 0, 0, len(data))
+
+
+@pytest.mark.parametrize("variant", ["baseline", "progressive"])
+def test_line_ends_changed_in_the_coded_data_alone_are_found(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jpeg_damage._Decoding, "run", lambda decoding: "")
+    head, scan, rest = VARIANTS[variant].partition(SCAN)
+    for change in ["carriage returns added", "all carriage returns removed"]:
+        changed = head + scan + CHANGED_LINE_ENDS[change](rest)
+        assert jpeg_damage.load_jpeg(Image.open(io.BytesIO(changed)), changed) == jpeg_damage.LINE_ENDS, change
 
 
 @pytest.mark.parametrize("damage", ["zeros to the end", "cut, end marker added", "a missing part"])

@@ -18,6 +18,8 @@ from typing import Any, Final
 import numpy as np
 from PIL import Image, ImageFile
 
+from regraft.data.decoding.text_transfer import has_changed_line_ends
+
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 _RESTARTS: Final = range(0xD0, 0xD8)
 _WITHOUT_LENGTH: Final = frozenset({0x01, 0xD8, *_RESTARTS})
@@ -34,9 +36,6 @@ _FILLER: Final = b"\xff\0" * 12
 ENDS_EARLY: Final = "damaged: the data of its picture end too early"
 OUT_OF_STEP: Final = "damaged: the data of its picture are out of step"
 LINE_ENDS: Final = "damaged: a program has changed its line ends, as if it were text"
-
-_MIN_LINE_ENDS: Final = 3
-"""In coded data every 256th byte is a line feed by chance, and a carriage return precedes one in 256 of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,13 +166,8 @@ def load_jpeg(image: ImageFile.ImageFile, data: bytes) -> str:
 
 
 def _has_line_ends_of_text(data: bytes, layout: _Layout) -> bool:
-    """Return whether a carriage return precedes every line feed of tables and coded data, as after a transfer as text.
-
-    The bytes that were put into tables do damage even if the decoder is in step. Metadata may be text.
-    """
-    bounds = layout.tables, layout.stretches[-1].end
-    feeds = data.count(b"\n", *bounds)
-    return feeds >= _MIN_LINE_ENDS and feeds == data.count(b"\r\n", *bounds)
+    """Return whether the tables or the coded data have the traces of a transfer as text."""
+    return has_changed_line_ends(data, layout.tables, layout.stretches[0].start, layout.stretches[-1].end)
 
 
 def _decoder(image: ImageFile.ImageFile) -> Any:
