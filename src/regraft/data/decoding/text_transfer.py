@@ -36,20 +36,18 @@ def has_changed_line_ends(data: bytes, tables: int, start: int, end: int) -> boo
         start: position of the first byte of its coded data.
         end: position after the last one.
     """
-    feeds, returns = data.count(_LF, start, end), data.count(_CR, start, end)
-    pairs = data.count(_CR + _LF, start, end)
-    if _always_paired(data, start, end, feeds, pairs):
+    feeds, pairs = data.count(_LF, start, end), data.count(_CR + _LF, start, end)
+    if feeds == pairs and (_always_paired(data, start, end) or _always_paired(data, tables, end)):
         return True
-    if not returns or not feeds:
+    if not feeds or data.find(_CR, start, end) < 0:
         return _lacks_one_value_only(data, start, end)
-    if not pairs and feeds * returns >= _MIN_PAIRS * (end - start):
-        return _has_similar_pairs(data, start, end)
-    return _always_paired(data, tables, end, data.count(_LF, tables, end), data.count(_CR + _LF, tables, end))
+    return not pairs and _lacks_the_pair_only(data, start, end, feeds)
 
 
-def _always_paired(data: bytes, start: int, end: int, feeds: int, pairs: int) -> bool:
+def _always_paired(data: bytes, start: int, end: int) -> bool:
     """Return whether a carriage return precedes every line feed, and no pattern of a plain area explains it."""
-    if pairs < _MIN_LINE_ENDS or pairs != feeds:
+    feeds = data.count(_LF, start, end)
+    if feeds < _MIN_LINE_ENDS or feeds != data.count(_CR + _LF, start, end):
         return False
     before = {line[-1:] for line in data[start:end].split(_CR + _LF)[:-1]}
     return 2 * len(before) > min(feeds, _EXAMINED)
@@ -62,7 +60,9 @@ def _lacks_one_value_only(data: bytes, start: int, end: int) -> bool:
     return bool(counts[0] == 0 and counts[1] >= _MIN_OTHERS)
 
 
-def _has_similar_pairs(data: bytes, start: int, end: int) -> bool:
-    """Return whether the pairs of values that differ from a line end in few bits are frequent."""
+def _lacks_the_pair_only(data: bytes, start: int, end: int, feeds: int) -> bool:
+    """Return whether chance predicts the pair, and the pairs of values that differ from it in few bits are frequent."""
+    if feeds * data.count(_CR, start, end) < _MIN_PAIRS * (end - start):
+        return False
     similar = (b"\n\r", b"\r\r", b"\n\n", b"\r\x0b", b"\r\x08", b"\x0c\n", b"\x0f\n", b"\t\n")
     return all(data.count(pair, start, end) >= _MIN_OTHERS for pair in similar)
