@@ -38,6 +38,7 @@ def hour(regraft, tiny, tmp_path, monkeypatch):
     return done
 
 
+@pytest.mark.slow
 def test_the_first_hour(hour):
     assert len(hour) > 120
     problems = []

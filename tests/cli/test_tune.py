@@ -42,6 +42,7 @@ def test_engines_are_measured_and_certified(regraft, words, tmp_path):
     assert regraft("tune", photos, *words, "-q").out.strip() in names
 
 
+@pytest.mark.slow
 def test_without_photos_speed_alone_is_measured(regraft, words):
     said = regraft("tune", *words)
     assert said.code == 0
@@ -49,6 +50,7 @@ def test_without_photos_speed_alone_is_measured(regraft, words):
     assert torch.get_num_threads() > 0
 
 
+@pytest.mark.slow
 def test_nothing_is_kept_of_a_busy_machine(regraft, words, monkeypatch):
     monkeypatch.setattr(tune.os, "getloadavg", lambda: (99.0, 0.0, 0.0))
     assert "busy with other work" in regraft("tune", *words).out

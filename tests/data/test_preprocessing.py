@@ -124,6 +124,7 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / max(np.mean((a.astype(float) - b) ** 2), 1e-9)))
 
 
+@pytest.mark.slow
 def test_reduced_scale_loses_nothing_visible(photos_root: Path, tmp_path: Path) -> None:
     p = Preprocessing()
     measured = []

@@ -132,6 +132,7 @@ def test_all_blocks_go_on_from_the_upper_ones(
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
 
 
+@pytest.mark.slow
 def test_what_a_person_asks_for_is_the_only_rung(
     photos: Path, tiny: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

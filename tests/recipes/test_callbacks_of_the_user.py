@@ -81,6 +81,7 @@ def test_an_object_stops_the_training_of_a_recipe(photos, tiny, tmp_path, recipe
     assert run.metrics["training"]["stop_reason"].startswith("EarlyStopping")
 
 
+@pytest.mark.slow
 def test_an_object_does_what_the_same_class_by_name_does(photos, tiny, tmp_path, monkeypatch):
     (tmp_path / "mine_named.py").write_text(
         "from regraft.callbacks import Callback\n"
@@ -271,6 +272,7 @@ def armed(monkeypatch):
     return lambda on: monkeypatch.setattr(Interrupt, "armed", on)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_resumed_with_equal_objects_alone(photos, tiny, tmp_path, armed):
     options = {"recipe": "fine-tune", "epochs": 2, "snapshot_every": 0.001, **tiny}
     whole = go(photos, tmp_path / "whole", callbacks=[Interrupt()], **options)

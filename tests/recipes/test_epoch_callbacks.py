@@ -150,6 +150,7 @@ def test_tensorboard_shows_figures_photos_confusion_and_projector(photos, tiny, 
     assert Image.open(board / "projector" / "sprites.png").size == (side, side)
 
 
+@pytest.mark.slow
 def test_tensorboard_changes_no_weight(photos, tiny, tmp_path):
     files = []
     for on in (True, False):
@@ -295,6 +296,7 @@ def test_options_come_back_from_a_configuration_file(tmp_path):
     assert plain.callback == ()
 
 
+@pytest.mark.slow
 def test_pictures_have_the_shapes_that_they_say():
     photo = np.zeros((20, 30, 3), dtype=np.uint8)
     assert captioned(photo, "写真\x1b 90 %", right=False).shape == (20 + CAPTION, 30, 3)

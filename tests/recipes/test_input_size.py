@@ -65,6 +65,7 @@ def options(tiny: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
     return {"photos": photos, "recipe": "fine-tune", "epochs": 1, "split": "50/25/25", "screen": QuietScreen(), **own}
 
 
+@pytest.mark.slow
 def test_the_model_has_the_smaller_size_and_the_probe_the_networks_own(options: dict[str, Any], tmp_path: Path) -> None:
     probe = train(out=tmp_path / "probe", **{**options, "recipe": "linear-probe", "epochs": None})
     run = train(out=tmp_path / "run", **options)

@@ -42,6 +42,7 @@ def said(run: Any) -> list[Any]:
     return [event["views"] for event in events if event["event"] == "mirror"]
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_the_file_predicts(
     options: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

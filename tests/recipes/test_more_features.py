@@ -100,6 +100,7 @@ def test_one_network_is_kept_if_the_second_does_not_gain(go: Any) -> None:
     assert (choice["kept"], choice["discarded"]) == ("linear probe", "linear probe on two networks")
 
 
+@pytest.mark.slow
 def test_the_mean_with_the_probe_at_all_depths_is_the_model_if_that_gains_too(
     go: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,6 +102,7 @@ def trained(photos: Path, tiny: dict[str, Any], **more: Any) -> Any:
     return train(photos, screen=QuietScreen(), callback=[f"{__name__}:KillAt"], **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unfreeze", ["all", 1])
 def test_a_resumed_run_has_the_same_weights_and_decodes_nothing_again(
     large: Path, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch, unfreeze: str | int

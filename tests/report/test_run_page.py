@@ -166,6 +166,7 @@ def test_any_number_of_classes(tmp_path, classes, photos):
     assert "cannot be shown" not in html and len(html.encode()) < 3_000_000
 
 
+@pytest.mark.slow
 def test_ten_thousand_photos_take_three_megabytes_at_most(tmp_path):
     run = make_run(tmp_path / "run", [f"kind {k}" for k in range(10)], n=10_000)
     html = html_of(run)

@@ -22,6 +22,7 @@ def small_cnn() -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_digits_stop_early_and_restore_the_best_weights(small_cnn: Any, tmp_path: Path) -> None:
     x, y, *_ = small_cnn.digits()
     model, history = small_cnn.train(out=tmp_path, verbose=0)

@@ -79,6 +79,7 @@ def test_a_smaller_network_that_sees_more_wins_and_everything_is_recorded(photos
     assert features["from_store"] == 40  # the comparisons have computed them
 
 
+@pytest.mark.slow
 def test_the_same_command_again_finds_its_finished_run(photos, weights, tmp_path, monkeypatch):
     first = train(photos, weights, tmp_path)
     monkeypatch.setattr(choose_backbone, "_choose", None)  # the stored choice is used
@@ -87,6 +88,7 @@ def test_the_same_command_again_finds_its_finished_run(photos, weights, tmp_path
     assert any("has this result already" in text for text in screen.texts)
 
 
+@pytest.mark.slow
 def test_the_configuration_of_the_run_repeats_it_without_choosing(photos, weights, tmp_path, monkeypatch):
     first = train(photos, weights, tmp_path)
     monkeypatch.setattr(choose_backbone, "_choose", None)

@@ -209,6 +209,7 @@ def test_a_folder_that_is_deleted_is_made_again(photos: Path, options: dict[str,
     assert Predictor.load("run").predict(first).label is not None
 
 
+@pytest.mark.slow
 def test_nowhere_to_put_the_model(
     photos: Path, options: dict[str, Any], small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_it_is_out_of_fold(labelled: LabeledPhotos, tiny: dict[str, Any]) -> Non
     assert not np.allclose(tuned.held_out_probabilities(held, train, lambda: None), first)
 
 
+@pytest.mark.slow
 def test_it_sees_a_wrong_label_that_the_others_did_not(
     labelled: LabeledPhotos, tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def moved(photos, place):
     return place
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("given", ["classes", "sides", "table", "moved table"])
 def test_an_interrupted_run_is_resumed_with_moved_photos(photos, options, tmp_path, monkeypatch, given):
     root, table = photos, None

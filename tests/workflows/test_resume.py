@@ -130,6 +130,7 @@ def test_the_same_command_goes_on_and_ends_with_the_same_weights(
     assert bytes_of(run.folder) == whole
 
 
+@pytest.mark.slow
 def test_a_training_from_the_cut_point_goes_on_inside_its_epoch(photos: Path, options: dict[str, Any]) -> None:
     options |= {"unfreeze": 1, "views": 2}
     whole = train(photos, screen=Screen(), out="whole", **options)

@@ -44,6 +44,7 @@ def test_a_training_records_the_loss_and_a_grouped_one_has_none(series, tiny, tm
     assert run.model.predict([series / "ant" / "IMG_0000.png"])[0].novelty is not None
 
 
+@pytest.mark.slow
 def test_a_check_names_the_grouping(series, tiny, monkeypatch):
     effect = SeriesEffect("number", 120, 0.95, 0.84, 6.0, 0.02)
     monkeypatch.setattr(SeriesTest, "effects", lambda _test: [effect])

@@ -170,6 +170,7 @@ def test_every_recipe_ends_with_figures_that_evaluate_repeats(go, recipe):
         assert again["figures"] == run.metrics["measured"]["final/test"]["figures"]
 
 
+@pytest.mark.slow
 def test_a_climb_trains_the_first_network_from_its_own_probe(go, monkeypatch):
     for name, value in (("MIN_TRAIN", 4), ("MIN_PER_CLASS", 1), ("MIN_VALIDATION", 1)):
         monkeypatch.setattr(auto, name, value)  # whatever the photos: a rung is tried …
@@ -194,6 +195,7 @@ def test_a_head_trained_on_the_joined_features_has_its_ledger(go):
     assert changed == [(0, "head"), (1, "head")]
 
 
+@pytest.mark.slow
 def test_fine_tuning_trains_the_first_network_and_mixes_it_with_the_probe_even_if_interrupted(go, monkeypatch):
     options = {"recipe": "fine-tune", "epochs": 2, "unfreeze": 1, "views": 1, "split": "60/20/20"}
     run = go(**options)

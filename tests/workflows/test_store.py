@@ -178,6 +178,7 @@ def test_below_the_cut_point_each_view_is_computed_once_and_recomputing_it_gives
     assert (recomputed.folder / "model.safetensors").read_bytes() == (first.folder / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_without_room_for_activations_whole_photos_are_trained_on(photos, tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(cut_point, "STORE_SHARE", 0.0)
     more = {"recipe": "fine-tune", "unfreeze": 1, "epochs": 1, **tiny}

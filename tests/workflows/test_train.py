@@ -107,6 +107,7 @@ def test_the_same_command_gives_the_same_weights_whatever_the_order_and_the_work
     assert first.metrics == second.metrics
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(one_epoch, photos, tiny, tmp_path):
     another = go(photos, tmp_path / "run", recipe="fine-tune", epochs=1, seed=1, **tiny)
     assert weights(another) != weights(one_epoch("fine-tune"))
@@ -144,6 +145,7 @@ def test_damaged_photos_are_put_aside_and_the_run_goes_on(tiny, tmp_path):
     assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in photos.rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_choosing_on_the_given_validation_side_is_flagged(tiny, tmp_path):
     photos = tmp_path / "photos"
     make_photos(photos / "train", {"a": 30, "b": 30}, size=32)
@@ -171,6 +173,7 @@ def test_a_run_with_a_budget_is_repeated_from_its_configuration(hard_photos, tin
     assert replayed == config["choices"]
 
 
+@pytest.mark.slow
 def test_a_budget_that_is_spent_leaves_the_probe(hard_photos, tiny, tmp_path):
     run = go(hard_photos, tmp_path / "run", recipe="auto", budget="0.1s", split="60/20/20", **tiny)
     assert run.metrics["chosen"] == "linear-probe"
@@ -185,6 +188,7 @@ def test_photos_keep_their_sides_from_an_earlier_run(one_epoch, photos, tiny, tm
     assert sides[0] == sides[1] != sides[2]
 
 
+@pytest.mark.slow
 def test_balanced_weights_help_the_small_class(tiny, tmp_path):
     photos = make_photos(tmp_path / "photos", {"many": 200, "few": 20}, size=32, noise=110.0)
     recall = []
