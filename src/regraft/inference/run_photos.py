@@ -10,7 +10,7 @@ from regraft.run.folder import RunFolder
 
 
 def photos_of_run(model: Path) -> list[Entry]:
-    """Return the usable photos of a run, in name order; none if there is no run or it cannot be read.
+    """Return the usable photos of a run, in name order; an empty list if the run is missing or unreadable.
 
     Args:
         model: the run folder, or a model file in it.

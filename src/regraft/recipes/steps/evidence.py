@@ -40,7 +40,7 @@ STEP_TO: Final[dict[str, Step]] = {
 """The step that ends at a way of the table; the table names the way before it."""
 
 LARGEST_LOSS = -1.0
-"""Lower bound of a gain. A candidate that doubles the mistakes is never kept; one with six times a few is no worse."""
+"""Lower bound of a gain. A candidate with twice the mistakes is rejected; further mistakes make no difference."""
 
 TYPICAL_MISTAKES = 100.0
 """Mistakes at which the second predictor is 0."""
