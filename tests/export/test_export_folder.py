@@ -37,7 +37,8 @@ def test_photos_of_all_kinds_are_answered_alike(exported, odd_photos):
 
 def test_files_in_the_folder(exported):
     names = {path.name for path in exported.folder.iterdir()}
-    assert names == {"model.onnx", "labels.txt", "predict.py", "predict.mjs", "README.md", "proof.json"}
+    programs = {"predict.py", "predict.mjs", "pixels.mjs", "facts.json"}
+    assert names == {"model.onnx", "labels.txt", *programs, "README.md", "proof.json"}
     assert (exported.folder / "labels.txt").read_text().splitlines() == CLASSES
     proof = json.loads((exported.folder / "proof.json").read_text())
     assert proof["sha256"] == hashlib.sha256(exported.file.read_bytes()).hexdigest()

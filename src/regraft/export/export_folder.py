@@ -36,8 +36,8 @@ PROOF = "proof.json"
 _MAX_VIEWS = 2
 _OWN_FILES = frozenset(
     {
-        "model.onnx", "model.xml", "model.bin", "labels.txt", "predict.py", "predict.mjs", "config.json",
-        "model.safetensors", "classifier.html", "README.md", PROOF,
+        "model.onnx", "model.xml", "model.bin", "labels.txt", "predict.py", "predict.mjs", "pixels.mjs",
+        "facts.json", "config.json", "model.safetensors", "classifier.html", "README.md", PROOF,
     }
 )  # fmt: skip
 

@@ -14,10 +14,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from regraft.disk.atomic import write_bytes, write_text
+from regraft.disk.atomic import write_bytes, write_json, write_text
 from regraft.errors import ConfigError, MissingExtraError
 from regraft.export.classifier_graph import Change, GraphOptions, add_metadata, classifier_graph
 from regraft.export.exported_file import ExportedFile
+from regraft.export.photo_script import photo_script
 from regraft.export.timm_folder import WITHOUT_BOUNDS, LoadedByTimm, write_timm_folder
 from regraft.export.web_page import find_runtime, web_page
 from regraft.inference.predictor import Predictor
@@ -53,6 +54,16 @@ class Job:
     def classifier(self) -> Classifier | Ensemble:
         """The classifier."""
         return self.predictor.classifier
+
+    @property
+    def program_facts(self) -> dict[str, Any]:
+        """Names of the classes, and how a photo is decoded, for programs in JavaScript."""
+        return {
+            "classes": list(self.predictor.classes),
+            "at_least": json.loads(self.facts["at_least"]),
+            "white_level": int(self.facts["white_level"]),
+            "ground": self.facts["ground"],
+        }
 
     def graph(self) -> bytes:
         """Return the ONNX file."""
@@ -108,6 +119,8 @@ def _write_onnx(job: Job, place: Path) -> Written:
     if job.options.input == "photo":
         for name in ("predict.py", "predict.mjs"):
             write_bytes(place / name, _resource(f"runners/{name}"))
+        write_text(place / "pixels.mjs", photo_script(module=True))
+        write_json(place / "facts.json", job.program_facts)
     if job.options.input == "tensor":
         return Written(file.name, f"onnx {onnx.__version__}", None, job.predictor)
     exported = ExportedFile(file)
@@ -152,7 +165,7 @@ def _write_timm(job: Job, place: Path) -> Written:
 def _write_web(job: Job, place: Path) -> Written:
     runtime = find_runtime(job.runtime)
     graph = job.graph()
-    write_text(place / "classifier.html", web_page(graph, job.predictor.classes, runtime))
+    write_text(place / "classifier.html", web_page(graph, job.program_facts, runtime))
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.onnx"
         file.write_bytes(graph)

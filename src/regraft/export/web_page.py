@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import importlib.resources
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from regraft.errors import ConfigError
+from regraft.export.photo_script import photo_script
 from regraft.report.page import page, text
 
 _PARTS = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
@@ -39,17 +41,17 @@ def find_runtime(folder: Path | None) -> tuple[Path, Path]:
     )
 
 
-def web_page(model: bytes, classes: Sequence[str], runtime: tuple[Path, Path]) -> str:
+def web_page(model: bytes, facts: Mapping[str, Any], runtime: tuple[Path, Path]) -> str:
     """Return the page.
 
     Args:
         model: the ONNX file, whose input is ``photo``.
-        classes: names of the classes.
+        facts: names of the classes, and how photos are decoded: `regraft.export.formats.Job.program_facts`.
         runtime: the files of `find_runtime`.
     """
     code, wasm = (path.read_bytes() for path in runtime)
+    classes = list(facts["classes"])
     few = ", ".join(classes[:12]) + (" …" if len(classes) > 12 else "")
-    facts = json.dumps({"classes": list(classes)}).replace("<", "\\u003c")
     body = f"""<header class="top"><h1>Photo classifier</h1></header>
 <main><p class="lead">It knows {len(classes):,} classes: {text(few)}.</p>
 <label id="drop">Drop photos here, or press to choose them
@@ -59,7 +61,7 @@ def web_page(model: bytes, classes: Sequence[str], runtime: tuple[Path, Path]) -
 <video id="video" autoplay playsinline muted hidden></video>
 <p id="status" role="status">Loading …</p>
 <section id="answers" aria-label="Answers" aria-live="polite"></section></main>
-<script type="application/json" id="facts">{facts}</script>
+<script type="application/json" id="facts">{_json(facts)}</script>
 {_data("runtime", code)}{_data("wasm", wasm)}{_data("model", model)}"""
     files = importlib.resources.files("regraft.export") / "web"
     style, script = ((files / name).read_text(encoding="utf-8") for name in ("web.css", "web.js"))
@@ -67,10 +69,15 @@ def web_page(model: bytes, classes: Sequence[str], runtime: tuple[Path, Path]) -
         "Photo classifier",
         body,
         css=[style],
-        js=[script],
+        js=["\n".join(["(() => {", photo_script(module=False), script, "})();"])],
         scripts_from=["blob:", "'wasm-unsafe-eval'"],
         allow=["media-src blob: mediastream:"],
     )
+
+
+def _json(value: Mapping[str, Any]) -> str:
+    """Return a value as JSON that cannot end the element around it."""
+    return json.dumps(dict(value)).replace("<", "\\u003c")
 
 
 def _data(name: str, content: bytes) -> str:

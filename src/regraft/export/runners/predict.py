@@ -10,39 +10,80 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms
 
+Image.MAX_IMAGE_PIXELS = 125_000_000  # Pillow refuses twice as many
 session = onnxruntime.InferenceSession(Path(__file__).with_name("model.onnx"))
 facts = session.get_modelmeta().custom_metadata_map
 classes, white = json.loads(facts["classes"]), int(facts["white_level"])
+turn = Image.Transpose
+turns = [turn.FLIP_LEFT_RIGHT, turn.ROTATE_180, turn.FLIP_TOP_BOTTOM]
+turns += [turn.TRANSPOSE, turn.ROTATE_270, turn.TRANSVERSE, turn.ROTATE_90]
+
+
+def orientation(image):
+    """Return the Exif orientation, 1 (upright) to 8."""
+    try:
+        value = image.getexif().get(0x0112)
+    except Exception:  # noqa: BLE001  (broken Exif; the photo itself is fine)
+        return 1
+    return value if isinstance(value, int) and 2 <= value <= 8 else 1
+
+
+def factor(size, turned):
+    """Return by how much a large photo can be reduced before the file resizes it."""
+    need = json.loads(facts["at_least"])
+    need = need[::-1] if turned >= 5 else need
+    return max(min(have // (2 * least) for have, least in zip(size, need, strict=True)), 1)
+
+
+def levels(values):
+    """Return gray of more than 8 bits as 8 bits."""
+    if values.dtype.kind in "iu" and values.min() >= 0 and values.max() <= 65535:
+        return ((np.minimum(values.astype(np.uint32), white) * 255 + white // 2) // white).astype(np.uint8)
+    numbers = np.nan_to_num(values.astype(float))
+    low, high = numbers.min(), numbers.max()
+    if low < 0 or high > 65535:
+        return np.rint((numbers - low) * 255 / max(high - low, 1e-9)).astype(np.uint8)
+    return np.rint(numbers / 257 if high > 255 else numbers * 255 if high <= 1 else numbers).astype(np.uint8)
+
+
+def srgb(image, profile):
+    """Return an image in sRGB, given the color profile in its file."""
+    image = image if image.mode in ("RGB", "CMYK", "L", "LAB") else image.convert("RGB")
+    try:
+        lab = image.mode == "LAB"
+        source = ImageCms.createProfile("LAB") if lab else ImageCms.ImageCmsProfile(io.BytesIO(profile or b""))
+        image = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):  # no profile, a broken one, or one for other colors
+        pass
+    return image.convert("RGB")
+
+
+def on_ground(image, profile):
+    """Return an image with transparent parts on white, or on black if it is white itself."""
+    image = image.convert("RGBA")
+    rgb, alpha = srgb(image.convert("RGB"), profile), image.getchannel("A")
+    size = [min(have, 1024) for have in image.size]
+    color, opacity = (np.asarray(one.resize(size, Image.Resampling.NEAREST)).astype(int) for one in (rgb, alpha))
+    different, visible = (255 - color.min(axis=-1)) * opacity > 255 * 32, (opacity > 32).sum()
+    black = facts["ground"] == "visible" and visible and different.sum() < 0.005 * visible
+    return Image.composite(rgb, Image.new("RGB", image.size, "black" if black else "white"), alpha)
 
 
 def read(path):
     """Return the pixels of a photo, (H, W, 3), uint8, upright, in sRGB."""
     image = Image.open(path)
-    need = json.loads(facts["at_least"])
-    need = need[::-1] if image.getexif().get(0x0112, 1) >= 5 else need
-    scale = max(min(have // (2 * size) for have, size in zip(image.size, need, strict=True)), 1)
+    scale = factor(image.size, orientation(image)) if image.format in ("JPEG", "MPO") else 1
     image.draft(None, [max(have // scale, 1) for have in image.size])  # a large JPEG: at 1/2, 1/4 or 1/8 scale
-    image = ImageOps.exif_transpose(image)
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):  # 16-bit gray
-        values = np.minimum(np.asarray(image).astype(np.uint32), white)
-        image = Image.fromarray(((values * 255 + white // 2) // white).astype(np.uint8))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        color, opacity = np.asarray(image)[..., :3].astype(int), np.asarray(image)[..., 3].astype(int)
-        dark = (255 - color.min(axis=-1)) * opacity > 255 * 32
-        black = facts["ground"] == "visible" and 0 < (opacity > 32).sum() * 0.005 > dark.sum()
-        ground = Image.new("RGB", image.size, "black" if black else "white")
-        image = Image.composite(image.convert("RGB"), ground, image.getchannel("A"))
-    if profile and image.mode in ("RGB", "CMYK", "L"):
-        try:
-            source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-            image = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except ImageCms.PyCMSError:  # a broken profile, or one for other colors
-            pass
-    return np.asarray(image.convert("RGB"))
+    image.load()
+    turned, profile = orientation(image), image.info.get("icc_profile")
+    if image.mode[0] in "IF":
+        image = Image.fromarray(levels(np.asarray(image)))
+    image = on_ground(image, profile) if image.has_transparency_data else srgb(image, profile)
+    if image.width * image.height > 40_000_000:
+        image = image.reduce(factor(image.size, turned))
+    return np.asarray(image.transpose(turns[turned - 2]) if turned > 1 else image)
 
 
 if __name__ == "__main__":
@@ -50,5 +91,5 @@ if __name__ == "__main__":
         try:
             probabilities, label, unsure = session.run(["probabilities", "label", "unsure"], {"photo": read(path)})
             print(path, classes[label], f"{probabilities[label]:.6f}", "unsure" if unsure else "", sep="\t")
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        except Exception as error:  # noqa: BLE001  (Pillow raises many kinds for damaged files)
             print(path, "", "", f"unreadable: {error}", sep="\t")
