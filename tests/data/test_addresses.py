@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
@@ -14,7 +16,8 @@ from regraft.data.folders.listing import is_in_archive
 from regraft.data.manifest import scan
 from regraft.data.photos_by_content import is_readable
 from regraft.data.source import find_photos
-from regraft.errors import PhotosError
+from regraft.errors import ConfigError, PhotosError
+from regraft.features.stores.shared.places import place_at
 
 
 @pytest.fixture
@@ -126,13 +129,75 @@ def test_an_address_without_photos_is_an_error(bucket):
         find_photos(root / "photos")
 
 
-def test_a_scheme_whose_package_is_missing_names_the_command(monkeypatch):
-    def missing(address):
-        raise ImportError("Install s3fs to access S3")
+MISSING = {
+    "s3": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+    "oss": "ossfs",
+}
 
-    monkeypatch.setattr("fsspec.core.url_to_fs", missing)
-    with pytest.raises(PhotosError, match="s3:// addresses need an optional package: pip install s3fs"):
-        find_photos(Path("s3://another-bucket/photos"))
+
+@pytest.mark.parametrize(("scheme", "package"), MISSING.items())
+def test_a_scheme_whose_package_is_missing_names_the_command(scheme, package, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = f"{scheme}:// addresses need an optional package: pip install {package}"
+    with pytest.raises(PhotosError, match=message):
+        find_photos(Path(f"{scheme}://another-bucket/photos"))
+    with pytest.raises(ConfigError, match=rf"--store {scheme}://bucket/features: .*\n  pip install {package}"):
+        place_at(f"{scheme}://bucket/features")
+
+
+def test_a_storage_that_cannot_be_opened_is_one_line(monkeypatch):
+    def refuse(address):
+        raise OSError("Unable to load libjvm\ndlopen failed")
+
+    monkeypatch.setattr("fsspec.core.url_to_fs", refuse)
+    with pytest.raises(PhotosError, match="hdfs://host: cannot be opened: Unable to load libjvm dlopen failed"):
+        find_photos(Path("hdfs://host/photos"))
+
+
+def test_libraries_of_clouds_print_no_traceback(capsys):
+    import logging
+
+    logging.getLogger("gcsfs").warning("_request out of retries")
+    logging.getLogger("azure.identity").warning("DefaultAzureCredential failed")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.fixture(params=["gs", "gcs", "az", "abfs"])
+def cloud(request, monkeypatch):
+    """An address of a cloud whose files are in memory, under the name of its scheme."""
+    scheme = request.param
+
+    class InMemory(fsspec.implementations.memory.MemoryFileSystem):
+        protocol = scheme
+        store: ClassVar = {}
+        pseudo_dirs: ClassVar = [""]
+
+        @classmethod
+        def _strip_protocol(cls, path):
+            return "/" + str(path).removeprefix(f"{scheme}://").strip("/")
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, scheme, InMemory)
+    return f"{scheme}://bucket-{request.node.name.replace('[', '-').replace(']', '')}"
+
+
+def test_photos_of_a_cloud_are_read_in_place(cloud, tmp_path):
+    files = fsspec.filesystem(cloud.partition(":")[0])
+    members = {f"photos/{label}/{number}.jpg": photo(number) for label in ("ant", "bee") for number in (1, 2)}
+    for name, data in members.items():
+        files.pipe_file(f"{cloud}/{name}", data)
+    source = find_photos(Path(f"{cloud}/photos"))
+    assert labels_of(source) == {name.removeprefix("photos/"): name.split("/")[1] for name in members}
+    assert read_regular(Path(f"{cloud}/photos/ant/1.jpg")) == members["photos/ant/1.jpg"]
+    archive = zip_of(tmp_path / "all.zip", {"ant/1.jpg": photo(1), "bee/2.jpg": photo(2)})
+    files.pipe_file(f"{cloud}/all.zip", archive.read_bytes())
+    assert labels_of(find_photos(Path(f"{cloud}/all.zip"))) == {"ant/1.jpg": "ant", "bee/2.jpg": "bee"}
+    address = f"{cloud}/photos"
+    assert shown(Path(address)) == stored(Path(address)) == address
 
 
 def test_errors_of_a_cloud_are_one_line(monkeypatch):

@@ -10,10 +10,11 @@ import pytest
 from chromium import chromium, page
 from conftest import REPOSITORY
 from exported_models import CLASSES, model_file, odd_photos
-from odd_files import odd_colors, odd_pngs, turned_files
+from odd_pictures import odd_colors, odd_pngs
 from regraft.data.decode import read_photo
 from regraft.export.export_folder import export_model
 from regraft.inference.predictor import Predictor
+from turned_files import turned_files
 
 __all__ = ["chromium", "model_file", "odd_photos", "page"]
 

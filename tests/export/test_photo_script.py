@@ -10,11 +10,12 @@ import warnings
 import numpy as np
 import pytest
 
-from odd_files import odd_pngs, turned_files
+from odd_pictures import odd_pngs
 from regraft.data.decode import open_photo, read_photo
 from regraft.data.decoding.colour import exif_orientation
 from regraft.data.decoding.rendering import Rendering
 from regraft.export.photo_script import photo_script
+from turned_files import turned_files
 
 DRIVER = """
 import { readFile } from "node:fs/promises";

@@ -10,8 +10,9 @@ import pytest
 
 import regraft as rg
 from conftest import REPOSITORY
-from odd_files import odd_colors, odd_pngs, turned_files
+from odd_pictures import odd_colors, odd_pngs
 from regraft.export.export_folder import export_model
+from turned_files import turned_files
 
 MODULES = REPOSITORY / ".web" / "node_modules"
 UNKNOWN_TO_SHARP = {"plain.bmp", "palette.bmp", "plain.ico"}
@@ -62,6 +63,7 @@ def test_the_program_in_python_decodes_as_regraft_does(exported, files, predicti
     assert max(found.values()) < 2e-6  # six digits are printed
 
 
+@pytest.mark.slow
 def test_the_program_for_node_decodes_as_regraft_does(exported, files, predictions, tmp_path):
     node = shutil.which("node")
     if node is None or not (MODULES / "sharp").is_dir():

@@ -22,7 +22,7 @@ class RemoteMembers(Members):
         address: the address, such as ``s3://bucket``.
 
     Raises:
-        PhotosError: the package for the scheme is not installed, or the address is invalid.
+        PhotosError: the package for the scheme is not installed, or the storage cannot be opened.
     """
 
     def __init__(self, address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
@@ -12,13 +13,16 @@ from regraft.errors import PhotosError, UserError
 
 T = TypeVar("T")
 
+for _library in ("gcsfs", "s3fs", "azure", "fsspec"):  # without a handler, Python prints their tracebacks
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+
 
 def open_stored(path: Path) -> BinaryIO:
     """Open a file on the disk or at an address for reading; it can seek.
 
     Raises:
         OSError: it cannot be opened.
-        PhotosError: the package for the scheme of the address is not installed, or the address is invalid.
+        PhotosError: the package for the scheme of the address is not installed, or the storage cannot be opened.
     """
     address = address_of(path)
     if address is None:
@@ -45,7 +49,7 @@ def file_system(address: str) -> tuple[Any, str]:
     """Return the file system of fsspec for an address, and the path in it.
 
     Raises:
-        PhotosError: the package for the scheme is not installed, or the address is invalid.
+        PhotosError: the package for the scheme is not installed, or the storage cannot be opened.
     """
     scheme = address.rpartition("::")[2].partition(":")[0]
     try:
@@ -53,11 +57,18 @@ def file_system(address: str) -> tuple[Any, str]:
 
         files, place = url_to_fs(address)
     except ImportError as error:
-        package = SCHEMES[scheme]
-        raise PhotosError(f"{scheme}:// addresses need an optional package: pip install {package}") from error
-    except (ValueError, TypeError) as error:
-        raise PhotosError(f"{address}: the address is invalid: {error}") from error
+        raise PhotosError(_missing_package(scheme)) from error
+    except Exception as error:
+        if str(error).startswith("Protocol not known"):  # its package would register it
+            raise PhotosError(_missing_package(scheme)) from error
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise PhotosError(f"{address}: cannot be opened: {text[:300]}") from error
     return files, str(place)
+
+
+def _missing_package(scheme: str) -> str:
+    package = SCHEMES[scheme]
+    return f"{scheme}:// addresses need an optional package: pip install {package}"
 
 
 def answered(ask: Callable[[], T], name: str) -> T:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol, cast
 
 from regraft.cache_dir import SHARED, cache_folder
+from regraft.data.archives.address import SCHEMES
 from regraft.disk.atomic import PART, make_folder, write_bytes
 from regraft.errors import ConfigError, MissingExtraError
 from regraft.features.stores.shared.arrow_file import NAME, is_intact
@@ -119,7 +120,7 @@ class RemotePlace:
         local_bytes: maximum size of the local copies; the least recently used are removed first.
 
     Raises:
-        ConfigError: no package for the protocol is installed.
+        ConfigError: no package for the protocol is installed, or the storage cannot be opened.
         MissingExtraError: fsspec is not installed.
     """
 
@@ -210,7 +211,7 @@ def place_at(address: str) -> Place:
     """Return the place at ``address``: a path of a folder, or an address of fsspec with ``://``.
 
     Raises:
-        ConfigError: no package for the protocol is installed.
+        ConfigError: no package for the protocol is installed, or the storage cannot be opened.
         MissingExtraError: fsspec is not installed.
     """
     protocol, separator, path = address.partition("://")
@@ -226,6 +227,10 @@ def _file_system(address: str) -> tuple[Any, str]:
         raise MissingExtraError("feature stores at an address", "scale") from error
     try:
         files, root = fsspec.core.url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise ConfigError(f"--store {address}: {error}") from error
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        package = SCHEMES.get(address.rpartition("::")[2].partition(":")[0])
+        if package and (isinstance(error, ImportError) or reason.startswith("Protocol not known")):
+            reason += f"\n  pip install {package}"
+        raise ConfigError(f"--store {address}: {reason}") from error
     return files, str(root)
