@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from data.labeled import labels_of, photo, tar_of, zip_of
 from regraft.data.archives.address import address_of, container_of_address, plain_place, shown, stored
@@ -172,7 +173,7 @@ def cloud(request, monkeypatch):
     """An address of a cloud whose files are in memory, under the name of its scheme."""
     scheme = request.param
 
-    class InMemory(fsspec.implementations.memory.MemoryFileSystem):
+    class InMemory(MemoryFileSystem):
         protocol = scheme
         store: ClassVar = {}
         pseudo_dirs: ClassVar = [""]
