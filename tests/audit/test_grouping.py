@@ -14,7 +14,8 @@ from audit.conftest import P, save, scene
 from regraft.audit.grouping import check_grouping, user_groups
 from regraft.audit.photo_stats import decode_with_stats
 from regraft.data.manifest import Entry, scan
-from regraft.data.source import find_photos
+from regraft.data.selection import PhotoSelection
+from regraft.data.source import find_photos, select_photos
 from regraft.data.split import carve_validation, split_by_content
 from regraft.errors import ConfigError, PhotosError
 from regraft.probe.folds import make_folds
@@ -135,15 +136,39 @@ def test_groups_by_the_time_of_the_shot(tmp_path):
     assert groups["dog/3.jpg"] != groups["cat/0.jpg"] and "dog/untimed.jpg" not in groups
 
 
+@pytest.mark.parametrize("folder", ["../photos/", "../tables/../photos/", "../elsewhere/photos/", "..\\photos\\"])
+def test_groups_by_a_column_of_paths_that_lead_up(tmp_path, folder):
+    for k in range(2):
+        save(scene(k), tmp_path / "photos" / f"{'ab'[k]}" / f"{k}.png")
+    entries, photo_stats = usable_with_stats(tmp_path / "photos")
+    table = tmp_path / "tables" / "labels.csv"
+    table.parent.mkdir()
+    table.write_text(f"path,label,house\n{folder}a/0.png,a,h1\n{folder}b/1.png,b,h2\n")
+    groups = user_groups("column:house", entries, photo_stats, PhotoSelection(tmp_path / "photos", labels=table))
+    assert groups == {"a/0.png": "h1", "b/1.png": "h2"}
+
+
+def test_groups_by_a_column_of_photos_outside_the_folder(tmp_path):
+    for k in range(2):
+        save(scene(k), tmp_path / "other" / f"{k}.png")
+    (tmp_path / "photos").mkdir()
+    table = tmp_path / "photos" / "labels.csv"
+    table.write_text("path,label,house\n../other/0.png,a,h1\n../other/1.png,b,h2\n")
+    chosen = PhotoSelection(tmp_path / "photos", labels=table)
+    entries = scan(select_photos(chosen), workers=1).usable
+    assert sorted(user_groups("column:house", entries, (), chosen).values()) == ["h1", "h2"]
+
+
 def test_groups_by_a_column(tmp_path):
     for k in range(2):
         save(scene(k), tmp_path / f"{'ab'[k]}" / f"{k}.png")
     entries, photo_stats = usable_with_stats(tmp_path)
     table = tmp_path / "labels.csv"
     table.write_text("path,label,house\na/0.png,a,h1\nb/1.png,b,h1\n")
-    assert set(user_groups("column:house", entries, photo_stats, table).values()) == {"h1"}
+    chosen = PhotoSelection(tmp_path, labels=table)
+    assert set(user_groups("column:house", entries, photo_stats, chosen).values()) == {"h1"}
     with pytest.raises(PhotosError, match="no column 'hous'; did you mean 'house'"):
-        user_groups("column:hous", entries, photo_stats, table)
+        user_groups("column:hous", entries, photo_stats, chosen)
     with pytest.raises(ConfigError, match="needs the CSV"):
         user_groups("column:house", entries, photo_stats)
 

@@ -156,6 +156,25 @@ def _cut_gzip(path):
     return path
 
 
+def _cut_tar(path):
+    path = tar_of(path.with_suffix(".tar"), MEMBERS)
+    path.write_bytes(path.read_bytes()[:2000])
+    return path
+
+
+def _cut_between_members(path):
+    path = tar_of(path.with_suffix(".tar"), MEMBERS)
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[-1].offset
+    path.write_bytes(path.read_bytes()[:end])
+    return path
+
+
+def _damaged_zip(path):
+    path.write_bytes(zip_of(path, MEMBERS).read_bytes().replace(b"PK\1\2", b"PK\1\7"))
+    return path
+
+
 def _not_tar(path):
     path.write_bytes(gzip.compress(b"text " * 500))
     return path
@@ -168,8 +187,11 @@ def _not_tar(path):
         (_bomb, "would become 9. MB or more, unlike photos; if you trust the archive, unpack it and name the folder"),
         (_hidden_bomb, "would become 63 MB or more, unlike photos"),
         (_gzip_bomb, "would become 5. MB or more, unlike photos"),
-        (_cut, "the archive is damaged or cut off"),
-        (_cut_gzip, "the archive is damaged or cut off"),
+        (_cut, r"the archive is incomplete: its end is missing \(.*\); download or copy it again"),
+        (_cut_gzip, r"the archive is incomplete: its end is missing \(.*\); download or copy it again"),
+        (_cut_tar, "the archive is incomplete: .*; download or copy it again"),
+        (_cut_between_members, "the archive is incomplete: it has no mark of its end, so photos may be missing"),
+        (_damaged_zip, r"the archive is damaged \(.*\); download or copy it again"),
         (_not_tar, "the gzip file is not a tar archive"),
     ],
 )

@@ -19,7 +19,7 @@ from regraft.data.folders.photo_finder import PhotoFinder
 from regraft.data.labels.label_files import read_labels
 from regraft.data.labels.table_labels import column_of_photos
 from regraft.data.manifest import Entry
-from regraft.data.tables.columns import RECOGNIZED, ColumnNames
+from regraft.data.selection import PhotoSelection
 from regraft.errors import ConfigError
 from regraft.text import shorten
 
@@ -39,9 +39,8 @@ def user_groups(
     rule: str,
     entries: Sequence[Entry],
     photo_stats: Sequence[PhotoStats],
-    labels: Path | None = None,
+    chosen: PhotoSelection | None = None,
     *,
-    columns: ColumnNames = RECOGNIZED,
     features: NDArray[np.float32] | None = None,
 ) -> dict[str, str]:
     """Return photo name to group; photos to which the rule does not apply are missing.
@@ -54,8 +53,7 @@ def user_groups(
             for the path, whose first group, or whole match if it has no group, is the group's name.
         entries: the photos.
         photo_stats: their stats; used for the `DECODED_RULES` only.
-        labels: the CSV.
-        columns: columns of the CSV that the user names.
+        chosen: the photos and labels that the user chose, for the CSV of ``"column:NAME"``.
         features: shape (n, d), for ``"time"``, ``"number"`` and ``"look"``.
 
     Raises:
@@ -70,7 +68,7 @@ def user_groups(
     elif rule in DECODED_RULES and features is not None:
         groups = _series(rule, entries, photo_stats, features)
     elif rule.startswith("column:"):
-        groups = _column(rule.removeprefix("column:"), labels, entries, columns)
+        groups = _column(rule.removeprefix("column:"), chosen, entries)
     else:
         groups = _matched(rule, entries)
     names = {entry.name for entry in entries}
@@ -195,9 +193,11 @@ def _series(
     return {entry.name: group for entry, group in zip(entries, groups, strict=True)}
 
 
-def _column(column: str, labels: Path | None, entries: Sequence[Entry], columns: ColumnNames) -> Mapping[str, str]:
-    if labels is None:
+def _column(column: str, chosen: PhotoSelection | None, entries: Sequence[Entry]) -> Mapping[str, str]:
+    if chosen is None or chosen.labels is None:
         raise ConfigError("group_by: column:NAME needs the CSV of labels (--labels)")
     named = [(entry.name, entry.path) for entry in entries]
-    finder = PhotoFinder({"": Path()}, (), lambda: named, elsewhere=True)
-    return column_of_photos(read_labels(labels, columns), column, finder, columns)
+    table = read_labels(chosen.labels, chosen.columns)
+    bases = (chosen.table_folder or table.folder, Path.cwd())
+    finder = PhotoFinder({"": Path()}, bases, lambda: named, elsewhere=True)
+    return column_of_photos(table, column, finder, chosen.columns)

@@ -131,8 +131,7 @@ def _check_groups(dataset: Dataset, config: TrainConfig, screen: Screen) -> None
     """
     entries = divisible(dataset)
     if config.group_by not in (None, *DECODED_RULES):
-        chosen = config.selection
-        groups = user_groups(config.group_by, dataset.usable, (), chosen.labels, columns=chosen.columns)
+        groups = user_groups(config.group_by, dataset.usable, (), config.selection)
         if len(groups) < len(dataset.usable):
             screen.warn(f"--group-by {config.group_by} applies to {len(groups):,} of {len(dataset.usable):,} photos")
     elif any(entry.group for entry in entries):

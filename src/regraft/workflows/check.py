@@ -202,8 +202,7 @@ def _subject(
 def _groups(
     options: CheckOptions, entries: Sequence[Entry], photo_stats: PhotoStatsTable, features: NDArray[np.float32]
 ) -> dict[str, str]:
-    rule, chosen = str(options.group_by), options.selection
-    return user_groups(rule, entries, photo_stats, chosen.labels, columns=chosen.columns, features=features)
+    return user_groups(str(options.group_by), entries, photo_stats, options.selection, features=features)
 
 
 def _features(

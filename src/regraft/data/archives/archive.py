@@ -194,6 +194,19 @@ def inner_name(written: str) -> str | None:
     return "/".join(parts)
 
 
+def damaged_archive(path: Path, error: Exception, *, cut: bool) -> PhotosError:
+    """Return the error about an archive that cannot be opened.
+
+    Args:
+        path: the archive.
+        error: the exception of the module that reads it.
+        cut: whether its end is missing, as after a download that was interrupted.
+    """
+    what = "the archive is incomplete: its end is missing" if cut else "the archive is damaged"
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return PhotosError(f"{path}: {what} ({reason}); download or copy it again")
+
+
 def check_expansion(path: Path, unpacked: int, packed: int) -> None:
     """Check that an archive does not expand to more than a photo archive does.
 

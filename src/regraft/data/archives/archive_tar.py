@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from regraft.data.archives.address import address_of
-from regraft.data.archives.archive import LEADS_OUT, LINK, NO_FILE, check_expansion, check_member_size, inner_name
+from regraft.data.archives.archive import (
+    LEADS_OUT,
+    LINK,
+    NO_FILE,
+    check_expansion,
+    check_member_size,
+    damaged_archive,
+    inner_name,
+)
 from regraft.data.archives.members import Members
 from regraft.data.archives.stored_file import open_stored, stored_size
 from regraft.errors import PhotosError
@@ -53,10 +61,9 @@ class TarMembers(Members):
                 self._list(tar)
         except (tarfile.TarError, EOFError, ValueError) as error:
             self._file.close()
-            what = "is not a tar archive" if compression and not self._reasons else "is damaged or cut off"
-            raise PhotosError(
-                f"{path}: {f'the {compression} file' if compression else 'it'} {what} ({error})"
-            ) from error
+            if compression and not self._reasons:
+                raise PhotosError(f"{path}: the {compression} file is not a tar archive ({error})") from error
+            raise damaged_archive(path, error, cut="unexpected end" in str(error)) from error
 
     def _list(self, tar: tarfile.TarFile) -> None:
         links: dict[str, str] = {}
@@ -136,7 +143,7 @@ def _unpacked(path: Path, compression: str) -> BinaryIO:
         out.flush()
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
         out.close()
-        raise PhotosError(f"{path}: the archive is damaged or cut off ({error})") from error
+        raise damaged_archive(path, error, cut=isinstance(error, EOFError)) from error
     except BaseException as error:
         out.close()
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import stat
 import zipfile
 import zlib
 from pathlib import Path
+from typing import BinaryIO
 
-from regraft.data.archives.archive import LEADS_OUT, LINK, check_expansion, check_member_size, inner_name
+from regraft.data.archives.archive import (
+    LEADS_OUT,
+    LINK,
+    check_expansion,
+    check_member_size,
+    damaged_archive,
+    inner_name,
+)
 from regraft.data.archives.members import Members
 from regraft.data.archives.stored_file import open_stored, stored_size
 from regraft.errors import PhotosError
 
 _ENCRYPTED, _UTF8 = 0x1, 0x800
 _UNIX = 3
+_END, _MAX_TAIL = b"PK\x05\x06", (1 << 16) + 22
 
 
 class ZipMembers(Members):
@@ -35,8 +45,9 @@ class ZipMembers(Members):
         try:
             self._file = zipfile.ZipFile(opened)
         except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError) as error:
+            cut = not _has_end(opened)
             opened.close()
-            raise PhotosError(f"{path}: the archive is damaged or cut off ({_text(error)})") from error
+            raise damaged_archive(path, error, cut=cut) from error
         self._path, self._process = path, os.getpid()
         infos = self._file.infolist()
         if any(info.flag_bits & _ENCRYPTED for info in infos):
@@ -88,6 +99,13 @@ class ZipMembers(Members):
             ) from error
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise OSError(errno.EIO, f"damaged in the archive ({_text(error)})", name) from error
+
+
+def _has_end(file: BinaryIO) -> bool:
+    """Return whether the list of members is at the end of a zip archive, where a comment may follow it."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - _MAX_TAIL, 0))
+    return _END in file.read()
 
 
 def _text(error: Exception) -> str:

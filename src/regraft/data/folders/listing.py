@@ -137,6 +137,11 @@ def _tree_of(photos: list[NamedPath]) -> Tree:
 def _list_archive(archive: Path, root: Path) -> Listing:
     """Return the photos below ``root``, which is the archive or a folder in it."""
     members = open_archive(archive)
+    if not members.complete:
+        raise PhotosError(
+            f"{shown(archive)}: the archive is incomplete: it has no mark of its end, so photos may be missing; "
+            "download or copy it again, or unpack it and name the folder"
+        )
     inside = "" if root == archive else root.relative_to(archive).as_posix()
     skipped: Skipped = []
     photos = []

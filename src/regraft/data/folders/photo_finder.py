@@ -20,6 +20,7 @@ _UPLOADED = re.compile(r"(?:(?:.*/)?data/upload/(?:\d+/)?)?[0-9a-f]{8}-([^/]+)")
 """The name that Label Studio gives to an uploaded file: eight digits, then the name of the file."""
 
 _WHOLE = re.compile(r"\d{1,40}")
+_UP = re.compile(r"^(\.\./)+")
 _DRIVE = re.compile(r"(?:[A-Za-z]:(?=/)|/?/?[A-Za-z][A-Za-z0-9+.-]*:(?=//))")
 
 
@@ -28,8 +29,8 @@ class PhotoFinder:
 
     A path that exists as it stands, below one of ``roots`` or ``bases``, comes first. Otherwise the names of all photos
     are compared: without regard to case and to the form of Unicode, without a suffix where the text has none, by their
-    end where the text is a path of another computer, and by the file name alone where the text has no folder. A match
-    has to be the only one.
+    end where the text is a path of another computer or begins with ``..``, and by the file name alone where the text
+    has no folder. A match has to be the only one.
 
     Args:
         roots: the folders of photos, by the first part of the names of their photos; ``""`` for a single folder.
@@ -58,7 +59,8 @@ class PhotoFinder:
                 return exact[0]
         place = self._place(written)
         if isinstance(place, Path) and not place.is_dir():
-            return self._name(place), place
+            listed = self._keys.paths.get(os.path.abspath(place)) if self._elsewhere else None  # noqa: PTH100
+            return listed or (self._name(place), place)
         if isinstance(place, str):
             return place
         matches = self._matches(written)
@@ -102,7 +104,8 @@ class PhotoFinder:
 
     def _matches(self, written: str) -> list[NamedPath]:
         text = written.strip().replace("\\", "/")
-        anchored = text.startswith("/") or _DRIVE.match(text) is not None
+        anchored = text.startswith(("/", "../")) or _DRIVE.match(text) is not None
+        text = _UP.sub("", text)
         parts = [part for part in _DRIVE.sub("", text).split("/") if part not in ("", ".")]
         if ".." in parts or not parts:
             return []
@@ -160,14 +163,19 @@ def _key(name: str, level: str) -> str:
 
 
 class _Keys:
-    """Photos by their names at each level of similarity; ``last`` is by the last part of the name alone."""
+    """Photos by their names at each level of similarity, and by their paths.
+
+    ``last`` is by the last part of the name alone.
+    """
 
     def __init__(self, photos: Iterable[NamedPath], roots: Mapping[str, Path]) -> None:
         self.full: dict[str, dict[str, list[NamedPath]]] = {level: defaultdict(list) for level in (EXACT, FOLDED, STEM)}
         self.last: dict[str, dict[str, list[NamedPath]]] = {level: defaultdict(list) for level in (EXACT, FOLDED, STEM)}
         self.numbers: dict[int, list[NamedPath]] = defaultdict(list)
+        self.paths: dict[str, NamedPath] = {}
         for photo in photos:
             name = photo[0]
+            self.paths[os.path.abspath(photo[1])] = photo  # noqa: PTH100 - links stay as they are
             inner = [name.removeprefix(f"{first}/") for first in roots if first and name.startswith(f"{first}/")]
             last = name.rpartition("/")[2]
             for level in (EXACT, FOLDED, STEM):

@@ -107,8 +107,7 @@ def group_duplicates(
     entries = dataset.usable
     values = features.of(entries)
     if config.group_by is not None:
-        chosen = config.selection
-        groups = user_groups(config.group_by, entries, stats, chosen.labels, columns=chosen.columns, features=values)
+        groups = user_groups(config.group_by, entries, stats, config.selection, features=values)
         apply_user_groups(groups, entries)
         if config.group_by in DECODED_RULES:
             check_grouping(config.group_by, divisible(dataset), {})
