@@ -84,6 +84,16 @@ def test_labels_are_doubted_by_the_second_look_and_the_accuracy_is_the_first_one
     assert found["accuracy"] == looks[0].cv_accuracy < 25 / 26
 
 
+def test_classes_of_one_photo_each_are_not_cross_validated(regraft, words, tmp_path):
+    for k in range(6):
+        save(scene(k), tmp_path / "photos" / f"person{k}" / "1.png")
+    (tmp_path / "photos" / "person1" / "1.cr2").write_bytes(b"II*\0")
+    said = regraft("check", tmp_path / "photos", *words)
+    assert said.code == 0, said.err
+    assert "6 photos · 6 classes · 1 camera raw file skipped" in said.out
+    assert "probe" not in said.out
+
+
 def test_json_is_one_object(regraft, photos, words):
     found = json.loads(regraft("check", photos, *words, "--json").out)
     assert found["format"] == 1 and found["files"] == {"ok": 26, "put aside": 1} and found["counts"]["error"] == 2

@@ -216,6 +216,13 @@ def test_archives_among_the_photos_are_named(tmp_path):
     with pytest.raises(PhotosError, match=r"has no photos\.") as error:
         find_photos(tmp_path / "folder")
     assert "perhaps" not in str(error.value)
+    for name in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"):
+        (tmp_path / "folder" / name).write_bytes(gzip.compress(b"\0\0\x08\3"))
+    with pytest.raises(PhotosError, match=r"has no photos\.") as error:
+        find_photos(tmp_path / "folder")
+    assert "perhaps" not in str(error.value)
+    for name in ("images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"):
+        (tmp_path / "folder" / name).unlink()
     for name in ("ants.zip", "bees.zip"):
         (tmp_path / "folder" / name).write_bytes(inner)
     with pytest.raises(PhotosError, match="each archive is a class: unpack it into a folder of its own name"):

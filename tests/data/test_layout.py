@@ -157,10 +157,11 @@ def test_a_folder_that_wraps_sides_and_sides_that_wrap_classes(tmp_path: Path) -
     assert any(note.startswith("seg_pred/ is next to") for note in source.notes)
 
 
-def test_a_split_for_detection_has_no_classes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("boxes", ["train/labels/1.txt", "annotations/instances_train.json"])
+def test_a_split_for_detection_has_no_classes(boxes: str, tmp_path: Path) -> None:
     make(tmp_path, "train/images/1.jpg", "train/images/2.jpg", "valid/images/3.jpg")
-    (tmp_path / "train" / "labels").mkdir()
-    (tmp_path / "train" / "labels" / "1.txt").write_text("0 0.5 0.5 0.2 0.2")
+    (tmp_path / boxes).parent.mkdir()
+    (tmp_path / boxes).write_text("0 0.5 0.5 0.2 0.2")
     with pytest.raises(PhotosError, match="have photos but no class folders") as error:
         find_photos(tmp_path)
     assert "files of boxes for detecting objects do not name the class of a photo" in str(error.value)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data.odd_files import encoded, picture
-from regraft.data.manifest import COLUMNS, Entry, Manifest, check_usable, scan
+from regraft.data.manifest import COLUMNS, Entry, Manifest, check_usable, describe_skipped, scan
 from regraft.data.photo import SIDES
 from regraft.data.source import find_photos
 from regraft.errors import PhotosError, RunFolderError
@@ -85,6 +85,18 @@ def test_what_cannot_be_read_is_put_aside(root: Path, monkeypatch: pytest.Monkey
     whys = {e.name: (e.status, e.why, e.content) for e in scan(source, workers=2).entries}
     assert whys["a/1.jpg"] == ("put aside", "cannot be read: no longer there", "")
     assert whys["a/2.jpg"] == ("put aside", "cannot be read: permission denied", "")
+
+
+def test_skipped_files_are_counted_by_kind(root: Path) -> None:
+    (root / "b" / "clip.mov").write_bytes(b"\0\0\0\x14ftypqt  ")
+    for name in ("1.CR2", "2.nef"):
+        (root / "a" / name).write_bytes(b"II*\0")
+    assert describe_skipped(scan(find_photos(root), workers=1).entries) == [
+        "1 video skipped",
+        "2 camera raw files skipped: export them as JPEG to use them",
+        "1 other file skipped",
+    ]
+    assert describe_skipped([]) == []
 
 
 def test_setting_aside(root: Path) -> None:

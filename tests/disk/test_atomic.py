@@ -1,5 +1,6 @@
 """A file is whole or absent."""
 
+import json
 import os
 
 import pytest
@@ -39,3 +40,10 @@ def test_names_that_are_not_utf8_are_written_back_as_their_bytes(tmp_path):
     name = os.fsdecode(b"caf\xe9.jpg")
     write_text(tmp_path / "a.txt", name)
     assert (tmp_path / "a.txt").read_bytes() == b"caf\xe9.jpg"
+
+
+def test_json_is_valid_utf8_whatever_the_names_of_files_are(tmp_path):
+    names = {"B\udce4r": "\ud800 ä 🐜"}
+    write_json(tmp_path / "names.json", names)
+    assert json.loads((tmp_path / "names.json").read_text(encoding="utf-8")) == names
+    assert "ä 🐜" in (tmp_path / "names.json").read_text(encoding="utf-8")

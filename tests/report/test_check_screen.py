@@ -26,6 +26,9 @@ def test_without_findings():
         "probe    90.0 % cross-validated   used to find wrong labels",
         "found    no problems found",
     ]
+    assert shown([], skipped=["2 videos skipped"])[0].startswith(
+        "photos   26 photos · 2 classes · 1 unusable · 2 videos skipped"
+    )
     assert shown([], accuracy=None, files={"ok": 1}) == [
         "photos   1 photo · 2 classes   garden",
         "found    no problems found",

@@ -40,6 +40,7 @@ def test_names_do_not_drive_the_terminal(said):
     screen, out = said
     screen.line("photos", "a\x1b[31mb\rc\x9b1m", "\x07")
     assert out.getvalue() == "photos   a\\x1b[31mb\\x0dc\\x9b1m   \\x07\n"
+    assert printable("B\udce4r \ud800") == "B\\xe4r \\xd800"
     assert printable("花 👩‍🔬 é\u3000[red]") == "花 👩‍🔬 é\u3000[red]"
 
 

@@ -15,9 +15,8 @@ from regraft.context.config import TrainConfig
 from regraft.context.option_values import RecipeName
 from regraft.data.archives.address import shown
 from regraft.data.decisions import apply_decisions, read_decisions
-from regraft.data.file_types import VIDEO
 from regraft.data.given_sides import check_split, use_given_sides
-from regraft.data.manifest import Entry, Manifest, check_usable, scan
+from regraft.data.manifest import Entry, Manifest, check_usable, describe_skipped, scan
 from regraft.data.photo import SIDES, Side
 from regraft.data.selection import MovedPhotos
 from regraft.data.source import select_photos
@@ -226,15 +225,10 @@ def print_sides(dataset: Dataset, notes: Sequence[str], recipe: RecipeName, scre
 def _print_photos(dataset: Dataset, roots: Sequence[Path], screen: Screen) -> None:
     entries = dataset.manifest.entries
     unusable = [entry for entry in entries if entry.status == "put aside"]
-    skipped = sum(entry.status == "skipped" for entry in entries)
-    videos = sum(entry.status == "skipped" and entry.why == VIDEO for entry in entries)
     parts = [f"{len(dataset.usable):,} photos", f"{len(dataset.classes):,} classes"]
     if unusable:
         parts.append(f"{len(unusable):,} unusable ({_first(unusable)})")
-    if videos:
-        parts.append(f"{counted(videos, 'video')} skipped")
-    if skipped > videos:
-        parts.append(f"{counted(skipped - videos, 'other file')} skipped")
+    parts += describe_skipped(entries)
     screen.line("photos", " · ".join(parts), ", ".join(map(shown, roots)))
 
 

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from regraft.data.compact_path import with_compact_path
 from regraft.data.decoding.header_traits import TRAIT_BYTES, Trait, traits_of
-from regraft.data.file_types import HEADER_BYTES, describe_non_photo, open_regular, photo_format, why_unreadable
+from regraft.data.file_types import HEADER_BYTES, VIDEO, describe_non_photo, open_regular, photo_format, why_unreadable
+from regraft.data.folders.walk import RAW
 from regraft.data.photo import Photo, Side
 from regraft.data.threads import map_in_order
 from regraft.disk.csv_file import open_csv, write_csv
 from regraft.errors import PhotosError, RunFolderError, several
 from regraft.screen import Bar
+from regraft.text import counted
 
 if TYPE_CHECKING:
     from regraft.data.source import Source
@@ -235,9 +237,20 @@ def check_usable(manifest: Manifest) -> tuple[str, ...]:
     notes = [f"class {name} is left out: none of its photos can be read" for name in lost]
     single = [name for name in left if counts[name] == 1]
     if single:
-        subject = f"class {single[0]} has" if len(single) == 1 else f"{len(single)} classes have"
+        subject = f"class {single[0]} has" if len(single) == 1 else f"{len(single):,} classes have"
         notes.append(f"{subject} a single photo: it can be used for training but not for testing")
     return tuple(notes)
+
+
+def describe_skipped(entries: Iterable[Entry]) -> list[str]:
+    """Return the numbers of skipped files by kind, such as ``["2 videos skipped", "1 other file skipped"]``."""
+    reasons = [entry.why for entry in entries if entry.status == "skipped"]
+    videos, raw = reasons.count(VIDEO), reasons.count(RAW)
+    others = len(reasons) - videos - raw
+    parts = [f"{counted(videos, 'video')} skipped"] if videos else []
+    if raw:
+        parts.append(f"{counted(raw, 'camera raw file')} skipped: export them as JPEG to use them")
+    return [*parts, f"{counted(others, 'other file')} skipped"] if others else parts
 
 
 def _too_few_classes(manifest: Manifest, left: tuple[str, ...], aside: list[Entry]) -> str:

@@ -27,8 +27,9 @@ prufung pruefung testovaci teszt uji اختبار 测试 測試 テスト 테스
 _EVALUATION = "eval evaluation evaluating evaluate evaluacion avaliacao valutazione 評価 평가"
 _UNLABELED = "pred predict prediction predictions unlabeled inference submission"
 _FILLERS = """set sets data dataset datasets image images img imgs photo photos picture pictures pic pics sample samples
-example examples file files folder dir split splits the of for archive out daten bilder satz fotos imagenes imagens
-dados datos donnees donnee dane zbior набор данные выборка 集 数据 數據 数据集 データ 用 데이터 세트 v"""
+example examples file files folder dir split splits the of for archive takeout google dcim out daten bilder satz
+fotos imagenes imagens dados datos donnees donnee dane zbior
+набор данные выборка 集 数据 數據 数据集 データ 用 데이터 세트 v"""
 
 
 def _plain(text: str) -> str:

@@ -123,7 +123,9 @@ def select_photos(
         notes = [*layout.notes, *left_out]
         source = _source(selection.photos, layout.photos, layout.kind, [*skipped, *layout.left_out], notes)
     if not one_class:
-        problems.check_two_classes(source.root, source.classes, [photo.name for photo in source.photos], source.layout)
+        problems.check_two_classes(
+            source.root, source.classes, [p.name for p in source.photos], source.layout, source.skipped
+        )
     return source
 
 

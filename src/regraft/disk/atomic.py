@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import IO, Any
 
 PART = ".part-"
 """Prefix of the names of temporary files."""
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @contextlib.contextmanager
@@ -87,10 +90,13 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
     """Write ``value`` to ``path`` as readable JSON, completely or not at all.
 
+    Lone surrogates, from file names that are not valid UTF-8 on disk, are escaped, so that the file is valid UTF-8.
+
     Raises:
         ValueError: a number is NaN or infinite; pass None in its place.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, _LONE_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
 
 
 def _flush(path: Path) -> None:

@@ -22,6 +22,7 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
     parts = [counted(files.get("ok", 0), "photo"), counted(len(classes), "class", "classes")]
     if files.get("put aside"):
         parts.append(f"{files['put aside']:,} unusable")
+    parts += check.get("skipped", [])
     screen.line("photos", " · ".join(parts), check["photos"])
     if check["accuracy"] is not None:
         screen.line("probe", f"{percent(check['accuracy'])} cross-validated", "used to find wrong labels")

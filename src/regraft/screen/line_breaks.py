@@ -173,7 +173,13 @@ def _broken_command(command: str, width: int, indent: str) -> list[str]:
 
 def printable(text: str) -> str:
     """Return ``text`` with control characters made visible, so that a file name cannot drive the terminal."""
-    return "".join(c if c == "\n" or c.isprintable() or _is_joiner_or_space(c) else f"\\x{ord(c):02x}" for c in text)
+    return "".join(c if c == "\n" or c.isprintable() or _is_joiner_or_space(c) else _escaped(c) for c in text)
+
+
+def _escaped(c: str) -> str:
+    """Return a character as an escape; a byte of a file name that is not valid UTF-8 as that byte."""
+    code = ord(c)
+    return f"\\x{code - 0xDC00 if 0xDC80 <= code <= 0xDCFF else code:02x}"
 
 
 def _is_joiner_or_space(c: str) -> bool:

@@ -25,7 +25,7 @@ from regraft.context.dataset import Dataset, apply_decisions_file
 from regraft.data.archives.address import shown
 from regraft.data.decisions import named_as_photos, read_decisions
 from regraft.data.decoding.rendering import measure_rendering
-from regraft.data.manifest import Entry, Manifest, scan
+from regraft.data.manifest import Entry, Manifest, describe_skipped, scan
 from regraft.data.selection import MovedPhotos, PhotoSelection
 from regraft.data.source import class_order, select_photos
 from regraft.data.threads import workers_or_default
@@ -117,6 +117,7 @@ def check_photos(options: CheckOptions, screen: Screen, store: FeatureStore | No
         "photos": shown(options.selection.photos),
         "more_photos": [shown(folder) for folder in options.selection.more_photos],
         "files": dict(Counter(entry.status for entry in manifest.entries)),
+        "skipped": describe_skipped(manifest.entries),
         "classes": dict(Counter(entry.label for entry in subject.entries)),
         "accuracy": accuracy,
         "counts": {level: sum(finding.level == level for finding in open_findings) for level in reversed(LEVELS)},
@@ -236,7 +237,7 @@ def _label_probabilities(
     The probe has seen neither the photo nor a duplicate of it. Both are None if cross-validation is not possible.
     """
     entries = dataset.usable
-    if len(dataset.classes) < 2:
+    if len(dataset.classes) < 2 or max(Counter(entry.label for entry in entries).values()) < 2:
         return None, None
     labels, classes, groups = dataset.labels(entries), len(dataset.classes), dataset.units(entries)
     keys = [entry.content for entry in entries]

@@ -109,7 +109,7 @@ def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayo
     ):
         return _as_parts(folders)
     layout = _as_classes(folders)
-    general = [name for name in nested if is_generic(last_part(name))]
+    general = [fork for name, branch in tree.items() if (fork := _classes_below(name, branch, len(tree)))]
     the_classes = f"the classes are {_few(map(last_part, tree))}"
     if of_classes:
         layout.notes.append(
@@ -119,6 +119,17 @@ def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayo
     elif general and len(tree) > 1:
         layout.notes.append(f"{the_classes}; if the folders in {general[0]}/ are, name that folder as PHOTOS")
     return layout
+
+
+def _classes_below(name: str, branch: Branch, among: int) -> str:
+    """Return the folder in ``name`` whose folders may be the classes in place of ``among`` folders like it, or ""."""
+    if is_generic(last_part(name)) and branch.class_folders:
+        return name
+    steps = 0
+    while not branch.loose and len(inner := filled(branch.tree())) == 1:
+        ((name, branch),) = inner.items()
+        steps += 1
+    return name if steps and not branch.loose and len(filled(branch.tree())) >= among else ""
 
 
 def _any_known(names: Iterable[str], known: frozenset[str]) -> bool:

@@ -16,6 +16,8 @@ from regraft.data.side_words import SideName, names_unlabeled, side_names
 from regraft.errors import PhotosError, did_you_mean
 from regraft.text import command, counted
 
+_PACKED = frozenset({".gz", ".bz2", ".xz"})
+
 TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".xlsx"})
 """Suffixes of tables of labels."""
 
@@ -88,11 +90,12 @@ def _labels_in_names(root: Path, names: Iterable[str]) -> str:
     return f"\n  the names of the photos look like labels ({classes}):\n    {step}"
 
 
-def _tables_in(root: Path, skipped: Skipped) -> str:
+def _tables_in(root: Path, skipped: Iterable[tuple[str, str]]) -> str:
     """Return the command that reads a table next to the photos, as a line of a message; "" if there is none."""
     names = [name for name, _ in skipped if "/" not in name and Path(name).suffix.lower() in TABLE_SUFFIXES]
     if not names:
         return ""
+    names.sort(key=lambda name: not any(word in name.lower() for word in ("train", "label")))
     return f"\n  perhaps    {command('regraft', 'train', _display(root), '--labels', f'{_display(root)}/{names[0]}')}"
 
 
@@ -153,7 +156,7 @@ def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
     """Return the error about a split whose sides have no class folders; ``first`` is the training side."""
     loose = [name for name, branch in tree.items() if branch.loose] or list(tree)
     flat = [f"{_display(root)}/{name}" for name in loose]
-    boxes = (root / first / "labels").is_dir()  # as YOLO has them
+    boxes = (root / first / "labels").is_dir() or (root / "annotations").is_dir()  # as YOLO and COCO have them
     detection = "\n  files of boxes for detecting objects do not name the class of a photo" if boxes else ""
     rest = next(name for name in tree if name != first)
     text = _display(root)
@@ -230,8 +233,7 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
     if skipped:
         name, why = min(skipped)
         example = f"  found      {name}: {why}" + (f"; and {len(skipped) - 1:,} more" if len(skipped) > 1 else "")
-        suffixes = tuple(ARCHIVE_SUFFIXES)  # an .npz file is a ZIP archive too
-        inside = [name for name, _ in skipped if name.lower().endswith(suffixes) and is_archive(root / name)]
+        inside = [name for name, _ in skipped if _is_archive_by_name(name) and is_archive(root / name)]
         if len(inside) > 1:
             example += "\n  perhaps    each archive is a class: unpack it into a folder of its own name"
         elif inside:
@@ -241,7 +243,15 @@ def check_class_folders(root: Path, names: Sequence[str], loose: Sequence[NamedP
     raise PhotosError(f"{text} is empty: there are no photos in it.\n{_expected_layout(root)}")
 
 
-def check_two_classes(root: Path, classes: Sequence[str], photos: Sequence[str], layout: str) -> None:
+def _is_archive_by_name(name: str) -> bool:
+    """Return whether a name is that of an archive: an .npz file is one too, and MNIST has packed single files."""
+    path = Path(name.lower())
+    return path.suffix in ARCHIVE_SUFFIXES - _PACKED or (path.suffix in _PACKED and Path(path.stem).suffix == ".tar")
+
+
+def check_two_classes(
+    root: Path, classes: Sequence[str], photos: Sequence[str], layout: str, skipped: Sequence[tuple[str, str]] = ()
+) -> None:
     """Check that there are at least two classes.
 
     Args:
@@ -249,6 +259,7 @@ def check_two_classes(root: Path, classes: Sequence[str], photos: Sequence[str],
         classes: names of the classes.
         photos: names of the photos.
         layout: ``"csv"`` if a table names the classes, ``"classes"`` if folders do.
+        skipped: (name, reason) of the other files.
 
     Raises:
         PhotosError: all photos are of one class.
@@ -257,13 +268,21 @@ def check_two_classes(root: Path, classes: Sequence[str], photos: Sequence[str],
         return
     text, name = _display(root), classes[0]
     where = "the table of labels names" if layout == "csv" else f"{text} has"
-    inner = _folders_in(root / name) if layout == "classes" else []
-    hint = f"\n  perhaps    {text}/{name}   whose folders are {', '.join(inner[:4])}" if len(inner) > 1 else ""
-    hint += _labels_in_names(root, photos) if layout == "classes" else ""
+    inner, below = _first_fork(root / name) if layout == "classes" else ([], "")
+    hint = f"\n  perhaps    {text}/{name}{below}   whose folders are {', '.join(inner[:4])}" if len(inner) > 1 else ""
+    hint += _tables_in(root, skipped) + _labels_in_names(root, photos) if layout == "classes" else ""
     raise PhotosError(
         f"{where} one class only: {name} ({counted(len(photos), 'photo')}); at least two classes are needed."
         f"\n{_expected_layout(root)}{hint}"
     )
+
+
+def _first_fork(folder: Path) -> tuple[list[str], str]:
+    """Return the folders in the first folder that has not just one, and the path to it, such as ``/raw/images``."""
+    below = ""
+    while len(inner := _folders_in(folder)) == 1:
+        folder, below = folder / inner[0], f"{below}/{inner[0]}"
+    return inner, below
 
 
 def _folders_in(folder: Path) -> list[str]:
