@@ -49,3 +49,25 @@ def test_the_only_class_names_the_table_next_to_it(table: str, tmp_path: Path) -
         (tmp_path / name).write_text("path,label\n1.jpg,a\n2.jpg,b\n")
     with pytest.raises(PhotosError, match=rf"perhaps    regraft train .* --labels .*/{table}"):
         find_photos(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["unlabeled", "_Unsorted", "New folder", "unclassified images"])
+def test_a_class_that_sounds_like_photos_without_a_label_is_named(name: str, tmp_path: Path) -> None:
+    make(tmp_path, "ash/1.jpg", "elm/1.jpg")
+    notes = find_photos(make(tmp_path, f"{name}/1.jpg")).notes
+    expected = f"class {name} sounds like photos without a label; if it is not a class, move it out of the folder"
+    assert notes == (expected,)
+
+
+def test_a_class_with_folders_of_the_other_classes_is_named(tmp_path: Path) -> None:
+    source = find_photos(with_classes(make(tmp_path, "ash/1.jpg", "elm/1.jpg"), "thumbnails"))
+    assert source.classes == ("ash", "elm", "thumbnails")
+    reason = "class thumbnails has folders with the names of other classes (ash, elm)"
+    assert source.notes == (f"{reason}; if it is not a class, move it out of the folder",)
+
+
+def test_a_split_names_the_table_in_its_training_side(tmp_path: Path) -> None:
+    make(tmp_path, "train/1.jpg", "valid/2.jpg")
+    (tmp_path / "train" / "_classes.csv").write_text("filename, ash, elm\n1.jpg, 1, 0\n")
+    with pytest.raises(PhotosError, match=r"perhaps    regraft train .*/train --labels .*/train/_classes.csv"):
+        find_photos(tmp_path)

@@ -193,6 +193,10 @@ def test_excel_files_that_cannot_be_read(tmp_path, monkeypatch):
     data = (tmp_path / "empty.xlsx").read_bytes()
     with pytest.raises(PhotosError, match="the Excel file has no content"):
         read(tmp_path, data, name="labels.xlsx")
+    with pytest.raises(
+        PhotosError, match=r"labels\.xlsx: the Excel file is damaged or cut off; download or copy it again"
+    ):
+        read(tmp_path, data[: len(data) // 2], name="labels.xlsx")
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'regraft\[excel\]'"):
         read(tmp_path, data, name="labels.xlsx")

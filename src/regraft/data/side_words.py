@@ -53,6 +53,8 @@ def _table() -> dict[str, Side]:
 SIDE_OF_WORD: Final = _table()
 _EVALUATION_WORDS: Final = frozenset(_plain(_EVALUATION).split())
 _UNLABELED_WORDS: Final = frozenset(_plain(_UNLABELED).split())
+_WAITING: Final = ("unlabel", "unsorted", "unclassified", "uncategori", "untagged", "unannotated", "unsortiert")
+_NEW_FOLDERS: Final = frozenset({"new folder", "untitled folder", "neuer ordner", "to sort"})
 FILLER_WORDS: Final = frozenset(_plain(_FILLERS).split())
 
 
@@ -124,6 +126,12 @@ def names_unlabeled(name: str) -> bool:
     if side is not None:
         return side.side != "train"
     return any(word in _UNLABELED_WORDS or word.startswith("unlabel") for word in words_of(name))
+
+
+def sounds_unlabeled(name: str) -> bool:
+    """Return whether a folder's name says that its photos wait for a label, such as ``unsorted`` or ``New folder``."""
+    words = words_of(name)
+    return any(word.startswith(_WAITING) for word in words) or " ".join(words) in _NEW_FOLDERS
 
 
 def telling_words(name: str) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from regraft.data.folders.folder_tree import Branch, Tree, are_parts, filled, la
 from regraft.data.folders.side_folders import class_folders, find_sides, find_sides_in_classes, find_sides_in_names
 from regraft.data.folders.walk import NamedPath, Skipped
 from regraft.data.photo import SIDE_NAMES, FolderMeaning, Photo, Side
-from regraft.data.side_words import SideName, is_generic, side_names
+from regraft.data.side_words import SideName, is_generic, side_names, sounds_unlabeled
 from regraft.text import counted
 
 
@@ -118,7 +118,26 @@ def _inner_layout(folders: Folders, meaning: FolderMeaning | None) -> FolderLayo
         )
     elif general and len(tree) > 1:
         layout.notes.append(f"{the_classes}; if the folders in {general[0]}/ are, name that folder as PHOTOS")
+    layout.notes.extend(_notes_on_names(tree))
     return layout
+
+
+def _notes_on_names(tree: Tree) -> list[str]:
+    """Return notes on classes whose names say that they are none."""
+    names = {last_part(name).casefold() for name in tree}
+    notes = [
+        f"class {last_part(name)} sounds like photos without a label; if it is not a class, move it out of the folder"
+        for name in tree
+        if sounds_unlabeled(last_part(name))
+    ]
+    for name, branch in tree.items():
+        inner = branch.inner_names
+        if len(inner) > 1 and not branch.loose and set(inner) < names:
+            notes.append(
+                f"class {last_part(name)} has folders with the names of other classes ({_few(inner.values())}); "
+                "if it is not a class, move it out of the folder"
+            )
+    return notes
 
 
 def _classes_below(name: str, branch: Branch, among: int) -> str:

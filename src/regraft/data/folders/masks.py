@@ -1,18 +1,18 @@
 """Masks in a folder of photos: pictures of a segmentation that mark the pixels of the photo whose name they have.
 
-Two forms are common: ``scan_mask.png`` next to ``scan.png``, and ``masks/scan.png`` next to ``images/scan.png``. As
-photos of their class they would give it away.
+Two forms are common: ``scan_mask.png`` next to ``scan.png``, and ``masks/scan.png`` next to ``images/scan.png``, also
+with folders of classes in both. As photos of their class they would give it away.
 """
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from regraft.data.folders.folder_tree import Branch, last_part
+from regraft.data.folders.folder_tree import Branch
 from regraft.data.folders.listing import Listing
 from regraft.data.folders.walk import NamedPath
 from regraft.data.side_words import is_generic
@@ -31,9 +31,9 @@ def mask_names(names: Iterable[str]) -> set[str]:
     places = {name: _place(name) for name in names}
     present = set(places.values())
     general = defaultdict(set)
-    for folder, _ in present:
-        if is_generic(last_part(folder)):
-            general[folder.rpartition("/")[0]].add(folder)
+    for folder in {folder for folder, _ in present}:
+        for place in _places_of(folder, is_generic):
+            general[place].add(folder)
     return {name for name, (folder, stem) in places.items() if _is_mask(folder, stem, present, general)}
 
 
@@ -43,14 +43,18 @@ def _place(name: str) -> tuple[str, str]:
     return folder, last.rpartition(".")[0] or last
 
 
-def _is_mask(folder: str, stem: str, present: set[tuple[str, str]], general: dict[str, set[str]]) -> bool:
+def _places_of(folder: str, matches: Callable[[str], object]) -> list[tuple[str, str]]:
+    """Return the folders above and below each part of a path whose name matches: those of ``"a/masks/b"``: a and b."""
+    parts = folder.split("/")
+    return [("/".join(parts[:i]), "/".join(parts[i + 1 :])) for i, part in enumerate(parts) if matches(part)]
+
+
+def _is_mask(folder: str, stem: str, present: set[tuple[str, str]], general: dict[tuple[str, str], set[str]]) -> bool:
     after = _AFTER.fullmatch(stem)
     if after is not None and (folder, after[1]) in present:
         return True
-    if _FOLDER.fullmatch(last_part(folder)) is None:
-        return False
     stems = {stem} if after is None else {stem, after[1]}
-    others = general.get(folder.rpartition("/")[0], set())
+    others = {other for place in _places_of(folder, _FOLDER.fullmatch) for other in general.get(place, ())}
     return any((other, one) in present for other in others for one in stems)
 
 

@@ -104,12 +104,14 @@ class PhotoFinder:
 
     def _matches(self, written: str) -> list[NamedPath]:
         text = written.strip().replace("\\", "/")
-        anchored = text.startswith(("/", "../")) or _DRIVE.match(text) is not None
+        upwards = text.startswith("../")
+        anchored = upwards or text.startswith("/") or _DRIVE.match(text) is not None
         text = _UP.sub("", text)
         parts = [part for part in _DRIVE.sub("", text).split("/") if part not in ("", ".")]
-        if ".." in parts or not parts:
+        fewest = 2 if upwards else 1  # the name alone may be that of another photo
+        if ".." in parts or len(parts) < fewest:
             return []
-        ends = ["/".join(parts[i:]) for i in range(len(parts))] if anchored else self._below_roots(parts)
+        ends = ["/".join(parts[i:]) for i in range(len(parts) - fewest + 1)] if anchored else self._below_roots(parts)
         keys = self._keys
         for end in ends:
             for level in keys.levels(end):

@@ -158,6 +158,9 @@ def _unlabeled_split(root: Path, tree: Tree, first: str) -> PhotosError:
     flat = [f"{_display(root)}/{name}" for name in loose]
     boxes = (root / first / "labels").is_dir() or (root / "annotations").is_dir()  # as YOLO and COCO have them
     detection = "\n  files of boxes for detecting objects do not name the class of a photo" if boxes else ""
+    for table in sorted((root / first).glob("*.csv"))[:1]:  # as Roboflow exports them
+        place = f"{_display(root)}/{first}"
+        detection = f"\n  perhaps    {command('regraft', 'train', place, '--labels', f'{place}/{table.name}')}"
     rest = next(name for name in tree if name != first)
     text = _display(root)
     return PhotosError(

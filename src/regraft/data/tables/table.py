@@ -93,6 +93,8 @@ def read_table(source: TableSource, what: str = "labels", expected: str = "path,
     text, notes = decoded(data, file) if _is_text(data) else ("", ())
     if not _is_text(data):
         kind = describe_non_photo(data[:HEADER_BYTES])
+        if file.suffix.lower() == ".xlsx" and data.startswith(b"PK"):
+            raise PhotosError(f"{file}: the Excel file is damaged or cut off; download or copy it again")
         raise PhotosError(f"{file}: it is {kind}, not a CSV\n  expected   {expected} in its first line")
     text_rows: list[Row] = []
     problem = ""
