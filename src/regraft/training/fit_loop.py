@@ -145,10 +145,10 @@ def prepare_modules(trainer: Trainer) -> None:
     """Update optimizer, moving average and modes after callbacks may have frozen or unfrozen parameters.
 
     Raises:
-        TrainingError: nothing is trainable.
+        TrainingError: the optimizer contains none of the trainable parameters.
     """
     trainer.trainables.follow()
-    trainer.trainables.require()
+    trainer.trainables.check()
     trainer.train_modes.update()
 
 
@@ -156,8 +156,7 @@ def follow_hook(trainer: Trainer) -> None:
     """Do the same as `prepare_modules` inside an epoch, if a hook changed a parameter or a mode."""
     trainer.train_modes.resume()
     if trainer.trainables.changed():
-        trainer.trainables.follow()
-        trainer.train_modes.update()
+        prepare_modules(trainer)
 
 
 @contextmanager

@@ -105,6 +105,7 @@ def _tried(trainer: Trainer, feed: EpochIterator, tried: list[float]) -> tuple[l
     """Train a step at each rate; return the rates and smoothed losses up to where the loss diverges."""
     trainer.train_modes.train()
     prepare_modules(trainer)
+    trainer.trainables.require()
     step = trainer.train_step(None, None)
     optimizer = trainer.optimizer
     assert optimizer is not None  # train_step has checked it

@@ -42,16 +42,18 @@ def unpack(batch: Any) -> tuple[Any, Any, Any]:
 
 def moved(tree: Any, device: torch.device) -> Any:
     """Return ``tree`` as tensors on ``device``."""
-    if isinstance(tree, Tensor):
-        return tree if tree.device == device else tree.to(device, non_blocking=True)
     if tree is None:
         return None
-    return tree_map(lambda leaf: _moved(leaf, device), tree)
+    return _moved(tree, device) if isinstance(tree, Tensor) else tree_map(lambda leaf: _moved(leaf, device), tree)
 
 
 def _moved(leaf: Any, device: torch.device) -> Any:
     tensor = as_tensor(leaf)
-    return tensor.to(device, non_blocking=True) if isinstance(tensor, Tensor) else tensor
+    if not isinstance(tensor, Tensor):
+        return tensor
+    if tensor.is_inference() and not torch.is_inference_mode_enabled():
+        tensor = tensor.clone()  # features computed in torch.inference_mode; autograd cannot use them as they are
+    return tensor if tensor.device == device else tensor.to(device, non_blocking=True)
 
 
 @dataclass
@@ -72,8 +74,10 @@ class Update:
     clip_value: float | None = None
 
     def __call__(self) -> None:
-        """Update the weights and clear the gradients."""
+        """Update the weights and clear the gradients; without a gradient, as of a frozen module, nothing changes."""
         scaler, optimizer = self.precision.scaler, self.optimizer.torch
+        if all(p.grad is None for group in optimizer.param_groups for p in group["params"]):
+            return
         if self.clip_norm is not None or self.clip_value is not None:
             if scaler is not None:
                 scaler.unscale_(optimizer)
@@ -177,7 +181,7 @@ class TrainStep:
         backward: Callable[[Tensor], None] = Tensor.backward,
     ) -> None:
         self.forward, self.update, self.steps, self.backward = forward, update, steps, backward
-        self._waiting = 0
+        self._waiting, self._expected = 0, update.accumulate
 
     def __call__(self, batch: Any, number: int, meter: EpochMetrics) -> None:
         """Train on batch ``number`` of the epoch."""
@@ -185,16 +189,17 @@ class TrainStep:
             loss = self.forward(batch, meter)
         except TrainingError as error:
             raise TrainingError(f"training batch {number + 1}: {error}") from error
-        group = self._group(number)
+        self._expected = group = self._group(number)
         if group > 1:
             loss = loss / group
-        if not loss.requires_grad:
+        if loss.requires_grad:
+            scaler = self.update.precision.scaler
+            self.backward(loss if scaler is None else scaler.scale(loss))
+        elif self.update.optimizer.trainable():
             raise TrainingError(
                 "the loss of a batch does not depend on a trainable parameter, so there is nothing to train; unfreeze "
                 "parameters that the outputs depend on with requires_grad_(True), and call them without torch.no_grad()"
             )
-        scaler = self.update.precision.scaler
-        self.backward(loss if scaler is None else scaler.scale(loss))
         self._waiting += 1
         if self._waiting == group:
             self.flush()
@@ -226,7 +231,15 @@ class TrainStep:
         return min(accumulate, self.steps - number // accumulate * accumulate)
 
     def flush(self) -> None:
-        """Update the weights with the gradients of an incomplete update, if there are any."""
+        """Update the weights with the mean of the gradients that wait, if there are any.
+
+        An epoch of unknown length, or one that is stopped, ends with fewer batches than each of them was divided by.
+        """
         if self._waiting:
-            self._waiting = 0
+            factor, self._waiting = self._expected / self._waiting, 0
+            if factor != 1:
+                for group in self.update.optimizer.param_groups:
+                    for parameter in group["params"]:
+                        if parameter.grad is not None:
+                            parameter.grad.mul_(factor)
             self.update()

@@ -73,7 +73,9 @@ def as_optimizer(
             raise TrainingError("learning_rate and parameters belong to an optimizer given by name, not to an object")
         return OptimizerView(user_optimizer)
     _check_rate(learning_rate)
-    chosen = list(parameters) if parameters is not None else _to_optimize(module)
+    chosen = _to_optimize(module) if parameters is None else list(parameters)
+    if not chosen and not any(p.requires_grad for p in module.parameters()):
+        chosen = _to_optimize(module)  # parameters= is a filter of the trainable ones, and all are frozen
     if not chosen:
         raise TrainingError("the module has no parameters to train")
     if is_keras(user_optimizer):

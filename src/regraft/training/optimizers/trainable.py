@@ -53,6 +53,7 @@ class Trainables:
         self._flags: list[bool] = []
         self._warned: list[str] = []
         self._ignored: list[str] = []
+        self._all_frozen = False
         self._record_flags()
 
     @property
@@ -90,27 +91,44 @@ class Trainables:
             [name for name in self._parameters if name in before and name not in trainable],
         )
 
+    def check(self) -> None:
+        """Warn if every parameter of the module is frozen, once until some are unfrozen.
+
+        Raises:
+            TrainingError: the module has trainable parameters, and the optimizer contains none of them.
+        """
+        frozen, self._all_frozen = self._all_frozen, self._nothing_to_train()
+        if self._all_frozen and not frozen:
+            self._warn(f"training changes nothing: {self._frozen()}")
+
     def require(self) -> None:
         """Check that there is something to train.
 
         Raises:
             TrainingError: every parameter is frozen, or the optimizer contains only frozen ones.
         """
+        if self._nothing_to_train():
+            raise TrainingError(f"there is nothing to train: {self._frozen()}")
+
+    def _nothing_to_train(self) -> bool:
         if self._optimizer is None:
-            return
+            return False
         own = {id(p) for p in self._parameters.values()}
-        held = [p for group in self._optimizer.param_groups for p in group["params"] if p.requires_grad]
-        if any(id(p) in own for p in held) or (held and not self.names):
-            return
+        held = self._optimizer.trainable()
         names = self.names
+        if any(id(p) in own for p in held) or (held and not names):
+            return False
         if names:
             raise TrainingError(
                 "there is nothing to train: the optimizer contains none of the trainable parameters "
                 f"({shorten(names)}); pass them to the optimizer, or unfreeze its parameters with requires_grad_(True)"
             )
-        raise TrainingError(
-            f"there is nothing to train: all {len(self._parameters)} parameters of the module are frozen "
-            f"({shorten(list(self._parameters))}); unfreeze some with requires_grad_(True), such as those of a new head"
+        return True
+
+    def _frozen(self) -> str:
+        return (
+            f"all {len(self._parameters)} parameters of the module are frozen ({shorten(list(self._parameters))}); "
+            "unfreeze some with requires_grad_(True), such as those of a new head"
         )
 
     def optimizer_state(self) -> dict[str, Any]:
