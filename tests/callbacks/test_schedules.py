@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from regraft.callbacks import Callback, LearningRateScheduler, StepSchedule, TorchScheduler, WarmupCosine
+from regraft.callbacks import (
+    BackupAndRestore,
+    Callback,
+    LambdaCallback,
+    LearningRateScheduler,
+    ReduceLROnPlateau,
+    StepSchedule,
+    TorchScheduler,
+    WarmupCosine,
+)
 from regraft.errors import TrainingError
 
 
@@ -134,3 +144,52 @@ def test_a_schedule_of_keras_as_the_rate_is_refused_and_can_be_followed(
     ):
         with pytest.raises(TypeError, match="This optimizer was created with a `LearningRateSchedule`"):
             model.fit(torch.ones(4, 3), torch.ones(4, 2), epochs=4, verbose=0, callbacks=[callback])
+
+
+def rates_of(trainer: Any, points: Any, *callbacks: Any, epochs: int = 4) -> list[float]:
+    """Return the learning rate of each update."""
+    seen: list[float] = []
+    watch = LambdaCallback(on_train_batch_begin=lambda batch, logs: seen.append(float(trainer.optimizer.learning_rate)))
+    trainer.fit(*points, epochs=epochs, batch_size=60, verbose=0, callbacks=[*callbacks, watch])
+    return seen
+
+
+def test_what_others_do_to_the_rate_scales_the_rest_of_a_curve(make_trainer: Any, points: Any) -> None:
+    curve = rates_of(make_trainer(), points, WarmupCosine(0.25))
+    plateau = ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=99)
+    for order in (0, 1):
+        pair = [WarmupCosine(0.25), plateau]
+        found = rates_of(make_trainer(), points, *(pair if order else pair[::-1]))
+        assert found == pytest.approx([rate * 0.1 ** max(0, step // 2 - 1) for step, rate in enumerate(curve)])
+    halves = LearningRateScheduler(lambda epoch, rate: rate * 0.5 if epoch else rate)
+    found = rates_of(make_trainer(), points, halves, WarmupCosine(0.25))
+    assert found == pytest.approx([rate * 0.5 ** (step // 2) for step, rate in enumerate(curve)])
+
+
+def test_two_curves_are_multiplied(make_trainer: Any, points: Any) -> None:
+    def falling(step: int, steps: int) -> float:
+        return 0.9**step
+
+    def rising(step: int, steps: int) -> float:
+        return (step + 1) / steps
+
+    found = rates_of(make_trainer(), points, StepSchedule(falling), StepSchedule(rising))
+    assert found == pytest.approx([0.001 * falling(step, 8) * rising(step, 8) for step in range(8)])
+
+
+def test_a_scaled_curve_is_resumed(make_trainer: Any, points: Any, tmp_path: Path) -> None:
+    def run(killed_at: int | None) -> list[float]:
+        def kill(epoch: int, logs: Any) -> None:
+            if epoch == killed_at:
+                raise KeyboardInterrupt
+
+        plateau = ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=99)
+        backup = BackupAndRestore(tmp_path, save_freq=1)
+        return rates_of(
+            make_trainer(), points, WarmupCosine(0.25), plateau, backup, LambdaCallback(on_epoch_begin=kill)
+        )
+
+    whole = run(None)
+    with pytest.raises(KeyboardInterrupt):
+        run(3)
+    assert run(None) == whole[6:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from regraft.callbacks.callback import Callback, Logs
@@ -13,7 +13,8 @@ from regraft.errors import TrainingError
 class StepSchedule(Callback):
     """Multiply the initial learning rate of every parameter group by a curve, at each update of the weights.
 
-    The initial rate is the one that the group has when ``fit`` begins, so that layer-wise rates keep their ratio.
+    The initial rate is the one that the group has when ``fit`` begins, so that layer-wise rates keep their ratio. If
+    another callback changes a rate, such as `ReduceLROnPlateau`, the rest of the curve changes by the same factor.
 
     Example:
         >>> linear = StepSchedule(lambda step, steps: 1 - step / steps)
@@ -29,7 +30,7 @@ class StepSchedule(Callback):
         TrainingError: from ``fit``, if ``steps`` is None and the number of batches is unknown.
     """
 
-    saved: ClassVar[tuple[str, ...]] = ("base", "begun", "total")
+    saved: ClassVar[tuple[str, ...]] = ("base", "begun", "total", "_last")
 
     def __init__(self, curve: Callable[[int, int], float], steps: int | None = None) -> None:
         super().__init__()
@@ -38,11 +39,13 @@ class StepSchedule(Callback):
         self.total = steps or 0
         self.begun = 0
         self.base: list[float] = []
+        self._last: list[float] = []  # the rates that it set at the last update
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Record each group's initial rate and the number of updates to come."""
         self.begun = self.model.optimizer.iterations
         self.base = [float(group["lr"]) for group in self.model.optimizer.param_groups]
+        self._last = []
         if self.steps is None:
             params = self.params or {}
             if not params.get("steps"):
@@ -55,9 +58,19 @@ class StepSchedule(Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Set the rates of the update that the batch belongs to."""
+        groups = self.model.optimizer.param_groups
+        self._follow([float(group["lr"]) for group in groups])
         factor = self.curve(self.model.optimizer.iterations - self.begun, self.total)
-        for group, base in zip(self.model.optimizer.param_groups, self.base, strict=True):
-            group["lr"] = base * factor
+        self._last = [base * factor for base in self.base]
+        for group, rate in zip(groups, self._last, strict=True):
+            group["lr"] = rate
+
+    def _follow(self, rates: Sequence[float]) -> None:
+        """Scale the initial rates by what others did to the rates since the last update; add those of new groups."""
+        for i, (rate, last) in enumerate(zip(rates, self._last, strict=False)):
+            if rate != last:
+                self.base[i] = self.base[i] * (rate / last) if last else rate
+        self.base.extend(rates[len(self.base) :])
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Add ``learning_rate`` to the logs: the rate of the epoch's last update."""
