@@ -242,3 +242,12 @@ def test_csv_logger_goes_on_below(make_trainer: Any, points: Any, tmp_path: Path
     assert lines[0] == "epoch,accuracy,loss,val_accuracy,val_loss"
     assert [line.split(",")[0] for line in lines[1:]] == ["0", "1", "2"]
     assert all(line.endswith(",NA,NA") for line in lines[1:])
+
+
+@pytest.mark.parametrize("number", [np.float32(0.0), np.float64(0.0), torch.tensor(0.0), 0])
+def test_a_threshold_of_any_numeric_type_counts(make_trainer: Any, points: Any, tmp_path: Path, number: Any) -> None:
+    callback = ModelCheckpoint(tmp_path / "a.pt", "loss", save_best_only=True, initial_value_threshold=number)
+    make_trainer().fit(*points, epochs=2, verbose=0, callbacks=[callback])
+    assert not (tmp_path / "a.pt").exists()
+    with pytest.raises(TrainingError, match=r"initial_value_threshold is '0\.5'; expected a number"):
+        ModelCheckpoint("a.pt", initial_value_threshold="0.5")  # type: ignore[arg-type]

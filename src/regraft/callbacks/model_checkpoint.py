@@ -67,9 +67,11 @@ class ModelCheckpoint(MonitorCallback):
         **kwargs: Any,
     ) -> None:
         accept_older("ModelCheckpoint", kwargs, OLDER)
-        if not isinstance(initial_value_threshold, (int, float)):
-            initial_value_threshold = None  # older scripts pass TensorFlow's options here
-        super().__init__(monitor, mode, initial_value_threshold)
+        threshold: Any = initial_value_threshold
+        if not isinstance(threshold, str) and not hasattr(threshold, "__float__"):
+            threshold = None  # older scripts pass TensorFlow's options here
+        self.check_numbers(initial_value_threshold=threshold)
+        super().__init__(monitor, mode, None if threshold is None else float(threshold))
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only = save_best_only
