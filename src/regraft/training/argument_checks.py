@@ -7,6 +7,7 @@ subsets and concatenations too. A module with ``check_outputs()`` raises an erro
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any, Protocol
@@ -201,6 +202,7 @@ def check_agreement(module: nn.Module, screen: Screen, *data: Any) -> None:
         UserError: a data set was made for another module; see its ``check_module``.
         TrainingError: a data set has the classes of the module in another order, or a different number of classes.
     """
+    _check_inputs(module, data[0] if data else None)
     check = getattr(module, "check_outputs", None)
     if callable(check):
         check()
@@ -213,6 +215,19 @@ def check_agreement(module: nn.Module, screen: Screen, *data: Any) -> None:
             _check_class_names(
                 _class_names(getattr(dataset, "classes", None)), _class_names(getattr(module, "classes", None))
             )
+
+
+def _check_inputs(module: nn.Module, x: Any) -> None:
+    """Raise `TrainingError` if x is a list of more arrays than the module has inputs, such as one for each sample."""
+    if not isinstance(x, list) or len(x) < 2 or not all(is_array(part) for part in x):
+        return
+    parameters = inspect.signature(module.forward).parameters.values()
+    own = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    if len(x) > len(own) and not any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        raise TrainingError(
+            f"x is a list of {len(x)} arrays, which are {len(x)} inputs, as in Keras, and the module takes {len(own)}; "
+            "one array of all samples is np.stack(x)"
+        )
 
 
 def _check_class_names(data: list[str], module: list[str]) -> None:

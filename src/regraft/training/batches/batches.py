@@ -73,7 +73,7 @@ class ArrayBatches:
     """
 
     def __init__(self, data: Any, *, batch_size: int, shuffle: bool | str = False, seed: int = 0) -> None:
-        self.data = tree_map(lambda leaf: leaf if isinstance(leaf, np.memmap) else as_tensor(leaf), data)
+        self.data = _detached(tree_map(lambda leaf: leaf if isinstance(leaf, np.memmap) else as_tensor(leaf), data))
         self.size = _common_length(self.data)
         self.batch_size, self.shuffle, self.seed = batch_size, shuffle, seed
         _warn_of_nan(self.data)
@@ -90,6 +90,19 @@ class ArrayBatches:
             return
         for positions in order_of(self.size, self.shuffle, self.batch_size, self.seed, epoch)[start:]:
             yield tree_map(_taking(positions), self.data)
+
+
+def _detached(data: Any) -> Any:
+    """Return the data without the computation that it comes from, which only one batch could go back through."""
+    if any(isinstance(leaf, Tensor) and leaf.grad_fn is not None for leaf in leaves(data)):
+        warnings.warn(
+            "the data is the output of a module, with its gradient graph: it is used as fixed numbers, and what "
+            "computed it is not trained; to train that module too, make it a part of the Trainer's",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        data = tree_map(lambda leaf: leaf.detach() if isinstance(leaf, Tensor) and leaf.grad_fn else leaf, data)
+    return data
 
 
 def _taking(at: Any) -> Callable[[Any], Any]:
