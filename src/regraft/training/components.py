@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -165,4 +166,4 @@ def optimizer_builder(optimizer: Any, module: nn.Module, learning_rate: float | 
     """Return a function that builds an optimizer for other parameters; None if the user built the optimizer."""
     if optimizer is None or isinstance(optimizer, (torch.optim.Optimizer, OptimizerView)):
         return None
-    return lambda parameters: as_optimizer(optimizer, module, learning_rate, parameters)
+    return partial(as_optimizer, optimizer, module, learning_rate)

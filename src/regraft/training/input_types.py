@@ -7,6 +7,7 @@ itself, so inputs are handed over as they are first, and converted only where th
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,13 +87,13 @@ def _as_given(x: Any) -> Any:
 
 def _conversion_to(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None) -> Convert:
     """Return a function that converts floats, and integers of the types ``whole`` (None: all), to ``dtype``."""
+    return partial(tree_map, partial(_converted, dtype, whole))
 
-    def one(leaf: Any) -> Any:
-        if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
-            return leaf
-        return leaf.to(dtype) if whole is None or leaf.dtype.is_floating_point or leaf.dtype in whole else leaf
 
-    return lambda x: tree_map(one, x)
+def _converted(dtype: torch.dtype, whole: tuple[torch.dtype, ...] | None, leaf: Any) -> Any:
+    if not isinstance(leaf, Tensor) or leaf.dtype.is_complex:
+        return leaf
+    return leaf.to(dtype) if whole is None or leaf.dtype.is_floating_point or leaf.dtype in whole else leaf
 
 
 def _to_indices(x: Any) -> Any:

@@ -128,6 +128,10 @@ class KerasApi(ModuleWeights):
         with evaluating(self.module):
             return tree_map(to_numpy, self.predict_step((x,)))
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs; a copy made inside a hook is not running a ``fit``."""
+        return vars(self) | {"fitting": False}
+
     def __getattr__(self, name: str) -> Any:
         module = self.__dict__.get("module")
         if module is None or name.startswith("__"):
@@ -155,6 +159,10 @@ class KerasApi(ModuleWeights):
     def warn(self, text: str) -> None:
         """Print a warning on the screen."""
         self.screen.warn(text)
+
+    def _saw_larger_batch(self) -> bool:
+        """Return whether this epoch already had several samples."""
+        return self.loop_state.meter.size > 1
 
     def new_meter(self) -> EpochMetrics:
         """Return an empty meter for the loss and the metrics."""

@@ -78,6 +78,10 @@ class LoopState:
     stop: Stop = field(default_factory=Stop)
     resuming: Resuming = field(default_factory=Resuming)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy of the trainer needs; the copy is not running a ``fit``."""
+        return vars(self) | {"feed": None, "step": None, "callbacks": None, "batch": None}
+
     def start_fit(
         self,
         callbacks: CallbackList,

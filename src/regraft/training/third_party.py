@@ -144,3 +144,11 @@ def from_keras(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach().clone()  # it may be a variable, which the next batch changes
     return value if isinstance(value, (int, float)) else np.array(value)
+
+
+def has_reduction(function: Any) -> bool:
+    """Return whether ``function`` takes ``reduction``, as the losses of torch do."""
+    try:
+        return "reduction" in inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False

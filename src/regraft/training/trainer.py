@@ -223,9 +223,7 @@ class Trainer(KerasApi):
 
     def train_step(self, class_weight: Any, steps: int | None) -> TrainStep:
         """Return the step that trains on a batch; ``steps`` is the number of batches of an epoch, if known."""
-        return self.components.train_step(
-            self.optimizer, self.ema, class_weight, steps, lambda: self.loop_state.meter.size > 1
-        )
+        return self.components.train_step(self.optimizer, self.ema, class_weight, steps, self._saw_larger_batch)
 
     def train_on_batch(
         self,

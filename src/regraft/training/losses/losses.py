@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
+from regraft.training.losses.ignored import counted_losses, ignored_in
 from regraft.training.losses.loss_names import KERAS, TORCH, NamedLoss, Takes, keras_name, named_loss
 from regraft.training.losses.odd_outputs import warn_of_activation, warn_of_logarithms
-from regraft.training.losses.reading import Reading, inside_unit, same_rank, warn_of_table
+from regraft.training.losses.reading import Reading, called_target_first, inside_unit, warn_of_table
 from regraft.training.losses.sample_weights import check_fit
-from regraft.training.losses.targets import Targets
+from regraft.training.losses.targets import Targets, of_long_numbers
 from regraft.training.third_party import (
+    has_reduction,
     is_keras,
     keras_loss_function,
     refuse_array_functions,
@@ -49,6 +51,7 @@ class Loss:
         binary: whether each output is a binary prediction, as with binary cross-entropy.
         targets: the targets that it takes; None: any.
         axis: dimension of the classes: 1 as in torch, -1 as in Keras.
+        count: ``f(output, target)``: the number of losses that ``mean`` divides by; None: all.
     """
 
     def __init__(
@@ -63,11 +66,12 @@ class Loss:
         binary: bool = False,
         targets: Targets | None = None,
         axis: int = 1,
+        count: Callable[[Tensor, Tensor], Any] | None = None,
     ) -> None:
-        self.name, self.mean, self.each = name, mean, each
+        self.name, self.mean, self.each, self.count = name, mean, each, count
         self.takes, self.sums, self.whole = takes, sums, whole
         self.targets = targets or Targets(name)
-        self.reading = Reading(takes == "logits", binary, axis)
+        self.reading = Reading(takes == "logits", binary, axis, ignored=self.targets.ignored)
         self._checked = False
 
     def __call__(self, output: Any, target: Any, weight: Tensor | None = None) -> Tensor:
@@ -120,7 +124,9 @@ class Loss:
         check_fit(self.name, weight, values)
         weight = weight.to(values.dtype)
         weighted = values * weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim))
-        return weighted.sum() if self.sums else weighted.sum() / values.numel()
+        if self.sums:
+            return weighted.sum()
+        return weighted.sum() / (values.numel() if self.count is None else self.count(output, target))
 
     def _check(self, output: Any, target: Any) -> None:
         """Check the first batch; this synchronizes with the device once."""
@@ -133,6 +139,7 @@ class Loss:
                 f"loss={self.name!r} is Keras's, which takes probabilities, but the module returns values outside 0 to "
                 "1; use loss='cross_entropy' (or 'bce_with_logits') for a module without a softmax (sigmoid)"
             )
+        self.reading = self.reading._replace(ignored=ignored_in(output, target, self.reading.ignored))
         if self.takes == "any" and self.targets.form == "any" and self.reading.axis == 1 and isinstance(output, Tensor):
             logits = not inside_unit(output)
             self.reading = self.reading._replace(logits=logits, guessed=logits)
@@ -171,13 +178,16 @@ class KerasLoss(Loss):
         name = str(getattr(user_loss, "name", type(user_loss).__name__))
         super().__init__(
             name,
-            lambda output, target: user_loss(target, output),
+            self._of_batch,
             None,
             takes=takes,
             binary=named is not None and named.binary,
             targets=Targets(name, named.form if named else "any", axis=-1, ignored=options.get("ignore_class")),
             axis=-1,
         )
+
+    def _of_batch(self, output: Any, target: Any) -> Any:
+        return self._keras_loss(target, output)
 
     def value(self, output: Any, target: Any, weight: Tensor | None) -> Tensor:
         """Return the loss of a batch."""
@@ -225,8 +235,10 @@ def _by_name(name: str) -> Loss:
 def _torch_loss(
     name: str, named: NamedLoss, mean: Any, each: Any, *, sums: bool = False, ignored: int | None = -100
 ) -> Loss:
+    ignored = ignored if named.form in ("numbers", "classes") else None
     targets = Targets(name, named.form, named.binary, ignored=ignored)
-    return Loss(name, mean, each, takes=named.takes, sums=sums, binary=named.binary, targets=targets)
+    count = None if ignored is None else partial(counted_losses, mean, ignored)
+    return Loss(name, mean, each, takes=named.takes, sums=sums, binary=named.binary, targets=targets, count=count)
 
 
 def _module(user_loss: nn.Module) -> Loss:
@@ -243,19 +255,17 @@ def _module(user_loss: nn.Module) -> Loss:
     kind = next((named for kind, named in _TORCH_MODULES.items() if isinstance(user_loss, kind)), None)
     takes: Takes = kind.takes if kind else "any"
     by_class = kind is not None and kind.form in ("numbers", "classes")
-    mean, each = (_with_long_numbers(user_loss), _with_long_numbers(unreduced)) if by_class else (user_loss, unreduced)
+    mean, each = (
+        (partial(of_long_numbers, user_loss), partial(of_long_numbers, unreduced))
+        if by_class
+        else (user_loss, unreduced)
+    )
     return Loss(name, mean, each, takes=takes, sums=sums, binary=kind is not None and kind.binary)
-
-
-def _with_long_numbers(loss: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a loss of class numbers that takes whole numbers of any type; torch's take int64 only."""
-    small = (torch.int8, torch.int16, torch.int32, torch.bool)
-    return lambda output, target: loss(output, target.long() if target.dtype in small else target)
 
 
 def _function(user_loss: Callable[..., Any]) -> Loss:
     name = str(getattr(unwrapped(user_loss), "__name__", type(user_loss).__name__)).lower()
-    if not _has_reduction(user_loss):
+    if not has_reduction(user_loss):
         return Loss(name, user_loss, None, whole=True)
     named = _TORCH_FUNCTIONS.get(unwrapped(user_loss))
     each = partial(user_loss, reduction="none")
@@ -278,22 +288,9 @@ def _target_first(user_loss: Any) -> Loss:
     takes: Takes = named.takes if named else "any"
     takes = "logits" if options.get("from_logits") else takes
     targets = Targets(name, named.form, axis=-1, ignored=options.get("ignore_class")) if named else None
-
-    def each(output: Any, target: Any) -> Tensor:
-        if isinstance(output, Tensor) and isinstance(target, Tensor) and not _has_classes(targets):
-            output, target = same_rank(output, target)
-        value: Tensor = user_loss(target, output)
-        return value
-
+    each = partial(called_target_first, user_loss, ranks=not _has_classes(targets))
     return Loss(name, each, each, takes=takes, binary=named is not None and named.binary, targets=targets, axis=-1)
 
 
 def _has_classes(targets: Targets | None) -> bool:
     return targets is not None and targets.form in ("numbers", "hot")
-
-
-def _has_reduction(function: Any) -> bool:
-    try:
-        return "reduction" in inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False

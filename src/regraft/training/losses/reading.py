@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -19,12 +20,14 @@ class Reading(NamedTuple):
         binary: whether each output is a binary prediction, as with binary cross-entropy.
         axis: dimension of the classes: 1 for torch's losses, -1 for Keras's.
         guessed: whether the loss is a function of the user, so that ``logits`` was guessed from outputs outside 0 to 1.
+        ignored: class number that the loss skips, as ``ignore_index`` of torch; None: it skips none.
     """
 
     logits: bool = False
     binary: bool = False
     axis: int = 1
     guessed: bool = False
+    ignored: int | None = None
 
 
 def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,6 +48,13 @@ def same_rank(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         if target.shape[1] == 1 and target.shape[2:] == output.shape[1:]:
             return output, target.squeeze(1)
     return output, target
+
+
+def called_target_first(function: Callable[..., Any], output: Any, target: Any, *, ranks: bool = True) -> Any:
+    """Return ``function(target, output)``, both with the same number of dimensions if ``ranks`` is set."""
+    if ranks and isinstance(output, Tensor) and isinstance(target, Tensor):
+        output, target = same_rank(output, target)
+    return function(target, output)
 
 
 def class_axis(output: Tensor, target: Tensor, axis: int) -> int:

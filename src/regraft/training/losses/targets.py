@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -151,6 +152,12 @@ class Targets:
         if low == -1 and high == 1:
             hint = "turn -1 and 1 into 0 and 1: (y + 1) / 2; or use loss='hinge'"
         raise TrainingError(f"the loss {self.loss} takes targets between 0 and 1; found {low:g} to {high:g}\n  {hint}")
+
+
+def of_long_numbers(loss: Callable[..., Any], output: Any, target: Any) -> Any:
+    """Return a loss of class numbers of any whole type; torch's take int64 only."""
+    small = (torch.int8, torch.int16, torch.int32, torch.bool)
+    return loss(output, target.long() if target.dtype in small else target)
 
 
 def _no_targets(target: Any) -> str:

@@ -171,7 +171,8 @@ class F1Score(SumMetric):
             wanted = (one_hot(wanted, width) if wanted.ndim == scores.ndim - 1 else wanted).reshape(-1, width).float()
             yes = (scores == scores.amax(-1, keepdim=True)).reshape(-1, width)
         if weight is not None:
-            weight = weight.reshape(-1, 1).expand(-1, len(yes) // len(weight)).reshape(-1)
+            weight = weight.reshape(-1, 1)  # of samples, or of places
+            weight = weight.expand(-1, len(yes) // len(weight)).reshape(-1)
         answer = yes.float()
         pairs = (answer * wanted, answer * (1 - wanted), (1 - answer) * wanted)
         return tuple(summed(pair, weight, 0) for pair in pairs)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from regraft.errors import TrainingError
 from regraft.training.auxiliary import Auxiliary, is_single, main_output, named_outputs
+from regraft.training.losses.ignored import masked
 from regraft.training.losses.objective import part_of, target_of
 from regraft.training.losses.reading import Reading
 from regraft.training.metrics.logs import BatchLogs
@@ -47,6 +48,10 @@ class EpochMetrics:
         self._stateful = any(m.stateful for m in self._all)
         self._logs: list[weakref.ref[BatchLogs]] = []
         self.reset()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return everything but the logs in use, which belong to their readers."""
+        return vars(self) | {"_logs": []}
 
     def reset(self) -> None:
         """Start an epoch."""
@@ -99,7 +104,11 @@ class EpochMetrics:
     @staticmethod
     def _add(metrics: Sequence[Metric], output: Any, target: Any, weight: Any, reading: Reading) -> None:
         for metric in metrics:
-            metric.update(output, target, weight, reading)
+            own = weight
+            if reading.ignored is not None and metric.skips_ignored:
+                metric.masked = True
+                own = masked(output, target, weight if metric.weighted else None, reading.ignored)
+            metric.update(output, target, own, reading)
 
     def logs(self) -> BatchLogs:
         """Return the present figures; they are computed when they are read."""

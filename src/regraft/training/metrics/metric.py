@@ -40,9 +40,12 @@ class Metric:
 
     Attributes:
         stateful: whether its values change with the next batch, so that logs compute them before it.
+        skips_ignored: whether it leaves out class numbers that the loss ignores.
+        masked: whether the weights that `update` gets are 0 for these, so that they count even if it is not weighted.
     """
 
     stateful = False
+    skips_ignored = masked = False
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class Metric:
             size: number of samples.
             weight: (samples,); used only if the metric is weighted.
         """
-        if weight is not None and self.weighted:
+        if weight is not None and (self.weighted or self.masked):
             weight = weight.float()
             if values.ndim == 0:
                 total, count = values * weight.sum(), weight.sum()
@@ -152,7 +155,7 @@ class SumMetric(Metric):
         reading: Reading = Reading(),  # noqa: B008
     ) -> None:
         """Add a batch."""
-        sums = self.sums(output, target, weight if self.weighted else None, reading)
+        sums = self.sums(output, target, weight if self.weighted or self.masked else None, reading)
         batch = tuple(one.to(exact_dtype(output)) for one in sums)
         self.all = batch if self.all is None else tuple(a + b for a, b in zip(self.all, batch, strict=True))
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import functools
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regraft.errors import TrainingError
-from regraft.training.losses.losses import as_loss
-from regraft.training.losses.reading import Reading, same_rank, warn_of_table
+from regraft.training.losses.losses import Loss, as_loss
+from regraft.training.losses.reading import Reading, called_target_first, same_rank, warn_of_table
 from regraft.training.metrics.keras_metrics import KerasMetric, is_keras_metric, keras_metric_function
 from regraft.training.metrics.metric import Direction, Metric, Ratio, no_sample_values
 from regraft.training.metrics.metric_names import direction_of, named_metric
@@ -141,7 +141,9 @@ def as_metric(user_metric: Any, *, weighted: bool = False) -> Metric:
     if isinstance(user_metric, Metric):
         return copy.deepcopy(user_metric)
     if isinstance(user_metric, str):
-        return named_metric(user_metric, weighted=weighted)
+        metric = named_metric(user_metric, weighted=weighted)
+        metric.skips_ignored = True
+        return metric
     if isinstance(user_metric, type):
         raise TrainingError(
             f"metrics contains the class {user_metric.__name__}; expected an instance: {user_metric.__name__}()"
@@ -167,42 +169,38 @@ def _function(user_metric: Callable[..., Any], weighted: bool) -> Metric:
         return Metric(name, keras, direction_of(name), weighted=weighted)
     if not takes_target_first(user_metric):
         return _torch_function(name, user_metric, weighted)
-
-    def each(output: Any, target: Any) -> Any:
-        if isinstance(output, Tensor) and isinstance(target, Tensor):
-            output, target = same_rank(output, target)
-        return user_metric(target, output)
-
-    return Metric(name, _as_tensor(name, each), weighted=weighted)
+    return Metric(name, _as_tensor(name, partial(called_target_first, user_metric)), weighted=weighted)
 
 
 def _torch_function(name: str, user_metric: Callable[..., Any], weighted: bool) -> Metric:
     """Return a function of (output, target) as a metric; torch's losses get targets in their form."""
     loss = as_loss(user_metric)
     known = loss.targets.form != "any"
-
-    def each(output: Any, target: Any) -> Any:
-        if known:
-            return user_metric(output, loss.targets.suited(output, target))
-        warn_of_table(f"the metric {name}", output, target)
-        return user_metric(output, target)
-
+    each = partial(_suited, user_metric, loss) if known else partial(_as_given, name, user_metric)
     return Metric(name, _as_tensor(name, each), "min" if known else None, weighted=weighted)
+
+
+def _suited(function: Callable[..., Any], loss: Loss, output: Any, target: Any) -> Any:
+    return function(output, loss.targets.suited(output, target))
+
+
+def _as_given(name: str, function: Callable[..., Any], output: Any, target: Any) -> Any:
+    warn_of_table(f"the metric {name}", output, target)
+    return function(output, target)
 
 
 def _as_tensor(name: str, function: Callable[..., Any]) -> Callable[..., Tensor]:
     """Return ``function``, of the metric ``name``, with its results as tensors."""
+    return partial(_result_as_tensor, name, function)
 
-    @functools.wraps(function)
-    def each(output: Any, target: Any) -> Tensor:
-        value = function(output.detach() if isinstance(output, Tensor) else output, target)
-        if isinstance(value, (Mapping, str, type(None))):
-            raise TrainingError(
-                f"the metric {name} returns a {type(value).__name__}; expected a number, or one for each sample"
-            )
-        return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
-    return each
+def _result_as_tensor(name: str, function: Callable[..., Any], output: Any, target: Any) -> Tensor:
+    value = function(output.detach() if isinstance(output, Tensor) else output, target)
+    if isinstance(value, (Mapping, str, type(None))):
+        raise TrainingError(
+            f"the metric {name} returns a {type(value).__name__}; expected a number, or one for each sample"
+        )
+    return value if isinstance(value, Tensor) else torch.as_tensor(value)
 
 
 def _snake(name: str) -> str:
