@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from regraft._version import __version__
 from regraft.data.decoding.rendering import PLAIN
 from regraft.data.preprocessing import Preprocessing
 from regraft.errors import ConfigError
+from regraft.export.json_text import json_text
 from regraft.export.pixels_graph import OPSET, PHOTOS, PIXELS, pixels_graph
 from regraft.features.engines.folding import folded
 from regraft.inference.shared_network import SharedNetwork, shared_networks
@@ -286,4 +286,4 @@ def exported_network(network: SharedNetwork, heads: Sequence[Classifier]) -> onn
 
 def add_metadata(model: onnx.ModelProto, facts: dict[str, str], classes: Sequence[str]) -> None:
     """Add text by key, and the class names as a JSON list, to the metadata of ``model``."""
-    onnx.helper.set_model_props(model, {**facts, "classes": json.dumps(list(classes), ensure_ascii=False)})
+    onnx.helper.set_model_props(model, {**facts, "classes": json_text(list(classes))})

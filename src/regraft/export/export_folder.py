@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 from regraft._version import __version__
-from regraft.disk.atomic import PART, make_folder, write_json, write_text
+from regraft.disk.atomic import write_text
 from regraft.errors import ConfigError
 from regraft.export.classifier_graph import GraphOptions, Input
 from regraft.export.compressed_network import Precision
 from regraft.export.compression import Compression
-from regraft.export.formats import Format, Job, Written, usage, write_format
+from regraft.export.formats import FORMATS, Format, Job, Written, usage, write_format
+from regraft.export.json_text import write_json
 from regraft.export.lower_precision import check_lower_precision, write_lower_precision
 from regraft.export.model_card import model_card
 from regraft.export.proof import Proof, decoding_of, prove
 from regraft.export.proof_photos import find_proof_photos
+from regraft.export.target_folder import PROOF, check_target, written_at_once
 from regraft.features.engines.engine_choice import REDUCED_PRECISIONS, REFERENCE
 from regraft.inference.predictor import Predictor
 from regraft.models.ensemble import members_of
@@ -30,16 +31,7 @@ from regraft.models.model_place import find_model_file
 from regraft.run.folder import RunFolder
 from regraft.screen import QuietScreen, Screen
 
-PROOF = "proof.json"
-"""Name of the file that holds the proof."""
-
 _MAX_VIEWS = 2
-_OWN_FILES = frozenset(
-    {
-        "model.onnx", "model.xml", "model.bin", "labels.txt", "predict.py", "predict.mjs", "pixels.mjs",
-        "facts.json", "config.json", "model.safetensors", "classifier.html", "README.md", PROOF,
-    }
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -103,14 +95,15 @@ def export_model(
     """
     screen = screen or QuietScreen()
     path = find_model_file(Path(model))
+    _check_names(format, input, precision)
     check_lower_precision(precision, format, input)
     name = format if precision == "fp32" else f"{format}-{precision}"
     folder = Path(out) if out is not None else path.parent / "export" / name
-    _check_target(folder)
+    check_target(folder)
     job, notes = _job(path, input, Path(runtime) if runtime is not None else None)
     given = Path(photos) if photos is not None else None
     run = RunFolder(path.parent)
-    with _written_at_once(folder) as place:
+    with written_at_once(folder) as place:
         compression: Compression | None = None
         if precision == "fp32":
             written = write_format(format, job, place)
@@ -125,8 +118,25 @@ def export_model(
         lost = {} if compression is None else {"compression": compression.as_dict()}
         write_json(place / PROOF, about | {"runtime": written.runtime} | lost | compared)
         is_own_run = run.finished and run.model == path
-        write_text(place / "README.md", model_card(job.classifier, run if is_own_run else None, usage(format), notes))
+        write_text(
+            place / "README.md", model_card(job.classifier, run if is_own_run else None, usage(format, input), notes)
+        )
     return Exported(folder, folder / written.name, proof, notes, compression)
+
+
+def _check_names(form: str, given: str, precision: str) -> None:
+    """Check the names of a form of export, which a caller from Python may have misspelled.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    for name, value, expected in (
+        ("format", form, FORMATS),
+        ("input", given, get_args(Input)),
+        ("precision", precision, get_args(Precision)),
+    ):
+        if value not in expected:
+            raise ConfigError(f"{name}: expected one of {', '.join(expected)}, found {value!r}")
 
 
 def _job(path: Path, given: Input, runtime: Path | None) -> tuple[Job, tuple[str, ...]]:
@@ -180,37 +190,3 @@ def _facts(predictor: Predictor, path: Path) -> dict[str, str]:
         "views": str(min(predictor.views, _MAX_VIEWS)),
         "unsure_below": "" if predictor.reject_below is None else repr(predictor.reject_below),
     }
-
-
-def _check_target(folder: Path) -> None:
-    """Check that ``folder`` is new, empty, or an earlier export.
-
-    Raises:
-        ConfigError: it contains other files, or is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is a file; expected the name of a folder for -o")
-    if folder.is_dir():
-        names = {path.name for path in folder.iterdir()}
-        others = sorted(names - _OWN_FILES) or (sorted(names) if names and PROOF not in names else [])
-        if others:
-            raise ConfigError(
-                f"{folder} contains files that regraft export did not write, such as {others[0]}\n"
-                "  name a new folder with -o"
-            )
-
-
-@contextlib.contextmanager
-def _written_at_once(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder whose files replace those of ``folder`` at the end of the block, unless it raises."""
-    make_folder(folder.parent)
-    place = Path(tempfile.mkdtemp(prefix=PART, dir=folder.parent))
-    try:
-        yield place
-        make_folder(folder)
-        for old in folder.iterdir():
-            old.unlink()
-        for path in sorted(place.iterdir(), key=lambda one: one.name == PROOF):
-            path.replace(folder / path.name)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

@@ -38,6 +38,8 @@ class ExportedFile:
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         if not path.is_file():
             raise ModelFileError(f"no such file: {path}; expected a model.onnx or a model.xml of regraft export")
+        if path.suffix not in (".onnx", ".xml"):
+            raise ModelFileError(f"{path} cannot be run here; expected a model.onnx or a model.xml of regraft export")
         self.path = path
         open_file = _open_openvino if path.suffix == ".xml" else _open_onnx
         try:

@@ -14,10 +14,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from regraft.disk.atomic import write_bytes, write_json, write_text
+from regraft.disk.atomic import write_bytes, write_text
 from regraft.errors import ConfigError, MissingExtraError
-from regraft.export.classifier_graph import Change, GraphOptions, add_metadata, classifier_graph
+from regraft.export.classifier_graph import (
+    Change,
+    GraphOptions,
+    Input,
+    add_metadata,
+    classifier_graph,
+)
 from regraft.export.exported_file import ExportedFile
+from regraft.export.json_text import json_text, write_json
 from regraft.export.photo_script import photo_script
 from regraft.export.timm_folder import WITHOUT_BOUNDS, LoadedByTimm, write_timm_folder
 from regraft.export.web_page import find_runtime, web_page
@@ -107,9 +114,10 @@ def write_format(form: Format, job: Job, place: Path) -> Written:
     return _WRITERS[form](job, place)
 
 
-def usage(form: Format) -> str:
-    """Return how to use the files of a format, in Markdown."""
-    return _resource(f"usage/{form}.md").decode().rstrip()
+def usage(form: Format, given: Input = "photo") -> str:
+    """Return how to use the files of a format with an input, in Markdown."""
+    name = form if given == "photo" else f"{form}-{given}"
+    return _resource(f"usage/{name}.md").decode().rstrip()
 
 
 def _write_onnx(job: Job, place: Path) -> Written:
@@ -138,7 +146,7 @@ def _write_openvino(job: Job, place: Path) -> Written:
         source = Path(folder) / "model.onnx"
         source.write_bytes(job.graph())
         model = openvino.convert_model(source)
-        facts = {**job.facts, "classes": json.dumps(list(job.predictor.classes), ensure_ascii=False)}
+        facts = {**job.facts, "classes": json_text(list(job.predictor.classes))}
         for name, value in {**facts, "names": json.dumps(sorted(facts))}.items():
             model.set_rt_info(value, ["regraft", name])
         openvino.save_model(model, file, compress_to_fp16=False)
@@ -177,8 +185,12 @@ def _resource(name: str) -> bytes:
     return (importlib.resources.files("regraft.export") / name).read_bytes()
 
 
+_LINE_BREAKS = {ord(one): one.encode("unicode_escape").decode() for one in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"}
+
+
 def _lines(names: tuple[str, ...]) -> str:
-    return "".join(f"{name}\n" for name in names)
+    """Return names as lines; a line break in a name is escaped, so that the order is that of the probabilities."""
+    return "".join(f"{name.translate(_LINE_BREAKS)}\n" for name in names)
 
 
 _WRITERS: dict[Format, Callable[[Job, Path], Written]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from regraft._version import __version__
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble, members_of
 from regraft.run.folder import RunFolder
+from regraft.screen import printable
 from regraft.text import counted, percent
 
+_SHOWN = 100
 _HUB_LICENSES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0"})
 
 
@@ -32,7 +35,7 @@ def model_card(classifier: Classifier | Ensemble, run: RunFolder | None, usage: 
     parts = [
         f"---\n{_metadata(licences, metrics, config, timm=len(members) == 1)}---\n",
         "# Photo classifier\n",
-        f"It knows {counted(len(classifier.classes), 'class', 'classes')}: {', '.join(classifier.classes)}.\n",
+        f"It knows {counted(len(classifier.classes), 'class', 'classes')}: {_listed(classifier.classes)}.\n",
     ]
     if metrics is not None and config is not None:
         parts.append(_figures(metrics, config))
@@ -45,6 +48,12 @@ def model_card(classifier: Classifier | Ensemble, run: RunFolder | None, usage: 
     if notes:
         parts.append("## What differs\n\n" + "".join(f"- {note}.\n" for note in notes))
     return "\n".join(parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return names as text in Markdown, the first of many."""
+    shown = ", ".join(escape(printable(" ".join(name.split())), quote=False) for name in names[:_SHOWN])
+    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
 
 
 def _metadata(

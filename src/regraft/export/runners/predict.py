@@ -87,6 +87,7 @@ def read(path):
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # a terminal may lack the letters of a name
     for path in sys.argv[1:]:
         try:
             probabilities, label, unsure = session.run(["probabilities", "label", "unsure"], {"photo": read(path)})
