@@ -35,6 +35,14 @@ def test_without_findings():
     ]
 
 
+def test_a_single_class_is_not_enough_for_a_training():
+    assert shown([], classes={"images": 26}, accuracy=None) == [
+        "photos   26 photos · 1 class · 1 unusable   garden",
+        "         one class only: a training needs at least two",
+        "found    no problems found",
+    ]
+
+
 def test_findings_that_the_user_has_decided_about_are_counted_and_not_listed():
     tiny = {**finding("tiny", "info", "a.png"), "decided": True}
     assert shown([tiny])[2:] == [

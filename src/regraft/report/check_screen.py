@@ -24,6 +24,8 @@ def show_check(check: dict[str, Any], screen: Screen) -> None:
         parts.append(f"{files['put aside']:,} unusable")
     parts += check.get("skipped", [])
     screen.line("photos", " · ".join(parts), check["photos"])
+    if len(classes) == 1:
+        screen.line("", "one class only: a training needs at least two")
     if check["accuracy"] is not None:
         screen.line("probe", f"{percent(check['accuracy'])} cross-validated", "used to find wrong labels")
     decided = sum(map(is_decided, check["findings"]))

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 _SEPARATOR: Final = re.compile(r"\s*[,;|/+&]\s*|\s+")
+_LIST: Final = re.compile(r"[|;]")
 
 
 def combined_label_notes(labels: Iterable[str]) -> list[str]:
@@ -14,7 +15,7 @@ def combined_label_notes(labels: Iterable[str]) -> list[str]:
     known = set(labels)
     combined = sorted(label for label in known if _parts(label) <= known and len(_parts(label)) > 1)
     if not combined:
-        return []
+        return _notes_on_lists(known)
     first, parts = combined[0], " and ".join(map(repr, sorted(_parts(combined[0]))))
     if len(combined) == 1:
         return [
@@ -24,6 +25,18 @@ def combined_label_notes(labels: Iterable[str]) -> list[str]:
     return [
         f"{count:,} labels consist of others, such as {first!r} of {parts}: each is a class, as a photo has one here"
     ]
+
+
+def _notes_on_lists(known: set[str]) -> list[str]:
+    """Return a note if a label is a list with ``|`` or ``;`` that has another label: ``ant|leaf`` next to ``ant``."""
+    lists = {label: [part.strip() for part in _LIST.split(label)] for label in sorted(known) if _LIST.search(label)}
+    for label, parts in lists.items():
+        part = next((part for part in parts if part in known), None)
+        if part is not None:
+            return [
+                f"label {label!r} contains the label {part!r}: a class of its own, because a photo has one class here"
+            ]
+    return []
 
 
 def _parts(label: str) -> set[str]:
