@@ -237,7 +237,19 @@ def check_trackio(run, final, folder):
 
 
 def check_aim(run, final, folder):
-    assert any(path.name == run for path in (folder / ".aim").rglob("*"))  # its server reads it
+    import aim
+    from aim.sdk.index_manager import RepoIndexManager
+
+    repository = aim.Repo(str(folder))
+    RepoIndexManager.get_index_manager(repository).index(run)  # as `aim up` does with every run
+    assert [stored.hash for stored in repository.iter_runs()] == [run]
+    stored = aim.Run(run, repo=repository, read_only=True)
+    assert (stored.name, stored.experiment) == ("aim", "regraft")
+    assert stored["hparams"]["recipe"] == "feature-extraction"
+    assert stored["final"] == pytest.approx(final)
+    assert [Path(file).name for file in stored["files"]] == ["model.safetensors", "metrics.json"]
+    epochs = {metric.name: sorted(metric.epochs.sparse_list()[1]) for metric in stored.metrics() if metric.epochs}
+    assert epochs["loss"] == epochs["val_loss"] == [0, 1]
 
 
 CHECK = {"mlflow": check_mlflow, "wandb": check_wandb, "trackio": check_trackio, "aim": check_aim}

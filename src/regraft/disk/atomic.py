@@ -88,15 +88,20 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Write ``value`` to ``path`` as readable JSON, completely or not at all.
+    """Write ``value`` to ``path`` as readable JSON, completely or not at all; see `readable_json`."""
+    write_text(path, readable_json(value, indent=2) + "\n")
 
-    Lone surrogates, from file names that are not valid UTF-8 on disk, are escaped, so that the file is valid UTF-8.
+
+def readable_json(value: Any, *, indent: int | None = None) -> str:
+    """Return ``value`` as JSON with all letters as they are.
+
+    Lone surrogates, from file names that are not valid UTF-8 on disk, are escaped, so that the text is valid UTF-8.
 
     Raises:
         ValueError: a number is NaN or infinite; pass None in its place.
     """
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_text(path, _LONE_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n")
+    text = json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False)
+    return _LONE_SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def _flush(path: Path) -> None:

@@ -17,8 +17,8 @@ from torch import nn
 from regraft._version import __version__
 from regraft.data.decoding.rendering import PLAIN
 from regraft.data.preprocessing import Preprocessing
+from regraft.disk.atomic import readable_json
 from regraft.errors import ConfigError
-from regraft.export.json_text import json_text
 from regraft.export.pixels_graph import OPSET, PHOTOS, PIXELS, pixels_graph
 from regraft.features.engines.folding import folded
 from regraft.inference.shared_network import SharedNetwork, shared_networks
@@ -286,4 +286,4 @@ def exported_network(network: SharedNetwork, heads: Sequence[Classifier]) -> onn
 
 def add_metadata(model: onnx.ModelProto, facts: dict[str, str], classes: Sequence[str]) -> None:
     """Add text by key, and the class names as a JSON list, to the metadata of ``model``."""
-    onnx.helper.set_model_props(model, {**facts, "classes": json_text(list(classes))})
+    onnx.helper.set_model_props(model, {**facts, "classes": readable_json(list(classes))})

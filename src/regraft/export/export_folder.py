@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import get_args
 
 from regraft._version import __version__
-from regraft.disk.atomic import write_text
+from regraft.disk.atomic import write_json, write_text
 from regraft.errors import ConfigError
 from regraft.export.classifier_graph import GraphOptions, Input
 from regraft.export.compressed_network import Precision
 from regraft.export.compression import Compression
 from regraft.export.formats import FORMATS, Format, Job, Written, usage, write_format
-from regraft.export.json_text import write_json
 from regraft.export.lower_precision import check_lower_precision, write_lower_precision
 from regraft.export.model_card import model_card
 from regraft.export.proof import Proof, decoding_of, prove

@@ -14,7 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from regraft.disk.atomic import write_bytes, write_text
+from regraft.disk.atomic import readable_json, write_bytes, write_json, write_text
 from regraft.errors import ConfigError, MissingExtraError
 from regraft.export.classifier_graph import (
     Change,
@@ -24,7 +24,6 @@ from regraft.export.classifier_graph import (
     classifier_graph,
 )
 from regraft.export.exported_file import ExportedFile
-from regraft.export.json_text import json_text, write_json
 from regraft.export.photo_script import photo_script
 from regraft.export.timm_folder import WITHOUT_BOUNDS, LoadedByTimm, write_timm_folder
 from regraft.export.web_page import find_runtime, web_page
@@ -146,7 +145,7 @@ def _write_openvino(job: Job, place: Path) -> Written:
         source = Path(folder) / "model.onnx"
         source.write_bytes(job.graph())
         model = openvino.convert_model(source)
-        facts = {**job.facts, "classes": json_text(list(job.predictor.classes))}
+        facts = {**job.facts, "classes": readable_json(list(job.predictor.classes))}
         for name, value in {**facts, "names": json.dumps(sorted(facts))}.items():
             model.set_rt_info(value, ["regraft", name])
         openvino.save_model(model, file, compress_to_fp16=False)

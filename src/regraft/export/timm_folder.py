@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from regraft.data.preprocessing import Preprocessing, evaluation_pixels, normalise
+from regraft.disk.atomic import write_json
 from regraft.errors import ConfigError
-from regraft.export.json_text import write_json
 from regraft.models.classifier import Classifier
 from regraft.models.ensemble import Ensemble
 from regraft.models.timm_import import import_timm
