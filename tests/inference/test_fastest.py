@@ -53,7 +53,7 @@ def titles(predictor):
 
 def test_engines_are_compared_once_and_all_uses_have_the_same_bits(path, photos):
     found, told = compared(path)
-    assert found.engines.titles == (ONNX,)
+    assert (found.engines.titles, found.comparison) == ((ONNX,), "done")
     assert told == ["this model is new on this machine: another engine is compared with torch, once"]
     assert found.why.startswith(
         f"the network runs on {ONNX}, 1.5 times as fast as torch; 16 pictures had the same answ"
@@ -140,6 +140,7 @@ def test_the_reason_for_torch_is_told_and_recorded(path, monkeypatch, place, val
         patch.setattr(place, value)
         found, told = compared(path)
     assert found.engines is None and found.why.startswith(f"the network runs on torch: {why}") and len(told) == 1
+    assert found.comparison == "done"
     assert compared(path) == (found, [])
     assert titles(Predictor.load(path, fastest=True)) == ["eager fp32"]
 
@@ -164,7 +165,7 @@ def test_without_a_cache_nothing_is_compared(path, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("REGRAFT_CACHE", str(tmp_path / "file"))
     found, told = compared(path)
-    assert (found.engines, told) == (None, [])
+    assert (found.engines, found.comparison, told) == (None, "not possible", [])
     folder = tmp_path / "file"
     assert found.why == f"the network runs on torch: {folder} cannot be written; REGRAFT_CACHE names another folder"
 
@@ -176,6 +177,7 @@ def test_the_engine_of_the_features_stays(tmp_path, monkeypatch):
     made.save(tmp_path / "m.safetensors")
     found, told = compared(tmp_path / "m.safetensors")
     assert (found.engines, found.why, told) == (None, f"the network runs on {ONNX}", [])
+    assert found.comparison == "not needed"
 
 
 def test_the_photos_of_a_comparison_are_validation_and_test_photos_of_the_run(tmp_path, path, photos):

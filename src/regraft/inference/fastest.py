@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from filelock import FileLock
 
@@ -25,6 +25,11 @@ from regraft.inference.preparation import MAX_COMPARED, can_be_recorded, prepare
 from regraft.inference.prepared import Preparation, is_recorded, preparation_key
 from regraft.inference.run_photos import held_out_photos
 
+Comparison: TypeAlias = Literal["done", "not needed", "not possible"]
+"""State of the comparison of engines: its result is recorded; not needed, because torch on the processor runs no network;
+or not possible, because the cache folder cannot be used.
+"""
+
 _MIN_PHOTOS, _SECONDS = 8, 5.0
 """Predictions by torch for the comparison: after this time, no more than the minimum."""
 
@@ -36,10 +41,12 @@ class FastestEngines:
     Attributes:
         engines: the engines, for `Predictor`; None if the engines in the file are the fastest.
         why: the reason, for people.
+        comparison: whether engines were compared.
     """
 
     engines: ComparedEngines | None
     why: str
+    comparison: Comparison
 
 
 def fastest_engines(
@@ -60,12 +67,11 @@ def fastest_engines(
     engines = [one.engine for one in reference.network_passes]
     if not any(is_reference(engine) for engine in engines):
         names = _names([engine.title for engine in engines])
-        return FastestEngines(None, f"the network runs on {names}")
+        return FastestEngines(None, f"the network runs on {names}", "not needed")
     if not can_be_recorded():
         folder = cache_folder()
-        return FastestEngines(
-            None, f"the network runs on torch: {folder} cannot be written; REGRAFT_CACHE names another folder"
-        )
+        why = f"the network runs on torch: {folder} cannot be written; REGRAFT_CACHE names another folder"
+        return FastestEngines(None, why, "not possible")
     key = preparation_key(file.read_bytes())
     with _comparing_alone():
         if not is_recorded(key) or None in _speed_ratios(read_fact(key)):
@@ -76,8 +82,9 @@ def fastest_engines(
     try:
         return _chosen(Preparation.from_dict(record), reference)
     except (KeyError, TypeError):  # a refusal, or no record
-        reason = record["refused"] if isinstance(record, dict) and "refused" in record else "no engine was compared"
-        return FastestEngines(None, f"the network runs on torch: {reason}")
+        if isinstance(record, dict) and "refused" in record:
+            return FastestEngines(None, f"the network runs on torch: {record['refused']}", "done")
+        return FastestEngines(None, "the network runs on torch: no engine was compared", "not possible")
 
 
 def _speed_ratios(record: Any) -> list[float | None]:
@@ -93,7 +100,7 @@ def _chosen(preparation: Preparation, reference: Predictor) -> FastestEngines:
     ratios = [one.speed_ratio or 1.0 for one in preparation.networks]
     faster = [ratio for ratio in ratios if ratio > 1.0]
     if not faster:
-        return FastestEngines(None, "the network runs on torch, which is the fastest engine for it here")
+        return FastestEngines(None, "the network runs on torch, which is the fastest engine for it here", "done")
     pairs = zip(ratios, preparation.networks, strict=True)
     titles = tuple(one.graph.title if ratio > 1.0 else None for ratio, one in pairs)
     names = _names([title or one.title for title, one in zip(titles, reference.network_passes, strict=True)])
@@ -102,7 +109,7 @@ def _chosen(preparation: Preparation, reference: Predictor) -> FastestEngines:
         f"the network runs on {names}, {ratio:.1f} times as fast as torch; {preparation.compared} pictures had the "
         f"same answers, within {difference:.1g}"
     )
-    return FastestEngines(ComparedEngines(titles), why)
+    return FastestEngines(ComparedEngines(titles), why, "done")
 
 
 def _names(titles: Sequence[str]) -> str:

@@ -61,6 +61,11 @@ class TwoStepPredictor:
         """Number of batches that may run at the same time, each on its own thread."""
         return min(engine.parallel_batches for engine in self._engines)
 
+    @property
+    def engine_titles(self) -> tuple[str, ...]:
+        """Name of the engine of each network, such as ``"ONNX Runtime fp32"``."""
+        return tuple(engine.title for engine in self._engines)
+
     def pixels_of(self, name: str, photo: bytes) -> PhotoPixels:
         """Return the pixels of a photo.
 

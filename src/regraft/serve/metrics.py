@@ -72,13 +72,14 @@ class Metrics:
         """Count an answer by its status."""
         self._answers[status] += 1
 
-    def text(self, *, waiting: int, ready: bool, memory: int) -> str:
+    def text(self, *, waiting: int, ready: bool, memory: int, engines: Sequence[tuple[str, str]]) -> str:
         """Return all figures.
 
         Args:
             waiting: number of photos that wait for their answers.
             ready: whether the server answers requests.
             memory: bytes of the bodies of requests in progress.
+            engines: packages that run the networks of the model, each with the state of the comparison of engines.
         """
         lines = [*_head("regraft_requests_total", "Answers by status.", "counter")]
         lines += [
@@ -92,6 +93,11 @@ class Metrics:
         )
         for name, about, value in gauges:
             lines += [*_head(name, about, "gauge"), f"{name}{{{self._labels}}} {value}"]
+        lines += _head("regraft_engine_info", "Engines that run the networks; state of their comparison.", "gauge")
+        lines += [
+            f'regraft_engine_info{{{self._labels},engine="{package}",comparison="{state}"}} 1'
+            for package, state in engines
+        ]
         for histogram in (self.latency, self.decoding, self.network, self.batches):
             lines += histogram.lines(self._labels)
         return "\n".join(lines) + "\n"

@@ -149,6 +149,11 @@ class ServeApp:
                 "classes": len(model.classes),
                 "batch": model.steps.batch_size,
             },
+            "engine": {
+                "packages": list(model.engine_packages),
+                "comparison": model.comparison,
+                "reason": model.engine,
+            },
             "refused_replacement": self._keeper.refused,
             "waiting": self._pipeline.unanswered,
         }
@@ -156,8 +161,9 @@ class ServeApp:
         return JSONResponse(values, status)
 
     async def _figures(self, request: Request) -> Response:
-        waiting, memory = self._pipeline.unanswered, self._memory.in_use
-        text = self._metrics.text(waiting=waiting, ready=not self._is_stopping, memory=memory)
+        waiting, memory, model = self._pipeline.unanswered, self._memory.in_use, self._pipeline.model
+        engines = [(package, model.comparison) for package in model.engine_packages]
+        text = self._metrics.text(waiting=waiting, ready=not self._is_stopping, memory=memory, engines=engines)
         return PlainTextResponse(text, media_type=_MEDIA_TYPE)
 
 

@@ -16,13 +16,16 @@ from PIL import Image
 
 from regraft.errors import RegraftError, ServerError
 from regraft.features.engines.single_photo import lone_photo_engine, single_photo_engine
-from regraft.inference.fastest import fastest_engines
+from regraft.inference.fastest import Comparison, fastest_engines
 from regraft.inference.prediction import Prediction
 from regraft.inference.predictor import Predictor
 from regraft.inference.two_steps import PhotoPixels, TwoStepPredictor
 from regraft.models.model_file import load_classifier
 from regraft.models.model_place import find_model_file
 from regraft.serve.photo_checks import check_photo
+
+_PACKAGES = {"eager": "torch", "ONNX": "onnxruntime", "OpenVINO": "openvino"}
+"""Package of an engine by the first word of its title."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +40,7 @@ class ServedModel:
         steps: the predictor.
         max_pixels: maximum pixels of a photo.
         engine: the engine of its network and the reason, for people.
+        comparison: whether engines were compared for it on this machine.
     """
 
     file: Path
@@ -46,10 +50,16 @@ class ServedModel:
     steps: TwoStepPredictor
     max_pixels: int
     engine: str
+    comparison: Comparison
     _slots: threading.Semaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_slots", threading.Semaphore(self.steps.parallel_batches))
+
+    @property
+    def engine_packages(self) -> tuple[str, ...]:
+        """Names of the packages that run its networks: ``"onnxruntime"``, ``"openvino"``, ``"torch"``."""
+        return tuple(dict.fromkeys(_PACKAGES[title.split()[0]] for title in self.steps.engine_titles))
 
     def prepare(self, name: str, photo: bytes) -> PhotoPixels:
         """Return the pixels of a photo.
@@ -111,7 +121,7 @@ def _loaded(
     for network in predictor.network_passes:  # engines for batches that no photo of the server needs
         network.release_engine()
     threshold = predictor.reject_below is not None
-    model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels, fastest.why)
+    model = ServedModel(file, sha256, predictor.classes, threshold, steps, max_pixels, fastest.why, fastest.comparison)
     for alone in (True, False):
         model.predict([model.prepare("trial", _gray_photo())], alone=alone)
     return model
