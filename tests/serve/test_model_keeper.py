@@ -5,14 +5,20 @@ from __future__ import annotations
 import gc
 import hashlib
 import shutil
+import time
 import weakref
 
 import pytest
 
+from regraft import process
 from regraft.errors import ServerError
 from regraft.serve import model_keeper
 from regraft.serve.limits import Limits
+from regraft.serve.metrics import Metrics
+from regraft.serve.model_keeper import ModelKeeper
+from regraft.serve.pipeline import Pipeline
 from regraft.serve.run_server import ServeOptions, started_app
+from regraft.serve.served_model import load_served_model
 from serve.conftest import client_of, photo, tiny_classifier
 
 
@@ -87,3 +93,29 @@ def test_a_server_without_a_usable_model_does_not_start(tmp_path):
         started_app(ServeOptions(tmp_path / "model.safetensors", limits=Limits())),
     ):
         pass
+
+
+def test_a_replaced_model_is_freed_though_collections_skip_it(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_keeper, "CHECK_EVERY", 0.01)
+    monkeypatch.setattr(process, "_CLAIMED", [True])
+    tiny_classifier(seed=1).save(tmp_path / "new.safetensors")
+
+    def load():
+        return load_served_model(place, device="cpu", max_pixels=1_000_000)
+
+    keeper = ModelKeeper(place, load, lambda _: None)
+    pipeline = Pipeline(load(), Metrics(), decoders=1, runners=1, queue_limit=9)
+    first_model = weakref.ref(pipeline.model)
+    object.__setattr__(pipeline.model, "itself", pipeline.model)  # as a network may have
+    try:
+        process.skip_present_objects()
+        keeper.start(pipeline)
+        (tmp_path / "new.safetensors").replace(place)
+        by = time.monotonic() + 60
+        while first_model() is not None and time.monotonic() < by:
+            time.sleep(0.01)
+        assert (first_model(), keeper.refused) == (None, None)
+    finally:
+        keeper.close()
+        pipeline.close()
+        gc.unfreeze()

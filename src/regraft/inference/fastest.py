@@ -26,8 +26,8 @@ from regraft.inference.prepared import Preparation, is_recorded, preparation_key
 from regraft.inference.run_photos import held_out_photos
 
 Comparison: TypeAlias = Literal["done", "not needed", "not possible"]
-"""State of the comparison of engines: its result is recorded; not needed, because torch on the processor runs no network;
-or not possible, because the cache folder cannot be used.
+"""State of the comparison of engines: its result is recorded; it is not needed, because torch on the processor would
+run no network; or it is not possible, because the cache folder cannot be used.
 """
 
 _MIN_PHOTOS, _SECONDS = 8, 5.0

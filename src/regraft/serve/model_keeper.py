@@ -8,7 +8,7 @@ from pathlib import Path
 
 from regraft.errors import RegraftError
 from regraft.models.model_place import find_model_file
-from regraft.process import release_freed_memory
+from regraft.process import release_freed_memory, skip_present_objects
 from regraft.serve.pipeline import Pipeline
 from regraft.serve.served_model import ServedModel
 
@@ -70,6 +70,7 @@ class ModelKeeper:
         was_replaced = False
         while not self._end.wait(CHECK_EVERY):
             if was_replaced:  # the old model has answered its last requests
+                skip_present_objects(recheck=True)  # its cycles of references, if it has any, are freed
                 release_freed_memory()
             was_replaced = self.look(pipeline)
 

@@ -14,7 +14,7 @@ from socket import socket
 from PIL import Image
 
 from regraft.language import translate
-from regraft.process import cores, release_freed_memory
+from regraft.process import cores, quick_thread_switches, release_freed_memory, skip_present_objects
 from regraft.serve.limits import Limits
 from regraft.serve.metrics import Metrics
 from regraft.serve.model_keeper import ModelKeeper
@@ -88,7 +88,8 @@ def serve_in_process(options: ServeOptions, listener: socket, worker: int, opene
     """
     Image.MAX_IMAGE_PIXELS = options.limits.pixels  # for pictures inside of files, whose size is in no header
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-    with started_app(options, worker) as app:
+    with started_app(options, worker) as app, quick_thread_switches():
+        skip_present_objects()
         serve(
             app,
             listener,

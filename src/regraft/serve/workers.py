@@ -16,6 +16,7 @@ from multiprocessing.context import SpawnProcess
 from types import FrameType
 
 from regraft.errors import RegraftError, ServerError
+from regraft.process import claim_process
 from regraft.serve.run_server import ServeOptions, report, serve_in_process
 from regraft.web.server import address_of, listen
 
@@ -77,6 +78,7 @@ def _work(options: ServeOptions, port: int, number: int, pipe: Connection) -> No
     """Answer requests in this process, until SIGTERM or until the process that started it has ended."""
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # Ctrl-C reaches the first process only, which ends this one
+    claim_process()  # otherwise each full garbage collection visits all imported objects, and requests wait for it
     threading.Thread(target=_end_with_parent, args=(pipe,), daemon=True).start()
     try:
         with listen(options.host, port, shared=True) as listener:
