@@ -85,11 +85,12 @@ def test_a_thousand_classes(tmp_path):
     assert len((made.folder / "README.md").read_text()) < 4000
 
 
-def test_the_program_prints_any_name_on_any_terminal(odd_names, odd_photos, tmp_path):
+def test_the_program_prints_any_name_on_any_terminal(odd_photos, tmp_path):
     import subprocess
     import sys
 
-    made = export_model(odd_names, tmp_path / "aus gabe ä")
+    classifier_of(["line\nbreak ä", "tab\there 名"]).save(tmp_path / "model.safetensors")
+    made = export_model(tmp_path / "model.safetensors", tmp_path / "aus gabe ä")
     run = [sys.executable, made.folder / "predict.py", odd_photos / "large.jpg", odd_photos / "名字 with spaces.webp"]
     done = subprocess.run(run, capture_output=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.stderr == b""
@@ -213,6 +214,11 @@ def test_an_unknown_form_is_named(model_file, tmp_path, name):
     with pytest.raises(ConfigError, match=message):
         export_model(model_file, tmp_path / "out", **{name: value})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_photos_for_a_file_without_a_proof_are_refused(model_file, odd_photos, tmp_path):
+    with pytest.raises(ConfigError, match="--photos does not apply to --input tensor: such a file has no proof"):
+        export_model(model_file, tmp_path / "out", input="tensor", photos=odd_photos)
 
 
 def test_what_cannot_be_proven_again_is_named(model_file, odd_photos, tmp_path):

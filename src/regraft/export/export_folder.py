@@ -96,6 +96,8 @@ def export_model(
     path = find_model_file(Path(model))
     _check_names(format, input, precision)
     check_lower_precision(precision, format, input)
+    if input == "tensor" and photos is not None:
+        raise ConfigError("--photos does not apply to --input tensor: such a file has no proof")
     name = format if precision == "fp32" else f"{format}-{precision}"
     folder = Path(out) if out is not None else path.parent / "export" / name
     check_target(folder)

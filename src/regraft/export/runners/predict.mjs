@@ -33,7 +33,8 @@ for (const path of process.argv.slice(2)) {
     const answer = await session.run({ photo: new ort.Tensor("uint8", pixels, [height, width, 3]) });
     const label = Number(answer.label.data[0]);
     const unsure = answer.unsure.data[0] ? "unsure" : "";
-    console.log([path, facts.classes[label], answer.probabilities.data[label].toFixed(6), unsure].join("\t"));
+    const name = facts.classes[label].replace(/[\t\n\r]/g, " "); // one line, four columns
+    console.log([path, name, answer.probabilities.data[label].toFixed(6), unsure].join("\t"));
   } catch (error) {
     console.log([path, "", "", `unreadable: ${error.message}`].join("\t"));
   }

@@ -91,6 +91,7 @@ if __name__ == "__main__":
     for path in sys.argv[1:]:
         try:
             probabilities, label, unsure = session.run(["probabilities", "label", "unsure"], {"photo": read(path)})
-            print(path, classes[label], f"{probabilities[label]:.6f}", "unsure" if unsure else "", sep="\t")
+            name = classes[label].translate(dict.fromkeys(b"\t\n\r", " "))  # one line, four columns
+            print(path, name, f"{probabilities[label]:.6f}", "unsure" if unsure else "", sep="\t")
         except Exception as error:  # noqa: BLE001  (Pillow raises many kinds for damaged files)
             print(path, "", "", f"unreadable: {error}", sep="\t")
