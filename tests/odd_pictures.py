@@ -90,6 +90,11 @@ def odd_colors():
         "animated.gif": _saved(frames[0], "GIF", save_all=True, append_images=frames[1:]),
         "animated.png": _saved(frames[0], "PNG", save_all=True, append_images=frames[1:]),
         "clear.gif": _saved(clear, "GIF"),
+        "default picture.png": _saved(frames[0], "PNG", save_all=True, append_images=frames[1:], default_image=True),
+        "high dynamic range.png": png(scene(37, 29).astype(np.uint32), 2, 8, before=[(b"cICP", bytes([9, 16, 0, 1]))]),
+        "long.jpg": _saved(Image.fromarray(scene(9000, 20)), "JPEG"),
+        "odd size.jpg": _saved(Image.fromarray(scene(61, 43)), "JPEG", quality=50, subsampling=2),
+        "odd ink.jpg": _saved(Image.fromarray(scene(61, 43)).convert("CMYK"), "JPEG", quality=60),
         "plain.bmp": _saved(rgb, "BMP"),
         "palette.bmp": _saved(rgb.quantize(16), "BMP"),
         "plain.avif": _saved(rgb, "AVIF", quality=90),
@@ -98,6 +103,23 @@ def odd_colors():
         "plain.ico": _saved(rgb.resize((64, 64)), "ICO", sizes=[(64, 64)]),
         "pixel.jpg": _saved(Image.new("RGB", (1, 1), "red"), "JPEG"),
         "line.webp": _saved(Image.fromarray(scene(700, 1)), "WEBP", lossless=True),
+    }
+
+
+def unreadable():
+    """Return files by name that are damaged, or no photos."""
+    rgb = Image.fromarray(scene(300, 200))
+    jpeg, png_file, webp = _saved(rgb, "JPEG"), _saved(rgb, "PNG"), _saved(rgb, "WEBP")
+    middle = len(png_file) // 2
+    return {
+        "cut.jpg": jpeg[: len(jpeg) // 2],
+        "cut.png": png_file[:middle],
+        "cut.webp": webp[: len(webp) // 2],
+        "changed.png": png_file[:middle] + bytes([png_file[middle] ^ 255]) + png_file[middle + 1 :],
+        "head only.png": png_file[:33],
+        "nothing.jpg": b"",
+        "text.jpg": b"hello",
+        "drawing.svg": b'<svg xmlns="http://www.w3.org/2000/svg" width="10" height="10"/>',
     }
 
 

@@ -7,10 +7,10 @@ import base64
 import numpy as np
 import pytest
 
-from chromium import chromium, page
+from chromium import chromium, page, wait_until
 from conftest import REPOSITORY
 from exported_models import CLASSES, model_file, odd_photos
-from odd_pictures import odd_colors, odd_pngs
+from odd_pictures import odd_colors, odd_pngs, unreadable
 from regraft.data.decode import read_photo
 from regraft.export.export_folder import export_model
 from regraft.inference.predictor import Predictor
@@ -88,6 +88,18 @@ def test_the_page_reads_odd_files_as_regraft_does(page, exported, model_file):
         answer = dict(predictor.predict(data).top)
         tolerance = 1e-4 if name not in LEVELS else 1e-3 if LEVELS[name] < 4 else 2e-2
         assert probabilities == pytest.approx([answer[label] for label in CLASSES], abs=tolerance), name
+
+
+@pytest.mark.slow
+def test_the_page_refuses_what_predict_refuses(page, exported, model_file):
+    page.goto(exported.file.as_uri())
+    predictor = Predictor.load(model_file)
+    for name, data in unreadable().items():
+        assert predictor.predict(data).error, name
+        page.set_input_files("#files", {"name": name, "mimeType": "image/jpeg", "buffer": data})
+        wait_until(page, "(name) => document.getElementById('status').textContent.startsWith(name)", name)
+        assert f"{name} cannot be read: " in page.locator("#status").text_content()
+    assert page.locator(".answer").count() == 0
 
 
 @pytest.mark.slow
