@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regraft.errors import TrainingError
 from regraft.training.pytree import to_numpy
+from regraft.training.weight_views import Weight, views, views_of
 
 #: Attributes of Keras's layers that a torch module does not have, and what to use.
 MISSING = {
@@ -60,22 +61,22 @@ class Layer:
         yield from self.module.buffers(recurse=self._whole)
 
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[Weight]:
         """Its parameters and buffers."""
-        return list(self.tensors())
+        named = [*self.module.named_parameters(recurse=self._whole), *self.module.named_buffers(recurse=self._whole)]
+        return views(named, self.name)
 
     variables = weights
 
     @property
-    def trainable_weights(self) -> list[Tensor]:
+    def trainable_weights(self) -> list[Weight]:
         """The parameters that need a gradient."""
-        return [p for p in self.module.parameters(recurse=self._whole) if p.requires_grad]
+        return views_of(self.module, trainable=True, recurse=self._whole, prefix=self.name)
 
     @property
-    def non_trainable_weights(self) -> list[Tensor]:
+    def non_trainable_weights(self) -> list[Weight]:
         """The parameters that need no gradient, and the buffers."""
-        frozen = [p for p in self.module.parameters(recurse=self._whole) if not p.requires_grad]
-        return [*frozen, *self.module.buffers(recurse=self._whole)]
+        return views_of(self.module, trainable=False, recurse=self._whole, prefix=self.name)
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
@@ -86,7 +87,7 @@ class Layer:
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Return copies of its parameters and buffers, as arrays in torch's layout."""
-        return [np.array(to_numpy(w)) for w in self.weights]
+        return [np.array(to_numpy(w)) for w in self.tensors()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Set its parameters and buffers, in the order of `get_weights`.
@@ -94,7 +95,7 @@ class Layer:
         Raises:
             TrainingError: their number or a shape differs from the layer's.
         """
-        set_tensors(f"layer {self.name}", {str(i): w for i, w in enumerate(self.weights)}, weights)
+        set_tensors(f"layer {self.name}", {str(i): w for i, w in enumerate(self.tensors())}, weights)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Return what the module returns."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from regraft.training.components import Components
 from regraft.training.layers import Layer, layer_of, layers_of, print_summary, set_tensors
@@ -17,6 +17,7 @@ from regraft.training.optimizers.trainable import Trainables
 from regraft.training.pytree import to_numpy
 from regraft.training.saving.saved_state import load_training_state, training_state_of
 from regraft.training.saving.weights_file import file_metadata_of, read_weights, write_weights
+from regraft.training.weight_views import Weight, views, views_of
 
 
 class ModuleWeights:
@@ -61,19 +62,19 @@ class ModuleWeights:
         print_summary(self.name, self.module, print_fn)
 
     @property
-    def weights(self) -> list[Tensor]:
+    def weights(self) -> list[Weight]:
         """All tensors of the module's ``state_dict``, in its order."""
-        return list(self.module.state_dict().values())
+        return views(self.module.state_dict(keep_vars=True))
 
     @property
-    def trainable_weights(self) -> list[Tensor]:
+    def trainable_weights(self) -> list[Weight]:
         """The parameters that need a gradient."""
-        return [p for p in self.module.parameters() if p.requires_grad]
+        return views_of(self.module, trainable=True)
 
     @property
-    def non_trainable_weights(self) -> list[Tensor]:
+    def non_trainable_weights(self) -> list[Weight]:
         """The parameters that need no gradient, and the buffers."""
-        return [*(p for p in self.module.parameters() if not p.requires_grad), *self.module.buffers()]
+        return views_of(self.module, trainable=False)
 
     trainable_variables = trainable_weights
     non_trainable_variables = non_trainable_weights
@@ -85,7 +86,7 @@ class ModuleWeights:
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
         """Return copies of all parameters and buffers, as arrays in the order of the ``state_dict``."""
-        return [np.array(to_numpy(w)) for w in self.weights]
+        return [np.array(to_numpy(w)) for w in self.module.state_dict().values()]
 
     def changing_weights(self) -> list[np.ndarray[Any, Any]]:
         """Return copies of the parameters and buffers that training may change: all but those in ``fixed``."""
