@@ -193,3 +193,16 @@ def test_a_scaled_curve_is_resumed(make_trainer: Any, points: Any, tmp_path: Pat
     with pytest.raises(KeyboardInterrupt):
         run(3)
     assert run(None) == whole[6:]
+
+
+def test_a_second_fit_begins_where_the_curve_ended_and_says_so(make_trainer: Any, points: Any, said: Any) -> None:
+    trainer = make_trainer()
+    first = rates_of(trainer, points, WarmupCosine())
+    assert said.warnings == []
+    second = rates_of(trainer, points, WarmupCosine())
+    assert max(second) == first[-1]
+    assert len(said.warnings) == 1
+    assert "where the curve of the last fit ended (it began with 0.001)" in said.warnings[0]
+    trainer.optimizer.learning_rate = 0.001
+    assert rates_of(trainer, points, WarmupCosine()) == pytest.approx(first)
+    assert len(said.warnings) == 1

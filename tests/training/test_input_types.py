@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regraft.screen import PlainScreen
+from regraft.screen import PlainScreen, QuietScreen
 from regraft.training import Trainer
 
 DRAW = np.random.default_rng(0)
@@ -135,3 +135,14 @@ def test_modules_of_other_formats(dtype: torch.dtype) -> None:
     trainer = Trainer(net, "sgd", "mse")
     np.testing.assert_allclose(trainer.predict(x, verbose=0), expected)
     trainer.fit(x, x[:, :3], verbose=0)
+
+
+def test_a_module_that_changes_its_format_between_two_fits() -> None:
+    x, y = torch.randn(20, 3), torch.randn(20, 1)
+    net = nn.Linear(3, 1)
+    trainer = Trainer(net, "sgd", "mse", screen=QuietScreen())
+    trainer.fit(x, y, verbose=0)
+    net.double()
+    before = float(nn.functional.mse_loss(net(x.double()), y.double()))
+    assert trainer.evaluate(x, y, verbose=0) == pytest.approx(before, rel=1e-6)
+    assert trainer.fit(x, y, epochs=2, verbose=0).history["loss"][0] == pytest.approx(before, rel=0.5)

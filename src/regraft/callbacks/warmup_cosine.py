@@ -40,12 +40,14 @@ class StepSchedule(Callback):
         self.begun = 0
         self.base: list[float] = []
         self._last: list[float] = []  # the rates that it set at the last update
+        self._first: list[float] = []  # those at the beginning of this fit
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Record each group's initial rate and the number of updates to come."""
         self.begun = self.model.optimizer.iterations
         self.base = [float(group["lr"]) for group in self.model.optimizer.param_groups]
         self._last = []
+        self._warn_of_low_rates()
         if self.steps is None:
             params = self.params or {}
             if not params.get("steps"):
@@ -55,6 +57,21 @@ class StepSchedule(Callback):
                 )
             epochs = params["epochs"] - int(getattr(self.model, "initial_epoch", 0))
             self.total = epochs * math.ceil(params["steps"] / int(getattr(self.model, "accumulate", 1)))
+
+    def _warn_of_low_rates(self) -> None:
+        """Warn if the rates are where the curve of an earlier ``fit`` left them."""
+        self._first = list(self.base)
+        first, left = getattr(self.model.optimizer, "_scheduled", ([], []))
+        if left == self.base and max(left) < max(first):
+            self.warn(
+                f"the learning rate is {max(left):.3g}, where the curve of the last fit ended (it began with "
+                f"{max(first):.3g}), and is scaled from there; another one is set by model.optimizer.learning_rate before fit"
+            )
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Record where the curve ends, for the next ``fit``."""
+        optimizer = self.model.optimizer
+        optimizer._scheduled = (self._first, [float(group["lr"]) for group in optimizer.param_groups])
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Set the rates of the update that the batch belongs to."""

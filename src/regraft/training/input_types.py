@@ -33,12 +33,15 @@ class InputTypes:
     def __init__(self, module: nn.Module, device: torch.device, say: Say) -> None:
         self._module, self._device, self._say = module, device, say
         self._decided: dict[tuple[torch.dtype, ...], Convert] = {}
+        self.dtype: torch.dtype | None = None
         self.refresh()
 
     def refresh(self) -> None:
         """Read the number format of the parameters again: None if there are several or none."""
         floats = {p.dtype for p in self._module.parameters() if p.dtype.is_floating_point}
-        self.dtype = floats.pop() if len(floats) == 1 else None
+        before, self.dtype = self.dtype, floats.pop() if len(floats) == 1 else None
+        if self.dtype is not before:
+            self._decided = {}
         self._unchanged: torch.dtype | None = None  # tensors of this format are handed over as they are
 
     def call(self, forward: Callable[..., Any], x: Any) -> Any:
