@@ -65,7 +65,7 @@ class StepSchedule(Callback):
         if left == self.base and max(left) < max(first):
             self.warn(
                 f"the learning rate is {max(left):.3g}, where the curve of the last fit ended (it began with "
-                f"{max(first):.3g}), and is scaled from there; another one is set by model.optimizer.learning_rate before fit"
+                f"{max(first):.3g}), and is scaled from there; before fit, set another by model.optimizer.learning_rate"
             )
 
     def on_train_end(self, logs: Logs | None = None) -> None:
