@@ -219,3 +219,16 @@ def test_weights_that_are_no_weights_of_samples():
 
 def test_lists_of_numbers_as_validation_data():
     assert "val_loss" in trainer().fit(X, Y, validation_data=[X.tolist(), Y.tolist()], verbose=0).history
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"initial_epoch": -1}, "initial_epoch is -1; expected 0 or more"),
+        ({"shuffle": "epoch"}, "shuffle is 'epoch'; expected True, False or 'batch'"),
+        ({"class_weight": [1.0]}, "class_weight is a list of 1 weights, and the module has outputs for 2 classes"),
+    ],
+)
+def test_arguments_that_would_mean_something_else(arguments, message):
+    with pytest.raises(TrainingError, match=message):
+        trainer().fit(X, Y, epochs=2, verbose=0, **arguments)

@@ -92,9 +92,20 @@ class MonitorCallback(Callback):
             self.monitor_op = self._own_op = None
 
     def check_direction(self) -> None:
-        """Raise `TrainingError` if the better direction is unknown."""
+        """Warn if ``mode`` contradicts the better direction of the metric.
+
+        Raises:
+            TrainingError: the better direction is unknown.
+        """
         if self.monitor_op is None:
             self._set_monitor_op()
+        better = self._known_direction()
+        if self.mode != "auto" and better is not None and better != self.mode:
+            words = {"min": "lower", "max": "higher"}
+            self.warn(
+                f"mode is {self.mode!r}, and a {words[better]} {self.monitor!r} is better: the worst epoch counts as "
+                f"the best; pass mode={better!r}"
+            )
 
     def _set_monitor_op(self) -> None:
         """Choose the comparison, and set the sign of ``min_delta``.
@@ -106,7 +117,8 @@ class MonitorCallback(Callback):
         self.monitor_op = self._own_op = Comparison("less" if less else "greater")
         self.min_delta = -abs(self.min_delta) if less else abs(self.min_delta)
 
-    def _find_direction(self) -> Literal["min", "max"]:
+    def _known_direction(self) -> Literal["min", "max"] | None:
+        """Return the better direction of the metric; None if it is unknown."""
         name = self.monitor.removeprefix("val_")
         directions = getattr(self._model, "metric_directions", None)
         known_directions: dict[str, str] = directions() if callable(directions) else {}
@@ -117,6 +129,12 @@ class MonitorCallback(Callback):
             return "min"
         if name in UP or name.endswith(("_accuracy", "_acc")):
             return "max"
+        return None
+
+    def _find_direction(self) -> Literal["min", "max"]:
+        direction = self._known_direction()
+        if direction is not None:
+            return direction
         raise TrainingError(
             f"{type(self).__name__}: cannot tell whether a lower or a higher {self.monitor!r} is better; "
             "pass mode='min' or mode='max'"

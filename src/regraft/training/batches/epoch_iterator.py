@@ -153,9 +153,11 @@ class EpochIterator:
         """Return the epochs of a training, after checking that the data suffices, as far as this is known.
 
         Raises:
-            TrainingError: a number is not whole, or a generator has several epochs, but no number of steps.
+            TrainingError: a number is not whole or negative, or a generator has several epochs, but no number of steps.
         """
         planned = range(whole_number("initial_epoch", first), whole_number("epochs", end))
+        if planned.start < 0:
+            raise TrainingError(f"initial_epoch is {planned.start}; expected 0 or more: epochs are counted from 0")
         if len(planned) > 1 and self.steps is None and not self.seekable:
             raise TrainingError(f"x is a generator, which is read once, but fit has {len(planned)} epochs: {_AGAIN}")
         return planned
@@ -254,6 +256,8 @@ def feed_of(
         TrainingError: the data, or a number, is invalid.
     """
     batch_size, steps = positive_count("batch_size", batch_size), positive_count("the number of steps", steps)
+    if isinstance(shuffle, str) and shuffle != "batch":
+        raise TrainingError(f"shuffle is {shuffle!r}; expected True, False or 'batch'")
     source = as_batch_source(x, y, sample_weight, batch_size=batch_size, shuffle=shuffle, seed=seed, steps=steps)
     if (
         batch_size is not None

@@ -29,6 +29,7 @@ class ClassWeights:
 
     def __init__(self, weights: Any, device: torch.device) -> None:
         checked = _checked(weights)
+        self._listed = None if isinstance(weights, Mapping) else len(checked)
         self._highest = max(checked, default=-1)
         table = torch.ones(self._highest + 2)
         for number, weight in checked.items():
@@ -86,6 +87,11 @@ class ClassWeights:
         if known is not None and self._highest >= known:
             raise TrainingError(
                 f"class_weight names class {self._highest}, and the module has outputs for the classes 0 to {known - 1}"
+            )
+        if known is not None and self._listed is not None and self._listed < known:
+            raise TrainingError(
+                f"class_weight is a list of {self._listed} weights, and the module has outputs for {known} classes; "
+                "expected a weight for each class, or a dict of some"
             )
         if targets.is_floating_point() and width == 1:
             odd = targets[(targets != targets.round()) & ((targets < 0) | (targets > 1))]
