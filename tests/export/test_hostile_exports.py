@@ -103,6 +103,7 @@ def test_the_readme_describes_what_is_there(model_file, tmp_path, given):
     text = (made.folder / "README.md").read_text()
     assert "predict.py" not in text
     assert f"as `{given}`" in text
+    assert "library_name: onnx\n" in text and "timm" not in text.partition("# Photo classifier")[0]
 
 
 def test_other_peoples_files_stay(model_file, tmp_path):

@@ -118,10 +118,9 @@ def export_model(
         compared = {"compared": 0} if proof is None else proof.as_dict(job.predictor.classes)
         lost = {} if compression is None else {"compression": compression.as_dict()}
         write_json(place / PROOF, about | {"runtime": written.runtime} | lost | compared)
-        is_own_run = run.finished and run.model == path
-        write_text(
-            place / "README.md", model_card(job.classifier, run if is_own_run else None, usage(format, input), notes)
-        )
+        own_run = run if run.finished and run.model == path else None
+        library = "onnx" if format == "web" else format
+        write_text(place / "README.md", model_card(job.classifier, own_run, usage(format, input), notes, library))
     return Exported(folder, folder / written.name, proof, notes, compression)
 
 

@@ -19,7 +19,13 @@ _SHOWN = 100
 _HUB_LICENSES = frozenset({"apache-2.0", "mit", "bsd-3-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc0-1.0"})
 
 
-def model_card(classifier: Classifier | Ensemble, run: RunFolder | None, usage: str, notes: Sequence[str] = ()) -> str:
+def model_card(
+    classifier: Classifier | Ensemble,
+    run: RunFolder | None,
+    usage: str,
+    notes: Sequence[str] = (),
+    library: str = "onnx",
+) -> str:
     """Return the text of ``README.md``: metadata in YAML, then a page in Markdown.
 
     Args:
@@ -27,13 +33,14 @@ def model_card(classifier: Classifier | Ensemble, run: RunFolder | None, usage: 
         run: the folder of its run, for figures and photos; None if there is none.
         usage: how to load it, in Markdown.
         notes: sentences on what differs from the run.
+        library: the library that loads it, by its name on the Hugging Face Hub.
     """
     members = members_of(classifier)
     licences = sorted({member.backbone.spec.licence or "unknown" for member in members})
     metrics = run.read_metrics() if run is not None and run.finished else None
     config = run.read_config() if run is not None and run.finished else None
     parts = [
-        f"---\n{_metadata(licences, metrics, config, timm=len(members) == 1)}---\n",
+        f"---\n{_metadata(licences, metrics, config, library)}---\n",
         "# Photo classifier\n",
         f"It knows {counted(len(classifier.classes), 'class', 'classes')}: {_listed(classifier.classes)}.\n",
     ]
@@ -57,17 +64,15 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _metadata(
-    licences: Sequence[str], metrics: Mapping[str, Any] | None, config: Mapping[str, Any] | None, *, timm: bool
+    licences: Sequence[str], metrics: Mapping[str, Any] | None, config: Mapping[str, Any] | None, library: str
 ) -> str:
     """Return the metadata in YAML. JSON values are valid YAML, whatever is in the names."""
     known = len(licences) == 1 and licences[0].lower() in _HUB_LICENSES
     lines = [f"license: {licences[0].lower() if known else 'other'}", "pipeline_tag: image-classification"]
     if not known:
         lines.append(f"license_name: {json.dumps(', '.join(licences))}")
-    lines.append(f"library_name: {'timm' if timm else 'onnx'}")
-    lines.append(
-        f"tags: {json.dumps(['image-classification', 'transfer-learning', 'regraft', *(['timm'] if timm else [])])}"
-    )
+    lines.append(f"library_name: {library}")
+    lines.append(f"tags: {json.dumps(['image-classification', 'transfer-learning', 'regraft', library])}")
     if metrics is not None and config is not None:
         value = _headline(metrics)["figures"]["accuracy"]["value"]
         result = {
