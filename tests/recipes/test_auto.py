@@ -255,7 +255,7 @@ def test_nothing_is_timed_where_the_probe_is_all_that_comes(
         raise AssertionError("timed")
 
     monkeypatch.setattr(auto, "MIN_TRAIN", 10_000)
-    monkeypatch.setattr(budget, "measured_step_seconds", timed)
+    monkeypatch.setattr(budget, "training_step_seconds", timed)
     run, said, _ = climb(photos, tiny, tmp_path / "run", [], monkeypatch)
     assert run.metrics["chosen"] == "linear-probe"
     assert any("too few to fine-tune on" in line for line in said)

@@ -14,6 +14,7 @@ from regraft.context.run_context import RunContext
 from regraft.data.augmentation import Augmentation
 from regraft.data.loading.loader import PhotoBatches
 from regraft.disk.csv_file import write_csv
+from regraft.recipes.steps.faster_steps import faster_steps
 from regraft.recipes.steps.input_size import at_input_size
 from regraft.recipes.steps.solve_probe import solve_probe
 from regraft.recipes.steps.step_precision import training_precision
@@ -127,7 +128,7 @@ def _train_on_a_rising_rate(context: RunContext, steps: int) -> FoundRate:
     assert trainer.optimizer is not None
     rates = {str(group["name"]): float(group["lr"]) for group in reversed(trainer.optimizer.param_groups)}
     torch.manual_seed(context.config.seed)
-    with context.screen.progress("lr", steps, unit="steps") as bar:
+    with context.screen.progress("lr", steps, unit="steps") as bar, faster_steps(classifier.backbone):
         batches = _Counted(photo_batches(sized.context, train, plan.batch_size, Augmentation()), bar)
         curve = trainer.find_lr(batches, start=FIRST, end=LAST, steps=steps)
     whole = plan.epochs * -(-len(train) // plan.batch_size)

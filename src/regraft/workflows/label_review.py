@@ -28,6 +28,7 @@ from regraft.probe.folds import make_folds
 from regraft.probe.label_noise import geometric_mean, label_weights
 from regraft.probe.linear_probe import fit_probe
 from regraft.probe.logistic_problems import softmax
+from regraft.recipes.steps.faster_steps import faster_steps
 from regraft.recipes.steps.step_precision import Precision, bf16_gain, precision_for
 from regraft.recipes.steps.trainers import WARM_UP, fine_tuning_trainer
 from regraft.recipes.steps.tuning_plan import BATCH_SIZE, Plan, upper_half
@@ -150,7 +151,8 @@ class _FoldFineTuner:
             batch_size=plan.batch_size,
             shuffle=True,
         )
-        with classifier.backbone.entered_at(classifier.backbone.halves(self._at)):
+        backbone = classifier.backbone
+        with backbone.entered_at(backbone.halves(self._at)), faster_steps(backbone):
             trainer = fine_tuning_trainer(classifier, lr, precision=self._precision(classifier), device=self._device)
             trainer.fit(
                 batches,

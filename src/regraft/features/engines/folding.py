@@ -48,7 +48,7 @@ def folded(
     copied = _copied(network)
     x = synthetic_photos(1, height, width)  # a wrong folding is wrong for every photo
     with torch.no_grad():
-        expected, foldable = _find_foldable(copied, x)
+        expected, foldable = find_foldable(copied, x)
     activations = foldable.activations if fuse else []
     ways = [activations, []] if activations else [[]]
     chosen = None if record is None else record.read()
@@ -91,7 +91,7 @@ class FoldingRecord(Protocol):
 
 
 @dataclass(frozen=True)
-class _Foldable:
+class Foldable:
     """Parts of a network that can be made cheaper, by the names of modules that are called once.
 
     Attributes:
@@ -105,7 +105,7 @@ class _Foldable:
     activations: list[tuple[str, str]]
 
 
-def _make_cheaper(network: nn.Module, found: _Foldable, activations: list[tuple[str, str]]) -> None:
+def _make_cheaper(network: nn.Module, found: Foldable, activations: list[tuple[str, str]]) -> None:
     with torch.no_grad():
         for convolution, norm in found.pairs:
             _fold(network, convolution, norm)
@@ -129,8 +129,13 @@ def _equal(expected: torch.Tensor, network: nn.Module, run: Callable[[nn.Module]
     return bool(torch.isfinite(result).all()) and bool((expected - result).abs().max() <= TOLERANCE * scale)
 
 
-def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _Foldable]:
-    """Run ``network`` once; return its features and the parts that can be made cheaper."""
+def find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, Foldable]:
+    """Run ``network`` once on ``x``; return its features and the parts that can be made cheaper.
+
+    Args:
+        network: in inference mode.
+        x: photos, shape (B, 3, H, W), normalized.
+    """
     names = {module: name for name, module in network.named_modules()}
     made: dict[int, tuple[nn.Module, int]] = {}  # source module and version of each tensor
     kept: dict[nn.Module, torch.Tensor] = {}  # keeps ids of tensors from being reused
@@ -160,7 +165,7 @@ def _find_foldable(network: nn.Module, x: torch.Tensor) -> tuple[torch.Tensor, _
     pairs = {n: c for n, c in takes.items() if _is_norm(n) and _is_convolution(c)}
     activations = [(pairs[n], n) for n in pairs if is_activation(getattr(n, "act", None))]  # folding moves it there
     activations += [(pairs.get(source, source), m) for m, source in takes.items() if is_activation(m)]
-    return features, _Foldable(
+    return features, Foldable(
         [(names[c], names[n]) for n, c in pairs.items()],
         {name: size for name, size in inputs.items() if calls[network.get_submodule(name)] == 1},
         [(names[c], names[m]) for c, m in activations if _is_convolution(c) and worth_fusing(c, kept[c])],

@@ -18,7 +18,7 @@ from regraft.context.run_context import RunContext
 from regraft.features.engines.engine_costs import PassCost, last_pass, photos_per_second
 from regraft.models.classifier import Classifier
 from regraft.models.cut import NoCutError
-from regraft.recipes.steps.step_precision import measured_step_seconds
+from regraft.recipes.steps.step_precision import training_step_seconds
 from regraft.recipes.steps.tuning_plan import EPOCHS, FEW_BLOCKS, Plan, plan_from_options, upper_half, upper_plan
 from regraft.screen import clock
 
@@ -286,13 +286,12 @@ def _photo_step_seconds(context: RunContext, plan: Plan) -> float:
     classifier = Classifier(context.backbone, context.dataset.classes)
     classifier.to(context.device)
     classifier.unfreeze(plan.unfreeze)
-    backbone = classifier.backbone
+    backbone, photos = classifier.backbone, len(context.parts.gradient.train) * plan.epochs
     at = backbone.lowest_trained
-    key = (
-        f"{context.backbone.spec.name} {context.backbone.spec.preprocessing.id} {plan.batch_size} {context.device.type}"
-    )
+    p = context.backbone.spec
+    key = f"{p.name} {p.preprocessing.id} {plan.batch_size} {context.device.type}"
     if at == 0 or not plan.views:
-        return measured_step_seconds(f"{key} whole", classifier, plan.batch_size) / plan.batch_size
+        return training_step_seconds(context, f"{key} whole", classifier, plan.batch_size, photos) / plan.batch_size
     what = f"{key} from {backbone.blocks[at].name}"
     with backbone.entered_at(backbone.halves(at)):
-        return measured_step_seconds(what, classifier, plan.batch_size) / plan.batch_size
+        return training_step_seconds(context, what, classifier, plan.batch_size, photos) / plan.batch_size

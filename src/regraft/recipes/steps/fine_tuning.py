@@ -13,6 +13,7 @@ from regraft.models.classifier import Classifier
 from regraft.models.freeze_ledger import block_checksums, freeze_ledger
 from regraft.recipes.steps.after_training import choose_interpolation, choose_mirror_averaging, trained_weights
 from regraft.recipes.steps.epoch_callbacks import BudgetEnd, Recorder, TrainingEnd, epoch_callbacks
+from regraft.recipes.steps.faster_steps import faster_steps
 from regraft.recipes.steps.input_size import SizedContext
 from regraft.recipes.steps.no_gain_end import Baseline, NoGainEnd
 from regraft.recipes.steps.step_precision import training_precision
@@ -159,13 +160,14 @@ def _train(
             context, validation, epochs=plan.epochs, warmup=WARM_UP, recipe_callbacks=[recorder, budget, *ends]
         )
         context.report(*attached.reports())
-        history = trainer.fit(
-            batches.training(train),
-            epochs=plan.epochs,
-            validation_data=batches.plain(validation) if validation else None,
-            class_weight=balanced_weights(context, train),
-            verbose=0,
-            callbacks=attached.callbacks,
-            resume=context.decisions.snapshots(plan.stage),
-        )
+        with faster_steps(classifier.backbone):
+            history = trainer.fit(
+                batches.training(train),
+                epochs=plan.epochs,
+                validation_data=batches.plain(validation) if validation else None,
+                class_weight=balanced_weights(context, train),
+                verbose=0,
+                callbacks=attached.callbacks,
+                resume=context.decisions.snapshots(plan.stage),
+            )
     return TrainingEnd.of(plan.title, history, attached.callbacks, plan.epochs), rates

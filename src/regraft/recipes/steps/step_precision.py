@@ -17,6 +17,7 @@ from regraft.features.activations import channels_last
 from regraft.features.engines.machine_facts import machine_id, read_fact, write_fact
 from regraft.features.engines.processor import has_bf16
 from regraft.models.classifier import Classifier
+from regraft.recipes.steps.faster_steps import faster_steps
 
 Precision = Literal["fp32", "bf16"]
 
@@ -67,13 +68,38 @@ def training_precision(context: RunContext, classifier: Classifier, batch_size: 
     if context.device.type == "cuda":
         large = context.backbone.spec.parameters >= LARGE
         return StepPrecision("bf16" if large and torch.cuda.is_bf16_supported() else "fp32")
-    if context.device.type != "cpu" or not has_bf16() or photo_steps < WORTH_MEASURING:
+    if not _is_measured(context, photo_steps):
         return StepPrecision("fp32")
     name = context.backbone.spec.name
     gain = context.decisions.choose(
         "bf16 gain", "timed training steps", lambda: bf16_gain(name, classifier, batch_size)
     )
     return StepPrecision(precision_for(gain), gain)
+
+
+def training_step_seconds(
+    context: RunContext, what: str, classifier: Classifier, batch_size: int, photo_steps: int
+) -> float:
+    """Return the seconds of a training step in the precision that `training_precision` chooses.
+
+    Args:
+        context: the run.
+        what: the network, its size, which of its blocks are trained, and the batch size, in words.
+        classifier: the classifier to train, on the device of the run.
+        batch_size: photos in a step.
+        photo_steps: photos that go through training steps, in all epochs.
+    """
+    single = measured_step_seconds(what, classifier, batch_size)
+    if not _is_measured(context, photo_steps):
+        return single
+    gain = bf16_gain(context.backbone.spec.name, classifier, batch_size)
+    return single / gain if precision_for(gain) == "bf16" else single
+
+
+def _is_measured(context: RunContext, photo_steps: int) -> bool:
+    """Return whether the precision is chosen by timing steps in both."""
+    by_time = context.config.precision == "auto" and context.device.type == "cpu"
+    return by_time and has_bf16() and photo_steps >= WORTH_MEASURING
 
 
 def precision_for(gain: float) -> Precision:
@@ -96,7 +122,7 @@ def measured_step_seconds(what: str, classifier: Classifier, batch_size: int) ->
         classifier: the classifier to train.
         batch_size: photos in a step.
     """
-    return _measured_once(f"step seconds / {what}", lambda: round(step_seconds(classifier, batch_size), 4))
+    return _measured_once(f"seconds of a faster step / {what}", lambda: round(step_seconds(classifier, batch_size), 4))
 
 
 def bf16_gain(name: str, classifier: Classifier, batch_size: int) -> float:
@@ -113,7 +139,10 @@ def bf16_gain(name: str, classifier: Classifier, batch_size: int) -> float:
         timer.step("fp32"), timer.step("bf16")
         return round(statistics.median(timer.step("fp32") / timer.step("bf16") for _ in range(3)), 2)
 
-    return _measured_once(f"bf16 gain / {name} {batch_size} {classifier.trainable_blocks}", measure)
+    shape = classifier.backbone.input_shape
+    return _measured_once(
+        f"bf16 gain of a faster step / {name} {batch_size} {shape} {classifier.trainable_blocks}", measure
+    )
 
 
 def _measured_once(what: str, measure: Callable[[], float]) -> float:
@@ -139,11 +168,12 @@ class _Steps:
         self._y = torch.arange(batch_size, device=self._device) % len(classifier.classes)
 
     def step(self, precision: Precision) -> float:
-        begun = time.perf_counter()
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bf16"):
-            loss = torch.nn.functional.cross_entropy(self._copy(self._x).float(), self._y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self._copy.zero_grad()
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
-        return time.perf_counter() - begun
+        with faster_steps(self._copy.backbone):
+            begun = time.perf_counter()
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bf16"):
+                loss = torch.nn.functional.cross_entropy(self._copy(self._x).float(), self._y)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._copy.zero_grad()
+            if self._device.type == "cuda":
+                torch.cuda.synchronize()
+            return time.perf_counter() - begun
