@@ -65,10 +65,13 @@ def own(data: Path, steps: int, kind: str) -> float:
     from regraft.data.threads import default_workers
     from regraft.features.activations import ActivationBatches, Activations
     from regraft.features.engines.graph_engines import OnnxEngine
+    from regraft.features.engines.processor import has_bf16
     from regraft.features.stores.disk_store import DiskStore
     from regraft.models.classifier import Classifier
     from regraft.models.zoo import build_backbone
     from regraft.process import keep_freed_memory
+    from regraft.recipes.steps.faster_steps import faster_steps
+    from regraft.recipes.steps.step_precision import bf16_gain, precision_for
     from regraft.recipes.steps.trainers import LAYER_DECAY, WEIGHT_DECAY
     from regraft.recipes.steps.tuning_plan import BATCH_SIZE, VIEWS
     from regraft.training import Trainer
@@ -81,7 +84,6 @@ def own(data: Path, steps: int, kind: str) -> float:
     classifier.to(memory_format=torch.channels_last)
     classifier.unfreeze("all" if kind == "all" else 2)
     groups = classifier.parameter_groups(3e-4, layer_decay=LAYER_DECAY, weight_decay=WEIGHT_DECAY)
-    trainer = Trainer(classifier, optimizer=torch.optim.AdamW(groups), loss="cross_entropy")
     labels = [manifest.classes.index(entry.label) for entry in entries]
     with tempfile.TemporaryDirectory() as place:
         if kind == "all":
@@ -103,7 +105,11 @@ def own(data: Path, steps: int, kind: str) -> float:
             source = ActivationBatches(activations, entries, labels, views=VIEWS, batch_size=BATCH_SIZE, shuffle=True)
             entered = classifier.backbone.entered_at(classifier.backbone.halves(at))
         with entered:
-            return _speed(trainer, source, steps)
+            gain = bf16_gain(backbone.spec.name, classifier, BATCH_SIZE) if has_bf16() else 1.0
+            optimizer, precision = torch.optim.AdamW(groups), precision_for(gain)
+            trainer = Trainer(classifier, optimizer=optimizer, loss="cross_entropy", precision=precision)
+            with faster_steps(classifier.backbone):
+                return _speed(trainer, source, steps)
 
 
 def _speed(trainer: Any, source: Any, steps: int) -> float:
