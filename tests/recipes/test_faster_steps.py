@@ -26,7 +26,7 @@ NETWORKS = [
 
 def backbone_of(name: str, unfreeze: int | str = "all", *, statistics: bool = False) -> Backbone:
     torch.manual_seed(0)
-    backbone = rg.build_backbone(name, pretrained=False, size=64)
+    backbone = rg.build_backbone(name, pretrained=False, size=32)
     with torch.no_grad():
         for module in backbone.modules():
             if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
@@ -40,7 +40,7 @@ def backbone_of(name: str, unfreeze: int | str = "all", *, statistics: bool = Fa
 def step(backbone: Backbone, *, bf16: bool = False) -> dict[str, torch.Tensor]:
     """Return the loss and all gradients of a training step."""
     torch.manual_seed(1)  # of dropout
-    x = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(2)).to(next(backbone.parameters()).dtype)
+    x = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(2)).to(next(backbone.parameters()).dtype)
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
         features = backbone(x)
     loss = features.to(x.dtype).square().mean()
@@ -71,9 +71,13 @@ def test_a_faster_step_in_bfloat16_is_as_close_as_a_plain_one() -> None:
     exact, plain = step(backbone), step(backbone, bf16=True)
     with faster_steps(backbone):
         found = step(backbone, bf16=True)
-    for name, value in exact.items():
-        error, usual = (float((steps[name] - value).norm() / value.norm()) for steps in (found, plain))
-        assert error <= 1.5 * usual + 0.02, name
+    errors = {
+        name: [float((steps[name] - value).norm() / value.norm()) for steps in (found, plain)]
+        for name, value in exact.items()
+    }
+    found_errors, usual = zip(*errors.values(), strict=True)
+    assert sum(found_errors) <= 1.3 * sum(usual)
+    assert max(found_errors) <= 0.1 + 1.5 * max(usual)
 
 
 def test_statistics_that_are_trained_are_not_folded() -> None:
@@ -90,7 +94,7 @@ def test_statistics_that_are_trained_are_not_folded() -> None:
 
 def test_passes_without_gradients_have_the_same_bits() -> None:
     backbone = backbone_of("test_efficientnet")
-    x = torch.randn(2, 3, 64, 64)
+    x = torch.randn(2, 3, 32, 32)
     with torch.no_grad():
         plain = backbone.eval()(x)
         with faster_steps(backbone):
@@ -108,7 +112,7 @@ def test_the_network_is_left_as_it_was_even_after_an_error() -> None:
 
 def test_a_copy_made_inside_is_independent() -> None:
     backbone = backbone_of("test_efficientnet")
-    x = torch.randn(1, 3, 64, 64)
+    x = torch.randn(1, 3, 32, 32)
     with faster_steps(backbone):
         other = copy.deepcopy(backbone)
         restored = pickle.loads(pickle.dumps(backbone))
