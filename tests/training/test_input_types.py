@@ -99,7 +99,8 @@ def test_an_embedding_takes_whole_numbers_of_any_format(dtype: Any) -> None:
     net = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 3))
     expected = net(torch.from_numpy(rows)).detach().numpy()
     trainer = Trainer(net, "sgd", "cross_entropy")
-    np.testing.assert_array_equal(trainer.predict(rows.astype(dtype), verbose=0), expected)
+    found = trainer.predict(rows.astype(dtype), verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)  # the last bit depends on the batch
     trainer.fit(rows.astype(dtype), CLASSES, verbose=0)
 
 
