@@ -313,7 +313,7 @@ NAMES = np.array(["cat", "dog"])[CLASSES]
         (X, np.array(["2020-01-01"] * 20, "datetime64[D]"), "y has values of type datetime64"),
         ([[1.0, 2.0], [1.0]], [0, 1], "x is a list of lists of different lengths"),
         (X, Y[:19], "different lengths: x has 20, y has 19$"),
-        (list(X), CLASSES, r"different lengths: x has 3, y has 20\n  x is a list of 20 arrays, .*np.stack\(x\)"),
+        (list(X), CLASSES, r"x is a list of 20 arrays, .*the module takes 1; .*np.stack\(x\)"),
         (X[:0], Y[:0], "the data has 0 samples"),
         ([], [], "the data yielded no batch|x is a list"),
         (TensorDataset(torch.zeros(0, 3)), None, r"the data set \(TensorDataset\) has 0 samples"),
