@@ -72,7 +72,7 @@ class Weight(Tensor):
 
     @property
     def requires_grad(self) -> bool:
-        """Whether the parameter needs a gradient."""
+        """True if the parameter needs a gradient."""
         return self._source.requires_grad
 
     @requires_grad.setter

@@ -31,7 +31,7 @@ const INTEGERS = new Map([
 ]);
 const ORIENTATION = 0x0112;
 
-/** Returns the orientation in Exif data, 0 if it is no valid number, or null if there is none. */
+/** Returns the orientation in Exif data, 0 if it is not a valid number, or null if there is none. */
 export function exifOrientation(exif, prefixes = 2) {
   let data = exif;
   for (let k = 0; k < prefixes && textAt(data, 0, 6) === "Exif\0\0"; k++) data = data.subarray(6);
